@@ -1,0 +1,35 @@
+/** Stable identifiers of what went wrong; part of the public API. */
+export type ErrorCode =
+  | 'bad_file' // the bytes do not say what their format requires
+  | 'unsupported' // well-formed, but something this runtime does not run
+  | 'over_limit' // more than the device, the storage quota or a budget allows
+  | 'bad_request' // an argument of a call is out of range
+  | 'context_overflow' // more tokens than the context holds
+  | 'queue_full'
+  | 'aborted'
+  | 'no_webgpu'
+  | 'device_lost'
+  | 'network'
+  | 'disposed';
+
+export interface ErrorDetail {
+  /** The file, URL or model the error is about. */
+  file?: string;
+  /** The field, tensor, option or metadata key at fault. */
+  field?: string;
+  reason: string;
+}
+
+/** Every error this package throws on purpose: what failed, where, and why. */
+export class ChunkwiseError extends Error {
+  override readonly name = 'ChunkwiseError';
+
+  constructor(
+    readonly code: ErrorCode,
+    readonly detail: ErrorDetail,
+    options?: ErrorOptions,
+  ) {
+    const where = [detail.file, detail.field].filter((part) => part !== undefined).join(': ');
+    super(where === '' ? detail.reason : `${where}: ${detail.reason}`, options);
+  }
+}
