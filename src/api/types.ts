@@ -1,0 +1,152 @@
+import type { MemoryReport } from '../config/memory-report.ts';
+
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  content: string;
+}
+
+export type FinishReason = 'stop' | 'length';
+
+/** Sampling and length fields shared by both kinds of completion; names and defaults are OpenAI's, the rest vLLM's. */
+export interface CompletionOptions {
+  /** Most tokens to answer with; default: what the context still holds. */
+  max_tokens?: number;
+  temperature?: number;
+  top_p?: number;
+  top_k?: number;
+  min_p?: number;
+  repetition_penalty?: number;
+  presence_penalty?: number;
+  frequency_penalty?: number;
+  /** Token id (as a decimal string) → addend to its logit, −100 to 100. */
+  logit_bias?: Record<string, number>;
+  seed?: number;
+  /** Up to four; the answer ends before the first of them. */
+  stop?: string | string[];
+  stream?: boolean;
+  stream_options?: { include_usage?: boolean };
+}
+
+export interface ChatCompletionRequest extends CompletionOptions {
+  messages: ChatMessage[];
+}
+
+export interface CompletionRequest extends CompletionOptions {
+  prompt: string;
+}
+
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  prompt_tokens_details: { cached_tokens: number };
+}
+
+/** This package's own field of a response: how it was computed. Times in milliseconds. */
+export interface ChunkwiseReport {
+  ttftMs: number;
+  /** Of the tokens after the first. */
+  msPerToken: { median: number; p95: number };
+  tokensPerSecond: number;
+  dispatchesPerToken: number;
+  dispatchesPerLayer: number;
+}
+
+export interface ChatCompletion {
+  id: string;
+  object: 'chat.completion';
+  created: number;
+  model: string;
+  choices: { index: number; message: { role: 'assistant'; content: string }; finish_reason: FinishReason; logprobs: null }[];
+  usage: Usage;
+  chunkwise: ChunkwiseReport;
+}
+
+export interface ChatCompletionChunk {
+  id: string;
+  object: 'chat.completion.chunk';
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    delta: { role?: 'assistant'; content?: string };
+    finish_reason: FinishReason | null;
+    logprobs: null;
+  }[];
+  /** On the last chunk, when `stream_options.include_usage` asks for it. */
+  usage?: Usage | null;
+  /** On the last chunk. */
+  chunkwise?: ChunkwiseReport;
+}
+
+export interface Completion {
+  id: string;
+  object: 'text_completion';
+  created: number;
+  model: string;
+  choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: null }[];
+  usage?: Usage | null;
+  chunkwise?: ChunkwiseReport;
+}
+
+export interface Progress {
+  phase: 'download' | 'header' | 'upload' | 'compile';
+  /** Bytes done and to do; 0 of 0 where a phase has none. */
+  bytes: number;
+  total: number;
+}
+
+/** One generated token, as it arrives. */
+export interface TokenEvent {
+  /** Milliseconds since the token before; for the first, since the request was taken up. */
+  ms: number;
+  /** Tokens the context now holds. */
+  contextUsed: number;
+}
+
+export interface EngineEvents {
+  progress: Progress;
+  token: TokenEvent;
+  memory: MemoryReport;
+  devicelost: { reason: string };
+}
+
+export interface EngineOptions {
+  /** A GGUF file: its URL, or the file itself. Of a split model, the first part's URL or all parts. */
+  model: string | Blob | Blob[];
+  /** Tokens of prompt and answer together; default: what the model was trained for, at most 4,096. */
+  contextLength?: number;
+  /** Refuse a model that needs more GPU memory than this. */
+  memoryLimitBytes?: number;
+  /** Requests that may wait behind the running one; the next is refused. Default 16. */
+  queueLimit?: number;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
+export interface Engine {
+  readonly model: string;
+  readonly contextLength: number;
+  /** The GPU adapter's own description. */
+  readonly device: string;
+  chat: {
+    completions: {
+      create(request: ChatCompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk>>;
+      create(request: ChatCompletionRequest & { stream?: false }, options?: CallOptions): Promise<ChatCompletion>;
+    };
+  };
+  completions: {
+    create(request: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<Completion>>;
+    create(request: CompletionRequest & { stream?: false }, options?: CallOptions): Promise<Completion>;
+  };
+  memory(): Promise<MemoryReport>;
+  countTokens(messages: ChatMessage[]): Promise<number>;
+  /** Calls `fn` at every event until the returned function is called. */
+  on<E extends keyof EngineEvents>(event: E, fn: (event: EngineEvents[E]) => void): () => void;
+  /** Destroys every buffer; later calls throw `disposed`. */
+  dispose(): Promise<void>;
+}
