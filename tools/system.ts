@@ -1,0 +1,62 @@
+/** What the tests need from a Debian system, beside Node, and how it gets there. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ICD_FOLDER = '/usr/share/vulkan/icd.d';
+const LIBRARY_FOLDERS = ['x86_64-linux-gnu', 'aarch64-linux-gnu'].map((triple) => join('/usr/lib', triple));
+
+/** Where Debian puts Chromium's files; the launcher in /usr/bin adds the system's own flags, which tests do without. */
+export const CHROMIUM_FOLDER = '/usr/lib/chromium';
+
+/** A Debian package and how to see that what it brings is there, wherever it came from. */
+const NEEDS: { name: string; present: () => boolean }[] = [
+  { name: 'chromium', present: () => existsSync(join(CHROMIUM_FOLDER, 'chromium')) },
+  { name: 'mesa-vulkan-drivers', present: () => lavapipeIcd() !== undefined },
+  { name: 'libvulkan1', present: () => LIBRARY_FOLDERS.some((folder) => existsSync(join(folder, 'libvulkan.so.1'))) },
+  { name: 'gcc', present: () => hasCommand('gcc') },
+  { name: 'libc6-dev', present: () => existsSync('/usr/include/dlfcn.h') },
+];
+
+/** The Vulkan loader's description of lavapipe (a JSON file), or undefined where Mesa's drivers are missing. */
+export function lavapipeIcd(): string | undefined {
+  if (!existsSync(ICD_FOLDER)) return undefined;
+  const name = readdirSync(ICD_FOLDER).find((entry) => /^lvp_icd(\.\w+)?\.json$/.test(entry));
+  return name === undefined ? undefined : join(ICD_FOLDER, name);
+}
+
+/** lavapipe's library as its ICD file names it: a path, or a bare name for the dynamic linker. */
+export function lavapipeLibrary(): string {
+  const icd = lavapipeIcd();
+  if (icd === undefined) throw new Error('lavapipe is missing: install mesa-vulkan-drivers');
+  const { ICD } = JSON.parse(readFileSync(icd, 'utf8')) as { ICD: { library_path: string } };
+  return ICD.library_path;
+}
+
+export function hasCommand(command: string): boolean {
+  return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, command)));
+}
+
+/** Installs Debian packages; where that is not possible (no root, no apt) throws one line that names them. */
+export function installPackages(names: string[]): void {
+  const list = names.join(' ');
+  if (process.getuid?.() !== 0 || !hasCommand('apt-get')) {
+    throw new Error(`missing from this system: ${list} (on Debian: sudo apt-get install ${list})`);
+  }
+  const apt = (...args: string[]): void => {
+    execFileSync('apt-get', args, { stdio: 'inherit', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+  };
+  console.log(`installing ${list}`);
+  apt('update');
+  apt('install', '--yes', '--no-install-recommends', ...names);
+}
+
+/** Makes sure that everything the tests need from the system is there. */
+export function ensureSystem(): void {
+  const missing = (): string[] => NEEDS.filter((need) => !need.present()).map((need) => need.name);
+  const before = missing();
+  if (before.length === 0) return;
+  installPackages(before);
+  const after = missing();
+  if (after.length > 0) throw new Error(`still missing after apt-get install: ${after.join(' ')}`);
+}

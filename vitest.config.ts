@@ -1,0 +1,40 @@
+import { defineConfig } from 'vitest/config';
+import { lavapipeIcd } from './tools/system.ts';
+
+const CPU_AREAS = 'tests/{chunking,config,errors,reference,tokenizer,tooling,weights}/**/*.test.ts';
+
+// The same software adapter everywhere: without this the Vulkan loader takes the first device it finds.
+const env = { VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '' };
+
+// Forks, since a terminated worker thread with GPU work pending aborts its process.
+// One file at a time where the software adapters run: each of them uses every core.
+const gpu = { pool: 'forks', maxWorkers: 1, env } as const;
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'cpu', include: [CPU_AREAS], pool: 'forks', sequence: { groupOrder: 0 } } },
+      {
+        test: {
+          name: 'gpu',
+          include: ['tests/**/*.test.ts'],
+          exclude: [CPU_AREAS],
+          ...gpu,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['e2e/**/*.test.ts'],
+          ...gpu,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
