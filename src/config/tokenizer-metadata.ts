@@ -1,0 +1,30 @@
+/** What a model file says about its tokenizer: the `tokenizer.*` keys of a GGUF file, independent of how they were read. */
+export interface TokenizerMetadata {
+  /** The model file, named in errors. */
+  file: string;
+  /** `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` SentencePiece BPE. */
+  model: string;
+  /** `tokenizer.ggml.pre`: how text is cut into words before BPE. */
+  pre?: string;
+  /** Token texts in id order. */
+  tokens: readonly string[];
+  /** SentencePiece log-probabilities in id order: the higher, the sooner a token is merged. */
+  scores?: ArrayLike<number>;
+  /** One of `TOKEN_TYPES` per token. */
+  tokenTypes?: ArrayLike<number>;
+  /** BPE merges, soonest first: two token texts with a space between. */
+  merges?: readonly string[];
+  bosId?: number;
+  eosId?: number;
+  eotId?: number;
+  eomId?: number;
+  unkId?: number;
+  addBos?: boolean;
+  addEos?: boolean;
+  addSpacePrefix?: boolean;
+  /** Jinja source of `tokenizer.chat_template`. */
+  chatTemplate?: string;
+}
+
+/** Values of `tokenizer.ggml.token_type` (SentencePiece's piece types; llama.cpp, include/llama.h). */
+export const TOKEN_TYPES = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;

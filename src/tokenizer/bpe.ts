@@ -1,0 +1,62 @@
+import { BPE } from '@huggingface/tokenizers';
+import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
+import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+
+/** Merges the characters of a word into token texts. */
+export type Bpe = (word: string) => string[];
+
+/** Ranks each pair by its place among `merges`. */
+export function byteLevelBpe(metadata: TokenizerMetadata): Bpe {
+  const model = emptyModel();
+  metadata.merges?.forEach((merge, rank) => {
+    // A token may itself begin with a space; the one that divides the pair comes later.
+    const space = merge.indexOf(' ', 1);
+    if (space < 0 || space === merge.length - 1) {
+      throw new ChunkwiseError('bad_file', {
+        file: metadata.file,
+        field: 'tokenizer.ggml.merges',
+        reason: `entry ${rank} is not two tokens with a space between: ${JSON.stringify(merge.slice(0, 80))}`,
+      });
+    }
+    rankPair(model, merge.slice(0, space), merge.slice(space + 1), rank);
+  });
+  return (word) => model.bpe(word);
+}
+
+/**
+ * SentencePiece's BPE has no list of merges: any two neighbours whose joined text is a token may be merged, the highest
+ * score first, the leftmost of equals. So every division of a token is a merge, ranked by the token's score.
+ */
+export function sentencePieceBpe(metadata: TokenizerMetadata, ids: ReadonlyMap<string, number>): Bpe {
+  const model = emptyModel();
+  const scores = metadata.scores ?? [];
+  const distinct = [...new Set(Array.from(scores))].sort((a, b) => b - a);
+  const rankOfScore = new Map(distinct.map((score, rank) => [score, rank]));
+  const isPart = (text: string, length: number): boolean => length === 1 || ids.has(text);
+  metadata.tokens.forEach((token, id) => {
+    const type = metadata.tokenTypes?.[id] ?? TOKEN_TYPES.normal;
+    if (type !== TOKEN_TYPES.normal && type !== TOKEN_TYPES.userDefined) return;
+    const rank = rankOfScore.get(scores[id] ?? 0) ?? 0;
+    const chars = Array.from(token);
+    for (let cut = 1; cut < chars.length; cut++) {
+      const left = chars.slice(0, cut).join('');
+      const right = chars.slice(cut).join('');
+      if (isPart(left, cut) && isPart(right, chars.length - cut)) rankPair(model, left, right, rank);
+    }
+  });
+  return (word) => model.bpe(word);
+}
+
+/** Only the library's merge loop is used; its vocabulary would have to be an object with the tokens as keys. */
+function emptyModel(): BPE {
+  const model = new BPE({ type: 'BPE', vocab: {}, merges: [], ignore_merges: false });
+  // Its cache moves a word to the end of a Map at each use, which V8 slows down to a crawl for a frequent word.
+  model.max_length_to_cache = 0;
+  return model;
+}
+
+function rankPair(model: BPE, left: string, right: string, rank: number): void {
+  const pair = JSON.stringify([left, right]);
+  if (!model.bpe_ranks.has(pair)) model.bpe_ranks.set(pair, rank);
+}

@@ -1,0 +1,58 @@
+/** How text is cut into words before byte-level BPE; merges never cross a cut. */
+export interface PreTokenizer {
+  /** Applied in turn: each cuts every piece of the one before at its matches, keeping what lies between. */
+  readonly patterns: readonly RegExp[];
+  /** A word that is a token as it stands is not merged from its bytes. */
+  readonly ignoreMerges?: boolean;
+  /** Whether BOS is prepended where the file does not say. */
+  readonly addBos?: boolean;
+}
+
+// Unicode's White_Space: JavaScript's \s adds U+FEFF and lacks U+0085.
+const WHITE = '\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
+/** `\s` and `\S`, inside and outside of a class, mean Unicode's White_Space. */
+function pattern(source: string): RegExp {
+  const unicode = source.replace(/(\[[^\]]*?)\\s/g, `$1${WHITE}`).replaceAll('\\s', `[${WHITE}]`).replaceAll('\\S', `[^${WHITE}]`);
+  return new RegExp(unicode, 'gu');
+}
+
+const GPT2 = pattern("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)");
+
+const CONTRACTIONS = "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]";
+const SPACES = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+const SYMBOLS = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*';
+const LLAMA3 = pattern(`${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|${SYMBOLS}|${SPACES}`);
+const QWEN2 = pattern(`${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|${SYMBOLS}|${SPACES}`);
+
+const gpt2: PreTokenizer = { patterns: [GPT2] };
+const digitsThenGpt2: PreTokenizer = { patterns: [pattern('\\p{N}'), GPT2] };
+const llama3: PreTokenizer = { patterns: [LLAMA3], ignoreMerges: true, addBos: true };
+const qwen2: PreTokenizer = { patterns: [QWEN2] };
+
+/** By the value of `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp). */
+export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
+  ['gpt-2', gpt2],
+  ['smollm', digitsThenGpt2],
+  ['starcoder', digitsThenGpt2],
+  ['llama-bpe', llama3],
+  ['llama3', llama3],
+  ['llama-v3', llama3],
+  ['qwen2', qwen2],
+  ['deepseek-r1-qwen', qwen2],
+]);
+
+/** Cuts `text` into words, lazily: a caller that has seen enough stops the work. */
+export function* splitWords(text: string, patterns: readonly RegExp[]): Generator<string> {
+  const [first, ...rest] = patterns;
+  if (first === undefined) {
+    if (text !== '') yield text;
+    return;
+  }
+  let end = 0;
+  for (const match of text.matchAll(first)) {
+    if (match.index > end) yield* splitWords(text.slice(end, match.index), rest);
+    yield* splitWords(match[0], rest);
+    end = match.index + match[0].length;
+  }
+  if (end < text.length) yield* splitWords(text.slice(end), rest);
+}
