@@ -23,3 +23,43 @@ export const GGML_TYPES = {
 } as const satisfies Record<string, GgmlTypeLayout>;
 
 export type GgmlType = keyof typeof GGML_TYPES;
+
+/** Types that llama.cpp knows and this runtime does not (ggml/include/ggml.h), named in errors. */
+const OTHER_TYPES: Record<number, string> = {
+  9: 'Q8_1',
+  10: 'Q2_K',
+  11: 'Q3_K',
+  15: 'Q8_K',
+  16: 'IQ2_XXS',
+  17: 'IQ2_XS',
+  18: 'IQ3_XXS',
+  19: 'IQ1_S',
+  20: 'IQ4_NL',
+  21: 'IQ3_S',
+  22: 'IQ2_S',
+  23: 'IQ4_XS',
+  24: 'I8',
+  25: 'I16',
+  26: 'I32',
+  27: 'I64',
+  28: 'F64',
+  29: 'IQ1_M',
+  34: 'TQ1_0',
+  35: 'TQ2_0',
+  39: 'MXFP4',
+};
+
+const TYPE_BY_ID = new Map(
+  (Object.keys(GGML_TYPES) as GgmlType[]).map((type) => [GGML_TYPES[type].id as number, type]),
+);
+
+/** The type with number `id` in a GGUF file, or undefined when this runtime does not know it. */
+export function ggmlTypeById(id: number): GgmlType | undefined {
+  return TYPE_BY_ID.get(id);
+}
+
+/** What to call type number `id` in a message. */
+export function ggmlTypeName(id: number): string {
+  const name = ggmlTypeById(id) ?? OTHER_TYPES[id];
+  return name === undefined ? `number ${id}` : `${name} (number ${id})`;
+}
