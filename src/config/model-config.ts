@@ -1,11 +1,3 @@
-/** Frequency scaling of Llama 3.1 and later (arXiv 2407.21783; llama.cpp reads it as a factor per frequency). */
-export interface RopeScaling {
-  factor: number;
-  lowFreqFactor: number;
-  highFreqFactor: number;
-  originalContextLength: number;
-}
-
 /** Hyperparameters of a decoder-only transformer, independent of the file they were read from. */
 export interface ModelConfig {
   architecture: 'llama' | 'qwen2' | 'qwen3';
@@ -20,8 +12,9 @@ export interface ModelConfig {
   contextLength: number;
   rmsNormEps: number;
   ropeTheta: number;
-  ropeScaling?: RopeScaling;
-  /** q, k and v have a bias (Qwen2). */
+  /** Positions are divided by this before the rotation (linear context extension, arXiv 2306.15595). */
+  ropeLinearScale?: number;
+  /** q, k and v have a bias (Qwen2, and Llama files that carry one). */
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation (Qwen3). */
   qkNorm: boolean;

@@ -1,0 +1,151 @@
+import type { ModelConfig } from '../config/model-config.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { ErrorCode } from '../errors/chunkwise-error.ts';
+import type { GgufMetadata } from './gguf-metadata.ts';
+import type { GgufFile } from './gguf-reader.ts';
+
+type Architecture = ModelConfig['architecture'];
+
+/** GGUF files of the Llama family (also Mistral, TinyLlama, SmolLM2) store q and k rows permuted; the others do not. */
+const ROPE_LAYOUTS: Record<Architecture, ModelConfig['ropeLayout']> = {
+  llama: 'interleaved',
+  qwen2: 'half',
+  qwen3: 'half',
+};
+
+/**
+ * Reads a model's hyperparameters from its metadata, under the keys and with the defaults of llama.cpp
+ * (src/llama-model.cpp, load_hparams). Throws `bad_file` for a value that makes no sense and `unsupported` for one
+ * that this runtime does not run, naming the key.
+ */
+export function readModelConfig(file: GgufFile): ModelConfig {
+  const { metadata } = file;
+  const architecture = readArchitecture(metadata);
+  const key = (name: string): string => `${architecture}.${name}`;
+  const integer = (name: string, max: number, fallback?: number): number =>
+    readInteger(metadata, key(name), max, fallback);
+  const hasTensor = (name: string): boolean => file.tensors.some((tensor) => tensor.name === name);
+
+  const numLayers = integer('block_count', 1024);
+  const hiddenSize = integer('embedding_length', 65_536);
+  const intermediateSize = integer('feed_forward_length', 1_048_576);
+  const numHeads = integer('attention.head_count', 1024);
+  const numKvHeads = integer('attention.head_count_kv', 1024, numHeads);
+  const contextLength = integer('context_length', 2 ** 30);
+  const headDim = integer('attention.key_length', 256, Math.floor(hiddenSize / numHeads));
+  const rmsNormEps = readPositive(metadata, key('attention.layer_norm_rms_epsilon'), 1);
+  const ropeTheta = readPositive(metadata, key('rope.freq_base'), 1e12, 10_000);
+
+  checkHeads(metadata, architecture, { hiddenSize, numHeads, numKvHeads, headDim });
+  checkMultiple(metadata, key('embedding_length'), hiddenSize, 32);
+  checkMultiple(metadata, key('feed_forward_length'), intermediateSize, 32);
+  checkUnsupportedFeatures(metadata, architecture, contextLength);
+  return {
+    architecture,
+    numLayers,
+    hiddenSize,
+    intermediateSize,
+    numHeads,
+    numKvHeads,
+    headDim,
+    vocabSize: readVocabSize(metadata, architecture),
+    contextLength,
+    rmsNormEps,
+    ropeTheta,
+    ropeLinearScale: readLinearScale(metadata, architecture),
+    qkvBias: architecture === 'qwen2' || hasTensor('blk.0.attn_q.bias'),
+    qkNorm: architecture === 'qwen3',
+    tiedEmbeddings: !hasTensor('output.weight'),
+    ropeLayout: ROPE_LAYOUTS[architecture],
+  };
+}
+
+function readArchitecture(metadata: GgufMetadata): Architecture {
+  const name = metadata.string('general.architecture');
+  const known = Object.keys(ROPE_LAYOUTS) as Architecture[];
+  const reason = `architecture ${JSON.stringify(name.slice(0, 40))} is not supported; these are: ${known.join(', ')}`;
+  return known.find((item) => item === name) ?? fail(metadata, 'general.architecture', reason, 'unsupported');
+}
+
+function checkHeads(
+  metadata: GgufMetadata,
+  architecture: Architecture,
+  sizes: Pick<ModelConfig, 'hiddenSize' | 'numHeads' | 'numKvHeads' | 'headDim'>,
+): void {
+  const { hiddenSize, numHeads, numKvHeads, headDim } = sizes;
+  const headCount = `${architecture}.attention.head_count`;
+  const keyLength = `${architecture}.attention.key_length`;
+  if (!metadata.has(keyLength) && hiddenSize % numHeads !== 0) {
+    fail(metadata, headCount, `${numHeads} heads do not divide the hidden size ${hiddenSize}`);
+  }
+  if (numHeads % numKvHeads !== 0) {
+    fail(metadata, `${headCount}_kv`, `${numKvHeads} key heads do not divide ${numHeads} query heads`);
+  }
+  if (headDim % 4 !== 0 || headDim > 256) {
+    const field = metadata.has(keyLength) ? keyLength : headCount;
+    fail(metadata, field, `a head of ${headDim} is neither a multiple of 4 nor within 256`, 'unsupported');
+  }
+  checkMultiple(metadata, headCount, numHeads * headDim, 32);
+  for (const name of ['attention.value_length', 'rope.dimension_count']) {
+    const field = `${architecture}.${name}`;
+    const value = metadata.optionalNumber(field) ?? headDim;
+    if (value !== headDim) fail(metadata, field, `${value} differs from the head size ${headDim}`, 'unsupported');
+  }
+}
+
+function checkUnsupportedFeatures(metadata: GgufMetadata, architecture: Architecture, contextLength: number): void {
+  const experts = `${architecture}.expert_count`;
+  if ((metadata.optionalNumber(experts) ?? 0) !== 0) {
+    fail(metadata, experts, 'mixtures of experts are not supported', 'unsupported');
+  }
+  const window = `${architecture}.attention.sliding_window`;
+  const width = metadata.optionalNumber(window) ?? 0;
+  if (width !== 0 && width < contextLength) {
+    fail(metadata, window, `sliding-window attention (${width} of ${contextLength} tokens) is not supported`, 'unsupported');
+  }
+}
+
+/** Linear scaling only. Llama 3's scaling is no metadata: it is the tensor `rope_freqs.weight`. */
+function readLinearScale(metadata: GgufMetadata, architecture: Architecture): number | undefined {
+  const typeKey = `${architecture}.rope.scaling.type`;
+  const type = metadata.optionalString(typeKey) ?? 'linear';
+  if (type === 'none') return undefined;
+  if (type !== 'linear') {
+    fail(metadata, typeKey, `RoPE scaling ${JSON.stringify(type.slice(0, 40))} is not supported; linear is`, 'unsupported');
+  }
+  const current = `${architecture}.rope.scaling.factor`;
+  const factorKey = metadata.has(current) ? current : `${architecture}.rope.scale_linear`;
+  if ((metadata.optionalNumber(factorKey) ?? 0) === 0) return undefined; // 0 is written for "no scaling"
+  const factor = readPositive(metadata, factorKey, 1e6);
+  return factor === 1 ? undefined : factor;
+}
+
+/** llama.cpp takes the length of the token list; `vocab_size` stands in where there is no list. */
+function readVocabSize(metadata: GgufMetadata, architecture: Architecture): number {
+  const max = 2 ** 22;
+  const list = 'tokenizer.ggml.tokens';
+  if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, max);
+  const size = metadata.strings(list).length;
+  return size >= 1 && size <= max ? size : fail(metadata, list, `${size} tokens; 1 to ${max} are allowed`);
+}
+
+function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
+  if (ArrayBuffer.isView(metadata.get(key))) fail(metadata, key, 'differs from layer to layer', 'unsupported');
+  const value = fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback);
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  return fail(metadata, key, `must be an integer from 1 to ${max}, but is ${value}`);
+}
+
+function readPositive(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
+  const value = fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback);
+  if (value > 0 && value <= max) return value;
+  return fail(metadata, key, `must be above 0 and at most ${max}, but is ${value}`);
+}
+
+function checkMultiple(metadata: GgufMetadata, key: string, value: number, of: number): void {
+  if (value % of !== 0) fail(metadata, key, `${value} is not a multiple of ${of}`, 'unsupported');
+}
+
+function fail(metadata: GgufMetadata, key: string, reason: string, code: ErrorCode = 'bad_file'): never {
+  throw new ChunkwiseError(code, { file: metadata.file, field: key, reason });
+}

@@ -1,0 +1,75 @@
+import type { ModelConfig } from '../config/model-config.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { GgufFile } from './gguf-reader.ts';
+import type { TensorInfo } from './tensor-info.ts';
+
+/**
+ * Checks that a file holds every tensor its architecture needs, in the right shape, and none that the forward pass
+ * would leave out; returns them by name. Names are llama.cpp's (src/llama-arch.cpp). Throws `bad_file` for a missing
+ * or misshapen tensor, `unsupported` for one this runtime does not know.
+ */
+export function checkTensors(file: GgufFile, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
+  const found = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
+  const wanted = wantedTensors(config);
+  for (const tensor of file.tensors) {
+    if (wanted.has(tensor.name)) continue;
+    const reason = `a ${config.architecture} model has no such tensor here, so it would be left out`;
+    throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
+  }
+  for (const [name, { shape, optional }] of wanted) {
+    const tensor = found.get(name);
+    if (tensor !== undefined) checkTensor(tensor, shape);
+    else if (!optional) {
+      const reason = 'the tensor is missing';
+      throw new ChunkwiseError('bad_file', { file: file.metadata.file, field: name, reason });
+    }
+  }
+  return found;
+}
+
+interface WantedTensor {
+  shape: readonly number[];
+  optional?: boolean;
+}
+
+function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
+  const { hiddenSize, intermediateSize, headDim, vocabSize } = config;
+  const qSize = config.numHeads * headDim;
+  const kvSize = config.numKvHeads * headDim;
+  const wanted = new Map<string, WantedTensor>([
+    ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
+    ['output_norm.weight', { shape: [hiddenSize] }],
+    // Llama 3's RoPE scaling: a divisor for each frequency.
+    ['rope_freqs.weight', { shape: [headDim / 2], optional: true }],
+  ]);
+  if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
+  const perLayer: Record<string, number[]> = {
+    'attn_norm.weight': [hiddenSize],
+    'attn_q.weight': [qSize, hiddenSize],
+    'attn_k.weight': [kvSize, hiddenSize],
+    'attn_v.weight': [kvSize, hiddenSize],
+    'attn_output.weight': [hiddenSize, qSize],
+    'ffn_norm.weight': [hiddenSize],
+    'ffn_gate.weight': [intermediateSize, hiddenSize],
+    'ffn_up.weight': [intermediateSize, hiddenSize],
+    'ffn_down.weight': [hiddenSize, intermediateSize],
+  };
+  if (config.qkvBias) Object.assign(perLayer, { 'attn_q.bias': [qSize], 'attn_k.bias': [kvSize], 'attn_v.bias': [kvSize] });
+  if (config.qkNorm) Object.assign(perLayer, { 'attn_q_norm.weight': [headDim], 'attn_k_norm.weight': [headDim] });
+  for (let layer = 0; layer < config.numLayers; layer++) {
+    for (const [name, shape] of Object.entries(perLayer)) wanted.set(`blk.${layer}.${name}`, { shape });
+  }
+  return wanted;
+}
+
+function checkTensor(tensor: TensorInfo, shape: readonly number[]): void {
+  const { name, type, source } = tensor;
+  if (tensor.shape.length !== shape.length || tensor.shape.some((length, i) => length !== shape[i])) {
+    const reason = `its shape is [${tensor.shape.join(', ')}], but the metadata call for [${shape.join(', ')}]`;
+    throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason });
+  }
+  // llama.cpp writes norms, biases and frequencies in F32 whatever the model's type, and adds them as such.
+  if (shape.length === 1 && type !== 'F32') {
+    throw new ChunkwiseError('unsupported', { file: source.name, field: name, reason: `a vector in ${type}; F32 is read` });
+  }
+}
