@@ -33,7 +33,7 @@ export function lavapipeLibrary(): string {
   return ICD.library_path;
 }
 
-export function hasCommand(command: string): boolean {
+function hasCommand(command: string): boolean {
   return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, command)));
 }
 

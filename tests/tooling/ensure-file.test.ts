@@ -1,0 +1,142 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { download } from '../../tools/download.ts';
+import type { FileSource } from '../../tools/ensure-file.ts';
+import { ensureFile } from '../../tools/ensure-file.ts';
+
+const content = randomBytes(3_000_000);
+const sha256 = createHash('sha256').update(content).digest('hex');
+
+let folder = '';
+let path = '';
+/** The Range header of each request, in order. */
+let ranges: (string | undefined)[] = [];
+let respond: (request: IncomingMessage, response: ServerResponse) => void = sendRange;
+
+const server = createServer((request, response) => {
+  ranges.push(request.headers.range);
+  respond(request, response);
+});
+
+function sendRange(request: IncomingMessage, response: ServerResponse, body = content, cutAfter = Infinity): void {
+  const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+  if (start >= body.length) return void response.writeHead(416).end();
+  const rest = body.subarray(start);
+  response.writeHead(start > 0 ? 206 : 200, { 'content-length': rest.length });
+  if (cutAfter >= rest.length) return void response.end(rest);
+  response.write(rest.subarray(0, cutAfter), () => setTimeout(() => response.destroy(), 50));
+}
+
+function source(): FileSource {
+  const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}/model`;
+  return { name: url, get: (part) => download(url, part, { connectTimeoutMs: 500, stallTimeoutMs: 500 }) };
+}
+
+/** By hash, since comparing megabytes element by element takes seconds. */
+async function expectContent(expected: Buffer): Promise<void> {
+  const hash = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+  expect(hash(await readFile(path))).toBe(hash(expected));
+}
+
+const unused: FileSource = { name: 'unused', get: () => Promise.reject(new Error('must not be asked')) };
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ensure-file-'));
+  path = join(folder, 'model.gguf');
+  ranges = [];
+  respond = sendRange;
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+});
+
+afterEach(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+  await rm(folder, { recursive: true });
+});
+
+it('takes a broken connection up where it broke', async () => {
+  respond = (request, response) => sendRange(request, response, content, ranges.length <= 2 ? 1_000_000 : Infinity);
+  await ensureFile({ path, sha256 }, [source()]);
+  await expectContent(content);
+  expect(ranges).toEqual([undefined, 'bytes=1000000-', 'bytes=2000000-']);
+});
+
+it('goes on from what an earlier process left', async () => {
+  await writeFile(`${path}.part`, content.subarray(0, 2_500_000));
+  await ensureFile({ path, sha256 }, [source()]);
+  await expectContent(content);
+  expect(ranges).toEqual(['bytes=2500000-']);
+});
+
+it('takes a part that is whole already', async () => {
+  await writeFile(`${path}.part`, content);
+  await ensureFile({ path, sha256 }, [source()]);
+  await expectContent(content);
+});
+
+it('starts over where the server knows no ranges', async () => {
+  await writeFile(`${path}.part`, content.subarray(0, 1000));
+  respond = (_request, response) => void response.end(content);
+  await ensureFile({ path, sha256 }, [source()]);
+  await expectContent(content);
+});
+
+it('starts over when the part was of another file', async () => {
+  await writeFile(`${path}.part`, randomBytes(1000));
+  await ensureFile({ path, sha256 }, [source()]);
+  await expectContent(content);
+  expect(ranges).toEqual(['bytes=1000-', undefined]);
+});
+
+it('refuses a wrong hash and says which', async () => {
+  const other = randomBytes(1000);
+  respond = (request, response) => sendRange(request, response, other);
+  const found = createHash('sha256').update(other).digest('hex');
+  await expect(ensureFile({ path, sha256 }, [source()])).rejects.toThrow(`sha256: ${found}, not ${sha256}`);
+  expect(existsSync(path)).toBe(false);
+  expect(existsSync(`${path}.part`)).toBe(false);
+});
+
+it.each([
+  ['refuses', (response: ServerResponse) => void response.writeHead(404).end('not here')],
+  ['is silent', () => undefined],
+  ['breaks off at once', (response: ServerResponse) => void response.destroy()],
+  ['sends other bytes', (response: ServerResponse) => void response.end(randomBytes(5000))],
+])('goes on to the next source when one %s', async (_what, answer) => {
+  respond = (_request, response) => answer(response);
+  const second: FileSource = { name: 'second', get: (part) => writeFile(part, content) };
+  await ensureFile({ path, sha256 }, [source(), second, unused]);
+  await expectContent(content);
+});
+
+it('names the file and every failure when no source gives it', async () => {
+  respond = (_request, response) => void response.writeHead(404).end();
+  const attempt = ensureFile({ path, sha256 }, [source(), unused]);
+  await expect(attempt).rejects.toMatchObject({ name: 'ChunkwiseError', code: 'network', detail: { file: path } });
+  await expect(attempt).rejects.toThrow(/HTTP status 404.*must not be asked/);
+});
+
+it('does not hash a verified file again, and notices when it changes', async () => {
+  await ensureFile({ path, sha256 }, [source()]);
+  const time = 1_700_000_000;
+  await utimes(path, time, time);
+  await ensureFile({ path, sha256 }, [unused]);
+
+  const spoilt = Buffer.alloc(content.length);
+  await writeFile(path, spoilt);
+  await utimes(path, time, time);
+  await ensureFile({ path, sha256 }, [unused]); // same size and time: taken as verified
+  await expectContent(spoilt);
+
+  await utimes(path, time + 1, time + 1);
+  await ensureFile({ path, sha256 }, [source()]);
+  await expectContent(content);
+});
