@@ -1,0 +1,140 @@
+// Runs llama.cpp in a process of its own (see llama.ts): requests come over IPC, large results go through a file.
+import { writeFileSync } from 'node:fs';
+import { getLlama } from 'node-llama-cpp';
+
+/** Every filter off: the probabilities are the softmax of the logits. */
+const UNFILTERED = { temperature: 1, topK: 0, topP: 1, minP: 0 };
+const GREEDY = { temperature: 0 };
+
+const gpu = process.env.LLAMA_GPU === 'vulkan' ? 'vulkan' : false;
+// One thread: llama.cpp's threads spin while they wait, and on a busy machine that is 40 times slower.
+const llama = await getLlama({ gpu, build: 'never', skipDownload: true, progressLogs: false, logLevel: 'error', maxThreads: 1 });
+
+let loaded;
+
+async function loadModel(modelPath, vocabOnly) {
+  if (loaded?.modelPath === modelPath && loaded.vocabOnly === vocabOnly) return loaded.model;
+  await loaded?.model.dispose();
+  loaded = undefined;
+  const model = await llama.loadModel({ modelPath, vocabOnly, gpuLayers: gpu ? 'max' : 0, ignoreMemorySafetyChecks: true });
+  loaded = { modelPath, vocabOnly, model };
+  return model;
+}
+
+/** Calls `use` with a fresh sequence; the cache is f32 on the CPU, so that nothing is rounded that the model does not round. */
+async function withSequence({ modelPath, contextTokens, lora }, use) {
+  const model = await loadModel(modelPath, false);
+  const kvType = gpu ? 'F16' : 'F32';
+  const context = await model.createContext({
+    contextSize: contextTokens,
+    batchSize: Math.min(contextTokens, 512),
+    flashAttention: false,
+    experimentalKvCacheKeyType: kvType,
+    experimentalKvCacheValueType: kvType,
+    threads: 1,
+    ignoreMemorySafetyChecks: true,
+    lora: lora && { adapters: [{ filePath: lora.path, scale: lora.scale }] },
+  });
+  try {
+    return await use(context.getSequence());
+  } finally {
+    await context.dispose();
+  }
+}
+
+/** Calls `each(position, probabilities)` for the token after every one of `tokens`; a Map over the vocabulary, not in id order. */
+async function eachDistribution(request, each) {
+  const { tokens } = request;
+  await withSequence({ ...request, contextTokens: tokens.length + 1 }, (sequence) =>
+    sequence.controlledEvaluate(
+      tokens.map((token) => [token, { generateNext: { probabilities: true, options: UNFILTERED } }]),
+      {
+        onTokenResult(position, result) {
+          each(position, result.next.probabilities);
+          delete result.next.probabilities;
+        },
+      },
+    ),
+  );
+}
+
+const operations = {
+  async tokenize({ modelPath, texts, parseSpecial }) {
+    const model = await loadModel(modelPath, true);
+    return texts.map((text) => model.tokenize(text, parseSpecial));
+  },
+
+  async detokenize({ modelPath, lists }) {
+    const model = await loadModel(modelPath, true);
+    return lists.map((ids) => model.detokenize(ids));
+  },
+
+  async endTokens({ modelPath }) {
+    const model = await loadModel(modelPath, true);
+    return [...model.iterateAllTokens()].filter((id) => model.isEogToken(id));
+  },
+
+  async probabilities({ outPath, ...request }) {
+    let all;
+    await eachDistribution(request, (position, probabilities) => {
+      all ??= new Float32Array(request.tokens.length * probabilities.size);
+      for (const [id, p] of probabilities) all[position * probabilities.size + id] = p;
+    });
+    writeFileSync(outPath, all);
+    return all.length / request.tokens.length;
+  },
+
+  async negativeLogLikelihoods(request) {
+    const { tokens } = request;
+    const nlls = [];
+    await eachDistribution(request, (position, probabilities) => {
+      if (position + 1 === tokens.length) return;
+      let sum = 0;
+      for (const p of probabilities.values()) sum += p;
+      nlls[position] = -Math.log(probabilities.get(tokens[position + 1]) / sum);
+    });
+    return nlls;
+  },
+
+  async generateGreedy({ modelPath, tokens, maxTokens }) {
+    return withSequence({ modelPath, contextTokens: tokens.length + maxTokens }, async (sequence) => {
+      const generated = [];
+      for await (const token of sequence.evaluate(tokens, GREEDY)) {
+        generated.push(token);
+        if (generated.length === maxTokens) break;
+      }
+      return generated;
+    });
+  },
+
+  async decodeSpeed({ modelPath, contextTokens, steps, lora }) {
+    return withSequence({ modelPath, contextTokens: contextTokens + steps + 1, lora }, async (sequence) => {
+      const tokens = Array.from({ length: contextTokens }, (_, i) => 100 + ((i * 37) % 1000));
+      const next = { generateNext: { token: true, options: GREEDY } };
+      const step = async (input) => {
+        const start = performance.now();
+        const output = await sequence.controlledEvaluate(input);
+        return { ms: performance.now() - start, token: output.at(-1).next.token };
+      };
+      const prefill = await step([...tokens.slice(0, -1), [tokens.at(-1), next]]);
+      const msPerToken = [];
+      let token = prefill.token;
+      for (let i = 0; i < steps; i++) {
+        const done = await step([[token, next]]);
+        msPerToken.push(done.ms);
+        token = done.token;
+      }
+      return { prefillMs: prefill.ms, msPerToken, device: gpu ? (await llama.getGpuDeviceNames()).join(', ') : 'CPU' };
+    });
+  },
+};
+
+process.on('disconnect', () => process.exit(0));
+process.on('message', async ({ id, operation, request }) => {
+  try {
+    process.send({ id, result: await operations[operation](request) });
+  } catch (error) {
+    process.send({ id, error: error?.stack ?? String(error) });
+  }
+});
+process.send('ready');
