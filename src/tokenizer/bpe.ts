@@ -2,6 +2,7 @@ import { BPE } from '@huggingface/tokenizers';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { Vocabulary } from './vocabulary.ts';
 
 /** Merges the characters of a word into token texts. */
 export type Bpe = (word: string) => string[];
@@ -28,15 +29,13 @@ export function byteLevelBpe(metadata: TokenizerMetadata): Bpe {
  * SentencePiece's BPE has no list of merges: any two neighbours whose joined text is a token may be merged, the highest
  * score first, the leftmost of equals. So every division of a token is a merge, ranked by the token's score.
  */
-export function sentencePieceBpe(metadata: TokenizerMetadata, ids: ReadonlyMap<string, number>): Bpe {
+export function sentencePieceBpe({ texts, ids, types }: Vocabulary, scores: ArrayLike<number>): Bpe {
   const model = emptyModel();
-  const scores = metadata.scores ?? [];
   const distinct = [...new Set(Array.from(scores))].sort((a, b) => b - a);
   const rankOfScore = new Map(distinct.map((score, rank) => [score, rank]));
   const isPart = (text: string, length: number): boolean => length === 1 || ids.has(text);
-  metadata.tokens.forEach((token, id) => {
-    const type = metadata.tokenTypes?.[id] ?? TOKEN_TYPES.normal;
-    if (type !== TOKEN_TYPES.normal && type !== TOKEN_TYPES.userDefined) return;
+  texts.forEach((token, id) => {
+    if (types[id] !== TOKEN_TYPES.normal && types[id] !== TOKEN_TYPES.userDefined) return;
     const rank = rankOfScore.get(scores[id] ?? 0) ?? 0;
     const chars = Array.from(token);
     for (let cut = 1; cut < chars.length; cut++) {

@@ -5,7 +5,8 @@ import { byteLevelBpe, sentencePieceBpe } from './bpe.ts';
 import { fromByteAlphabet, toByteAlphabet } from './byte-alphabet.ts';
 import { PRE_TOKENIZERS, splitWords } from './pre-tokenizers.ts';
 import type { PreTokenizer } from './pre-tokenizers.ts';
-import { checkVocabulary, endOfGeneration, specialPattern } from './vocabulary.ts';
+import { readVocabulary, specialPattern } from './vocabulary.ts';
+import type { Vocabulary } from './vocabulary.ts';
 
 export interface EncodeOptions {
   /** Add BOS and EOS where the model wants them. Default true. */
@@ -57,11 +58,10 @@ const encoder = new TextEncoder();
  * contradicts itself.
  */
 export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
-  checkVocabulary(metadata);
-  const ids = new Map(metadata.tokens.map((text, id) => [text, id]));
-  const scheme = createScheme(metadata, ids);
-  const typeOf = (id: number): number => metadata.tokenTypes?.[id] ?? TOKEN_TYPES.normal;
-  const specials = [specialPattern(metadata, false), specialPattern(metadata, true)] as const;
+  const vocabulary = readVocabulary(metadata);
+  const { texts, ids, types } = vocabulary;
+  const scheme = createScheme(metadata, vocabulary);
+  const specials = [specialPattern(vocabulary, false), specialPattern(vocabulary, true)] as const;
   const { bosId, eosId } = metadata;
   const addBos = metadata.addBos ?? scheme.addBos;
   const addEos = metadata.addEos ?? false;
@@ -95,20 +95,20 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   }
 
   function tokenBytes(id: number): Uint8Array {
-    const text = metadata.tokens[id];
-    const type = typeOf(id);
-    if (text === undefined || isSpecial(id) || type === TOKEN_TYPES.unused) return NOTHING;
+    const text = texts[id];
+    const type = types[id];
+    if (text === undefined || type === undefined || isSpecial(id) || type === TOKEN_TYPES.unused) return NOTHING;
     return type === TOKEN_TYPES.userDefined ? encoder.encode(text) : scheme.bytes(text, type);
   }
 
   function isSpecial(id: number): boolean {
-    return typeOf(id) === TOKEN_TYPES.control || typeOf(id) === TOKEN_TYPES.unknown;
+    return types[id] === TOKEN_TYPES.control || types[id] === TOKEN_TYPES.unknown;
   }
 
   return {
-    vocabSize: metadata.tokens.length,
+    vocabSize: texts.length,
     bosId,
-    eosIds: endOfGeneration(metadata, ids),
+    eosIds: vocabulary.endIds,
     isSpecial,
     tokenBytes,
     encode(text, { addSpecial = true, parseSpecial = false, maxTokens = Infinity } = {}) {
@@ -136,18 +136,18 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   };
 }
 
-function createScheme(metadata: TokenizerMetadata, ids: ReadonlyMap<string, number>): Scheme {
+function createScheme(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
   switch (metadata.model) {
     case 'gpt2':
-      return byteLevel(metadata, ids);
+      return byteLevel(metadata, vocabulary);
     case 'llama':
-      return sentencePiece(metadata, ids);
+      return sentencePiece(metadata, vocabulary);
     default:
       throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model}' (known: gpt2, llama)`);
   }
 }
 
-function byteLevel(metadata: TokenizerMetadata, ids: ReadonlyMap<string, number>): Scheme {
+function byteLevel(metadata: TokenizerMetadata, { ids }: Vocabulary): Scheme {
   const pre = preTokenizer(metadata);
   const bpe = byteLevelBpe(metadata);
   return {
@@ -173,7 +173,8 @@ function preTokenizer(metadata: TokenizerMetadata): PreTokenizer {
   return pre;
 }
 
-function sentencePiece(metadata: TokenizerMetadata, ids: ReadonlyMap<string, number>): Scheme {
+function sentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
+  const { ids } = vocabulary;
   if (metadata.scores === undefined) {
     throw new ChunkwiseError('bad_file', {
       file: metadata.file,
@@ -182,12 +183,12 @@ function sentencePiece(metadata: TokenizerMetadata, ids: ReadonlyMap<string, num
     });
   }
   // Where spaces only begin tokens, no merge crosses the place before a space.
-  const spacesLead = !metadata.tokens.some((text) => /[^▁]▁/u.test(text));
+  const spacesLead = !vocabulary.texts.some((text) => /[^▁]▁/u.test(text));
   const words = spacesLead ? [/▁*[^▁]+/gu] : [];
   const prefix = metadata.addSpacePrefix ?? true ? '▁' : '';
   return {
     words: (text) => splitWords(prefix + text.replaceAll(' ', '▁'), words),
-    pieces: sentencePieceBpe(metadata, ids),
+    pieces: sentencePieceBpe(vocabulary, metadata.scores),
     fallback(piece) {
       return Array.from(encoder.encode(piece)).flatMap((byte) => {
         const name = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;

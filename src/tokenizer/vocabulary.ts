@@ -2,30 +2,53 @@ import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
-/** Texts that end an answer whatever the file says of them (llama.cpp, src/llama-vocab.cpp: end-of-generation tokens). */
-const END_TEXTS = new Set([
-  '<|eot_id|>',
-  '<|eom_id|>',
-  '<|im_end|>',
-  '<|end|>',
-  '<|endoftext|>',
-  '<|end_of_text|>',
-  '<|return|>',
-  '<|call|>',
-  '<end_of_turn>',
-  '<end_of_utterance>',
-  '<EOT>',
-  '_<EOT>',
-  '[EOT]',
-  '[EOS]',
-  '<eos>',
-  '</s>',
-]);
+/**
+ * Tokens that end an answer by their text, whatever the file says of them: ends of turns and texts, and the padding and
+ * separators of fill-in-the-middle prompts (llama.cpp, src/llama-vocab.cpp).
+ */
+const END_TEXTS = new Set(
+  (
+    '<|eot_id|> <|eom_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> ' +
+    '<EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> <｜end▁of▁sentence｜> ' +
+    '<|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD] <|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame> <|file_sep|>'
+  ).split(' '),
+);
 
-/** Refuses lists of unequal length and ids that name no token. */
-export function checkVocabulary(metadata: TokenizerMetadata): void {
-  const bad = (key: string, reason: string): ChunkwiseError =>
-    new ChunkwiseError('bad_file', { file: metadata.file, field: `tokenizer.ggml.${key}`, reason });
+/** The tokens of a model, checked. */
+export interface Vocabulary {
+  readonly texts: readonly string[];
+  readonly ids: ReadonlyMap<string, number>;
+  /** `TOKEN_TYPES` by id; a token that ends an answer is a control token. */
+  readonly types: Uint8Array;
+  readonly endIds: ReadonlySet<number>;
+}
+
+/** Throws `bad_file` on lists of unequal length, a text that occurs twice, and ids that name no token. */
+export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
+  checkLists(metadata);
+  const { tokens: texts, tokenTypes } = metadata;
+  const ids = new Map<string, number>();
+  texts.forEach((text, id) => {
+    if (text === '') return;
+    if (ids.has(text)) {
+      throw badKey(metadata, 'tokens', `tokens ${ids.get(text)} and ${id} are both ${JSON.stringify(text.slice(0, 80))}`);
+    }
+    ids.set(text, id);
+  });
+  const named = [metadata.eosId, metadata.eotId, metadata.eomId, ...[...END_TEXTS].map((text) => ids.get(text))];
+  const endIds = new Set(named.filter((id) => id !== undefined));
+  const types = Uint8Array.from(texts, (text, id) =>
+    END_TEXTS.has(text) ? TOKEN_TYPES.control : (tokenTypes?.[id] ?? TOKEN_TYPES.normal),
+  );
+  return { texts, ids, types, endIds };
+}
+
+function badKey(metadata: TokenizerMetadata, key: string, reason: string): ChunkwiseError {
+  return new ChunkwiseError('bad_file', { file: metadata.file, field: `tokenizer.ggml.${key}`, reason });
+}
+
+function checkLists(metadata: TokenizerMetadata): void {
+  const bad = (key: string, reason: string): ChunkwiseError => badKey(metadata, key, reason);
   const count = metadata.tokens.length;
   if (count === 0) throw bad('tokens', 'the vocabulary is empty');
   for (const [key, list] of [['scores', metadata.scores], ['token_type', metadata.tokenTypes]] as const) {
@@ -46,24 +69,15 @@ export function checkVocabulary(metadata: TokenizerMetadata): void {
   }
 }
 
-/** Ids of the tokens that end an answer. */
-export function endOfGeneration(metadata: TokenizerMetadata, ids: ReadonlyMap<string, number>): Set<number> {
-  const named = [metadata.eosId, metadata.eotId, metadata.eomId, ...[...END_TEXTS].map((text) => ids.get(text))];
-  return new Set(named.filter((id) => id !== undefined));
-}
-
 /**
- * Cuts text at the tokens that stand in it as such: user-defined ones always, control and unknown ones where
- * `parseSpecial` asks for it. Of several at one place the longest counts.
+ * Finds the tokens that stand in a text as such: user-defined ones always, control and unknown ones where `parseSpecial`
+ * asks for it. Of several at one place the longest counts. One capture group.
  */
-export function specialPattern(metadata: TokenizerMetadata, parseSpecial: boolean): RegExp | undefined {
-  const texts = metadata.tokens.filter((text, id) => {
-    const type = metadata.tokenTypes?.[id];
-    if (text === '') return false;
-    if (type === TOKEN_TYPES.userDefined) return true;
-    return parseSpecial && (type === TOKEN_TYPES.control || type === TOKEN_TYPES.unknown);
-  });
-  if (texts.length === 0) return undefined;
-  texts.sort((a, b) => b.length - a.length);
-  return new RegExp(`(${texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|')})`, 'gu');
+export function specialPattern({ texts, types }: Vocabulary, parseSpecial: boolean): RegExp | undefined {
+  const sought: number[] = [TOKEN_TYPES.userDefined];
+  if (parseSpecial) sought.push(TOKEN_TYPES.control, TOKEN_TYPES.unknown);
+  const found = texts.filter((text, id) => text !== '' && sought.includes(types[id] ?? 0));
+  if (found.length === 0) return undefined;
+  found.sort((a, b) => b.length - a.length);
+  return new RegExp(`(${found.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|')})`, 'gu');
 }
