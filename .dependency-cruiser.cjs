@@ -1,0 +1,88 @@
+// Imports point down only. Folders on one line are peers and do not import each other; every line may import the lines
+// above it. `from` and `to` are regular expressions over paths from the repository's root.
+const LAYERS = [
+  ['src/errors'],
+  ['src/config'],
+  ['src/weights', 'src/tokenizer', 'src/chunking'],
+  ['src/gpu'],
+  ['src/kernels'],
+  ['src/cache', 'src/adapters'],
+  ['src/layers'],
+  ['src/models'],
+  ['src/engine'],
+  ['workers'],
+  ['src/api'],
+  ['demo', 'cli'],
+];
+const TESTS = '^(tests|e2e|bench|tools)/';
+
+/** A pattern for everything inside these folders. */
+const inside = (folders) => `^(${folders.join('|')})/`;
+
+const layerRules = LAYERS.flatMap((peers, depth) =>
+  peers.map((folder) => ({
+    name: `down-only: ${folder}`,
+    severity: 'error',
+    from: { path: inside([folder]) },
+    to: {
+      path: [inside(LAYERS.slice(depth).flat().filter((other) => other !== folder)), '^src/reference/', TESTS],
+    },
+  })),
+);
+
+module.exports = {
+  forbidden: [
+    ...layerRules,
+    {
+      name: 'reference: leaves only',
+      comment: 'The slow twin must not share code with what it checks.',
+      severity: 'error',
+      from: { path: '^src/reference/' },
+      to: {
+        path: '^(src|workers|demo|cli|tests|e2e|bench|tools)/',
+        pathNot: inside(['src/reference', 'src/config', 'src/weights', 'src/errors']),
+      },
+    },
+    {
+      name: 'reference: for tests only',
+      severity: 'error',
+      from: { pathNot: inside(['src/reference', 'tests', 'e2e']) },
+      to: { path: '^src/reference/' },
+    },
+    {
+      name: 'demo: public API only',
+      comment: 'The page is an app like any other: what it needs and cannot reach belongs in src/api.',
+      severity: 'error',
+      from: { path: '^demo/' },
+      to: { path: '^(src|workers)/', pathNot: '^src/api/' },
+    },
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'no-dead-module',
+      comment: 'Nothing that a user can start reaches this module: it is dead, or only tests use it.',
+      severity: 'error',
+      from: { path: ['^src/api/', '^workers/[^/]+\\.worker\\.ts$', '^cli/', '^demo/', '^bench/'] },
+      to: { path: ['^src/', '^workers/'], pathNot: ['^src/reference/', '^src/api/', '\\.worker\\.ts$'], reachable: false },
+    },
+    {
+      name: 'no-unresolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true, pathNot: '\\?raw$' },
+    },
+    {
+      name: 'no-undeclared-package',
+      comment: 'What the package runs on must be in dependencies, not in devDependencies or nowhere.',
+      severity: 'error',
+      from: { path: '^(src|workers)/', pathNot: '^src/reference/' },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: ['/dist', '^tests/llama/node_modules'] },
+    tsPreCompilationDeps: true,
+    // ESM and .ts extensions are written out; no alias needs a tsconfig to be resolved.
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'node', 'default'] },
+  },
+};

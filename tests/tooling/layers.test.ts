@@ -1,0 +1,128 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+/** A small repository whose files do nothing but import; `bad` names the rules an import must break. */
+const FILES: Record<string, { imports: string; typeOnly?: true; bad?: string[] }[]> = {
+  'src/errors/e.ts': [],
+  'src/config/c.ts': [{ imports: '../errors/e.ts' }],
+  'src/tokenizer/t.ts': [{ imports: '../config/c.ts' }],
+  'src/weights/w.ts': [
+    { imports: '../config/c.ts' },
+    { imports: '../tokenizer/t.ts', bad: ['down-only: src/weights'] },
+  ],
+  'src/chunking/c.ts': [{ imports: '../errors/e.ts' }],
+  'src/gpu/g.ts': [
+    { imports: '../engine/types.ts', typeOnly: true, bad: ['down-only: src/gpu'] },
+    { imports: 'for-development', bad: ['no-undeclared-package'] },
+    { imports: 'for-users' },
+  ],
+  'src/gpu/dead.ts': [{ imports: '../errors/e.ts' }],
+  'src/kernels/k.ts': [
+    { imports: '../gpu/g.ts' },
+    { imports: '../../shaders/k.wgsl?raw' },
+    { imports: './missing.ts', bad: ['no-unresolvable'] },
+  ],
+  'src/cache/p.ts': [
+    { imports: '../kernels/k.ts' },
+    { imports: '../adapters/a.ts', bad: ['down-only: src/cache'] },
+  ],
+  'src/adapters/a.ts': [{ imports: '../weights/w.ts' }],
+  'src/layers/a.ts': [{ imports: './b.ts', bad: ['no-circular'] }],
+  // A circle is told once.
+  'src/layers/b.ts': [{ imports: './a.ts' }, { imports: '../cache/p.ts' }],
+  'src/models/m.ts': [
+    { imports: '../layers/a.ts' },
+    { imports: '../reference/r.ts', bad: ['down-only: src/models', 'reference: for tests only'] },
+  ],
+  'src/reference/r.ts': [
+    { imports: '../weights/w.ts' },
+    { imports: '../chunking/c.ts', bad: ['reference: leaves only'] },
+  ],
+  'src/engine/types.ts': [],
+  'src/engine/en.ts': [
+    { imports: '../models/m.ts' },
+    { imports: '../chunking/c.ts' },
+    { imports: '../../workers/protocol.ts', bad: ['down-only: src/engine'] },
+  ],
+  'workers/protocol.ts': [],
+  'workers/engine.worker.ts': [
+    { imports: '../src/engine/en.ts' },
+    { imports: '../src/api/index.ts', bad: ['down-only: workers'] },
+  ],
+  'src/api/index.ts': [{ imports: '../../workers/protocol.ts' }],
+  'demo/main.ts': [
+    { imports: '../src/api/index.ts' },
+    { imports: '../src/engine/types.ts', bad: ['demo: public API only'] },
+  ],
+  'cli/main.ts': [
+    { imports: '../src/engine/en.ts' },
+    { imports: '../tests/models.ts', bad: ['down-only: cli'] },
+  ],
+  'tests/models.ts': [],
+  'tests/x.test.ts': [{ imports: '../src/reference/r.ts' }, { imports: '../src/gpu/dead.ts' }],
+};
+
+interface Report {
+  summary: { violations: { rule: { name: string }; from: string; to: string }[] };
+}
+
+let folder = '';
+let violations: string[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'layers-'));
+  for (const [path, imports] of Object.entries(FILES)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    const lines = imports.map(({ imports: target, typeOnly }) =>
+      typeOnly ? `import type { T } from '${target}';` : `import '${target}';`,
+    );
+    await writeFile(join(folder, path), [...lines, 'export const nothing = 0;'].join('\n'));
+  }
+  await mkdir(join(folder, 'shaders'));
+  await writeFile(join(folder, 'shaders/k.wgsl'), '');
+  const manifest = { dependencies: { 'for-users': '*' }, devDependencies: { 'for-development': '*' } };
+  await writeFile(join(folder, 'package.json'), JSON.stringify(manifest));
+  for (const name of ['for-users', 'for-development']) {
+    const home = join(folder, 'node_modules', name);
+    await mkdir(home, { recursive: true });
+    await writeFile(join(home, 'package.json'), JSON.stringify({ name, main: 'index.js' }));
+    await writeFile(join(home, 'index.js'), '');
+  }
+
+  const cruiser = join(ROOT, 'node_modules/.bin/depcruise');
+  const config = join(ROOT, '.dependency-cruiser.cjs');
+  const args = ['src', 'workers', 'demo', 'cli', 'tests', '--config', config, '--output-type', 'json'];
+  // It exits with an error when rules are broken, which is what it is here for.
+  const output = await new Promise<string>((done) => execFile(cruiser, args, { cwd: folder }, (_e, text) => done(text)));
+  const report = JSON.parse(output) as Report;
+  violations = report.summary.violations.map(({ rule, from, to }) => `${rule.name} | ${from} | ${to}`);
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+describe('the layer rules', () => {
+  const cases = Object.entries(FILES).flatMap(([from, imports]) =>
+    imports.map(({ imports: target, bad = [] }) => ({ from, target, bad })),
+  );
+
+  it.each(cases)('$from → $target breaks $bad', ({ from, target, bad }) => {
+    const to = target.startsWith('.') ? join(dirname(from), target).replace('?raw', '') : target;
+    const broken = violations
+      .filter((violation) => {
+        const [, source = '', end = ''] = violation.split(' | ');
+        return source === from && (end === to || end === target || end.includes(`node_modules/${target}/`));
+      })
+      .map((violation) => violation.split(' | ')[0]);
+    expect(broken.sort()).toEqual([...bad].sort());
+  });
+
+  it('find a module that only tests reach', () => {
+    const dead = violations.filter((violation) => violation.startsWith('no-dead-module'));
+    expect(dead).toEqual(['no-dead-module | src/gpu/dead.ts | src/gpu/dead.ts']);
+  });
+});

@@ -1,0 +1,34 @@
+import { resolve } from 'node:path';
+import { ESLint } from 'eslint';
+import { expect, it } from 'vitest';
+
+const eslint = new ESLint({ cwd: resolve(import.meta.dirname, '../..') });
+
+/** The rules that `code` breaks when it stands in `file`, an existing file of this repository. */
+async function brokenRules(file: string, code: string): Promise<(string | null)[]> {
+  const [result] = await eslint.lintText(code, { filePath: file });
+  return result?.messages.map((message) => message.ruleId) ?? [];
+}
+
+const LEAF = 'src/errors/chunkwise-error.ts';
+const API = 'src/api/types.ts';
+
+it.each([
+  ['the page below src/api', LEAF, 'export const title = document.title;', ['no-restricted-globals']],
+  ['the platform below src/api', LEAF, 'export const gpu = navigator.gpu;', ['no-restricted-globals']],
+  ['the page in src/api', API, 'export const title = document.title;', []],
+  ['a promise nobody waits for', API, 'fetch("/");', ['@typescript-eslint/no-floating-promises']],
+  ['a promise as a condition', API, 'export const a = fetch("/") ? 1 : 2;', ['@typescript-eslint/no-misused-promises']],
+  ['any', API, 'export const a = (b: any): number => Number(b);', ['@typescript-eslint/no-explicit-any']],
+  ['a type imported as a value', API, `import { ErrorCode } from '../errors/chunkwise-error.ts'; export type A = ErrorCode;`,
+    ['@typescript-eslint/consistent-type-imports']],
+  ['let for a constant', API, 'let a = 1; export const b = a;', ['prefer-const']],
+  ['loose equality', API, 'export const a = (b: number): boolean => b == 1;', ['eqeqeq']],
+  ['an unused name', API, 'const a = 1; export {};', ['@typescript-eslint/no-unused-vars']],
+  ['a long file', API, `${'// line\n'.repeat(351)}export {};`, ['max-lines']],
+  ['a silenced rule', API, '// eslint-disable-next-line eqeqeq\nexport const a = (b: number): boolean => b == 1;',
+    [null, 'eqeqeq']],
+  ['a silenced compiler', API, '// @ts-ignore\nexport const a: number = "";', ['@typescript-eslint/ban-ts-comment']],
+])('lint sees %s', async (_what, file, code, rules) => {
+  expect(await brokenRules(file, code)).toEqual(rules);
+}, 20_000);
