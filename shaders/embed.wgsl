@@ -1,0 +1,18 @@
+// y[t] = row tokens[t] of the embedding matrix. One invocation a token and block of 32 columns.
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let block = id.x;
+  let token = id.y;
+  let row = tokens[token] - params.rowStart; // wraps around when the row is in an earlier slice
+  if (block >= BLOCKS || row >= params.rows) { return; }
+  let w = weight_block(row, block);
+  let i = (token * BLOCKS + block) * 8u;
+  y[i] = w.a;
+  y[i + 1u] = w.b;
+  y[i + 2u] = w.c;
+  y[i + 3u] = w.d;
+  y[i + 4u] = w.e;
+  y[i + 5u] = w.f;
+  y[i + 6u] = w.g;
+  y[i + 7u] = w.h;
+}

@@ -1,0 +1,1 @@
+fn codes(row: u32, block: u32) -> Block { return nibbles(weight[row * BLOCKS + block]); }

@@ -1,0 +1,2 @@
+// One invocation does a row's work: nothing to add up. For adapters on which a barrier costs more than it saves.
+fn reduce_sum(value: vec4f, local: u32) -> vec4f { return value; }

@@ -1,0 +1,16 @@
+// Shared by the sampling kernels. SCANNERS invocations each own a run of the vocabulary; sums over the runs are taken in
+// order, so the same seed gives the same token.
+struct Run { start: u32, end: u32 }
+
+fn run_of(scanner: u32) -> Run {
+  let length = (VOCAB + SCANNERS - 1u) / SCANNERS;
+  return Run(min(scanner * length, VOCAB), min((scanner + 1u) * length, VOCAB));
+}
+
+const MASKED: f32 = -3.0e38;
+
+// Orders floats as unsigned integers.
+fn order_key(value: f32) -> u32 {
+  let bits = bitcast<u32>(value);
+  return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
+}

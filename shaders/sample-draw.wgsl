@@ -1,0 +1,38 @@
+// Draws by an exponential race: token i arrives at E_i / p_i with E_i exponential, and the first to arrive is a sample
+// of p (the Gumbel-max trick without its loss of precision). Leaves each scanner's winner. min-p is a bound on logits.
+fn mix(value: u32) -> u32 {
+  // The finaliser of MurmurHash3: every input bit changes every output bit with probability near one half.
+  var h = value;
+  h = (h ^ (h >> 16u)) * 0x85ebca6bu;
+  h = (h ^ (h >> 13u)) * 0xc2b2ae35u;
+  return h ^ (h >> 16u);
+}
+
+// -log(1 - u) for u uniform on (0, 1), exact to a few units in the last place for small u, which decide the race.
+fn exponential(hash: u32) -> f32 {
+  let u = (f32(hash >> 1u) + 0.5) * 4.656612873077393e-10; // 2^-31
+  if (u < 0.01) { return u * (1.0 + u * (0.5 + u * 0.3333333)); }
+  return -log(max(1.0 - u, 5.96e-8));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= SCANNERS) { return; }
+  var maximum = best_logits[0];
+  for (var i = 1u; i < SCANNERS; i++) { maximum = max(maximum, best_logits[i]); }
+  let run = run_of(id.x);
+  let stream = mix(params.seed ^ mix(params.position + 0x9e3779b9u));
+  var best = MASKED;
+  var token = run.start;
+  for (var i = run.start; i < run.end; i++) {
+    let scaled = (logits[i] - maximum) * params.inverseTemperature;
+    if (logits[i] <= MASKED || scaled < params.logMinP) { continue; }
+    let score = scaled - log(exponential(mix(stream ^ mix(i + 0x7f4a7c15u))));
+    if (score > best) {
+      best = score;
+      token = i;
+    }
+  }
+  drawn_scores[id.x] = best;
+  best_tokens[id.x] = token;
+}

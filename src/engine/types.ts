@@ -1,0 +1,75 @@
+import type { MemoryReport } from '../config/memory-report.ts';
+import type { SamplingOptions } from '../config/sampling.ts';
+import type { ChatTurn } from '../tokenizer/chat-template.ts';
+import type { Wait } from '../gpu/device.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
+
+export type FinishReason = 'stop' | 'length';
+
+export interface GenerateOptions {
+  /** Most tokens to answer with; default: what the context still holds. */
+  maxTokens?: number;
+  sampling: SamplingOptions;
+  /** The answer ends before the first of these. */
+  stop: readonly string[];
+  signal?: AbortSignal;
+}
+
+export interface Usage {
+  promptTokens: number;
+  /** Of the prompt's tokens, those whose keys and values were still in the cache. */
+  cachedTokens: number;
+  completionTokens: number;
+}
+
+/** How an answer was computed. Times in milliseconds. */
+export interface GenerationReport {
+  ttftMs: number;
+  /** Of the tokens after the first. */
+  msPerToken: { median: number; p95: number };
+  tokensPerSecond: number;
+  dispatchesPerToken: number;
+  dispatchesPerLayer: number;
+}
+
+export type GenerateEvent =
+  /** `text` may be empty: half a character, or a possible beginning of a stop string. `ms` since the token before. */
+  | { type: 'token'; token: number; text: string; ms: number; contextUsed: number }
+  | { type: 'end'; text: string; finishReason: FinishReason; usage: Usage; report: GenerationReport };
+
+export interface LoadProgress {
+  phase: 'download' | 'header' | 'upload' | 'compile';
+  /** Bytes done and to do; 0 of 0 where a phase has none. */
+  bytes: number;
+  total: number;
+}
+
+export interface EngineCoreOptions {
+  gpu: GPU | undefined;
+  /** The model: one file, or all parts of a split one. Kept: a lost device is rebuilt from them. */
+  sources: readonly ByteSource[];
+  contextLength?: number;
+  memoryLimitBytes?: number;
+  queueLimit?: number;
+  onProgress?: (progress: LoadProgress) => void;
+  onDeviceLost?: (reason: string) => void;
+  signal?: AbortSignal;
+  wait?: Wait;
+  /** For tests of the kernel variants an adapter would not get. */
+  without?: readonly ('shader-f16' | 'subgroups')[];
+  deviceClass?: 'cpu' | 'gpu';
+}
+
+/** The engine as the worker, and Node, hold it: no threads, no OpenAI shapes. Made by `openEngine`. */
+export interface EngineCore {
+  readonly model: string;
+  readonly contextLength: number;
+  readonly device: string;
+  /** Requests run one after another; `queue_full` beyond the queue's limit. Ending the iteration early aborts. */
+  chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
+  complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
+  countTokens(messages: readonly ChatTurn[]): number;
+  memory(): MemoryReport;
+  /** Destroys every buffer; running requests end with `disposed`. */
+  dispose(): void;
+}

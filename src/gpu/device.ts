@@ -1,0 +1,83 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { Buffers } from './buffers.ts';
+import { Pipelines } from './pipelines.ts';
+
+/** `cpu`: a software adapter, where barriers are slow and cores are few. `gpu`: everything else. */
+export type DeviceClass = 'cpu' | 'gpu';
+
+export interface OpenOptions {
+  /** Features left unused although the adapter has them; for tests of the paths without. */
+  without?: readonly ('shader-f16' | 'subgroups')[];
+  /** Kernel variants of this class instead of the adapter's own; for tests of every variant. */
+  deviceClass?: DeviceClass;
+  /** Told once when the device is lost other than by `close()`. */
+  onLost?: (reason: string) => void;
+  /** How to wait for the GPU; see `wait.ts`. Default: await. */
+  wait?: Wait;
+}
+
+/** Resolves when `work` does; a host may do better than plain awaiting. */
+export type Wait = <T>(work: Promise<T>) => Promise<T>;
+
+/** A WebGPU device with what this runtime keeps beside it. */
+export interface Device {
+  readonly gpuDevice: GPUDevice;
+  readonly name: string;
+  readonly deviceClass: DeviceClass;
+  readonly hasF16: boolean;
+  readonly hasSubgroups: boolean;
+  readonly limits: GPUSupportedLimits;
+  readonly buffers: Buffers;
+  readonly pipelines: Pipelines;
+  /** The reason once the device is lost. */
+  readonly lost: () => string | undefined;
+  readonly wait: Wait;
+  close(): void;
+}
+
+const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
+
+/** Opens the adapter `gpu` prefers. Errors: `no_webgpu`. */
+export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}): Promise<Device> {
+  const gpuAdapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });
+  if (!gpuAdapter) {
+    const reason = gpu ? 'WebGPU has no adapter here' : 'this host has no WebGPU';
+    throw new ChunkwiseError('no_webgpu', { reason });
+  }
+  const wanted = (['shader-f16', 'subgroups'] as const).filter((feature) => !options.without?.includes(feature));
+  const features: GPUFeatureName[] = wanted.filter((feature) => gpuAdapter.features.has(feature));
+  const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, gpuAdapter.limits[limit]]));
+  const gpuDevice = await gpuAdapter.requestDevice({ requiredFeatures: features, requiredLimits });
+  const { info } = gpuAdapter;
+  const name = [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ');
+  const buffers = new Buffers(gpuDevice);
+  let closed = false;
+  let lostReason: string | undefined;
+  void gpuDevice.lost.then(({ reason, message }) => {
+    if (closed) return;
+    lostReason = message || reason;
+    options.onLost?.(lostReason);
+  });
+  return {
+    gpuDevice,
+    name: name || 'unnamed adapter',
+    deviceClass: options.deviceClass ?? classOf(info),
+    hasF16: gpuDevice.features.has('shader-f16'),
+    hasSubgroups: gpuDevice.features.has('subgroups'),
+    limits: gpuDevice.limits,
+    buffers,
+    pipelines: new Pipelines(gpuDevice),
+    lost: () => lostReason,
+    wait: options.wait ?? ((work) => work),
+    close() {
+      closed = true;
+      buffers.destroyAll();
+      gpuDevice.destroy();
+    },
+  };
+}
+
+function classOf(info: GPUAdapterInfo): DeviceClass {
+  const text = `${info.architecture} ${info.device} ${info.description}`;
+  return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software/i.test(text) ? 'cpu' : 'gpu';
+}

@@ -1,0 +1,23 @@
+import type { Device } from './device.ts';
+import type { Kernel } from './kernel.ts';
+import type { Pipeline } from './pipelines.ts';
+
+/** A range of a buffer; the whole of it when given bare. Offsets are multiples of 256. */
+export type Bound = GPUBuffer | { buffer: GPUBuffer; offset: number; size: number };
+
+/** A kernel with its buffers: what a step dispatches, made once and used for every token. */
+export interface Operation {
+  readonly pipeline: Pipeline;
+  readonly bindGroup: GPUBindGroup;
+}
+
+export function createOperation(device: Device, kernel: Kernel, bounds: Readonly<Record<string, Bound>>): Operation {
+  const pipeline = device.pipelines.get(kernel);
+  const entries = kernel.bindings.map(({ name }, binding) => {
+    const bound = bounds[name];
+    if (!bound) throw new Error(`${kernel.name}: nothing bound to ${name}`);
+    return { binding, resource: 'buffer' in bound ? bound : { buffer: bound } };
+  });
+  const bindGroup = device.gpuDevice.createBindGroup({ label: kernel.name, layout: pipeline.storageLayout, entries });
+  return { pipeline, bindGroup };
+}
