@@ -23,11 +23,21 @@ const SPACES = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 const SYMBOLS = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*';
 const LLAMA3 = pattern(`${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|${SYMBOLS}|${SPACES}`);
 const QWEN2 = pattern(`${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|${SYMBOLS}|${SPACES}`);
+const QWEN35 = pattern(
+  `${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${SPACES}`,
+);
+// A letter that may stand in the upper-case part of a word, and one that may stand in its lower-case part.
+const UPPER = '(?:(?=\\p{L})[^a-z])';
+const LOWER = '(?:(?=\\p{L})[^A-Z])';
+const CASED_WORD = `[^\\r\\n\\p{L}\\p{N}]?(?:${UPPER}*${LOWER}+|${UPPER}+${LOWER}*)`;
+const TEKKEN = pattern(`${CASED_WORD}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`);
 
 const gpt2: PreTokenizer = { patterns: [GPT2] };
 const digitsThenGpt2: PreTokenizer = { patterns: [pattern('\\p{N}'), GPT2] };
 const llama3: PreTokenizer = { patterns: [LLAMA3], ignoreMerges: true, addBos: true };
 const qwen2: PreTokenizer = { patterns: [QWEN2] };
+const qwen35: PreTokenizer = { patterns: [QWEN35] };
+const tekken: PreTokenizer = { patterns: [TEKKEN], ignoreMerges: true, addBos: true };
 
 /** By the value of `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp). */
 export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
@@ -39,6 +49,8 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['llama-v3', llama3],
   ['qwen2', qwen2],
   ['deepseek-r1-qwen', qwen2],
+  ['qwen35', qwen35],
+  ['tekken', tekken],
 ]);
 
 /** Cuts `text` into words, lazily: a caller that has seen enough stops the work. */

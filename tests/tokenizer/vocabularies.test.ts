@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { TOKEN_TYPES } from '../../src/config/tokenizer-metadata.ts';
+import { toByteAlphabet } from '../../src/tokenizer/byte-alphabet.ts';
+import { PRE_TOKENIZERS } from '../../src/tokenizer/pre-tokenizers.ts';
+import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { endTokens, tokenize } from '../llama/llama.ts';
+import type { MetadataValue } from '../weights/gguf-writer.ts';
+import { byteLevelTokenizer, sentencePieceTokenizer } from '../weights/tiny-tokenizer.ts';
+import { randomTexts, TEXTS } from './texts.ts';
+import { trainMerges } from './train.ts';
+import { vocabularyFile } from './vocabularies.ts';
+
+const SPECIALS = ['<unk>', '<s>', '</s>', '<|im_end|>', '😀', '  '];
+const { unknown, control, userDefined, normal, byte } = TOKEN_TYPES;
+const SPECIAL_TYPES = [unknown, control, control, control, userDefined, userDefined];
+const CORPUS = randomTexts(400, 2, 30);
+const SAMPLE = [...TEXTS, ...randomTexts(300, 3, 40)];
+
+/** A byte-level vocabulary whose tokens cross word boundaries. */
+function byteLevel(pre: string): Record<string, MetadataValue> {
+  const merges = trainMerges(CORPUS.map((text) => [...toByteAlphabet(text)]), 700);
+  const bytes = [...toByteAlphabetOfAllBytes()];
+  const words = [...bytes, ...merges.map((merge) => merge.join(''))].filter((text) => !SPECIALS.includes(text));
+  return {
+    'tokenizer.ggml.model': 'gpt2',
+    'tokenizer.ggml.pre': pre,
+    'tokenizer.ggml.tokens': [...SPECIALS, ...words],
+    'tokenizer.ggml.token_type': Int32Array.from([...SPECIAL_TYPES, ...words.map(() => normal)]),
+    'tokenizer.ggml.merges': merges.map((merge) => merge.join(' ')),
+    'tokenizer.ggml.bos_token_id': 1,
+    'tokenizer.ggml.eos_token_id': 2,
+  };
+}
+
+function toByteAlphabetOfAllBytes(): Set<string> {
+  const text = Array.from({ length: 0x800 }, (_, code) => String.fromCharCode(code)).join('') + '\u0800\uffff\u{10000}';
+  const found = new Set(toByteAlphabet(text));
+  // The lead bytes of three and four byte sequences that the corpus holds; a byte without token is dropped by both.
+  for (const char of toByteAlphabet(SAMPLE.join(''))) found.add(char);
+  return found;
+}
+
+/**
+ * A SentencePiece vocabulary with ties among its scores; characters beyond U+0400 have no token of their own. No piece
+ * leads towards a control token: llama.cpp would merge typed text into it, we do not (tested on its own).
+ */
+function sentencePiece(spacesLead: boolean): Record<string, MetadataValue> {
+  const merges = trainMerges(CORPUS.map((text) => [...text.replaceAll(' ', '▁')]), 600);
+  const chars = [...new Set(CORPUS.join(''))].filter((char) => char.codePointAt(0)! < 0x400 && char !== ' ');
+  const merged = merges.map((merge) => merge.join('')).filter((text) => !spacesLead || !/[^▁]▁/u.test(text));
+  const pieces = [...merged, '▁', ...chars].filter(
+    (text) => !SPECIALS.includes(text) && !(text.length > 1 && SPECIALS.some((special) => special.includes(text))),
+  );
+  const bytes = Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`);
+  const types = [...SPECIAL_TYPES, ...bytes.map(() => byte), ...pieces.map(() => normal)];
+  return {
+    'tokenizer.ggml.model': 'llama',
+    'tokenizer.ggml.tokens': [...SPECIALS, ...bytes, ...pieces],
+    'tokenizer.ggml.scores': Float32Array.from(types, (type, id) => (type === normal ? -Math.floor(id / 3) : 0)),
+    'tokenizer.ggml.token_type': Int32Array.from(types),
+    'tokenizer.ggml.bos_token_id': 1,
+    'tokenizer.ggml.eos_token_id': 2,
+    'tokenizer.ggml.unknown_token_id': 0,
+  };
+}
+
+async function expectSameIds(path: string, tokenizer: Tokenizer): Promise<void> {
+  for (const parseSpecial of [false, true]) {
+    const expected = await tokenize(path, SAMPLE, parseSpecial);
+    const wrong = SAMPLE.map((text, i) => ({
+      text,
+      ours: tokenizer.encode(text, { addSpecial: false, parseSpecial }),
+      llama: [...expected[i]!],
+    })).filter(({ ours, llama }) => ours.join() !== llama.join());
+    expect(wrong).toEqual([]);
+  }
+}
+
+describe('ids of a vocabulary whose tokens cross word boundaries are llama.cpp\'s', () => {
+  it.each([...PRE_TOKENIZERS.keys()])('byte-level, pre-tokenizer %s', async (pre) => {
+    const { path, tokenizer } = await vocabularyFile(pre, byteLevel(pre));
+    await expectSameIds(path, tokenizer);
+  });
+
+  it.each([
+    ['only-begin-tokens', true],
+    ['stand-inside-of-tokens', false],
+  ])('SentencePiece, where spaces %s', async (name, spacesLead) => {
+    const { path, tokenizer } = await vocabularyFile(name, sentencePiece(spacesLead));
+    await expectSameIds(path, tokenizer);
+    expect([...tokenizer.eosIds].sort()).toEqual((await endTokens(path)).sort());
+  });
+
+  it.each([
+    ['smollm', byteLevelTokenizer('smollm')],
+    ['qwen2', byteLevelTokenizer('qwen2')],
+    ['SentencePiece', sentencePieceTokenizer()],
+  ])("the tiny models' tokenizer, %s", async (name, metadata) => {
+    const { path, tokenizer } = await vocabularyFile(`tiny-${name}`, metadata);
+    await expectSameIds(path, tokenizer);
+    expect(tokenizer.encode('the ring').length).toBeLessThan(8);
+  });
+});
