@@ -62,7 +62,11 @@ module.exports = {
       comment: 'Nothing that a user can start reaches this module: it is dead, or only tests use it.',
       severity: 'error',
       from: { path: ['^src/api/', '^workers/[^/]+\\.worker\\.ts$', '^cli/', '^demo/', '^bench/'] },
-      to: { path: ['^src/', '^workers/'], pathNot: ['^src/reference/', '^src/api/', '\\.worker\\.ts$'], reachable: false },
+      to: {
+        path: ['^src/', '^workers/'],
+        pathNot: ['^src/reference/', '^src/api/', '\\.worker\\.ts$'],
+        reachable: false,
+      },
     },
     {
       name: 'no-unresolvable',

@@ -15,7 +15,7 @@ export default tseslint.config(
       // An async method without await is how an interface's promise turns a throw into a rejection.
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
-      '@typescript-eslint/ban-ts-comment': ['error', { 'ts-expect-error': true, 'ts-ignore': true, 'ts-nocheck': true }],
+      '@typescript-eslint/ban-ts-comment': ['error', { 'ts-expect-error': true }],
       eqeqeq: 'error',
       'no-console': 'off',
       'object-shorthand': 'error',

@@ -57,7 +57,8 @@ async function take(file: WantedFile, source: FileSource): Promise<void> {
   }
   if (found !== file.sha256) {
     await rm(part);
-    throw new ChunkwiseError('bad_file', { file: source.name, field: 'sha256', reason: `${found}, not ${file.sha256}` });
+    const reason = `${found}, not ${file.sha256}`;
+    throw new ChunkwiseError('bad_file', { file: source.name, field: 'sha256', reason });
   }
   await rename(part, file.path);
   await remember(file);

@@ -98,7 +98,9 @@ beforeAll(async () => {
   const config = join(ROOT, '.dependency-cruiser.cjs');
   const args = ['src', 'workers', 'demo', 'cli', 'tests', '--config', config, '--output-type', 'json'];
   // It exits with an error when rules are broken, which is what it is here for.
-  const output = await new Promise<string>((done) => execFile(cruiser, args, { cwd: folder }, (_e, text) => done(text)));
+  const output = await new Promise<string>((done) => {
+    execFile(cruiser, args, { cwd: folder }, (_failed, stdout) => done(stdout));
+  });
   const report = JSON.parse(output) as Report;
   violations = report.summary.violations.map(({ rule, from, to }) => `${rule.name} | ${from} | ${to}`);
 });

@@ -11,6 +11,7 @@ async function brokenRules(file: string, code: string): Promise<(string | null)[
 }
 
 const LEAF = 'src/errors/chunkwise-error.ts';
+const LEAF_FROM_API = '../errors/chunkwise-error.ts';
 const API = 'src/api/types.ts';
 
 it.each([
@@ -20,7 +21,7 @@ it.each([
   ['a promise nobody waits for', API, 'fetch("/");', ['@typescript-eslint/no-floating-promises']],
   ['a promise as a condition', API, 'export const a = fetch("/") ? 1 : 2;', ['@typescript-eslint/no-misused-promises']],
   ['any', API, 'export const a = (b: any): number => Number(b);', ['@typescript-eslint/no-explicit-any']],
-  ['a type imported as a value', API, `import { ErrorCode } from '../errors/chunkwise-error.ts'; export type A = ErrorCode;`,
+  ['a type imported as a value', API, `import { ErrorCode } from '${LEAF_FROM_API}'; export type A = ErrorCode;`,
     ['@typescript-eslint/consistent-type-imports']],
   ['let for a constant', API, 'let a = 1; export const b = a;', ['prefer-const']],
   ['loose equality', API, 'export const a = (b: number): boolean => b == 1;', ['eqeqeq']],

@@ -1,0 +1,16 @@
+import { spawnSync } from 'node:child_process';
+import { resolve } from 'node:path';
+import { expect, it } from 'vitest';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+it('names in one line what is missing and cannot be installed', () => {
+  const code = `import('./tools/system.ts').then((system) => system.ensureSystem()).catch((e) => console.log(e.message))`;
+  // Without a PATH there is neither a compiler nor apt-get.
+  const { stdout } = spawnSync(process.execPath, ['--import', 'tsx', '--eval', code], {
+    cwd: ROOT,
+    env: { ...process.env, PATH: '/nonexistent' },
+    encoding: 'utf8',
+  });
+  expect(stdout).toBe('missing from this system: gcc (on Debian: sudo apt-get install gcc)\n');
+});

@@ -1,0 +1,47 @@
+import { existsSync, readFileSync } from 'node:fs';
+
+export interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** The fields of vitest's JSON report that are read here (the form is Jest's). */
+interface VitestReport {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  testResults: { status: 'passed' | 'failed'; assertionResults: { status: string }[] }[];
+}
+
+/**
+ * The counts of one vitest run. A file that could not be loaded and a run that failed without a failed test (an error
+ * outside any test, a crash) count as one failure each: they have no test of their own to be counted by.
+ */
+export function readVitestCounts(reportPath: string, succeeded: boolean): Counts {
+  if (!existsSync(reportPath)) return { passed: 0, failed: 1, skipped: 0 };
+  const report = JSON.parse(readFileSync(reportPath, 'utf8')) as VitestReport;
+  const failedFiles = report.testResults.filter(
+    (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
+  );
+  const failed = report.numFailedTests + failedFiles.length;
+  return {
+    passed: report.numPassedTests,
+    failed: failed === 0 && !succeeded ? 1 : failed,
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
+}
+
+export function addCounts(a: Counts, b: Counts): Counts {
+  return { passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped };
+}
+
+export function sumLine({ passed, failed, skipped }: Counts): string {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
+}
+
+/** A skipped test is a check that did not happen, and a run without tests shows nothing: neither is a success. */
+export function isSuccess({ passed, failed, skipped }: Counts): boolean {
+  return passed > 0 && failed === 0 && skipped === 0;
+}
