@@ -9,14 +9,19 @@ export type Bpe = (word: string) => string[];
 
 /** Ranks each pair by its place among `merges`. */
 export function byteLevelBpe(metadata: TokenizerMetadata): Bpe {
+  const field = 'tokenizer.ggml.merges';
+  if (metadata.merges === undefined) {
+    const reason = 'missing; a byte-level tokenizer cannot do without';
+    throw new ChunkwiseError('bad_file', { file: metadata.file, field, reason });
+  }
   const model = emptyModel();
-  metadata.merges?.forEach((merge, rank) => {
+  metadata.merges.forEach((merge, rank) => {
     // A token may itself begin with a space; the one that divides the pair comes later.
     const space = merge.indexOf(' ', 1);
     if (space < 0 || space === merge.length - 1) {
       throw new ChunkwiseError('bad_file', {
         file: metadata.file,
-        field: 'tokenizer.ggml.merges',
+        field,
         reason: `entry ${rank} is not two tokens with a space between: ${JSON.stringify(merge.slice(0, 80))}`,
       });
     }

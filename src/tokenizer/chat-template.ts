@@ -12,6 +12,12 @@ export interface ChatTurn {
   content: string;
 }
 
+/**
+ * What `raise_exception` is renamed to: the library defines it, does not let it be replaced, and throws a plain Error that
+ * looks like one of its own.
+ */
+const REFUSE = 'refuse_messages';
+
 const parsed = new WeakMap<TokenizerMetadata, Template>();
 
 /**
@@ -35,10 +41,9 @@ export function renderChat(
       add_generation_prompt: addGenerationPrompt,
       bos_token: tokenText(metadata, metadata.bosId),
       eos_token: tokenText(metadata, metadata.eosId),
-      raise_exception(message: string) {
+      [REFUSE](message: string) {
         throw new ChunkwiseError('bad_request', { file: metadata.file, field: 'messages', reason: message });
       },
-
     });
   } catch (error) {
     throw error instanceof ChunkwiseError ? error : broken(error);
@@ -48,7 +53,8 @@ export function renderChat(
 function parse(metadata: TokenizerMetadata): Template {
   const known = parsed.get(metadata);
   if (known !== undefined) return known;
-  const template = new Template(metadata.chatTemplate ?? CHATML);
+  const source = metadata.chatTemplate ?? CHATML;
+  const template = new Template(source.replace(/\braise_exception\b/g, REFUSE));
   parsed.set(metadata, template);
   return template;
 }

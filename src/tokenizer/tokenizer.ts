@@ -9,7 +9,7 @@ import { readVocabulary, specialPattern } from './vocabulary.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
 export interface EncodeOptions {
-  /** Add BOS and EOS where the model wants them. Default true. */
+  /** Add BOS and EOS where the model wants them; no BOS before one that a chat template wrote. Default true. */
   addSpecial?: boolean;
   /** Read the text of a control token, such as `<|im_end|>`, as that token. Default false: what users type stays text. */
   parseSpecial?: boolean;
@@ -53,8 +53,8 @@ const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
 /**
- * Builds the tokenizer a model file describes; ids are llama.cpp's, save that a single word of more than 16,384
- * characters is cut. Throws `unsupported` for an unknown tokenizer or pre-tokenizer, `bad_file` for a vocabulary that
+ * Builds the tokenizer a model file describes. Ids are llama.cpp's with two exceptions: a single word of more than 16,384
+ * characters is cut, and SentencePiece's merges never make a control token of text. Throws `unsupported` for an unknown tokenizer or pre-tokenizer, `bad_file` for a vocabulary that
  * contradicts itself.
  */
 export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
@@ -122,7 +122,8 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
         }
         result.push(id);
       };
-      if (addSpecial && addBos) push(bosId!);
+      const hasBos = parseSpecial && bosId !== undefined && text.startsWith(texts[bosId]!);
+      if (addSpecial && addBos && !hasBos) push(bosId!);
       for (const id of encodeText(text, parseSpecial)) push(id);
       if (addSpecial && addEos) push(eosId!);
       return result;
