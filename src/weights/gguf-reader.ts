@@ -46,7 +46,7 @@ export async function readGguf(source: ByteSource): Promise<GgufFile> {
 
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
   const tensors = located.map((tensor) => ({ ...tensor, offset: dataStart + tensor.offset, source }));
-  checkPlaces(cursor, tensors, source.size);
+  checkPlaces(cursor, tensors, dataStart, alignment);
   return { version, metadata: new GgufMetadata(source.name, values), tensors };
 }
 
@@ -119,21 +119,18 @@ function readTensorInfo(cursor: GgufCursor, alignment: number): LocatedTensor {
   return { name, shape, type, bytes, offset };
 }
 
-/** Names are unique, and the data lie inside the file and apart from one another. */
-function checkPlaces(cursor: GgufCursor, tensors: readonly TensorInfo[], fileSize: number): void {
+/** Names are unique; the data follow one another in the order of the infos, as llama.cpp requires, and end in the file. */
+function checkPlaces(cursor: GgufCursor, tensors: readonly TensorInfo[], dataStart: number, alignment: number): void {
   const names = new Set<string>();
-  for (const { name, bytes, offset } of tensors) {
+  let expected = dataStart;
+  for (const { name, bytes, offset, source } of tensors) {
     cursor.field = name;
     if (names.has(name)) cursor.fail('occurs twice among the tensors');
     names.add(name);
-    if (offset + bytes > fileSize) {
-      cursor.fail(`truncated: its ${bytes} bytes begin at ${offset}, but the file ends at ${fileSize}`);
+    if (offset !== expected) cursor.fail(`begins at byte ${offset}, but the tensor before it calls for ${expected}`);
+    expected = Math.ceil((offset + bytes) / alignment) * alignment;
+    if (offset + bytes > source.size) {
+      cursor.fail(`truncated: its ${bytes} bytes begin at ${offset}, but the file ends at ${source.size}`);
     }
-  }
-  let end = 0;
-  for (const { name, bytes, offset } of [...tensors].sort((a, b) => a.offset - b.offset)) {
-    cursor.field = name;
-    if (offset < end) cursor.fail(`begins at byte ${offset}, inside the tensor before it, which ends at ${end}`);
-    end = offset + bytes;
   }
 }
