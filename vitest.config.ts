@@ -10,18 +10,20 @@ const env = { VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd()
 // One file at a time where the software adapters run: each of them uses every core.
 const gpu = { pool: 'forks', maxWorkers: 1, env } as const;
 
+// A first run installs llama.cpp and compiles shaders; only a hang takes this long.
+const timeouts = { testTimeout: 120_000, hookTimeout: 300_000 };
+
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'cpu', include: [CPU_AREAS], pool: 'forks', sequence: { groupOrder: 0 } } },
+      { test: { name: 'cpu', include: [CPU_AREAS], pool: 'forks', ...timeouts, sequence: { groupOrder: 0 } } },
       {
         test: {
           name: 'gpu',
           include: ['tests/**/*.test.ts'],
           exclude: [CPU_AREAS],
           ...gpu,
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          ...timeouts,
           sequence: { groupOrder: 1 },
         },
       },
@@ -30,8 +32,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['e2e/**/*.test.ts'],
           ...gpu,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          ...timeouts,
           sequence: { groupOrder: 2 },
         },
       },
