@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           name: 'gpu',
           include: ['tests/**/*.test.ts'],
-          exclude: [CPU_AREAS],
+          exclude: ['**/node_modules/**', CPU_AREAS],
           ...gpu,
           ...timeouts,
           sequence: { groupOrder: 1 },
