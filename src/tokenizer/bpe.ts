@@ -39,8 +39,9 @@ export function sentencePieceBpe({ texts, ids, types }: Vocabulary, scores: Arra
   const distinct = [...new Set(Array.from(scores))].sort((a, b) => b - a);
   const rankOfScore = new Map(distinct.map((score, rank) => [score, rank]));
   const isPart = (text: string, length: number): boolean => length === 1 || ids.has(text);
+  const apart: number[] = [TOKEN_TYPES.unknown, TOKEN_TYPES.control, TOKEN_TYPES.byte];
   texts.forEach((token, id) => {
-    if (types[id] !== TOKEN_TYPES.normal && types[id] !== TOKEN_TYPES.userDefined) return;
+    if (apart.includes(types[id] ?? 0)) return;
     const rank = rankOfScore.get(scores[id] ?? 0) ?? 0;
     const chars = Array.from(token);
     for (let cut = 1; cut < chars.length; cut++) {

@@ -12,7 +12,10 @@ export interface PreTokenizer {
 const WHITE = '\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 /** `\s` and `\S`, inside and outside of a class, mean Unicode's White_Space. */
 function pattern(source: string): RegExp {
-  const unicode = source.replace(/(\[[^\]]*?)\\s/g, `$1${WHITE}`).replaceAll('\\s', `[${WHITE}]`).replaceAll('\\S', `[^${WHITE}]`);
+  const unicode = source
+    .replace(/(\[[^\]]*?)\\s/g, `$1${WHITE}`)
+    .replaceAll('\\s', `[${WHITE}]`)
+    .replaceAll('\\S', `[^${WHITE}]`);
   return new RegExp(unicode, 'gu');
 }
 

@@ -186,7 +186,7 @@ function sentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sch
   // Where spaces only begin tokens, no merge crosses the place before a space.
   const spacesLead = !vocabulary.texts.some((text) => /[^▁]▁/u.test(text));
   const words = spacesLead ? [/▁*[^▁]+/gu] : [];
-  const prefix = metadata.addSpacePrefix ?? true ? '▁' : '';
+  const prefix = (metadata.addSpacePrefix ?? true) ? '▁' : '';
   return {
     words: (text) => splitWords(prefix + text.replaceAll(' ', '▁'), words),
     pieces: sentencePieceBpe(vocabulary, metadata.scores),
@@ -197,7 +197,9 @@ function sentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sch
       });
     },
     bytes: (text, type) =>
-      type === TOKEN_TYPES.byte ? Uint8Array.of(parseInt(text.slice(3, 5), 16)) : encoder.encode(text.replaceAll('▁', ' ')),
+      type === TOKEN_TYPES.byte
+        ? Uint8Array.of(parseInt(text.slice(3, 5), 16))
+        : encoder.encode(text.replaceAll('▁', ' ')),
     addBos: true,
   };
 }

@@ -31,7 +31,11 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   texts.forEach((text, id) => {
     if (text === '') return;
     if (ids.has(text)) {
-      throw badKey(metadata, 'tokens', `tokens ${ids.get(text)} and ${id} are both ${JSON.stringify(text.slice(0, 80))}`);
+      throw badKey(
+        metadata,
+        'tokens',
+        `tokens ${ids.get(text)} and ${id} are both ${JSON.stringify(text.slice(0, 80))}`,
+      );
     }
     ids.set(text, id);
   });
@@ -51,10 +55,14 @@ function checkLists(metadata: TokenizerMetadata): void {
   const bad = (key: string, reason: string): ChunkwiseError => badKey(metadata, key, reason);
   const count = metadata.tokens.length;
   if (count === 0) throw bad('tokens', 'the vocabulary is empty');
-  for (const [key, list] of [['scores', metadata.scores], ['token_type', metadata.tokenTypes]] as const) {
+  for (const [key, list] of [
+    ['scores', metadata.scores],
+    ['token_type', metadata.tokenTypes],
+  ] as const) {
     if (list !== undefined && list.length !== count) throw bad(key, `${list.length} entries for ${count} tokens`);
   }
-  if (metadata.scores !== undefined && Array.from(metadata.scores).some(Number.isNaN)) throw bad('scores', 'a score is NaN');
+  if (metadata.scores !== undefined && Array.from(metadata.scores).some(Number.isNaN))
+    throw bad('scores', 'a score is NaN');
   const ids = {
     bos_token_id: metadata.bosId,
     eos_token_id: metadata.eosId,

@@ -31,7 +31,9 @@ export async function ensureLlama(): Promise<void> {
 async function install(): Promise<void> {
   console.log('Installing llama.cpp for the tests (tests/llama, about 160 MB)');
   // The optional packages are builds for other machines and CUDA; the two needed here are dependencies of their own.
-  await promisify(execFile)('npm', ['ci', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: FOLDER });
+  await promisify(execFile)('npm', ['ci', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund'], {
+    cwd: FOLDER,
+  });
 }
 
 /** npm writes node_modules/.package-lock.json last. */

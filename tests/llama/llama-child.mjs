@@ -8,7 +8,14 @@ const GREEDY = { temperature: 0 };
 
 const gpu = process.env.LLAMA_GPU === 'vulkan' ? 'vulkan' : false;
 // One thread: llama.cpp's threads spin while they wait, and on a busy machine that is 40 times slower.
-const llama = await getLlama({ gpu, build: 'never', skipDownload: true, progressLogs: false, logLevel: 'error', maxThreads: 1 });
+const llama = await getLlama({
+  gpu,
+  build: 'never',
+  skipDownload: true,
+  progressLogs: false,
+  logLevel: 'error',
+  maxThreads: 1,
+});
 
 let loaded;
 
@@ -16,7 +23,12 @@ async function loadModel(modelPath, vocabOnly) {
   if (loaded?.modelPath === modelPath && loaded.vocabOnly === vocabOnly) return loaded.model;
   await loaded?.model.dispose();
   loaded = undefined;
-  const model = await llama.loadModel({ modelPath, vocabOnly, gpuLayers: gpu ? 'max' : 0, ignoreMemorySafetyChecks: true });
+  const model = await llama.loadModel({
+    modelPath,
+    vocabOnly,
+    gpuLayers: gpu ? 'max' : 0,
+    ignoreMemorySafetyChecks: true,
+  });
   loaded = { modelPath, vocabOnly, model };
   return model;
 }

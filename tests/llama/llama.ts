@@ -45,7 +45,12 @@ export async function centredLogProbs(
   const folder = mkdtempSync(join(tmpdir(), 'llama-'));
   try {
     const outPath = join(folder, 'probabilities');
-    const request = { modelPath: resolve(modelPath), tokens, lora: lora && { ...lora, path: resolve(lora.path) }, outPath };
+    const request = {
+      modelPath: resolve(modelPath),
+      tokens,
+      lora: lora && { ...lora, path: resolve(lora.path) },
+      outPath,
+    };
     const vocabSize = await callLlama<number>('probabilities', request);
     const bytes = readFileSync(outPath);
     const all = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
@@ -91,6 +96,11 @@ export function decodeSpeed(
   modelPath: string,
   { gpu, contextTokens, steps, lora }: { gpu: LlamaGpu; contextTokens: number; steps: number; lora?: LlamaLora },
 ): Promise<DecodeSpeed> {
-  const request = { modelPath: resolve(modelPath), contextTokens, steps, lora: lora && { ...lora, path: resolve(lora.path) } };
+  const request = {
+    modelPath: resolve(modelPath),
+    contextTokens,
+    steps,
+    lora: lora && { ...lora, path: resolve(lora.path) },
+  };
   return callLlama('decodeSpeed', request, gpu);
 }

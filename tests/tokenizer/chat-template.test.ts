@@ -58,6 +58,8 @@ describe('a template', () => {
 
   it('may refuse the messages', async () => {
     const template = "{{ raise_exception('roles must alternate') }}";
-    await expectError(() => renderChat(withTemplate(template), [user]), 'bad_request', { reason: /roles must alternate/ });
+    await expectError(() => renderChat(withTemplate(template), [user]), 'bad_request', {
+      reason: /roles must alternate/,
+    });
   });
 });

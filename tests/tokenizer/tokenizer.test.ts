@@ -1,15 +1,18 @@
 import { openAsBlob } from 'node:fs';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import { readGguf } from '../../src/weights/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { detokenize, endTokens, tokenize } from '../llama/llama.ts';
+import { detokenize, endTokens, ensureLlama, tokenize } from '../llama/llama.ts';
 import { expectError } from '../weights/expect-error.ts';
 import { REAL_MODEL } from '../weights/real-model.ts';
 import { TEXTS } from './texts.ts';
+
+vi.setConfig({ testTimeout: 30_000 });
+beforeAll(ensureLlama, 300_000);
 
 let metadata: TokenizerMetadata;
 let tokenizer: Tokenizer;
@@ -75,7 +78,10 @@ describe('a prompt that is too long', () => {
   it.each(Object.keys(megabyte))('is refused within two seconds: 1 MB of %s', async (name) => {
     const start = performance.now();
     const options = { maxTokens: 4096, parseSpecial: true };
-    await expectError(() => tokenizer.encode(megabyte[name]!, options), 'context_overflow', { field: 'prompt', reason: /4096/ });
+    await expectError(() => tokenizer.encode(megabyte[name]!, options), 'context_overflow', {
+      field: 'prompt',
+      reason: /4096/,
+    });
     expect(performance.now() - start).toBeLessThan(2000);
   });
 
@@ -116,7 +122,14 @@ describe('a file that contradicts itself is refused', () => {
 it('does not merge typed text into a control token', () => {
   const tokens = ['<unk>', '<s>', '</s>', '<', '/', 's', '>', '</', '</s', 's>'];
   const types = [2, 3, 3, 1, 1, 1, 1, 1, 1, 1];
-  const spm = createTokenizer({ file: 'f', model: 'llama', tokens, tokenTypes: types, scores: tokens.map((_, id) => -id), bosId: 1 });
+  const spm = createTokenizer({
+    file: 'f',
+    model: 'llama',
+    tokens,
+    tokenTypes: types,
+    scores: tokens.map((_, id) => -id),
+    bosId: 1,
+  });
   expect(spm.encode('</s>', { addSpecial: false })).not.toContain(2);
   expect(spm.encode('</s>', { addSpecial: false, parseSpecial: true })).toEqual([2]);
 });

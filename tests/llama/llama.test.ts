@@ -1,0 +1,54 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tinyModel } from '../weights/tiny-model.ts';
+import { centredLogProbs, ensureLlama, generateGreedy, perplexity, tokenize } from './llama.ts';
+
+const TOKENS = Array.from({ length: 24 }, (_, i) => 3 + ((i * 37) % 260));
+let folder: string;
+let model: string;
+
+beforeAll(ensureLlama, 300_000);
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'llama-test-'));
+  model = join(folder, 'tiny.gguf');
+  writeFileSync(model, tinyModel({ architecture: 'llama', type: 'F32', seed: 1 }));
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe("llama.cpp's side of the comparisons", () => {
+  it('gives a log-probability for the whole vocabulary at every position, centred', async () => {
+    const rows = await centredLogProbs(model, TOKENS);
+    expect(rows).toHaveLength(TOKENS.length);
+    for (const row of rows) {
+      expect(row).toHaveLength(273);
+      expect(Math.abs(row.reduce((sum, x) => sum + x, 0) / row.length)).toBeLessThan(1e-6);
+      // A sampler that filtered would leave probabilities of 0, which stand far below a random model's few nats.
+      expect(Math.min(...row)).toBeGreaterThan(-20);
+    }
+  });
+
+  it('agrees with itself: perplexity and greedy text follow from the log-probabilities', async () => {
+    const rows = await centredLogProbs(model, TOKENS);
+    const { nlls, perplexity: value } = await perplexity(model, TOKENS);
+    const expected = TOKENS.slice(1).map((token, position) => {
+      const row = rows[position]!;
+      return Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0)) - row[token]!;
+    });
+    nlls.forEach((nll, i) => expect(nll).toBeCloseTo(expected[i]!, 4));
+    expect(Math.log(value)).toBeCloseTo(expected.reduce((sum, nll) => sum + nll, 0) / expected.length, 4);
+
+    const last = rows.at(-1)!;
+    expect(await generateGreedy(model, TOKENS, 1)).toEqual([last.indexOf(Math.max(...last))]);
+  });
+
+  it('answers after a model that it cannot load', async () => {
+    const broken = join(folder, 'broken.gguf');
+    writeFileSync(broken, tinyModel({ architecture: 'llama', type: 'F32', seed: 1 }).subarray(0, 3000));
+    await expect(tokenize(broken, ['a'])).rejects.toThrow(/llama\.cpp/);
+    expect((await tokenize(model, ['a']))[0]).toHaveLength(1);
+  });
+});
