@@ -1,4 +1,4 @@
-/** What a model file says about its tokenizer: the `tokenizer.*` keys of a GGUF file, independent of how they were read. */
+/** What a model file says about its tokenizer, independent of how it was read: the `tokenizer.*` keys of a GGUF file. */
 export interface TokenizerMetadata {
   /** The model file, named in errors. */
   file: string;

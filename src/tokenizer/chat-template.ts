@@ -13,8 +13,8 @@ export interface ChatTurn {
 }
 
 /**
- * What `raise_exception` is renamed to: the library defines it, does not let it be replaced, and throws a plain Error that
- * looks like one of its own.
+ * What `raise_exception` is renamed to: the library defines it, does not let it be replaced, and throws a plain Error
+ * that looks like one of its own.
  */
 const REFUSE = 'refuse_messages';
 

@@ -11,7 +11,7 @@ import type { Vocabulary } from './vocabulary.ts';
 export interface EncodeOptions {
   /** Add BOS and EOS where the model wants them; no BOS before one that a chat template wrote. Default true. */
   addSpecial?: boolean;
-  /** Read the text of a control token, such as `<|im_end|>`, as that token. Default false: what users type stays text. */
+  /** Read the text of a control token, such as `<|im_end|>`, as that token. Default false: typed text stays text. */
   parseSpecial?: boolean;
   /** Throw `context_overflow` as soon as the text is known to be longer, in tokens. */
   maxTokens?: number;
@@ -53,9 +53,9 @@ const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
 /**
- * Builds the tokenizer a model file describes. Ids are llama.cpp's with two exceptions: a single word of more than 16,384
- * characters is cut, and SentencePiece's merges never make a control token of text. Throws `unsupported` for an unknown tokenizer or pre-tokenizer, `bad_file` for a vocabulary that
- * contradicts itself.
+ * Builds the tokenizer a model file describes. Ids are llama.cpp's with two exceptions: a single word of more than
+ * 16,384 characters is cut, and SentencePiece's merges never make a control token of text. Throws `unsupported` for an
+ * unknown tokenizer or pre-tokenizer, `bad_file` for a vocabulary that contradicts itself.
  */
 export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   const vocabulary = readVocabulary(metadata);

@@ -8,9 +8,10 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
  */
 const END_TEXTS = new Set(
   (
-    '<|eot_id|> <|eom_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> </s> ' +
-    '<EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> <｜end▁of▁sentence｜> ' +
-    '<|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD] <|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame> <|file_sep|>'
+    '<|eot_id|> <|eom_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> ' +
+    '</s> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> ' +
+    '<｜end▁of▁sentence｜> <|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD] <|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame> ' +
+    '<|file_sep|>'
   ).split(' '),
 );
 
@@ -78,8 +79,8 @@ function checkLists(metadata: TokenizerMetadata): void {
 }
 
 /**
- * Finds the tokens that stand in a text as such: user-defined ones always, control and unknown ones where `parseSpecial`
- * asks for it. Of several at one place the longest counts. One capture group.
+ * Finds the tokens that stand in a text as such: user-defined ones always, control and unknown ones where
+ * `parseSpecial` asks for it. Of several at one place the longest counts. One capture group.
  */
 export function specialPattern({ texts, types }: Vocabulary, parseSpecial: boolean): RegExp | undefined {
   const sought: number[] = [TOKEN_TYPES.userDefined];

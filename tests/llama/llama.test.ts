@@ -2,6 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { f32, writeGguf } from '../weights/gguf-writer.ts';
+import { Random } from '../weights/random.ts';
 import { tinyModel } from '../weights/tiny-model.ts';
 import { centredLogProbs, ensureLlama, generateGreedy, perplexity, tokenize } from './llama.ts';
 
@@ -43,6 +45,29 @@ describe("llama.cpp's side of the comparisons", () => {
 
     const last = rows.at(-1)!;
     expect(await generateGreedy(model, TOKENS, 1)).toEqual([last.indexOf(Math.max(...last))]);
+  });
+
+  it('applies an adapter by its scale, and leaves the base as it was', async () => {
+    const random = new Random(4);
+    const matrix = (name: string, shape: [number, number]) => {
+      const bytes = new Uint8Array(random.normals(shape[0] * shape[1], 0.1).buffer);
+      return { name: `blk.0.attn_q.weight.${name}`, shape, type: 'F32' as const, bytes };
+    };
+    const path = join(folder, 'adapter.gguf');
+    const metadata = {
+      'general.type': 'adapter',
+      'general.architecture': 'llama',
+      'adapter.type': 'lora',
+      'adapter.lora.alpha': f32(8),
+    };
+    writeFileSync(path, writeGguf({ metadata, tensors: [matrix('lora_a', [4, 256]), matrix('lora_b', [256, 4])] }));
+
+    const base = await centredLogProbs(model, TOKENS);
+    const full = await centredLogProbs(model, TOKENS, { path });
+    expect(full).not.toEqual(base);
+    expect(await centredLogProbs(model, TOKENS, { path, scale: 1 })).toEqual(full);
+    expect(await centredLogProbs(model, TOKENS, { path, scale: 0 })).toEqual(base);
+    expect(await centredLogProbs(model, TOKENS)).toEqual(base);
   });
 
   it('answers after a model that it cannot load', async () => {

@@ -18,7 +18,7 @@ export interface LlamaLora {
   scale?: number;
 }
 
-/** Token ids of each text, without BOS and EOS; `parseSpecial` reads control tokens in the text. The file may hold no tensors. */
+/** Token ids of each text, without BOS and EOS; `parseSpecial` reads control tokens. The file may hold no tensors. */
 export function tokenize(modelPath: string, texts: readonly string[], parseSpecial = false): Promise<number[][]> {
   return callLlama('tokenize', { modelPath: resolve(modelPath), texts, parseSpecial });
 }
@@ -34,8 +34,8 @@ export function endTokens(modelPath: string): Promise<number[]> {
 }
 
 /**
- * For every position, the log-probabilities `[vocabSize]` of the token after it, in id order, minus their mean: equal to
- * the centred logits. A probability that underflows f32 counts as the least one that does not.
+ * For every position, the log-probabilities `[vocabSize]` of the token after it, in id order, minus their mean: equal
+ * to the centred logits. A probability that underflows f32 counts as the least one that does not.
  */
 export async function centredLogProbs(
   modelPath: string,

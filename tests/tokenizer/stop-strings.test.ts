@@ -43,13 +43,12 @@ describe('StopStrings', () => {
     expect(run(['aab'], ['a', 'a', 'a', 'b'])).toEqual({ shown: 'a', stopped: true });
   });
 
-  it('shows, however the text is cut into pieces, all before the stop string that is complete first', () => {
+  it('shows, however the text is cut into pieces, what stands before a stop string and nothing of it', () => {
     const random = new Random(7);
     const word = (length: number): string => Array.from({ length }, () => 'ab'[random.below(2)]).join('');
     for (let round = 0; round < 2000; round++) {
       const stops = Array.from({ length: 1 + random.below(3) }, () => word(1 + random.below(5)));
       const pieces = Array.from({ length: 1 + random.below(8) }, () => word(random.below(4)));
-      // The longest text shown before the push that completes a stop string holds none; what is shown is a prefix.
       const { shown, stopped } = run(stops, pieces);
       const whole = pieces.join('');
       const contains = stops.some((stop) => whole.includes(stop));
