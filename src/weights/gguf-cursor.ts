@@ -4,6 +4,8 @@ import type { ByteSource } from './byte-source.ts';
 
 /** Real headers end below 20 MB. What claims more is refused before it is downloaded. */
 const MAX_HEADER_BYTES = 64 * 2 ** 20;
+/** Strings and booleans in arrays, all together; a vocabulary of 262,144 with its merges has 0.8 million. */
+const MAX_ITEMS = 2 ** 21;
 const FIRST_READ_BYTES = 2 * 2 ** 20;
 
 /** Not a fault of the file: the record being parsed goes on past the bytes read so far. */
@@ -25,6 +27,7 @@ export class GgufCursor {
   private view = new DataView(this.window.buffer);
   private readonly decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   private readonly limit: number;
+  private itemsLeft = MAX_ITEMS;
 
   constructor(private readonly source: ByteSource) {
     this.limit = Math.min(source.size, MAX_HEADER_BYTES);
@@ -33,6 +36,7 @@ export class GgufCursor {
   /** Runs `parse`, and runs it again from the same position with a larger window as long as that falls short. */
   async record<T>(parse: (cursor: GgufCursor) => T): Promise<T> {
     const start = this.position;
+    const itemsLeft = this.itemsLeft;
     for (;;) {
       try {
         return parse(this);
@@ -40,6 +44,7 @@ export class GgufCursor {
         if (!(error instanceof WindowTooShort)) throw error;
         await this.grow(error.needed);
         this.position = start;
+        this.itemsLeft = itemsLeft;
       }
     }
   }
@@ -52,11 +57,19 @@ export class GgufCursor {
   checkCount(count: number, size: number, what: string): void {
     const left = this.limit - this.position;
     if (count <= left / size) return;
+    const claim = `${count} ${what} at byte ${this.position}`;
     this.fail(
       this.limit < this.source.size
-        ? `${count} ${what} at byte ${this.position} would make the header longer than ${MAX_HEADER_BYTES} bytes`
-        : `${count} ${what} at byte ${this.position} need at least ${count * size} bytes, but ${left} are left in the file`,
+        ? `${claim} would make the header longer than ${MAX_HEADER_BYTES} bytes`
+        : `${claim} need ${count * size} bytes or more, but ${left} are left in the file`,
     );
+  }
+
+  /** As checkCount, for items that are parsed one by one: their number bounds the time and memory a header can cost. */
+  claimItems(count: number, size: number, what: string): void {
+    this.checkCount(count, size, what);
+    if (count > this.itemsLeft) this.fail(`${count} ${what} take the header beyond ${MAX_ITEMS} items`);
+    this.itemsLeft -= count;
   }
 
   u8(): number {

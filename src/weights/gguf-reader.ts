@@ -17,6 +17,7 @@ const MAGIC = 0x46554747; // 'GGUF', little-endian
 const DEFAULT_ALIGNMENT = 32;
 const MAX_NAME_BYTES = 64; // GGML_MAX_NAME, ggml/include/ggml.h
 const MAX_DIMS = 4; // GGML_MAX_DIMS
+const MAX_RECORDS = 65_536; // real files have below 100 entries and some thousand tensors
 const MIN_ENTRY_BYTES = 8 + 4 + 1;
 const MIN_TENSOR_INFO_BYTES = 8 + 4 + 4 + 8;
 
@@ -36,8 +37,6 @@ export async function readGguf(source: ByteSource): Promise<GgufFile> {
   }
 
   const alignment = readAlignment(cursor, values);
-  cursor.field = undefined;
-  cursor.checkCount(numTensors, MIN_TENSOR_INFO_BYTES, 'tensors');
   const located: LocatedTensor[] = [];
   for (let i = 0; i < numTensors; i++) {
     cursor.field = `tensor ${i}`;
@@ -58,16 +57,20 @@ function readPrelude(cursor: GgufCursor): { version: 2 | 3; numTensors: number; 
   const version = cursor.u32();
   if (version !== 2 && version !== 3) {
     const bigEndian = version !== 0 && (version & 0xffff) === 0;
-    const reason = bigEndian ? 'big-endian GGUF files are not read' : `GGUF version ${version} is not read; 2 and 3 are`;
-    cursor.fail(reason, 'unsupported');
+    const found = bigEndian ? 'a big-endian GGUF file' : `GGUF version ${version}`;
+    cursor.fail(`${found} is not read; versions 2 and 3, little-endian, are`, 'unsupported');
   }
   cursor.field = 'tensor count';
-  const numTensors = cursor.size('count');
-  cursor.checkCount(numTensors, MIN_TENSOR_INFO_BYTES, 'tensors');
+  const numTensors = readCount(cursor, MIN_TENSOR_INFO_BYTES, 'tensors');
   cursor.field = 'metadata count';
-  const numEntries = cursor.size('count');
-  cursor.checkCount(numEntries, MIN_ENTRY_BYTES, 'metadata entries');
+  const numEntries = readCount(cursor, MIN_ENTRY_BYTES, 'metadata entries');
   return { version, numTensors, numEntries };
+}
+
+function readCount(cursor: GgufCursor, minBytes: number, what: string): number {
+  const count = cursor.size('count');
+  cursor.checkCount(count, minBytes, what);
+  return count <= MAX_RECORDS ? count : cursor.fail(`${count} ${what}; at most ${MAX_RECORDS} are read`);
 }
 
 function readEntry(cursor: GgufCursor): [string, GgufValue] {
@@ -106,7 +109,8 @@ function readTensorInfo(cursor: GgufCursor, alignment: number): LocatedTensor {
     shape.unshift(length);
   }
   const typeId = cursor.u32();
-  const type = ggmlTypeById(typeId) ?? cursor.fail(`tensor type ${ggmlTypeName(typeId)} is not supported`, 'unsupported');
+  const type =
+    ggmlTypeById(typeId) ?? cursor.fail(`tensor type ${ggmlTypeName(typeId)} is not supported`, 'unsupported');
   const { blockSize, blockBytes } = GGML_TYPES[type];
   const rowLength = shape[shape.length - 1] ?? 0;
   if (rowLength % blockSize !== 0) {
@@ -119,7 +123,7 @@ function readTensorInfo(cursor: GgufCursor, alignment: number): LocatedTensor {
   return { name, shape, type, bytes, offset };
 }
 
-/** Names are unique; the data follow one another in the order of the infos, as llama.cpp requires, and end in the file. */
+/** Names are unique; the data follow one another in the infos' order, as llama.cpp requires, and end in the file. */
 function checkPlaces(cursor: GgufCursor, tensors: readonly TensorInfo[], dataStart: number, alignment: number): void {
   const names = new Set<string>();
   let expected = dataStart;

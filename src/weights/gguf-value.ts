@@ -42,11 +42,11 @@ function readArray(cursor: GgufCursor): GgufValue {
   const type = cursor.u32();
   const count = cursor.size('array length');
   if (type === STRING) {
-    cursor.checkCount(count, MIN_STRING_BYTES, 'strings');
+    cursor.claimItems(count, MIN_STRING_BYTES, 'strings');
     return readItems(count, () => cursor.string());
   }
   if (type === BOOL) {
-    cursor.checkCount(count, 1, 'booleans');
+    cursor.claimItems(count, 1, 'booleans');
     return readItems(count, () => readBoolean(cursor));
   }
   if (type === ARRAY) cursor.fail('arrays of arrays are not read', 'unsupported');

@@ -54,7 +54,9 @@ async function fetchRange(url: string, offset: number, length: number, options: 
     try {
       return await tryFetchRange(url, offset, length, signal);
     } catch (error) {
-      if (signal?.aborted) throw new ChunkwiseError('aborted', { file: url, reason: 'the download was aborted' }, { cause: error });
+      if (signal?.aborted) {
+        throw new ChunkwiseError('aborted', { file: url, reason: 'the download was aborted' }, { cause: error });
+      }
       if (!(error instanceof Transient)) throw error;
       if (attempt === MAX_ATTEMPTS) throw networkError(url, `${error.message}, ${MAX_ATTEMPTS} times`, error);
       await delay(retryDelayMs * 2 ** (attempt - 1), signal);
@@ -82,7 +84,8 @@ async function tryFetchRange(url: string, offset: number, length: number, signal
   if (match === null || Number(match[1]) !== offset || Number(match[2]) !== last) {
     await response.body?.cancel();
     // Across origins a page sees this header only where the server exposes it.
-    throw networkError(url, `status 206 for bytes ${offset}-${last} with Content-Range ${header ?? 'missing or hidden'}`);
+    const got = header ?? 'missing or hidden';
+    throw networkError(url, `status 206 for bytes ${offset}-${last}, but Content-Range is ${got}`);
   }
   const bytes = await readExactly(response, length);
   return { bytes, total: Number(match[3]) };

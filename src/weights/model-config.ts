@@ -36,9 +36,9 @@ export function readModelConfig(file: GgufFile): ModelConfig {
   const rmsNormEps = readPositive(metadata, key('attention.layer_norm_rms_epsilon'), 1);
   const ropeTheta = readPositive(metadata, key('rope.freq_base'), 1e12, 10_000);
 
-  checkHeads(metadata, architecture, { hiddenSize, numHeads, numKvHeads, headDim });
   checkMultiple(metadata, key('embedding_length'), hiddenSize, 32);
   checkMultiple(metadata, key('feed_forward_length'), intermediateSize, 32);
+  checkHeads(metadata, architecture, { hiddenSize, numHeads, numKvHeads, headDim });
   checkUnsupportedFeatures(metadata, architecture, contextLength);
   return {
     architecture,
@@ -101,7 +101,8 @@ function checkUnsupportedFeatures(metadata: GgufMetadata, architecture: Architec
   const window = `${architecture}.attention.sliding_window`;
   const width = metadata.optionalNumber(window) ?? 0;
   if (width !== 0 && width < contextLength) {
-    fail(metadata, window, `sliding-window attention (${width} of ${contextLength} tokens) is not supported`, 'unsupported');
+    const reason = `sliding-window attention (${width} of ${contextLength} tokens) is not supported`;
+    fail(metadata, window, reason, 'unsupported');
   }
 }
 
@@ -111,7 +112,8 @@ function readLinearScale(metadata: GgufMetadata, architecture: Architecture): nu
   const type = metadata.optionalString(typeKey) ?? 'linear';
   if (type === 'none') return undefined;
   if (type !== 'linear') {
-    fail(metadata, typeKey, `RoPE scaling ${JSON.stringify(type.slice(0, 40))} is not supported; linear is`, 'unsupported');
+    const reason = `RoPE scaling ${JSON.stringify(type.slice(0, 40))} is not supported; linear is`;
+    fail(metadata, typeKey, reason, 'unsupported');
   }
   const current = `${architecture}.rope.scaling.factor`;
   const factorKey = metadata.has(current) ? current : `${architecture}.rope.scale_linear`;
@@ -122,7 +124,7 @@ function readLinearScale(metadata: GgufMetadata, architecture: Architecture): nu
 
 /** llama.cpp takes the length of the token list; `vocab_size` stands in where there is no list. */
 function readVocabSize(metadata: GgufMetadata, architecture: Architecture): number {
-  const max = 2 ** 22;
+  const max = 2 ** 21;
   const list = 'tokenizer.ggml.tokens';
   if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, max);
   const size = metadata.strings(list).length;

@@ -54,7 +54,8 @@ function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
     'ffn_up.weight': [intermediateSize, hiddenSize],
     'ffn_down.weight': [hiddenSize, intermediateSize],
   };
-  if (config.qkvBias) Object.assign(perLayer, { 'attn_q.bias': [qSize], 'attn_k.bias': [kvSize], 'attn_v.bias': [kvSize] });
+  if (config.qkvBias)
+    Object.assign(perLayer, { 'attn_q.bias': [qSize], 'attn_k.bias': [kvSize], 'attn_v.bias': [kvSize] });
   if (config.qkNorm) Object.assign(perLayer, { 'attn_q_norm.weight': [headDim], 'attn_k_norm.weight': [headDim] });
   for (let layer = 0; layer < config.numLayers; layer++) {
     for (const [name, shape] of Object.entries(perLayer)) wanted.set(`blk.${layer}.${name}`, { shape });
@@ -70,6 +71,7 @@ function checkTensor(tensor: TensorInfo, shape: readonly number[]): void {
   }
   // llama.cpp writes norms, biases and frequencies in F32 whatever the model's type, and adds them as such.
   if (shape.length === 1 && type !== 'F32') {
-    throw new ChunkwiseError('unsupported', { file: source.name, field: name, reason: `a vector in ${type}; F32 is read` });
+    const reason = `a vector in ${type}; F32 is read`;
+    throw new ChunkwiseError('unsupported', { file: source.name, field: name, reason });
   }
 }

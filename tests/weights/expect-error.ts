@@ -18,7 +18,10 @@ export async function expectError(action: () => unknown, code: ErrorCode, expect
   }
   expect(error).toBeInstanceOf(ChunkwiseError);
   const { code: actual, detail } = error as ChunkwiseError;
-  expect({ code: actual, ...detail }).toMatchObject({ code, ...(expected.file !== undefined && { file: expected.file }) });
+  expect({ code: actual, ...detail }).toMatchObject({
+    code,
+    ...(expected.file !== undefined && { file: expected.file }),
+  });
   if (expected.field !== undefined) expect(detail.field).toBe(expected.field);
   if (expected.reason !== undefined) expect(detail.reason).toMatch(expected.reason);
 }

@@ -5,6 +5,7 @@ import { BytesSource } from '../../src/weights/bytes-source.ts';
 import { openGguf } from '../../src/weights/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
+import { writeGguf } from './gguf-writer.ts';
 import { Random } from './random.ts';
 import { REAL_MODEL } from './real-model.ts';
 import { tinyModel } from './tiny-model.ts';
@@ -109,6 +110,32 @@ function mutateFields(bytes: Uint8Array, header: number, random: Random): string
   const start = header - 1600;
   return `from ${start}: ${mutate(bytes.subarray(start), 1600, random)}`;
 }
+
+test.each([
+  ['tensor count', 8],
+  ['metadata count', 16],
+])('a %s that the file could hold, but no model has', async (field, at) => {
+  const bytes = new Uint8Array(60 * 2 ** 20);
+  bytes.set(writeGguf({ metadata: {}, tensors: [] }));
+  new DataView(bytes.buffer).setBigUint64(at, 65_537n, true);
+  expect(await load(bytes, field)).toMatchObject({ code: 'bad_file', detail: { field } });
+});
+
+test.each([
+  ['strings', 8, 7_500_000],
+  ['booleans', 7, 60_000_000],
+])('a header of 60 MiB that holds the %s it claims is refused rather than parsed', async (what, type, count) => {
+  const bytes = new Uint8Array(60 * 2 ** 20);
+  bytes.set(writeGguf({ metadata: { k: [''] }, tensors: [] }));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(37, type, true);
+  view.setBigUint64(41, BigInt(count), true);
+  const memory = process.memoryUsage().rss;
+  const outcome = await load(bytes, what);
+  expect(outcome).toMatchObject({ code: 'bad_file', detail: { field: 'k' } });
+  expect((outcome as ChunkwiseError).detail.reason).toContain(`${count} ${what}`);
+  expect(process.memoryUsage().rss - memory).toBeLessThan(128 * 2 ** 20);
+});
 
 test('ten mutations of the real model', async () => {
   const original = new Uint8Array(await readFile(REAL_MODEL));

@@ -31,7 +31,7 @@ const HALVES: Partial<Record<GgmlType, number[]>> = {
   Q6_K: [208],
 };
 
-/** Blocks of random bits with scales and minima of either sign: every code and sub-scale occurs. Quantised types only. */
+/** Blocks of random bits, whose scales and minima have either sign: every code and sub-scale occurs. */
 export function randomBlocks(type: GgmlType, numBlocks: number, random: Random): Uint8Array {
   const halves = HALVES[type];
   if (halves === undefined) throw new RangeError(`${type} has no blocks`);

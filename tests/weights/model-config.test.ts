@@ -1,0 +1,158 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { FileSource } from '../../cli/file-source.ts';
+import type { ModelConfig } from '../../src/config/model-config.ts';
+import { BytesSource } from '../../src/weights/bytes-source.ts';
+import { readGguf } from '../../src/weights/gguf-reader.ts';
+import type { GgufFile } from '../../src/weights/gguf-reader.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import { checkTensors } from '../../src/weights/model-tensors.ts';
+import { expectError } from './expect-error.ts';
+import { f32, writeGguf } from './gguf-writer.ts';
+import type { MetadataValue } from './gguf-writer.ts';
+import { REAL_MODEL } from './real-model.ts';
+import { tinyModel } from './tiny-model.ts';
+import type { TinyModelOptions } from './tiny-model.ts';
+
+const SMALL = { type: 'F32', seed: 1, hiddenSize: 64, intermediateSize: 96 } as const;
+
+function open(options: Partial<TinyModelOptions>): Promise<GgufFile> {
+  return readGguf(new BytesSource('x.gguf', tinyModel({ architecture: 'llama', ...SMALL, ...options })));
+}
+
+async function load(options: Partial<TinyModelOptions>): Promise<ModelConfig> {
+  const file = await open(options);
+  const config = readModelConfig(file);
+  checkTensors(file, config);
+  return config;
+}
+
+test('the real model', async () => {
+  const source = await FileSource.open(REAL_MODEL);
+  onTestFinished(() => source.close());
+  const file = await readGguf(source);
+  const config = readModelConfig(file);
+  expect(config).toEqual({
+    architecture: 'llama',
+    numLayers: 30,
+    hiddenSize: 576,
+    intermediateSize: 1536,
+    numHeads: 9,
+    numKvHeads: 3,
+    headDim: 64,
+    vocabSize: 49_152,
+    contextLength: 8192,
+    rmsNormEps: Math.fround(1e-5),
+    ropeTheta: 100_000,
+    qkvBias: false,
+    qkNorm: false,
+    tiedEmbeddings: true,
+    ropeLayout: 'interleaved',
+  });
+  expect(checkTensors(file, config).get('blk.29.ffn_down.weight')?.shape).toEqual([576, 1536]);
+});
+
+test('each architecture and its variants', async () => {
+  const llama = await load({ tied: false, ropeFreqs: true, headDim: 32, ropeLinearScale: 4, tokenizer: 'llama' });
+  expect(llama).toMatchObject({
+    headDim: 32,
+    tiedEmbeddings: false,
+    ropeLinearScale: 4,
+    ropeLayout: 'interleaved',
+    vocabSize: 325,
+  });
+  expect(await load({ architecture: 'qwen2', vocabSize: 400 })).toMatchObject({
+    qkvBias: true,
+    qkNorm: false,
+    ropeLayout: 'half',
+    headDim: 16,
+    vocabSize: 400,
+  });
+  expect(await load({ architecture: 'qwen3' })).toMatchObject({
+    qkvBias: false,
+    qkNorm: true,
+    ropeLayout: 'half',
+    tiedEmbeddings: true,
+  });
+  expect((await load({ ropeLinearScale: 1 })).ropeLinearScale).toBeUndefined();
+});
+
+test('defaults are those of llama.cpp', async () => {
+  const { metadata } = await open({});
+  const kept = metadata.keys.filter((key) => !/head_count_kv|freq_base|vocab_size/.test(key));
+  const entries = kept.map((key) => [key, key.endsWith('epsilon') ? f32(metadata.number(key)) : metadata.get(key)]);
+  const bytes = writeGguf({ metadata: Object.fromEntries(entries) as Record<string, MetadataValue>, tensors: [] });
+  const config = readModelConfig(await readGguf(new BytesSource('x.gguf', bytes)));
+  expect(config).toMatchObject({ numKvHeads: 4, ropeTheta: 10_000, vocabSize: 273 });
+});
+
+test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
+  ['general.architecture', 'gemma3', 'unsupported', /"gemma3".*llama, qwen2, qwen3/],
+  ['general.architecture', 7, 'bad_file', /must be a string/],
+  ['llama.block_count', 0, 'bad_file', /from 1 to 1024, but is 0/],
+  ['llama.block_count', 2 ** 31, 'bad_file', /from 1 to 1024/],
+  ['llama.embedding_length', f32(64.5), 'bad_file', /integer/],
+  ['llama.embedding_length', { type: 'i32', value: -64 }, 'bad_file', /-64/],
+  ['llama.embedding_length', 80, 'unsupported', /80 is not a multiple of 32/],
+  ['llama.feed_forward_length', 100, 'unsupported', /100 is not a multiple of 32/],
+  ['llama.feed_forward_length', Uint32Array.of(96, 96), 'unsupported', /from layer to layer/],
+  ['llama.context_length', 0, 'bad_file', /from 1/],
+  ['llama.attention.head_count', 3, 'bad_file', /3 heads do not divide the hidden size 64/],
+  ['llama.attention.head_count', 32, 'unsupported', /head of 2 /],
+  ['llama.attention.head_count_kv', 3, 'bad_file', /3 key heads do not divide 4/],
+  ['llama.attention.key_length', 30, 'unsupported', /head of 30/],
+  ['llama.attention.key_length', 512, 'bad_file', /from 1 to 256/],
+  ['llama.attention.value_length', 8, 'unsupported', /8 differs from the head size 16/],
+  ['llama.rope.dimension_count', 8, 'unsupported', /8 differs from the head size 16/],
+  ['llama.attention.layer_norm_rms_epsilon', f32(0), 'bad_file', /above 0/],
+  ['llama.attention.layer_norm_rms_epsilon', f32(NaN), 'bad_file', /above 0/],
+  ['llama.rope.freq_base', f32(-1), 'bad_file', /above 0/],
+  ['llama.rope.freq_base', f32(Infinity), 'bad_file', /at most/],
+  ['llama.rope.scaling.type', 'yarn', 'unsupported', /"yarn".*linear is/],
+  ['llama.rope.scaling.factor', f32(-2), 'bad_file', /above 0/],
+  ['llama.expert_count', 8, 'unsupported', /mixtures of experts/],
+  ['llama.attention.sliding_window', 256, 'unsupported', /256 of 512 tokens/],
+  ['tokenizer.ggml.tokens', [], 'bad_file', /0 tokens/],
+])('%s = %j is refused as %s', async (field, value, code, reason) => {
+  await expectError(() => load({ metadata: { [field]: value } }), code, { file: 'x.gguf', field, reason });
+});
+
+test('a window as wide as the context is none, and rope scaling "none" has no factor', async () => {
+  const metadata = { 'llama.attention.sliding_window': 512, 'llama.rope.scaling.type': 'none' };
+  expect((await load({ metadata })).ropeLinearScale).toBeUndefined();
+});
+
+test('tensors that are missing, misshapen or would be left out are refused by name', async () => {
+  const file = await open({ architecture: 'qwen2', tied: false });
+  const config = readModelConfig(file);
+  const tensors = file.tensors.filter(({ name }) => name !== 'blk.1.attn_k.bias');
+  const check = (changed: GgufFile, code: 'bad_file' | 'unsupported', field: string, reason: RegExp): Promise<void> =>
+    expectError(() => checkTensors(changed, config), code, { file: 'x.gguf', field, reason });
+  await check({ ...file, tensors }, 'bad_file', 'blk.1.attn_k.bias', /missing/);
+  const renamed = (from: string, to: string): GgufFile => ({
+    ...file,
+    tensors: file.tensors.map((tensor) => (tensor.name === from ? { ...tensor, name: to } : tensor)),
+  });
+  await check(
+    renamed('blk.0.ffn_up.weight', 'blk.0.attn_output.bias'),
+    'unsupported',
+    'blk.0.attn_output.bias',
+    /left out/,
+  );
+  await check(renamed('blk.0.ffn_up.weight', 'blk.2.ffn_up.weight'), 'unsupported', 'blk.2.ffn_up.weight', /left out/);
+  const changed = (name: string, change: object): GgufFile => ({
+    ...file,
+    tensors: file.tensors.map((tensor) => (tensor.name === name ? { ...tensor, ...change } : tensor)),
+  });
+  const transposed = changed('blk.1.ffn_down.weight', { shape: [96, 64] });
+  await check(transposed, 'bad_file', 'blk.1.ffn_down.weight', /\[96, 64\].*\[64, 96\]/);
+  await check(changed('output_norm.weight', { type: 'F16' }), 'unsupported', 'output_norm.weight', /F16; F32/);
+  await check(changed('output.weight', { shape: [272, 64] }), 'bad_file', 'output.weight', /\[273, 64\]/);
+});
+
+test('a Llama file with biases has them all, or is refused', async () => {
+  const qwen2 = await open({ architecture: 'qwen2' });
+  const biased = { ...(await open({})), tensors: qwen2.tensors };
+  const config = readModelConfig(biased);
+  expect(config.qkvBias).toBe(true);
+  expect(checkTensors(biased, config).size).toBe(2 + 2 * 12);
+});
