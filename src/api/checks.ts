@@ -1,0 +1,40 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+
+// Checks of values that need not be as typed. Each throws `bad_request`, naming the field.
+
+export function checkBoolean(value: unknown, field: string): boolean {
+  if (value === undefined || value === null) return false;
+  if (typeof value !== 'boolean') refuse(field, `must be true or false, but is ${describe(value)}`);
+  return value;
+}
+
+export function checkInteger(value: unknown, field: string, least: number): number {
+  const number = checkNumber(value, field, least, Number.MAX_SAFE_INTEGER);
+  if (!Number.isInteger(number)) refuse(field, `must be a whole number, but is ${number}`);
+  return number;
+}
+
+export function checkNumber(value: unknown, field: string, least: number, most: number): number {
+  if (typeof value !== 'number') refuse(field, `must be a number, but is ${describe(value)}`);
+  if (value >= least && value <= most) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `at least ${least}` : `${least} to ${most}`;
+  return refuse(field, `must be ${range}, but is ${value}`);
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A value as an error shows it. */
+export function describe(value: unknown): string {
+  if (value === undefined) return 'missing';
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return `of type ${typeof value}`;
+}
+
+export function refuse(field: string, reason: string): never {
+  throw new ChunkwiseError('bad_request', { field, reason });
+}

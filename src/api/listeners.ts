@@ -1,0 +1,31 @@
+import type { EngineEvents } from './types.ts';
+
+type Listener<E extends keyof EngineEvents> = (event: EngineEvents[E]) => void;
+
+/** Who listens to an engine's events. */
+export class Listeners {
+  private readonly byEvent: { [E in keyof EngineEvents]: Set<Listener<E>> } = {
+    progress: new Set(),
+    token: new Set(),
+    memory: new Set(),
+    devicelost: new Set(),
+  };
+
+  /** Returns the function that removes `fn` again. */
+  add<E extends keyof EngineEvents>(event: E, fn: Listener<E>): () => void {
+    // A wrapper, so that a function added twice is called twice and removed once.
+    const listener: Listener<E> = (value) => fn(value);
+    this.byEvent[event].add(listener);
+    return () => void this.byEvent[event].delete(listener);
+  }
+
+  tell<E extends keyof EngineEvents>(event: E, value: EngineEvents[E]): void {
+    for (const listener of this.byEvent[event]) {
+      try {
+        listener(value);
+      } catch (error) {
+        reportError(error); // a listener's mistake must not end the answer it listens to
+      }
+    }
+  }
+}

@@ -1,0 +1,149 @@
+import type { SamplingOptions } from '../config/sampling.ts';
+import type { GenerateOptions } from '../engine/types.ts';
+import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
+import type { ChatMessage, ChatCompletionRequest, CompletionOptions, CompletionRequest } from './types.ts';
+
+/** What the worker is asked for, and how the answer is to be shaped. */
+export interface ParsedRequest {
+  options: Omit<GenerateOptions, 'signal'>;
+  stream: boolean;
+  includeUsage: boolean;
+}
+
+const ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
+const MAX_STOPS = 4;
+
+const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
+  max_tokens: true,
+  temperature: true,
+  top_p: true,
+  top_k: true,
+  min_p: true,
+  repetition_penalty: true,
+  presence_penalty: true,
+  frequency_penalty: true,
+  logit_bias: true,
+  seed: true,
+  stop: true,
+  stream: true,
+  stream_options: true,
+};
+
+/** Checks a chat request. Throws `bad_request`, naming the field. */
+export function parseChatRequest(request: ChatCompletionRequest): ParsedRequest & { messages: ChatMessage[] } {
+  const fields = fieldsOf(request, 'messages');
+  return { messages: parseMessages(fields['messages']), ...parseOptions(fields) };
+}
+
+/** Checks a completion request. Throws `bad_request`, naming the field. */
+export function parseCompletionRequest(request: CompletionRequest): ParsedRequest & { prompt: string } {
+  const fields = fieldsOf(request, 'prompt');
+  const { prompt } = fields;
+  if (typeof prompt !== 'string') refuse('prompt', `must be a string, but is ${describe(prompt)}`);
+  if (prompt === '') refuse('prompt', 'is empty');
+  return { prompt, ...parseOptions(fields) };
+}
+
+/** Checks messages. Throws `bad_request`, naming the message and its field. */
+export function parseMessages(messages: unknown): ChatMessage[] {
+  if (!Array.isArray(messages)) refuse('messages', `must be an array, but is ${describe(messages)}`);
+  if (messages.length === 0) refuse('messages', 'is empty');
+  return messages.map((message: unknown, i) => {
+    const at = `messages[${i}]`;
+    if (!isRecord(message)) refuse(at, `must be an object, but is ${describe(message)}`);
+    const { role, content } = message;
+    if (!isRole(role)) refuse(`${at}.role`, `must be one of ${ROLES.join(', ')}, but is ${describe(role)}`);
+    if (typeof content !== 'string') refuse(`${at}.content`, `must be a string, but is ${describe(content)}`);
+    return { role, content };
+  });
+}
+
+/** A request's fields as they came, which need not be as typed; null is as good as absent, as in OpenAI's API. */
+function fieldsOf(request: unknown, input: string): Record<string, unknown> {
+  if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
+  const fields = Object.entries(request).filter(([, value]) => value !== undefined && value !== null);
+  for (const [name] of fields) {
+    // OpenAI's clients always name a model; this engine holds one.
+    const known = name === input || name === 'model' || Object.hasOwn(OPTION_FIELDS, name);
+    if (!known) refuse(name, 'is not a field of this request');
+  }
+  return Object.fromEntries(fields);
+}
+
+function parseOptions(fields: Record<string, unknown>): ParsedRequest {
+  const stream = checkBoolean(fields['stream'], 'stream');
+  return {
+    options: {
+      ...(fields['max_tokens'] !== undefined && { maxTokens: checkInteger(fields['max_tokens'], 'max_tokens', 1) }),
+      sampling: parseSampling(fields),
+      stop: parseStop(fields['stop']),
+    },
+    stream,
+    includeUsage: parseIncludeUsage(fields['stream_options'], stream),
+  };
+}
+
+function parseSampling(fields: Record<string, unknown>): SamplingOptions {
+  const number = (name: keyof CompletionOptions, missing: number, least: number, most: number): number => {
+    const value = fields[name];
+    return value === undefined ? missing : checkNumber(value, name, least, most);
+  };
+  const topP = number('top_p', 1, 0, 1);
+  if (topP === 0) refuse('top_p', 'must be above 0');
+  const repetitionPenalty = number('repetition_penalty', 1, 0, 100);
+  if (repetitionPenalty === 0) refuse('repetition_penalty', 'must be above 0');
+  const topK = fields['top_k'] === undefined ? 0 : checkInteger(fields['top_k'], 'top_k', -1);
+  return {
+    temperature: number('temperature', 1, 0, 2),
+    topK: Math.max(topK, 0), // −1 keeps all, as in vLLM
+    topP,
+    minP: number('min_p', 0, 0, 1),
+    repetitionPenalty,
+    presencePenalty: number('presence_penalty', 0, -2, 2),
+    frequencyPenalty: number('frequency_penalty', 0, -2, 2),
+    logitBias: parseLogitBias(fields['logit_bias']),
+    seed: parseSeed(fields['seed']),
+  };
+}
+
+function parseLogitBias(value: unknown): Map<number, number> {
+  const biases = new Map<number, number>();
+  if (value === undefined) return biases;
+  if (!isRecord(value)) refuse('logit_bias', `must be an object, but is ${describe(value)}`);
+  for (const [key, bias] of Object.entries(value)) {
+    const token = Number(key);
+    if (!/^\d{1,9}$/.test(key)) refuse('logit_bias', `its keys must be token ids, but one is ${describe(key)}`);
+    biases.set(token, checkNumber(bias, `logit_bias[${key}]`, -100, 100));
+  }
+  return biases;
+}
+
+function parseSeed(value: unknown): number {
+  if (value === undefined) return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+  return checkInteger(value, 'seed', Number.MIN_SAFE_INTEGER) >>> 0;
+}
+
+function parseStop(value: unknown): string[] {
+  if (value === undefined) return [];
+  const stops: unknown[] = Array.isArray(value) ? value : [value];
+  if (stops.length > MAX_STOPS) refuse('stop', `at most ${MAX_STOPS} strings are allowed, but there are ${stops.length}`);
+  return stops.map((stop) => {
+    if (typeof stop !== 'string') refuse('stop', `must be a string or an array of them, but holds ${describe(stop)}`);
+    if (stop === '') refuse('stop', 'holds an empty string');
+    return stop;
+  });
+}
+
+function parseIncludeUsage(value: unknown, stream: boolean): boolean {
+  if (value === undefined) return false;
+  if (!stream) refuse('stream_options', 'is for requests with stream: true only');
+  if (!isRecord(value)) refuse('stream_options', `must be an object, but is ${describe(value)}`);
+  for (const name of Object.keys(value)) {
+    if (name !== 'include_usage') refuse(`stream_options.${name}`, 'is not a field of this request');
+  }
+  return checkBoolean(value['include_usage'], 'stream_options.include_usage');
+}
+
+function isRole(value: unknown): value is ChatMessage['role'] {
+  return typeof value === 'string' && ROLES.includes(value);
+}

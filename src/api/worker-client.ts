@@ -1,0 +1,78 @@
+import type { Remote } from 'comlink';
+import { proxy, releaseProxy, transfer, wrap } from 'comlink';
+import { readStream } from '../../workers/port-stream.ts';
+import type { EngineInfo, EngineWorker, LoadOptions, Prompt, WorkerEvent } from '../../workers/protocol.ts';
+import { carryErrors } from '../../workers/wire-error.ts';
+import type { MemoryReport } from '../config/memory-report.ts';
+import type { GenerateEvent, GenerateOptions } from '../engine/types.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { ChatMessage } from './types.ts';
+
+carryErrors();
+
+/** The page's end of an engine's worker. Every call ends when the worker does. */
+export class WorkerClient {
+  private readonly worker = new Worker(new URL('../../workers/engine.worker.ts', import.meta.url), { type: 'module' });
+  private readonly remote: Remote<EngineWorker> = wrap<EngineWorker>(this.worker);
+  private readonly gone = new AbortController();
+
+  constructor() {
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      const reason = `the engine's worker failed: ${event.message || 'it could not be started'}`;
+      this.end(new ChunkwiseError('disposed', { reason }));
+    };
+  }
+
+  load(options: LoadOptions, onEvent: (event: WorkerEvent) => void): Promise<EngineInfo> {
+    return this.unlessGone(() => this.remote.load(options, proxy(onEvent)));
+  }
+
+  /** Nothing runs before the first item is asked for. */
+  async *generate(
+    prompt: Prompt,
+    options: Omit<GenerateOptions, 'signal'>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<GenerateEvent, void> {
+    const { port1, port2 } = new MessageChannel();
+    if (!this.gone.signal.aborted) void this.remote.generate(transfer(port2, [port2]), prompt, options);
+    yield* readStream<GenerateEvent>(port1, { signal, gone: this.gone.signal });
+  }
+
+  memory(): Promise<MemoryReport> {
+    return this.unlessGone(() => this.remote.memory());
+  }
+
+  countTokens(messages: ChatMessage[]): Promise<number> {
+    return this.unlessGone(() => this.remote.countTokens(messages));
+  }
+
+  async dispose(): Promise<void> {
+    if (this.gone.signal.aborted) return;
+    await this.unlessGone(() => this.remote.dispose());
+    this.end(new ChunkwiseError('disposed', { reason: 'the engine was disposed' }));
+  }
+
+  /** Stops the worker at once; whatever waits for it throws `error`. */
+  end(error: ChunkwiseError): void {
+    if (this.gone.signal.aborted) return;
+    this.gone.abort(error);
+    this.remote[releaseProxy]();
+    this.worker.terminate();
+  }
+
+  private unlessGone<T>(call: () => Promise<T>): Promise<T> {
+    const { signal } = this.gone;
+    return new Promise<T>((resolve, reject) => {
+      const onGone = (): void => reject(signal.reason as ChunkwiseError);
+      if (signal.aborted) {
+        onGone();
+        return;
+      }
+      signal.addEventListener('abort', onGone);
+      void call()
+        .then(resolve, reject)
+        .finally(() => signal.removeEventListener('abort', onGone));
+    });
+  }
+}

@@ -1,0 +1,146 @@
+import { describe, expect, it } from 'vitest';
+import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
+import type { ChatCompletionRequest, CompletionRequest } from '../../src/api/types.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+
+const messages = [{ role: 'user' as const, content: 'Hi' }];
+
+/** Of a request as JavaScript may send it, types or not. */
+const parse = (fields: Record<string, unknown>) =>
+  parseChatRequest({ messages, ...fields } as unknown as ChatCompletionRequest);
+
+function refusedField(fields: Record<string, unknown>): string | undefined {
+  try {
+    parse(fields);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ChunkwiseError);
+    expect(error).toMatchObject({ code: 'bad_request' });
+    return (error as ChunkwiseError).detail.field;
+  }
+  return undefined;
+}
+
+describe('what is taken', () => {
+  it('has OpenAI defaults, and a seed of its own each time', () => {
+    const { options, stream, includeUsage } = parse({});
+    const { seed, ...sampling } = options.sampling;
+    expect(sampling).toEqual({
+      temperature: 1,
+      topK: 0,
+      topP: 1,
+      minP: 0,
+      repetitionPenalty: 1,
+      presencePenalty: 0,
+      frequencyPenalty: 0,
+      logitBias: new Map(),
+    });
+    expect(options.maxTokens).toBeUndefined();
+    expect(options.stop).toEqual([]);
+    expect([stream, includeUsage]).toEqual([false, false]);
+    const seeds = new Set(Array.from({ length: 8 }, () => parse({}).options.sampling.seed));
+    expect(seeds.size).toBeGreaterThan(1);
+    expect(seed).toBe(seed >>> 0);
+  });
+
+  it('carries every field over', () => {
+    const { options, stream, includeUsage } = parse({
+      max_tokens: 7,
+      temperature: 0,
+      top_p: 0.9,
+      top_k: 40,
+      min_p: 0.05,
+      repetition_penalty: 1.1,
+      presence_penalty: -2,
+      frequency_penalty: 2,
+      logit_bias: { 5: -100, '42': 1.5 },
+      seed: 11,
+      stop: 'END',
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    expect(options).toEqual({
+      maxTokens: 7,
+      stop: ['END'],
+      sampling: {
+        temperature: 0,
+        topP: 0.9,
+        topK: 40,
+        minP: 0.05,
+        repetitionPenalty: 1.1,
+        presencePenalty: -2,
+        frequencyPenalty: 2,
+        logitBias: new Map([
+          [5, -100],
+          [42, 1.5],
+        ]),
+        seed: 11,
+      },
+    });
+    expect([stream, includeUsage]).toEqual([true, true]);
+  });
+
+  it('takes null for absent, −1 for no top-k, any whole seed, and a model name', () => {
+    const { options } = parse({ temperature: null, stop: null, top_k: -1, seed: -1, model: 'x', stream: null });
+    expect(options.sampling).toMatchObject({ temperature: 1, topK: 0, seed: 0xffffffff });
+    expect(parse({ seed: 2 ** 32 + 5 }).options.sampling.seed).toBe(5);
+  });
+
+  it('keeps role and content of messages only', () => {
+    const parsed = parse({ messages: [{ role: 'system', content: '', name: 'n' }, ...messages] });
+    expect(parsed.messages).toEqual([{ role: 'system', content: '' }, ...messages]);
+  });
+});
+
+describe('what is refused, by the name of its field', () => {
+  it.each([
+    ['temperature', [-0.1, 2.1, NaN, Infinity, '1', {}, true]],
+    ['top_p', [0, -1, 1.01, NaN, 'x']],
+    ['min_p', [-0.1, 1.1, NaN]],
+    ['top_k', [-2, 1.5, NaN, '5']],
+    ['repetition_penalty', [0, -1, NaN, Infinity]],
+    ['presence_penalty', [-2.1, 2.1, NaN]],
+    ['frequency_penalty', [-2.1, 2.1, NaN]],
+    ['max_tokens', [0, -5, 1.5, NaN, '10', Infinity]],
+    ['seed', [1.5, NaN, 'x', 1e300]],
+    ['stop', ['', [''], ['a', 'b', 'c', 'd', 'e'], [1], 5]],
+    ['stream', ['yes', 1]],
+    ['logit_bias', [[1], 'x', { a: 1 }, { '-1': 1 }, { '1.5': 1 }, { ' 1': 1 }]],
+    ['logit_bias[3]', []],
+    ['messages', [[], 'Hi', { role: 'user' }, null, undefined]],
+    ['stream_options', [{ include_usage: true }, 'x']],
+    ['temprature', [1]],
+    ['n', [2]],
+    ['__proto__x', [2]],
+    ['constructor', [2]],
+  ])('%s', (field, values) => {
+    for (const value of values) expect([value, refusedField({ [field]: value })]).toEqual([value, field]);
+  });
+
+  it('names the part of a field', () => {
+    expect(refusedField({ logit_bias: { 3: 101 } })).toBe('logit_bias[3]');
+    expect(refusedField({ logit_bias: { 3: NaN } })).toBe('logit_bias[3]');
+    expect(refusedField({ messages: [...messages, { role: 'robot', content: 'x' }] })).toBe('messages[1].role');
+    expect(refusedField({ messages: [{ content: 'x' }] })).toBe('messages[0].role');
+    expect(refusedField({ messages: [{ role: 'user', content: ['x'] }] })).toBe('messages[0].content');
+    expect(refusedField({ messages: [null] })).toBe('messages[0]');
+    const field = 'stream_options.include_usage';
+    expect(refusedField({ stream: true, stream_options: { include_usage: 1 } })).toBe(field);
+    expect(refusedField({ stream: true, stream_options: { usage: true } })).toBe('stream_options.usage');
+  });
+
+  it('a completion without a prompt, and what is no request at all', () => {
+    const field = (request: unknown): unknown => {
+      try {
+        return parseCompletionRequest(request as CompletionRequest);
+      } catch (error) {
+        return (error as ChunkwiseError).detail.field;
+      }
+    };
+    expect(field({})).toBe('prompt');
+    expect(field({ prompt: '' })).toBe('prompt');
+    expect(field({ prompt: 5 })).toBe('prompt');
+    expect(field({ prompt: 'x', messages })).toBe('messages');
+    expect(field(undefined)).toBe('request');
+    expect(field([])).toBe('request');
+  });
+});

@@ -1,0 +1,77 @@
+import { expect, it } from 'vitest';
+import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from '../../src/api/responses.ts';
+import type { GenerateEvent } from '../../src/engine/types.ts';
+
+const report = {
+  ttftMs: 5,
+  msPerToken: { median: 1, p95: 2 },
+  tokensPerSecond: 3,
+  dispatchesPerToken: 4,
+  dispatchesPerLayer: 5,
+};
+const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, prompt_tokens_details: { cached_tokens: 6 } };
+
+async function* answer(): AsyncGenerator<GenerateEvent, void> {
+  yield { type: 'token', token: 1, text: 'Gr', ms: 1, contextUsed: 10 };
+  yield { type: 'token', token: 2, text: '', ms: 1, contextUsed: 11 };
+  yield { type: 'token', token: 3, text: 'ü', ms: 1, contextUsed: 12 };
+  yield {
+    type: 'end',
+    text: 'ß',
+    finishReason: 'length',
+    usage: { promptTokens: 9, cachedTokens: 6, completionTokens: 3 },
+    report,
+  };
+}
+
+async function gather<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+it('streams a chat as OpenAI does: role, text, finish reason; empty texts are left out', async () => {
+  const head = responseHead('chatcmpl', 'm');
+  const chunks = await gather(chatChunks(head, answer(), false));
+  expect(chunks.map(({ choices }) => [choices[0]?.delta, choices[0]?.finish_reason])).toEqual([
+    [{ role: 'assistant', content: '' }, null],
+    [{ content: 'Gr' }, null],
+    [{ content: 'ü' }, null],
+    [{ content: 'ß' }, null],
+    [{}, 'length'],
+  ]);
+  expect(chunks.every((chunk) => chunk.id === head.id && chunk.object === 'chat.completion.chunk')).toBe(true);
+  expect(chunks.map((chunk) => chunk.chunkwise)).toEqual([undefined, undefined, undefined, undefined, report]);
+  expect(chunks.some((chunk) => 'usage' in chunk)).toBe(false);
+});
+
+it('adds the usage in a last chunk without choices when it is asked for', async () => {
+  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), answer(), true));
+  expect(chunks.at(-1)).toMatchObject({ choices: [], usage, chunkwise: report });
+  expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null && chunk.choices.length === 1)).toBe(true);
+  const texts = await gather(completionChunks(responseHead('cmpl', 'm'), answer(), true));
+  expect(texts.at(-1)).toMatchObject({ object: 'text_completion', choices: [], usage, chunkwise: report });
+});
+
+it('streams a completion: its text in order, the finish reason on the last', async () => {
+  const chunks = await gather(completionChunks(responseHead('cmpl', 'm'), answer(), false));
+  expect(chunks.map(({ choices }) => choices[0]?.text).join('')).toBe('Grüß');
+  expect(chunks.map(({ choices }) => choices[0]?.finish_reason)).toEqual([null, null, 'length']);
+});
+
+it('gathers whole answers', async () => {
+  const choice = { index: 0, finish_reason: 'length', logprobs: null };
+  expect(await wholeChat(responseHead('chatcmpl', 'm'), answer())).toMatchObject({
+    object: 'chat.completion',
+    model: 'm',
+    choices: [{ ...choice, message: { role: 'assistant', content: 'Grüß' } }],
+    usage,
+    chunkwise: report,
+  });
+  expect(await wholeCompletion(responseHead('cmpl', 'm'), answer())).toMatchObject({
+    object: 'text_completion',
+    choices: [{ ...choice, text: 'Grüß' }],
+    usage,
+    chunkwise: report,
+  });
+});

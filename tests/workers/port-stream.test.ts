@@ -1,0 +1,87 @@
+import { expect, it } from 'vitest';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { readStream, serveStream } from '../../workers/port-stream.ts';
+
+const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
+
+/** A stream of 0, 1, 2, … over a real channel, with what its producer did. */
+function countingStream(options: { length?: number; failAt?: number; signal?: AbortSignal; gone?: AbortSignal } = {}) {
+  const { length = Infinity, failAt, signal, gone = new AbortController().signal } = options;
+  const seen = { produced: 0, aborted: false, closed: false };
+  const { port1, port2 } = new MessageChannel();
+  async function* produce(abort: AbortSignal) {
+    try {
+      for (let i = 0; i < length; i++) {
+        if (abort.aborted) {
+          seen.aborted = true;
+          throw new ChunkwiseError('aborted', { reason: 'stopped' });
+        }
+        if (i === failAt) throw new ChunkwiseError('context_overflow', { file: 'f', field: 'n', reason: 'r' });
+        seen.produced++;
+        yield i;
+        await new Promise(setImmediate);
+      }
+    } finally {
+      seen.closed = true;
+    }
+  }
+  void serveStream(port2, produce);
+  return { seen, stream: readStream<number>(port1, { signal, gone }) };
+}
+
+it('brings every item in order, then ends', async () => {
+  const { stream } = countingStream({ length: 50 });
+  const items: number[] = [];
+  for await (const item of stream) items.push(item);
+  expect(items).toEqual(Array.from({ length: 50 }, (_, i) => i));
+});
+
+it('produces nothing before it is read, and runs only a few items ahead of a slow reader', async () => {
+  const { seen, stream } = countingStream();
+  await settled();
+  expect(seen.produced).toBe(0);
+  expect((await stream.next()).value).toBe(0);
+  await settled();
+  expect(seen.produced).toBeGreaterThan(1);
+  expect(seen.produced).toBeLessThanOrEqual(5);
+  await stream.return();
+});
+
+it('stops the producer within one item when the reader leaves the loop', async () => {
+  const { seen, stream } = countingStream();
+  for await (const item of stream) if (item === 10) break;
+  expect(seen).toMatchObject({ aborted: true, closed: true });
+  expect(seen.produced).toBeLessThanOrEqual(16);
+});
+
+it('ends with `aborted` when the signal fires, also while the reader waits', async () => {
+  const abort = new AbortController();
+  const { seen, stream } = countingStream({ signal: abort.signal });
+  await stream.next();
+  abort.abort();
+  await expect(stream.next()).rejects.toMatchObject({ name: 'ChunkwiseError', code: 'aborted' });
+  expect(seen.closed).toBe(true);
+});
+
+it('throws what the producer threw: code, detail and message', async () => {
+  const { stream } = countingStream({ failAt: 2 });
+  await stream.next();
+  await stream.next();
+  const error: unknown = await stream.next().catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(ChunkwiseError);
+  expect(error).toMatchObject({
+    code: 'context_overflow',
+    detail: { file: 'f', field: 'n', reason: 'r' },
+    message: 'f: n: r',
+  });
+});
+
+it('ends with the given error when the serving thread is gone, before and during a read', async () => {
+  const gone = new AbortController();
+  const { stream } = countingStream({ gone: gone.signal, length: 1 });
+  await stream.next();
+  gone.abort(new ChunkwiseError('disposed', { reason: 'over' }));
+  await expect(stream.next()).rejects.toMatchObject({ code: 'disposed' });
+  const late = countingStream({ gone: gone.signal });
+  await expect(late.stream.next()).rejects.toMatchObject({ code: 'disposed' });
+});

@@ -1,0 +1,46 @@
+import type { Endpoint } from 'comlink';
+import { expose, wrap } from 'comlink';
+import { afterAll, expect, it } from 'vitest';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { carryErrors } from '../../workers/wire-error.ts';
+
+carryErrors();
+
+const { port1, port2 } = new MessageChannel();
+const failures = {
+  typed(): void {
+    const cause = new RangeError('too far', { cause: 'a string' });
+    throw new ChunkwiseError('bad_file', { file: 'a.gguf', field: 'magic', reason: 'is wrong' }, { cause });
+  },
+  plain(): void {
+    throw new TypeError('not a function');
+  },
+  text(): void {
+    // What a library may do, though nothing here does.
+    const thrown: unknown = 'just words';
+    throw thrown as Error;
+  },
+};
+expose(failures, port2 as unknown as Endpoint);
+const remote = wrap<typeof failures>(port1 as unknown as Endpoint);
+
+afterAll(() => {
+  port1.close();
+});
+
+it('carries a ChunkwiseError through comlink whole, with its cause', async () => {
+  const error: unknown = await remote.typed().catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(ChunkwiseError);
+  expect(error).toMatchObject({
+    code: 'bad_file',
+    detail: { file: 'a.gguf', field: 'magic', reason: 'is wrong' },
+    message: 'a.gguf: magic: is wrong',
+    cause: { name: 'RangeError', message: 'too far', cause: { message: 'a string' } },
+  });
+  expect((error as Error).stack).toContain('wire-error.test.ts');
+});
+
+it('keeps the name and message of other errors, and of what is no error', async () => {
+  await expect(remote.plain()).rejects.toMatchObject({ name: 'TypeError', message: 'not a function' });
+  await expect(remote.text()).rejects.toMatchObject({ message: 'just words' });
+});

@@ -1,0 +1,78 @@
+/** Owns the GPU and hosts the engine. */
+import { expose } from 'comlink';
+import type { MemoryReport } from '../src/config/memory-report.ts';
+import { checkModel } from '../src/engine/check-model.ts';
+import { openEngine } from '../src/engine/open-engine.ts';
+import type { EngineCore, GenerateEvent, LoadProgress } from '../src/engine/types.ts';
+import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { openModel } from './model-store.ts';
+import { serveStream } from './port-stream.ts';
+import type { EngineWorker, WorkerEvent } from './protocol.ts';
+import { carryErrors } from './wire-error.ts';
+
+let core: EngineCore | undefined;
+let tell: (event: WorkerEvent) => void = () => undefined;
+let toldMemory: MemoryReport | undefined;
+
+function engine(): EngineCore {
+  if (core === undefined) throw new ChunkwiseError('disposed', { reason: 'the engine is not loaded' });
+  return core;
+}
+
+function tellMemory(): void {
+  const now = core?.memory();
+  if (now === undefined || now.total === toldMemory?.total) return;
+  toldMemory = now;
+  tell({ type: 'memory', event: now });
+}
+
+async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerator<GenerateEvent, void> {
+  try {
+    for await (const event of events) {
+      tellMemory();
+      yield event;
+    }
+  } finally {
+    tellMemory();
+  }
+}
+
+const worker: EngineWorker = {
+  async load({ model, ...options }, onEvent) {
+    tell = onEvent;
+    const { gpu } = navigator;
+    const onProgress = (event: LoadProgress): void => tell({ type: 'progress', event });
+    const sources = await openModel(model, { onProgress, check: (remote) => checkModel(remote, { gpu, ...options }) });
+    const opened = await openEngine({
+      gpu,
+      sources,
+      ...options,
+      onProgress,
+      onDeviceLost: (reason) => tell({ type: 'devicelost', event: { reason } }),
+    });
+    core = opened;
+    tellMemory();
+    return { model: opened.model, contextLength: opened.contextLength, device: opened.device };
+  },
+
+  generate(port, prompt, options) {
+    void serveStream(port, (signal) => {
+      const request = { ...options, signal };
+      return watchMemory(
+        'messages' in prompt ? engine().chat(prompt.messages, request) : engine().complete(prompt.text, request),
+      );
+    });
+  },
+
+  countTokens: (messages) => engine().countTokens(messages),
+
+  memory: () => engine().memory(),
+
+  dispose() {
+    core?.dispose();
+    core = undefined;
+  },
+};
+
+carryErrors();
+expose(worker);

@@ -1,0 +1,97 @@
+import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import type { WireError } from './wire-error.ts';
+import { fromWire, toWire } from './wire-error.ts';
+
+/** Items the serving thread may be ahead of the reader. */
+const WINDOW = 4;
+
+type Order = { type: 'pull'; count: number } | { type: 'abort' };
+type Reply<T> = { type: 'item'; item: T } | { type: 'end' } | { type: 'error'; error: WireError };
+
+/**
+ * Sends what `open` yields through `port` to a `readStream` in another thread, as fast as that one reads. `open` is
+ * called when the reader asks for its first item; its signal aborts when the reader stops.
+ */
+export async function serveStream<T>(port: MessagePort, open: (signal: AbortSignal) => AsyncIterable<T>): Promise<void> {
+  const abort = new AbortController();
+  const reply = (message: Reply<T>): void => port.postMessage(message);
+  let wanted = 0;
+  let wake = (): void => undefined;
+  const order = async (): Promise<void> => {
+    if (wanted === 0 && !abort.signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
+  };
+  port.onmessage = ({ data }: MessageEvent<Order>): void => {
+    if (data.type === 'pull') wanted += data.count;
+    else abort.abort();
+    wake();
+  };
+  try {
+    await order();
+    for await (const item of open(abort.signal)) {
+      reply({ type: 'item', item });
+      wanted--;
+      await order();
+    }
+    reply({ type: 'end' });
+  } catch (error) {
+    reply({ type: 'error', error: toWire(error) });
+  }
+}
+
+export interface ReadOptions {
+  /** Aborting ends the iteration with `aborted`; what was sent and not yet read is dropped. */
+  signal?: AbortSignal | undefined;
+  /** Aborts with an Error when the serving thread is gone: the iteration ends with that error. */
+  gone: AbortSignal;
+}
+
+/**
+ * Reads a stream served by `serveStream`. Leaving the loop early aborts the work and waits until it has stopped.
+ * Closes the port, which ends it for both threads.
+ */
+export async function* readStream<T>(port: MessagePort, { signal, gone }: ReadOptions): AsyncGenerator<T, void> {
+  const replies: Reply<T>[] = [];
+  let wake = (): void => undefined;
+  const push = (reply: Reply<T>): void => {
+    replies.push(reply);
+    wake();
+  };
+  const next = async (): Promise<Reply<T>> => {
+    for (let reply = replies.shift(); ; reply = replies.shift()) {
+      if (reply !== undefined) return reply;
+      await new Promise<void>((resolve) => (wake = resolve));
+    }
+  };
+  const order = (message: Order): void => port.postMessage(message);
+  const onAbort = (): void => order({ type: 'abort' });
+  const onGone = (): void => push({ type: 'error', error: toWire(gone.reason) });
+  port.onmessage = ({ data }: MessageEvent<Reply<T>>): void => push(data);
+  signal?.addEventListener('abort', onAbort);
+  gone.addEventListener('abort', onGone);
+  if (signal?.aborted) onAbort();
+  if (gone.aborted) onGone();
+  let running = true;
+  try {
+    order({ type: 'pull', count: WINDOW });
+    for (;;) {
+      const reply = await next();
+      if (reply.type === 'item' && !signal?.aborted) yield reply.item;
+      if (reply.type === 'item') {
+        order({ type: 'pull', count: 1 });
+        continue;
+      }
+      running = false;
+      if (reply.type === 'error') throw fromWire(reply.error);
+      if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the caller aborted the request' });
+      return;
+    }
+  } finally {
+    if (running) {
+      order({ type: 'abort' });
+      while ((await next()).type === 'item');
+    }
+    signal?.removeEventListener('abort', onAbort);
+    gone.removeEventListener('abort', onGone);
+    port.close();
+  }
+}

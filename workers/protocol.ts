@@ -1,0 +1,34 @@
+import type { MemoryReport } from '../src/config/memory-report.ts';
+import type { GenerateOptions, LoadProgress } from '../src/engine/types.ts';
+import type { ChatTurn } from '../src/tokenizer/chat-template.ts';
+
+export interface LoadOptions {
+  /** An absolute URL, or the files themselves. */
+  model: string | readonly Blob[];
+  contextLength?: number | undefined;
+  memoryLimitBytes?: number | undefined;
+  queueLimit?: number | undefined;
+}
+
+export interface EngineInfo {
+  model: string;
+  contextLength: number;
+  device: string;
+}
+
+export type Prompt = { messages: readonly ChatTurn[] } | { text: string };
+
+export type WorkerEvent =
+  | { type: 'progress'; event: LoadProgress }
+  | { type: 'memory'; event: MemoryReport }
+  | { type: 'devicelost'; event: { reason: string } };
+
+/** What the engine's worker does for the page, called through comlink. Errors arrive as they were thrown. */
+export interface EngineWorker {
+  load(options: LoadOptions, onEvent: (event: WorkerEvent) => void): Promise<EngineInfo>;
+  /** Serves the answer's `GenerateEvent`s on `port`; see `readStream`. */
+  generate(port: MessagePort, prompt: Prompt, options: Omit<GenerateOptions, 'signal'>): void;
+  countTokens(messages: readonly ChatTurn[]): number;
+  memory(): MemoryReport;
+  dispose(): void;
+}
