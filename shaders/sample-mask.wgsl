@@ -1,6 +1,4 @@
 // Masks the tokens below the found key, and of those at it all but the first few that the target needs.
-struct Search { key: u32, above: f32, target_weight: f32 }
-
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= SCANNERS) { return; }

@@ -14,3 +14,7 @@ fn order_key(value: f32) -> u32 {
   let bits = bitcast<u32>(value);
   return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
 }
+
+// What a search for a filter's cut knows: the upper digits of the key at it, the weight of the tokens above, and the
+// weight that the kept tokens must reach.
+struct Search { key: u32, above: f32, target_weight: f32 }

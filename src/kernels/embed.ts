@@ -1,0 +1,29 @@
+import source from '../../shaders/embed.wgsl?raw';
+import weightBlock from '../../shaders/libraries/weight-block.wgsl?raw';
+import type { Device } from '../gpu/device.ts';
+import type { Kernel } from '../gpu/kernel.ts';
+import type { GgmlType } from '../weights/ggml-types.ts';
+import { variantOf } from './variants.ts';
+import { weightReader } from './weight-formats.ts';
+
+/** `tokens [T]` → rows of the embedding matrix `y [T, columns]`. Params: the slice's first row and rows. */
+export function embedKernel(device: Device, type: GgmlType, columns: number): Kernel {
+  const reader = weightReader(device, type, columns);
+  return {
+    name: 'embed',
+    sources: [...reader.sources, weightBlock, source],
+    enables: reader.enables,
+    constants: { ...reader.constants, WORKGROUP: variantOf(device).workgroup },
+    bindings: [
+      ...reader.bindings,
+      { name: 'tokens', type: 'array<u32>', access: 'read' },
+      { name: 'y', type: 'array<vec4f>', access: 'read_write' },
+    ],
+    params: { rowStart: 'u32', rows: 'u32' },
+  };
+}
+
+export const embedGroups = (device: Device, columns: number, tokens: number): [number, number] => [
+  Math.ceil(columns / 32 / variantOf(device).workgroup),
+  tokens,
+];

@@ -1,0 +1,25 @@
+import source from '../../shaders/rms-norm.wgsl?raw';
+import type { Device } from '../gpu/device.ts';
+import type { Kernel } from '../gpu/kernel.ts';
+import { reduction } from './variants.ts';
+
+/** `x [T, width]` from token `params.start` on → `y [tokens, width]`, RMS-normed and weighted (arXiv 1910.07467). */
+export function rmsNormKernel(device: Device, width: number, eps: number): Kernel {
+  const { source: reduce, constants, enables } = reduction(device);
+  return {
+    name: 'rms-norm',
+    sources: [reduce, source],
+    enables,
+    constants: { ...constants, WIDTH4: width / 4, NORM_EPS: { f32: eps } },
+    bindings: [
+      { name: 'x', type: 'array<vec4f>', access: 'read' },
+      { name: 'norm_weight', type: 'array<vec4f>', access: 'read' },
+      { name: 'y', type: 'array<vec4f>', access: 'read_write' },
+    ],
+    params: { start: 'u32', tokens: 'u32' },
+  };
+}
+
+export const rmsNormGroups = (device: Device, tokens: number): [number] => [
+  Math.ceil(tokens / reduction(device).rowsPerGroup),
+];

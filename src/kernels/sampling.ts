@@ -1,0 +1,92 @@
+import adjust from '../../shaders/sample-adjust.wgsl?raw';
+import draw from '../../shaders/sample-draw.wgsl?raw';
+import mask from '../../shaders/sample-mask.wgsl?raw';
+import pick from '../../shaders/sample-pick.wgsl?raw';
+import search from '../../shaders/sample-search.wgsl?raw';
+import library from '../../shaders/libraries/sampling.wgsl?raw';
+import type { Device } from '../gpu/device.ts';
+import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
+import { variantOf } from './variants.ts';
+
+/** Rounds of sample-search: eight find a 32-bit key four bits at a time, the ninth counts ties. */
+export const SEARCH_ROUNDS = 9;
+
+const WORKGROUP = 32;
+
+const floats = (name: string, access: Binding['access']): Binding => ({ name, type: 'array<f32>', access });
+const words = (name: string, access: Binding['access']): Binding => ({ name, type: 'array<u32>', access });
+const searches = (access: Binding['access']): Binding => ({ name: 'searches', type: 'array<Search>', access });
+
+/** The five sampling kernels for `vocabSize` logits; shaders/sample-*.wgsl say what each reads and leaves. */
+export function samplingKernels(device: Device, vocabSize: number) {
+  const constants = { VOCAB: vocabSize, SCANNERS: variantOf(device).scanners, WORKGROUP };
+  const kernel = (name: string, source: string, bindings: Binding[], params: ParamsLayout, adjusted?: boolean): Kernel => ({
+    name,
+    sources: [library, source],
+    constants: adjusted === undefined ? constants : { ...constants, ADJUST: adjusted },
+    bindings,
+    params,
+  });
+  const filterParams: ParamsLayout = { inverseTemperature: 'f32', byMass: 'u32' };
+  return {
+    adjust: (adjusted: boolean) =>
+      kernel(
+        'sample-adjust',
+        adjust,
+        [
+          words('counts', 'read'),
+          floats('token_bias', 'read'),
+          floats('logits', 'read_write'),
+          floats('best_logits', 'read_write'),
+          words('best_tokens', 'read_write'),
+        ],
+        { repetition: 'f32', presence: 'f32', frequency: 'f32' },
+        adjusted,
+      ),
+    search: kernel(
+      'sample-search',
+      search,
+      [floats('logits', 'read'), floats('best_logits', 'read'), floats('bins', 'read_write'), searches('read_write')],
+      { ...filterParams, goal: 'f32', round: 'u32' },
+    ),
+    mask: kernel(
+      'sample-mask',
+      mask,
+      [floats('bins', 'read'), floats('best_logits', 'read'), searches('read'), floats('logits', 'read_write')],
+      filterParams,
+    ),
+    draw: kernel(
+      'sample-draw',
+      draw,
+      [
+        floats('logits', 'read'),
+        floats('best_logits', 'read'),
+        floats('drawn_scores', 'read_write'),
+        words('best_tokens', 'read_write'),
+      ],
+      { inverseTemperature: 'f32', logMinP: 'f32', seed: 'u32', position: 'u32' },
+    ),
+    pick: (adjusted: boolean) =>
+      kernel(
+        'sample-pick',
+        pick,
+        [
+          floats('scores', 'read'),
+          words('best_tokens', 'read'),
+          words('counts', 'read_write'),
+          words('tokens', 'read_write'),
+        ],
+        {},
+        adjusted,
+      ),
+  };
+}
+
+export const samplingGroups = (device: Device): [number] => [variantOf(device).scanners / WORKGROUP];
+
+/** Bytes of the buffers that `searches` and `bins` are. */
+export const samplingBytes = (device: Device) => ({
+  scanner: variantOf(device).scanners * 4,
+  searches: SEARCH_ROUNDS * 12,
+  bins: 2 * variantOf(device).scanners * 16 * 4,
+});

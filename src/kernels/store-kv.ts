@@ -1,0 +1,40 @@
+import source from '../../shaders/store-kv.wgsl?raw';
+import noQkNorm from '../../shaders/libraries/no-qk-norm.wgsl?raw';
+import qkNorm from '../../shaders/libraries/qk-norm.wgsl?raw';
+import type { Device } from '../gpu/device.ts';
+import type { Kernel } from '../gpu/kernel.ts';
+import { headConstants, type Heads } from './heads.ts';
+import { halfPrecision } from './variants.ts';
+
+/** Few heads a token: small workgroups. */
+const WORKGROUP = 8;
+
+/** Keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]` → their pages in `kv`; norms q in place with qkNorm. */
+export function storeKvKernel(device: Device, heads: Heads): Kernel {
+  const half = halfPrecision(device);
+  const norms = heads.qkNorm ? ['query_norm_weight', 'key_norm_weight'] : [];
+  return {
+    name: 'store-kv',
+    sources: [half.source, heads.qkNorm ? qkNorm : noQkNorm, source],
+    enables: half.enables,
+    constants: {
+      ...headConstants(heads),
+      WORKGROUP,
+      QK_NORM: heads.qkNorm,
+      NORM_EPS: { f32: heads.rmsNormEps },
+    },
+    bindings: [
+      { name: 'pages', type: 'array<u32>', access: 'read' },
+      { name: 'rope', type: 'array<vec4f>', access: 'read' },
+      ...norms.map((name) => ({ name, type: 'array<vec4f>', access: 'read' as const })),
+      { name: 'qkv', type: 'array<vec4f>', access: 'read_write' },
+      { name: 'kv', type: 'array<vec2u>', access: 'read_write' },
+    ],
+    params: { position: 'u32' },
+  };
+}
+
+export const storeKvGroups = ({ numHeads, numKvHeads, qkNorm }: Heads, tokens: number): [number, number] => [
+  Math.ceil((numKvHeads + (qkNorm ? numHeads : 0)) / WORKGROUP),
+  tokens,
+];

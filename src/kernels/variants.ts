@@ -1,0 +1,39 @@
+import type { Device, DeviceClass } from '../gpu/device.ts';
+import type { Kernel } from '../gpu/kernel.ts';
+import reduceSingle from '../../shaders/libraries/reduce-single.wgsl?raw';
+import reduceSubgroup from '../../shaders/libraries/reduce-subgroup.wgsl?raw';
+import reduceWorkgroup from '../../shaders/libraries/reduce-workgroup.wgsl?raw';
+import halfNative from '../../shaders/libraries/half-native.wgsl?raw';
+import halfPacked from '../../shaders/libraries/half-packed.wgsl?raw';
+
+/** What differs between devices in the kernels. A software adapter wants several rows an invocation and no barriers. */
+interface Variant {
+  /** Invocations of a workgroup. */
+  workgroup: number;
+  /** Invocations that share out one row, or one token's norm: 1, or the whole workgroup. */
+  lanes: number;
+  /** Invocations that scan the vocabulary when sampling. */
+  scanners: number;
+}
+
+const VARIANTS: Record<DeviceClass, Variant> = {
+  cpu: { workgroup: 64, lanes: 1, scanners: 64 },
+  gpu: { workgroup: 32, lanes: 32, scanners: 256 },
+};
+
+export const variantOf = (device: Device): Variant => VARIANTS[device.deviceClass];
+
+/** Library, constants and directives of `reduce_sum` on this device. */
+export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'> & { source: string; rowsPerGroup: number } {
+  const { workgroup, lanes } = variantOf(device);
+  const constants = { WORKGROUP: workgroup, LANES: lanes };
+  const rowsPerGroup = workgroup / lanes;
+  if (lanes === 1) return { source: reduceSingle, constants, rowsPerGroup };
+  if (device.hasSubgroups) return { source: reduceSubgroup, constants, rowsPerGroup, enables: ['subgroups'] };
+  return { source: reduceWorkgroup, constants, rowsPerGroup };
+}
+
+/** Library and directives of `half4` and `pack_half4` on this device. */
+export function halfPrecision(device: Device): Pick<Kernel, 'enables'> & { source: string } {
+  return device.hasF16 ? { source: halfNative, enables: ['f16'] } : { source: halfPacked };
+}

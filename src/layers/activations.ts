@@ -1,0 +1,51 @@
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Device } from '../gpu/device.ts';
+import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
+
+/** Tokens whose logits are computed at once. */
+export const HEAD_TOKENS = 16;
+
+/** Every intermediate of the forward pass, allocated once for `batchTokens` tokens. All f32. */
+export interface Activations {
+  /** Token ids `[T]`, u32; the sampler leaves the next one in the first place. */
+  tokens: GPUBuffer;
+  /** The residual stream `[T, hiddenSize]`. */
+  x: GPUBuffer;
+  /** x after a norm `[T, hiddenSize]`; prefill and output only. */
+  normed: GPUBuffer;
+  /** `[T, (numHeads + 2 numKvHeads) headDim]` */
+  qkv: GPUBuffer;
+  /** Splits of attention before their merge; see attention.ts. */
+  partials: GPUBuffer;
+  /** `[T, numHeads headDim]` */
+  attended: GPUBuffer;
+  /** gate, then up: `[T, 2 intermediateSize]` */
+  gateUp: GPUBuffer;
+  /** silu(gate) · up `[T, intermediateSize]` */
+  gated: GPUBuffer;
+  /** `[HEAD_TOKENS, vocabSize]` */
+  logits: GPUBuffer;
+}
+
+/** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
+export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
+  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize } = config;
+  const rows = (width: number): number => batchTokens * width * 4;
+  return {
+    tokens: rows(1),
+    x: rows(hiddenSize),
+    normed: rows(hiddenSize),
+    qkv: rows((numHeads + 2 * numKvHeads) * headDim),
+    partials: Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim) * 4,
+    attended: rows(numHeads * headDim),
+    gateUp: rows(2 * intermediateSize),
+    gated: rows(intermediateSize),
+    logits: HEAD_TOKENS * vocabSize * 4,
+  };
+}
+
+export function createActivations(device: Device, config: ModelConfig, batchTokens: number): Activations {
+  const sizes = Object.entries(activationBytes(config, batchTokens));
+  const buffers = sizes.map(([name, size]) => [name, device.buffers.storage(name, 'activations', size)]);
+  return Object.fromEntries(buffers) as Record<keyof Activations, GPUBuffer>;
+}

@@ -1,0 +1,60 @@
+import type { Device } from '../gpu/device.ts';
+import { createOperation, type Operation } from '../gpu/operation.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { attentionGroups, attentionKernel, splitPages } from '../kernels/attention.ts';
+import { attentionMergeGroups, attentionMergeKernel } from '../kernels/attention-merge.ts';
+import type { Heads } from '../kernels/heads.ts';
+import { storeKvGroups, storeKvKernel } from '../kernels/store-kv.ts';
+import type { Activations } from './activations.ts';
+import type { Batch } from './batch.ts';
+import type { Linear } from './linear.ts';
+
+export interface AttentionBuffers {
+  /** This layer's pages. */
+  kv: GPUBuffer;
+  /** Physical page of each logical page of the sequence. */
+  pages: GPUBuffer;
+  /** cos and sin of each position: `[position, 2, headDim / 2]`. */
+  rope: GPUBuffer;
+  /** With qkNorm: `[headDim]` each. */
+  queryNorm?: GPUBuffer;
+  keyNorm?: GPUBuffer;
+}
+
+/** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
+export class Attention {
+  readonly #store: Operation;
+  readonly #attend: Operation;
+  readonly #merge: Operation;
+
+  /** `qkv`: one linear for all three, or several where their types differ. */
+  constructor(
+    private readonly device: Device,
+    private readonly heads: Heads,
+    { qkv, partials, attended }: Activations,
+    { kv, pages, rope, queryNorm, keyNorm }: AttentionBuffers,
+    private readonly qkvLinears: readonly Linear[],
+    private readonly output: Linear,
+  ) {
+    const norms = { ...(queryNorm && { query_norm_weight: queryNorm }), ...(keyNorm && { key_norm_weight: keyNorm }) };
+    this.#store = createOperation(device, storeKvKernel(device, heads), { qkv, kv, pages, rope, ...norms });
+    this.#attend = createOperation(device, attentionKernel(device, heads), {
+      ...{ qkv, kv, pages, rope },
+      partial_outputs: partials,
+    });
+    this.#merge = createOperation(device, attentionMergeKernel(device, heads), {
+      partial_outputs: partials,
+      y: attended,
+    });
+  }
+
+  record(recorder: Recorder, { tokens, position }: Batch): void {
+    const { splits, pagesPerSplit } = splitPages(tokens, position + tokens);
+    for (const linear of this.qkvLinears) linear.record(recorder, tokens);
+    recorder.run(this.#store, storeKvGroups(this.heads, tokens), { position });
+    const groups = attentionGroups(this.device, this.heads, tokens, splits);
+    recorder.run(this.#attend, groups, { position, tokens, splits, pagesPerSplit });
+    recorder.run(this.#merge, attentionMergeGroups(this.device, this.heads, tokens), { tokens, splits });
+    this.output.record(recorder, tokens);
+  }
+}

@@ -1,0 +1,5 @@
+/** Tokens computed in one submission: they stand at `position`, `position + 1`, … of one sequence. */
+export interface Batch {
+  tokens: number;
+  position: number;
+}

@@ -1,0 +1,29 @@
+import type { Device } from '../gpu/device.ts';
+import { createOperation, type Operation } from '../gpu/operation.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { embedGroups, embedKernel } from '../kernels/embed.ts';
+import type { MatrixSlice, WeightMatrix } from './weight-matrix.ts';
+
+/** tokens `[T]` → y `[T, hiddenSize]`. */
+export class Embedding {
+  readonly #operations: (readonly [MatrixSlice, Operation])[];
+
+  constructor(
+    private readonly device: Device,
+    private readonly matrix: WeightMatrix,
+    tokens: GPUBuffer,
+    y: GPUBuffer,
+  ) {
+    const kernel = embedKernel(device, matrix.type, matrix.columns);
+    this.#operations = matrix.slices.map((slice) => [
+      slice,
+      createOperation(device, kernel, { ...slice.planes, tokens, y }),
+    ]);
+  }
+
+  record(recorder: Recorder, tokens: number): void {
+    for (const [{ rowStart, rows }, operation] of this.#operations) {
+      recorder.run(operation, embedGroups(this.device, this.matrix.columns, tokens), { rowStart, rows });
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import type { Device } from '../gpu/device.ts';
+import { createOperation, type Operation } from '../gpu/operation.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { rmsNormGroups, rmsNormKernel } from '../kernels/rms-norm.ts';
+
+/** RMS norm: x `[T, width]` → output `[T, width]`. */
+export class Norm {
+  readonly #operation: Operation;
+
+  constructor(
+    private readonly device: Device,
+    readonly weight: GPUBuffer,
+    readonly eps: number,
+    x: GPUBuffer,
+    readonly output: GPUBuffer,
+  ) {
+    const kernel = rmsNormKernel(device, weight.size / 4, eps);
+    this.#operation = createOperation(device, kernel, { x, norm_weight: weight, y: output });
+  }
+
+  /** Norms `tokens` tokens of x from `start` on into the first places of the output. */
+  record(recorder: Recorder, tokens: number, start = 0): void {
+    recorder.run(this.#operation, rmsNormGroups(this.device, tokens), { start, tokens });
+  }
+}

@@ -1,0 +1,154 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { Device } from '../gpu/device.ts';
+import type { Bound } from '../gpu/operation.ts';
+import { repack } from '../kernels/repack.ts';
+import { planeNames, type PlaneName, WEIGHT_FORMATS } from '../kernels/weight-formats.ts';
+import { GGML_TYPES, type GgmlType } from '../weights/ggml-types.ts';
+import type { TensorInfo } from '../weights/tensor-info.ts';
+
+/** Consecutive rows of a matrix, in one buffer. */
+export interface MatrixSlice {
+  rowStart: number;
+  rows: number;
+  /** The planes by the name kernels bind them under. */
+  planes: Readonly<Partial<Record<PlaneName, Bound>>>;
+}
+
+/** A matrix `[rows, columns]` on the GPU, as quantised as in its file; split by rows where a binding would be too large. */
+export interface WeightMatrix {
+  type: GgmlType;
+  rows: number;
+  columns: number;
+  slices: readonly MatrixSlice[];
+}
+
+/** A tensor that gives a matrix some of its rows. */
+export interface RowSource {
+  tensor: TensorInfo;
+  /** Set where rows (2i, 2i + 1) of each head of this size are to become rows (i, i + headDim / 2). */
+  interleavedHeadDim?: number;
+}
+
+/** Tensors of one type can be rows of one matrix. */
+export const sameType = (sources: readonly RowSource[]): boolean =>
+  sources.every(({ tensor }) => tensor.type === sources[0]?.tensor.type);
+
+/** Bytes read, repacked and uploaded at once. */
+const PIECE_BYTES = 4 << 20;
+const ALIGNMENT = 256;
+
+const rowBytesOf = (tensor: TensorInfo): number => tensor.bytes / (tensor.shape[0] ?? 1);
+const planeBytes = (type: GgmlType, name: PlaneName, columns: number): number =>
+  ((WEIGHT_FORMATS[type].planes[name]?.bytes ?? 0) * columns) / 256;
+const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+
+/** Rows that fit one slice: every plane within a storage binding, all of them within a buffer. */
+export function sliceRows(limits: GPUSupportedLimits, type: GgmlType, columns: number): number {
+  const sizes = planeNames(type).map((name) => planeBytes(type, name, columns));
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const fitting = Math.min(
+    (limits.maxBufferSize - sizes.length * ALIGNMENT) / total,
+    ...sizes.map((size) => limits.maxStorageBufferBindingSize / size),
+  );
+  // Whole groups of 256 rows: scales come in pairs, and heads are not torn.
+  return Math.floor(fitting / 256) * 256;
+}
+
+/**
+ * Reads, repacks and uploads the rows of `sources`, one below the other. `onBytes` is told of file bytes done.
+ * Errors: `over_limit`, `aborted`, and what the source throws.
+ */
+export async function uploadMatrix(
+  device: Device,
+  label: string,
+  sources: readonly RowSource[],
+  onBytes: (bytes: number) => void,
+  signal?: AbortSignal,
+): Promise<WeightMatrix> {
+  const first = sources[0]?.tensor;
+  if (!first) throw new Error(`${label}: no rows`);
+  const { type } = first;
+  const columns = first.shape[1] ?? 0;
+  const rows = sources.reduce((sum, { tensor }) => sum + (tensor.shape[0] ?? 0), 0);
+  const perSlice = sliceRows(device.limits, type, columns);
+  if (perSlice === 0) {
+    const reason = `256 rows of ${columns} columns in ${type} exceed this device's largest buffer`;
+    throw new ChunkwiseError('over_limit', { file: first.source.name, field: first.name, reason });
+  }
+  const slices: MatrixSlice[] = [];
+  for (let rowStart = 0; rowStart < rows; rowStart += perSlice) {
+    slices.push(createSlice(device, label, type, columns, rowStart, Math.min(perSlice, rows - rowStart)));
+  }
+  let row = 0;
+  for (const source of sources) {
+    for await (const piece of readPieces(source, signal)) {
+      uploadRows(device, { type, rows, columns, slices }, row, piece);
+      row += piece.length / rowBytesOf(source.tensor);
+      onBytes(piece.length);
+    }
+  }
+  return { type, rows, columns, slices };
+}
+
+function createSlice(
+  device: Device,
+  label: string,
+  type: GgmlType,
+  columns: number,
+  rowStart: number,
+  rows: number,
+): MatrixSlice {
+  const names = planeNames(type);
+  const sizes = names.map((name) => align(planeBytes(type, name, columns) * rows));
+  const buffer = device.buffers.storage(label, 'weights', sizes.reduce((sum, size) => sum + size, 0));
+  let offset = 0;
+  const planes: Partial<Record<PlaneName, Bound>> = {};
+  names.forEach((name, i) => {
+    const size = sizes[i] ?? 0;
+    planes[name] = { buffer, offset, size };
+    offset += size;
+  });
+  return { rowStart, rows, planes };
+}
+
+/** A tensor's bytes in runs of whole rows (of whole heads, and of even number), their rows in the order wanted. */
+async function* readPieces({ tensor, interleavedHeadDim }: RowSource, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  const rowBytes = rowBytesOf(tensor);
+  const unit = interleavedHeadDim ?? 2;
+  const step = Math.max(1, Math.floor(PIECE_BYTES / rowBytes / unit)) * unit * rowBytes;
+  for (let at = 0; at < tensor.bytes; at += step) {
+    if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'loading was aborted' });
+    const bytes = await tensor.source.read(tensor.offset + at, Math.min(step, tensor.bytes - at));
+    yield interleavedHeadDim === undefined ? bytes : deinterleave(bytes, rowBytes, interleavedHeadDim);
+  }
+}
+
+/** Rows (2i, 2i + 1) of each head → rows (i, i + headDim / 2): from GGUF's order for the Llama family to the model's own. */
+export function deinterleave(bytes: Uint8Array, rowBytes: number, headDim: number): Uint8Array {
+  const ordered = new Uint8Array(bytes.length);
+  for (let row = 0; row * rowBytes < bytes.length; row++) {
+    const inHead = row % headDim;
+    const to = row - inHead + (inHead >> 1) + (inHead & 1) * (headDim / 2);
+    ordered.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), to * rowBytes);
+  }
+  return ordered;
+}
+
+function uploadRows(device: Device, matrix: WeightMatrix, row: number, bytes: Uint8Array): void {
+  const { type, columns, slices } = matrix;
+  const rowBytes = (columns / GGML_TYPES[type].blockSize) * GGML_TYPES[type].blockBytes;
+  const end = row + bytes.length / rowBytes;
+  for (const slice of slices) {
+    const from = Math.max(row, slice.rowStart);
+    const to = Math.min(end, slice.rowStart + slice.rows);
+    if (from >= to) continue;
+    const planes = repack(type, bytes.subarray((from - row) * rowBytes, (to - row) * rowBytes));
+    for (const name of planeNames(type)) {
+      const words = planes[name];
+      const bound = slice.planes[name];
+      if (!words || !bound || !('buffer' in bound)) continue;
+      const offset = bound.offset + planeBytes(type, name, columns) * (from - slice.rowStart);
+      device.gpuDevice.queue.writeBuffer(bound.buffer, offset, words.buffer);
+    }
+  }
+}

@@ -1,0 +1,188 @@
+import { PagePool } from '../cache/page-pool.ts';
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Device } from '../gpu/device.ts';
+import { type Activations, createActivations } from '../layers/activations.ts';
+import { Attention } from '../layers/attention.ts';
+import { Embedding } from '../layers/embedding.ts';
+import { Linear, type LinearOptions } from '../layers/linear.ts';
+import { Mlp } from '../layers/mlp.ts';
+import { Norm } from '../layers/norm.ts';
+import { deinterleave, type RowSource, sameType, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
+import type { TensorInfo } from '../weights/tensor-info.ts';
+import { ropeTable } from './rope-table.ts';
+import { Transformer } from './transformer.ts';
+
+export interface LoadOptions {
+  /** Tokens the cache holds. */
+  numPages: number;
+  /** Longest sequence, in tokens. */
+  contextLength: number;
+  /** Most tokens of one batch; a multiple of the prefill tile. */
+  batchTokens: number;
+  /** Told of bytes read from the file, as they are uploaded. */
+  onBytes?: (bytes: number) => void;
+  signal?: AbortSignal;
+}
+
+/** Reads a model's tensors (by name, as `checkTensors` returns them) onto the GPU and puts its layers together. */
+export async function loadTransformer(
+  device: Device,
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, TensorInfo>,
+  options: LoadOptions,
+): Promise<Transformer> {
+  const loader = new Loader(device, config, tensors, options);
+  return loader.load();
+}
+
+class Loader {
+  readonly #activations: Activations;
+  readonly #pool: PagePool;
+
+  constructor(
+    private readonly device: Device,
+    private readonly config: ModelConfig,
+    private readonly tensors: ReadonlyMap<string, TensorInfo>,
+    private readonly options: LoadOptions,
+  ) {
+    this.#activations = createActivations(device, config, options.batchTokens);
+    this.#pool = new PagePool(device, config, options.numPages);
+  }
+
+  async load(): Promise<Transformer> {
+    const { device, config } = this;
+    const { tokens, x, normed, logits } = this.#activations;
+    const rope = await this.rope();
+    const embeddings = await this.matrix('token_embd.weight');
+    const layers = [];
+    for (let i = 0; i < config.numLayers; i++) {
+      layers.push({ attention: await this.attention(i, rope), mlp: await this.mlp(i) });
+    }
+    const outputNorm = await this.norm('output_norm.weight');
+    const outputMatrix = config.tiedEmbeddings ? embeddings : await this.matrix('output.weight');
+    const output = new Linear(device, outputMatrix, { x: normed, y: logits });
+    const embedding = new Embedding(device, embeddings, tokens, x);
+    return new Transformer(
+      config,
+      this.options.batchTokens,
+      this.#activations,
+      this.#pool,
+      embedding,
+      layers,
+      outputNorm,
+      output,
+    );
+  }
+
+  async attention(layer: number, rope: GPUBuffer): Promise<Attention> {
+    const { config, device } = this;
+    const name = (part: string): string => `blk.${layer}.${part}`;
+    const { x, qkv, attended } = this.#activations;
+    const norm = await this.norm(name('attn_norm.weight'));
+    const sources = ['attn_q', 'attn_k', 'attn_v'].map((part) => this.rows(name(`${part}.weight`)));
+    const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
+    const outputWidth = (config.numHeads + 2 * config.numKvHeads) * config.headDim;
+    const linears = await this.linears(name('qkv'), sources, { x, y: qkv, norm, bias, outputWidth });
+    const output = new Linear(device, await this.matrix(name('attn_output.weight')), {
+      x: attended,
+      y: x,
+      accumulate: true,
+    });
+    const [queryNorm, keyNorm] = config.qkNorm
+      ? [await this.vector(name('attn_q_norm.weight')), await this.vector(name('attn_k_norm.weight'))]
+      : [];
+    const kv = this.#pool.layers[layer] as GPUBuffer;
+    const buffers = { kv, pages: this.#pool.table, rope, queryNorm, keyNorm };
+    return new Attention(device, config, this.#activations, buffers, linears, output);
+  }
+
+  async mlp(layer: number): Promise<Mlp> {
+    const name = (part: string): string => `blk.${layer}.${part}.weight`;
+    const { gated, x } = this.#activations;
+    const norm = await this.norm(name('ffn_norm'));
+    const sources = [this.rows(name('ffn_gate')), this.rows(name('ffn_up'))];
+    const matrices = await this.matrices(`blk.${layer}.ffn_gate_up`, sources);
+    const down = new Linear(this.device, await this.matrix(name('ffn_down')), { x: gated, y: x, accumulate: true });
+    return new Mlp(this.device, this.#activations, matrices, norm, down);
+  }
+
+  async norm(name: string): Promise<Norm> {
+    const { x, normed } = this.#activations;
+    return new Norm(this.device, await this.vector(name), this.config.rmsNormEps, x, normed);
+  }
+
+  /** A linear over the rows of all `sources`, or one for each where their types differ. */
+  async linears(label: string, sources: RowSource[], options: LinearOptions): Promise<Linear[]> {
+    let outputStart = 0;
+    return (await this.matrices(label, sources)).map((matrix) => {
+      const linear = new Linear(this.device, matrix, { ...options, outputStart });
+      outputStart += matrix.rows;
+      return linear;
+    });
+  }
+
+  async matrices(label: string, sources: RowSource[]): Promise<WeightMatrix[]> {
+    const matrices = [];
+    for (const group of sameType(sources) ? [sources] : sources.map((source) => [source])) {
+      matrices.push(await this.upload(label, group));
+    }
+    return matrices;
+  }
+
+  matrix(name: string): Promise<WeightMatrix> {
+    return this.upload(name, [this.rows(name)]);
+  }
+
+  upload(label: string, sources: RowSource[]): Promise<WeightMatrix> {
+    const { onBytes = () => undefined, signal } = this.options;
+    return uploadMatrix(this.device, label, sources, onBytes, signal);
+  }
+
+  rows(name: string): RowSource {
+    const permuted = this.config.ropeLayout === 'interleaved' && /attn_[qk]\./.test(name);
+    return { tensor: this.tensor(name), ...(permuted && { interleavedHeadDim: this.config.headDim }) };
+  }
+
+  /** q's, k's and v's, one after another. */
+  async qkvBias(layer: number): Promise<GPUBuffer> {
+    const { config } = this;
+    const parts = await Promise.all(
+      ['attn_q', 'attn_k', 'attn_v'].map(async (part) => {
+        const bytes = await this.read(`blk.${layer}.${part}.bias`);
+        const permuted = config.ropeLayout === 'interleaved' && part !== 'attn_v';
+        return permuted ? deinterleave(bytes, 4, config.headDim) : bytes;
+      }),
+    );
+    return this.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
+  }
+
+  async rope(): Promise<GPUBuffer> {
+    const divisors = this.tensors.has('rope_freqs.weight') ? await this.read('rope_freqs.weight') : undefined;
+    const floats = divisors && new Float32Array(divisors.slice().buffer);
+    const table = ropeTable(this.config, this.options.contextLength, floats);
+    return this.buffer('rope', new Uint8Array(table.buffer), 'activations');
+  }
+
+  async vector(name: string): Promise<GPUBuffer> {
+    return this.buffer(name, await this.read(name));
+  }
+
+  async read(name: string): Promise<Uint8Array> {
+    const { source, offset, bytes } = this.tensor(name);
+    const read = await source.read(offset, bytes);
+    this.options.onBytes?.(bytes);
+    return read;
+  }
+
+  buffer(label: string, bytes: Uint8Array, category: 'weights' | 'activations' = 'weights'): GPUBuffer {
+    const buffer = this.device.buffers.storage(label, category, bytes.length);
+    this.device.gpuDevice.queue.writeBuffer(buffer, 0, bytes.slice());
+    return buffer;
+  }
+
+  tensor(name: string): TensorInfo {
+    const tensor = this.tensors.get(name);
+    if (!tensor) throw new Error(`no tensor ${name}`); // checkTensors has seen to it
+    return tensor;
+  }
+}

@@ -1,0 +1,41 @@
+import type { PagePool } from '../cache/page-pool.ts';
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { type Activations, HEAD_TOKENS } from '../layers/activations.ts';
+import type { Attention } from '../layers/attention.ts';
+import type { Batch } from '../layers/batch.ts';
+import type { Embedding } from '../layers/embedding.ts';
+import type { Linear } from '../layers/linear.ts';
+import type { Mlp } from '../layers/mlp.ts';
+import type { Norm } from '../layers/norm.ts';
+
+/** A decoder-only transformer on the GPU: Llama, Qwen2, Qwen3 and their like. */
+export class Transformer {
+  constructor(
+    readonly config: ModelConfig,
+    /** Most tokens of one batch. */
+    readonly batchTokens: number,
+    readonly activations: Activations,
+    readonly pool: PagePool,
+    private readonly embedding: Embedding,
+    private readonly layers: readonly { attention: Attention; mlp: Mlp }[],
+    private readonly outputNorm: Norm,
+    private readonly output: Linear,
+  ) {}
+
+  /** From the token ids in `activations.tokens` to the residual stream in `activations.x`; fills the cache's pages. */
+  forward(recorder: Recorder, batch: Batch): void {
+    this.embedding.record(recorder, batch.tokens);
+    for (const { attention, mlp } of this.layers) {
+      attention.record(recorder, batch);
+      mlp.record(recorder, batch.tokens);
+    }
+  }
+
+  /** Logits of `count` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */
+  head(recorder: Recorder, start: number, count: number): void {
+    if (count > HEAD_TOKENS) throw new Error(`head: ${count} tokens`);
+    this.outputNorm.record(recorder, count, start);
+    this.output.record(recorder, count);
+  }
+}
