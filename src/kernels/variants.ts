@@ -14,11 +14,13 @@ interface Variant {
   lanes: number;
   /** Invocations that scan the vocabulary when sampling. */
   scanners: number;
+  /** Most tokens of one prefill submission: an abort waits for no more than that. */
+  batchTokens: number;
 }
 
 const VARIANTS: Record<DeviceClass, Variant> = {
-  cpu: { workgroup: 64, lanes: 1, scanners: 64 },
-  gpu: { workgroup: 32, lanes: 32, scanners: 256 },
+  cpu: { workgroup: 64, lanes: 1, scanners: 64, batchTokens: 64 },
+  gpu: { workgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
 };
 
 export const variantOf = (device: Device): Variant => VARIANTS[device.deviceClass];

@@ -11,6 +11,9 @@ import type { Norm } from '../layers/norm.ts';
 
 /** A decoder-only transformer on the GPU: Llama, Qwen2, Qwen3 and their like. */
 export class Transformer {
+  /** Dispatches of one layer in the last forward pass. */
+  dispatchesPerLayer = 0;
+
   constructor(
     readonly config: ModelConfig,
     /** Most tokens of one batch. */
@@ -26,10 +29,12 @@ export class Transformer {
   /** From the token ids in `activations.tokens` to the residual stream in `activations.x`; fills the cache's pages. */
   forward(recorder: Recorder, batch: Batch): void {
     this.embedding.record(recorder, batch.tokens);
+    const before = recorder.dispatches;
     for (const { attention, mlp } of this.layers) {
       attention.record(recorder, batch);
       mlp.record(recorder, batch.tokens);
     }
+    this.dispatchesPerLayer = (recorder.dispatches - before) / this.layers.length;
   }
 
   /** Logits of `count` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */

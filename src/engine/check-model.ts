@@ -1,0 +1,20 @@
+import { openDevice } from '../gpu/device.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
+import { type ModelLimits, planModel } from './model-plan.ts';
+
+/**
+ * What a model will take, from its header alone: refused here is refused before its weights are downloaded.
+ * Errors: `no_webgpu` and those of `planModel`.
+ */
+export async function checkModel(
+  sources: readonly ByteSource[],
+  { gpu, ...limits }: ModelLimits & { gpu: GPU | undefined },
+): Promise<{ totalBytes: number }> {
+  const device = await openDevice(gpu);
+  try {
+    const { totalBytes } = await planModel(device, sources, limits);
+    return { totalBytes };
+  } finally {
+    device.close();
+  }
+}

@@ -1,0 +1,93 @@
+import { pagesFor, poolBytes } from '../cache/page-pool.ts';
+import type { ModelConfig } from '../config/model-config.ts';
+import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { Device } from '../gpu/device.ts';
+import { pageBytes } from '../kernels/heads.ts';
+import { variantOf } from '../kernels/variants.ts';
+import { activationBytes } from '../layers/activations.ts';
+import { sliceRows } from '../layers/weight-matrix.ts';
+import { ropeTableBytes } from '../models/rope-table.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
+import { openGguf } from '../weights/gguf-split.ts';
+import { readModelConfig } from '../weights/model-config.ts';
+import { checkTensors } from '../weights/model-tensors.ts';
+import type { TensorInfo } from '../weights/tensor-info.ts';
+import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
+
+/** Longest context taken by default, in tokens. */
+const DEFAULT_CONTEXT = 4096;
+
+export interface ModelLimits {
+  contextLength?: number;
+  memoryLimitBytes?: number;
+}
+
+/** A model found fit for a device, from its header alone, and what it will take there. */
+export interface ModelPlan {
+  file: string;
+  config: ModelConfig;
+  tokenizer: TokenizerMetadata;
+  tensors: ReadonlyMap<string, TensorInfo>;
+  contextLength: number;
+  batchTokens: number;
+  numPages: number;
+  /** Bytes of tensors in the file: what loading reads. */
+  tensorBytes: number;
+  /** GPU bytes that the model will take, about. */
+  totalBytes: number;
+}
+
+/**
+ * Reads the header of a model and refuses what this device, or the caller's limit, does not allow, before any weight
+ * is read. Errors: `bad_file`, `unsupported`, `over_limit`, `bad_request`.
+ */
+export async function planModel(
+  device: Device,
+  sources: readonly ByteSource[],
+  limits: ModelLimits = {},
+): Promise<ModelPlan> {
+  const gguf = await openGguf(sources);
+  const { file } = gguf.metadata;
+  const config = readModelConfig(gguf);
+  const tensors = checkTensors(gguf, config);
+  const contextLength = contextOf(config, limits.contextLength);
+  const { batchTokens } = variantOf(device);
+  const numPages = pagesFor(contextLength);
+  const tensorBytes = [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  const activations = activationBytes(config, batchTokens);
+  const rope = ropeTableBytes(config, contextLength);
+  const totalBytes =
+    tensorBytes + poolBytes(config, numPages) + rope + Object.values(activations).reduce((sum, size) => sum + size, 0);
+
+  const { memoryLimitBytes = Infinity } = limits;
+  if (totalBytes > memoryLimitBytes) {
+    const reason = `the model needs ${totalBytes} bytes of GPU memory (${tensorBytes} of weights), the limit is ${memoryLimitBytes}`;
+    throw new ChunkwiseError('over_limit', { file, field: 'memoryLimitBytes', reason });
+  }
+  const binding = device.limits.maxStorageBufferBindingSize;
+  const largest: [string, number][] = [
+    ['kv cache of a layer', numPages * pageBytes(config)],
+    ['rope table', rope],
+    ...Object.entries(activations),
+  ];
+  for (const [field, size] of largest) {
+    if (size <= binding) continue;
+    const reason = `${size} bytes at a context of ${contextLength} tokens, but a binding holds ${binding} on this device`;
+    throw new ChunkwiseError('over_limit', { file, field, reason });
+  }
+  for (const { name, type, shape } of tensors.values()) {
+    if (shape[1] === undefined || sliceRows(device.limits, type, shape[1]) > 0) continue;
+    const reason = `256 rows of ${shape[1]} columns in ${type} exceed this device's largest buffer or binding`;
+    throw new ChunkwiseError('over_limit', { file, field: name, reason });
+  }
+  const tokenizer = readTokenizerMetadata(gguf);
+  return { file, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes };
+}
+
+function contextOf(config: ModelConfig, asked: number | undefined): number {
+  if (asked === undefined) return Math.min(config.contextLength, DEFAULT_CONTEXT);
+  if (Number.isInteger(asked) && asked >= 1 && asked <= config.contextLength) return asked;
+  const reason = `must be a whole number from 1 to ${config.contextLength}, what the model was trained for; got ${asked}`;
+  throw new ChunkwiseError('bad_request', { field: 'contextLength', reason });
+}

@@ -1,0 +1,114 @@
+import type { MemoryReport } from '../config/memory-report.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
+import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
+import { generate } from './generate.ts';
+import { RequestQueue } from './request-queue.ts';
+import { Session } from './session.ts';
+import type { EngineCore, EngineCoreOptions, GenerateEvent, GenerateOptions } from './types.ts';
+
+const DEFAULT_QUEUE_LIMIT = 16;
+
+/** Loads a model. Errors: `no_webgpu`, `bad_file`, `unsupported`, `over_limit`, `aborted`. */
+export async function openEngine(options: EngineCoreOptions): Promise<LocalEngine> {
+  const session = await Session.open(options);
+  try {
+    return new LocalEngine(options, session, createTokenizer(session.plan.tokenizer));
+  } catch (error) {
+    session.device.close();
+    throw error;
+  }
+}
+
+/** The engine in this thread. The command line and the tests reach its session for what no chat needs. */
+export class LocalEngine implements EngineCore {
+  readonly #queue: RequestQueue;
+  #session: Session | undefined;
+  #disposed = false;
+  readonly model: string;
+  readonly contextLength: number;
+  readonly device: string;
+
+  constructor(
+    private readonly options: EngineCoreOptions,
+    session: Session,
+    readonly tokenizer: Tokenizer,
+  ) {
+    this.#session = session;
+    this.#queue = new RequestQueue(options.queueLimit ?? DEFAULT_QUEUE_LIMIT);
+    this.model = session.plan.file;
+    this.contextLength = session.plan.contextLength;
+    this.device = session.device.name;
+    this.#metadata = session.plan.tokenizer;
+  }
+
+  readonly #metadata;
+
+  chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
+    return this.#answer(() => this.#encodeChat(messages, this.contextLength), options);
+  }
+
+  complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
+    return this.#answer(() => this.tokenizer.encode(prompt, { maxTokens: this.contextLength }), options);
+  }
+
+  countTokens(messages: readonly ChatTurn[]): number {
+    return this.#encodeChat(messages).length;
+  }
+
+  memory(): MemoryReport {
+    const none: MemoryReport = { weights: 0, adapters: 0, kv: 0, activations: 0, staging: 0, total: 0 };
+    return this.#session?.device.buffers.report() ?? none;
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#session?.device.close();
+    this.#session = undefined;
+  }
+
+  /** The session, made anew where the device was lost. Errors: `disposed`, and those of `openEngine`. */
+  async session(): Promise<Session> {
+    this.#throwIfDisposed();
+    if (this.#session?.device.lost() !== undefined) this.#dropSession();
+    const session = this.#session ?? (await Session.open(this.options));
+    this.#session = session;
+    if (this.#disposed) this.dispose();
+    this.#throwIfDisposed();
+    return session;
+  }
+
+  async *#answer(encode: () => number[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
+    this.#throwIfDisposed();
+    const leave = await this.#queue.enter(options.signal);
+    try {
+      const prompt = encode();
+      if (prompt.length === 0) throw new ChunkwiseError('bad_request', { field: 'prompt', reason: 'it is empty' });
+      if (prompt.length >= this.contextLength) {
+        const reason = `${prompt.length} tokens leave no room for an answer in a context of ${this.contextLength}`;
+        throw new ChunkwiseError('context_overflow', { field: 'prompt', reason });
+      }
+      const session = await this.session();
+      yield* generate(session, this.tokenizer, prompt, options);
+    } catch (error) {
+      this.#throwIfDisposed(error);
+      if (error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession();
+      throw error;
+    } finally {
+      leave();
+    }
+  }
+
+  #encodeChat(messages: readonly ChatTurn[], maxTokens?: number): number[] {
+    return this.tokenizer.encode(renderChat(this.#metadata, messages), { parseSpecial: true, maxTokens });
+  }
+
+  #dropSession(): void {
+    this.#session?.device.close();
+    this.#session = undefined;
+  }
+
+  #throwIfDisposed(cause?: unknown): void {
+    if (this.#disposed) throw new ChunkwiseError('disposed', { reason: 'the engine was disposed' }, { cause });
+  }
+}

@@ -1,0 +1,54 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { PagePool } from '../cache/page-pool.ts';
+
+/** Tokens whose keys and values are in the cache, and the pages they are in. */
+export interface Sequence {
+  tokens: number[];
+  pages: number[];
+}
+
+/** The sequences of finished requests: the next one that begins like one of them goes on from there. */
+export class SequenceCache {
+  /** Least recently used first. */
+  readonly #idle: Sequence[] = [];
+
+  constructor(private readonly pool: PagePool) {}
+
+  /** The sequence that shares the longest beginning with `prompt`, cut to it; at least one token is left to compute. */
+  take(prompt: readonly number[]): Sequence {
+    let best: Sequence | undefined;
+    let shared = 0;
+    for (const sequence of this.#idle) {
+      const length = Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1);
+      if (length > shared) [best, shared] = [sequence, length];
+    }
+    if (!best) return { tokens: [], pages: [] };
+    this.#idle.splice(this.#idle.indexOf(best), 1);
+    best.tokens.length = shared;
+    this.pool.resize(best.pages, shared);
+    return best;
+  }
+
+  giveBack(sequence: Sequence): void {
+    this.pool.resize(sequence.pages, sequence.tokens.length);
+    if (sequence.tokens.length > 0) this.#idle.push(sequence);
+  }
+
+  /** Gives `sequence` pages for `tokens` tokens, at the cost of the sequences longest unused. */
+  reserve(sequence: Sequence, tokens: number): void {
+    while (!this.pool.resize(sequence.pages, tokens)) {
+      const oldest = this.#idle.shift();
+      if (!oldest) {
+        const reason = `${tokens} tokens need more than the cache's ${this.pool.numPages} pages`;
+        throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
+      }
+      this.pool.resize(oldest.pages, 0);
+    }
+  }
+}
+
+function commonPrefix(a: readonly number[], b: readonly number[]): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}

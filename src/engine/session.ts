@@ -1,0 +1,159 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { type Device, openDevice } from '../gpu/device.ts';
+import { Readback } from '../gpu/readback.ts';
+import { Recorder } from '../gpu/recorder.ts';
+import { HEAD_TOKENS } from '../layers/activations.ts';
+import { loadTransformer } from '../models/load-transformer.ts';
+import type { Transformer } from '../models/transformer.ts';
+import type { SamplingOptions } from '../config/sampling.ts';
+import { type ModelPlan, planModel } from './model-plan.ts';
+import { Sampler } from './sampler.ts';
+import { type Sequence, SequenceCache } from './sequence.ts';
+import type { EngineCoreOptions } from './types.ts';
+
+/** Steps under way at once: one runs while the result of the one before is read. */
+const STEPS_AHEAD = 2;
+
+/** A model on a device: everything that is lost with the device. Computes; knows nothing of requests or text. */
+export class Session {
+  readonly sequences: SequenceCache;
+  readonly #tokenReadback: Readback;
+  #logitsReadback: Readback | undefined;
+
+  private constructor(
+    readonly device: Device,
+    readonly plan: ModelPlan,
+    readonly transformer: Transformer,
+    readonly recorder: Recorder,
+    private readonly sampler: Sampler,
+  ) {
+    this.sequences = new SequenceCache(transformer.pool);
+    this.#tokenReadback = new Readback(device, 'token', 4, STEPS_AHEAD);
+  }
+
+  static async open(options: EngineCoreOptions): Promise<Session> {
+    const { onProgress, signal, wait, without, deviceClass } = options;
+    const device = await openDevice(options.gpu, { wait, without, deviceClass, onLost: options.onDeviceLost });
+    try {
+      onProgress?.({ phase: 'header', bytes: 0, total: 0 });
+      const plan = await planModel(device, options.sources, options);
+      return await noErrors(device, plan.file, async () => {
+        let bytes = 0;
+        const onBytes = (more: number): void => {
+          bytes += more;
+          onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
+        };
+        const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal });
+        onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
+        const { logits, tokens } = transformer.activations;
+        const sampler = new Sampler(device, plan.config.vocabSize, logits, tokens);
+        await device.pipelines.ready();
+        return new Session(device, plan, transformer, new Recorder(device), sampler);
+      });
+    } catch (error) {
+      device.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Computes `tokens` after those `sequence` holds, in batches, and keeps them in it. `onBatch` is called once a batch
+   * is recorded, before it is submitted, with its first token's place in `tokens` and its length.
+   */
+  async prefill(
+    sequence: Sequence,
+    tokens: readonly number[],
+    onBatch: (start: number, length: number) => Promise<void> | void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { transformer, recorder, device } = this;
+    this.sequences.reserve(sequence, sequence.tokens.length + tokens.length);
+    transformer.pool.show(sequence.pages);
+    for (let start = 0; start < tokens.length; start += transformer.batchTokens) {
+      if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the request was aborted' });
+      const batch = tokens.slice(start, start + transformer.batchTokens);
+      device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, 0, new Uint32Array(batch));
+      transformer.forward(recorder, { tokens: batch.length, position: sequence.tokens.length });
+      sequence.tokens.push(...batch);
+      await onBatch(start, batch.length);
+      if (start + batch.length < tokens.length) {
+        recorder.submit();
+        await this.#settled();
+      }
+    }
+  }
+
+  /** Before the first `sample` of a request. */
+  beginSampling(options: SamplingOptions, prompt: readonly number[]): void {
+    this.sampler.begin(options, prompt);
+  }
+
+  /** Draws the token after the last one of a batch of `length` tokens; submits. `position`: of the token drawn. */
+  sample(length: number, options: SamplingOptions, position: number): Promise<number> {
+    this.transformer.head(this.recorder, length - 1, 1);
+    this.sampler.record(this.recorder, options, position);
+    return this.#readToken();
+  }
+
+  /** One decode step: computes the token just drawn, at `position`, and draws the next one; submits. */
+  decode(sequence: Sequence, options: SamplingOptions, position: number): Promise<number> {
+    this.sequences.reserve(sequence, position + 1);
+    this.transformer.pool.show(sequence.pages);
+    this.transformer.forward(this.recorder, { tokens: 1, position });
+    return this.sample(1, options, position + 1);
+  }
+
+  /** Logits `[count, vocabSize]` of the recorded batch's tokens from `start` on; submits. */
+  async logits(start: number, count: number): Promise<Float32Array> {
+    const { transformer, recorder, device } = this;
+    const { logits } = transformer.activations;
+    const rowBytes = transformer.config.vocabSize * 4;
+    this.#logitsReadback ??= new Readback(device, 'logits', HEAD_TOKENS * rowBytes, 1);
+    const result = new Float32Array((count * rowBytes) / 4);
+    for (let done = 0; done < count; done += HEAD_TOKENS) {
+      const rows = Math.min(HEAD_TOKENS, count - done);
+      transformer.head(recorder, start + done, rows);
+      const bytes = await this.#logitsReadback.submit(recorder, logits, 0, rows * rowBytes);
+      result.set(new Float32Array(bytes), (done * rowBytes) / 4);
+    }
+    return result;
+  }
+
+  async #readToken(): Promise<number> {
+    const { tokens } = this.transformer.activations;
+    const bytes = await this.#tokenReadback.submit(this.recorder, tokens, 0, 4);
+    return new Uint32Array(bytes)[0] as number;
+  }
+
+  async #settled(): Promise<void> {
+    const { device } = this;
+    try {
+      await device.wait(device.gpuDevice.queue.onSubmittedWorkDone());
+    } catch (cause) {
+      throw new ChunkwiseError('device_lost', { reason: device.lost() ?? String(cause) }, { cause });
+    }
+    const lost = device.lost();
+    if (lost !== undefined) throw new ChunkwiseError('device_lost', { reason: lost });
+  }
+}
+
+/** Runs `work`; what the device refuses meanwhile is thrown: `over_limit` where memory ran out. */
+async function noErrors<T>(device: Device, file: string, work: () => Promise<T>): Promise<T> {
+  const { gpuDevice } = device;
+  gpuDevice.pushErrorScope('out-of-memory');
+  gpuDevice.pushErrorScope('validation');
+  let result: T | undefined;
+  let thrown: unknown;
+  try {
+    result = await work();
+  } catch (error) {
+    thrown = error;
+  }
+  const errors = await Promise.all([gpuDevice.popErrorScope(), gpuDevice.popErrorScope()]).catch((cause: unknown) => {
+    throw new ChunkwiseError('device_lost', { file, reason: device.lost() ?? String(cause) }, { cause });
+  });
+  if (thrown !== undefined) throw thrown;
+  const refused = errors.find((error) => error !== null);
+  if (refused) throw new ChunkwiseError('over_limit', { file, reason: `the device refused: ${refused.message}` });
+  return result as T;
+}

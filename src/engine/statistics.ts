@@ -1,0 +1,33 @@
+import type { GenerationReport } from './types.ts';
+
+/** The value below which a share `q` of `values` lies (nearest rank); 0 of nothing. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
+}
+
+/** Measures one answer as its tokens arrive. Times in milliseconds. */
+export class Stopwatch {
+  #last = performance.now();
+  readonly #intervals: number[] = [];
+
+  /** Milliseconds since the token before, or since this was made. */
+  lap(): number {
+    const now = performance.now();
+    const interval = now - this.#last;
+    this.#last = now;
+    this.#intervals.push(interval);
+    return interval;
+  }
+
+  report(dispatches: Pick<GenerationReport, 'dispatchesPerToken' | 'dispatchesPerLayer'>): GenerationReport {
+    const [ttftMs = 0, ...later] = this.#intervals;
+    const total = later.reduce((sum, ms) => sum + ms, 0);
+    return {
+      ttftMs,
+      msPerToken: { median: quantile(later, 0.5), p95: quantile(later, 0.95) },
+      tokensPerSecond: total > 0 ? (later.length * 1000) / total : 0,
+      ...dispatches,
+    };
+  }
+}
