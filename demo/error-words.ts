@@ -1,0 +1,43 @@
+import type { ErrorCode } from '../src/api/index.ts';
+import { ChunkwiseError } from '../src/api/index.ts';
+
+interface Words {
+  title: string;
+  /** What the reader can do about it. */
+  advice: string;
+  /** For whoever wants to know exactly. */
+  detail: string;
+}
+
+const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
+  no_webgpu: [
+    'This browser has no WebGPU here',
+    'Use a current Chrome, Edge, Firefox or Safari on a device with a GPU, and open the page over https or on localhost.',
+  ],
+  network: ['The model could not be downloaded', 'Check the connection and the model’s address, then try again.'],
+  bad_file: ['This file is not a model that can be read', 'It may be damaged. Try another GGUF file.'],
+  unsupported: [
+    'This kind of model is not supported',
+    'Llama, Qwen2 and Qwen3 models in GGUF files run here. Try another model.',
+  ],
+  over_limit: ['This model is too large for this device', 'Try a smaller model, or one with fewer bits per weight.'],
+  device_lost: [
+    'The GPU stopped working',
+    'The browser took it away, often for want of memory. Send your message again to start it anew.',
+  ],
+  context_overflow: ['This conversation has become too long', 'Start a new chat, or ask for a shorter answer.'],
+  queue_full: ['Too many requests are waiting', 'Wait for the running answer, then send again.'],
+  bad_request: ['The model refused this request', 'Check the settings, then send again.'],
+  aborted: ['Stopped', 'The request was stopped before it was done.'],
+  disposed: ['The engine stopped', 'Reload the page to start it again.'],
+};
+
+/** Clear words for any error, with its code where it has one. */
+export function errorWords(error: unknown): Words {
+  if (error instanceof ChunkwiseError) {
+    const [title, advice] = WORDS[error.code];
+    return { title, advice, detail: `${error.code} – ${error.message}` };
+  }
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return { title: 'Something went wrong', advice: 'Reload the page and try again.', detail: message };
+}

@@ -1,0 +1,21 @@
+const whole = new Intl.NumberFormat('en');
+
+/** Bytes in decimal units, as disks and downloads are told. */
+export function formatBytes(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
+  if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(1)} MB`;
+  return bytes === 0 ? '0 MB' : `${(bytes / 1e3).toFixed(1)} kB`;
+}
+
+export function formatMs(ms: number): string {
+  if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+export function formatRate(perSecond: number): string {
+  return `${perSecond < 100 ? perSecond.toFixed(1) : Math.round(perSecond)} tok/s`;
+}
+
+export function formatCount(count: number): string {
+  return whole.format(count);
+}

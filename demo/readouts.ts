@@ -1,0 +1,71 @@
+import type { Engine, TokenEvent } from '../src/api/index.ts';
+import { byId } from './dom.ts';
+import { formatCount, formatMs, formatRate } from './format.ts';
+import { oncePerFrame } from './frame.ts';
+import { MemoryView } from './memory-view.ts';
+import { Sparkline } from './sparkline.ts';
+
+/** The measurements beside the chat, of the answer that is being written or was written last. */
+export class Readouts {
+  private readonly ttft = byId('ttft', HTMLElement);
+  private readonly msPerToken = byId('ms-per-token', HTMLElement);
+  private readonly rate = byId('tokens-per-second', HTMLElement);
+  private readonly context = byId('context', HTMLElement);
+  private readonly meter = byId('context-meter', HTMLMeterElement);
+  private readonly memory = new MemoryView();
+  private readonly sparkline: Sparkline;
+  /** Milliseconds of each token of the answer; the first is the time to the first token. */
+  private times: number[] = [];
+  private contextUsed = 0;
+  private contextLength = 0;
+
+  constructor() {
+    const details = byId('details', HTMLDetailsElement);
+    const wide = matchMedia('(min-width: 900px)');
+    const follow = (): void => {
+      details.open = wide.matches;
+    };
+    follow();
+    wide.addEventListener('change', follow);
+    this.sparkline = new Sparkline(byId('sparkline', HTMLElement));
+  }
+
+  /** Shows this engine's measurements from now on. */
+  async follow(engine: Engine): Promise<void> {
+    this.contextLength = engine.contextLength;
+    byId('device', HTMLElement).textContent = engine.device;
+    engine.on('token', (event) => this.addToken(event));
+    engine.on('memory', (report) => this.memory.show(report));
+    this.memory.show(await engine.memory());
+    this.newChat();
+  }
+
+  newChat(): void {
+    this.contextUsed = 0;
+    this.newAnswer();
+  }
+
+  newAnswer(): void {
+    this.times = [];
+    this.sparkline.clear();
+    this.draw();
+  }
+
+  private addToken({ ms, contextUsed }: TokenEvent): void {
+    if (this.times.length > 0) this.sparkline.add(ms);
+    this.times.push(ms);
+    this.contextUsed = contextUsed;
+    this.draw();
+  }
+
+  private readonly draw = oncePerFrame(() => {
+    const [first, ...rest] = this.times;
+    this.ttft.textContent = first === undefined ? '–' : formatMs(first);
+    const sum = rest.reduce((total, ms) => total + ms, 0);
+    this.msPerToken.textContent = rest.length === 0 ? '–' : formatMs(sum / rest.length);
+    this.rate.textContent = rest.length === 0 ? '–' : formatRate((1000 * rest.length) / sum);
+    this.meter.max = Math.max(this.contextLength, 1);
+    this.meter.value = this.contextUsed;
+    this.context.textContent = `${formatCount(this.contextUsed)} of ${formatCount(this.contextLength)} tokens`;
+  });
+}
