@@ -119,6 +119,12 @@ export class Session {
     return result;
   }
 
+  /** Frees the pages of a sequence that no later request will go on from. */
+  release(sequence: Sequence): void {
+    this.transformer.pool.resize(sequence.pages, 0);
+    sequence.tokens.length = 0;
+  }
+
   async #readToken(): Promise<number> {
     const { tokens } = this.transformer.activations;
     const bytes = await this.#tokenReadback.submit(this.recorder, tokens, 0, 4);

@@ -9,6 +9,8 @@ export type Bound = GPUBuffer | { buffer: GPUBuffer; offset: number; size: numbe
 export interface Operation {
   readonly pipeline: Pipeline;
   readonly bindGroup: GPUBindGroup;
+  /** Bytes of the weights it reads. */
+  readonly weightBytes: number;
 }
 
 export function createOperation(device: Device, kernel: Kernel, bounds: Readonly<Record<string, Bound>>): Operation {
@@ -19,5 +21,6 @@ export function createOperation(device: Device, kernel: Kernel, bounds: Readonly
     return { binding, resource: 'buffer' in bound ? bound : { buffer: bound } };
   });
   const bindGroup = device.gpuDevice.createBindGroup({ label: kernel.name, layout: pipeline.storageLayout, entries });
-  return { pipeline, bindGroup };
+  const weights = Object.entries(bounds).filter(([name]) => name.startsWith('weight'));
+  return { pipeline, bindGroup, weightBytes: weights.reduce((sum, [, { size }]) => sum + size, 0) };
 }

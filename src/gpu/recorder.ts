@@ -4,6 +4,16 @@ import type { Operation } from './operation.ts';
 /** Values of a kernel's Params; a field left out is an error. */
 export type Params = Readonly<Record<string, number>>;
 
+/** Workgroups in x, y and z. */
+export type Groups = readonly [number, number?, number?];
+
+/** What layers record their dispatches with. */
+export interface Dispatcher {
+  /** Dispatches so far. */
+  readonly dispatches: number;
+  run(operation: Operation, groups: Groups, params?: Params): void;
+}
+
 /** Dynamic offsets are multiples of minUniformBufferOffsetAlignment, which is at most 256 everywhere. */
 const SLOT_BYTES = 256;
 const NUM_SLOTS = 256;
@@ -12,7 +22,7 @@ const NUM_SLOTS = 256;
  * Records one submission: dispatches in one compute pass as long as no copy comes between. Parameters of equal value
  * share a slot of one uniform buffer, so a step writes few of them, and all with one writeBuffer.
  */
-export class Recorder {
+export class Recorder implements Dispatcher {
   readonly #uniforms: GPUBuffer;
   readonly #paramsGroup: GPUBindGroup;
   readonly #slots = new ArrayBuffer(SLOT_BYTES * NUM_SLOTS);
@@ -32,7 +42,7 @@ export class Recorder {
   }
 
   /** Dispatches `operation` over `groups` workgroups. */
-  run({ pipeline, bindGroup }: Operation, groups: readonly [number, number?, number?], params: Params = {}): void {
+  run({ pipeline, bindGroup }: Operation, groups: Groups, params: Params = {}): void {
     const offset = this.#place(pipeline.kernel.params, params);
     this.#pass ??= this.#open().beginComputePass();
     this.#pass.setPipeline(pipeline.gpuPipeline);

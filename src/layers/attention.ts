@@ -1,6 +1,6 @@
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
 import { attentionGroups, attentionKernel, splitPages } from '../kernels/attention.ts';
 import { attentionMergeGroups, attentionMergeKernel } from '../kernels/attention-merge.ts';
 import type { Heads } from '../kernels/heads.ts';
@@ -48,7 +48,7 @@ export class Attention {
     });
   }
 
-  record(recorder: Recorder, { tokens, position }: Batch): void {
+  record(recorder: Dispatcher, { tokens, position }: Batch): void {
     const { splits, pagesPerSplit } = splitPages(tokens, position + tokens);
     for (const linear of this.qkvLinears) linear.record(recorder, tokens);
     recorder.run(this.#store, storeKvGroups(this.heads, tokens), { position });

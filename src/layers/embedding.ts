@@ -1,6 +1,6 @@
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
 import { embedGroups, embedKernel } from '../kernels/embed.ts';
 import type { MatrixSlice, WeightMatrix } from './weight-matrix.ts';
 
@@ -21,7 +21,7 @@ export class Embedding {
     ]);
   }
 
-  record(recorder: Recorder, tokens: number): void {
+  record(recorder: Dispatcher, tokens: number): void {
     for (const [{ rowStart, rows }, operation] of this.#operations) {
       recorder.run(operation, embedGroups(this.device, this.matrix.columns, tokens), { rowStart, rows });
     }

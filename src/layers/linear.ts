@@ -1,6 +1,6 @@
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
 import { linearDecodeGroups, linearDecodeKernel } from '../kernels/linear-decode.ts';
 import { linearPrefillGroups, linearPrefillKernel } from '../kernels/linear-prefill.ts';
 import type { Norm } from './norm.ts';
@@ -49,7 +49,7 @@ export class Linear {
     });
   }
 
-  record(recorder: Recorder, tokens: number): void {
+  record(recorder: Dispatcher, tokens: number): void {
     if (tokens > 1) this.options.norm?.record(recorder, tokens);
     for (const [{ rowStart, rows }, operation] of tokens === 1 ? this.#decode : this.#prefill) {
       const groups =

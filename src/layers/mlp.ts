@@ -1,6 +1,6 @@
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
 import { linearDecodeGroups, linearDecodeKernel } from '../kernels/linear-decode.ts';
 import { siluMulGroups, siluMulKernel } from '../kernels/silu-mul.ts';
 import type { Activations } from './activations.ts';
@@ -37,7 +37,7 @@ export class Mlp {
     this.#fused = createOperation(device, kernel, { ...slice.planes, x, norm_weight: norm.weight, y: gated });
   }
 
-  record(recorder: Recorder, tokens: number): void {
+  record(recorder: Dispatcher, tokens: number): void {
     const size = this.#intermediateSize;
     if (tokens === 1 && this.#fused) {
       recorder.run(this.#fused, linearDecodeGroups(this.device, size), { rowStart: 0, rows: 2 * size });

@@ -1,6 +1,6 @@
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
 import { rmsNormGroups, rmsNormKernel } from '../kernels/rms-norm.ts';
 
 /** RMS norm: x `[T, width]` → output `[T, width]`. */
@@ -19,7 +19,7 @@ export class Norm {
   }
 
   /** Norms `tokens` tokens of x from `start` on into the first places of the output. */
-  record(recorder: Recorder, tokens: number, start = 0): void {
+  record(recorder: Dispatcher, tokens: number, start = 0): void {
     recorder.run(this.#operation, rmsNormGroups(this.device, tokens), { start, tokens });
   }
 }

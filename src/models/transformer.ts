@@ -1,6 +1,6 @@
 import type { PagePool } from '../cache/page-pool.ts';
 import type { ModelConfig } from '../config/model-config.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
 import { type Activations, HEAD_TOKENS } from '../layers/activations.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
@@ -27,7 +27,7 @@ export class Transformer {
   ) {}
 
   /** From the token ids in `activations.tokens` to the residual stream in `activations.x`; fills the cache's pages. */
-  forward(recorder: Recorder, batch: Batch): void {
+  forward(recorder: Dispatcher, batch: Batch): void {
     this.embedding.record(recorder, batch.tokens);
     const before = recorder.dispatches;
     for (const { attention, mlp } of this.layers) {
@@ -38,7 +38,7 @@ export class Transformer {
   }
 
   /** Logits of `count` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */
-  head(recorder: Recorder, start: number, count: number): void {
+  head(recorder: Dispatcher, start: number, count: number): void {
     if (count > HEAD_TOKENS) throw new Error(`head: ${count} tokens`);
     this.outputNorm.record(recorder, count, start);
     this.output.record(recorder, count);

@@ -20,6 +20,8 @@ export interface EncodeOptions {
 export interface Tokenizer {
   readonly vocabSize: number;
   readonly bosId: number | undefined;
+  /** `encode` puts BOS first. */
+  readonly addBos: boolean;
   /** Tokens that end an answer. */
   readonly eosIds: ReadonlySet<number>;
   encode(text: string, options?: EncodeOptions): number[];
@@ -108,6 +110,7 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   return {
     vocabSize: texts.length,
     bosId,
+    addBos,
     eosIds: vocabulary.endIds,
     isSpecial,
     tokenBytes,

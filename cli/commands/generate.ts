@@ -1,0 +1,54 @@
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { GenerateEvent } from '../../src/engine/types.ts';
+import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import type { Output } from '../main.ts';
+import { withModel } from '../open-model.ts';
+
+const FLAGS = {
+  ...MODEL_FLAGS,
+  prompt: { type: 'string' },
+  chat: { type: 'boolean' },
+  'max-tokens': { type: 'string' },
+  temperature: { type: 'string' },
+  'top-k': { type: 'string' },
+  'top-p': { type: 'string' },
+  'min-p': { type: 'string' },
+} as const;
+
+/** `generate`: answers one prompt; greedy unless a temperature is given. Without `--json` the text streams. */
+export async function generate(args: string[]): Promise<Output> {
+  const { values } = parseFlags(args, FLAGS);
+  const prompt = required('prompt', values.prompt);
+  const options = {
+    maxTokens: numberFlag('max-tokens', values['max-tokens'], 1),
+    sampling: {
+      ...GREEDY,
+      temperature: numberFlag('temperature', values.temperature, 0, 100) ?? 0,
+      topK: numberFlag('top-k', values['top-k']) ?? 0,
+      topP: numberFlag('top-p', values['top-p'], 0, 1) ?? 1,
+      minP: numberFlag('min-p', values['min-p'], 0, 1) ?? 0,
+      seed: numberFlag('seed', values.seed, 0, 2 ** 32 - 1) ?? 0,
+    },
+    stop: [],
+  };
+  return withModel(values, async (engine) => {
+    const events = values.chat
+      ? engine.chat([{ role: 'user', content: prompt }], options)
+      : engine.complete(prompt, options);
+    const tokens: number[] = [];
+    let text = '';
+    let end: Extract<GenerateEvent, { type: 'end' }> | undefined;
+    for await (const event of events) {
+      text += event.text;
+      if (!values.json) process.stdout.write(event.text);
+      if (event.type === 'token') tokens.push(event.token);
+      else end = event;
+    }
+    if (!end) throw new Error('generation ended without its report');
+    const { finishReason, report, usage } = end;
+    const json = { text, tokens, finishReason, ...report, memory: engine.memory(), device: engine.device, usage };
+    const { ttftMs, msPerToken, tokensPerSecond } = report;
+    const speed = `${tokensPerSecond.toFixed(1)} tokens/s, ${msPerToken.median.toFixed(1)} ms a token`;
+    return { json, text: `\n[${tokens.length} tokens, first after ${ttftMs.toFixed(0)} ms, ${speed}, ${engine.device}]` };
+  });
+}

@@ -1,0 +1,45 @@
+import { open } from 'node:fs/promises';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { eachLogits } from '../../src/engine/evaluate.ts';
+import { listFlag, MODEL_FLAGS, parseFlags, required } from '../flags.ts';
+import type { Output } from '../main.ts';
+import { withModel } from '../open-model.ts';
+
+const FLAGS = {
+  ...MODEL_FLAGS,
+  text: { type: 'string' },
+  tokens: { type: 'string' },
+  out: { type: 'string' },
+} as const;
+
+/** `logits`: of every position of a text, float32 little-endian `[T, vocab]`, into a file. */
+export async function logits(args: string[]): Promise<Output> {
+  const { values } = parseFlags(args, FLAGS);
+  const out = required('out', values.out);
+  const listed = listFlag('tokens', values.tokens);
+  if ((listed === undefined) === (values.text === undefined)) {
+    throw new ChunkwiseError('bad_request', { field: '--text', reason: 'give either --text or --tokens' });
+  }
+  return withModel(values, async (engine) => {
+    const session = await engine.session();
+    const { vocabSize } = session.plan.config;
+    const tokens = listed ?? engine.tokenizer.encode(values.text ?? '', { maxTokens: engine.contextLength });
+    const wrong = tokens.find((token) => token >= vocabSize);
+    if (wrong !== undefined || tokens.length === 0) {
+      const reason = wrong === undefined ? 'no tokens' : `${wrong} is not in the vocabulary of ${vocabSize}`;
+      throw new ChunkwiseError('bad_request', { field: listed ? '--tokens' : '--text', reason });
+    }
+    const file = await open(out, 'w');
+    try {
+      const writes: Promise<unknown>[] = [];
+      await eachLogits(session, tokens, (start, _length, values) => {
+        writes.push(file.write(new Uint8Array(values.buffer), 0, values.byteLength, start * vocabSize * 4));
+      });
+      await Promise.all(writes);
+    } finally {
+      await file.close();
+    }
+    const shape = [tokens.length, vocabSize];
+    return { json: { tokens, shape }, text: `float32 [${shape.join(', ')}] in ${out}` };
+  });
+}

@@ -1,0 +1,48 @@
+import { readFile } from 'node:fs/promises';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { perplexity as evaluate } from '../../src/engine/evaluate.ts';
+import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import type { Output } from '../main.ts';
+import { withModel } from '../open-model.ts';
+
+const FLAGS = {
+  ...MODEL_FLAGS,
+  text: { type: 'string' },
+  context: { type: 'string' },
+  start: { type: 'string' },
+  'max-tokens': { type: 'string' },
+} as const;
+
+const DEFAULT_WINDOW = 2048;
+
+/** `perplexity`: of a text file, over consecutive windows. */
+export async function perplexity(args: string[]): Promise<Output> {
+  const { values } = parseFlags(args, FLAGS);
+  const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
+  const path = required('text', values.text);
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new ChunkwiseError('bad_file', { file: path, reason: `cannot be read: ${String(cause)}` }, { cause });
+  });
+  const run = withModel(
+    values,
+    async (engine) => {
+      const session = await engine.session();
+      const { addBos, bosId } = engine.tokenizer;
+      const result = await evaluate(session, engine.tokenizer.encode(text, { addSpecial: false }), {
+        context,
+        start: Math.floor(numberFlag('start', values.start) ?? 0),
+        maxTokens: Math.floor(numberFlag('max-tokens', values['max-tokens']) ?? Infinity),
+        bosId: addBos ? bosId : undefined,
+      });
+      if (result.tokens === 0) {
+        throw new ChunkwiseError('bad_request', { file: path, field: '--start', reason: 'no token there to score' });
+      }
+      const memory = engine.memory();
+      // Nothing is allocated or freed while it runs, so what is in use is what was at most.
+      const json = { ...result, meanRank: 0, memory, memoryPeak: memory, device: engine.device };
+      return { json, text: `perplexity ${result.perplexity.toFixed(4)} over ${result.tokens} tokens` };
+    },
+    context,
+  );
+  return run;
+}

@@ -1,0 +1,44 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+/** Flags of every command that runs a model. */
+export const MODEL_FLAGS = {
+  model: { type: 'string' },
+  'gpu-adapter': { type: 'string' },
+  'context-length': { type: 'string' },
+  'memory-limit': { type: 'string' },
+  seed: { type: 'string' },
+  json: { type: 'boolean' },
+} as const satisfies Options;
+
+/** Parses a command's arguments. Errors: `bad_request` naming an unknown flag or a missing value. */
+export function parseFlags<T extends Options>(args: string[], options: T, allowPositionals = false) {
+  try {
+    return parseArgs({ args, options, strict: true, allowPositionals });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ChunkwiseError('bad_request', { field: 'arguments', reason }, { cause });
+  }
+}
+
+/** Errors: `bad_request` when the flag is missing. */
+export function required(name: string, value: string | undefined): string {
+  if (value !== undefined) return value;
+  throw new ChunkwiseError('bad_request', { field: `--${name}`, reason: 'is required' });
+}
+
+/** A flag's number, or undefined without it. Errors: `bad_request` when it is none or out of range. */
+export function numberFlag(name: string, value: string | undefined, min = 0, max = Infinity): number | undefined {
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (value.trim() !== '' && number >= min && number <= max) return number;
+  const reason = `must be a number from ${min} to ${max}, not ${JSON.stringify(value)}`;
+  throw new ChunkwiseError('bad_request', { field: `--${name}`, reason });
+}
+
+/** A flag's comma-separated whole numbers, or undefined without it. */
+export function listFlag(name: string, value: string | undefined): number[] | undefined {
+  return value?.split(',').map((item) => Math.floor(numberFlag(name, item) ?? 0));
+}

@@ -1,0 +1,49 @@
+import { bench } from './commands/bench.ts';
+import { generate } from './commands/generate.ts';
+import { inspect } from './commands/inspect.ts';
+import { logits } from './commands/logits.ts';
+import { perplexity } from './commands/perplexity.ts';
+import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+
+/** What a command prints: the same as text, or as one JSON object with `--json`. */
+export interface Output {
+  json: object;
+  text: string;
+}
+
+const COMMANDS: Record<string, (args: string[]) => Promise<Output>> = { bench, generate, inspect, logits, perplexity };
+
+const USAGE = `chunkwise COMMAND [flags]
+
+  inspect FILE                                          what a model file holds
+  generate --model FILE --prompt TEXT [--chat]          answer a prompt
+           [--max-tokens N] [--temperature T] [--top-k N] [--top-p P] [--min-p P]
+  logits   --model FILE --text TEXT | --tokens LIST --out FILE
+                                                        float32 [T, vocab]
+  perplexity --model FILE --text FILE [--context N] [--start N] [--max-tokens N]
+  bench decode|prefill|kernels --model FILE [-T LIST]   timings on this device
+
+  --gpu-adapter NAME   part of the adapter's name       --seed N
+  --context-length N   tokens the cache holds           --json    one JSON object
+  --memory-limit N     bytes of GPU memory
+`;
+
+async function main([command = '', ...args]: string[]): Promise<number> {
+  const run = COMMANDS[command];
+  if (!run) {
+    process.stderr.write(USAGE);
+    return command === '' || command === 'help' || command === '--help' ? 0 : 2;
+  }
+  try {
+    const { json, text } = await run(args);
+    process.stdout.write(args.includes('--json') ? `${JSON.stringify(json)}\n` : `${text}\n`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof ChunkwiseError)) throw error;
+    process.stderr.write(`chunkwise: ${error.message} [${error.code}]\n`);
+    return 1;
+  }
+}
+
+// The GPU's own threads would keep the process alive.
+process.exit(await main(process.argv.slice(2)));

@@ -1,0 +1,74 @@
+import type { Sequence } from './sequence.ts';
+import type { Session } from './session.ts';
+
+/** Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on. */
+export async function eachLogits(
+  session: Session,
+  tokens: readonly number[],
+  visit: (start: number, length: number, logits: Float32Array) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const sequence: Sequence = { tokens: [], pages: [] };
+  try {
+    const onBatch = async (start: number, length: number): Promise<void> => {
+      visit(start, length, await session.logits(0, length));
+    };
+    await session.prefill(sequence, tokens, onBatch, signal);
+  } finally {
+    session.release(sequence);
+  }
+}
+
+/** −log p of each token after the first of `tokens`, in nats. */
+export async function negativeLogLikelihoods(session: Session, tokens: readonly number[]): Promise<number[]> {
+  const nlls: number[] = [];
+  await eachLogits(session, tokens, (start, length, logits) => {
+    const width = logits.length / length;
+    for (let i = 0; i < length; i++) {
+      const next = tokens[start + i + 1];
+      if (next !== undefined) nlls.push(negativeLogLikelihood(logits.subarray(i * width, (i + 1) * width), next));
+    }
+  });
+  return nlls;
+}
+
+function negativeLogLikelihood(logits: Float32Array, token: number): number {
+  let maximum = -Infinity;
+  for (const logit of logits) if (logit > maximum) maximum = logit;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - maximum);
+  return Math.log(sum) + maximum - (logits[token] as number);
+}
+
+export interface PerplexityWindow {
+  /** Tokens of a window, BOS included where the tokenizer adds one. */
+  context: number;
+  /** First token taken, and how many at most. */
+  start: number;
+  maxTokens: number;
+  /** Put before each window. */
+  bosId: number | undefined;
+}
+
+/**
+ * Perplexity over consecutive windows: every token after a window's first is scored; exp of their mean negative
+ * log-likelihood. `tokens`: the scored tokens; 0 when there were too few to score any.
+ */
+export async function perplexity(
+  session: Session,
+  text: readonly number[],
+  { context, start, maxTokens, bosId }: PerplexityWindow,
+): Promise<{ perplexity: number; nll: number; tokens: number }> {
+  const taken = text.slice(start, start + maxTokens);
+  const bos = bosId === undefined ? [] : [bosId];
+  const step = context - bos.length;
+  let sum = 0;
+  let count = 0;
+  for (let at = 0; at < taken.length; at += step) {
+    const nlls = await negativeLogLikelihoods(session, [...bos, ...taken.slice(at, at + step)]);
+    sum += nlls.reduce((total, nll) => total + nll, 0);
+    count += nlls.length;
+  }
+  const nll = count === 0 ? 0 : sum / count;
+  return { perplexity: Math.exp(nll), nll, tokens: count };
+}

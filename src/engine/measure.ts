@@ -1,0 +1,169 @@
+import { GREEDY } from '../config/sampling.ts';
+import { createOperation, type Operation } from '../gpu/operation.ts';
+import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
+import { streamReadBytes, streamReadGroups, streamReadKernel } from '../kernels/stream-read.ts';
+import type { Sequence } from './sequence.ts';
+import type { Session } from './session.ts';
+import { quantile } from './statistics.ts';
+
+export interface Timing {
+  /** Tokens in the cache before the first measured step. */
+  context: number;
+  msPerToken: { median: number; p95: number };
+  dispatchesPerToken: number;
+  dispatchesPerLayer: number;
+  /** Bytes that a step must read at least: weights and, of the cache, the pages in use. */
+  bytesPerToken: number;
+  gbPerSecond: number;
+  /** Of the speed at which the device streams a large buffer, measured beside it. */
+  ratioToStreamingRead: number;
+}
+
+/** Any text will do: the work does not depend on it. */
+const anyTokens = (session: Session, count: number): number[] =>
+  Array.from({ length: count }, (_, i) => (i * 7919 + 13) % session.plan.config.vocabSize);
+
+/** Times `steps` greedy decode steps after `context` tokens, run as chat runs them: one submitted ahead. */
+export async function measureDecode(session: Session, context: number, steps: number): Promise<Timing> {
+  const { recorder, transformer, device } = session;
+  const sequence: Sequence = { tokens: [], pages: [] };
+  const times: number[] = [];
+  let dispatches = 0;
+  try {
+    let pending: Promise<number> | undefined;
+    const tokens = anyTokens(session, context);
+    await session.prefill(sequence, tokens, (start, length) => {
+      if (start + length === context) pending = session.sample(length, GREEDY, context);
+    });
+    await pending;
+    const before = recorder.dispatches;
+    pending = session.decode(sequence, GREEDY, context);
+    let last = performance.now();
+    // The first step is not counted: it compiles what the driver has left until now.
+    for (let step = 0; step <= steps; step++) {
+      const current = pending;
+      pending = session.decode(sequence, GREEDY, context + step + 1);
+      await current;
+      const now = performance.now();
+      if (step > 0) times.push(now - last);
+      last = now;
+    }
+    await pending;
+    dispatches = (recorder.dispatches - before) / (steps + 2);
+  } finally {
+    session.release(sequence);
+  }
+  const median = quantile(times, 0.5);
+  const { kv, weights } = device.buffers.report();
+  const bytesPerToken = Math.round(weights + (kv * context) / session.plan.contextLength);
+  const gbPerSecond = bytesPerToken / median / 1e6;
+  return {
+    context,
+    msPerToken: { median, p95: quantile(times, 0.95) },
+    dispatchesPerToken: dispatches,
+    dispatchesPerLayer: transformer.dispatchesPerLayer,
+    bytesPerToken,
+    gbPerSecond,
+    ratioToStreamingRead: gbPerSecond / (await measureStreamingRead(session)),
+  };
+}
+
+/** Times the prefill of `context` tokens, `repeats` times. */
+export async function measurePrefill(session: Session, context: number, repeats: number) {
+  const times: number[] = [];
+  // The first is not counted: it compiles.
+  for (let repeat = 0; repeat <= repeats; repeat++) {
+    const sequence: Sequence = { tokens: [], pages: [] };
+    let done: Promise<number> | undefined;
+    const start = performance.now();
+    await session.prefill(sequence, anyTokens(session, context), (from, length) => {
+      if (from + length === context) done = session.sample(length, GREEDY, context);
+    });
+    await done;
+    if (repeat > 0) times.push((performance.now() - start) / context);
+    session.release(sequence);
+  }
+  const median = quantile(times, 0.5);
+  return { context, msPerToken: { median, p95: quantile(times, 0.95) }, tokensPerSecond: 1000 / median };
+}
+
+/** GB/s at which the device reads one large buffer from end to end; median of a few. */
+export async function measureStreamingRead(session: Session): Promise<number> {
+  const { device } = session;
+  const bytes = Math.min(streamReadBytes, device.limits.maxStorageBufferBindingSize);
+  const groups = streamReadGroups(bytes);
+  const x = device.buffers.storage('stream', 'staging', bytes);
+  const y = device.buffers.storage('stream sums', 'staging', groups[0] * 64 * 4);
+  const operation = createOperation(device, streamReadKernel(), { x, y });
+  const ms = await measureCall(session, { operation, groups, params: {} }, 1);
+  device.buffers.destroy(x);
+  device.buffers.destroy(y);
+  return bytes / ms / 1e6;
+}
+
+export interface KernelTiming {
+  kernel: string;
+  /** Of one dispatch, median. */
+  ms: number;
+  /** Dispatches of this kernel, over these bytes of weights, in a step. */
+  dispatches: number;
+  weightBytes: number;
+  gbPerSecond: number;
+}
+
+/** Times each kind of dispatch of a step of `tokens` tokens after `context`, many in one submission. */
+export async function measureKernels(session: Session, context: number, tokens: number): Promise<KernelTiming[]> {
+  const sequence: Sequence = { tokens: [], pages: [] };
+  session.sequences.reserve(sequence, context + tokens);
+  session.transformer.pool.show(sequence.pages);
+  const trace = new Trace();
+  session.transformer.forward(trace, { tokens, position: context });
+  session.transformer.head(trace, 0, 1);
+  const kinds = new Map<string, Call[]>();
+  for (const call of trace.calls) {
+    const kind = `${call.operation.pipeline.kernel.name} ${call.operation.weightBytes}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), call]);
+  }
+  const timings: KernelTiming[] = [];
+  for (const calls of kinds.values()) {
+    const [call] = calls;
+    if (!call) continue;
+    const ms = await measureCall(session, call, tokens === 1 ? 20 : 2);
+    const { pipeline, weightBytes } = call.operation;
+    const gbPerSecond = weightBytes / ms / 1e6;
+    timings.push({ kernel: pipeline.kernel.name, ms, dispatches: calls.length, weightBytes, gbPerSecond });
+  }
+  session.release(sequence);
+  return timings;
+}
+
+interface Call {
+  operation: Operation;
+  groups: Groups;
+  params: Params;
+}
+
+/** Takes note of a step's dispatches instead of recording them. */
+class Trace implements Dispatcher {
+  readonly calls: Call[] = [];
+  readonly dispatches = 0;
+
+  run(operation: Operation, groups: Groups, params: Params = {}): void {
+    this.calls.push({ operation, groups, params });
+  }
+}
+
+const REPEATS = 5;
+
+/** Milliseconds of one dispatch: median over a few submissions of `count`, after one to warm up. */
+async function measureCall({ device, recorder }: Session, call: Call, count: number): Promise<number> {
+  const times: number[] = [];
+  for (let repeat = 0; repeat <= REPEATS; repeat++) {
+    const start = performance.now();
+    for (let i = 0; i < count; i++) recorder.run(call.operation, call.groups, call.params);
+    recorder.submit();
+    await device.wait(device.gpuDevice.queue.onSubmittedWorkDone());
+    if (repeat > 0) times.push((performance.now() - start) / count);
+  }
+  return quantile(times, 0.5);
+}
