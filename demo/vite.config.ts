@@ -1,7 +1,7 @@
 /** Builds the demo into dist-demo/, a folder for any static server; serves it with models/ beside it. */
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
-import { serveModels } from '../tools/serve-models.ts';
+import { serveModels } from './serve-models.ts';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 

@@ -14,9 +14,9 @@ export interface RemoteFile {
   hasRanges: boolean;
 }
 
-/** Asks for a file's first byte to learn about the rest. Throws `network`. */
+/** Asks for a file's first bytes to learn about the rest. Throws `network`. */
 export async function describeRemote(url: string): Promise<RemoteFile> {
-  const response = await request(url, 'bytes=0-0').catch((cause: unknown) => {
+  const response = await request(url, 'bytes=0-1').catch((cause: unknown) => {
     throw networkError(url, 'the server cannot be reached', cause);
   });
   await response.body?.cancel();

@@ -22,9 +22,10 @@ export class HttpSource implements ByteSource {
     private readonly options: HttpSourceOptions,
   ) {}
 
-  /** Learns the file's length from a request for its first byte. Costs one round trip. */
+  /** Learns the file's length from a request for its first bytes. Costs one round trip. */
   static async open(url: string, options: HttpSourceOptions = {}): Promise<HttpSource> {
-    const { total } = await fetchRange(url, 0, 1, options);
+    // Two bytes: sirv, and Vite's servers with it, take `bytes=0-0` for the whole file.
+    const { total } = await fetchRange(url, 0, 2, options);
     return new HttpSource(url, total, options);
   }
 

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
-import type { ChatCompletionRequest, CompletionRequest } from '../../src/api/types.ts';
+import type { CompletionRequest } from '../../src/api/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 
 const messages = [{ role: 'user' as const, content: 'Hi' }];
 
 /** Of a request as JavaScript may send it, types or not. */
 const parse = (fields: Record<string, unknown>) =>
-  parseChatRequest({ messages, ...fields } as unknown as ChatCompletionRequest);
+  parseChatRequest({ messages, ...fields });
 
 function refusedField(fields: Record<string, unknown>): string | undefined {
   try {

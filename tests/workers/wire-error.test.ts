@@ -1,4 +1,3 @@
-import type { Endpoint } from 'comlink';
 import { expose, wrap } from 'comlink';
 import { afterAll, expect, it } from 'vitest';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
@@ -21,8 +20,8 @@ const failures = {
     throw thrown as Error;
   },
 };
-expose(failures, port2 as unknown as Endpoint);
-const remote = wrap<typeof failures>(port1 as unknown as Endpoint);
+expose(failures, port2);
+const remote = wrap<typeof failures>(port1);
 
 afterAll(() => {
   port1.close();

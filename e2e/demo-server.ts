@@ -1,0 +1,44 @@
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { preview } from 'vite';
+import { serveModels } from '../demo/serve-models.ts';
+import { tinyModel } from '../tests/weights/tiny-model.ts';
+import { REAL_MODEL } from '../tests/weights/real-model.ts';
+
+const DEMO = fileURLToPath(new URL('../demo/', import.meta.url));
+
+export interface DemoServer {
+  /** The page with the model named so: `tiny.gguf`, `garbage.gguf`, or the default model. */
+  url: (model?: string) => string;
+  /** The folder served under /models/. */
+  folder: string;
+  close: () => Promise<void>;
+}
+
+/** Serves the built demo with a tiny model, a damaged one, and the real one. */
+export async function serveDemo(): Promise<DemoServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'chunkwise-models-'));
+  symlinkSync(REAL_MODEL, join(folder, basename(REAL_MODEL)));
+  writeFileSync(join(folder, 'tiny.gguf'), tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1 }));
+  writeFileSync(join(folder, 'garbage.gguf'), 'This is not a model. '.repeat(1000));
+  const server = await preview({
+    configFile: false,
+    root: DEMO,
+    appType: 'mpa',
+    logLevel: 'warn',
+    build: { outDir: '../dist-demo' },
+    plugins: [serveModels(folder)],
+    preview: { port: 0, host: 'localhost' },
+  });
+  const address = server.resolvedUrls?.local[0] ?? '';
+  return {
+    url: (model) => (model === undefined ? address : `${address}?model=models/${model}`),
+    folder,
+    close: async () => {
+      await server.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
