@@ -1,47 +1,60 @@
-// Many tokens: y[t, row] = weight[row] · x[t]. Each invocation keeps a tile of four rows by four tokens in registers, so
-// that a weight is unpacked once for four tokens. x and y are padded to whole tiles of tokens.
-fn token_dot(w: Block, token: u32, block: u32) -> f32 {
-  let i = (token * BLOCKS + block) * 8u;
-  let dots = block_dots(w, Block(x[i], x[i + 1u], x[i + 2u], x[i + 3u], x[i + 4u], x[i + 5u], x[i + 6u], x[i + 7u]));
-  return dots.x + dots.y;
+// Many tokens: y[t, row] = weight[row] · x[t]. Each invocation keeps a tile of four rows by eight tokens in registers,
+// so that a weight is unpacked once for eight tokens. x and y are padded to whole tiles of tokens.
+struct Rows { a: Block, b: Block, c: Block, d: Block }
+
+fn input(i: u32) -> vec4f { return x[i]; }
+
+fn rows_dot(w: Rows, v: Block) -> vec4f {
+  let a = block_dots(w.a, v);
+  let b = block_dots(w.b, v);
+  let c = block_dots(w.c, v);
+  let d = block_dots(w.d, v);
+  return vec4f(a.x + a.y, b.x + b.y, c.x + c.y, d.x + d.y);
 }
 
-fn tokens_dot(row: u32, token: u32, block: u32) -> vec4f {
-  let w = weight_block(row, block);
-  return vec4f(
-    token_dot(w, token, block), token_dot(w, token + 1u, block),
-    token_dot(w, token + 2u, block), token_dot(w, token + 3u, block));
-}
-
-fn store(row: u32, token: u32, values: vec4f) {
-  if (row >= params.rows) { return; }
-  let column = params.rowStart + row;
-  for (var t = 0u; t < 4u; t++) {
-    let i = (token + t) * OUTPUT_WIDTH + column;
-    var value = values[t] + bias(column);
-    if (ACCUMULATE) { value += y[i]; }
-    y[i] = value;
+fn store(first: u32, token: u32, values: vec4f) {
+  for (var i = 0u; i < 4u && first + i < params.rows; i++) {
+    let column = params.rowStart + first + i;
+    let at = token * OUTPUT_WIDTH + column;
+    var value = values[i] + bias(column);
+    if (ACCUMULATE) { value += y[at]; }
+    y[at] = value;
   }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let row = id.x * 4u;
-  let token = id.y * 4u;
-  if (row >= params.rows) { return; }
-  let last = params.rows - 1u;
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
+  let first = id.x * 4u;
+  let token = id.y * 8u;
+  let rows = min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), vec4u(params.rows - 1u));
   var sums0 = vec4f();
   var sums1 = vec4f();
   var sums2 = vec4f();
   var sums3 = vec4f();
+  var sums4 = vec4f();
+  var sums5 = vec4f();
+  var sums6 = vec4f();
+  var sums7 = vec4f();
   for (var block = 0u; block < BLOCKS; block++) {
-    sums0 += tokens_dot(row, token, block);
-    sums1 += tokens_dot(min(row + 1u, last), token, block);
-    sums2 += tokens_dot(min(row + 2u, last), token, block);
-    sums3 += tokens_dot(min(row + 3u, last), token, block);
+    let w = Rows(
+      weight_block(rows.x, block), weight_block(rows.y, block), weight_block(rows.z, block),
+      weight_block(rows.w, block));
+    let i = (token * BLOCKS + block) * 8u;
+    sums0 += rows_dot(w, load_block(i, local));
+    sums1 += rows_dot(w, load_block(i + BLOCKS * 8u, local));
+    sums2 += rows_dot(w, load_block(i + BLOCKS * 16u, local));
+    sums3 += rows_dot(w, load_block(i + BLOCKS * 24u, local));
+    sums4 += rows_dot(w, load_block(i + BLOCKS * 32u, local));
+    sums5 += rows_dot(w, load_block(i + BLOCKS * 40u, local));
+    sums6 += rows_dot(w, load_block(i + BLOCKS * 48u, local));
+    sums7 += rows_dot(w, load_block(i + BLOCKS * 56u, local));
   }
-  store(row, token, sums0);
-  store(row + 1u, token, sums1);
-  store(row + 2u, token, sums2);
-  store(row + 3u, token, sums3);
+  store(first, token, sums0);
+  store(first, token + 1u, sums1);
+  store(first, token + 2u, sums2);
+  store(first, token + 3u, sums3);
+  store(first, token + 4u, sums4);
+  store(first, token + 5u, sums5);
+  store(first, token + 6u, sums6);
+  store(first, token + 7u, sums7);
 }

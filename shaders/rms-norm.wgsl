@@ -4,8 +4,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let token = min(group.x * (WORKGROUP / LANES) + local / LANES, params.tokens - 1u);
   let base = (params.start + token) * WIDTH4;
   var squares = vec4f();
-  for (var i = local % LANES; i < WIDTH4; i += LANES) { squares += x[base + i] * x[base + i]; }
+  for (var i = lane_of(local); i < WIDTH4; i += LANES) { squares += x[base + i] * x[base + i]; }
   let sum = dot(reduce_sum(squares, local), vec4f(1.0));
   let scale = inverseSqrt(sum / f32(WIDTH4 * 4u) + NORM_EPS);
-  for (var i = local % LANES; i < WIDTH4; i += LANES) { y[token * WIDTH4 + i] = x[base + i] * scale * norm_weight[i]; }
+  for (var i = lane_of(local); i < WIDTH4; i += LANES) { y[token * WIDTH4 + i] = x[base + i] * scale * norm_weight[i]; }
 }

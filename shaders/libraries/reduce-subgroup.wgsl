@@ -12,3 +12,6 @@ fn reduce_sum(value: vec4f, local: u32) -> vec4f {
   for (var i = 0u; i * size < LANES; i++) { total += reduce_partial[i]; }
   return total;
 }
+
+// Which of the LANES invocations of a row this is.
+fn lane_of(local: u32) -> u32 { return local; }

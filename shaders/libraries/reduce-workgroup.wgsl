@@ -11,3 +11,6 @@ fn reduce_sum(value: vec4f, local: u32) -> vec4f {
   workgroupBarrier();
   return reduce_partial[0];
 }
+
+// Which of the LANES invocations of a row this is.
+fn lane_of(local: u32) -> u32 { return local; }

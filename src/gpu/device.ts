@@ -26,6 +26,8 @@ export interface Device {
   readonly deviceClass: DeviceClass;
   readonly hasF16: boolean;
   readonly hasSubgroups: boolean;
+  /** Invocations of a subgroup, where it is always the same. */
+  readonly subgroupSize: number | undefined;
   readonly limits: GPUSupportedLimits;
   readonly buffers: Buffers;
   readonly pipelines: Pipelines;
@@ -64,6 +66,7 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
     deviceClass: options.deviceClass ?? classOf(info),
     hasF16: gpuDevice.features.has('shader-f16'),
     hasSubgroups: gpuDevice.features.has('subgroups'),
+    subgroupSize: info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : undefined,
     limits: gpuDevice.limits,
     buffers,
     pipelines: new Pipelines(gpuDevice),

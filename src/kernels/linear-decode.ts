@@ -4,7 +4,7 @@ import noBias from '../../shaders/libraries/no-bias.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
-import { reduction } from './variants.ts';
+import { inputLoading, reduction } from './variants.ts';
 import { weightReader } from './weight-formats.ts';
 
 export interface LinearDecodeOptions {
@@ -24,14 +24,15 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
   const { type, columns, normEps, gated = false, accumulate = false, hasBias = false } = options;
   const reader = weightReader(device, type, columns);
   const reduce = reduction(device);
+  const loading = inputLoading(device);
   const normed = normEps !== undefined;
   const f32s = (name: string): Binding => ({ name, type: 'array<f32>', access: 'read' });
   // WGSL resolves every name, used or not: without a norm, `norm_weight` is the input itself.
   const norm: Binding = { name: 'norm_weight', type: 'array<vec4f>', access: 'read' };
   return {
     name: 'linear-decode',
-    sources: [...reader.sources, reduce.source, hasBias ? bias : noBias, source],
-    enables: [...reader.enables, ...(reduce.enables ?? [])],
+    sources: [...reader.sources, reduce.source, loading.input, loading.squares, hasBias ? bias : noBias, source],
+    enables: [...reader.enables, ...(reduce.enables ?? []), ...(loading.enables ?? [])],
     constants: {
       ...reader.constants,
       ...reduce.constants,

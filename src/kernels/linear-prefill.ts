@@ -5,7 +5,7 @@ import weightBlock from '../../shaders/libraries/weight-block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
-import { variantOf } from './variants.ts';
+import { inputLoading, variantOf } from './variants.ts';
 import { weightReader } from './weight-formats.ts';
 
 export interface LinearPrefillOptions {
@@ -19,16 +19,18 @@ export interface LinearPrefillOptions {
 }
 
 /** Rows and tokens that one invocation computes. */
-const TILE = 4;
+const TILE_ROWS = 4;
+export const TILE_TOKENS = 8;
 
-/** `x [T, columns]` → `y [T, outputWidth]`, T rounded up to a multiple of 4. Params: the slice's first output row, and its rows. */
+/** `x [T, columns]` → `y [T, outputWidth]`, T rounded up to a multiple of TILE_TOKENS. Params: the slice's first output row, and its rows. */
 export function linearPrefillKernel(device: Device, options: LinearPrefillOptions): Kernel {
   const { type, columns, outputWidth, accumulate = false, hasBias = false } = options;
   const reader = weightReader(device, type, columns);
+  const loading = inputLoading(device);
   return {
     name: 'linear-prefill',
-    sources: [...reader.sources, weightBlock, hasBias ? bias : noBias, source],
-    enables: reader.enables,
+    sources: [...reader.sources, weightBlock, loading.input, hasBias ? bias : noBias, source],
+    enables: [...reader.enables, ...(loading.enables ?? [])],
     constants: {
       ...reader.constants,
       WORKGROUP: variantOf(device).workgroup,
@@ -46,6 +48,6 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
 }
 
 export const linearPrefillGroups = (device: Device, rows: number, tokens: number): [number, number] => [
-  Math.ceil(rows / TILE / variantOf(device).workgroup),
-  Math.ceil(tokens / TILE),
+  Math.ceil(rows / TILE_ROWS / variantOf(device).workgroup),
+  Math.ceil(tokens / TILE_TOKENS),
 ];

@@ -1,5 +1,11 @@
 import type { Device, DeviceClass } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
+import inputBroadcast4 from '../../shaders/libraries/input-broadcast4.wgsl?raw';
+import inputBroadcast8 from '../../shaders/libraries/input-broadcast8.wgsl?raw';
+import inputDirect from '../../shaders/libraries/input-direct.wgsl?raw';
+import squaresBroadcast4 from '../../shaders/libraries/squares-broadcast4.wgsl?raw';
+import squaresBroadcast8 from '../../shaders/libraries/squares-broadcast8.wgsl?raw';
+import squaresDirect from '../../shaders/libraries/squares-direct.wgsl?raw';
 import reduceSingle from '../../shaders/libraries/reduce-single.wgsl?raw';
 import reduceSubgroup from '../../shaders/libraries/reduce-subgroup.wgsl?raw';
 import reduceWorkgroup from '../../shaders/libraries/reduce-workgroup.wgsl?raw';
@@ -38,4 +44,19 @@ export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'>
 /** Library and directives of `half4` and `pack_half4` on this device. */
 export function halfPrecision(device: Device): Pick<Kernel, 'enables'> & { source: string } {
   return device.hasF16 ? { source: halfNative, enables: ['f16'] } : { source: halfPacked };
+}
+
+/**
+ * Libraries and directives of `load_block` and `load_squares`: how invocations that each do rows of their own, and so
+ * need the same inputs, come by them. Where they share out a row instead, each needs others.
+ */
+export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input: string; squares: string } {
+  const shared = variantOf(device).lanes === 1 && device.hasSubgroups;
+  if (shared && device.subgroupSize === 8) {
+    return { input: inputBroadcast8, squares: squaresBroadcast8, enables: ['subgroups'] };
+  }
+  if (shared && device.subgroupSize === 4) {
+    return { input: inputBroadcast4, squares: squaresBroadcast4, enables: ['subgroups'] };
+  }
+  return { input: inputDirect, squares: squaresDirect };
 }
