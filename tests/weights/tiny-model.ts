@@ -12,6 +12,8 @@ export interface TinyModelOptions {
   seed: number;
   /** Default: `type`. */
   embeddingType?: GgmlType;
+  /** Of single matrices, by a part of their name such as `blk.0.attn_v`; default: `type`. */
+  types?: Record<string, GgmlType>;
   numLayers?: number;
   hiddenSize?: number;
   intermediateSize?: number;
@@ -21,6 +23,8 @@ export interface TinyModelOptions {
   headDim?: number;
   contextLength?: number;
   ropeTheta?: number;
+  /** Of q and k; default 1.5. The higher, the sharper attention is, and the more it amplifies an error of its input. */
+  attentionGain?: number;
   /** Default: true. */
   tied?: boolean;
   /** Llama 3's frequency divisors. */
@@ -117,7 +121,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
 }
 
 function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number): TensorToWrite[] {
-  const { architecture, type, embeddingType = type, tied = true } = options;
+  const { architecture, type, embeddingType = type, tied = true, attentionGain = 1.5 } = options;
   const { hiddenSize, intermediateSize, headDim } = sizes;
   const qSize = sizes.numHeads * headDim;
   const kvSize = sizes.numKvHeads * headDim;
@@ -126,8 +130,11 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   const add = (name: string, shape: number[], values: Float32Array, as: GgmlType): void => {
     tensors.push({ name, shape, type: as, bytes: quantize(as, values) });
   };
-  const matrix = (name: string, rows: number, columns: number, gain = 1, as = type): void =>
-    add(name, [rows, columns], random.normals(rows * columns, gain / Math.sqrt(columns)), as);
+  const ownTypes = Object.entries(options.types ?? {});
+  const matrix = (name: string, rows: number, columns: number, gain = 1, as = type): void => {
+    const own = ownTypes.find(([part]) => name.includes(part))?.[1];
+    add(name, [rows, columns], random.normals(rows * columns, gain / Math.sqrt(columns)), own ?? as);
+  };
   const vector = (name: string, length: number, std: number, mean: number): void =>
     add(name, [length], random.normals(length, std, mean), 'F32');
 
@@ -142,8 +149,8 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   for (let layer = 0; layer < sizes.numLayers; layer++) {
     const name = (rest: string): string => `blk.${layer}.${rest}`;
     vector(name('attn_norm.weight'), hiddenSize, 0.1, 1);
-    matrix(name('attn_q.weight'), qSize, hiddenSize, 1.5);
-    matrix(name('attn_k.weight'), kvSize, hiddenSize, 1.5);
+    matrix(name('attn_q.weight'), qSize, hiddenSize, attentionGain);
+    matrix(name('attn_k.weight'), kvSize, hiddenSize, attentionGain);
     matrix(name('attn_v.weight'), kvSize, hiddenSize);
     if (architecture === 'qwen2') {
       vector(name('attn_q.bias'), qSize, 0.3, 0);

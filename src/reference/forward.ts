@@ -1,0 +1,81 @@
+import type { ModelConfig } from '../config/model-config.ts';
+import type { ReferenceModel } from './model.ts';
+import { add, addVector, dot, matmul, norm, type Rows, silu, softmax } from './operations.ts';
+import { rotate } from './rope.ts';
+
+/** A tensor of the layer at hand. */
+type Tensor = (name: string) => Float32Array;
+
+/**
+ * The forward pass of a decoder-only transformer as its papers have it (Llama: arXiv 2302.13971; Qwen2: 2407.10671;
+ * Qwen3: 2505.09388), in f64: no cache, no pages, rotation at absolute positions, every score at once.
+ * tokens `[T]` → logits `[T, vocabSize]`.
+ */
+export function forward({ config, tensors }: ReferenceModel, tokens: readonly number[]): Rows {
+  const { hiddenSize, numLayers, rmsNormEps, tiedEmbeddings } = config;
+  const tensor: Tensor = (name) => {
+    const values = tensors.get(name);
+    if (values === undefined) throw new Error(`no tensor ${name}`);
+    return values;
+  };
+  const divisors = tensors.get('rope_freqs.weight');
+  const embeddings = tensor('token_embd.weight');
+  let x: Rows = tokens.map((id) => Float64Array.from(embeddings.subarray(id * hiddenSize, (id + 1) * hiddenSize)));
+  for (let layer = 0; layer < numLayers; layer++) {
+    const own: Tensor = (name) => tensor(`blk.${layer}.${name}`);
+    x = add(x, attention(config, own, norm(x, own('attn_norm.weight'), rmsNormEps), divisors));
+    x = add(x, mlp(own, norm(x, own('ffn_norm.weight'), rmsNormEps)));
+  }
+  const output = tiedEmbeddings ? embeddings : tensor('output.weight');
+  return matmul(norm(x, tensor('output_norm.weight'), rmsNormEps), output);
+}
+
+/** x `[T, hiddenSize]` → `[T, hiddenSize]` */
+function attention(config: ModelConfig, own: Tensor, x: Rows, divisors: Float32Array | undefined): Rows {
+  const { numHeads, numKvHeads, headDim } = config;
+  const queries = project(config, own, x, 'q').map((heads, t) => positioned(config, own, heads, t, divisors, 'q'));
+  const keys = project(config, own, x, 'k').map((heads, t) => positioned(config, own, heads, t, divisors, 'k'));
+  const values = project(config, own, x, 'v');
+  const attended = queries.map((heads, position) => {
+    const output = new Float64Array(numHeads * headDim);
+    heads.forEach((query, head) => {
+      const kvHead = Math.floor(head / (numHeads / numKvHeads));
+      const scores = Float64Array.from({ length: position + 1 }, (_, t) => dot(query, keys[t]?.[kvHead] ?? []));
+      softmax(scores.map((score) => score / Math.sqrt(headDim))).forEach((weight, t) => {
+        const value = values[t]?.[kvHead];
+        for (let i = 0; i < headDim; i++) output[head * headDim + i]! += weight * (value?.[i] ?? 0);
+      });
+    });
+    return output;
+  });
+  return matmul(attended, own('attn_output.weight'));
+}
+
+/** x `[T, hiddenSize]` → `[T, heads, headDim]` of q, k or v */
+function project({ qkvBias, headDim }: ModelConfig, own: Tensor, x: Rows, part: 'q' | 'k' | 'v'): Rows[] {
+  return matmul(x, own(`attn_${part}.weight`)).map((product) => {
+    const row = qkvBias ? addVector(product, own(`attn_${part}.bias`)) : product;
+    return Array.from({ length: row.length / headDim }, (_, i) => row.subarray(i * headDim, (i + 1) * headDim));
+  });
+}
+
+/** The heads of one token, normed where the model does so, then rotated. */
+function positioned(
+  config: ModelConfig,
+  own: Tensor,
+  heads: Rows,
+  position: number,
+  divisors: Float32Array | undefined,
+  part: 'q' | 'k',
+): Rows {
+  const normed = config.qkNorm ? norm(heads, own(`attn_${part}_norm.weight`), config.rmsNormEps) : heads;
+  return normed.map((head) => rotate(config, head, position, divisors));
+}
+
+/** x `[T, hiddenSize]` → `[T, hiddenSize]` */
+function mlp(own: Tensor, x: Rows): Rows {
+  const gate = matmul(x, own('ffn_gate.weight'));
+  const up = matmul(x, own('ffn_up.weight'));
+  const gated = gate.map((row, t) => row.map((value, i) => silu(value) * (up[t]?.[i] ?? 0)));
+  return matmul(gated, own('ffn_down.weight'));
+}

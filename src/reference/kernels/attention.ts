@@ -1,0 +1,39 @@
+import { dot, softmax } from '../operations.ts';
+import { elementOf, type PagedHeads, rotateHead } from './paged-heads.ts';
+
+/**
+ * Causal attention of the queries in `qkv [T, (numHeads + 2 numKvHeads) headDim]`, of tokens from `position` on, over the
+ * pages in `kv` → `[T, numHeads headDim]`. A query is rotated by its distance from the base of the key's page.
+ */
+export function attention(
+  heads: PagedHeads,
+  qkv: Float32Array,
+  kv: Float64Array,
+  position: number,
+  rope: Float32Array,
+): Float64Array {
+  const { numHeads, numKvHeads, headDim, pageTokens } = heads;
+  const width = (numHeads + 2 * numKvHeads) * headDim;
+  const tokens = qkv.length / width;
+  const y = new Float64Array(tokens * numHeads * headDim);
+  for (let token = 0; token < tokens; token++) {
+    for (let head = 0; head < numHeads; head++) {
+      const query = Float64Array.from(qkv.subarray(token * width + head * headDim, token * width + (head + 1) * headDim));
+      const kvHead = Math.floor(head / (numHeads / numKvHeads));
+      const at = position + token;
+      const scores = new Float64Array(at + 1);
+      let rotated = query;
+      for (let key = 0; key <= at; key++) {
+        if (key % pageTokens === 0) rotated = rotateHead(query, at - key, rope);
+        const from = elementOf(heads, 'key', kvHead, key);
+        scores[key] = dot(rotated, kv.subarray(from, from + headDim)) / Math.sqrt(headDim);
+      }
+      const output = y.subarray((token * numHeads + head) * headDim, (token * numHeads + head + 1) * headDim);
+      softmax(scores).forEach((weight, key) => {
+        const from = elementOf(heads, 'value', kvHead, key);
+        for (let i = 0; i < headDim; i++) output[i]! += weight * (kv[from + i] ?? 0);
+      });
+    }
+  }
+  return y;
+}
