@@ -45,7 +45,9 @@ async function load(): Promise<void> {
   loadView.begin();
   try {
     const engine = await createEngine({ model: wanted, onProgress: (progress) => loadView.show(progress) });
-    byId('model', HTMLElement).textContent = engine.model;
+    const name = byId('model', HTMLElement);
+    name.textContent = modelName(engine.model);
+    name.title = engine.model;
     await readouts.follow(engine);
     chat = new Chat(engine, transcript);
     loadView.done();
@@ -54,6 +56,12 @@ async function load(): Promise<void> {
   } catch (error) {
     loadView.fail(error);
   }
+}
+
+/** What a model's address or file name says about it. */
+function modelName(address: string): string {
+  const file = address.replace(/[?#].*$/, '').split('/').at(-1) ?? '';
+  return decodeURIComponent(file).replace(/(-\d{5}-of-\d{5})?\.gguf$/, '');
 }
 
 function setExamplesDisabled(disabled: boolean): void {

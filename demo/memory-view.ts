@@ -22,16 +22,17 @@ export class MemoryView {
     row.append(name, value);
     byId('memory-bar', HTMLElement).append(segment);
     byId('memory-legend', HTMLElement).append(row);
-    return { category, segment, value };
+    return { category, segment, row, value };
   });
 
   show(report: MemoryReport): void {
     this.total.textContent = formatBytes(report.total);
     this.total.dataset['bytes'] = String(report.total);
-    for (const { category, segment, value } of this.parts) {
+    for (const { category, segment, row, value } of this.parts) {
       const bytes = report[category];
       segment.style.flexGrow = String(bytes);
       segment.hidden = bytes === 0;
+      row.hidden = category === 'adapters' && bytes === 0;
       value.textContent = formatBytes(bytes);
       value.dataset['bytes'] = String(bytes);
     }

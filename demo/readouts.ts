@@ -11,7 +11,8 @@ export class Readouts {
   private readonly msPerToken = byId('ms-per-token', HTMLElement);
   private readonly rate = byId('tokens-per-second', HTMLElement);
   private readonly context = byId('context', HTMLElement);
-  private readonly meter = byId('context-meter', HTMLMeterElement);
+  private readonly meter = byId('context-meter', HTMLElement);
+  private readonly fill = byId('context-fill', HTMLElement);
   private readonly memory = new MemoryView();
   private readonly sparkline: Sparkline;
   /** Milliseconds of each token of the answer; the first is the time to the first token. */
@@ -64,8 +65,9 @@ export class Readouts {
     const sum = rest.reduce((total, ms) => total + ms, 0);
     this.msPerToken.textContent = rest.length === 0 ? '–' : formatMs(sum / rest.length);
     this.rate.textContent = rest.length === 0 ? '–' : formatRate((1000 * rest.length) / sum);
-    this.meter.max = Math.max(this.contextLength, 1);
-    this.meter.value = this.contextUsed;
+    this.meter.ariaValueMax = String(this.contextLength);
+    this.meter.ariaValueNow = String(this.contextUsed);
+    this.fill.style.width = `${(100 * this.contextUsed) / Math.max(this.contextLength, 1)}%`;
     this.context.textContent = `${formatCount(this.contextUsed)} of ${formatCount(this.contextLength)} tokens`;
   });
 }

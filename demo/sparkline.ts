@@ -37,7 +37,7 @@ export class Sparkline {
             font: '11px system-ui',
             ticks: { show: false },
             grid: { stroke: color('--line'), width: 1 },
-            splits: (plot) => [0, niceHalf(plot.scales['y']?.max ?? 1)],
+            splits: (plot) => (this.values.length === 0 ? [0] : [0, niceHalf(plot.scales['y']?.max ?? 1)]),
           },
         ],
         series: [{}, { stroke: color('--accent'), width: 1.5, points: { show: false } }],

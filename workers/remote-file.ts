@@ -16,8 +16,8 @@ export interface RemoteFile {
 
 /** Asks for a file's first bytes to learn about the rest. Throws `network`. */
 export async function describeRemote(url: string): Promise<RemoteFile> {
-  const response = await request(url, 'bytes=0-1').catch((cause: unknown) => {
-    throw networkError(url, 'the server cannot be reached', cause);
+  const response = await request(url, 'bytes=0-1').catch((error: unknown) => {
+    throw error instanceof ChunkwiseError ? error : networkError(url, 'the server cannot be reached', error);
   });
   await response.body?.cancel();
   const { headers } = response;

@@ -1,0 +1,102 @@
+import type { Browser } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AdapterKind } from './browser.ts';
+import { launchBrowser } from './browser.ts';
+import { DemoPage } from './demo-page.ts';
+import type { DemoServer } from './demo-server.ts';
+import { serveDemo } from './demo-server.ts';
+import { mainThreadTasks } from './main-thread.ts';
+
+const KINDS: AdapterKind[] = ['swiftshader', 'lavapipe'];
+const LONGEST_TASK_MS = 50;
+
+let server: DemoServer;
+beforeAll(async () => {
+  server = await serveDemo();
+});
+afterAll(() => server.close());
+
+describe.each(KINDS)('a chat on %s', (kind) => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await launchBrowser(kind);
+  });
+  afterAll(() => browser.close());
+
+  it('answers with the real model, streaming, and reuses the first turn in the second', async () => {
+    const demo = await DemoPage.open(browser, server.url());
+    await demo.loaded();
+    await demo.setMaxTokens(24);
+    const lengths = new Set<number>();
+    const rates = new Set<string>();
+    await demo.send('What is the capital of France? Answer in one word.');
+    while (await demo.stop.isVisible()) {
+      lengths.add((await demo.answers.last().locator('.text').innerText()).length);
+      rates.add(await demo.read('ms-per-token'));
+      await demo.page.waitForTimeout(50);
+    }
+    expect((await demo.answered()).text).toContain('Paris');
+    expect(lengths.size).toBeGreaterThan(2);
+    expect(rates.size).toBeGreaterThan(2);
+    expect(await demo.read('ttft')).toMatch(/^[\d.]+ m?s$/);
+    expect(await demo.read('tokens-per-second')).toMatch(/^[\d.]+ tok\/s$/);
+
+    const { note } = await demo.ask('And of Italy?');
+    const [, reused, prompt] = /([\d,]+) of ([\d,]+) prompt tokens reused/.exec(note) ?? [];
+    expect(Number(reused)).toBeGreaterThan(20);
+    expect(Number(reused)).toBeLessThan(Number(prompt));
+    await demo.close();
+  });
+
+  it('stops within a step and keeps what was written; the next question is answered', async () => {
+    const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
+    await demo.loaded();
+    await demo.setMaxTokens(300);
+    await demo.send('Tell me a long story.');
+    await expect.poll(async () => (await demo.answers.last().locator('.text').innerText()).length).toBeGreaterThan(5);
+    await demo.stop.click();
+    const stopped = await demo.answered();
+    expect(stopped.note).toBe('Stopped');
+    expect(stopped.text.length).toBeGreaterThan(5);
+    // Nothing comes after the stop, on the page or in the context.
+    const used = await demo.page.locator('#context').innerText();
+    await demo.page.waitForTimeout(300);
+    expect(await demo.page.locator('#context').innerText()).toBe(used);
+    expect(await demo.answers.last().locator('.text').innerText()).toBe(stopped.text);
+    await demo.setMaxTokens(5);
+    expect((await demo.ask('Go on.')).note).toContain('5 tokens');
+    await demo.close();
+  });
+
+  it('has no main-thread task above 50 ms of CPU time while it answers', async () => {
+    const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
+    await demo.loaded();
+    await demo.setMaxTokens(250);
+    await demo.ask('Warm up.');
+    const tasks = await mainThreadTasks(demo.page, async () => {
+      await demo.ask('Tell me a long story.');
+    });
+    expect(tasks.length).toBeGreaterThan(50);
+    expect(tasks[0]).toBeLessThan(LONGEST_TASK_MS);
+    await demo.close();
+  });
+
+  it('takes no more memory after a conversation than before it', async () => {
+    const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
+    await demo.loaded();
+    const bytes = () => demo.page.getByTestId('memory-total').getAttribute('data-bytes');
+    const before = await bytes();
+    expect(Number(before)).toBeGreaterThan(700_000);
+    await demo.setMaxTokens(40);
+    await demo.ask('One.');
+    await demo.ask('Two.');
+    await demo.page.getByRole('button', { name: 'New chat' }).click();
+    expect(await demo.answers.count()).toBe(0);
+    expect(await bytes()).toBe(before);
+    const parts = ['weights', 'kv', 'activations', 'staging', 'adapters'].map(async (category) =>
+      Number(await demo.page.getByTestId(`memory-${category}`).getAttribute('data-bytes')),
+    );
+    expect((await Promise.all(parts)).reduce((sum, part) => sum + part)).toBe(Number(before));
+    await demo.close();
+  });
+});

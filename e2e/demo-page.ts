@@ -1,0 +1,64 @@
+import type { Browser, Locator, Page } from 'playwright';
+
+/** The demo as a user drives it. */
+export class DemoPage {
+  readonly answers: Locator;
+  readonly prompt: Locator;
+  readonly stop: Locator;
+
+  private constructor(readonly page: Page) {
+    this.answers = page.locator('[data-testid=message][data-role=assistant]');
+    this.prompt = page.getByTestId('prompt');
+    this.stop = page.getByTestId('stop');
+  }
+
+  /** Opens `url` in a fresh profile: nothing is stored yet. */
+  static async open(browser: Browser, url: string): Promise<DemoPage> {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    page.setDefaultTimeout(60_000);
+    await page.goto(url);
+    return new DemoPage(page);
+  }
+
+  /** Resolves when the model is loaded; throws the page's own words when it fails. */
+  async loaded(): Promise<void> {
+    const failure = this.page.getByTestId('load-error');
+    await this.page.getByTestId('progress').or(failure).first().waitFor();
+    await this.page.locator('#loading').waitFor({ state: 'hidden' });
+    if (await failure.isVisible()) throw new Error(await failure.innerText());
+  }
+
+  async setMaxTokens(count: number): Promise<void> {
+    await this.page.getByRole('button', { name: 'Settings' }).click();
+    await this.page.getByLabel('Longest answer, in tokens').fill(String(count));
+    await this.page.getByRole('slider', { name: 'Temperature' }).fill('0');
+    await this.page.getByRole('button', { name: 'Done' }).click();
+  }
+
+  async send(text: string): Promise<void> {
+    await this.prompt.fill(text);
+    await this.prompt.press('Enter');
+  }
+
+  /** Sends, waits for the whole answer, and returns its text and the line below it. */
+  async ask(text: string): Promise<{ text: string; note: string }> {
+    await this.send(text);
+    return this.answered();
+  }
+
+  async answered(): Promise<{ text: string; note: string }> {
+    const last = this.answers.last();
+    await this.page.locator('[data-testid=message][aria-busy]').waitFor({ state: 'detached' });
+    return { text: await last.locator('.text').innerText(), note: await last.locator('.note').innerText() };
+  }
+
+  /** The text that is on the page now. */
+  read(testId: string): Promise<string> {
+    return this.page.getByTestId(testId).innerText();
+  }
+
+  async close(): Promise<void> {
+    await this.page.context().close();
+  }
+}

@@ -1,0 +1,83 @@
+import { join } from 'node:path';
+import type { Browser } from 'playwright';
+import { chromium } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CHROMIUM_FOLDER } from '../tools/system.ts';
+import { launchBrowser } from './browser.ts';
+import { DemoPage } from './demo-page.ts';
+import type { DemoServer } from './demo-server.ts';
+import { serveDemo } from './demo-server.ts';
+
+let server: DemoServer;
+let browser: Browser;
+beforeAll(async () => {
+  server = await serveDemo();
+  browser = await launchBrowser('swiftshader');
+});
+afterAll(async () => {
+  await browser.close();
+  await server.close();
+});
+
+/** What the page says when it cannot load the model. */
+async function failureOf(demo: DemoPage): Promise<{ title: string; detail: string }> {
+  await demo.page.getByTestId('load-error').waitFor();
+  expect(await demo.page.getByTestId('send').isDisabled()).toBe(true);
+  return { title: await demo.page.locator('#failure-title').innerText(), detail: await demo.read('load-error') };
+}
+
+describe('a model that cannot be loaded', () => {
+  it.each([
+    ['missing.gguf', 'The model could not be downloaded', /^network – .*missing\.gguf: status 404$/],
+    ['garbage.gguf', 'This file is not a model that can be read', /^bad_file – .*garbage\.gguf: magic: not a GGUF file/],
+  ])('%s', async (model, title, detail) => {
+    const demo = await DemoPage.open(browser, server.url(model));
+    const failure = await failureOf(demo);
+    expect(failure.title).toBe(title);
+    expect(failure.detail).toMatch(detail);
+    // A file from the disk gets the page going.
+    await demo.page.getByLabel('Open a GGUF file').setInputFiles(join(server.folder, 'tiny.gguf'));
+    await demo.page.locator('#failure').waitFor({ state: 'hidden' });
+    await demo.loaded();
+    await demo.setMaxTokens(3);
+    expect((await demo.ask('Hello')).note).toContain('3 tokens');
+    await demo.close();
+  });
+});
+
+it('says so when the browser has no WebGPU', async () => {
+  const plain = await chromium.launch({
+    executablePath: join(CHROMIUM_FOLDER, 'chromium'),
+    args: ['--no-sandbox', '--no-first-run', '--disable-blink-features=WebGPU', '--disable-gpu'],
+  });
+  try {
+    const demo = await DemoPage.open(plain, server.url('tiny.gguf'));
+    const { title, detail } = await failureOf(demo);
+    expect(title).toBe('This browser has no WebGPU here');
+    expect(detail).toMatch(/^no_webgpu – /);
+  } finally {
+    await plain.close();
+  }
+});
+
+it('tells of a lost device in the middle of an answer, and answers the next question', async () => {
+  const own = await launchBrowser('swiftshader'); // a browser takes two crashes of its GPU process at most
+  try {
+    const demo = await DemoPage.open(own, server.url('tiny.gguf'));
+    await demo.loaded();
+    await demo.setMaxTokens(400);
+    await demo.send('Tell me a long story.');
+    await expect.poll(async () => (await demo.answers.last().locator('.text').innerText()).length).toBeGreaterThan(5);
+    const session = await own.newBrowserCDPSession();
+    await session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
+    const error = demo.page.getByTestId('message-error');
+    await error.waitFor();
+    expect(await error.innerText()).toContain('The GPU stopped working');
+    expect(await error.innerText()).toContain('device_lost – ');
+    expect((await demo.answers.last().locator('.text').innerText()).length).toBeGreaterThan(5);
+    await demo.setMaxTokens(4);
+    expect((await demo.ask('Go on.')).note).toContain('4 tokens');
+  } finally {
+    await own.close();
+  }
+});

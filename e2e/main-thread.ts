@@ -1,0 +1,36 @@
+import type { Page } from 'playwright';
+
+interface TraceEvent {
+  name: string;
+  ph: string;
+  pid: number;
+  tid: number;
+  /** Thread CPU time, in microseconds. */
+  tdur?: number;
+  args?: { name?: string; data?: { frames?: { processId?: number; url?: string }[] } };
+}
+
+/** Runs `work` and returns the thread CPU times, in milliseconds, of the page's main-thread tasks, longest first. */
+export async function mainThreadTasks(page: Page, work: () => Promise<void>): Promise<number[]> {
+  const session = await page.context().newCDPSession(page);
+  const events: TraceEvent[] = [];
+  session.on('Tracing.dataCollected', ({ value }) => events.push(...(value as unknown as TraceEvent[])));
+  const done = new Promise<void>((resolve) => session.on('Tracing.tracingComplete', () => resolve()));
+  await session.send('Tracing.start', {
+    transferMode: 'ReportEvents',
+    traceConfig: { includedCategories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline'] },
+  });
+  await work();
+  await session.send('Tracing.end');
+  await done;
+  const url = page.url();
+  const started = events.find((event) => event.name === 'TracingStartedInBrowser');
+  const pid = started?.args?.data?.frames?.find((frame) => frame.url === url)?.processId;
+  const main = events.find(
+    (event) => event.name === 'thread_name' && event.args?.name === 'CrRendererMain' && event.pid === pid,
+  );
+  if (main === undefined) throw new Error('the trace does not name the page’s main thread');
+  const onMain = events.filter(({ pid, tid, tdur }) => pid === main.pid && tid === main.tid && tdur !== undefined);
+  const tasks = onMain.filter(({ name }) => name === 'RunTask' || name === 'ThreadControllerImpl::RunTask');
+  return tasks.map(({ tdur = 0 }) => tdur / 1000).sort((a, b) => b - a);
+}
