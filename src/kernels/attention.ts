@@ -27,7 +27,7 @@ export function attentionKernel(device: Device, heads: Heads): Kernel {
     enables: half.enables,
     constants: {
       ...headConstants(heads),
-      WORKGROUP: variantOf(device).workgroup,
+      WORKGROUP: variantOf(device).attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },
     bindings: [
@@ -42,5 +42,5 @@ export function attentionKernel(device: Device, heads: Heads): Kernel {
 }
 
 export const attentionGroups = (device: Device, { numHeads }: Heads, tokens: number, splits: number): [number] => [
-  Math.ceil((tokens * splits * numHeads) / variantOf(device).workgroup),
+  Math.ceil((tokens * splits * numHeads) / variantOf(device).attentionWorkgroup),
 ];

@@ -79,7 +79,9 @@ function repackBytes(bytes: Uint8Array): Planes {
     scales[b] = view.getUint16(at, true);
     codes.set(bytes.subarray(at + 2, at + blockBytes), b * 32);
   }
-  return { weight: new Uint32Array(codes.buffer), weight_scales: new Uint32Array(scales.buffer) };
+  // Adds 128 to the lower three bytes of each word (codes-8bit.wgsl).
+  const weight = new Uint32Array(codes.buffer).map((word) => word ^ 0x00808080);
+  return { weight, weight_scales: new Uint32Array(scales.buffer) };
 }
 
 /** Q4_K, Q5_K: d, dmin, 12 bytes of 6-bit scales and minima, [fifth bits,] 128 bytes; blocks 2j and 2j + 1 share 32 bytes. */

@@ -16,6 +16,8 @@ import halfPacked from '../../shaders/libraries/half-packed.wgsl?raw';
 interface Variant {
   /** Invocations of a workgroup. */
   workgroup: number;
+  /** The same for attention, whose invocations are few and long: small, so that every core gets some. */
+  attentionWorkgroup: number;
   /** Invocations that share out one row, or one token's norm: 1, or the whole workgroup. */
   lanes: number;
   /** Invocations that scan the vocabulary when sampling. */
@@ -25,8 +27,8 @@ interface Variant {
 }
 
 const VARIANTS: Record<DeviceClass, Variant> = {
-  cpu: { workgroup: 64, lanes: 1, scanners: 64, batchTokens: 64 },
-  gpu: { workgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
+  cpu: { workgroup: 64, attentionWorkgroup: 16, lanes: 1, scanners: 64, batchTokens: 64 },
+  gpu: { workgroup: 32, attentionWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
 };
 
 export const variantOf = (device: Device): Variant => VARIANTS[device.deviceClass];

@@ -1,0 +1,35 @@
+import { type KernelTiming, measureDecode, measureKernels, measurePrefill, type Timing } from '../../src/engine/measure.ts';
+import { openEngine } from '../../src/engine/open-engine.ts';
+import { HttpSource } from '../../src/weights/http-source.ts';
+
+/** What the benchmarks call in the page. The engine runs in the page itself: there is nothing else for it to hold up. */
+export interface BrowserBench {
+  open(modelUrl: string): Promise<string>;
+  decode(context: number, steps: number): Promise<Timing>;
+  prefill(context: number, repeats: number): Promise<{ tokensPerSecond: number }>;
+  kernels(context: number): Promise<KernelTiming[]>;
+}
+
+declare global {
+  interface Window {
+    bench: BrowserBench;
+  }
+}
+
+let engine: Awaited<ReturnType<typeof openEngine>> | undefined;
+
+async function session() {
+  if (!engine) throw new Error('open a model first');
+  return engine.session();
+}
+
+window.bench = {
+  async open(modelUrl) {
+    const source = await HttpSource.open(new URL(modelUrl, location.href).href);
+    engine = await openEngine({ gpu: navigator.gpu, sources: [source] });
+    return engine.device;
+  },
+  decode: async (context, steps) => measureDecode(await session(), context, steps),
+  kernels: async (context) => measureKernels(await session(), context, 1),
+  prefill: async (context, repeats) => measurePrefill(await session(), context, repeats),
+};

@@ -1,0 +1,65 @@
+// Decode at context 256, beside llama.cpp's Vulkan build on the same lavapipe, and on SwiftShader in Chromium.
+import { openEngine } from '../src/engine/open-engine.ts';
+import { measureDecode } from '../src/engine/measure.ts';
+import { FileSource } from '../cli/file-source.ts';
+import { napping, nodeGpu } from '../cli/node-gpu.ts';
+import { decodeSpeed, ensureLlama } from '../tests/llama/llama.ts';
+import { quantile } from '../src/engine/statistics.ts';
+import { ensureModel } from '../tools/fetch-model.ts';
+import { openInBrowser } from './browser-bench.ts';
+import { record } from './results.ts';
+import { estimate, format } from './statistics.ts';
+
+const CONTEXT = 256;
+const STEPS = 16;
+const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 5);
+const MODEL = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';
+
+async function lavapipe(path: string): Promise<void> {
+  await ensureLlama();
+  const source = await FileSource.open(path);
+  const engine = await openEngine({ gpu: nodeGpu(), sources: [source], wait: napping });
+  const session = await engine.session();
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  let llamaDevice = '';
+  // The first round compiles shaders in both.
+  for (let round = 0; round <= ROUNDS; round++) {
+    const { msPerToken } = await measureDecode(session, CONTEXT, STEPS);
+    const llama = await decodeSpeed(path, { gpu: 'vulkan', contextTokens: CONTEXT, steps: STEPS });
+    llamaDevice = llama.device;
+    console.log(`  ${msPerToken.median.toFixed(1)} ms, llama.cpp ${quantile(llama.msPerToken, 0.5).toFixed(1)} ms`);
+    if (round === 0) continue;
+    ours.push(msPerToken.median);
+    theirs.push(quantile(llama.msPerToken, 0.5));
+  }
+  const msPerToken = estimate(ours);
+  const llamaMsPerToken = estimate(theirs);
+  const speedup = estimate(theirs.map((ms, i) => ms / (ours[i] ?? 0)));
+  const { dispatchesPerToken, dispatchesPerLayer, ratioToStreamingRead } = await measureDecode(session, CONTEXT, STEPS);
+  console.log(`${engine.device}: ${format(msPerToken)} ms a token, ${format(speedup)} times as fast as llama.cpp's`);
+  const counts = { dispatchesPerToken, dispatchesPerLayer, ratioToStreamingRead };
+  const llama = { device: llamaDevice, msPerToken: llamaMsPerToken };
+  await record('decode', engine.device, { context: CONTEXT, rounds: ROUNDS, msPerToken, speedup, ...counts, llama });
+  engine.dispose();
+  await source.close();
+}
+
+async function swiftShader(): Promise<void> {
+  const page = await openInBrowser('swiftshader', MODEL);
+  const times: number[] = [];
+  for (let round = 0; round <= ROUNDS; round++) {
+    const { msPerToken } = await page.decode(CONTEXT, STEPS);
+    console.log(`  ${msPerToken.median.toFixed(1)} ms`);
+    if (round > 0) times.push(msPerToken.median);
+  }
+  const msPerToken = estimate(times);
+  console.log(`${page.device}: ${format(msPerToken)} ms a token`);
+  await record('decode', page.device, { context: CONTEXT, rounds: ROUNDS, msPerToken });
+  await page.close();
+}
+
+const path = await ensureModel();
+await lavapipe(path);
+await swiftShader();
+process.exit(0);
