@@ -24,6 +24,7 @@ export async function openInBrowser(kind: AdapterKind, model: string): Promise<O
     decode: (context, steps) => page.evaluate(([c, s]) => window.bench.decode(c, s), [context, steps] as const),
     prefill: (context, repeats) => page.evaluate(([c, r]) => window.bench.prefill(c, r), [context, repeats] as const),
     kernels: (context) => page.evaluate((c) => window.bench.kernels(c), context),
+    greedy: (prompt, count) => page.evaluate(([p, c]) => window.bench.greedy(p, c), [prompt, count] as const),
     async close() {
       await browser.close();
       await server.close();

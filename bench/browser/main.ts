@@ -1,13 +1,16 @@
+import { GREEDY } from '../../src/config/sampling.ts';
 import { type KernelTiming, measureDecode, measureKernels, measurePrefill, type Timing } from '../../src/engine/measure.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
 import { HttpSource } from '../../src/weights/http-source.ts';
 
-/** What the benchmarks call in the page. The engine runs in the page itself: there is nothing else for it to hold up. */
+/** What the benchmarks, and a test of the engine in browsers, call in the page. The engine runs in the page itself: there is nothing else for it to hold up. */
 export interface BrowserBench {
   open(modelUrl: string): Promise<string>;
   decode(context: number, steps: number): Promise<Timing>;
   prefill(context: number, repeats: number): Promise<{ tokensPerSecond: number }>;
   kernels(context: number): Promise<KernelTiming[]>;
+  /** Tokens of the greedy answer to one user message. */
+  greedy(prompt: string, maxTokens: number): Promise<number[]>;
 }
 
 declare global {
@@ -31,5 +34,14 @@ window.bench = {
   },
   decode: async (context, steps) => measureDecode(await session(), context, steps),
   kernels: async (context) => measureKernels(await session(), context, 1),
+  async greedy(prompt, maxTokens) {
+    if (!engine) throw new Error('open a model first');
+    const tokens: number[] = [];
+    const options = { maxTokens, sampling: GREEDY, stop: [] };
+    for await (const event of engine.chat([{ role: 'user', content: prompt }], options)) {
+      if (event.type === 'token') tokens.push(event.token);
+    }
+    return tokens;
+  },
   prefill: async (context, repeats) => measurePrefill(await session(), context, repeats),
 };
