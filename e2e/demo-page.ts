@@ -41,6 +41,13 @@ export class DemoPage {
     await this.prompt.press('Enter');
   }
 
+  /** Sends, and resolves when some of the answer is there. */
+  async sendAndSee(text: string): Promise<void> {
+    await this.send(text);
+    const last = '[data-testid=message][aria-busy] .text';
+    await this.page.waitForFunction((query) => (document.querySelector(query)?.textContent.length ?? 0) > 5, last);
+  }
+
   /** Sends, waits for the whole answer, and returns its text and the line below it. */
   async ask(text: string): Promise<{ text: string; note: string }> {
     await this.send(text);

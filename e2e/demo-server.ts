@@ -21,7 +21,9 @@ export interface DemoServer {
 export async function serveDemo(): Promise<DemoServer> {
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-models-'));
   symlinkSync(REAL_MODEL, join(folder, basename(REAL_MODEL)));
-  writeFileSync(join(folder, 'tiny.gguf'), tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1 }));
+  // Deep enough to be watched while it answers; with this seed its greedy answers do not end by themselves.
+  const tiny = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 12, contextLength: 4096 });
+  writeFileSync(join(folder, 'tiny.gguf'), tiny);
   writeFileSync(join(folder, 'garbage.gguf'), 'This is not a model. '.repeat(1000));
   const server = await preview({
     configFile: false,

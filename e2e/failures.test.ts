@@ -66,8 +66,7 @@ it('tells of a lost device in the middle of an answer, and answers the next ques
     const demo = await DemoPage.open(own, server.url('tiny.gguf'));
     await demo.loaded();
     await demo.setMaxTokens(400);
-    await demo.send('Tell me a long story.');
-    await expect.poll(async () => (await demo.answers.last().locator('.text').innerText()).length).toBeGreaterThan(5);
+    await demo.sendAndSee('Tell me a long story.');
     const session = await own.newBrowserCDPSession();
     await session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
     const error = demo.page.getByTestId('message-error');

@@ -81,7 +81,8 @@ export class StoredFile {
       this.bytes = held;
       for await (const bytes of read(held)) {
         const written = handle.write(bytes, { at: this.bytes });
-        if (written < bytes.length) throw new DOMException('the disk is full', 'QuotaExceededError');
+        // Chromium returns a negative error code, as an unsigned number, where the specification throws.
+        if (written !== bytes.length) throw new DOMException('the disk is full', 'QuotaExceededError');
         this.bytes += written;
         onBytes(this.bytes);
       }

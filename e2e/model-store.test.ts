@@ -1,0 +1,160 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Browser } from 'playwright';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { tinyModel } from '../tests/weights/tiny-model.ts';
+import { launchBrowser } from './browser.ts';
+import { DemoPage } from './demo-page.ts';
+import type { DemoServer } from './demo-server.ts';
+import { serveDemo } from './demo-server.ts';
+
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, numLayers: 4 });
+/** Most that reading the header ahead may take. */
+const HEADER = 4_000_000;
+
+/** Another origin that serves the model, as well or badly as a test wants. */
+let behaviour: { hasRanges: boolean; breakAt?: number; status?: number; version: string; claimedSize?: number };
+/** Bytes of bodies sent. */
+let sent: number;
+let models: Server;
+let modelUrl: string;
+let demoServer: DemoServer;
+let browser: Browser;
+
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  response.setHeader('Access-Control-Allow-Origin', '*');
+  response.setHeader('Access-Control-Allow-Headers', 'Range');
+  response.setHeader('Access-Control-Expose-Headers', 'Content-Range, ETag');
+  response.setHeader('ETag', behaviour.version);
+  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+  if (request.method === 'OPTIONS' || behaviour.status !== undefined) {
+    response.writeHead(behaviour.status ?? 204).end();
+    return;
+  }
+  const from = range && behaviour.hasRanges ? Number(range[1]) : 0;
+  const to = range?.[2] && behaviour.hasRanges ? Number(range[2]) + 1 : MODEL.length;
+  const isPart = range !== null && behaviour.hasRanges;
+  const partial = isPart ? { 'Content-Range': `bytes ${from}-${to - 1}/${behaviour.claimedSize ?? MODEL.length}` } : {};
+  response.writeHead(isPart ? 206 : 200, { 'Content-Length': to - from, ...partial });
+  const { breakAt } = behaviour;
+  if (breakAt !== undefined && from < breakAt && to > breakAt) {
+    response.write(MODEL.subarray(from, breakAt), () => setTimeout(() => response.destroy(), 50));
+    sent += breakAt - from;
+  } else {
+    response.end(MODEL.subarray(from, to));
+    sent += to - from;
+  }
+}
+
+beforeAll(async () => {
+  demoServer = await serveDemo();
+  browser = await launchBrowser('swiftshader');
+  models = createServer(answer);
+  await new Promise<void>((resolve) => models.listen(0, 'localhost', resolve));
+  modelUrl = `http://localhost:${(models.address() as AddressInfo).port}/tiny.gguf`;
+});
+afterAll(async () => {
+  await browser.close();
+  models.closeAllConnections();
+  models.close();
+  await demoServer.close();
+});
+beforeEach(() => {
+  behaviour = { hasRanges: true, version: '"1"' };
+  sent = 0;
+});
+
+const open = () => DemoPage.open(browser, `${demoServer.url()}?model=${encodeURIComponent(modelUrl)}`);
+
+async function reload(demo: DemoPage): Promise<void> {
+  sent = 0;
+  await demo.page.reload();
+  await demo.loaded();
+}
+
+async function answers(demo: DemoPage): Promise<void> {
+  await demo.setMaxTokens(2);
+  expect((await demo.ask('Hello')).note).toContain('2 tokens');
+}
+
+it('keeps a model: the next visit downloads nothing, and needs no server', async () => {
+  const demo = await open();
+  await demo.loaded();
+  expect(sent).toBeGreaterThan(MODEL.length);
+  await reload(demo);
+  expect(sent).toBeLessThan(100);
+  behaviour.status = 503;
+  await reload(demo);
+  await answers(demo);
+  await demo.close();
+});
+
+it('gets a model anew when it has changed on the server', async () => {
+  const demo = await open();
+  await demo.loaded();
+  behaviour.version = '"2"';
+  await reload(demo);
+  expect(sent).toBeGreaterThan(MODEL.length);
+  await answers(demo);
+  await demo.close();
+});
+
+it('goes on where a connection broke', async () => {
+  behaviour.breakAt = MODEL.length - 100_000;
+  expect(MODEL.length).toBeGreaterThan(2 * HEADER);
+  const demo = await open();
+  await demo.loaded();
+  // The weights came once; the header, read ahead to judge the model, twice.
+  expect(sent).toBeLessThan(MODEL.length + HEADER);
+  await answers(demo);
+  await demo.close();
+});
+
+it('goes on where an earlier visit ended', async () => {
+  const kept = MODEL.length - 100_000;
+  behaviour.breakAt = kept;
+  const demo = await open();
+  // The server is gone before the rest is asked for.
+  await expect.poll(() => sent, { timeout: 20_000 }).toBeGreaterThanOrEqual(kept);
+  behaviour.status = 404;
+  await demo.page.getByTestId('load-error').waitFor();
+  expect(await demo.read('load-error')).toMatch(/^network – .*status 404$/);
+  behaviour = { hasRanges: true, version: '"1"' };
+  await reload(demo);
+  expect(sent).toBeLessThan(MODEL.length - kept + HEADER);
+  await answers(demo);
+  await demo.close();
+});
+
+it('loads from a server without ranges', async () => {
+  behaviour.hasRanges = false;
+  const demo = await open();
+  await demo.loaded();
+  await answers(demo);
+  await demo.close();
+});
+
+it('refuses a model the storage has no room for, with the numbers, before its weights are downloaded', async () => {
+  behaviour.claimedSize = 1e15;
+  const demo = await open();
+  await demo.page.getByTestId('load-error').waitFor();
+  expect(await demo.read('load-error')).toMatch(
+    /^over_limit – .*storage: 1000000000000000 bytes are to be stored, but the browser grants \d+ more \(\d+ of \d+ are used\)$/,
+  );
+  expect(sent).toBeLessThan(HEADER);
+  await demo.close();
+});
+
+it('says so when the storage is full in the middle of a download', async () => {
+  const demo = await DemoPage.open(browser, 'about:blank');
+  const session = await demo.page.context().newCDPSession(demo.page);
+  const { origin } = new URL(demoServer.url());
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 3_000_000 });
+  await demo.page.goto(`${demoServer.url()}?model=${encodeURIComponent(modelUrl)}`);
+  await demo.page.getByTestId('load-error').waitFor();
+  expect(await demo.read('load-error')).toMatch(
+    new RegExp(`^over_limit – .*storage: the browser's storage was full after 2\\d{6} of ${MODEL.length} bytes$`),
+  );
+  await demo.close();
+});
