@@ -3,13 +3,8 @@ import { generate } from './commands/generate.ts';
 import { inspect } from './commands/inspect.ts';
 import { logits } from './commands/logits.ts';
 import { perplexity } from './commands/perplexity.ts';
+import type { Output } from './output.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-
-/** What a command prints: the same as text, or as one JSON object with `--json`. */
-export interface Output {
-  json: object;
-  text: string;
-}
 
 const COMMANDS: Record<string, (args: string[]) => Promise<Output>> = { bench, generate, inspect, logits, perplexity };
 

@@ -2,7 +2,7 @@ import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { measureDecode, measureKernels, measurePrefill } from '../../src/engine/measure.ts';
 import type { Session } from '../../src/engine/session.ts';
 import { listFlag, MODEL_FLAGS, numberFlag, parseFlags } from '../flags.ts';
-import type { Output } from '../main.ts';
+import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 
 const FLAGS = {

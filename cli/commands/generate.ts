@@ -1,7 +1,7 @@
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
-import type { Output } from '../main.ts';
+import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 
 const FLAGS = {

@@ -1,6 +1,6 @@
 import { openGguf } from '../../src/weights/gguf-split.ts';
 import { parseFlags, required } from '../flags.ts';
-import type { Output } from '../main.ts';
+import type { Output } from '../output.ts';
 import { openSources } from '../open-model.ts';
 
 /** `inspect FILE`: a model file's metadata and tensors; any well-formed GGUF file, also one that does not run here. */

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { eachLogits } from '../../src/engine/evaluate.ts';
 import { listFlag, MODEL_FLAGS, parseFlags, required } from '../flags.ts';
-import type { Output } from '../main.ts';
+import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 
 const FLAGS = {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { perplexity as evaluate } from '../../src/engine/evaluate.ts';
 import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
-import type { Output } from '../main.ts';
+import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 
 const FLAGS = {

@@ -143,23 +143,23 @@ export class Session {
   }
 }
 
-/** Runs `work`; what the device refuses meanwhile is thrown: `over_limit` where memory ran out. */
+/** Runs `work`; what the device refuses meanwhile is thrown as `over_limit`, unless `work` fails by itself. */
 async function noErrors<T>(device: Device, file: string, work: () => Promise<T>): Promise<T> {
   const { gpuDevice } = device;
   gpuDevice.pushErrorScope('out-of-memory');
   gpuDevice.pushErrorScope('validation');
-  let result: T | undefined;
-  let thrown: unknown;
+  const popped = (): Promise<(GPUError | null)[]> =>
+    Promise.all([gpuDevice.popErrorScope(), gpuDevice.popErrorScope()]).catch((cause: unknown) => {
+      throw new ChunkwiseError('device_lost', { file, reason: device.lost() ?? String(cause) }, { cause });
+    });
+  let result: T;
   try {
     result = await work();
   } catch (error) {
-    thrown = error;
+    await popped();
+    throw error;
   }
-  const errors = await Promise.all([gpuDevice.popErrorScope(), gpuDevice.popErrorScope()]).catch((cause: unknown) => {
-    throw new ChunkwiseError('device_lost', { file, reason: device.lost() ?? String(cause) }, { cause });
-  });
-  if (thrown !== undefined) throw thrown;
-  const refused = errors.find((error) => error !== null);
+  const refused = (await popped()).find((error) => error !== null);
   if (refused) throw new ChunkwiseError('over_limit', { file, reason: `the device refused: ${refused.message}` });
-  return result as T;
+  return result;
 }

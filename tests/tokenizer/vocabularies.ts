@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { BytesSource } from '../../src/weights/bytes-source.ts';
+import { BytesSource } from '../weights/bytes-source.ts';
 import { readGguf } from '../../src/weights/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { writeGguf } from '../weights/gguf-writer.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { BytesSource } from '../../src/weights/bytes-source.ts';
+import { BytesSource } from './bytes-source.ts';
 import { openGguf } from '../../src/weights/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';

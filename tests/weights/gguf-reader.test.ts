@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gguf } from '@huggingface/gguf';
 import { expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';
-import { BytesSource } from '../../src/weights/bytes-source.ts';
+import { BytesSource } from './bytes-source.ts';
 import { GGML_TYPES } from '../../src/weights/ggml-types.ts';
 import { readGguf } from '../../src/weights/gguf-reader.ts';
 import type { GgufFile } from '../../src/weights/gguf-reader.ts';

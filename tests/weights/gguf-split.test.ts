@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { BytesSource } from '../../src/weights/bytes-source.ts';
+import { BytesSource } from './bytes-source.ts';
 import { openGguf, shardNames } from '../../src/weights/gguf-split.ts';
 import { expectError } from './expect-error.ts';
 import { writeGguf } from './gguf-writer.ts';

@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
-import { BytesSource } from '../../src/weights/bytes-source.ts';
+import { BytesSource } from './bytes-source.ts';
 import { readGguf } from '../../src/weights/gguf-reader.ts';
 import type { GgufFile } from '../../src/weights/gguf-reader.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
-import { BytesSource } from '../../src/weights/bytes-source.ts';
+import { BytesSource } from './bytes-source.ts';
 import { expectError } from './expect-error.ts';
 
 const BYTES = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);

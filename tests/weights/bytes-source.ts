@@ -1,5 +1,5 @@
-import { checkReadRange } from './byte-source.ts';
-import type { ByteSource } from './byte-source.ts';
+import { checkReadRange } from '../../src/weights/byte-source.ts';
+import type { ByteSource } from '../../src/weights/byte-source.ts';
 
 /** A file that already lies in memory. Reads are views, not copies. */
 export class BytesSource implements ByteSource {
