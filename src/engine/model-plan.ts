@@ -6,8 +6,9 @@ import type { Device } from '../gpu/device.ts';
 import { pageBytes } from '../kernels/heads.ts';
 import { variantOf } from '../kernels/variants.ts';
 import { activationBytes } from '../layers/activations.ts';
-import { sliceRows } from '../layers/weight-matrix.ts';
+import { matrixBytes, sliceRows } from '../layers/weight-matrix.ts';
 import { ropeTableBytes } from '../models/rope-table.ts';
+import { samplerBytes } from './sampler.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { openGguf } from '../weights/gguf-split.ts';
 import { readModelConfig } from '../weights/model-config.ts';
@@ -34,7 +35,7 @@ export interface ModelPlan {
   numPages: number;
   /** Bytes of tensors in the file: what loading reads. */
   tensorBytes: number;
-  /** GPU bytes that the model will take, about. */
+  /** GPU bytes that the model will take, but for small change. */
   totalBytes: number;
 }
 
@@ -54,15 +55,16 @@ export async function planModel(
   const contextLength = contextOf(config, limits.contextLength);
   const { batchTokens } = variantOf(device);
   const numPages = pagesFor(contextLength);
-  const tensorBytes = [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  const tensorBytes = sum([...tensors.values()].map(({ bytes }) => bytes));
   const activations = activationBytes(config, batchTokens);
   const rope = ropeTableBytes(config, contextLength);
-  const totalBytes =
-    tensorBytes + poolBytes(config, numPages) + rope + Object.values(activations).reduce((sum, size) => sum + size, 0);
+  const weightBytes = sum([...tensors.values()].map(gpuBytes));
+  const activationTotal = sum(Object.values(activations)) + rope + samplerBytes(device, config.vocabSize);
+  const totalBytes = weightBytes + poolBytes(config, numPages) + activationTotal;
 
   const { memoryLimitBytes = Infinity } = limits;
   if (totalBytes > memoryLimitBytes) {
-    const reason = `the model needs ${totalBytes} bytes of GPU memory (${tensorBytes} of weights), the limit is ${memoryLimitBytes}`;
+    const reason = `the model needs ${totalBytes} bytes of GPU memory (${weightBytes} of weights), the limit is ${memoryLimitBytes}`;
     throw new ChunkwiseError('over_limit', { file, field: 'memoryLimitBytes', reason });
   }
   const binding = device.limits.maxStorageBufferBindingSize;
@@ -84,6 +86,11 @@ export async function planModel(
   const tokenizer = readTokenizerMetadata(gguf);
   return { file, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes };
 }
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+const gpuBytes = ({ type, shape: [rows = 0, columns], bytes }: TensorInfo): number =>
+  columns === undefined ? bytes : matrixBytes(type, rows, columns);
 
 function contextOf(config: ModelConfig, asked: number | undefined): number {
   if (asked === undefined) return Math.min(config.contextLength, DEFAULT_CONTEXT);

@@ -7,6 +7,12 @@ import { SEARCH_ROUNDS, samplingBytes, samplingGroups, samplingKernels } from '.
 /** In `counts`: the token stands in the prompt. The rest counts it in the answer. */
 const PROMPT_FLAG = 0x80000000;
 
+/** GPU bytes of a sampler's own buffers. */
+export function samplerBytes(device: Device, vocabSize: number): number {
+  const { scanner, bins, searches } = samplingBytes(device);
+  return 2 * vocabSize * 4 + 3 * scanner + bins + searches;
+}
+
 /** Draws the next token on the GPU: from `logits [vocabSize]`, which it changes, to `tokens[0]`. */
 export class Sampler {
   readonly #counts: GPUBuffer;

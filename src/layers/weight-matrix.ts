@@ -42,12 +42,15 @@ const planeBytes = (type: GgmlType, name: PlaneName, columns: number): number =>
   ((WEIGHT_FORMATS[type].planes[name]?.bytes ?? 0) * columns) / 256;
 const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
+/** GPU bytes of a matrix, but for the few that align its planes. */
+export const matrixBytes = (type: GgmlType, rows: number, columns: number): number =>
+  planeNames(type).reduce((sum, name) => sum + planeBytes(type, name, columns) * rows, 0);
+
 /** Rows that fit one slice: every plane within a storage binding, all of them within a buffer. */
 export function sliceRows(limits: GPUSupportedLimits, type: GgmlType, columns: number): number {
   const sizes = planeNames(type).map((name) => planeBytes(type, name, columns));
-  const total = sizes.reduce((sum, size) => sum + size, 0);
   const fitting = Math.min(
-    (limits.maxBufferSize - sizes.length * ALIGNMENT) / total,
+    (limits.maxBufferSize - sizes.length * ALIGNMENT) / matrixBytes(type, 1, columns),
     ...sizes.map((size) => limits.maxStorageBufferBindingSize / size),
   );
   // Whole groups of 256 rows: scales come in pairs, and heads are not torn.
