@@ -81,9 +81,9 @@ function checkHeads(
   if (numHeads % numKvHeads !== 0) {
     fail(metadata, `${headCount}_kv`, `${numKvHeads} key heads do not divide ${numHeads} query heads`);
   }
-  if (headDim % 8 !== 0 || headDim > 256) {
+  if (headDim % 16 !== 0 || headDim > 256) {
     const field = metadata.has(keyLength) ? keyLength : headCount;
-    fail(metadata, field, `a head of ${headDim} is not a multiple of 8 up to 256`, 'unsupported');
+    fail(metadata, field, `a head of ${headDim} is not a multiple of 16 up to 256`, 'unsupported');
   }
   checkMultiple(metadata, headCount, numHeads * headDim, 32);
   for (const name of ['attention.value_length', 'rope.dimension_count']) {

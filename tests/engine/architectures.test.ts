@@ -20,7 +20,7 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   "llama, Llama 3's frequencies": { architecture: 'llama', ropeFreqs: true, ropeTheta: 500_000 },
   'llama, linear scaling': { architecture: 'llama', ropeLinearScale: 4 },
   'llama, heads wider than hidden / heads': { architecture: 'llama', headDim: 96, numHeads: 3, numKvHeads: 1 },
-  'llama, heads of 8': { architecture: 'llama', headDim: 8, numHeads: 12, numKvHeads: 6 },
+  'llama, heads of 16': { architecture: 'llama', headDim: 16, numHeads: 12, numKvHeads: 6 },
   'llama, odd sizes': { architecture: 'llama', hiddenSize: 96, intermediateSize: 224, numHeads: 3, numKvHeads: 3 },
   'llama, SentencePiece': { architecture: 'llama', tokenizer: 'llama' },
   qwen2: { architecture: 'qwen2', ropeTheta: 1e6 },

@@ -100,7 +100,7 @@ test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
   ['llama.attention.head_count', 32, 'unsupported', /head of 2 /],
   ['llama.attention.head_count_kv', 3, 'bad_file', /3 key heads do not divide 4/],
   ['llama.attention.key_length', 30, 'unsupported', /head of 30/],
-  ['llama.attention.key_length', 20, 'unsupported', /head of 20 is not a multiple of 8 up to 256/],
+  ['llama.attention.key_length', 20, 'unsupported', /head of 20 is not a multiple of 16 up to 256/],
   ['llama.attention.key_length', 512, 'bad_file', /from 1 to 256/],
   ['llama.attention.value_length', 8, 'unsupported', /8 differs from the head size 16/],
   ['llama.rope.dimension_count', 8, 'unsupported', /8 differs from the head size 16/],
