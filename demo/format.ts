@@ -19,3 +19,9 @@ export function formatRate(perSecond: number): string {
 export function formatCount(count: number): string {
   return whole.format(count);
 }
+
+/** What a model's address or file name says about it. */
+export function modelName(address: string): string {
+  const file = address.replace(/[?#].*$/, '').split('/').at(-1) ?? '';
+  return decodeURIComponent(file).replace(/(-\d{5}-of-\d{5})?\.gguf$/, '');
+}

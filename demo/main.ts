@@ -3,6 +3,7 @@ import type { EngineOptions } from '../src/api/index.ts';
 import { Chat } from './chat.ts';
 import { Composer } from './composer.ts';
 import { byId, create } from './dom.ts';
+import { modelName } from './format.ts';
 import { LoadView } from './load-view.ts';
 import { Readouts } from './readouts.ts';
 import { SettingsDialog } from './settings.ts';
@@ -56,12 +57,6 @@ async function load(): Promise<void> {
   } catch (error) {
     loadView.fail(error);
   }
-}
-
-/** What a model's address or file name says about it. */
-function modelName(address: string): string {
-  const file = address.replace(/[?#].*$/, '').split('/').at(-1) ?? '';
-  return decodeURIComponent(file).replace(/(-\d{5}-of-\d{5})?\.gguf$/, '');
 }
 
 function setExamplesDisabled(disabled: boolean): void {

@@ -15,7 +15,9 @@ export class MemoryView {
   private readonly total = byId('memory-total', HTMLElement);
   private readonly parts = CATEGORIES.map(([category, label]) => {
     const segment = create('span', `segment ${category}`);
+    segment.hidden = true;
     const row = create('div', 'legend-row');
+    row.hidden = category === 'adapters';
     const name = create('dt', category, label);
     const value = create('dd', '', '–');
     value.dataset['testid'] = `memory-${category}`;

@@ -1,6 +1,6 @@
 import type { Engine, TokenEvent } from '../src/api/index.ts';
 import { byId } from './dom.ts';
-import { formatCount, formatMs, formatRate } from './format.ts';
+import { formatCount, formatMs, formatRate, modelName } from './format.ts';
 import { oncePerFrame } from './frame.ts';
 import { MemoryView } from './memory-view.ts';
 import { Sparkline } from './sparkline.ts';
@@ -34,7 +34,7 @@ export class Readouts {
   /** Shows this engine's measurements from now on. */
   async follow(engine: Engine): Promise<void> {
     this.contextLength = engine.contextLength;
-    byId('device', HTMLElement).textContent = engine.device;
+    byId('device', HTMLElement).textContent = `${modelName(engine.model)} on ${engine.device}`;
     engine.on('token', (event) => this.addToken(event));
     engine.on('memory', (report) => this.memory.show(report));
     this.memory.show(await engine.memory());

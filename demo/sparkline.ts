@@ -70,5 +70,5 @@ export class Sparkline {
 function niceHalf(max: number): number {
   const half = max / 2;
   const power = 10 ** Math.floor(Math.log10(half));
-  return ([5, 2, 1].find((step) => step * power <= half) ?? 1) * power;
+  return ([5, 4, 3, 2, 1].find((step) => step * power <= half) ?? 1) * power;
 }
