@@ -88,6 +88,11 @@ export class LocalEngine implements EngineCore {
         const reason = `${prompt.length} tokens leave no room for an answer in a context of ${this.contextLength}`;
         throw new ChunkwiseError('context_overflow', { field: 'prompt', reason });
       }
+      for (const token of options.sampling.logitBias.keys()) {
+        if (token < this.tokenizer.vocabSize) continue;
+        const reason = `token ${token} is not in the vocabulary of ${this.tokenizer.vocabSize}`;
+        throw new ChunkwiseError('bad_request', { field: 'logitBias', reason });
+      }
       const session = await this.session();
       yield* generate(session, this.tokenizer, prompt, options);
     } catch (error) {
