@@ -17,8 +17,8 @@ export interface DemoServer {
   close: () => Promise<void>;
 }
 
-/** Serves the built demo with a tiny model, a damaged one, and the real one. */
-export async function serveDemo(): Promise<DemoServer> {
+/** Serves the built demo, or another folder beside it, with a tiny model, a damaged one, and the real one. */
+export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-models-'));
   symlinkSync(REAL_MODEL, join(folder, basename(REAL_MODEL)));
   // Deep enough to be watched while it answers; with this seed its greedy answers do not end by themselves.
@@ -30,7 +30,7 @@ export async function serveDemo(): Promise<DemoServer> {
     root: DEMO,
     appType: 'mpa',
     logLevel: 'warn',
-    build: { outDir: '../dist-demo' },
+    build: { outDir },
     plugins: [serveModels(folder)],
     preview: { port: 0, host: 'localhost' },
   });

@@ -1,0 +1,129 @@
+import { fileURLToPath } from 'node:url';
+import type { Browser, Page } from 'playwright';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { build } from 'vite';
+import type * as Chunkwise from '../src/api/index.ts';
+import { launchBrowser } from './browser.ts';
+import type { DemoServer } from './demo-server.ts';
+import { serveDemo } from './demo-server.ts';
+
+declare global {
+  var loading: Promise<Chunkwise.Engine>;
+  var engine: Chunkwise.Engine;
+}
+
+let server: DemoServer;
+let browser: Browser;
+let page: Page;
+
+/** The built package in a bare page, with an engine of the tiny model. */
+beforeAll(async () => {
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  await build({ root, configFile: `${root}/vite.config.ts`, logLevel: 'warn' });
+  server = await serveDemo('../dist');
+  browser = await launchBrowser('swiftshader');
+  page = await browser.newPage();
+  await page.goto(`${server.url()}index.js`); // any document of this origin will do
+  const content = `
+    import { createEngine } from '/index.js';
+    globalThis.loading = createEngine({ model: 'models/tiny.gguf', contextLength: 1024, queueLimit: 1 });`;
+  await page.addScriptTag({ type: 'module', content });
+  await page.waitForFunction(() => 'loading' in globalThis);
+  await page.evaluate(async () => {
+    globalThis.engine = await globalThis.loading;
+  });
+});
+afterAll(async () => {
+  await browser.close();
+  await server.close();
+});
+
+it('answers whole and in a stream, with the same text for the same seed', async () => {
+  const result = await page.evaluate(async () => {
+    const { engine } = globalThis;
+    const request = { messages: [{ role: 'user' as const, content: 'Hi' }], max_tokens: 12, seed: 5 };
+    const whole = await engine.chat.completions.create(request);
+    const tokens: Chunkwise.TokenEvent[] = [];
+    const remove = engine.on('token', (event) => tokens.push(event));
+    let text = '';
+    let last: Chunkwise.ChatCompletionChunk | undefined;
+    const chunks = await engine.chat.completions.create({ ...request, stream: true, stream_options: { include_usage: true } });
+    for await (const chunk of chunks) {
+      text += chunk.choices[0]?.delta.content ?? '';
+      last = chunk;
+    }
+    remove();
+    await engine.completions.create({ prompt: 'One two', max_tokens: 3 });
+    const counted = await engine.countTokens(request.messages);
+    return { whole, text, tokens, last, counted, contextLength: engine.contextLength };
+  });
+  expect(result.whole.choices[0]).toMatchObject({ finish_reason: 'length', message: { content: result.text } });
+  expect(result.whole.usage).toMatchObject({ prompt_tokens: result.counted, completion_tokens: 12 });
+  expect(result.last?.usage?.prompt_tokens_details.cached_tokens).toBe(result.counted - 1);
+  expect(result.last?.chunkwise?.dispatchesPerLayer).toBeGreaterThan(0);
+  expect(result.tokens.length).toBe(12);
+  expect(result.tokens.at(-1)?.contextUsed).toBe(result.counted + 12);
+  expect(result.contextLength).toBe(1024);
+});
+
+it('frees the engine when a loop is left, and when a signal aborts', async () => {
+  const result = await page.evaluate(async () => {
+    const { engine } = globalThis;
+    const request = { messages: [{ role: 'user' as const, content: 'Tell me a long story.' }], temperature: 0 };
+    let seen = 0;
+    const counted = engine.on('token', () => seen++);
+    for await (const chunk of await engine.chat.completions.create({ ...request, stream: true })) {
+      if (seen >= 5 && chunk.choices.length > 0) break;
+    }
+    const seenAtBreak = seen;
+    const abort = new AbortController();
+    const failed = engine.chat.completions
+      .create(request, { signal: abort.signal })
+      .catch((error: Chunkwise.ChunkwiseError) => ({ name: error.name, code: error.code }));
+    setTimeout(() => abort.abort(), 200);
+    const error = await failed;
+    counted();
+    const after = await engine.chat.completions.create({ ...request, max_tokens: 2 });
+    return { seenAtBreak, error, tokens: after.usage.completion_tokens };
+  });
+  expect(result.seenAtBreak).toBe(5);
+  expect(result.error).toEqual({ name: 'ChunkwiseError', code: 'aborted' });
+  expect(result.tokens).toBe(2);
+});
+
+it('throws typed errors: for the request, the context, the queue', async () => {
+  const errors = await page.evaluate(async () => {
+    const { engine } = globalThis;
+    const ask = (content: string, rest: object = {}) =>
+      engine.chat.completions.create({ messages: [{ role: 'user' as const, content }], max_tokens: 60, ...rest });
+    const codeOf = (work: Promise<unknown>) =>
+      work.then(
+        () => 'fine',
+        (error: Chunkwise.ChunkwiseError) => `${error.code} ${error.detail.field}`,
+      );
+    const queued = [ask('One.'), ask('Two.'), ask('Three.')].map(codeOf);
+    return {
+      queued: await Promise.all(queued),
+      request: await codeOf(ask('x', { temperature: -1 })),
+      context: await codeOf(ask('😀'.repeat(250_000))),
+    };
+  });
+  expect(errors.queued.sort()).toEqual(['fine', 'fine', 'queue_full queueLimit']);
+  expect(errors.request).toBe('bad_request temperature');
+  expect(errors.context).toBe('context_overflow prompt');
+});
+
+it('ends everything at dispose', async () => {
+  const codes = await page.evaluate(async () => {
+    const { engine } = globalThis;
+    const ask = () => engine.chat.completions.create({ messages: [{ role: 'user' as const, content: 'Story.' }] });
+    const code = (error: Chunkwise.ChunkwiseError): string => error.code;
+    const running = ask().then(() => 'fine', code);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await engine.dispose();
+    await engine.dispose();
+    return [await running, await ask().then(() => 'fine', code), await engine.memory().then(() => 'fine', code)];
+  });
+  expect(codes).toEqual(['disposed', 'disposed', 'disposed']);
+  await expect.poll(() => page.workers().length, { timeout: 5_000 }).toBe(0);
+});
