@@ -18,7 +18,7 @@ const TOKENS = randomTokens(72, 270, 5);
 const PIECES = [66, 1, 1, 1, 1, 1, 1];
 
 /**
- * Attention is kept blunt: at the usual gain llama.cpp's rounding of activations alone, amplified by it, takes llama.cpp
+ * Attention is kept blunt: at the usual gain it amplifies llama.cpp's rounding of activations so much that llama.cpp is
  * 1e-3 (2e-3 with K-quants) from the exact logits, which ours are within 1e-6 of.
  */
 const ATTENTION_GAIN = 0.5;
@@ -41,8 +41,17 @@ describe('against llama.cpp and the reference on the same bytes', () => {
   test.each(quantised)('%s', (type) => compare({ type }));
 
   test('mixed: v apart from q and k, up apart from gate, an embedding and a down of their own', () =>
-    compare({ type: 'Q4_K', embeddingType: 'Q8_0', types: { attn_v: 'Q6_K', ffn_up: 'Q5_K', 'blk.1.ffn_down': 'Q6_K' } }));
+    compare({
+      type: 'Q4_K',
+      embeddingType: 'Q8_0',
+      types: { attn_v: 'Q6_K', ffn_up: 'Q5_K', 'blk.1.ffn_down': 'Q6_K' },
+    }));
 
   test('mixed from layer to layer, untied', () =>
-    compare({ type: 'Q4_0', tied: false, embeddingType: 'Q6_K', types: { 'blk.0.attn_k': 'Q4_1', 'blk.1.ffn_gate': 'Q8_0' } }));
+    compare({
+      type: 'Q4_0',
+      tied: false,
+      embeddingType: 'Q6_K',
+      types: { 'blk.0.attn_k': 'Q4_1', 'blk.1.ffn_gate': 'Q8_0' },
+    }));
 });

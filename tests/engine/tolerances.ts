@@ -11,3 +11,6 @@ export const NMSE = {
   /** Kernel variants, cuts of the prompt, cached prefixes: the same sums in another order. */
   sameModel: 1e-6,
 } as const;
+
+/** The real model against llama.cpp on prose: relative difference of perplexity, and nats of a token's likelihood. */
+export const PERPLEXITY = { relative: 0.005, meanNatsOfAToken: 0.1 } as const;

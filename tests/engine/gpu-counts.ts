@@ -1,0 +1,53 @@
+import { onTestFinished } from 'vitest';
+import { nodeGpu } from '../../cli/node-gpu.ts';
+
+/** What is asked of WebGPU from `countGpu()` to the end of the test. */
+export interface GpuCounts {
+  /** Buffers made since and not destroyed. */
+  live: ReadonlySet<GPUBuffer>;
+  liveBytes(): number;
+  buffersCreated: number;
+  buffersDestroyed: number;
+  bindGroups: number;
+  pipelines: number;
+  dispatches: number;
+}
+
+/** Counts at WebGPU's own functions, of every device. */
+export function countGpu(): GpuCounts {
+  nodeGpu(); // defines the classes
+  const live = new Set<GPUBuffer>();
+  const counts: GpuCounts = {
+    live,
+    liveBytes: () => [...live].reduce((sum, { size }) => sum + size, 0),
+    buffersCreated: 0,
+    buffersDestroyed: 0,
+    bindGroups: 0,
+    pipelines: 0,
+    dispatches: 0,
+  };
+  after(GPUDevice.prototype, 'createBuffer', (_, buffer) => {
+    live.add(buffer as GPUBuffer);
+    counts.buffersCreated++;
+  });
+  after(GPUBuffer.prototype, 'destroy', (buffer) => {
+    live.delete(buffer);
+    counts.buffersDestroyed++;
+  });
+  after(GPUDevice.prototype, 'createBindGroup', () => void counts.bindGroups++);
+  after(GPUDevice.prototype, 'createComputePipeline', () => void counts.pipelines++);
+  after(GPUComputePassEncoder.prototype, 'dispatchWorkgroups', () => void counts.dispatches++);
+  return counts;
+}
+
+/** Calls `then` with the object and the result after every call of the method, until the test is finished. */
+function after<T extends object>(prototype: T, name: keyof T & string, then: (self: T, result: unknown) => void): void {
+  const original = prototype[name] as (...args: unknown[]) => unknown;
+  const counting = function (this: T, ...args: unknown[]): unknown {
+    const result = original.apply(this, args);
+    then(this, result);
+    return result;
+  };
+  Object.assign(prototype, { [name]: counting });
+  onTestFinished(() => void Object.assign(prototype, { [name]: original }));
+}

@@ -1,0 +1,192 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { GenerateOptions } from '../../src/engine/types.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { tinyModel } from '../weights/tiny-model.ts';
+import { answer, type Answer } from './answer.ts';
+import { engineUnderTest } from './engine-under-test.ts';
+import { countGpu } from './gpu-counts.ts';
+
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 61 });
+const PROMPT = 'In the beginning there was a river, and the river had no name.';
+/** Without the two tokens that would end an answer. */
+const ENDLESS: SamplingOptions = { ...GREEDY, logitBias: new Map([0, 2].map((id) => [id, -1000])) };
+
+const options = (more: Partial<GenerateOptions>): GenerateOptions => ({
+  sampling: ENDLESS,
+  stop: [],
+  maxTokens: 24,
+  ...more,
+});
+const ask = (engine: LocalEngine, more: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
+  answer(engine.complete(prompt, options(more)));
+
+/** What a request on a new engine answers. */
+let usual: Answer;
+beforeAll(async () => {
+  const engine = await engineUnderTest(bytes);
+  usual = await ask(engine);
+  engine.dispose();
+});
+
+describe('abort', () => {
+  test('in mid-answer: no token and no step more; the next request answers as usual', async () => {
+    const engine = await engineUnderTest(bytes);
+    const controller = new AbortController();
+    const gpu = countGpu();
+    let tokens = 0;
+    let dispatches = 0;
+    const abortAtFive = async (): Promise<void> => {
+      for await (const event of engine.complete(PROMPT, options({ maxTokens: 300, signal: controller.signal }))) {
+        if (event.type === 'token') tokens++;
+        if (tokens < 5) continue;
+        controller.abort();
+        dispatches = gpu.dispatches;
+      }
+    };
+    await expectError(abortAtFive, 'aborted', { reason: /aborted/ });
+    expect(tokens).toBe(5);
+    expect(gpu.dispatches).toBe(dispatches);
+    expect((await ask(engine)).tokens).toEqual(usual.tokens);
+  });
+
+  test('while waiting, and in the middle of a long prompt', async () => {
+    const engine = await engineUnderTest(bytes);
+    const waiting = new AbortController();
+    const first = ask(engine);
+    const second = ask(engine, { signal: waiting.signal });
+    waiting.abort();
+    await expectError(() => second, 'aborted', { reason: /while it waited/ });
+    expect((await first).tokens).toEqual(usual.tokens);
+
+    const long = new AbortController();
+    const session = await engine.session();
+    const { recorder } = session;
+    const before = recorder.dispatches;
+    const third = ask(engine, { signal: long.signal, maxTokens: 4 }, PROMPT.repeat(7));
+    const abortion = new Promise<void>((resolve) => {
+      const look = (): void => {
+        if (recorder.dispatches === before) setImmediate(look);
+        else resolve(long.abort());
+      };
+      look();
+    });
+    await expectError(() => third, 'aborted', { reason: /aborted/ });
+    await abortion;
+    expect((await ask(engine)).tokens).toEqual(usual.tokens);
+  });
+
+  test('by leaving the iteration', async () => {
+    const engine = await engineUnderTest(bytes);
+    for await (const event of engine.complete(PROMPT, options({ maxTokens: 300 }))) if (event.type === 'token') break;
+    const again = await ask(engine);
+    expect(again.tokens).toEqual(usual.tokens);
+    expect(again.end.usage.cachedTokens).toBe(again.end.usage.promptTokens - 1);
+  });
+});
+
+describe('the queue', () => {
+  test('answers in the order of asking, each as if alone', async () => {
+    const engine = await engineUnderTest(bytes);
+    const order: number[] = [];
+    const prompts = [0, 1, 2, 3].map((i) => `${i}: ${PROMPT}`);
+    const together = await Promise.all(
+      prompts.map(async (prompt, i) => {
+        const answered = await ask(engine, {}, prompt);
+        order.push(i);
+        return answered.tokens;
+      }),
+    );
+    expect(order).toEqual([0, 1, 2, 3]);
+    const alone = await engineUnderTest(bytes);
+    for (const [i, prompt] of prompts.entries()) expect((await ask(alone, {}, prompt)).tokens).toEqual(together[i]);
+  });
+
+  test('is full beyond its limit, and takes requests again when it is not', async () => {
+    const engine = await engineUnderTest(bytes, { queueLimit: 2 });
+    const taken = [ask(engine), ask(engine), ask(engine)];
+    await expectError(() => ask(engine), 'queue_full', { field: 'queueLimit', reason: /2 requests/ });
+    for (const request of taken) expect((await request).tokens).toEqual(usual.tokens);
+    expect((await ask(engine)).tokens).toEqual(usual.tokens);
+  });
+});
+
+describe('what cannot be answered', () => {
+  test('an empty prompt', async () => {
+    const engine = await engineUnderTest(bytes);
+    await expectError(() => ask(engine, {}, ''), 'bad_request', { field: 'prompt', reason: /empty/ });
+    expect((await ask(engine)).tokens).toEqual(usual.tokens);
+  });
+
+  test('a prompt as long as the context', async () => {
+    const engine = await engineUnderTest(bytes, { contextLength: 64 });
+    const { length } = engine.tokenizer.encode(PROMPT);
+    expect(length).toBeLessThan(64);
+    const fitting = await ask(engine, { maxTokens: 1000 });
+    expect(fitting.end).toMatchObject({ finishReason: 'length', usage: { completionTokens: 64 - length } });
+    const over = { field: 'prompt', reason: /context of 64/ };
+    await expectError(() => ask(engine, {}, 'z'.repeat(64)), 'context_overflow', over);
+    expect((await ask(engine, {}, 'z'.repeat(63))).tokens).toHaveLength(1);
+  });
+
+  test('a megabyte of emoji, within two seconds', async () => {
+    const engine = await engineUnderTest(bytes);
+    const start = performance.now();
+    const over = { field: 'prompt', reason: /512 tokens/ };
+    await expectError(() => ask(engine, {}, '🐑'.repeat(262_144)), 'context_overflow', over);
+    expect(performance.now() - start).toBeLessThan(2000);
+    expect((await ask(engine)).tokens).toEqual(usual.tokens);
+  });
+
+  test('anything, once disposed', async () => {
+    const engine = await engineUnderTest(bytes);
+    const running = ask(engine, { maxTokens: 400 });
+    const waiting = ask(engine);
+    setTimeout(() => engine.dispose(), 50);
+    await expectError(() => running, 'disposed', { reason: /disposed/ });
+    await expectError(() => waiting, 'disposed', { reason: /disposed/ });
+    await expectError(() => ask(engine), 'disposed', { reason: /disposed/ });
+  });
+});
+
+describe('ends and draws', () => {
+  test('maxTokens', async () => {
+    const engine = await engineUnderTest(bytes);
+    for (const maxTokens of [1, 2, 7]) {
+      const { tokens, end } = await ask(engine, { maxTokens });
+      expect(tokens).toEqual(usual.tokens.slice(0, maxTokens));
+      expect(end).toMatchObject({ finishReason: 'length', usage: { completionTokens: maxTokens } });
+    }
+  });
+
+  test('a token that ends the answer gives no text', async () => {
+    const engine = await engineUnderTest(bytes);
+    const sampling = { ...GREEDY, logitBias: new Map([[2, 1000]]) };
+    const { text, end } = await ask(engine, { sampling });
+    expect(text).toBe('');
+    expect(end).toMatchObject({ finishReason: 'stop', usage: { completionTokens: 1 } });
+  });
+
+  test('a stop string: the text ends before it, also where it spans tokens', async () => {
+    const engine = await engineUnderTest(bytes);
+    const at = Math.floor(usual.text.length / 2);
+    const stop = usual.text.slice(at, at + 4);
+    const { text, tokens, end } = await ask(engine, { stop: ['never said', stop] });
+    expect(text).toBe(usual.text.slice(0, usual.text.indexOf(stop)));
+    expect(end.finishReason).toBe('stop');
+    expect(tokens.length).toBeLessThan(usual.tokens.length);
+    // The keys and values of the cut answer do not disturb the next one.
+    expect((await ask(engine)).tokens).toEqual(usual.tokens);
+  });
+
+  test('the same seed draws the same text, another one another', async () => {
+    const engine = await engineUnderTest(bytes);
+    const drawn = async (seed: number): Promise<number[]> =>
+      (await ask(engine, { sampling: { ...ENDLESS, temperature: 1, seed } })).tokens;
+    const first = await drawn(1);
+    expect(await drawn(2)).not.toEqual(first);
+    expect(await drawn(1)).toEqual(first);
+    expect(first).not.toEqual(usual.tokens);
+  });
+});
