@@ -71,10 +71,10 @@ export class Chat {
 
 function noteOf({ usage, chunkwise }: ChatCompletionChunk): string {
   if (!usage || !chunkwise) return '';
-  const { cached_tokens } = usage.prompt_tokens_details;
+  const cached = usage.prompt_tokens_details.cached_tokens;
   return [
     `${formatCount(usage.completion_tokens)} tokens`,
     `${formatMs(chunkwise.msPerToken.median)} each`,
-    ...(cached_tokens > 0 ? [`${formatCount(cached_tokens)} of ${formatCount(usage.prompt_tokens)} prompt tokens reused`] : []),
+    ...(cached > 0 ? [`${formatCount(cached)} of ${formatCount(usage.prompt_tokens)} prompt tokens reused`] : []),
   ].join(' · ');
 }

@@ -12,7 +12,7 @@ interface Words {
 const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   no_webgpu: [
     'This browser has no WebGPU here',
-    'Use a current Chrome, Edge, Firefox or Safari on a device with a GPU, and open the page over https or on localhost.',
+    'Use a current Chrome, Edge, Firefox or Safari with a GPU, and open the page by https or on localhost.',
   ],
   network: ['The model could not be downloaded', 'Check the connection and the model’s address, then try again.'],
   bad_file: ['This file is not a model that can be read', 'It may be damaged. Try another GGUF file.'],

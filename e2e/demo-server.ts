@@ -10,7 +10,7 @@ import { REAL_MODEL } from '../tests/weights/real-model.ts';
 const DEMO = fileURLToPath(new URL('../demo/', import.meta.url));
 
 export interface DemoServer {
-  /** The page with the model named so: `tiny.gguf`, `garbage.gguf`, or the default model. */
+  /** The page with the default model, or `tiny.gguf`, `garbage.gguf`, `half-00001-of-00002.gguf` (part 2 is missing). */
   url: (model?: string) => string;
   /** The folder served under /models/. */
   folder: string;
@@ -24,6 +24,7 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
   // Deep enough to be watched while it answers; with this seed its greedy answers do not end by themselves.
   const tiny = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 12, contextLength: 4096 });
   writeFileSync(join(folder, 'tiny.gguf'), tiny);
+  writeFileSync(join(folder, 'half-00001-of-00002.gguf'), tiny);
   writeFileSync(join(folder, 'garbage.gguf'), 'This is not a model. '.repeat(1000));
   const server = await preview({
     configFile: false,
@@ -32,7 +33,7 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
     logLevel: 'warn',
     build: { outDir },
     plugins: [serveModels(folder)],
-    preview: { port: 0, host: 'localhost' },
+    preview: { port: 0, host: 'localhost', allowedHosts: true },
   });
   const address = server.resolvedUrls?.local[0] ?? '';
   return {

@@ -29,7 +29,8 @@ async function failureOf(demo: DemoPage): Promise<{ title: string; detail: strin
 describe('a model that cannot be loaded', () => {
   it.each([
     ['missing.gguf', 'The model could not be downloaded', /^network – .*missing\.gguf: status 404$/],
-    ['garbage.gguf', 'This file is not a model that can be read', /^bad_file – .*garbage\.gguf: magic: not a GGUF file/],
+    ['half-00001-of-00002.gguf', 'The model could not be downloaded', /^network – .*half-00002-of-\d+\.gguf: status 404$/],
+    ['garbage.gguf', 'This file is not a model that can be read', /^bad_file – .*garbage\.gguf: magic: not a GGUF/],
   ])('%s', async (model, title, detail) => {
     const demo = await DemoPage.open(browser, server.url(model));
     const failure = await failureOf(demo);
@@ -45,16 +46,24 @@ describe('a model that cannot be loaded', () => {
   });
 });
 
-it('says so when the browser has no WebGPU', async () => {
+it('says so when the browser has no WebGPU, or the page may not use it', async () => {
   const plain = await chromium.launch({
     executablePath: join(CHROMIUM_FOLDER, 'chromium'),
-    args: ['--no-sandbox', '--no-first-run', '--disable-blink-features=WebGPU', '--disable-gpu'],
+    args: [
+      '--no-sandbox',
+      '--no-first-run',
+      '--disable-gpu',
+      '--disable-blink-features=WebGPU',
+      '--host-resolver-rules=MAP insecure.test localhost',
+    ],
   });
   try {
-    const demo = await DemoPage.open(plain, server.url('tiny.gguf'));
-    const { title, detail } = await failureOf(demo);
-    expect(title).toBe('This browser has no WebGPU here');
-    expect(detail).toMatch(/^no_webgpu – /);
+    const url = server.url('tiny.gguf');
+    const demo = await failureOf(await DemoPage.open(plain, url));
+    expect(demo.title).toBe('This browser has no WebGPU here');
+    expect(demo.detail).toMatch(/^no_webgpu – /);
+    const insecure = await failureOf(await DemoPage.open(plain, url.replace('localhost', 'insecure.test')));
+    expect(insecure.detail).toBe('no_webgpu – WebGPU needs a secure page: https, or localhost');
   } finally {
     await plain.close();
   }

@@ -47,7 +47,8 @@ it('answers whole and in a stream, with the same text for the same seed', async 
     const remove = engine.on('token', (event) => tokens.push(event));
     let text = '';
     let last: Chunkwise.ChatCompletionChunk | undefined;
-    const chunks = await engine.chat.completions.create({ ...request, stream: true, stream_options: { include_usage: true } });
+    const streamed = { ...request, stream: true as const, stream_options: { include_usage: true } };
+    const chunks = await engine.chat.completions.create(streamed);
     for await (const chunk of chunks) {
       text += chunk.choices[0]?.delta.content ?? '';
       last = chunk;

@@ -40,7 +40,12 @@ async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerato
 const worker: EngineWorker = {
   async load({ model, ...options }, onEvent) {
     tell = onEvent;
-    const { gpu } = navigator;
+    // Before anything else: where WebGPU is missing for want of a secure context, so are the storage's interfaces.
+    const gpu = navigator.gpu as GPU | undefined;
+    if (gpu === undefined) {
+      const reason = isSecureContext ? 'this browser has none' : 'WebGPU needs a secure page: https, or localhost';
+      throw new ChunkwiseError('no_webgpu', { reason });
+    }
     const onProgress = (event: LoadProgress): void => tell({ type: 'progress', event });
     const sources = await openModel(model, { onProgress, check: (remote) => checkModel(remote, { gpu, ...options }) });
     const opened = await openEngine({

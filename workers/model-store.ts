@@ -82,7 +82,7 @@ async function refuseEarly(parts: readonly Part[], { check, onProgress }: OpenMo
   throw new ChunkwiseError('over_limit', {
     ...(parts[0] !== undefined && { file: parts[0].url }),
     field: 'storage',
-    reason: `${wanted} bytes are to be stored, but the browser grants ${quota - usage} more (${usage} of ${quota} are used)`,
+    reason: `${wanted} bytes are to be stored, the browser grants ${quota - usage} (${usage} of ${quota} are used)`,
   });
 }
 

@@ -12,7 +12,10 @@ type Reply<T> = { type: 'item'; item: T } | { type: 'end' } | { type: 'error'; e
  * Sends what `open` yields through `port` to a `readStream` in another thread, as fast as that one reads. `open` is
  * called when the reader asks for its first item; its signal aborts when the reader stops.
  */
-export async function serveStream<T>(port: MessagePort, open: (signal: AbortSignal) => AsyncIterable<T>): Promise<void> {
+export async function serveStream<T>(
+  port: MessagePort,
+  open: (signal: AbortSignal) => AsyncIterable<T>,
+): Promise<void> {
   const abort = new AbortController();
   const reply = (message: Reply<T>): void => port.postMessage(message);
   let wanted = 0;

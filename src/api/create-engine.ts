@@ -19,7 +19,7 @@ import { WorkerClient } from './worker-client.ts';
 
 /**
  * Starts a worker, brings the model there, and resolves when it can answer. A downloaded model is kept by the browser.
- * @throws ChunkwiseError `bad_request` for the options; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model;
+ * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model;
  * `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot hold them;
  * `aborted`.
  */

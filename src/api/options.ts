@@ -27,7 +27,7 @@ function parseModel(model: unknown, baseUrl: string): LoadOptions['model'] {
   const files: unknown[] = Array.isArray(model) ? model : [model];
   if (files.length === 0) refuse('model', 'no file was given');
   return files.map((file) => {
-    if (!(file instanceof Blob)) refuse('model', `must be a URL, a Blob or an array of Blobs, but is ${describe(file)}`);
+    if (!(file instanceof Blob)) refuse('model', `must be a URL, a Blob or Blobs, but is ${describe(file)}`);
     return file;
   });
 }

@@ -126,7 +126,7 @@ function parseSeed(value: unknown): number {
 function parseStop(value: unknown): string[] {
   if (value === undefined) return [];
   const stops: unknown[] = Array.isArray(value) ? value : [value];
-  if (stops.length > MAX_STOPS) refuse('stop', `at most ${MAX_STOPS} strings are allowed, but there are ${stops.length}`);
+  if (stops.length > MAX_STOPS) refuse('stop', `at most ${MAX_STOPS} strings are allowed, not ${stops.length}`);
   return stops.map((stop) => {
     if (typeof stop !== 'string') refuse('stop', `must be a string or an array of them, but holds ${describe(stop)}`);
     if (stop === '') refuse('stop', 'holds an empty string');
