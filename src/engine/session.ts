@@ -1,3 +1,4 @@
+import { GREEDY, type SamplingOptions } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
@@ -5,7 +6,6 @@ import { Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
 import type { Transformer } from '../models/transformer.ts';
-import type { SamplingOptions } from '../config/sampling.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { Sampler } from './sampler.ts';
 import { type Sequence, SequenceCache } from './sequence.ts';
@@ -48,7 +48,9 @@ export class Session {
         const { logits, tokens } = transformer.activations;
         const sampler = new Sampler(device, plan.config.vocabSize, logits, tokens);
         await device.pipelines.ready();
-        return new Session(device, plan, transformer, new Recorder(device), sampler);
+        const session = new Session(device, plan, transformer, new Recorder(device), sampler);
+        await session.#warmUp();
+        return session;
       });
     } catch (error) {
       device.close();
@@ -123,6 +125,20 @@ export class Session {
   release(sequence: Sequence): void {
     this.transformer.pool.resize(sequence.pages, 0);
     sequence.tokens.length = 0;
+  }
+
+  /** Drivers compile at the first dispatch: the first answer should not wait for that. */
+  async #warmUp(): Promise<void> {
+    const sequence: Sequence = { tokens: [], pages: [] };
+    const tokens = this.plan.contextLength > 2 ? [0, 0] : [0];
+    const everyFilter = { ...GREEDY, temperature: 1, topK: 1, topP: 0.5 };
+    let drawn: Promise<number> | undefined;
+    await this.prefill(sequence, tokens, (_start, length) => {
+      drawn = this.sample(length, everyFilter, length);
+    });
+    await drawn;
+    if (tokens.length > 1) await this.decode(sequence, GREEDY, tokens.length);
+    this.release(sequence);
   }
 
   async #readToken(): Promise<number> {
