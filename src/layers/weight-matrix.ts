@@ -22,16 +22,12 @@ export interface WeightMatrix {
   slices: readonly MatrixSlice[];
 }
 
-/** A tensor that gives a matrix some of its rows. */
+/** A tensor that gives a matrix some of its rows; all of a matrix are of one type. */
 export interface RowSource {
   tensor: TensorInfo;
   /** Set where rows (2i, 2i + 1) of each head of this size are to become rows (i, i + headDim / 2). */
   interleavedHeadDim?: number;
 }
-
-/** Tensors of one type can be rows of one matrix. */
-export const sameType = (sources: readonly RowSource[]): boolean =>
-  sources.every(({ tensor }) => tensor.type === sources[0]?.tensor.type);
 
 /** Bytes read, repacked and uploaded at once. */
 const PIECE_BYTES = 4 << 20;

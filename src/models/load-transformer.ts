@@ -7,7 +7,7 @@ import { Embedding } from '../layers/embedding.ts';
 import { Linear, type LinearOptions } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
-import { deinterleave, type RowSource, sameType, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
+import { deinterleave, type RowSource, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable } from './rope-table.ts';
 import { Transformer } from './transformer.ts';
@@ -111,7 +111,7 @@ class Loader {
     return new Norm(this.device, await this.vector(name), this.config.rmsNormEps, x, normed);
   }
 
-  /** A linear over the rows of all `sources`, or one for each where their types differ. */
+  /** A linear over the rows of all `sources`, or several where their types differ. */
   async linears(label: string, sources: RowSource[], options: LinearOptions): Promise<Linear[]> {
     let outputStart = 0;
     return (await this.matrices(label, sources)).map((matrix) => {
@@ -121,11 +121,16 @@ class Loader {
     });
   }
 
+  /** One matrix for each run of sources of one type. */
   async matrices(label: string, sources: RowSource[]): Promise<WeightMatrix[]> {
-    const matrices = [];
-    for (const group of sameType(sources) ? [sources] : sources.map((source) => [source])) {
-      matrices.push(await this.upload(label, group));
+    const runs: RowSource[][] = [];
+    for (const source of sources) {
+      const last = runs.at(-1);
+      if (last?.[0]?.tensor.type === source.tensor.type) last.push(source);
+      else runs.push([source]);
     }
+    const matrices = [];
+    for (const run of runs) matrices.push(await this.upload(label, run));
     return matrices;
   }
 

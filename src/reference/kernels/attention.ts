@@ -22,7 +22,7 @@ export function attention(
       const kvHead = Math.floor(head / (numHeads / numKvHeads));
       const at = position + token;
       const scores = new Float64Array(at + 1);
-      let rotated = query;
+      let rotated: Float64Array = query;
       for (let key = 0; key <= at; key++) {
         if (key % pageTokens === 0) rotated = rotateHead(query, at - key, rope);
         const from = elementOf(heads, 'key', kvHead, key);
