@@ -1,0 +1,212 @@
+import { describe, expect, it } from 'vitest';
+import { attentionGroups, attentionKernel, partialFloats, splitPages } from '../../src/kernels/attention.ts';
+import { attentionMergeGroups, attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
+import type { Heads } from '../../src/kernels/heads.ts';
+import { storeKvGroups, storeKvKernel } from '../../src/kernels/store-kv.ts';
+import { attention } from '../../src/reference/kernels/attention.ts';
+import { attentionMerge } from '../../src/reference/kernels/attention-merge.ts';
+import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
+import { Random } from '../weights/random.ts';
+import { expectClose } from './expect-close.ts';
+import { cacheElements, fromHalves, pagedHeads, ropeOf, shuffledPages, toHalves } from './pages.ts';
+import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
+
+const headsOf = (headDim: number, numHeads: number, numKvHeads: number): Heads => ({
+  ...{ headDim, numHeads, numKvHeads },
+  ...{ qkNorm: false, rmsNormEps: 1e-6 },
+});
+
+const HEADS = [
+  headsOf(80, 3, 1),
+  headsOf(64, 9, 3),
+  headsOf(32, 4, 1),
+  headsOf(64, 3, 3),
+  headsOf(64, 8, 2),
+  headsOf(64, 8, 1),
+  headsOf(96, 2, 2),
+  headsOf(128, 4, 1),
+  headsOf(256, 3, 1),
+];
+
+interface Batch {
+  heads: Heads;
+  qkv: Float32Array;
+  kv: Uint16Array;
+  pages: Uint32Array;
+  position: number;
+  tokens: number;
+  rope: Float32Array;
+}
+
+/** A batch at `position` over a cache of random keys and values; NaN wherever nothing was stored. */
+function randomBatch(heads: Heads, position: number, tokens: number, random: Random, std = 1): Batch {
+  const { numHeads, numKvHeads, headDim } = heads;
+  const pages = shuffledPages(position + tokens, random);
+  const kv = new Uint16Array(cacheElements(heads, pages)).fill(0x7e00);
+  for (let at = 0; at < position + tokens; at++) {
+    for (let head = 0; head < numKvHeads; head++) {
+      for (const part of ['key', 'value'] as const) {
+        const element = elementOf(pagedHeads(heads, pages), part, head, at);
+        kv.set(toHalves(random.normals(headDim, part === 'key' ? std : 1)), element);
+      }
+    }
+  }
+  const qkv = random.normals(tokens * (numHeads + 2 * numKvHeads) * headDim, std);
+  return { heads, qkv, kv, pages, position, tokens, rope: ropeOf(headDim, position + tokens) };
+}
+
+/** Records attention and its merge over `kv`; returns their output. */
+function recordAttention(runner: Runner, batch: Batch, kv: GPUBuffer, qkv: GPUBuffer): GPUBuffer {
+  const { heads, position, tokens } = batch;
+  const { device } = runner;
+  const { splits, pagesPerSplit } = splitPages(tokens, position + tokens);
+  const partial_outputs = runner.empty(tokens * splits * heads.numHeads * partialFloats(heads.headDim) * 4);
+  const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
+  const bounds = { qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope), partial_outputs };
+  const params = { position, tokens, splits, pagesPerSplit };
+  runner.run(attentionKernel(device, heads), bounds, attentionGroups(device, heads, tokens, splits), params);
+  const groups = attentionMergeGroups(device, heads, tokens);
+  runner.run(attentionMergeKernel(device, heads), { partial_outputs, y }, groups, { tokens, splits });
+  return y;
+}
+
+const attend = (runner: Runner, batch: Batch): Promise<Float32Array> =>
+  runner.floats(recordAttention(runner, batch, runner.upload(batch.kv), runner.upload(batch.qkv)));
+
+const twin = ({ heads, pages, qkv, kv, position, rope }: Batch): Float64Array =>
+  attention(pagedHeads(heads, pages), qkv, fromHalves(kv), position, rope);
+
+describe('attention and attention-merge', () => {
+  describeVariants(HALF_VARIANTS, (getRunner, variant) => {
+    it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)('$numHeads heads over $numKvHeads of $headDim', async (heads) => {
+      const random = new Random(9);
+      const batches = [[0, 1], [1, 1], [31, 1], [32, 1], [63, 1], [299, 1], [0, 15], [29, 16], [31, 17]] as const;
+      for (const [position, tokens] of batches) {
+        const batch = randomBatch(heads, position, tokens, random);
+        expectClose('attention', await attend(getRunner(), batch), twin(batch));
+      }
+    });
+
+    it('a batch of 300 tokens', async () => {
+      const batch = randomBatch(headsOf(64, 4, 1), 7, 300, new Random(10));
+      expectClose('attention', await attend(getRunner(), batch), twin(batch));
+    });
+
+    it('a token with more pages than splits', async () => {
+      const batch = randomBatch(headsOf(64, 3, 1), 2200, 1, new Random(11));
+      expect(splitPages(1, 2201).pagesPerSplit).toBe(2);
+      expectClose('attention', await attend(getRunner(), batch), twin(batch));
+    });
+
+    it('scores of ten thousand', async () => {
+      for (const tokens of [1, 40]) {
+        const batch = randomBatch(headsOf(64, 3, 1), 100, tokens, new Random(12), 60);
+        expectClose('attention, scores of 1e4', await attend(getRunner(), batch), twin(batch));
+      }
+    });
+
+    it('every score near minus ten thousand', async () => {
+      const heads = headsOf(64, 1, 1);
+      const batch = randomBatch(heads, 70, 1, new Random(13));
+      batch.rope = identityRope(64, 71);
+      batch.qkv.fill(100, 0, 64);
+      for (let at = 0; at <= 70; at++) {
+        batch.kv.set(toHalves(new Float64Array(64).fill(-12.5)), elementOf(pagedHeads(heads, batch.pages), 'key', 0, at));
+      }
+      expectClose('attention, scores of 1e4', await attend(getRunner(), batch), twin(batch));
+    });
+
+    it('a row that sees one key gets its value', async () => {
+      const heads = headsOf(64, 2, 1);
+      const batch = randomBatch(heads, 0, 1, new Random(14), 10);
+      const at = elementOf(pagedHeads(heads, batch.pages), 'value', 0, 0);
+      const value = fromHalves(batch.kv.slice(at, at + 64));
+      expectClose('attention', await attend(getRunner(), batch), Float64Array.of(...value, ...value));
+    });
+
+    it('does not see what lies in the unused part of pages', async () => {
+      for (const tokens of [1, 20]) {
+        const batch = randomBatch(headsOf(64, 3, 1), 40, tokens, new Random(15));
+        const zeros = { ...batch, kv: batch.kv.map((half) => (half === 0x7e00 ? 0 : half)) };
+        const got = await attend(getRunner(), batch);
+        expect(got.every(Number.isFinite)).toBe(true);
+        expect(got).toEqual(await attend(getRunner(), zeros));
+      }
+    });
+
+    it('after store-kv is causal attention with rotation at absolute positions', async () => {
+      const heads = headsOf(64, 4, 2);
+      const tokens = 75;
+      const batch = randomBatch(heads, 0, tokens, new Random(16));
+      const runner = getRunner();
+      const [kv, qkv] = [runner.upload(batch.kv), runner.upload(batch.qkv)];
+      const stored = { qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope) };
+      runner.run(storeKvKernel(runner.device, heads), stored, storeKvGroups(heads, tokens), { position: 0 });
+      const got = await runner.floats(recordAttention(runner, batch, kv, qkv));
+      // One page that holds every token, in the twin: its keys are rotated by their positions and queries by none.
+      const whole = { ...heads, pageTokens: tokens, pages: [0] };
+      const plain = new Float64Array(2 * heads.numKvHeads * tokens * 64);
+      storeAbsolute(batch, plain);
+      expectClose('attention, unrounded', got, attention(whole, rotateQueries(batch), plain, 0, identityRope(64, tokens)));
+    });
+  });
+
+  describeVariants(CLASSES, (getRunner) => {
+    it.each([
+      { headDim: 32, numHeads: 3, tokens: 1, splits: 1 },
+      { headDim: 64, numHeads: 9, tokens: 1, splits: 64 },
+      { headDim: 80, numHeads: 5, tokens: 17, splits: 1 },
+      { headDim: 256, numHeads: 2, tokens: 3, splits: 7 },
+    ])('merges $splits splits of $numHeads heads of $headDim', async ({ headDim, numHeads, tokens, splits }) => {
+      const runner = getRunner();
+      const random = new Random(17);
+      const size = partialFloats(headDim);
+      const partials = random.normals(tokens * splits * numHeads * size);
+      for (let at = 0; at < partials.length; at += size) partials.set([30 * random.normal(), 1 + random.next()], at + headDim);
+      const y = runner.empty(tokens * numHeads * headDim * 4);
+      const heads = headsOf(headDim, numHeads, numHeads);
+      const bounds = { partial_outputs: runner.upload(partials), y };
+      const groups = attentionMergeGroups(runner.device, heads, tokens);
+      runner.run(attentionMergeKernel(runner.device, heads), bounds, groups, { tokens, splits });
+      expectClose('attention-merge', await runner.floats(y), attentionMerge(partials, { splits, numHeads, headDim }));
+    });
+  });
+});
+
+/** cos 1 and sin 0 everywhere. */
+const identityRope = (headDim: number, positions: number): Float32Array =>
+  Float32Array.from({ length: positions * headDim }, (_, i) => (i % headDim < headDim / 2 ? 1 : 0));
+
+/** Pair (i, i + headDim / 2) of the head at `at` turned by `position` · 10000^(−2i / headDim). */
+function turned(values: Float32Array, at: number, headDim: number, position: number): Float64Array {
+  const half = headDim / 2;
+  return Float64Array.from({ length: headDim }, (_, i) => {
+    const angle = position * 10_000 ** (-(i % half) / half);
+    const [a, b] = [values[at + (i % half)] ?? 0, values[at + half + (i % half)] ?? 0];
+    return i < half ? a * Math.cos(angle) - b * Math.sin(angle) : a * Math.sin(angle) + b * Math.cos(angle);
+  });
+}
+
+function rotateQueries({ heads: { numHeads, numKvHeads, headDim }, qkv, tokens }: Batch): Float32Array {
+  const rotated = qkv.slice();
+  for (let token = 0; token < tokens; token++) {
+    for (let head = 0; head < numHeads; head++) {
+      const at = (token * (numHeads + 2 * numKvHeads) + head) * headDim;
+      rotated.set(turned(qkv, at, headDim, token), at);
+    }
+  }
+  return rotated;
+}
+
+function storeAbsolute({ heads, qkv, tokens }: Batch, plain: Float64Array): void {
+  const { numHeads, numKvHeads, headDim } = heads;
+  const whole = { ...heads, pageTokens: tokens, pages: [0] };
+  for (let token = 0; token < tokens; token++) {
+    for (let head = 0; head < numKvHeads; head++) {
+      const key = (token * (numHeads + 2 * numKvHeads) + numHeads + head) * headDim;
+      const value = key + numKvHeads * headDim;
+      plain.set(turned(qkv, key, headDim, token), elementOf(whole, 'key', head, token));
+      plain.set(qkv.subarray(value, value + headDim), elementOf(whole, 'value', head, token));
+    }
+  }
+}

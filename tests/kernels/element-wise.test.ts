@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { embedGroups, embedKernel } from '../../src/kernels/embed.ts';
+import { rmsNormGroups, rmsNormKernel } from '../../src/kernels/rms-norm.ts';
+import { siluMulGroups, siluMulKernel } from '../../src/kernels/silu-mul.ts';
+import { embed } from '../../src/reference/kernels/embed.ts';
+import { rmsNorm } from '../../src/reference/kernels/rms-norm.ts';
+import { siluMul } from '../../src/reference/kernels/silu-mul.ts';
+import { Random } from '../weights/random.ts';
+import { expectClose } from './expect-close.ts';
+import { ALL_TYPES, destroyMatrix, fits, randomMatrix } from './random-matrix.ts';
+import { CLASSES, describeVariants, HALF_VARIANTS, SUBGROUP_VARIANTS } from './runner.ts';
+
+describe('embed', () => {
+  describeVariants(HALF_VARIANTS, (getRunner, variant) => {
+    const types = variant.endsWith('f16') ? (['F16'] as const) : ALL_TYPES;
+    it.each(types)('gives the rows of %s', async (type) => {
+      const random = new Random(1);
+      for (const columns of [32, 96, 256, 2304].filter((columns) => fits(type, columns))) {
+        const runner = getRunner();
+        const rows = 65;
+        const { matrix, weights } = await randomMatrix(runner.device, type, rows, columns, random);
+        const ids = Uint32Array.of(0, rows - 1, 7, 7, ...Array.from({ length: 13 }, () => random.below(rows)));
+        const y = runner.empty(ids.length * columns * 4);
+        const [slice] = matrix.slices;
+        runner.run(
+          embedKernel(runner.device, type, columns),
+          { ...slice?.planes, tokens: runner.upload(ids), y },
+          embedGroups(runner.device, columns, ids.length),
+          { rowStart: 0, rows },
+        );
+        const want = embed(weights, columns, ids);
+        expectClose('embed', await runner.floats(y), want);
+        destroyMatrix(runner.device, matrix);
+      }
+    });
+  });
+
+  describeVariants(['cpu'], (getRunner) => {
+    it('gathers from a matrix split in slices, an odd number of rows in the last', async () => {
+      const runner = getRunner();
+      const [rows, columns] = [601, 96];
+      const limits = { ...runner.device.limits, maxBufferSize: 1 << 20, maxStorageBufferBindingSize: 256 * columns };
+      const small = { ...runner.device, limits };
+      const { matrix, weights } = await randomMatrix(small, 'Q8_0', rows, columns, new Random(2));
+      expect(matrix.slices.map((slice) => slice.rows)).toEqual([256, 256, 89]);
+      const ids = Uint32Array.of(0, 255, 256, 511, 512, 600, 300);
+      const y = runner.empty(ids.length * columns * 4);
+      const kernel = embedKernel(runner.device, 'Q8_0', columns);
+      const tokens = runner.upload(ids);
+      for (const slice of matrix.slices) {
+        const groups = embedGroups(runner.device, columns, ids.length);
+        runner.run(kernel, { ...slice.planes, tokens, y }, groups, { rowStart: slice.rowStart, rows: slice.rows });
+      }
+      expectClose('embed', await runner.floats(y), embed(weights, columns, ids));
+      destroyMatrix(runner.device, matrix);
+    });
+  });
+});
+
+describe('rms-norm', () => {
+  describeVariants(SUBGROUP_VARIANTS, (getRunner) => {
+    it.each([4, 124, 128, 132, 576, 2048])('norms rows of %d', async (width) => {
+      const random = new Random(width);
+      for (const tokens of [1, 2, 3, 31, 33, 63, 64, 65]) {
+        for (const [std, eps] of [[1, 1e-5], [1e-4, 1e-6], [300, 1e-5]] as const) {
+          const runner = getRunner();
+          const start = tokens === 3 ? 5 : 0;
+          const x = random.normals((start + tokens) * width, std, std / 2);
+          const weight = random.normals(width, 1, 1);
+          const y = runner.empty(tokens * width * 4);
+          const bounds = { x: runner.upload(x), norm_weight: runner.upload(weight), y };
+          const kernel = rmsNormKernel(runner.device, width, eps);
+          runner.run(kernel, bounds, rmsNormGroups(runner.device, tokens), { start, tokens });
+          expectClose('rms-norm', await runner.floats(y), rmsNorm(x.subarray(start * width), weight, eps));
+        }
+      }
+    });
+
+    it('gives zeros for zeros', async () => {
+      const runner = getRunner();
+      const y = runner.empty(64 * 4);
+      const bounds = { x: runner.empty(64 * 4), norm_weight: runner.upload(new Random(1).normals(64)), y };
+      const params = { start: 0, tokens: 1 };
+      runner.run(rmsNormKernel(runner.device, 64, 1e-6), bounds, rmsNormGroups(runner.device, 1), params);
+      expect((await runner.floats(y)).every((value) => value === 0)).toBe(true);
+    });
+  });
+});
+
+describe('silu-mul', () => {
+  describeVariants(CLASSES, (getRunner) => {
+    it.each([4, 124, 128, 132, 252, 256, 260, 1536])('multiplies by gates %d wide', async (width) => {
+      for (const tokens of [1, 2, 63, 65]) {
+        const runner = getRunner();
+        const x = new Random(width).normals(tokens * 2 * width, 3);
+        x.set([-100, -1e4, 100, 1e4]); // far out: 0 · up and gate · up
+        const y = runner.empty(tokens * width * 4);
+        const groups = siluMulGroups(runner.device, width, tokens);
+        runner.run(siluMulKernel(runner.device, width), { x: runner.upload(x), y }, groups);
+        const want = siluMul(x, width);
+        expectClose('silu-mul', await runner.floats(y), want, (i) => Math.abs(want[i] ?? 0) + 1e-6);
+      }
+    });
+  });
+});

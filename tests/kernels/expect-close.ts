@@ -1,0 +1,36 @@
+import { expect } from 'vitest';
+import { type Tolerance, TOLERANCES } from './tolerances.ts';
+
+const worst = new Map<Tolerance, number>();
+
+/** Fails where `got` is further from `want` than the kernel's tolerance, as a fraction of `scale`. */
+export function expectClose(
+  name: Tolerance,
+  got: ArrayLike<number>,
+  want: ArrayLike<number>,
+  scale: number | ((index: number) => number) = rms(want),
+): void {
+  expect(got.length).toBe(want.length);
+  let error = 0;
+  let index = 0;
+  for (let i = 0; i < want.length; i++) {
+    const difference = Math.abs((got[i] ?? NaN) - (want[i] ?? NaN));
+    const relative = difference === 0 ? 0 : difference / (typeof scale === 'number' ? scale : scale(i));
+    if (relative <= error) continue;
+    error = relative;
+    index = i;
+    if (Number.isNaN(error)) break;
+  }
+  worst.set(name, Math.max(error, worst.get(name) ?? 0));
+  if (error <= TOLERANCES[name]) return;
+  expect.fail(`${name}: error ${error} at ${index}: ${got[index]} instead of ${want[index]}`);
+}
+
+/** The worst errors so far, for the log. */
+export function worstErrors(): string {
+  return [...worst].map(([name, error]) => `${name}: worst error ${error.toExponential(1)} of ${TOLERANCES[name]}`).join('\n');
+}
+
+export function rms(values: ArrayLike<number>): number {
+  return Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0) / values.length);
+}

@@ -1,0 +1,79 @@
+import { it } from 'vitest';
+import { linearPrefillGroups, linearPrefillKernel, TILE_TOKENS } from '../../src/kernels/linear-prefill.ts';
+import { linearPrefill } from '../../src/reference/kernels/linear-prefill.ts';
+import type { GgmlType } from '../../src/weights/ggml-types.ts';
+import { Random } from '../weights/random.ts';
+import { expectClose, rms } from './expect-close.ts';
+import { ALL_TYPES, destroyMatrix, randomMatrix } from './random-matrix.ts';
+import { describeVariants, HALF_VARIANTS, type Runner, type Variant } from './runner.ts';
+
+/** Loads are shared across subgroups on the `cpu` class alone. */
+const PREFILL_VARIANTS = [...HALF_VARIANTS, 'cpu, without subgroups'] as const;
+const TOKENS = [1, 2, 3, 4, 5, 7, 8, 9, 63, 64, 65];
+
+interface Case {
+  type: GgmlType;
+  columns: number;
+  rows: number;
+  bias?: Float32Array;
+  accumulate?: boolean;
+  /** Outputs left and right of this matrix's, which stay as they are. */
+  left?: number;
+  right?: number;
+}
+
+/** All of TOKENS against one matrix. */
+async function check(runner: Runner, random: Random, options: Case): Promise<void> {
+  const { type, columns, rows, bias, accumulate = false, left = 0, right = 0 } = options;
+  const { device } = runner;
+  const outputWidth = left + rows + right;
+  const { matrix, weights } = await randomMatrix(device, type, rows, columns, random);
+  const kernel = linearPrefillKernel(device, { type, columns, outputWidth, accumulate, hasBias: bias !== undefined });
+  const most = random.normals(Math.max(...TOKENS) * columns, 1, 0.1);
+  const everything = linearPrefill(weights, columns, most, { bias });
+  const biasValues = bias && runner.upload(Float32Array.of(...random.normals(left), ...bias, ...random.normals(right)));
+  for (const tokens of TOKENS) {
+    const padded = Math.ceil(tokens / TILE_TOKENS) * TILE_TOKENS;
+    const x = new Float32Array(padded * columns).fill(NaN); // tokens beyond the last must not reach it
+    x.set(most.subarray(0, tokens * columns));
+    const before = random.normals(padded * outputWidth);
+    const y = runner.upload(before);
+    const bounds = { ...matrix.slices[0]?.planes, x: runner.upload(x), y, ...(biasValues && { bias_values: biasValues }) };
+    runner.run(kernel, bounds, linearPrefillGroups(device, rows, tokens), { rowStart: left, rows });
+    const want = Float64Array.from(before.subarray(0, tokens * outputWidth), (value, i) => {
+      const column = (i % outputWidth) - left;
+      if (column < 0 || column >= rows) return value;
+      return (everything[Math.floor(i / outputWidth) * rows + column] ?? NaN) + (accumulate ? value : 0);
+    });
+    const scale = rms(weights) * rms(most) * Math.sqrt(columns) + (accumulate || bias ? 1 : 0);
+    expectClose('linear-prefill', (await runner.floats(y)).subarray(0, want.length), want, scale);
+  }
+  destroyMatrix(device, matrix);
+}
+
+function typesOf(variant: Variant): readonly GgmlType[] {
+  if (variant.endsWith('f16')) return ['F16'];
+  return variant.endsWith('subgroups') ? ['Q4_1'] : ALL_TYPES;
+}
+
+/** Two pipelines a type: they take software adapters seconds to compile, without subgroups above all. */
+describeVariants(PREFILL_VARIANTS, (getRunner, variant) => {
+  const types = typesOf(variant);
+
+  it.each(types)('linear-prefill: %s', async (type) => {
+    const random = new Random(5);
+    const bias = random.normals(65);
+    const at = [[1, 0], [3, 7], [4, 68], [5, 1], [64, 8], [65, 7]] as const;
+    for (const [rows, left] of at) {
+      const right = 72 - left - rows;
+      const common = { type, columns: 256, rows, left, right };
+      await check(getRunner(), random, { ...common, bias: bias.subarray(0, rows) });
+      if (variant === 'cpu') await check(getRunner(), random, { ...common, accumulate: true });
+    }
+  });
+
+  if (variant !== 'cpu') return;
+  it.each([32, 96, 576])('linear-prefill: %d columns', async (columns) => {
+    await check(getRunner(), new Random(6), { type: 'Q4_1', columns, rows: 257 });
+  });
+});

@@ -1,0 +1,30 @@
+import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
+import type { PagedHeads } from '../../src/reference/kernels/paged-heads.ts';
+import type { Random } from '../weights/random.ts';
+
+/** Rotation angles of `positions` positions: `[position, 2, headDim / 2]`, cos then sin. */
+export function ropeOf(headDim: number, positions: number, theta = 10_000): Float32Array {
+  const half = headDim / 2;
+  return Float32Array.from({ length: positions * headDim }, (_, i) => {
+    const angle = Math.floor(i / headDim) * theta ** (-(i % half) / half);
+    return i % headDim < half ? Math.cos(angle) : Math.sin(angle);
+  });
+}
+
+/** Logical pages for `tokens` tokens, shuffled among `spare` more physical ones. */
+export function shuffledPages(tokens: number, random: Random, spare = 3): Uint32Array {
+  const physical = Array.from({ length: Math.ceil(tokens / PAGE_TOKENS) + spare }, (_, page) => page);
+  const shuffled = physical.map((page) => ({ page, key: random.next() })).sort((a, b) => a.key - b.key);
+  return Uint32Array.from(shuffled.slice(0, physical.length - spare), ({ page }) => page);
+}
+
+/** Elements of a cache that holds every page of `pages` and up to three more. */
+export const cacheElements = ({ numKvHeads, headDim }: Heads, pages: Uint32Array): number =>
+  (pages.length + 3) * 2 * numKvHeads * PAGE_TOKENS * headDim;
+
+export const pagedHeads = (heads: Heads, pages: Uint32Array): PagedHeads => ({ ...heads, pageTokens: PAGE_TOKENS, pages });
+
+export const toHalves = (values: ArrayLike<number>): Uint16Array => Uint16Array.from(values, floatToHalf);
+
+export const fromHalves = (halves: Uint16Array): Float64Array => Float64Array.from(halves, halfToFloat);

@@ -1,0 +1,90 @@
+import { expect, it } from 'vitest';
+import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import { storeKvGroups, storeKvKernel } from '../../src/kernels/store-kv.ts';
+import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
+import { type QkNorm, storeKv } from '../../src/reference/kernels/store-kv.ts';
+import { Random } from '../weights/random.ts';
+import { expectClose } from './expect-close.ts';
+import { cacheElements, fromHalves, pagedHeads, ropeOf, shuffledPages, toHalves } from './pages.ts';
+import { describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
+
+const headsOf = (headDim: number, numHeads: number, numKvHeads: number, qkNorm = false): Heads => ({
+  ...{ headDim, numHeads, numKvHeads, qkNorm },
+  rmsNormEps: 1e-6,
+});
+
+const HEADS = [
+  headsOf(80, 8, 8),
+  headsOf(64, 9, 9, true),
+  headsOf(32, 4, 1),
+  headsOf(64, 9, 3),
+  headsOf(96, 3, 1),
+  headsOf(128, 4, 2, true),
+  headsOf(256, 16, 1, true),
+];
+
+interface Stored {
+  qkv: Float32Array;
+  kv: Uint16Array;
+}
+
+/** What the kernel leaves of `qkv` and of a cache filled with `before`. */
+async function store(
+  runner: Runner,
+  heads: Heads,
+  batch: { qkv: Float32Array; before: Uint16Array; pages: Uint32Array; position: number; rope: Float32Array },
+  norms?: QkNorm,
+): Promise<Stored> {
+  const qkv = runner.upload(batch.qkv);
+  const kv = runner.upload(batch.before);
+  const { numHeads, numKvHeads, headDim } = heads;
+  const bounds = {
+    ...{ qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope) },
+    ...(norms && { query_norm_weight: runner.upload(norms.query), key_norm_weight: runner.upload(norms.key) }),
+  };
+  const tokens = batch.qkv.length / ((numHeads + 2 * numKvHeads) * headDim);
+  runner.run(storeKvKernel(runner.device, heads), bounds, storeKvGroups(heads, tokens), { position: batch.position });
+  const stored = new Uint16Array(await runner.read(kv));
+  return { qkv: await runner.floats(qkv), kv: stored };
+}
+
+describeVariants(HALF_VARIANTS, (getRunner, variant) => {
+  it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)('stores $numKvHeads heads of $headDim (norms: $qkNorm)', async (heads) => {
+    const random = new Random(7);
+    const { numHeads, numKvHeads, headDim, qkNorm, rmsNormEps: eps } = heads;
+    const width = (numHeads + 2 * numKvHeads) * headDim;
+    const norms = qkNorm ? { query: random.normals(headDim, 0.5, 1), key: random.normals(headDim, 0.5, 1), eps } : undefined;
+    for (const [position, tokens] of [[0, 1], [31, 1], [32, 1], [5, 3], [29, 7], [0, 32], [33, 65]] as const) {
+      const qkv = random.normals(tokens * width, 4);
+      const pages = shuffledPages(position + tokens, random);
+      const rope = ropeOf(headDim, position + tokens + PAGE_TOKENS);
+      const before = toHalves(random.normals(cacheElements(heads, pages)));
+      const got = await store(getRunner(), heads, { qkv, before, pages, position, rope }, norms);
+      const wantQkv = Float64Array.from(qkv);
+      const wantKv = fromHalves(before);
+      storeKv(pagedHeads(heads, pages), wantQkv, wantKv, position, rope, norms);
+      // Rotation may cancel: an element is known to a rounding to half of itself and one to f32 of the largest.
+      expectClose('store-kv', fromHalves(got.kv), wantKv, (i) => Math.abs(wantKv[i] ?? 0) + 4e-3);
+      expectClose('rms-norm', got.qkv, wantQkv);
+      if (!qkNorm) expect(got.qkv).toEqual(qkv);
+    }
+  });
+
+  it('stores the same bits for the same key at the same offset of any page', async () => {
+    const heads = headsOf(64, 2, 1);
+    const random = new Random(8);
+    const qkv = random.normals(4 * 64);
+    const pages = Uint32Array.of(2, 0, 1);
+    const rope = ropeOf(64, 3 * PAGE_TOKENS);
+    const before = new Uint16Array(cacheElements(heads, pages));
+    const keys = [];
+    for (const position of [9, 9 + PAGE_TOKENS, 9 + 2 * PAGE_TOKENS]) {
+      const { kv } = await store(getRunner(), heads, { qkv, before, pages, position, rope });
+      const at = elementOf(pagedHeads(heads, pages), 'key', 0, position);
+      keys.push(kv.slice(at, at + 64));
+    }
+    expect(keys[0]?.some((half) => half !== 0)).toBe(true);
+    expect(keys[1]).toEqual(keys[0]);
+    expect(keys[2]).toEqual(keys[0]);
+  });
+});

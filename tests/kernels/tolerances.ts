@@ -1,0 +1,23 @@
+/**
+ * Largest error allowed, as a fraction of the scale of the values (their RMS unless a test says otherwise), for each
+ * kernel on every adapter. WGSL lets exp and inverseSqrt be off by a few units in the last place, and rounds to half
+ * either way (2^-10 at worst).
+ */
+export const TOLERANCES = {
+  embed: 1e-6,
+  'rms-norm': 5e-6,
+  'linear-decode': 5e-6,
+  'linear-prefill': 5e-6,
+  'silu-mul': 2e-6,
+  /** Each element against itself. */
+  'store-kv': 2 ** -10,
+  attention: 2e-5,
+  /** A score of 1e4 is known to 1e-3 in f32, and so is its exponential. */
+  'attention, scores of 1e4': 2e-2,
+  /** Against rotation at absolute positions, where keys and values are not rounded to half. */
+  'attention, unrounded': 5e-3,
+  'attention-merge': 2e-6,
+  'sample-adjust': 2e-6,
+} as const;
+
+export type Tolerance = keyof typeof TOLERANCES;
