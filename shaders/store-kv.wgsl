@@ -1,6 +1,7 @@
-// Writes the batch's keys and values into their pages as f16; one invocation a token and head.
+// Writes the batch's keys and values into their pages as f16; one invocation a token, head and i, for its vectors i and
+// HALF4 + i, which rotate together. (A loop over i is unrolled by lavapipe, and compiles for seconds.)
 // A key is rotated by its offset within its page (the query by the rest), so that a page can move.
-// With QK_NORM keys are RMS-normed first, and the query heads, which follow, are normed in place.
+// With QK_NORM keys are RMS-normed first, and the query heads, an invocation each, are normed in place.
 const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const PAGE_WORDS = 2u * NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
@@ -16,33 +17,34 @@ fn norm_query(base: u32) {
   for (var i = 0u; i < HEAD_DIM4; i++) { qkv[base + i] *= scale * query_norm(i); }
 }
 
-fn store_key(base: u32, target_base: u32, offset: u32) {
+fn store_key(base: u32, target_base: u32, offset: u32, i: u32) {
   var scale = 1.0;
   if (QK_NORM) { scale = inverse_rms(base); }
-  for (var i = 0u; i < HALF4; i++) {
-    let a = qkv[base + i] * scale * key_norm(i);
-    let b = qkv[base + HALF4 + i] * scale * key_norm(HALF4 + i);
-    let cosine = rope[offset * HEAD_DIM4 + i];
-    let sine = rope[offset * HEAD_DIM4 + HALF4 + i];
-    kv[target_base + i] = pack_half4(a * cosine - b * sine);
-    kv[target_base + HALF4 + i] = pack_half4(a * sine + b * cosine);
-  }
+  let a = qkv[base + i] * scale * key_norm(i);
+  let b = qkv[base + HALF4 + i] * scale * key_norm(HALF4 + i);
+  let cosine = rope[offset * HEAD_DIM4 + i];
+  let sine = rope[offset * HEAD_DIM4 + HALF4 + i];
+  kv[target_base + i] = pack_half4(a * cosine - b * sine);
+  kv[target_base + HALF4 + i] = pack_half4(a * sine + b * cosine);
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let head = id.x;
+  let head = id.x / HALF4;
+  let i = id.x % HALF4;
   let token = id.y;
   let row = token * ROW4;
   if (head >= NUM_KV_HEADS) {
-    if (QK_NORM && head < NUM_KV_HEADS + NUM_HEADS) { norm_query(row + (head - NUM_KV_HEADS) * HEAD_DIM4); }
+    let query_head = id.x - NUM_KV_HEADS * HALF4;
+    if (QK_NORM && query_head < NUM_HEADS) { norm_query(row + query_head * HEAD_DIM4); }
     return;
   }
   let position = params.position + token;
   let offset = position % PAGE_TOKENS;
   let key = pages[position / PAGE_TOKENS] * PAGE_WORDS + (head * PAGE_TOKENS + offset) * HEAD_DIM4;
-  store_key(row + (NUM_HEADS + head) * HEAD_DIM4, key, offset);
+  store_key(row + (NUM_HEADS + head) * HEAD_DIM4, key, offset, i);
   let value = key + PAGE_WORDS / 2u;
   let source = row + (NUM_HEADS + NUM_KV_HEADS + head) * HEAD_DIM4;
-  for (var i = 0u; i < HEAD_DIM4; i++) { kv[value + i] = pack_half4(qkv[source + i]); }
+  kv[value + i] = pack_half4(qkv[source + i]);
+  kv[value + HALF4 + i] = pack_half4(qkv[source + HALF4 + i]);
 }

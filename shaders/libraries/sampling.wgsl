@@ -9,9 +9,9 @@ fn run_of(scanner: u32) -> Run {
 
 const MASKED: f32 = -3.0e38;
 
-// Orders floats as unsigned integers.
+// Orders floats as unsigned integers; the two zeros are equal.
 fn order_key(value: f32) -> u32 {
-  let bits = bitcast<u32>(value);
+  let bits = select(bitcast<u32>(value), 0u, value == 0.0);
   return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
 }
 

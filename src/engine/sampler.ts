@@ -13,6 +13,9 @@ export function samplerBytes(device: Device, vocabSize: number): number {
   return 2 * vocabSize * 4 + 3 * scanner + bins + searches;
 }
 
+/** Its product with a difference of logits may be infinite, itself it may not: 0 · ∞ is NaN. */
+const MAX_INVERSE_TEMPERATURE = 1e30;
+
 /** Draws the next token on the GPU: from `logits [vocabSize]`, which it changes, to `tokens[0]`. */
 export class Sampler {
   readonly #counts: GPUBuffer;
@@ -82,7 +85,7 @@ export class Sampler {
       recorder.run(this.#pick[adjusted ? 'on' : 'off'], [1]);
       return;
     }
-    const inverseTemperature = 1 / options.temperature;
+    const inverseTemperature = Math.min(1 / options.temperature, MAX_INVERSE_TEMPERATURE);
     const { topK, topP, minP, seed } = options;
     if (topK > 0 && topK < this.vocabSize) this.#filter(recorder, { inverseTemperature, byMass: 0 }, topK);
     if (topP < 1) this.#filter(recorder, { inverseTemperature, byMass: 1 }, topP);

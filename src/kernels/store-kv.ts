@@ -6,7 +6,7 @@ import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads } from './heads.ts';
 import { halfPrecision } from './variants.ts';
 
-/** Few heads a token: small workgroups. */
+/** Little to do for a token: small workgroups. */
 const WORKGROUP = 8;
 
 /** Keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]` → their pages in `kv`; norms q in place with qkNorm. */
@@ -34,7 +34,7 @@ export function storeKvKernel(device: Device, heads: Heads): Kernel {
   };
 }
 
-export const storeKvGroups = ({ numHeads, numKvHeads, qkNorm }: Heads, tokens: number): [number, number] => [
-  Math.ceil((numKvHeads + (qkNorm ? numHeads : 0)) / WORKGROUP),
+export const storeKvGroups = ({ numHeads, numKvHeads, headDim, qkNorm }: Heads, tokens: number): [number, number] => [
+  Math.ceil(((numKvHeads * headDim) / 8 + (qkNorm ? numHeads : 0)) / WORKGROUP),
   tokens,
 ];
