@@ -3,10 +3,18 @@ import { generate } from './commands/generate.ts';
 import { inspect } from './commands/inspect.ts';
 import { logits } from './commands/logits.ts';
 import { perplexity } from './commands/perplexity.ts';
+import { plan } from './commands/plan.ts';
 import type { Output } from './output.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 
-const COMMANDS: Record<string, (args: string[]) => Promise<Output>> = { bench, generate, inspect, logits, perplexity };
+const COMMANDS: Record<string, (args: string[]) => Promise<Output>> = {
+  bench,
+  generate,
+  inspect,
+  logits,
+  perplexity,
+  plan,
+};
 
 const USAGE = `chunkwise COMMAND [flags]
 
@@ -16,6 +24,8 @@ const USAGE = `chunkwise COMMAND [flags]
   logits   --model FILE --text TEXT | --tokens LIST --out FILE
                                                         float32 [T, vocab]
   perplexity --model FILE --text FILE [--context N] [--start N] [--max-tokens N]
+  plan     --model FILE --text FILE [--stream] [--save-plan FILE]
+                                                        chunks of a text, and their levels
   bench decode|prefill|kernels --model FILE [-T LIST]   timings on this device
 
   --gpu-adapter NAME   part of the adapter's name       --seed N

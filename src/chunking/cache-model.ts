@@ -1,0 +1,97 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+
+const MAX_ORDER = 3;
+const FIRST_NODES = 1024;
+const ROOT = 0;
+
+/**
+ * Predicts a text from itself: n-gram counts of what came so far, orders 0 to 3, each interpolated with the next lower
+ * one by Witten and Bell's weights (1991, method C) and the lowest with a prior. The counts are a trie: a node is an
+ * n-gram, its children are what followed it. At most four nodes a token, so memory is linear in the context.
+ */
+export class CacheModel {
+  /** Nodes of the last 0 to 3 tokens, as far as there are that many. */
+  private contexts = [ROOT];
+  private nodes = 1;
+  private parents = new Int32Array(FIRST_NODES);
+  private tokens = new Int32Array(FIRST_NODES);
+  /** How often the n-gram occurred. */
+  private counts = new Int32Array(FIRST_NODES);
+  /** How often anything followed it, and how many different tokens did. */
+  private totals = new Int32Array(FIRST_NODES);
+  private distinct = new Int32Array(FIRST_NODES);
+  /** Open addressing by (parent, token); 0 is free, since the root is nobody's child. */
+  private slots = new Int32Array(FIRST_NODES * 2);
+
+  /** `prior`: probability of every token of the vocabulary before anything was seen; its sum is 1. */
+  constructor(private readonly prior: ArrayLike<number>) {}
+
+  /** Probability that `token` comes next, in (0, 1]. Errors: `bad_request` for a token outside the vocabulary. */
+  probability(token: number): number {
+    let probability = this.prior[token];
+    if (probability === undefined) {
+      const reason = `${token} is not in the vocabulary of ${this.prior.length}`;
+      throw new ChunkwiseError('bad_request', { field: 'tokens', reason });
+    }
+    for (const context of this.contexts) {
+      const total = this.totals[context]!;
+      // A context nothing followed says nothing, and neither does any longer one.
+      if (total === 0) break;
+      const escape = this.distinct[context]!;
+      const count = this.counts[this.slots[this.slotOf(context, token)]!]!;
+      probability = (count + escape * probability) / (total + escape);
+    }
+    return probability;
+  }
+
+  /** Learns that `token` came next. */
+  learn(token: number): void {
+    const children = this.contexts.map((context) => this.count(context, token));
+    this.contexts = [ROOT, ...children.slice(0, MAX_ORDER)];
+  }
+
+  private count(context: number, token: number): number {
+    let child = this.slots[this.slotOf(context, token)]!;
+    if (child === 0) {
+      if (this.nodes === this.counts.length) this.grow();
+      child = this.nodes++;
+      this.parents[child] = context;
+      this.tokens[child] = token;
+      this.slots[this.slotOf(context, token)] = child;
+      this.distinct[context]!++;
+    }
+    this.counts[child]!++;
+    this.totals[context]!++;
+    return child;
+  }
+
+  /** Where the child is, or where it would go. */
+  private slotOf(parent: number, token: number): number {
+    const mask = this.slots.length - 1;
+    let hash = Math.imul(parent, 0x9e3779b1) ^ Math.imul(token, 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+    let slot = (hash ^ (hash >>> 13)) & mask;
+    for (;;) {
+      const node = this.slots[slot]!;
+      if (node === 0 || (this.parents[node] === parent && this.tokens[node] === token)) return slot;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  private grow(): void {
+    const twice = (old: Int32Array) => {
+      const grown = new Int32Array(old.length * 2);
+      grown.set(old);
+      return grown;
+    };
+    this.parents = twice(this.parents);
+    this.tokens = twice(this.tokens);
+    this.counts = twice(this.counts);
+    this.totals = twice(this.totals);
+    this.distinct = twice(this.distinct);
+    this.slots = new Int32Array(this.slots.length * 2);
+    for (let node = 1; node < this.nodes; node++) {
+      this.slots[this.slotOf(this.parents[node]!, this.tokens[node]!)] = node;
+    }
+  }
+}

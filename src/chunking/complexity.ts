@@ -1,0 +1,149 @@
+import { CacheModel } from './cache-model.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+
+/** How hard each token of one text is. Holds what it learned from the text so far: one estimator a sequence. */
+export interface ComplexityEstimator {
+  /**
+   * Complexity in [0, 1] of the next token, from the tokens up to and including it.
+   * `entropy`: where the model itself drew the token, the entropy of the logits it was drawn from (before temperature,
+   * penalties and masks) over its largest value, ln(vocabSize).
+   */
+  push(token: number, entropy?: number): number;
+}
+
+/** What planning has to know of a tokenizer. */
+export interface Vocabulary {
+  readonly size: number;
+  /** The token's text; half a character may come as U+FFFD. */
+  text(token: number): string;
+  /** How likely each token is in any text, as weights of any sum. Default: by id, as ids follow the order of merges. */
+  readonly prior?: ArrayLike<number>;
+}
+
+export const ESTIMATORS = {
+  /** Surprisal under a cache model: what is repeated is easy, new names and numbers are hard. Entropies are ignored. */
+  surprisal: (vocabulary: Vocabulary): ComplexityEstimator => new Surprisal(vocabulary),
+  /** The model's own entropy where it is given, surprisal elsewhere (a prompt). */
+  entropy: (vocabulary: Vocabulary): ComplexityEstimator => new Entropy(new Surprisal(vocabulary)),
+  /** Baseline: bytes of text; 16 and more are 1. */
+  length: (vocabulary: Vocabulary): ComplexityEstimator => new Length(vocabulary),
+  /** Baseline: position t as t / (t + 256). */
+  position: (): ComplexityEstimator => new Position(),
+  /** Baseline: surprisal under the prior alone, over that of the least likely token. */
+  unigram: (vocabulary: Vocabulary): ComplexityEstimator => new Unigram(vocabulary),
+} as const;
+
+export type EstimatorName = keyof typeof ESTIMATORS;
+
+/** Complexity of every token of a text; what pushing them one by one gives. */
+export function estimate(estimator: ComplexityEstimator, tokens: Iterable<number>): number[] {
+  return Array.from(tokens, (token) => estimator.push(token));
+}
+
+/** Zipf and Mandelbrot's law; the shift fits the ids SmolLM2 gives English text best of 2^4 to 2^12. */
+const ZIPF_SHIFT = 32;
+
+/** Probability of every token: the vocabulary's own weights, or what its id suggests. Errors: `bad_request`. */
+export function tokenPrior({ size, prior }: Vocabulary): Float64Array {
+  if (prior && prior.length !== size) {
+    const reason = `${prior.length} weights for ${size} tokens`;
+    throw new ChunkwiseError('bad_request', { field: 'prior', reason });
+  }
+  const weights = Float64Array.from({ length: size }, (_, id) => (prior ? prior[id]! : 1 / (id + ZIPF_SHIFT)));
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  // Not 0: a token the weights rule out may come all the same.
+  if (!weights.every((weight) => weight > 0) || !Number.isFinite(sum)) {
+    throw new ChunkwiseError('bad_request', { field: 'prior', reason: 'a weight is not above 0, or not finite' });
+  }
+  return weights.map((weight) => weight / sum);
+}
+
+const BITS_PER_DIGIT = Math.log2(10);
+const LEAST_SHARE = 0.3;
+
+/**
+ * What the cache model needs for the token at position t of ordinary text, as a share of log2(vocabSize): it begins
+ * knowing nothing and learns with every doubling of the text. A fit to SmolLM2's tokens of encyclopedia, drama and news.
+ */
+const ordinaryShare = (t: number): number => Math.max(LEAST_SHARE, 0.9 - 0.04 * Math.log2(1 + t / 4));
+
+/**
+ * Bits under the cache model against what is ordinary: 0.5 where a token costs what ordinary text costs at its position,
+ * 1 at twice that and above. Digits are held against a uniform draw of as many digits instead, and 1 is what that
+ * costs: in random order they are as hard as digits get, though each is but 3.3 bits.
+ */
+class Surprisal implements ComplexityEstimator {
+  private readonly model: CacheModel;
+  private readonly vocabularyBits: number;
+  /** By token, once seen: bits of a uniform draw of as many digits, or -1 for other text. */
+  private readonly digitBits = new Map<number, number>();
+  private position = 0;
+
+  constructor(private readonly vocabulary: Vocabulary) {
+    this.model = new CacheModel(tokenPrior(vocabulary));
+    this.vocabularyBits = Math.log2(vocabulary.size);
+  }
+
+  push(token: number): number {
+    const bits = -Math.log2(this.model.probability(token));
+    this.model.learn(token);
+    const ordinary = ordinaryShare(this.position++) * this.vocabularyBits;
+    return Math.min(1, bits / (this.digitBitsOf(token) ?? 2 * ordinary));
+  }
+
+  private digitBitsOf(token: number): number | undefined {
+    let bits = this.digitBits.get(token);
+    if (bits === undefined) {
+      const digits = /^\s*(\p{Nd}+)$/u.exec(this.vocabulary.text(token))?.[1];
+      bits = digits === undefined ? -1 : digits.length * BITS_PER_DIGIT;
+      this.digitBits.set(token, bits);
+    }
+    return bits < 0 ? undefined : bits;
+  }
+}
+
+/** The square root of the normalised entropy: it spreads small entropies as surprisal does, so one set of thresholds serves. */
+class Entropy implements ComplexityEstimator {
+  constructor(private readonly prompt: ComplexityEstimator) {}
+
+  push(token: number, entropy?: number): number {
+    const complexity = this.prompt.push(token);
+    return entropy === undefined ? complexity : Math.sqrt(Math.min(1, Math.max(0, entropy)));
+  }
+}
+
+const LONG_TOKEN_BYTES = 16;
+const encoder = new TextEncoder();
+
+class Length implements ComplexityEstimator {
+  constructor(private readonly vocabulary: Vocabulary) {}
+
+  push(token: number): number {
+    return Math.min(1, encoder.encode(this.vocabulary.text(token)).length / LONG_TOKEN_BYTES);
+  }
+}
+
+const MIDDLE_POSITION = 256;
+
+class Position implements ComplexityEstimator {
+  private position = 0;
+
+  push(): number {
+    const position = this.position++;
+    return position / (position + MIDDLE_POSITION);
+  }
+}
+
+class Unigram implements ComplexityEstimator {
+  private readonly prior: Float64Array;
+  private readonly most: number;
+
+  constructor(vocabulary: Vocabulary) {
+    this.prior = tokenPrior(vocabulary);
+    this.most = Math.log(this.prior.reduce((least, probability) => Math.min(least, probability), 1));
+  }
+
+  push(token: number): number {
+    return this.most === 0 ? 0 : Math.log(this.prior[token]!) / this.most;
+  }
+}

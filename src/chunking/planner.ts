@@ -1,0 +1,139 @@
+import { BoundaryDetector } from './boundaries.ts';
+import { meanRank } from './chunk-plan.ts';
+import type { Chunk, ChunkPlan } from './chunk-plan.ts';
+import { Chunker } from './chunker.ts';
+import type { ChunkerOptions, Span } from './chunker.ts';
+import { ESTIMATORS } from './complexity.ts';
+import type { ComplexityEstimator, EstimatorName, Vocabulary } from './complexity.ts';
+import { equalMeanChunks, shuffledChunks } from './controls.ts';
+import { checkThresholds, DEFAULT_THRESHOLDS, nextLevel } from './levels.ts';
+import type { LevelThresholds } from './levels.ts';
+import { rampTable } from './ramps.ts';
+import type { RampOptions } from './ramps.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+
+/**
+ * `chunkwise`: by complexity. Controls: `uniform`, the highest level everywhere; a number, that rank everywhere;
+ * `shuffled`, the chunkwise plan's levels in random order, each with the length of its chunk: the mean rank stays.
+ */
+export type Ranks = 'chunkwise' | 'uniform' | 'shuffled' | number;
+
+export interface PlanOptions {
+  vocabulary: Vocabulary;
+  /** Default `surprisal`. */
+  estimator?: EstimatorName;
+  chunker?: Partial<ChunkerOptions>;
+  ramps?: Partial<RampOptions>;
+  /** Default `DEFAULT_THRESHOLDS`. */
+  thresholds?: LevelThresholds;
+  /** How far past a threshold complexity must be to change the level; see `nextLevel`. Default 0. */
+  hysteresis?: number;
+  /** Default `chunkwise`. */
+  ranks?: Ranks;
+  /** Mean rank of each level, one more than there are thresholds. `equalMeanRank` needs it. */
+  ladder?: readonly number[];
+  /** Gives `uniform` the mean rank of the chunkwise plan, by two neighbouring ranks. Default false. */
+  equalMeanRank?: boolean;
+  /** Of the order of `shuffled`. Default 0. */
+  seed?: number;
+  /** A chunk's own scale. Default 1. */
+  chunkScale?: (span: Span, level: number) => number;
+}
+
+const DEFAULT_RAMPS: RampOptions = { rampWidth: 4, requestScale: 1, placement: 'across' };
+
+/** The plan of a whole text. Errors: as of `Planner`. */
+export function planChunks(tokens: Iterable<number>, options: PlanOptions): ChunkPlan {
+  const planner = new Planner(options);
+  for (const token of tokens) planner.push(token);
+  return planner.finish();
+}
+
+/** Plans a text as its tokens come. */
+export class Planner {
+  private readonly estimator: ComplexityEstimator;
+  private readonly chunker: Chunker;
+  private readonly boundaries = new BoundaryDetector();
+  private readonly thresholds: LevelThresholds;
+  private readonly ramps: RampOptions;
+  private readonly tokens: number[] = [];
+  private readonly complexity: number[] = [];
+  private readonly chunks: Chunk[] = [];
+
+  /** Errors: `bad_request` naming an option out of range. */
+  constructor(private readonly options: PlanOptions) {
+    this.thresholds = options.thresholds ?? DEFAULT_THRESHOLDS;
+    this.ramps = { ...DEFAULT_RAMPS, ...options.ramps };
+    checkOptions(options, this.ramps, this.thresholds);
+    this.estimator = ESTIMATORS[options.estimator ?? 'surprisal'](options.vocabulary);
+    this.chunker = new Chunker(options.chunker);
+  }
+
+  /**
+   * Takes the next token; `entropy` as in `ComplexityEstimator`. Gives the chunks that are now known, each at most
+   * `slack` tokens after its end. `shuffled` and `equalMeanRank` need the whole text: until `finish` the levels are the
+   * chunkwise ones. Errors: `bad_request` for a token outside the vocabulary.
+   */
+  push(token: number, entropy?: number): Chunk[] {
+    const complexity = this.estimator.push(token, entropy);
+    this.tokens.push(token);
+    this.complexity.push(complexity);
+    return this.add(this.chunker.push(complexity, this.boundaries.push(this.options.vocabulary.text(token))));
+  }
+
+  /** The plan of all tokens; none can be pushed after it. */
+  finish(): ChunkPlan {
+    this.add(this.chunker.finish());
+    const { tokens, complexity } = this;
+    const { chunks, ladder } = this.controlled();
+    return { tokens, complexity, chunks, table: rampTable(chunks, this.ramps), ladder };
+  }
+
+  private add(spans: Span[]): Chunk[] {
+    const chunks = spans.map((span) => {
+      const level = this.levelOf(span);
+      return { ...span, level, scale: this.options.chunkScale?.(span, level) ?? 1 };
+    });
+    this.chunks.push(...chunks);
+    return chunks;
+  }
+
+  private levelOf({ complexity }: Span): number {
+    const { ranks, equalMeanRank = false, hysteresis = 0 } = this.options;
+    if (typeof ranks === 'number') return 0;
+    if (ranks === 'uniform' && !equalMeanRank) return this.thresholds.length;
+    const previous = this.chunks.at(-1)?.level;
+    return nextLevel(previous ?? 0, complexity, this.thresholds, previous === undefined ? 0 : hysteresis);
+  }
+
+  private controlled(): { chunks: Chunk[]; ladder: number[] | null } {
+    const { ranks, equalMeanRank = false, seed = 0 } = this.options;
+    const ladder = this.options.ladder ? [...this.options.ladder] : null;
+    if (typeof ranks === 'number') return { chunks: this.chunks, ladder: [ranks] };
+    if (ranks === 'shuffled') return { chunks: shuffledChunks(this.chunks, this.complexity, seed), ladder };
+    if (ranks === 'uniform' && equalMeanRank) {
+      return equalMeanChunks(this.chunks, meanRank(rampTable(this.chunks, this.ramps), ladder!));
+    }
+    return { chunks: this.chunks, ladder };
+  }
+}
+
+function checkOptions(options: PlanOptions, ramps: RampOptions, thresholds: LevelThresholds): void {
+  checkThresholds(thresholds);
+  const { estimator, ladder, ranks, equalMeanRank = false, hysteresis = 0 } = options;
+  const require = (holds: boolean, field: string, reason: string) => {
+    if (!holds) throw new ChunkwiseError('bad_request', { field, reason });
+  };
+  const known = Object.keys(ESTIMATORS);
+  require(estimator === undefined || known.includes(estimator), 'estimator', `must be one of ${known.join(', ')}`);
+  require(typeof ranks !== 'number' || (Number.isInteger(ranks) && ranks >= 0), 'ranks', 'must be a whole number from 0');
+  require(Number.isInteger(ramps.rampWidth) && ramps.rampWidth >= 0, 'rampWidth', 'must be a whole number from 0');
+  require(Number.isFinite(ramps.requestScale), 'requestScale', 'must be finite');
+  require(hysteresis >= 0, 'hysteresis', 'must be 0 or more');
+  require(!equalMeanRank || ladder !== undefined, 'ladder', 'equalMeanRank needs the rank of each level');
+  if (!ladder) return;
+  const levels = thresholds.length + 1;
+  require(ladder.length === levels, 'ladder', `${ladder.length} ranks for ${levels} levels`);
+  const ascends = ladder.every((rank, i) => rank >= (ladder[i - 1] ?? 0) && Number.isFinite(rank));
+  require(ascends, 'ladder', 'ranks must ascend');
+}
