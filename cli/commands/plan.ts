@@ -27,7 +27,9 @@ export async function plan(args: string[]): Promise<Output> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new ChunkwiseError('bad_file', { file: path, reason: `cannot be read: ${String(cause)}` }, { cause });
   });
-  const planner = new Planner({ vocabulary: { size: tokenizer.vocabSize, text: (token) => tokenizer.decode([token]) } });
+  const planner = new Planner({
+    vocabulary: { size: tokenizer.vocabSize, text: (token) => tokenizer.decode([token]) },
+  });
   const tokens = tokenizer.encode(text);
   const line = ({ start, end, complexity, level }: Chunk) => {
     const excerpt = JSON.stringify(tokenizer.decode(tokens.slice(start, end)));

@@ -9,7 +9,7 @@ export interface ChunkerOptions {
   maxLength: number;
   /** How far past a chunk's end its choice may look. Half of it is how far an end may move to a better boundary. */
   slack: number;
-  /** A chunk also ends where mean complexity moves by more than this from the chunk so far to the next slack / 2. */
+  /** A chunk also ends where the mean complexity of the next slack / 2 tokens is this far from the chunk's so far. */
   jump: number;
   /** Among equal boundaries a multiple of this is preferred, so that a kernel's tile seldom lies in two chunks. */
   tile: number;
@@ -85,7 +85,7 @@ export class Chunker {
       const sum = this.sums[length - 1]! + this.complexities[length - 1]!;
       this.sums.push(sum);
       if (length === maxLength || (length >= minLength && sum >= budget)) this.target = length;
-      else if (this.jumps(length)) this.target = length - this.reach;
+      else if (this.jumps(length)) this.target = this.jump(length);
     }
     return this.target !== undefined;
   }
@@ -96,6 +96,18 @@ export class Chunker {
     if (this.reach === 0 || before < this.options.minLength) return false;
     const sum = this.sums[before]!;
     return Math.abs((this.sums[length]! - sum) / this.reach - sum / before) > this.options.jump;
+  }
+
+  /** Where among the last tokens it jumped: the split that explains most of the variance. */
+  private jump(length: number): number {
+    const gain = (split: number) => {
+      const left = this.sums[split]! / split;
+      const right = (this.sums[length]! - this.sums[split]!) / (length - split);
+      return ((split * (length - split)) / length) * (left - right) ** 2;
+    };
+    let best = length - this.reach;
+    for (let split = best + 1; split < length; split++) if (gain(split) > gain(best)) best = split;
+    return best;
   }
 
   /** The best end near the target: the strongest boundary, then a tile's edge, then the nearest. */

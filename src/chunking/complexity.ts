@@ -49,13 +49,20 @@ export function tokenPrior({ size, prior }: Vocabulary): Float64Array {
     const reason = `${prior.length} weights for ${size} tokens`;
     throw new ChunkwiseError('bad_request', { field: 'prior', reason });
   }
-  const weights = Float64Array.from({ length: size }, (_, id) => (prior ? prior[id]! : 1 / (id + ZIPF_SHIFT)));
-  const sum = weights.reduce((total, weight) => total + weight, 0);
-  // Not 0: a token the weights rule out may come all the same.
-  if (!weights.every((weight) => weight > 0) || !Number.isFinite(sum)) {
-    throw new ChunkwiseError('bad_request', { field: 'prior', reason: 'a weight is not above 0, or not finite' });
+  // Plain loops: every text's estimator begins here, and vocabularies are long.
+  const weights = new Float64Array(size);
+  let sum = 0;
+  for (let id = 0; id < size; id++) {
+    const weight = prior ? prior[id]! : 1 / (id + ZIPF_SHIFT);
+    // Not 0: a token the weights rule out may come all the same.
+    if (!(weight > 0 && weight < Infinity)) {
+      throw new ChunkwiseError('bad_request', { field: 'prior', reason: `weight ${weight} of token ${id}` });
+    }
+    weights[id] = weight;
+    sum += weight;
   }
-  return weights.map((weight) => weight / sum);
+  for (let id = 0; id < size; id++) weights[id]! /= sum;
+  return weights;
 }
 
 const BITS_PER_DIGIT = Math.log2(10);
@@ -63,14 +70,14 @@ const LEAST_SHARE = 0.3;
 
 /**
  * What the cache model needs for the token at position t of ordinary text, as a share of log2(vocabSize): it begins
- * knowing nothing and learns with every doubling of the text. A fit to SmolLM2's tokens of encyclopedia, drama and news.
+ * knowing nothing and learns with every doubling of the text. Fits articles, drama and code as SmolLM2 tokenises them.
  */
 const ordinaryShare = (t: number): number => Math.max(LEAST_SHARE, 0.9 - 0.04 * Math.log2(1 + t / 4));
 
 /**
- * Bits under the cache model against what is ordinary: 0.5 where a token costs what ordinary text costs at its position,
- * 1 at twice that and above. Digits are held against a uniform draw of as many digits instead, and 1 is what that
- * costs: in random order they are as hard as digits get, though each is but 3.3 bits.
+ * Bits under the cache model against what is ordinary: 0.5 where a token costs what ordinary text costs at its
+ * position, 1 at twice that and above. Digits are held against a uniform draw of as many digits instead, and 1 is what
+ * that costs: in random order they are as hard as digits get, though each is but 3.3 bits.
  */
 class Surprisal implements ComplexityEstimator {
   private readonly model: CacheModel;
@@ -102,7 +109,7 @@ class Surprisal implements ComplexityEstimator {
   }
 }
 
-/** The square root of the normalised entropy: it spreads small entropies as surprisal does, so one set of thresholds serves. */
+/** The square root of the normalised entropy: it spreads small ones as surprisal does, so the same thresholds serve. */
 class Entropy implements ComplexityEstimator {
   constructor(private readonly prompt: ComplexityEstimator) {}
 

@@ -18,7 +18,8 @@ export function savePlan(plan: ChunkPlan): string {
 export function loadPlan(json: string, file: string): ChunkPlan {
   const read = new Reader(file);
   const plan = read.object(read.parse(json), 'plan');
-  if (plan['version'] !== VERSION) throw read.bad('version', `must be ${VERSION}, not ${JSON.stringify(plan['version'])}`);
+  if (plan['version'] !== VERSION)
+    throw read.bad('version', `must be ${VERSION}, not ${JSON.stringify(plan['version'])}`);
   const count = (value: unknown, field: string) => read.whole(value, field, Number.MAX_SAFE_INTEGER);
   const level = (value: unknown, field: string) => read.whole(value, field, MAX_LEVEL);
 
@@ -62,7 +63,8 @@ export function loadPlan(json: string, file: string): ChunkPlan {
   });
   if (end !== tokens.length) throw read.bad('chunks', `end at ${end} of ${tokens.length} tokens`);
   const highest = Math.max(0, ...chunks.map((chunk) => chunk.level));
-  if (ladder && ladder.length <= highest) throw read.bad('ladder', `${ladder.length} ranks, though a level is ${highest}`);
+  if (ladder && ladder.length <= highest)
+    throw read.bad('ladder', `${ladder.length} ranks, though a level is ${highest}`);
   const strange = table.findIndex((row) => row.levelHi > highest);
   if (strange >= 0) throw read.bad(`table[${strange}].levelHi`, `is above ${highest}, the highest level of a chunk`);
   return { tokens, complexity, chunks, table, ladder };

@@ -126,7 +126,8 @@ function checkOptions(options: PlanOptions, ramps: RampOptions, thresholds: Leve
   };
   const known = Object.keys(ESTIMATORS);
   require(estimator === undefined || known.includes(estimator), 'estimator', `must be one of ${known.join(', ')}`);
-  require(typeof ranks !== 'number' || (Number.isInteger(ranks) && ranks >= 0), 'ranks', 'must be a whole number from 0');
+  require(typeof ranks !== 'number' ||
+    (Number.isInteger(ranks) && ranks >= 0), 'ranks', 'must be a whole number from 0');
   require(Number.isInteger(ramps.rampWidth) && ramps.rampWidth >= 0, 'rampWidth', 'must be a whole number from 0');
   require(Number.isFinite(ramps.requestScale), 'requestScale', 'must be finite');
   require(hysteresis >= 0, 'hysteresis', 'must be 0 or more');

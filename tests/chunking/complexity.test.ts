@@ -1,0 +1,141 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { CacheModel } from '../../src/chunking/cache-model.ts';
+import { estimate, ESTIMATORS, tokenPrior } from '../../src/chunking/complexity.ts';
+import type { EstimatorName, Vocabulary } from '../../src/chunking/complexity.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { Random } from '../weights/random.ts';
+import { mean, randomText, randomWords } from './random-text.ts';
+import { tokenizer, vocabulary } from './real-vocabulary.ts';
+
+const prose = await readFile(new URL('../engine/prose.txt', import.meta.url), 'utf8');
+const NAMES = Object.keys(ESTIMATORS) as EstimatorName[];
+const SMALL: Vocabulary = { size: 40, text: (token) => ` ${token}` };
+
+/** Witten and Bell's interpolation, written out over the whole history. */
+function slowProbability(history: readonly number[], token: number, prior: number): number {
+  let probability = prior;
+  for (let order = 0; order <= Math.min(3, history.length); order++) {
+    const context = history.slice(history.length - order);
+    const followers = history.filter(
+      (_, i) => i >= order && context.every((each, j) => history[i - order + j] === each),
+    );
+    if (followers.length === 0) break;
+    const distinct = new Set(followers).size;
+    const count = followers.filter((follower) => follower === token).length;
+    probability = (count + distinct * probability) / (followers.length + distinct);
+  }
+  return probability;
+}
+
+describe('the cache model', () => {
+  const prior = tokenPrior(SMALL);
+  const random = new Random(3);
+  const tokens = Array.from({ length: 700 }, () => Math.floor(40 * random.next() ** 3));
+
+  it('interpolates orders 0 to 3 as written out', () => {
+    const model = new CacheModel(prior);
+    tokens.forEach((token, i) => {
+      if (i % 7 === 0) {
+        expect(model.probability(token)).toBeCloseTo(slowProbability(tokens.slice(0, i), token, prior[token]!), 12);
+      }
+      model.learn(token);
+    });
+  });
+
+  it('is a distribution at every point', () => {
+    const model = new CacheModel(prior);
+    tokens.forEach((token, i) => {
+      if (i % 50 === 0) {
+        const sum = Array.from({ length: SMALL.size }, (_, id) => model.probability(id)).reduce((a, b) => a + b);
+        expect(sum).toBeCloseTo(1, 12);
+      }
+      model.learn(token);
+    });
+  });
+
+  it('refuses a token outside the vocabulary', () =>
+    expectError(() => new CacheModel(prior).probability(40), 'bad_request', { field: 'tokens', reason: /40.*40/ }));
+});
+
+describe.each(NAMES)('%s', (name) => {
+  const tokens = tokenizer.encode(prose).slice(0, 300);
+
+  it('stays in [0, 1], and looks at nothing that comes later', () => {
+    const whole = estimate(ESTIMATORS[name](vocabulary), tokens);
+    for (const complexity of whole) expect(complexity).toSatisfy((value: number) => value >= 0 && value <= 1);
+    const other = [...tokens.slice(0, 200), ...tokens.slice(200).reverse()];
+    expect(estimate(ESTIMATORS[name](vocabulary), other).slice(0, 200)).toEqual(whole.slice(0, 200));
+  });
+
+  it('says the same of tokens that come one by one', () => {
+    const estimator = ESTIMATORS[name](vocabulary);
+    expect(tokens.map((token) => estimator.push(token))).toEqual(estimate(ESTIMATORS[name](vocabulary), tokens));
+  });
+});
+
+describe('surprisal', () => {
+  const complexities = (text: string) => estimate(ESTIMATORS.surprisal(vocabulary), tokenizer.encode(text));
+
+  it.each([1, 2, 3, 4, 5])('finds the second copy of a paragraph less than half as hard, seed %i', (seed) => {
+    const random = new Random(seed);
+    const paragraph = randomText(random, randomWords(random, 60), 4).replaceAll('\n', ' ');
+    const tokens = tokenizer.encode(`${paragraph}\n\n`);
+    const all = estimate(ESTIMATORS.surprisal(vocabulary), [...tokens, ...tokens]);
+    expect(mean(all.slice(tokens.length))).toBeLessThan(mean(all.slice(0, tokens.length)) / 2);
+  });
+
+  it('also of real prose, a list of numbers, and with other text between', () => {
+    const numbers = Array.from({ length: 60 }, (_, i) => (i * 7919) % 1000).join(' ');
+    const between = prose.split('\n\n')[3]!;
+    for (const copied of [...prose.split('\n\n').slice(0, 3), numbers]) {
+      const [first, middle] = [`${copied}\n\n`, `${between}\n\n`].map((text) => tokenizer.encode(text).length);
+      const all = complexities(`${copied}\n\n${between}\n\n${copied}\n\n`);
+      expect(mean(all.slice(first! + middle!))).toBeLessThan(mean(all.slice(0, first)) / 2);
+    }
+  });
+
+  it('finds digits in random order harder than prose, and a number said before easy', () => {
+    const random = new Random(8);
+    const numbers = Array.from({ length: 100 }, () => random.below(1e6)).join(' ');
+    expect(mean(complexities(numbers))).toBeGreaterThan(1.3 * mean(complexities(prose)));
+    const year = complexities('It was in 1987 that it began. It was in 1987 that it ended.');
+    const tokens = tokenizer.encode('It was in 1987 that it began. It was in 1987 that it ended.');
+    const places = tokens.flatMap((token, i) => (/^\d$/.test(tokenizer.decode([token])) ? [year[i]!] : []));
+    expect(places).toHaveLength(8);
+    expect(mean(places.slice(4))).toBeLessThan(mean(places.slice(0, 4)) / 2);
+  });
+
+  it('goes by the prior it is given', async () => {
+    const weights = (likely: number) => Float64Array.from({ length: 40 }, (_, id) => (id === likely ? 100 : 1));
+    const first = (likely: number) => ESTIMATORS.unigram({ ...SMALL, prior: weights(likely) }).push(7);
+    expect(first(7)).toBeLessThan(first(8));
+    const bad = (prior: number[]) => () => ESTIMATORS.surprisal({ ...SMALL, prior });
+    await expectError(bad([1, 2]), 'bad_request', { field: 'prior', reason: /2 weights for 40/ });
+    await expectError(bad(Array<number>(40).fill(0)), 'bad_request', { field: 'prior' });
+    await expectError(bad(Array<number>(40).fill(NaN)), 'bad_request', { field: 'prior' });
+  });
+});
+
+describe('entropy', () => {
+  it("is the root of the model's, and surprisal where there is none", () => {
+    const [a, b] = [ESTIMATORS.entropy(vocabulary), ESTIMATORS.surprisal(vocabulary)];
+    expect(a.push(500)).toBe(b.push(500));
+    expect(a.push(501, 0.25)).toBe(0.5);
+    b.push(501, 0.25);
+    // What the model drew is part of the text for the tokens that follow.
+    expect(a.push(500)).toBe(b.push(500));
+    expect(a.push(501, 1.0001)).toBe(1);
+  });
+});
+
+describe('baselines', () => {
+  it('are what they are called', () => {
+    const words = tokenizer.encode('the extraordinary');
+    const [short, long] = words.map((token) => ESTIMATORS.length(vocabulary).push(token));
+    expect(short! * 16).toBeCloseTo(3);
+    expect(long).toBeGreaterThan(short!);
+    expect(estimate(ESTIMATORS.position(), [5, 5, 5]).map((c) => c * 258)).toEqual([0, expect.closeTo(258 / 257), 2]);
+    expect(ESTIMATORS.unigram(vocabulary).push(40_000)).toBeGreaterThan(ESTIMATORS.unigram(vocabulary).push(300));
+  });
+});

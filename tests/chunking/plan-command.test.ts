@@ -1,0 +1,61 @@
+import { readFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { plan } from '../../cli/commands/plan.ts';
+import { loadPlan } from '../../src/chunking/plan-file.ts';
+import { planChunks } from '../../src/chunking/planner.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { REAL_MODEL } from '../weights/real-model.ts';
+import { tokenizer, vocabulary } from './real-vocabulary.ts';
+
+const PROSE = fileURLToPath(new URL('../engine/prose.txt', import.meta.url));
+const ARGS = ['--model', REAL_MODEL, '--text', PROSE];
+const expected = planChunks(tokenizer.encode(await readFile(PROSE, 'utf8')), { vocabulary });
+
+let folder = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'chunkwise-plan-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+it('gives the plan as JSON, streamed or not', async () => {
+  const { json } = await plan([...ARGS, '--json']);
+  expect(json).toEqual({
+    tokens: expected.tokens,
+    complexity: expected.complexity,
+    chunks: expected.chunks.map((chunk) => ({ ...chunk, meanRank: null })),
+    ladder: null,
+    ramps: expected.table,
+  });
+  expect(JSON.stringify((await plan([...ARGS, '--stream', '--json'])).json)).toBe(JSON.stringify(json));
+});
+
+it('prints a line a chunk, in a stream those that are known before the end', async () => {
+  const { text } = await plan(ARGS);
+  expect(text.split('\n')).toHaveLength(expected.chunks.length);
+  const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  try {
+    const rest = await plan([...ARGS, '--stream']);
+    const printed = write.mock.calls.map(([line]) => line).join('');
+    expect(printed + rest.text).toBe(text);
+    expect(rest.text.split('\n').length).toBeLessThan(4);
+  } finally {
+    write.mockRestore();
+  }
+});
+
+it('saves the plan', async () => {
+  const file = join(folder, 'plan.json');
+  await plan([...ARGS, '--save-plan', file]);
+  expect(loadPlan(await readFile(file, 'utf8'), file)).toEqual(expected);
+});
+
+it('names what is missing', async () => {
+  await expectError(() => plan(['--text', PROSE]), 'bad_request', { field: '--model' });
+  await expectError(() => plan(['--model', REAL_MODEL]), 'bad_request', { field: '--text' });
+  const lost = join(folder, 'lost.txt');
+  await expectError(() => plan(['--model', REAL_MODEL, '--text', lost]), 'bad_file', { file: lost });
+  await expectError(() => plan([...ARGS, '--save-plan', join(lost, 'x')]), 'bad_request', { field: '--save-plan' });
+});
