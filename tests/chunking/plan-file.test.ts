@@ -43,6 +43,7 @@ describe('a saved plan', () => {
     ['chunks', [], 'chunks'],
     ['chunks.1', 5, 'chunks[1]'],
     ['chunks.1.start', 3, 'chunks[1].start'],
+    ['chunks.1.start', plan.chunks[0]!.end + 1, 'chunks[1].start'],
     ['chunks.0.end', 0, 'chunks[0].end'],
     ['chunks.1.level', 256, 'chunks[1].level'],
     ['chunks.1.level', 4, 'ladder'],
