@@ -58,8 +58,9 @@ describe('embed', () => {
 });
 
 describe('rms-norm', () => {
-  describeVariants(SUBGROUP_VARIANTS, (getRunner) => {
-    it.each([4, 124, 128, 132, 576, 2048])('norms rows of %d', async (width) => {
+  describeVariants(SUBGROUP_VARIANTS, (getRunner, variant) => {
+    // 128: what a workgroup of the `gpu` class takes at once. Short rows take lavapipe seconds to unroll on the other.
+    it.each(variant.startsWith('cpu') ? [4, 576, 2044] : [4, 124, 128, 132, 576, 2048])('norms rows of %d', async (width) => {
       const random = new Random(width);
       for (const tokens of [1, 2, 3, 31, 33, 63, 64, 65]) {
         for (const [std, eps] of [[1, 1e-5], [1e-4, 1e-6], [300, 1e-5]] as const) {
@@ -78,10 +79,10 @@ describe('rms-norm', () => {
 
     it('gives zeros for zeros', async () => {
       const runner = getRunner();
-      const y = runner.empty(64 * 4);
-      const bounds = { x: runner.empty(64 * 4), norm_weight: runner.upload(new Random(1).normals(64)), y };
+      const y = runner.empty(576 * 4);
+      const bounds = { x: runner.empty(576 * 4), norm_weight: runner.upload(new Random(1).normals(576)), y };
       const params = { start: 0, tokens: 1 };
-      runner.run(rmsNormKernel(runner.device, 64, 1e-6), bounds, rmsNormGroups(runner.device, 1), params);
+      runner.run(rmsNormKernel(runner.device, 576, 1e-6), bounds, rmsNormGroups(runner.device, 1), params);
       expect((await runner.floats(y)).every((value) => value === 0)).toBe(true);
     });
   });

@@ -14,6 +14,7 @@ export const fits = (type: GgmlType, columns: number): boolean => columns % GGML
 /** Bytes of a matrix `[rows, columns]` as in a file: every bit pattern of blocks, normal floats. */
 export function randomBytes(type: GgmlType, rows: number, columns: number, random: Random): Uint8Array {
   const { blockSize } = GGML_TYPES[type];
+  if (type === 'F32') return new Uint8Array(random.normals(rows * columns, 0.1).buffer);
   if (blockSize === 1) return quantize(type, random.normals(rows * columns, 0.1));
   return randomBlocks(type, (rows * columns) / blockSize, random);
 }

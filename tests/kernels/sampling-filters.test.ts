@@ -158,7 +158,7 @@ describe('what min-p keeps', () => {
       const options = midway(logits, sampling(filter));
       const run = new SamplingRun(getRunner(), logits);
       await run.next(options);
-      const draws = await run.draw(2400, (position) => ({ options: { ...options, topK: 0, topP: 1 }, position }));
+      const draws = await run.draw(1200, (position) => ({ options: { ...options, topK: 0, topP: 1 }, position }));
       const ascending = (tokens: Iterable<number>): number[] => [...tokens].sort((a, b) => a - b);
       expect(ascending(new Set(draws))).toEqual(ascending(distribution(logits, options).tokens));
     });
