@@ -29,19 +29,20 @@ describe.each(KINDS)('a chat on %s', (kind) => {
     await demo.setMaxTokens(24);
     const lengths = new Set<number>();
     const rates = new Set<string>();
-    await demo.send('What is the capital of France? Answer in one word.');
+    await demo.send('Write a long story about a lighthouse.');
     while (await demo.stop.isVisible()) {
       lengths.add((await demo.answers.last().locator('.text').innerText()).length);
       rates.add(await demo.read('ms-per-token'));
       await demo.page.waitForTimeout(50);
     }
-    expect((await demo.answered()).text).toContain('Paris');
+    await demo.answered();
     expect(lengths.size).toBeGreaterThan(2);
     expect(rates.size).toBeGreaterThan(2);
     expect(await demo.read('ttft')).toMatch(/^[\d.]+ m?s$/);
     expect(await demo.read('tokens-per-second')).toMatch(/^[\d.]+ tok\/s$/);
 
-    const { note } = await demo.ask('And of Italy?');
+    const { text, note } = await demo.ask('What is the capital of France? Answer in one word.');
+    expect(text).toContain('Paris');
     const [, reused, prompt] = /([\d,]+) of ([\d,]+) prompt tokens reused/.exec(note) ?? [];
     expect(Number(reused)).toBeGreaterThan(20);
     expect(Number(reused)).toBeLessThan(Number(prompt));
@@ -54,14 +55,18 @@ describe.each(KINDS)('a chat on %s', (kind) => {
     await demo.setMaxTokens(300);
     await demo.sendAndSee('Tell me a long story.');
     const used = () => demo.page.locator('#context-meter').getAttribute('aria-valuenow').then(Number);
-    const usedAtStop = await demo.stop.evaluate((button: HTMLButtonElement) => {
+    // Just after a frame, when the number drawn is that of the last token that came.
+    const usedAtStop = await demo.stop.evaluate(async (button: HTMLButtonElement) => {
+      await new Promise(requestAnimationFrame);
+      await new Promise((resolve) => setTimeout(resolve));
+      const drawn = Number(document.getElementById('context-meter')?.ariaValueNow);
       button.click();
-      return Number(document.getElementById('context-meter')?.ariaValueNow);
+      return drawn;
     });
     const stopped = await demo.answered();
     expect(stopped.note).toBe('Stopped');
     expect(stopped.text.length).toBeGreaterThan(5);
-    // The number is drawn once per frame, so a few tokens may have come since; nothing comes later.
+    // The worker may be the stream's window of four tokens, and the step it was in, ahead; nothing comes later.
     const usedAfter = await used();
     expect(usedAfter - usedAtStop).toBeLessThanOrEqual(5);
     await demo.page.waitForTimeout(300);
