@@ -1,0 +1,176 @@
+import { ConfigFields } from './config-fields.ts';
+import { modulePattern } from './module-pattern.ts';
+
+/** What an adapter_config.json says (peft/tuners/lora/config.py), as far as inference goes. */
+export interface AdapterConfig {
+  readonly rank: number;
+  readonly alpha: number;
+  readonly useRslora: boolean;
+  readonly baseModel?: string;
+  /** Names of fields this runtime does not know, which are ignored. */
+  readonly unknownFields: readonly string[];
+  /** Whether a module of this name (`model.layers.0.self_attn.q_proj`) has an adapter. */
+  isTargeted: (name: string) => boolean;
+  /** A module's rank, and the factor of its B·A. */
+  rankOf: (name: string) => number;
+  scaleOf: (name: string) => number;
+}
+
+/** Fields that turn LoRA into something else when they are set at all. */
+const REFUSED_WHEN_SET = [
+  'use_dora',
+  'modules_to_save',
+  'fan_in_fan_out',
+  'lora_bias',
+  'trainable_token_indices',
+  'megatron_config',
+  'layer_replication',
+  'target_parameters',
+  'use_qalora',
+  'alora_invocation_tokens',
+  'use_bdlora',
+  'arrow_config',
+  'kasa_config',
+  'monteclora_config',
+];
+
+/** Fields that matter in training or to other software alone. */
+const IGNORED = [
+  'auto_mapping',
+  'corda_config',
+  'ensure_weight_tying',
+  'eva_config',
+  'inference_mode',
+  'loftq_config',
+  'lora_dropout',
+  'lora_ga_config',
+  'megatron_core',
+  'merge_weights',
+  'peft_version',
+  'qalora_group_size',
+  'revision',
+  'runtime_config',
+  'task_type',
+  'velora_config',
+];
+
+/** Initialisations that take from the base's weights what they put into the adapter. */
+const CHANGES_BASE = /^(pissa|olora|corda|loftq|lora_ga)/i;
+
+/**
+ * Reads the text of an adapter_config.json. `file` names it in errors. Throws `bad_file`, and `unsupported` for what
+ * cannot be honoured, naming the field.
+ */
+export function parseAdapterConfig(text: string, file: string): AdapterConfig {
+  const fields = ConfigFields.parse(text, file);
+  checkKind(fields);
+  const rank = fields.rank('r', 8);
+  const alpha = fields.number('lora_alpha', 8);
+  const useRslora = fields.boolean('use_rslora');
+  const ranks = readPatterns(fields, 'rank_pattern', (value, field) => fields.checkRank(value, field));
+  const alphas = readPatterns(fields, 'alpha_pattern', (value, field) => fields.checkNumber(value, field));
+  const isTargeted = readTargets(fields);
+  for (const name of ['lm_head', 'model.embed_tokens']) {
+    if (isTargeted(name)) fields.fail('target_modules', `adapters of ${name} are not supported`, 'unsupported');
+  }
+  const rankOf = (name: string): number => ranks(name) ?? rank;
+  const baseModel = fields.optionalString('base_model_name_or_path');
+  return {
+    rank,
+    alpha,
+    useRslora,
+    baseModel: baseModel === '' ? undefined : baseModel,
+    unknownFields: fields.unread([...REFUSED_WHEN_SET, ...IGNORED]),
+    isTargeted,
+    rankOf,
+    scaleOf: (name) => {
+      const divisor = useRslora ? Math.sqrt(rankOf(name)) : rankOf(name);
+      return (alphas(name) ?? alpha) / divisor;
+    },
+  };
+}
+
+function checkKind(fields: ConfigFields): void {
+  const type = fields.optionalString('peft_type');
+  if (type === undefined) fields.fail('peft_type', 'is missing');
+  if (type.toUpperCase() !== 'LORA') fields.fail('peft_type', `${type.slice(0, 40)} is not LORA`, 'unsupported');
+  for (const field of REFUSED_WHEN_SET) {
+    if (fields.isSet(field)) fields.fail(field, 'is not supported', 'unsupported');
+  }
+  const bias = fields.optionalString('bias') ?? 'none';
+  if (bias !== 'none') fields.fail('bias', `${JSON.stringify(bias.slice(0, 40))} is not supported`, 'unsupported');
+  const init = fields.get('init_lora_weights');
+  if (typeof init === 'string' && CHANGES_BASE.test(init)) {
+    const reason = `${init.slice(0, 40)} changes the base's weights too; convert the adapter to plain LoRA first`;
+    fields.fail('init_lora_weights', reason, 'unsupported');
+  }
+}
+
+/** A module's value is that of the first key that matches the end of its name (peft/utils/other.py, get_pattern_key). */
+function readPatterns(
+  fields: ConfigFields,
+  field: string,
+  check: (value: unknown, field: string) => number,
+): (name: string) => number | undefined {
+  const entries = Object.entries(fields.object(field)).map(([key, value]) => ({
+    pattern: compile(fields, field, `^(.*\\.)?(${key})$`, key),
+    value: check(value, `${field}.${key}`),
+  }));
+  return (name) => entries.find(({ pattern }) => pattern.test(name))?.value;
+}
+
+/** Which modules are meant (peft/tuners/tuners_utils.py, check_target_module_exists). */
+function readTargets(fields: ConfigFields): (name: string) => boolean {
+  const targets = fields.namesOrPattern('target_modules');
+  const inLayers = readLayers(fields);
+  const excluded = readExcluded(fields);
+  if (targets === undefined) return fields.fail('target_modules', 'is missing');
+  if (typeof targets !== 'string') {
+    if (targets.length === 0) fields.fail('target_modules', 'is empty');
+    return (name) => endsWithOne(name, targets) && (inLayers?.(name) ?? true) && !excluded(name);
+  }
+  if (inLayers) fields.fail('layers_to_transform', 'is only allowed with a list of target_modules');
+  if (targets.toLowerCase() === 'all-linear') return (name) => name.startsWith('model.layers.') && !excluded(name);
+  const pattern = compile(fields, 'target_modules', `^(?:${targets})$`, targets);
+  return (name) => pattern.test(name) && !excluded(name);
+}
+
+const endsWithOne = (name: string, ends: readonly string[]): boolean =>
+  ends.some((end) => name === end || name.endsWith(`.${end}`));
+
+function readExcluded(fields: ConfigFields): (name: string) => boolean {
+  const excluded = fields.namesOrPattern('exclude_modules') ?? [];
+  if (typeof excluded !== 'string') return (name) => endsWithOne(name, excluded);
+  if (excluded === '') return () => false;
+  const pattern = compile(fields, 'exclude_modules', `^(?:${excluded})$`, excluded);
+  return (name) => pattern.test(name);
+}
+
+/** A layer's number is the first that follows a name of `layers_pattern`, or any name without it. */
+function readLayers(fields: ConfigFields): ((name: string) => boolean) | undefined {
+  const layers = fields.layers('layers_to_transform');
+  const named = fields.namesOrPattern('layers_pattern') ?? [];
+  const names = typeof named === 'string' ? [named].filter((name) => name !== '') : named;
+  if (layers === undefined) {
+    if (names.length > 0) fields.fail('layers_pattern', 'needs layers_to_transform');
+    return undefined;
+  }
+  if (layers.length === 0) return undefined;
+  const patterns =
+    names.length === 0
+      ? [/^.*?\.[^.]*\.(?<layer>\d+)\./]
+      : names.map((name) => compile(fields, 'layers_pattern', `^(?:^|.*?\\.)${name}\\.(?<layer>\\d+)\\.`, name));
+  return (name) => {
+    const match = patterns.map((pattern) => pattern.exec(name)).find((found) => found !== null);
+    return match?.groups !== undefined && layers.includes(Number(match.groups['layer']));
+  };
+}
+
+function compile(fields: ConfigFields, field: string, source: string, shown: string): RegExp {
+  try {
+    return modulePattern(source);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return fields.fail(field, `the pattern ${JSON.stringify(shown.slice(0, 80))}: ${why}`, 'unsupported');
+  }
+}

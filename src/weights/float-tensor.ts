@@ -1,0 +1,36 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { TensorInfo } from './tensor-info.ts';
+
+/** Reads a tensor of unquantised numbers. Errors: `unsupported` for a quantised type, and what the source throws. */
+export async function readFloats(tensor: TensorInfo): Promise<Float32Array> {
+  const { name, type, bytes, offset, source } = tensor;
+  if (type !== 'F32' && type !== 'F16' && type !== 'BF16') {
+    const reason = `is in ${type}; F32, F16 and BF16 are read here`;
+    throw new ChunkwiseError('unsupported', { file: source.name, field: name, reason });
+  }
+  // A copy: what a source returns may begin at any byte, and typed arrays may not.
+  const { buffer } = (await source.read(offset, bytes)).slice();
+  if (type === 'F32') return new Float32Array(buffer);
+  const halves = new Uint16Array(buffer);
+  const floats = new Float32Array(halves.length);
+  if (type === 'F16') {
+    const table = (halfTable ??= Float32Array.from({ length: 65_536 }, (_, half) => halfToFloat(half)));
+    for (let i = 0; i < halves.length; i++) floats[i] = table[halves[i]!]!;
+  } else {
+    const words = new Uint32Array(floats.buffer);
+    for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16;
+  }
+  return floats;
+}
+
+/** Every half's value, made when first needed. */
+let halfTable: Float32Array | undefined;
+
+/** The value of IEEE 754 binary16 bits. */
+function halfToFloat(half: number): number {
+  const exponent = (half >> 10) & 31;
+  const fraction = half & 1023;
+  const sign = half & 0x8000 ? -1 : 1;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
+}

@@ -1,0 +1,150 @@
+import { readFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { parseAdapterConfig } from '../../src/adapters/adapter-config.ts';
+import type { AdapterConfig } from '../../src/adapters/adapter-config.ts';
+import { LINEAR_NAMES, parseTransformersName, transformersName } from '../../src/adapters/module-names.ts';
+import { expectError } from '../weights/expect-error.ts';
+
+const FILE = 'adapter_config.json';
+const BASE = { peft_type: 'LORA', r: 16, lora_alpha: 32, target_modules: ['q_proj'] };
+const parse = (fields: object): AdapterConfig => parseAdapterConfig(JSON.stringify({ ...BASE, ...fields }), FILE);
+
+interface Semantics {
+  targets: { config: Record<string, unknown>; names: string[] }[];
+  patterns: { keys: string[]; chosen: Record<string, string> }[];
+}
+const semantics = JSON.parse(
+  await readFile(new URL('./peft-semantics.json', import.meta.url), 'utf8'),
+) as Semantics;
+const NAMES = Array.from({ length: 12 }, (_, layer) =>
+  LINEAR_NAMES.map((linear) => transformersName({ layer, linear })),
+).flat();
+
+test.each(semantics.targets)('targets are those of PEFT: $config', ({ config, names }) => {
+  const { isTargeted } = parse(config);
+  expect(NAMES.filter(isTargeted)).toEqual(names);
+});
+
+test.each(semantics.patterns)('ranks and alphas are of the key PEFT takes: $keys', ({ keys, chosen }) => {
+  const ranks = Object.fromEntries(keys.map((key, i) => [key, i + 1]));
+  const alphas = Object.fromEntries(keys.map((key, i) => [key, 100 * (i + 1)]));
+  const config = parse({ target_modules: 'all-linear', rank_pattern: ranks, alpha_pattern: alphas });
+  for (const name of NAMES) {
+    const key = chosen[name];
+    const rank = key === undefined ? 16 : ranks[key]!;
+    expect([name, config.rankOf(name)]).toEqual([name, rank]);
+    expect(config.scaleOf(name)).toBe((key === undefined ? 32 : alphas[key]!) / rank);
+  }
+});
+
+test('the scale is alpha / r, and alpha / sqrt(r) for rsLoRA, of the module', () => {
+  const name = NAMES[0]!;
+  expect(parse({}).scaleOf(name)).toBe(2);
+  expect(parse({ use_rslora: true }).scaleOf(name)).toBe(8);
+  expect(parse({ use_rslora: true, rank_pattern: { q_proj: 64 } }).scaleOf(name)).toBe(4);
+  expect(parse({ r: null, lora_alpha: null }).scaleOf(name)).toBe(1);
+});
+
+test('all-linear is every linear of the layers, in any case of letters', () => {
+  expect(NAMES.filter(parse({ target_modules: 'All-Linear' }).isTargeted)).toEqual(NAMES);
+});
+
+test('names are mapped one to one', () => {
+  for (const name of NAMES) expect(transformersName(parseTransformersName(name)!)).toBe(name);
+  expect(parseTransformersName('model.layers.01.self_attn.q_proj')).toBeUndefined();
+  expect(parseTransformersName('model.layers.1.mlp.q_proj')).toBeUndefined();
+});
+
+test('what a full config of PEFT holds beside LoRA is no obstacle; what is unknown is named', () => {
+  const full = {
+    alora_invocation_tokens: null,
+    alpha_pattern: {},
+    arrow_config: null,
+    auto_mapping: null,
+    base_model_name_or_path: 'org/base',
+    bias: 'none',
+    eva_config: null,
+    exclude_modules: null,
+    fan_in_fan_out: false,
+    inference_mode: true,
+    init_lora_weights: true,
+    layer_replication: null,
+    layers_pattern: null,
+    layers_to_transform: null,
+    loftq_config: {},
+    lora_bias: false,
+    lora_dropout: 0.05,
+    megatron_config: null,
+    megatron_core: 'megatron.core',
+    modules_to_save: null,
+    peft_version: '0.21.2',
+    qalora_group_size: 16,
+    rank_pattern: {},
+    revision: 'main',
+    target_parameters: null,
+    task_type: 'CAUSAL_LM',
+    trainable_token_indices: null,
+    use_dora: false,
+    use_qalora: false,
+    use_rslora: false,
+    later_null: null,
+    later_false: false,
+  };
+  expect(parse(full)).toMatchObject({ rank: 16, alpha: 32, baseModel: 'org/base', unknownFields: [] });
+  expect(parse({ ...full, later_feature: 3 }).unknownFields).toEqual(['later_feature']);
+});
+
+test.each([
+  ['use_dora', true],
+  ['modules_to_save', ['lm_head']],
+  ['bias', 'all'],
+  ['fan_in_fan_out', true],
+  ['trainable_token_indices', [1]],
+  ['lora_bias', true],
+  ['megatron_config', { a: 1 }],
+  ['layer_replication', [[0, 2]]],
+  ['target_parameters', ['experts']],
+  ['alora_invocation_tokens', [5]],
+  ['peft_type', 'ADALORA'],
+  ['init_lora_weights', 'pissa_niter_16'],
+  ['target_modules', ['q_proj', 'lm_head']],
+  ['target_modules', ['embed_tokens']],
+  ['target_modules', '(q_proj'],
+  ['target_modules', '(a+)+'],
+  ['rank_pattern', { '*': 3 }],
+])('%s = %j is refused by name', async (field, value) => {
+  await expectError(() => parse({ [field]: value }), 'unsupported', { file: FILE, field });
+});
+
+test.each([
+  ['r', 0],
+  ['r', 257],
+  ['r', 1.5],
+  ['r', '8'],
+  ['lora_alpha', 'x'],
+  ['peft_type', null],
+  ['use_rslora', 'yes'],
+  ['target_modules', null],
+  ['target_modules', []],
+  ['target_modules', [3]],
+  ['layers_to_transform', ['1']],
+  ['layers_to_transform', -1],
+  ['rank_pattern', [1]],
+  ['layers_pattern', 'layers'],
+])('%s = %j is a fault of the file', async (field, value) => {
+  await expectError(() => parse({ [field]: value }), 'bad_file', { file: FILE, field });
+});
+
+test('faults within patterns, of a pattern with layers, and of numbers that JSON lacks', async () => {
+  const fails = (fields: object, field: string): Promise<void> =>
+    expectError(() => parse(fields), 'bad_file', { file: FILE, field });
+  await fails({ rank_pattern: { q_proj: 0 } }, 'rank_pattern.q_proj');
+  await fails({ alpha_pattern: { q_proj: null } }, 'alpha_pattern.q_proj');
+  await fails({ target_modules: '.*q_proj', layers_to_transform: [1] }, 'layers_to_transform');
+  for (const number of ['NaN', '-Infinity', '1e999']) {
+    const text = JSON.stringify({ ...BASE, lora_alpha: 0 }).replace('"lora_alpha":0', `"lora_alpha": ${number}`);
+    await expectError(() => parseAdapterConfig(text, FILE), 'bad_file', { file: FILE, field: 'lora_alpha' });
+  }
+  await expectError(() => parseAdapterConfig('[]', FILE), 'bad_file', { file: FILE });
+  await expectError(() => parseAdapterConfig('{', FILE), 'bad_file', { file: FILE, reason: /JSON/ });
+});

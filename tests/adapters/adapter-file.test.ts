@@ -1,0 +1,194 @@
+import { expect, test } from 'vitest';
+import { readAdapter } from '../../src/adapters/adapter-file.ts';
+import type { AdapterModules } from '../../src/adapters/adapter-file.ts';
+import type { AdapterSource } from '../../src/adapters/adapter-header.ts';
+import { baseNames } from '../../src/adapters/base-name.ts';
+import { contentHash } from '../../src/adapters/content-hash.ts';
+import type { ByteSource } from '../../src/weights/byte-source.ts';
+import { GgufMetadata } from '../../src/weights/gguf-metadata.ts';
+import { BytesSource } from '../weights/bytes-source.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { writeGguf } from '../weights/gguf-writer.ts';
+import { CONFIG_FILE, ggufAdapter, peftSource, tinyAdapter, tinyConfig, WEIGHTS_FILE } from './tiny-adapter.ts';
+import type { FloatType, TinyAdapter } from './tiny-adapter.ts';
+
+const llama = await tinyConfig();
+const qwen = await tinyConfig({ architecture: 'qwen2' });
+const GGUF = 'adapter.gguf';
+
+const ggufSource = (adapter: TinyAdapter, model = llama): AdapterSource => ({
+  gguf: new BytesSource(GGUF, ggufAdapter(adapter, model)),
+});
+const read = (adapter: TinyAdapter, model = llama): Promise<AdapterModules> =>
+  readAdapter(peftSource(adapter), { config: model });
+
+test.each<FloatType>(['F32', 'F16', 'BF16'])('every value of a PEFT adapter in %s arrives in its place', async (type) => {
+  const adapter = tinyAdapter(llama, { seed: 1, type, alpha: 6 });
+  const { modules, warnings } = await read(adapter);
+  expect(warnings).toEqual([]);
+  expect(modules).toHaveLength(14);
+  for (const made of adapter.modules) {
+    const found = modules.find(({ name }) => `${name}.weight` === made.gguf)!;
+    expect(found).toMatchObject({ rank: 4, scale: 1.5, inFeatures: made.inFeatures, outFeatures: made.outFeatures });
+    expect(found.a).toEqual(made.a);
+    expect(found.b).toEqual(made.b);
+  }
+});
+
+test.each([
+  ['llama, whose q and k rows are permuted', llama],
+  ['qwen2, whose rows are not', qwen],
+])('the GGUF form equals the PEFT form: %s', async (_, model) => {
+  const adapter = tinyAdapter(model, { seed: 2, type: 'F16', ranks: { 'model.layers.1.self_attn.q_proj': 2 } });
+  adapter.config['rank_pattern'] = { 'layers.1.self_attn.q_proj': 2 };
+  const peft = await read(adapter, model);
+  const gguf = await readAdapter(ggufSource(adapter, model), { config: model });
+  expect(gguf.modules).toEqual(peft.modules);
+  expect([gguf.rank, gguf.alpha]).toEqual([peft.rank, peft.alpha]);
+});
+
+test('alpha 0 of a GGUF adapter means a scale of 1, as in llama.cpp', async () => {
+  const adapter = tinyAdapter(llama, { seed: 3, alpha: 0 });
+  const { modules } = await readAdapter(ggufSource(adapter), { config: llama });
+  expect(modules.map(({ scale }) => scale)).toEqual(Array(14).fill(1));
+});
+
+test('subsets, ranks of single modules and rsLoRA', async () => {
+  const name = 'model.layers.1.mlp.down_proj';
+  const adapter = tinyAdapter(llama, {
+    seed: 4,
+    targets: ['q_proj', 'down_proj'],
+    layers: [1],
+    ranks: { [name]: 9 },
+    config: {
+      use_rslora: true,
+      layers_to_transform: [1],
+      rank_pattern: { down_proj: 9 },
+      alpha_pattern: { [name]: 3 },
+    },
+  });
+  const { modules } = await read(adapter);
+  expect(modules.map((module) => [module.name, module.rank, module.scale])).toEqual([
+    ['blk.1.attn_q', 4, 4],
+    ['blk.1.ffn_down', 9, 1],
+  ]);
+});
+
+test('a base of another name is a warning', async () => {
+  const config = { base_model_name_or_path: 'HuggingFaceTB/SmolLM2-135M-Instruct' };
+  const adapter = tinyAdapter(llama, { seed: 5, config });
+  const warningsFor = async (names: string[]): Promise<string[]> =>
+    (await readAdapter(peftSource(adapter), { config: llama, names })).warnings;
+  expect(await warningsFor(['smollm2 135M instruct', 'x'])).toEqual([]);
+  expect(await warningsFor([])).toEqual([]);
+  expect(await warningsFor(['SmolLM2-360M-Instruct'])).toEqual([expect.stringMatching(/SmolLM2-135M.*360M/)]);
+  const named = (file: string, entries: [string, string][] = []): string[] =>
+    baseNames(new GgufMetadata(file, new Map(entries)));
+  expect(named('/models/SmolLM2-135M-Instruct.Q4_1.gguf')).toEqual(['SmolLM2-135M-Instruct']);
+  expect(named('https://h/r/main/qwen2.5-0.5b-q4_k_m-00001-of-00002.gguf?download=true')).toEqual(['qwen2.5-0.5b']);
+  expect(named('m.gguf', [['general.basename', 'Qwen2'], ['general.size_label', '7B']])).toEqual(['m', 'Qwen2-7B']);
+});
+
+/** Counts the reads of a source. */
+class CountingSource implements ByteSource {
+  reads = 0;
+  readonly name: string;
+  readonly size: number;
+  constructor(private readonly source: ByteSource) {
+    this.name = source.name;
+    this.size = source.size;
+  }
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    this.reads++;
+    return this.source.read(offset, length);
+  }
+}
+
+interface Fault {
+  what: string;
+  change: (adapter: TinyAdapter) => void;
+  field: string;
+  code?: 'bad_file' | 'unsupported';
+}
+
+const Q0 = 'base_model.model.model.layers.0.self_attn.q_proj';
+const FAULTS: Fault[] = [
+  { what: 'a module is missing', change: (x) => x.modules.splice(0, 1), field: `${Q0}.lora_A.weight` },
+  { what: 'a module too many', change: (x) => (x.config['target_modules'] = ['k_proj']), field: `${Q0}.lora_A.weight` },
+  { what: 'another rank', change: (x) => (x.config['r'] = 5), field: `${Q0}.lora_A.weight` },
+  {
+    what: 'a layer the base lacks',
+    change: (x) => x.modules.push({ ...x.modules[0]!, name: 'model.layers.2.self_attn.q_proj' }),
+    field: 'base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight',
+  },
+  {
+    what: 'a module of another kind',
+    change: (x) => (x.modules[0]!.name = 'model.layers.0.self_attn.qkv_proj'),
+    field: 'base_model.model.model.layers.0.self_attn.qkv_proj.lora_A.weight',
+    code: 'unsupported',
+  },
+  { what: 'none at all', change: (x) => (x.modules = []), field: 'tensors' },
+  { what: 'DoRA', change: (x) => (x.config['use_dora'] = true), field: 'use_dora', code: 'unsupported' },
+];
+
+test.each(FAULTS)('refused by name before any tensor is read: $what', async ({ change, field, code = 'bad_file' }) => {
+  const adapter = tinyAdapter(llama, { seed: 6 });
+  change(adapter);
+  const source = peftSource(adapter);
+  if (!('weights' in source)) throw new Error('PEFT form expected');
+  const weights = new CountingSource(source.weights);
+  const file = field === 'use_dora' ? CONFIG_FILE : WEIGHTS_FILE;
+  await expectError(() => readAdapter({ ...source, weights }, { config: llama }), code, { file, field });
+  expect(weights.reads).toBeLessThanOrEqual(2); // the header's length, and the header
+});
+
+test('another base: other shapes, another architecture', async () => {
+  const wide = await tinyConfig({ hiddenSize: 128 });
+  const gated = await tinyConfig({ intermediateSize: 128 });
+  const grouped = await tinyConfig({ numKvHeads: 1 });
+  const adapter = tinyAdapter(llama, { seed: 7 });
+  const fails = (model: typeof llama, field: string, reason: RegExp): Promise<void> =>
+    expectError(() => read(adapter, model), 'bad_file', { file: WEIGHTS_FILE, field, reason });
+  await fails(wide, `${Q0}.lora_A.weight`, /64 features.*128/);
+  await fails(gated, 'base_model.model.model.layers.0.mlp.gate_proj.lora_B.weight', /96 features.*128/);
+  await fails(grouped, 'base_model.model.model.layers.0.self_attn.k_proj.lora_B.weight', /32 features.*16/);
+  await expectError(() => readAdapter(ggufSource(adapter), { config: qwen }), 'unsupported', {
+    file: GGUF,
+    field: 'general.architecture',
+  });
+});
+
+test.each([NaN, Infinity, -Infinity])('%d in a factor is refused by the tensor\'s name', async (value) => {
+  const adapter = tinyAdapter(llama, { seed: 8 });
+  adapter.modules[5]!.b[17] = value;
+  const name = 'model.layers.0.mlp.up_proj';
+  await expectError(() => read(adapter), 'bad_file', {
+    field: `base_model.model.${name}.lora_B.weight`,
+    reason: /element 17/,
+  });
+  await expectError(() => readAdapter(ggufSource(adapter), { config: llama }), 'bad_file', {
+    file: GGUF,
+    field: 'blk.0.ffn_up.weight.lora_b',
+  });
+});
+
+test('a model file is no adapter, nor is another kind of adapter', async () => {
+  const fails = (metadata: Record<string, string>, field: string, code: 'bad_file' | 'unsupported'): Promise<void> =>
+    expectError(
+      () => readAdapter({ gguf: new BytesSource(GGUF, writeGguf({ metadata, tensors: [] })) }, { config: llama }),
+      code,
+      { file: GGUF, field },
+    );
+  await fails({ 'general.type': 'model' }, 'general.type', 'bad_file');
+  await fails({ 'general.type': 'adapter' }, 'adapter.type', 'bad_file');
+  await fails({ 'general.type': 'adapter', 'adapter.type': 'other' }, 'adapter.type', 'unsupported');
+  await fails({ 'general.type': 'adapter', 'adapter.type': 'lora' }, 'tensors', 'bad_file');
+});
+
+test('the content hash tells apart settings and weights, and nothing else', async () => {
+  const hash = (seed: number, alpha = 8): Promise<string> =>
+    contentHash(peftSource(tinyAdapter(llama, { seed, alpha })));
+  expect(await hash(9)).toMatch(/^[0-9a-f]{64}$/);
+  expect(await hash(9)).toBe(await hash(9));
+  expect(new Set([await hash(9), await hash(10), await hash(9, 4)]).size).toBe(3);
+});

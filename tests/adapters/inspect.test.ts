@@ -1,0 +1,41 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { inspect } from '../../cli/commands/inspect.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, tinyConfig, WEIGHTS_FILE } from './tiny-adapter.ts';
+
+const directory = await mkdtemp(join(tmpdir(), 'adapter-'));
+afterAll(() => rm(directory, { recursive: true }));
+
+interface Inspected {
+  format: string;
+  rank: number;
+  alpha: number;
+  modules: { name: string; shape: number[]; rank: number; scale: number }[];
+  spectra: Record<string, number[]>;
+}
+
+test('a PEFT directory and the GGUF file of the same adapter show the same modules and spectra', async () => {
+  const model = await tinyConfig();
+  const adapter = tinyAdapter(model, { seed: 1, targets: ['q_proj', 'up_proj'] });
+  await writeFile(join(directory, CONFIG_FILE), JSON.stringify(adapter.config));
+  await writeFile(join(directory, WEIGHTS_FILE), peftWeights(adapter));
+  await writeFile(join(directory, 'lora.gguf'), ggufAdapter(adapter, model));
+  const peft = (await inspect([directory])).json as Inspected;
+  const gguf = (await inspect([join(directory, 'lora.gguf'), '--json'])).json as Inspected;
+  expect(peft).toMatchObject({ format: 'PEFT', rank: 4, alpha: 8 });
+  expect(peft.modules[1]).toEqual({ name: 'blk.0.ffn_up', shape: [96, 64], rank: 4, scale: 2 });
+  expect(Object.keys(peft.spectra)).toEqual(['blk.0.attn_q', 'blk.0.ffn_up', 'blk.1.attn_q', 'blk.1.ffn_up']);
+  expect(gguf).toMatchObject({ format: 'GGUF LoRA', rank: 4, alpha: 8, modules: peft.modules });
+  // Permuted rows have the same singular values, but for the order of sums.
+  for (const [name, values] of Object.entries(peft.spectra)) {
+    values.forEach((value, i) => expect(gguf.spectra[name]![i]).toBeCloseTo(value, 9));
+  }
+});
+
+test('a directory without an adapter', async () => {
+  const path = await mkdtemp(join(directory, 'empty-'));
+  await expectError(() => inspect([path]), 'bad_file', { file: join(path, CONFIG_FILE) });
+});
