@@ -6,6 +6,7 @@ type Options = NonNullable<ParseArgsConfig['options']>;
 /** Flags of every command that runs a model. */
 export const MODEL_FLAGS = {
   model: { type: 'string' },
+  adapter: { type: 'string', multiple: true },
   'gpu-adapter': { type: 'string' },
   'context-length': { type: 'string' },
   'memory-limit': { type: 'string' },

@@ -28,6 +28,7 @@ const USAGE = `chunkwise COMMAND [flags]
                                                         chunks of a text, and their levels
   bench decode|prefill|kernels --model FILE [-T LIST]   timings on this device
 
+  --adapter DIR|FILE[:scale]   a LoRA adapter, PEFT or GGUF; several are summed
   --gpu-adapter NAME   part of the adapter's name       --seed N
   --context-length N   tokens the cache holds           --json    one JSON object
   --memory-limit N     bytes of GPU memory

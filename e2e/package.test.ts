@@ -1,8 +1,14 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { build } from 'vite';
 import type * as Chunkwise from '../src/api/index.ts';
+import { openGguf } from '../src/weights/gguf-split.ts';
+import { readModelConfig } from '../src/weights/model-config.ts';
+import { CONFIG_FILE, peftSource, tinyAdapter, WEIGHTS_FILE } from '../tests/adapters/tiny-adapter.ts';
+import { BytesSource } from '../tests/weights/bytes-source.ts';
 import { launchBrowser } from './browser.ts';
 import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
@@ -112,6 +118,40 @@ it('throws typed errors: for the request, the context, the queue', async () => {
   expect(errors.queued.sort()).toEqual(['fine', 'fine', 'queue_full queueLimit']);
   expect(errors.request).toBe('bad_request temperature');
   expect(errors.context).toBe('context_overflow prompt');
+});
+
+it('answers with an adapter, in PEFT form, beside the model, and without it again', async () => {
+  const gguf = await openGguf([new BytesSource('tiny.gguf', readFileSync(join(server.folder, 'tiny.gguf')))]);
+  const source = peftSource(tinyAdapter(readModelConfig(gguf), { seed: 3, gain: 2 }));
+  if (!('config' in source)) throw new Error('not in PEFT form');
+  writeFileSync(join(server.folder, CONFIG_FILE), await source.config.read(0, source.config.size));
+  writeFileSync(join(server.folder, WEIGHTS_FILE), await source.weights.read(0, source.weights.size));
+  const result = await page.evaluate(async () => {
+    const { engine } = globalThis;
+    const before = await engine.memory();
+    const info = await engine.adapters.load('tiny', 'models/');
+    const memory = await engine.memory();
+    const listed = await engine.adapters.list();
+    const ask = async (adapter?: string): Promise<string | undefined> => {
+      const messages = [{ role: 'user' as const, content: 'Hi' }];
+      const answer = await engine.chat.completions.create({ messages, max_tokens: 12, temperature: 0, adapter });
+      return answer.choices[0]?.message.content;
+    };
+    const texts = [await ask(), await ask('tiny'), await ask()];
+    const unknown = await ask('other').catch((error: unknown) => (error as Chunkwise.ChunkwiseError).code);
+    const missing = await engine.adapters
+      .load('missing', 'models/nowhere')
+      .catch((error: unknown) => (error as Chunkwise.ChunkwiseError).code);
+    await engine.adapters.unload('tiny');
+    return { before, info, memory, listed, texts, unknown, missing, after: await engine.memory() };
+  });
+  expect(result.info).toMatchObject({ name: 'tiny', rank: 4 });
+  expect(result.listed).toEqual([result.info]);
+  expect(result.memory.adapters).toBe(result.info.bytes);
+  expect(result.texts[1]).not.toBe(result.texts[0]);
+  expect(result.texts[2]).toBe(result.texts[0]);
+  expect([result.unknown, result.missing]).toEqual(['bad_request', 'network']);
+  expect(result.after).toEqual(result.before);
 });
 
 it('ends everything at dispose', async () => {

@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   if (lane_of(local) != 0u) { return; }
   for (var i = 0u; i < 4u && first + i < outputs; i++) {
     let row = first + i;
-    var value = sums[i] + bias(params.rowStart + row);
+    var value = sums[i] * params.scale + bias(params.rowStart + row);
     if (GATED) { value = value / (1.0 + exp(-value)) * up_sums[i]; }
     if (ACCUMULATE) { value += y[params.rowStart + row]; }
     y[params.rowStart + row] = value;

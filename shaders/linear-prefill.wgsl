@@ -16,7 +16,7 @@ fn store(first: u32, token: u32, values: vec4f) {
   for (var i = 0u; i < 4u && first + i < params.rows; i++) {
     let column = params.rowStart + first + i;
     let at = token * OUTPUT_WIDTH + column;
-    var value = values[i] + bias(column);
+    var value = values[i] * params.scale + bias(column);
     if (ACCUMULATE) { value += y[at]; }
     y[at] = value;
   }

@@ -5,6 +5,7 @@ import { checkModel } from '../src/engine/check-model.ts';
 import { openEngine } from '../src/engine/open-engine.ts';
 import type { EngineCore, GenerateEvent, LoadProgress } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { openAdapter } from './adapter-files.ts';
 import { openModel } from './model-store.ts';
 import { serveStream } from './port-stream.ts';
 import type { EngineWorker, WorkerEvent } from './protocol.ts';
@@ -68,6 +69,19 @@ const worker: EngineWorker = {
       );
     });
   },
+
+  async loadAdapter(name, files) {
+    const info = await engine().loadAdapter(name, await openAdapter(files));
+    tellMemory();
+    return info;
+  },
+
+  unloadAdapter(name) {
+    engine().unloadAdapter(name);
+    tellMemory();
+  },
+
+  adapters: () => engine().adapters(),
 
   countTokens: (messages) => engine().countTokens(messages),
 

@@ -1,5 +1,5 @@
 import type { MemoryReport } from '../src/config/memory-report.ts';
-import type { GenerateOptions, LoadProgress } from '../src/engine/types.ts';
+import type { AdapterInfo, GenerateOptions, LoadProgress } from '../src/engine/types.ts';
 import type { ChatTurn } from '../src/tokenizer/chat-template.ts';
 
 export interface LoadOptions {
@@ -16,6 +16,9 @@ export interface EngineInfo {
   device: string;
 }
 
+/** An adapter's files, or their absolute URLs. */
+export type AdapterFiles = { config: string | Blob; weights: string | Blob } | { gguf: string | Blob };
+
 export type Prompt = { messages: readonly ChatTurn[] } | { text: string };
 
 export type WorkerEvent =
@@ -28,6 +31,9 @@ export interface EngineWorker {
   load(options: LoadOptions, onEvent: (event: WorkerEvent) => void): Promise<EngineInfo>;
   /** Serves the answer's `GenerateEvent`s on `port`; see `readStream`. */
   generate(port: MessagePort, prompt: Prompt, options: Omit<GenerateOptions, 'signal'>): void;
+  loadAdapter(name: string, source: AdapterFiles): Promise<AdapterInfo>;
+  unloadAdapter(name: string): void;
+  adapters(): AdapterInfo[];
   countTokens(messages: readonly ChatTurn[]): number;
   memory(): MemoryReport;
   dispose(): void;

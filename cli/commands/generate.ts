@@ -31,10 +31,10 @@ export async function generate(args: string[]): Promise<Output> {
     },
     stop: [],
   };
-  return withModel(values, async (engine) => {
+  return withModel(values, async (engine, adapters) => {
     const events = values.chat
-      ? engine.chat([{ role: 'user', content: prompt }], options)
-      : engine.complete(prompt, options);
+      ? engine.chat([{ role: 'user', content: prompt }], { ...options, adapters })
+      : engine.complete(prompt, { ...options, adapters });
     const tokens: number[] = [];
     let text = '';
     let end: Extract<GenerateEvent, { type: 'end' }> | undefined;

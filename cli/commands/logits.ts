@@ -20,7 +20,7 @@ export async function logits(args: string[]): Promise<Output> {
   if ((listed === undefined) === (values.text === undefined)) {
     throw new ChunkwiseError('bad_request', { field: '--text', reason: 'give either --text or --tokens' });
   }
-  return withModel(values, async (engine) => {
+  return withModel(values, async (engine, uses) => {
     const session = await engine.session();
     const { vocabSize } = session.plan.config;
     const tokens = listed ?? engine.tokenizer.encode(values.text ?? '', { maxTokens: engine.contextLength });
@@ -32,9 +32,10 @@ export async function logits(args: string[]): Promise<Output> {
     const file = await open(out, 'w');
     try {
       const writes: Promise<unknown>[] = [];
-      await eachLogits(session, tokens, (start, _length, values) => {
+      const write = (start: number, _length: number, values: Float32Array): void => {
         writes.push(file.write(new Uint8Array(values.buffer), 0, values.byteLength, start * vocabSize * 4));
-      });
+      };
+      await eachLogits(session, tokens, write, await engine.adapterMix(uses));
       await Promise.all(writes);
     } finally {
       await file.close();

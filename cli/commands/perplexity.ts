@@ -25,7 +25,7 @@ export async function perplexity(args: string[]): Promise<Output> {
   });
   const run = withModel(
     values,
-    async (engine) => {
+    async (engine, uses) => {
       const session = await engine.session();
       const { addBos, bosId } = engine.tokenizer;
       const result = await evaluate(session, engine.tokenizer.encode(text, { addSpecial: false }), {
@@ -33,6 +33,7 @@ export async function perplexity(args: string[]): Promise<Output> {
         start: Math.floor(numberFlag('start', values.start) ?? 0),
         maxTokens: Math.floor(numberFlag('max-tokens', values['max-tokens']) ?? Infinity),
         bosId: addBos ? bosId : undefined,
+        adapters: await engine.adapterMix(uses),
       });
       if (result.tokens === 0) {
         throw new ChunkwiseError('bad_request', { file: path, field: '--start', reason: 'no token there to score' });

@@ -2,7 +2,7 @@ import type { WorkerEvent } from '../../workers/protocol.ts';
 import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Listeners } from './listeners.ts';
-import { parseEngineOptions } from './options.ts';
+import { parseAdapterName, parseAdapterSource, parseEngineOptions } from './options.ts';
 import { parseChatRequest, parseCompletionRequest, parseMessages } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
@@ -24,7 +24,7 @@ import { WorkerClient } from './worker-client.ts';
  * `aborted`.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const load = parseEngineOptions(options, globalThis.document?.baseURI ?? location.href);
+  const load = parseEngineOptions(options, baseUrl());
   const { onProgress, signal } = options;
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
@@ -44,13 +44,16 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 }
 
+/** What relative URLs are relative to. */
+const baseUrl = (): string => globalThis.document?.baseURI ?? location.href;
+
 function tell(listeners: Listeners, message: WorkerEvent): void {
   if (message.type === 'progress') listeners.tell('progress', message.event);
   else if (message.type === 'memory') listeners.tell('memory', message.event);
   else listeners.tell('devicelost', message.event);
 }
 
-type Methods = Pick<Engine, 'chat' | 'completions' | 'memory' | 'countTokens' | 'on' | 'dispose'>;
+type Methods = Pick<Engine, 'adapters' | 'chat' | 'completions' | 'memory' | 'countTokens' | 'on' | 'dispose'>;
 
 function methods(client: WorkerClient, listeners: Listeners, model: string): Methods {
   async function* watchTokens(events: AsyncIterable<GenerateEvent>): AsyncGenerator<GenerateEvent, void> {
@@ -93,6 +96,11 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
   return {
     chat: { completions: { create: createChat } },
     completions: { create: createCompletion },
+    adapters: {
+      load: async (name, source) => client.loadAdapter(parseAdapterName(name), parseAdapterSource(source, baseUrl())),
+      unload: (name) => client.unloadAdapter(name),
+      list: () => client.adapters(),
+    },
     memory: () => client.memory(),
     countTokens: async (messages) => client.countTokens(parseMessages(messages)),
     on: (event, fn) => listeners.add(event, fn),

@@ -1,4 +1,4 @@
-import type { LoadOptions } from '../../workers/protocol.ts';
+import type { AdapterFiles, LoadOptions } from '../../workers/protocol.ts';
 import { checkInteger, describe, isRecord, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
@@ -15,14 +15,44 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
   };
 }
 
+/** Checks an adapter's name. Throws `bad_request`. */
+export function parseAdapterName(name: unknown): string {
+  if (typeof name !== 'string') refuse('name', `must be a string, but is ${describe(name)}`);
+  return name === '' ? refuse('name', 'is empty') : name;
+}
+
+/** Checks an adapter's files. Throws `bad_request`, naming the field. */
+export function parseAdapterSource(source: unknown, baseUrl: string): AdapterFiles {
+  if (typeof source === 'string') {
+    const folder = source.endsWith('/') ? source : `${source}/`;
+    return {
+      config: parseUrl(`${folder}adapter_config.json`, 'source', baseUrl),
+      weights: parseUrl(`${folder}adapter_model.safetensors`, 'source', baseUrl),
+    };
+  }
+  if (!isRecord(source)) refuse('source', `must be a URL or an object of files, but is ${describe(source)}`);
+  const { gguf, config, weights } = source;
+  if (typeof gguf === 'string') return { gguf: parseUrl(gguf, 'source.gguf', baseUrl) };
+  if (gguf !== undefined) return { gguf: parseBlob(gguf, 'source.gguf') };
+  return { config: parseBlob(config, 'source.config'), weights: parseBlob(weights, 'source.weights') };
+}
+
+function parseBlob(file: unknown, field: string): Blob {
+  return file instanceof Blob ? file : refuse(field, `must be a Blob, but is ${describe(file)}`);
+}
+
+function parseUrl(url: string, field: string, baseUrl: string): string {
+  try {
+    return new URL(url, baseUrl).href;
+  } catch {
+    return refuse(field, `${describe(url)} is not a URL`);
+  }
+}
+
 function parseModel(model: unknown, baseUrl: string): LoadOptions['model'] {
   if (typeof model === 'string') {
     if (model === '') refuse('model', 'is empty');
-    try {
-      return new URL(model, baseUrl).href;
-    } catch {
-      return refuse('model', `${describe(model)} is not a URL`);
-    }
+    return parseUrl(model, 'model', baseUrl);
   }
   const files: unknown[] = Array.isArray(model) ? model : [model];
   if (files.length === 0) refuse('model', 'no file was given');

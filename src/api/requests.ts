@@ -25,6 +25,7 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   logit_bias: true,
   seed: true,
   stop: true,
+  adapter: true,
   stream: true,
   stream_options: true,
 };
@@ -77,6 +78,7 @@ function parseOptions(fields: Record<string, unknown>): ParsedRequest {
       ...(fields['max_tokens'] !== undefined && { maxTokens: checkInteger(fields['max_tokens'], 'max_tokens', 1) }),
       sampling: parseSampling(fields),
       stop: parseStop(fields['stop']),
+      adapters: parseAdapters(fields['adapter']),
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),
@@ -121,6 +123,19 @@ function parseLogitBias(value: unknown): Map<number, number> {
 function parseSeed(value: unknown): number {
   if (value === undefined) return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   return checkInteger(value, 'seed', Number.MIN_SAFE_INTEGER) >>> 0;
+}
+
+function parseAdapters(value: unknown): { name: string; scale: number }[] {
+  if (value === undefined) return [];
+  if (typeof value === 'string') return [{ name: value, scale: 1 }];
+  if (!Array.isArray(value)) refuse('adapter', `must be a name or an array, but is ${describe(value)}`);
+  return value.map((use: unknown, i) => {
+    const at = `adapter[${i}]`;
+    if (!isRecord(use)) refuse(at, `must be an object, but is ${describe(use)}`);
+    const { name, scale } = use;
+    if (typeof name !== 'string') refuse(`${at}.name`, `must be a string, but is ${describe(name)}`);
+    return { name, scale: scale === undefined ? 1 : checkNumber(scale, `${at}.scale`, -100, 100) };
+  });
 }
 
 function parseStop(value: unknown): string[] {

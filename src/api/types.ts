@@ -7,6 +7,30 @@ export interface ChatMessage {
 
 export type FinishReason = 'stop' | 'length';
 
+export interface AdapterRequest {
+  name: string;
+  /** Multiplies what the adapter adds; default 1. */
+  scale?: number;
+}
+
+/**
+ * A LoRA adapter's files: a PEFT directory's URL, its two files (adapter_config.json, adapter_model.safetensors), or
+ * a GGUF file.
+ */
+export type AdapterSource = string | { config: Blob; weights: Blob } | { gguf: string | Blob };
+
+export interface AdapterInfo {
+  name: string;
+  /** Highest rank of its modules. */
+  rank: number;
+  /** Linears it changes. */
+  modules: number;
+  /** GPU bytes. */
+  bytes: number;
+  /** What is odd about it, though it can be used. */
+  warnings: readonly string[];
+}
+
 /** Sampling and length fields shared by both kinds of completion; names and defaults are OpenAI's, the rest vLLM's. */
 export interface CompletionOptions {
   /** Most tokens to answer with; default: what the context still holds. */
@@ -23,6 +47,8 @@ export interface CompletionOptions {
   seed?: number;
   /** Up to four; the answer ends before the first of them. */
   stop?: string | string[];
+  /** A loaded adapter to answer with, or several, summed. */
+  adapter?: string | AdapterRequest[];
   stream?: boolean;
   stream_options?: { include_usage?: boolean };
 }
@@ -142,6 +168,13 @@ export interface Engine {
   completions: {
     create(request: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<Completion>>;
     create(request: CompletionRequest & { stream?: false }, options?: CallOptions): Promise<Completion>;
+  };
+  adapters: {
+    /** Loads an adapter beside the model; nothing is merged. Errors: `network`, `bad_file`, `unsupported`, `bad_request`. */
+    load(name: string, source: AdapterSource): Promise<AdapterInfo>;
+    /** Errors: `bad_request` for an unknown name, or an adapter that a request uses. */
+    unload(name: string): Promise<void>;
+    list(): Promise<AdapterInfo[]>;
   };
   memory(): Promise<MemoryReport>;
   countTokens(messages: ChatMessage[]): Promise<number>;

@@ -1,12 +1,12 @@
 import type { Remote } from 'comlink';
 import { proxy, releaseProxy, transfer, wrap } from 'comlink';
 import { readStream } from '../../workers/port-stream.ts';
-import type { EngineInfo, EngineWorker, LoadOptions, Prompt, WorkerEvent } from '../../workers/protocol.ts';
+import type { AdapterFiles, EngineInfo, EngineWorker, LoadOptions, Prompt, WorkerEvent } from '../../workers/protocol.ts';
 import { carryErrors } from '../../workers/wire-error.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { GenerateEvent, GenerateOptions } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { ChatMessage } from './types.ts';
+import type { AdapterInfo, ChatMessage } from './types.ts';
 
 carryErrors();
 
@@ -37,6 +37,18 @@ export class WorkerClient {
     const { port1, port2 } = new MessageChannel();
     if (!this.gone.signal.aborted) void this.remote.generate(transfer(port2, [port2]), prompt, options);
     yield* readStream<GenerateEvent>(port1, { signal, gone: this.gone.signal });
+  }
+
+  loadAdapter(name: string, files: AdapterFiles): Promise<AdapterInfo> {
+    return this.unlessGone(() => this.remote.loadAdapter(name, files));
+  }
+
+  unloadAdapter(name: string): Promise<void> {
+    return this.unlessGone(() => this.remote.unloadAdapter(name));
+  }
+
+  adapters(): Promise<AdapterInfo[]> {
+    return this.unlessGone(() => this.remote.adapters());
   }
 
   memory(): Promise<MemoryReport> {

@@ -1,4 +1,5 @@
-import type { Sequence } from './sequence.ts';
+import type { AdapterMix } from './adapter-mix.ts';
+import { newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
 /** Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on. */
@@ -6,21 +7,25 @@ export async function eachLogits(
   session: Session,
   tokens: readonly number[],
   visit: (start: number, length: number, logits: Float32Array) => void,
-  signal?: AbortSignal,
+  adapters?: AdapterMix,
 ): Promise<void> {
-  const sequence: Sequence = { tokens: [], pages: [] };
+  const sequence = newSequence(adapters);
   try {
     const onBatch = async (start: number, length: number): Promise<void> => {
       visit(start, length, await session.logits(0, length));
     };
-    await session.prefill(sequence, tokens, onBatch, signal);
+    await session.prefill(sequence, tokens, onBatch);
   } finally {
     session.release(sequence);
   }
 }
 
 /** −log p of each token after the first of `tokens`, in nats. */
-export async function negativeLogLikelihoods(session: Session, tokens: readonly number[]): Promise<number[]> {
+export async function negativeLogLikelihoods(
+  session: Session,
+  tokens: readonly number[],
+  adapters?: AdapterMix,
+): Promise<number[]> {
   const nlls: number[] = [];
   await eachLogits(session, tokens, (start, length, logits) => {
     const width = logits.length / length;
@@ -28,7 +33,7 @@ export async function negativeLogLikelihoods(session: Session, tokens: readonly 
       const next = tokens[start + i + 1];
       if (next !== undefined) nlls.push(negativeLogLikelihood(logits.subarray(i * width, (i + 1) * width), next));
     }
-  });
+  }, adapters);
   return nlls;
 }
 
@@ -48,6 +53,7 @@ export interface PerplexityWindow {
   maxTokens: number;
   /** Put before each window. */
   bosId: number | undefined;
+  adapters?: AdapterMix;
 }
 
 /**
@@ -57,7 +63,7 @@ export interface PerplexityWindow {
 export async function perplexity(
   session: Session,
   text: readonly number[],
-  { context, start, maxTokens, bosId }: PerplexityWindow,
+  { context, start, maxTokens, bosId, adapters }: PerplexityWindow,
 ): Promise<{ perplexity: number; nll: number; tokens: number }> {
   const taken = text.slice(start, start + maxTokens);
   const bos = bosId === undefined ? [] : [bosId];
@@ -65,7 +71,7 @@ export async function perplexity(
   let sum = 0;
   let count = 0;
   for (let at = 0; at < taken.length; at += step) {
-    const nlls = await negativeLogLikelihoods(session, [...bos, ...taken.slice(at, at + step)]);
+    const nlls = await negativeLogLikelihoods(session, [...bos, ...taken.slice(at, at + step)], adapters);
     sum += nlls.reduce((total, nll) => total + nll, 0);
     count += nlls.length;
   }

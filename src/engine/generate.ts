@@ -2,6 +2,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Detokenizer } from '../tokenizer/detokenizer.ts';
 import { StopStrings } from '../tokenizer/stop-strings.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { AdapterMix } from './adapter-mix.ts';
 import type { Session } from './session.ts';
 import { Stopwatch } from './statistics.ts';
 import type { FinishReason, GenerateEvent, GenerateOptions } from './types.ts';
@@ -16,12 +17,13 @@ export async function* generate(
   tokenizer: Tokenizer,
   prompt: readonly number[],
   { maxTokens, sampling, stop, signal }: GenerateOptions,
+  adapters: AdapterMix,
 ): AsyncGenerator<GenerateEvent, void> {
   const { contextLength } = session.plan;
   const limit = Math.min(maxTokens ?? Infinity, contextLength - prompt.length);
   const watch = new Stopwatch();
   const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt);
+  const sequence = session.sequences.take(prompt, adapters);
   const cachedTokens = sequence.tokens.length;
   const dispatchesBefore = { steps: 0, count: 0 };
   let completionTokens = 0;

@@ -2,7 +2,7 @@ import { GREEDY } from '../config/sampling.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
 import { streamReadBytes, streamReadGroups, streamReadKernel } from '../kernels/stream-read.ts';
-import type { Sequence } from './sequence.ts';
+import { newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { quantile } from './statistics.ts';
 
@@ -26,7 +26,7 @@ const anyTokens = (session: Session, count: number): number[] =>
 /** Times `steps` greedy decode steps after `context` tokens, run as chat runs them: one submitted ahead. */
 export async function measureDecode(session: Session, context: number, steps: number): Promise<Timing> {
   const { recorder, transformer, device } = session;
-  const sequence: Sequence = { tokens: [], pages: [] };
+  const sequence = newSequence();
   const times: number[] = [];
   let dispatches = 0;
   try {
@@ -73,7 +73,7 @@ export async function measurePrefill(session: Session, context: number, repeats:
   const times: number[] = [];
   // The first is not counted: it compiles.
   for (let repeat = 0; repeat <= repeats; repeat++) {
-    const sequence: Sequence = { tokens: [], pages: [] };
+    const sequence = newSequence();
     let done: Promise<number> | undefined;
     const start = performance.now();
     await session.prefill(sequence, anyTokens(session, context), (from, length) => {
@@ -113,11 +113,11 @@ export interface KernelTiming {
 
 /** Times each kind of dispatch of a step of `tokens` tokens after `context`, many in one submission. */
 export async function measureKernels(session: Session, context: number, tokens: number): Promise<KernelTiming[]> {
-  const sequence: Sequence = { tokens: [], pages: [] };
+  const sequence = newSequence();
   session.sequences.reserve(sequence, context + tokens);
   session.transformer.pool.show(sequence.pages);
   const trace = new Trace();
-  session.transformer.forward(trace, { tokens, position: context });
+  session.transformer.forward(trace, { tokens, position: context, loras: [] });
   session.transformer.head(trace, 0, 1);
   const kinds = new Map<string, Call[]>();
   for (const call of trace.calls) {

@@ -1,11 +1,15 @@
+import { readAdapter } from '../adapters/adapter-file.ts';
+import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { AdapterMix } from './adapter-mix.ts';
+import { AdapterRegistry } from './adapter-registry.ts';
 import { generate } from './generate.ts';
 import { RequestQueue } from './request-queue.ts';
 import { Session } from './session.ts';
-import type { EngineCore, EngineCoreOptions, GenerateEvent, GenerateOptions } from './types.ts';
+import type { AdapterInfo, AdapterUse, EngineCore, EngineCoreOptions, GenerateEvent, GenerateOptions } from './types.ts';
 
 const DEFAULT_QUEUE_LIMIT = 16;
 
@@ -23,6 +27,7 @@ export async function openEngine(options: EngineCoreOptions): Promise<LocalEngin
 /** The engine in this thread. The command line and the tests reach its session for what no chat needs. */
 export class LocalEngine implements EngineCore {
   readonly #queue: RequestQueue;
+  readonly #adapters = new AdapterRegistry();
   #session: Session | undefined;
   #disposed = false;
   readonly model: string;
@@ -56,6 +61,25 @@ export class LocalEngine implements EngineCore {
     return this.#encodeChat(messages).length;
   }
 
+  async loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo> {
+    const session = await this.session();
+    const adapter = await readAdapter(source, { config: session.plan.config });
+    return this.#adapters.load(session, name, adapter);
+  }
+
+  unloadAdapter(name: string): void {
+    this.#adapters.unload(name);
+  }
+
+  adapters(): AdapterInfo[] {
+    return this.#adapters.list();
+  }
+
+  /** Adapters by name, for what does not go through `chat` or `complete`. */
+  async adapterMix(uses: readonly AdapterUse[]): Promise<AdapterMix> {
+    return this.#adapters.mix(await this.session(), uses);
+  }
+
   memory(): MemoryReport {
     const none: MemoryReport = { weights: 0, adapters: 0, kv: 0, activations: 0, staging: 0, total: 0 };
     return this.#session?.device.buffers.report() ?? none;
@@ -80,7 +104,12 @@ export class LocalEngine implements EngineCore {
 
   async *#answer(encode: () => number[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
     this.#throwIfDisposed();
-    const leave = await this.#queue.enter(options.signal);
+    const { adapters: uses = [] } = options;
+    const release = this.#adapters.hold(uses);
+    const leave = await this.#queue.enter(options.signal).catch((error: unknown) => {
+      release();
+      throw error;
+    });
     try {
       const prompt = encode();
       if (prompt.length === 0) throw new ChunkwiseError('bad_request', { field: 'prompt', reason: 'it is empty' });
@@ -94,13 +123,15 @@ export class LocalEngine implements EngineCore {
         throw new ChunkwiseError('bad_request', { field: 'logitBias', reason });
       }
       const session = await this.session();
-      yield* generate(session, this.tokenizer, prompt, options);
+      const mix = await this.#adapters.mix(session, uses);
+      yield* generate(session, this.tokenizer, prompt, options, mix);
     } catch (error) {
       this.#throwIfDisposed(error);
       if (error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession();
       throw error;
     } finally {
       leave();
+      release();
     }
   }
 

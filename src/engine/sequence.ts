@@ -1,3 +1,4 @@
+import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { PagePool } from '../cache/page-pool.ts';
 
@@ -5,7 +6,11 @@ import type { PagePool } from '../cache/page-pool.ts';
 export interface Sequence {
   tokens: number[];
   pages: number[];
+  /** The adapters they were computed with; only a request with the same ones goes on from there. */
+  adapters: AdapterMix;
 }
+
+export const newSequence = (adapters: AdapterMix = NO_ADAPTERS): Sequence => ({ tokens: [], pages: [], adapters });
 
 /** The sequences of finished requests: the next one that begins like one of them goes on from there. */
 export class SequenceCache {
@@ -14,15 +19,19 @@ export class SequenceCache {
 
   constructor(private readonly pool: PagePool) {}
 
-  /** The sequence that shares the longest beginning with `prompt`, cut to it; at least one token is left to compute. */
-  take(prompt: readonly number[]): Sequence {
+  /**
+   * The sequence of these adapters that shares the longest beginning with `prompt`, cut to it; at least one token is
+   * left to compute.
+   */
+  take(prompt: readonly number[], adapters = NO_ADAPTERS): Sequence {
     let best: Sequence | undefined;
     let shared = 0;
     for (const sequence of this.#idle) {
+      if (sequence.adapters.key !== adapters.key) continue;
       const length = Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1);
       if (length > shared) [best, shared] = [sequence, length];
     }
-    if (!best) return { tokens: [], pages: [] };
+    if (!best) return newSequence(adapters);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.tokens.length = shared;
     this.pool.resize(best.pages, shared);

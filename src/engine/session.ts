@@ -8,7 +8,7 @@ import { loadTransformer } from '../models/load-transformer.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { Sampler } from './sampler.ts';
-import { type Sequence, SequenceCache } from './sequence.ts';
+import { newSequence, type Sequence, SequenceCache } from './sequence.ts';
 import type { EngineCoreOptions } from './types.ts';
 
 /** Steps under way at once: one runs while the result of the one before is read. */
@@ -75,7 +75,11 @@ export class Session {
       if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the request was aborted' });
       const batch = tokens.slice(start, start + transformer.batchTokens);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, 0, new Uint32Array(batch));
-      transformer.forward(recorder, { tokens: batch.length, position: sequence.tokens.length });
+      transformer.forward(recorder, {
+        tokens: batch.length,
+        position: sequence.tokens.length,
+        loras: sequence.adapters.loras,
+      });
       sequence.tokens.push(...batch);
       await onBatch(start, batch.length);
       if (start + batch.length < tokens.length) {
@@ -101,7 +105,7 @@ export class Session {
   decode(sequence: Sequence, options: SamplingOptions, position: number): Promise<number> {
     this.sequences.reserve(sequence, position + 1);
     this.transformer.pool.show(sequence.pages);
-    this.transformer.forward(this.recorder, { tokens: 1, position });
+    this.transformer.forward(this.recorder, { tokens: 1, position, loras: sequence.adapters.loras });
     return this.sample(1, options, position + 1);
   }
 
@@ -129,7 +133,7 @@ export class Session {
 
   /** Drivers compile at the first dispatch: the first answer should not wait for that. */
   async #warmUp(): Promise<void> {
-    const sequence: Sequence = { tokens: [], pages: [] };
+    const sequence = newSequence();
     const tokens = this.plan.contextLength > 2 ? [0, 0] : [0];
     const everyFilter = { ...GREEDY, temperature: 1, topK: 1, topP: 0.5 };
     let drawn: Promise<number> | undefined;

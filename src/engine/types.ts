@@ -1,3 +1,4 @@
+import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
@@ -6,12 +7,32 @@ import type { ByteSource } from '../weights/byte-source.ts';
 
 export type FinishReason = 'stop' | 'length';
 
+/** An adapter by the name it was loaded under. */
+export interface AdapterUse {
+  name: string;
+  scale: number;
+}
+
+export interface AdapterInfo {
+  name: string;
+  /** Highest rank of its modules. */
+  rank: number;
+  /** Linears it changes. */
+  modules: number;
+  /** GPU bytes. */
+  bytes: number;
+  /** What is odd about it, though it can be used. */
+  warnings: readonly string[];
+}
+
 export interface GenerateOptions {
   /** Most tokens to answer with; default: what the context still holds. */
   maxTokens?: number;
   sampling: SamplingOptions;
   /** The answer ends before the first of these. */
   stop: readonly string[];
+  /** Loaded adapters to answer with, summed; default: none. */
+  adapters?: readonly AdapterUse[];
   signal?: AbortSignal;
 }
 
@@ -69,6 +90,11 @@ export interface EngineCore {
   chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
   countTokens(messages: readonly ChatTurn[]): number;
+  /** Loads an adapter beside the model, unmerged. Errors: `bad_file`, `unsupported`, `bad_request`. */
+  loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo>;
+  /** Errors: `bad_request` for an unknown name, or one in use. */
+  unloadAdapter(name: string): void;
+  adapters(): AdapterInfo[];
   memory(): MemoryReport;
   /** Destroys every buffer; running requests end with `disposed`. */
   dispose(): void;

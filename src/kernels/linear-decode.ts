@@ -19,7 +19,8 @@ export interface LinearDecodeOptions {
   hasBias?: boolean;
 }
 
-/** `x [columns]` → `y [rows]`, of one token. Params: the slice's first output row, and its rows. */
+/** `x [columns]` → `y [rows]`, of one token. Params: the slice's first output row, its rows,
+ * and what the product is multiplied by before the bias. */
 export function linearDecodeKernel(device: Device, options: LinearDecodeOptions): Kernel {
   const { type, columns, normEps, gated = false, accumulate = false, hasBias = false } = options;
   const reader = weightReader(device, type, columns);
@@ -48,7 +49,7 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       ...(hasBias ? [f32s('bias_values')] : []),
       { name: 'y', type: 'array<f32>', access: 'read_write' },
     ],
-    params: { rowStart: 'u32', rows: 'u32' },
+    params: { rowStart: 'u32', rows: 'u32', scale: 'f32' },
   };
 }
 

@@ -22,7 +22,8 @@ export interface LinearPrefillOptions {
 const TILE_ROWS = 4;
 export const TILE_TOKENS = 8;
 
-/** `x [T, columns]` → `y [T, outputWidth]`, T rounded up to a multiple of TILE_TOKENS. Params: the slice's first output row, and its rows. */
+/** `x [T, columns]` → `y [T, outputWidth]`, T rounded up to a multiple of TILE_TOKENS. Params: the slice's first output row, its rows,
+ * and what the product is multiplied by before the bias. */
 export function linearPrefillKernel(device: Device, options: LinearPrefillOptions): Kernel {
   const { type, columns, outputWidth, accumulate = false, hasBias = false } = options;
   const reader = weightReader(device, type, columns);
@@ -43,7 +44,7 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
       ...(hasBias ? [{ name: 'bias_values', type: 'array<f32>', access: 'read' as const }] : []),
       { name: 'y', type: 'array<f32>', access: 'read_write' },
     ],
-    params: { rowStart: 'u32', rows: 'u32' },
+    params: { rowStart: 'u32', rows: 'u32', scale: 'f32' },
   };
 }
 

@@ -5,6 +5,9 @@ import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
 /** Tokens whose logits are computed at once. */
 export const HEAD_TOKENS = 16;
 
+/** Highest rank of an adapter. */
+export const MAX_LORA_RANK = 256;
+
 /** Every intermediate of the forward pass, allocated once for `batchTokens` tokens. All f32. */
 export interface Activations {
   /** Token ids `[T]`, u32; the sampler leaves the next one in the first place. */
@@ -23,6 +26,8 @@ export interface Activations {
   gateUp: GPUBuffer;
   /** silu(gate) · up `[T, intermediateSize]` */
   gated: GPUBuffer;
+  /** Between the two products of an adapter `[T, MAX_LORA_RANK]` */
+  low: GPUBuffer;
   /** `[HEAD_TOKENS, vocabSize]` */
   logits: GPUBuffer;
 }
@@ -40,6 +45,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
     attended: rows(numHeads * headDim),
     gateUp: rows(2 * intermediateSize),
     gated: rows(intermediateSize),
+    low: rows(MAX_LORA_RANK),
     logits: HEAD_TOKENS * vocabSize * 4,
   };
 }

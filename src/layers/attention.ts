@@ -8,6 +8,8 @@ import { storeKvGroups, storeKvKernel } from '../kernels/store-kv.ts';
 import type { Activations } from './activations.ts';
 import type { Batch } from './batch.ts';
 import type { Linear } from './linear.ts';
+import { recordLora } from './lora.ts';
+import type { Norm } from './norm.ts';
 
 export interface AttentionBuffers {
   /** This layer's pages. */
@@ -30,9 +32,11 @@ export class Attention {
   /** `qkv`: one linear for all three, or several where their types differ. */
   constructor(
     private readonly device: Device,
+    private readonly layer: number,
     private readonly heads: Heads,
     { qkv, partials, attended }: Activations,
     { kv, pages, rope, queryNorm, keyNorm }: AttentionBuffers,
+    readonly norm: Norm,
     private readonly qkvLinears: readonly Linear[],
     private readonly output: Linear,
   ) {
@@ -48,13 +52,16 @@ export class Attention {
     });
   }
 
-  record(recorder: Dispatcher, { tokens, position }: Batch): void {
+  record(recorder: Dispatcher, batch: Batch): void {
+    const { tokens, position } = batch;
     const { splits, pagesPerSplit } = splitPages(tokens, position + tokens);
     for (const linear of this.qkvLinears) linear.record(recorder, tokens);
+    recordLora(recorder, batch, this.layer, ['attn_q', 'attn_k', 'attn_v']);
     recorder.run(this.#store, storeKvGroups(this.heads, tokens), { position });
     const groups = attentionGroups(this.device, this.heads, tokens, splits);
     recorder.run(this.#attend, groups, { position, tokens, splits, pagesPerSplit });
     recorder.run(this.#merge, attentionMergeGroups(this.device, this.heads, tokens), { tokens, splits });
     this.output.record(recorder, tokens);
+    recordLora(recorder, batch, this.layer, ['attn_output']);
   }
 }

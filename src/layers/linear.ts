@@ -49,12 +49,13 @@ export class Linear {
     });
   }
 
-  record(recorder: Dispatcher, tokens: number): void {
+  /** `scale`: of the product, before the bias. */
+  record(recorder: Dispatcher, tokens: number, scale = 1): void {
     if (tokens > 1) this.options.norm?.record(recorder, tokens);
     for (const [{ rowStart, rows }, operation] of tokens === 1 ? this.#decode : this.#prefill) {
       const groups =
         tokens === 1 ? linearDecodeGroups(this.device, rows) : linearPrefillGroups(this.device, rows, tokens);
-      recorder.run(operation, groups, { rowStart: this.#outputStart + rowStart, rows });
+      recorder.run(operation, groups, { rowStart: this.#outputStart + rowStart, rows, scale });
     }
   }
 

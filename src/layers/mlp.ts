@@ -4,7 +4,9 @@ import type { Dispatcher } from '../gpu/recorder.ts';
 import { linearDecodeGroups, linearDecodeKernel } from '../kernels/linear-decode.ts';
 import { siluMulGroups, siluMulKernel } from '../kernels/silu-mul.ts';
 import type { Activations } from './activations.ts';
+import type { Batch } from './batch.ts';
 import { Linear } from './linear.ts';
+import { changes, recordLora } from './lora.ts';
 import type { Norm } from './norm.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
@@ -18,9 +20,10 @@ export class Mlp {
   /** `gateUp`: one matrix, gate above up; or the two apart where their types differ. */
   constructor(
     private readonly device: Device,
+    private readonly layer: number,
     { x, gateUp, gated }: Activations,
     matrices: readonly WeightMatrix[],
-    norm: Norm,
+    readonly norm: Norm,
     private readonly down: Linear,
   ) {
     const outputWidth = matrices.reduce((sum, { rows }) => sum + rows, 0);
@@ -37,14 +40,18 @@ export class Mlp {
     this.#fused = createOperation(device, kernel, { ...slice.planes, x, norm_weight: norm.weight, y: gated });
   }
 
-  record(recorder: Dispatcher, tokens: number): void {
+  record(recorder: Dispatcher, batch: Batch): void {
+    const { tokens } = batch;
     const size = this.#intermediateSize;
-    if (tokens === 1 && this.#fused) {
-      recorder.run(this.#fused, linearDecodeGroups(this.device, size), { rowStart: 0, rows: 2 * size });
+    // The product of gate and up cannot be made before an adapter has changed them.
+    if (tokens === 1 && this.#fused && !changes(batch.loras, this.layer, ['ffn_gate', 'ffn_up'])) {
+      recorder.run(this.#fused, linearDecodeGroups(this.device, size), { rowStart: 0, rows: 2 * size, scale: 1 });
     } else {
       for (const linear of this.#gateUp) linear.record(recorder, tokens);
+      recordLora(recorder, batch, this.layer, ['ffn_gate', 'ffn_up']);
       recorder.run(this.#siluMul, siluMulGroups(this.device, size, tokens));
     }
     this.down.record(recorder, tokens);
+    recordLora(recorder, batch, this.layer, ['ffn_down']);
   }
 }

@@ -1,3 +1,4 @@
+import type { MemoryCategory } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Bound } from '../gpu/operation.ts';
@@ -63,6 +64,7 @@ export async function uploadMatrix(
   sources: readonly RowSource[],
   onBytes: (bytes: number) => void,
   signal?: AbortSignal,
+  category: 'weights' | 'adapters' = 'weights',
 ): Promise<WeightMatrix> {
   const first = sources[0]?.tensor;
   if (!first) throw new Error(`${label}: no rows`);
@@ -76,7 +78,7 @@ export async function uploadMatrix(
   }
   const slices: MatrixSlice[] = [];
   for (let rowStart = 0; rowStart < rows; rowStart += perSlice) {
-    slices.push(createSlice(device, label, type, columns, rowStart, Math.min(perSlice, rows - rowStart)));
+    slices.push(createSlice(device, label, category, type, columns, rowStart, Math.min(perSlice, rows - rowStart)));
   }
   let row = 0;
   for (const source of sources) {
@@ -89,9 +91,19 @@ export async function uploadMatrix(
   return { type, rows, columns, slices };
 }
 
+/** Gives a matrix's buffers back. */
+export function destroyMatrix(device: Device, { slices }: WeightMatrix): void {
+  for (const { planes } of slices) {
+    // All planes of a slice are in one buffer.
+    const plane = planes.weight;
+    if (plane && 'buffer' in plane) device.buffers.destroy(plane.buffer);
+  }
+}
+
 function createSlice(
   device: Device,
   label: string,
+  category: MemoryCategory,
   type: GgmlType,
   columns: number,
   rowStart: number,
@@ -99,7 +111,7 @@ function createSlice(
 ): MatrixSlice {
   const names = planeNames(type);
   const sizes = names.map((name) => align(planeBytes(type, name, columns) * rows));
-  const buffer = device.buffers.storage(label, 'weights', sizes.reduce((sum, size) => sum + size, 0));
+  const buffer = device.buffers.storage(label, category, sizes.reduce((sum, size) => sum + size, 0));
   let offset = 0;
   const planes: Partial<Record<PlaneName, Bound>> = {};
   names.forEach((name, i) => {

@@ -93,7 +93,7 @@ class Loader {
       : [];
     const kv = this.#pool.layers[layer] as GPUBuffer;
     const buffers = { kv, pages: this.#pool.table, rope, queryNorm, keyNorm };
-    return new Attention(device, config, this.#activations, buffers, linears, output);
+    return new Attention(device, layer, config, this.#activations, buffers, norm, linears, output);
   }
 
   async mlp(layer: number): Promise<Mlp> {
@@ -103,7 +103,7 @@ class Loader {
     const sources = [this.rows(name('ffn_gate')), this.rows(name('ffn_up'))];
     const matrices = await this.matrices(`blk.${layer}.ffn_gate_up`, sources);
     const down = new Linear(this.device, await this.matrix(name('ffn_down')), { x: gated, y: x, accumulate: true });
-    return new Mlp(this.device, this.#activations, matrices, norm, down);
+    return new Mlp(this.device, layer, this.#activations, matrices, norm, down);
   }
 
   async norm(name: string): Promise<Norm> {

@@ -21,7 +21,7 @@ export class Transformer {
     readonly activations: Activations,
     readonly pool: PagePool,
     private readonly embedding: Embedding,
-    private readonly layers: readonly { attention: Attention; mlp: Mlp }[],
+    readonly layers: readonly { attention: Attention; mlp: Mlp }[],
     private readonly outputNorm: Norm,
     private readonly output: Linear,
   ) {}
@@ -32,7 +32,7 @@ export class Transformer {
     const before = recorder.dispatches;
     for (const { attention, mlp } of this.layers) {
       attention.record(recorder, batch);
-      mlp.record(recorder, batch.tokens);
+      mlp.record(recorder, batch);
     }
     this.dispatchesPerLayer = (recorder.dispatches - before) / this.layers.length;
   }

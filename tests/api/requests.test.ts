@@ -36,6 +36,7 @@ describe('what is taken', () => {
     });
     expect(options.maxTokens).toBeUndefined();
     expect(options.stop).toEqual([]);
+    expect(options.adapters).toEqual([]);
     expect([stream, includeUsage]).toEqual([false, false]);
     const seeds = new Set(Array.from({ length: 8 }, () => parse({}).options.sampling.seed));
     expect(seeds.size).toBeGreaterThan(1);
@@ -55,12 +56,17 @@ describe('what is taken', () => {
       logit_bias: { 5: -100, '42': 1.5 },
       seed: 11,
       stop: 'END',
+      adapter: [{ name: 'a' }, { name: 'b', scale: 0.5 }],
       stream: true,
       stream_options: { include_usage: true },
     });
     expect(options).toEqual({
       maxTokens: 7,
       stop: ['END'],
+      adapters: [
+        { name: 'a', scale: 1 },
+        { name: 'b', scale: 0.5 },
+      ],
       sampling: {
         temperature: 0,
         topP: 0.9,

@@ -1,6 +1,8 @@
 import { afterEach } from 'vitest';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import type { AdapterUse } from '../../src/engine/types.ts';
+import { newSequence } from '../../src/engine/sequence.ts';
 import type { EngineCoreOptions } from '../../src/engine/types.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
@@ -37,11 +39,11 @@ export async function engineUnderTest(
 export async function logitsOf(
   engine: LocalEngine,
   tokens: readonly number[],
-  { pieces = [] }: { pieces?: readonly number[] } = {},
+  { pieces = [], adapters = [] }: { pieces?: readonly number[]; adapters?: readonly AdapterUse[] } = {},
 ): Promise<Float32Array[]> {
   const session = await engine.session();
   const { vocabSize } = session.plan.config;
-  const sequence = { tokens: [] as number[], pages: [] as number[] };
+  const sequence = newSequence(await engine.adapterMix(adapters));
   const rows: Float32Array[] = [];
   const onBatch = async (_: number, length: number): Promise<void> => {
     const logits = await session.logits(0, length);

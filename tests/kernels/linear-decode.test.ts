@@ -47,13 +47,13 @@ async function check(runner: Runner, random: Random, { type, columns, rows, opti
     ...{ x: input, norm_weight: norm ? runner.upload(norm.weight) : input, y },
     ...(bias && { bias_values: runner.upload(Float32Array.of(...random.normals(rowStart), ...bias)) }),
   };
-  runner.run(kernel, bounds, linearDecodeGroups(device, outputs), { rowStart, rows });
+  runner.run(kernel, bounds, linearDecodeGroups(device, outputs), { rowStart, rows, scale: options.scale ?? 1 });
   // What a dot product of such numbers is of the order of; with a gate it is multiplied once more.
   const inputScale = norm ? rms(norm.weight) : rms(x);
   const product = rms(weights) * inputScale * Math.sqrt(columns);
   const want = linearDecode(weights, x, options);
-  const scale = (gated ? product * (product + 1) : product) + (residual || bias ? 1 : 0);
-  expectClose('linear-decode', await runner.floats(y), Float64Array.of(...above, ...want), scale);
+  const magnitude = (gated ? product * (product + 1) : product) * Math.abs(options.scale ?? 1) + (residual || bias ? 1 : 0);
+  expectClose('linear-decode', await runner.floats(y), Float64Array.of(...above, ...want), magnitude);
   destroyMatrix(device, matrix);
 }
 
@@ -68,7 +68,7 @@ describeVariants(ALL_VARIANTS, (getRunner, variant) => {
     if (variant === 'gpu' && !FEW_TYPES.includes(type)) return;
     for (const rows of SOME_ROWS) {
       const [bias, residual] = [random.normals(rows), random.normals(rows)];
-      await check(getRunner(), random, { type, columns: columnsOf(576), rows, options: { residual } });
+      await check(getRunner(), random, { type, columns: columnsOf(576), rows, options: { residual, scale: -1.5 } });
       const narrow = columnsOf(32);
       const normed = { norm: normOf(narrow), bias };
       await check(getRunner(), random, { type, columns: narrow, rows, options: normed, rowStart: 3 });

@@ -5,7 +5,9 @@ import { siluMul } from './silu-mul.ts';
 export interface LinearOptions {
   /** RMS-norms x first. */
   norm?: { weight: Float32Array; eps: number };
-  /** Added before anything else, `[rows]`. */
+  /** Multiplies the product; default 1. */
+  scale?: number;
+  /** Added to the scaled product before anything else, `[rows]`. */
   bias?: Float32Array;
   /** Rows are gate, then up: the output is silu(gate) · up. */
   gated?: boolean;
@@ -15,11 +17,11 @@ export interface LinearOptions {
 
 /** weights `[rows, columns]` · x `[columns]` → `[rows]`, or `[rows / 2]` when gated. */
 export function linearDecode(weights: Float32Array, x: Float32Array, options: LinearOptions = {}): Float64Array {
-  const { norm, bias, gated, residual } = options;
+  const { norm, scale = 1, bias, gated, residual } = options;
   const input = norm ? rmsNorm(x, norm.weight, norm.eps) : x;
   const rows = weights.length / x.length;
   const y = Float64Array.from({ length: rows }, (_, row) => {
-    return dot(weights.subarray(row * x.length, (row + 1) * x.length), input) + (bias?.[row] ?? 0);
+    return dot(weights.subarray(row * x.length, (row + 1) * x.length), input) * scale + (bias?.[row] ?? 0);
   });
   const outputs = gated ? siluMul(y, rows / 2) : y;
   return outputs.map((value, row) => value + (residual?.[row] ?? 0));

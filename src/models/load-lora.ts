@@ -1,0 +1,97 @@
+import type { AdapterModule } from '../adapters/adapter-file.ts';
+import type { LinearName } from '../adapters/module-names.ts';
+import type { Device } from '../gpu/device.ts';
+import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/lora.ts';
+import { destroyMatrix, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
+import type { Transformer } from './transformer.ts';
+
+/** An adapter on the GPU. */
+export interface LoadedLora {
+  layers: readonly LoraLayer[];
+  /** GPU bytes. */
+  bytes: number;
+  destroy(): void;
+}
+
+/** A kernel reads 32 columns at a time. */
+const RANK_STEP = 32;
+
+/** Puts an adapter's factors on the GPU, as f32. Their shapes fit: reading the adapter saw to it. */
+export async function loadLora(
+  device: Device,
+  transformer: Transformer,
+  modules: readonly AdapterModule[],
+): Promise<LoadedLora> {
+  const matrices: WeightMatrix[] = [];
+  const before = device.buffers.report().adapters;
+  const destroy = (): void => {
+    for (const matrix of matrices) destroyMatrix(device, matrix);
+  };
+  const upload = async (name: string, values: Float32Array, columns: number): Promise<WeightMatrix> => {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const source = { name, size: bytes.length, read: async (at: number, size: number) => bytes.subarray(at, at + size) };
+    const shape = [values.length / columns, columns];
+    const tensor = { name, shape, type: 'F32', bytes: bytes.length, offset: 0, source } as const;
+    const matrix = await uploadMatrix(device, name, [{ tensor }], () => undefined, undefined, 'adapters');
+    matrices.push(matrix);
+    return matrix;
+  };
+  try {
+    const layers: LoraLayer[] = Array.from({ length: transformer.config.numLayers }, () => ({}));
+    for (const { name, layer, linear, rank, inFeatures, a, b, scale } of modules) {
+      const products = layers[layer];
+      if (!products) throw new Error(`${name}: no such layer`); // reading the adapter saw to it
+      const padded = Math.ceil(rank / RANK_STEP) * RANK_STEP;
+      const rowsOfA = new Float32Array(padded * inFeatures);
+      rowsOfA.set(a);
+      const matrixA = await upload(`${name}.lora_a`, rowsOfA, inFeatures);
+      const matrixB = await upload(`${name}.lora_b`, padColumns(b, rank, padded), padded);
+      products[linear] = new LoraProduct(device, matrixA, matrixB, buffersOf(transformer, layer, linear), scale);
+    }
+    await device.pipelines.ready();
+    return { layers, bytes: device.buffers.report().adapters - before, destroy };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+}
+
+function padColumns(values: Float32Array, from: number, to: number): Float32Array {
+  const padded = new Float32Array((values.length / from) * to);
+  for (let row = 0; row * from < values.length; row++) {
+    padded.set(values.subarray(row * from, (row + 1) * from), row * to);
+  }
+  return padded;
+}
+
+/** What the base linear reads and writes, for the products beside it. */
+function buffersOf({ config, activations, layers }: Transformer, layer: number, module: LinearName): LoraBuffers {
+  const { x, qkv, attended, gateUp, gated, low } = activations;
+  const { numHeads, numKvHeads, headDim, hiddenSize, intermediateSize } = config;
+  const norms = layers[layer];
+  const qkvWidth = (numHeads + 2 * numKvHeads) * headDim;
+  const intoQkv = (head: number): LoraBuffers => ({
+    ...{ x, y: qkv, low, norm: norms?.attention.norm },
+    ...{ outputStart: head * headDim, outputWidth: qkvWidth },
+  });
+  const intoGateUp = (outputStart: number): LoraBuffers => ({
+    ...{ x, y: gateUp, low, norm: norms?.mlp.norm },
+    ...{ outputStart, outputWidth: 2 * intermediateSize },
+  });
+  switch (module) {
+    case 'attn_q':
+      return intoQkv(0);
+    case 'attn_k':
+      return intoQkv(numHeads);
+    case 'attn_v':
+      return intoQkv(numHeads + numKvHeads);
+    case 'attn_output':
+      return { x: attended, y: x, low, outputWidth: hiddenSize };
+    case 'ffn_gate':
+      return intoGateUp(0);
+    case 'ffn_up':
+      return intoGateUp(intermediateSize);
+    case 'ffn_down':
+      return { x: gated, y: x, low, outputWidth: hiddenSize };
+  }
+}
