@@ -1,10 +1,10 @@
-import type { Progress } from '../src/api/index.ts';
+import type { LoadProgress } from '../src/api/index.ts';
 import { byId } from './dom.ts';
 import { errorWords } from './error-words.ts';
 import { formatBytes } from './format.ts';
 import { oncePerFrame } from './frame.ts';
 
-const TITLES: Record<Progress['phase'], string> = {
+const TITLES: Record<LoadProgress['phase'], string> = {
   header: 'Checking the model',
   download: 'Downloading the model',
   upload: 'Loading the model onto the GPU',
@@ -18,7 +18,7 @@ export class LoadView {
   private readonly title = byId('loading-title', HTMLElement);
   private readonly detail = byId('loading-detail', HTMLElement);
   private readonly bar = byId('progress', HTMLProgressElement);
-  private progress: Progress = { phase: 'header', bytes: 0, total: 0 };
+  private progress: LoadProgress = { phase: 'header', bytes: 0, total: 0 };
 
   begin(): void {
     this.failure.hidden = true;
@@ -26,7 +26,7 @@ export class LoadView {
     this.show({ phase: 'header', bytes: 0, total: 0 });
   }
 
-  show(progress: Progress): void {
+  show(progress: LoadProgress): void {
     this.progress = progress;
     this.draw();
   }

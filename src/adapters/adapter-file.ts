@@ -2,11 +2,11 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import { readFloats } from '../weights/float-tensor.ts';
+import { deinterleaveRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { readAdapterHeader } from './adapter-header.ts';
 import type { AdapterHeader, AdapterSource, FactorPair } from './adapter-header.ts';
 import { isOneOf } from './base-name.ts';
-import { deinterleaveRows } from './interleaved-rows.ts';
 import { ggufName, LINEAR_NAMES, linearShape, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 
@@ -55,6 +55,12 @@ export async function readAdapter(source: AdapterSource, base: AdapterBase): Pro
   return { format, rank, alpha, modules, warnings: [...warnings, ...nameWarnings(header, base.names ?? [])] };
 }
 
+/** `[rows, columns]`, rows from the order of GGUF files of the Llama family to the model's own. */
+function deinterleaved(matrix: Float32Array, columns: number, headDim: number): Float32Array {
+  const bytes = new Uint8Array(matrix.buffer, matrix.byteOffset, matrix.byteLength);
+  return new Float32Array(deinterleaveRows(bytes, columns * 4, headDim).buffer);
+}
+
 /**
  * Reads the factors of one linear of a checked adapter. Without a model, rows stay in the file's order. Throws
  * `bad_file` where a number is not finite.
@@ -78,7 +84,7 @@ export async function readModule(
     outFeatures: pair.b.shape[0] ?? 0,
     scale,
     a,
-    b: isPermuted ? deinterleaveRows(b, rank, model.headDim) : b,
+    b: isPermuted ? deinterleaved(b, rank, model.headDim) : b,
   };
 }
 

@@ -1,11 +1,12 @@
 import type { MemoryReport } from '../config/memory-report.ts';
+import type { AdapterInfo, FinishReason, GenerationReport, LoadProgress } from '../engine/types.ts';
+
+export type { AdapterInfo, FinishReason, GenerationReport, LoadProgress };
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
   content: string;
 }
-
-export type FinishReason = 'stop' | 'length';
 
 export interface AdapterRequest {
   name: string;
@@ -18,18 +19,6 @@ export interface AdapterRequest {
  * a GGUF file.
  */
 export type AdapterSource = string | { config: Blob; weights: Blob } | { gguf: string | Blob };
-
-export interface AdapterInfo {
-  name: string;
-  /** Highest rank of its modules. */
-  rank: number;
-  /** Linears it changes. */
-  modules: number;
-  /** GPU bytes. */
-  bytes: number;
-  /** What is odd about it, though it can be used. */
-  warnings: readonly string[];
-}
 
 /** Sampling and length fields shared by both kinds of completion; names and defaults are OpenAI's, the rest vLLM's. */
 export interface CompletionOptions {
@@ -68,16 +57,6 @@ export interface Usage {
   prompt_tokens_details: { cached_tokens: number };
 }
 
-/** This package's own field of a response: how it was computed. Times in milliseconds. */
-export interface ChunkwiseReport {
-  ttftMs: number;
-  /** Of the tokens after the first. */
-  msPerToken: { median: number; p95: number };
-  tokensPerSecond: number;
-  dispatchesPerToken: number;
-  dispatchesPerLayer: number;
-}
-
 export interface ChatCompletion {
   id: string;
   object: 'chat.completion';
@@ -85,7 +64,7 @@ export interface ChatCompletion {
   model: string;
   choices: { index: number; message: { role: 'assistant'; content: string }; finish_reason: FinishReason; logprobs: null }[];
   usage: Usage;
-  chunkwise: ChunkwiseReport;
+  chunkwise: GenerationReport;
 }
 
 export interface ChatCompletionChunk {
@@ -102,7 +81,7 @@ export interface ChatCompletionChunk {
   /** On the last chunk, when `stream_options.include_usage` asks for it. */
   usage?: Usage | null;
   /** On the last chunk. */
-  chunkwise?: ChunkwiseReport;
+  chunkwise?: GenerationReport;
 }
 
 export interface Completion {
@@ -112,14 +91,7 @@ export interface Completion {
   model: string;
   choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: null }[];
   usage?: Usage | null;
-  chunkwise?: ChunkwiseReport;
-}
-
-export interface Progress {
-  phase: 'download' | 'header' | 'upload' | 'compile';
-  /** Bytes done and to do; 0 of 0 where a phase has none. */
-  bytes: number;
-  total: number;
+  chunkwise?: GenerationReport;
 }
 
 /** One generated token, as it arrives. */
@@ -131,7 +103,7 @@ export interface TokenEvent {
 }
 
 export interface EngineEvents {
-  progress: Progress;
+  progress: LoadProgress;
   token: TokenEvent;
   memory: MemoryReport;
   devicelost: { reason: string };
@@ -146,7 +118,7 @@ export interface EngineOptions {
   memoryLimitBytes?: number;
   /** Requests that may wait behind the running one; the next is refused. Default 16. */
   queueLimit?: number;
-  onProgress?: (progress: Progress) => void;
+  onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
 }
 

@@ -1,3 +1,4 @@
+import { halfToFloat } from '../weights/float-tensor.ts';
 import { GGML_TYPES, type GgmlType } from '../weights/ggml-types.ts';
 import type { PlaneName } from './weight-formats.ts';
 
@@ -131,6 +132,7 @@ function repackSuper6(bytes: Uint8Array): Planes {
   const weight = new Uint32Array(supers * 32);
   const high = new Uint32Array(supers * 16);
   const scales = new Uint32Array(supers * 5);
+  const scaleFloats = new Float32Array(scales.buffer);
   for (let s = 0; s < supers; s++) {
     const at = s * blockBytes;
     for (let block = 0; block < 8; block++) {
@@ -145,21 +147,8 @@ function repackSuper6(bytes: Uint8Array): Planes {
         high[s * 16 + block * 2 + (e >> 4)]! |= pair << (2 * (e & 15));
       }
     }
-    scales[s * 5] = halfToFloatBits(view.getUint16(at + 208, true));
+    scaleFloats[s * 5] = halfToFloat(view.getUint16(at + 208, true));
     for (let word = 0; word < 4; word++) scales[s * 5 + 1 + word] = view.getUint32(at + 192 + word * 4, true);
   }
   return { weight, weight_high: high, weight_scales: scales };
-}
-
-const floatBits = new DataView(new ArrayBuffer(4));
-
-/** The f32 bits of an IEEE 754 half. */
-function halfToFloatBits(half: number): number {
-  const exponent = (half >> 10) & 31;
-  const fraction = half & 1023;
-  const sign = half & 0x8000 ? -1 : 1;
-  const magnitude =
-    exponent === 31 ? (fraction ? NaN : Infinity) : exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
-  floatBits.setFloat32(0, sign * magnitude);
-  return floatBits.getUint32(0);
 }

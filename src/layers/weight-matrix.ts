@@ -5,6 +5,7 @@ import type { Bound } from '../gpu/operation.ts';
 import { repack } from '../kernels/repack.ts';
 import { planeNames, type PlaneName, WEIGHT_FORMATS } from '../kernels/weight-formats.ts';
 import { GGML_TYPES, type GgmlType } from '../weights/ggml-types.ts';
+import { deinterleaveRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 
 /** Consecutive rows of a matrix, in one buffer. */
@@ -130,19 +131,8 @@ async function* readPieces({ tensor, interleavedHeadDim }: RowSource, signal?: A
   for (let at = 0; at < tensor.bytes; at += step) {
     if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'loading was aborted' });
     const bytes = await tensor.source.read(tensor.offset + at, Math.min(step, tensor.bytes - at));
-    yield interleavedHeadDim === undefined ? bytes : deinterleave(bytes, rowBytes, interleavedHeadDim);
+    yield interleavedHeadDim === undefined ? bytes : deinterleaveRows(bytes, rowBytes, interleavedHeadDim);
   }
-}
-
-/** Rows (2i, 2i + 1) of each head → rows (i, i + headDim / 2): from GGUF's order for the Llama family to the model's own. */
-export function deinterleave(bytes: Uint8Array, rowBytes: number, headDim: number): Uint8Array {
-  const ordered = new Uint8Array(bytes.length);
-  for (let row = 0; row * rowBytes < bytes.length; row++) {
-    const inHead = row % headDim;
-    const to = row - inHead + (inHead >> 1) + (inHead & 1) * (headDim / 2);
-    ordered.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), to * rowBytes);
-  }
-  return ordered;
 }
 
 function uploadRows(device: Device, matrix: WeightMatrix, row: number, bytes: Uint8Array): void {

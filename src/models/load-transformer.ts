@@ -7,7 +7,8 @@ import { Embedding } from '../layers/embedding.ts';
 import { Linear, type LinearOptions } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
-import { deinterleave, type RowSource, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
+import { type RowSource, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
+import { deinterleaveRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable } from './rope-table.ts';
 import { Transformer } from './transformer.ts';
@@ -155,7 +156,7 @@ class Loader {
       ['attn_q', 'attn_k', 'attn_v'].map(async (part) => {
         const bytes = await this.read(`blk.${layer}.${part}.bias`);
         const permuted = config.ropeLayout === 'interleaved' && part !== 'attn_v';
-        return permuted ? deinterleave(bytes, 4, config.headDim) : bytes;
+        return permuted ? deinterleaveRows(bytes, 4, config.headDim) : bytes;
       }),
     );
     return this.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));

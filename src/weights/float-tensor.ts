@@ -27,7 +27,7 @@ export async function readFloats(tensor: TensorInfo): Promise<Float32Array> {
 let halfTable: Float32Array | undefined;
 
 /** The value of IEEE 754 binary16 bits. */
-function halfToFloat(half: number): number {
+export function halfToFloat(half: number): number {
   const exponent = (half >> 10) & 31;
   const fraction = half & 1023;
   const sign = half & 0x8000 ? -1 : 1;
