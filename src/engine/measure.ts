@@ -2,6 +2,7 @@ import { GREEDY } from '../config/sampling.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
 import { streamReadBytes, streamReadGroups, streamReadKernel } from '../kernels/stream-read.ts';
+import type { AdapterMix } from './adapter-mix.ts';
 import { newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { quantile } from './statistics.ts';
@@ -12,7 +13,7 @@ export interface Timing {
   msPerToken: { median: number; p95: number };
   dispatchesPerToken: number;
   dispatchesPerLayer: number;
-  /** Bytes that a step must read at least: weights and, of the cache, the pages in use. */
+  /** Bytes that a step must read at least: weights, all loaded adapters where any takes part, and, of the cache, the pages in use. */
   bytesPerToken: number;
   gbPerSecond: number;
   /** Of the speed at which the device streams a large buffer, measured beside it. */
@@ -24,9 +25,14 @@ const anyTokens = (session: Session, count: number): number[] =>
   Array.from({ length: count }, (_, i) => (i * 7919 + 13) % session.plan.config.vocabSize);
 
 /** Times `steps` greedy decode steps after `context` tokens, run as chat runs them: one submitted ahead. */
-export async function measureDecode(session: Session, context: number, steps: number): Promise<Timing> {
+export async function measureDecode(
+  session: Session,
+  context: number,
+  steps: number,
+  mix?: AdapterMix,
+): Promise<Timing> {
   const { recorder, transformer, device } = session;
-  const sequence = newSequence();
+  const sequence = newSequence(mix);
   const times: number[] = [];
   let dispatches = 0;
   try {
@@ -54,8 +60,8 @@ export async function measureDecode(session: Session, context: number, steps: nu
     session.release(sequence);
   }
   const median = quantile(times, 0.5);
-  const { kv, weights } = device.buffers.report();
-  const bytesPerToken = Math.round(weights + (kv * context) / session.plan.contextLength);
+  const { kv, weights, adapters } = device.buffers.report();
+  const bytesPerToken = Math.round(weights + (mix ? adapters : 0) + (kv * context) / session.plan.contextLength);
   const gbPerSecond = bytesPerToken / median / 1e6;
   return {
     context,
@@ -69,11 +75,11 @@ export async function measureDecode(session: Session, context: number, steps: nu
 }
 
 /** Times the prefill of `context` tokens, `repeats` times. */
-export async function measurePrefill(session: Session, context: number, repeats: number) {
+export async function measurePrefill(session: Session, context: number, repeats: number, mix?: AdapterMix) {
   const times: number[] = [];
   // The first is not counted: it compiles.
   for (let repeat = 0; repeat <= repeats; repeat++) {
-    const sequence = newSequence();
+    const sequence = newSequence(mix);
     let done: Promise<number> | undefined;
     const start = performance.now();
     await session.prefill(sequence, anyTokens(session, context), (from, length) => {
