@@ -25,7 +25,8 @@ export async function* generate(
   const text = new TextStream(tokenizer, stop);
   const sequence = session.sequences.take(prompt, adapters);
   const cachedTokens = sequence.tokens.length;
-  const dispatchesBefore = { steps: 0, count: 0 };
+  let steps = 0;
+  let dispatchesBefore = 0;
   let completionTokens = 0;
   let pending: Promise<number> | undefined;
   let finishReason: FinishReason = 'length';
@@ -39,14 +40,14 @@ export async function* generate(
       },
       signal,
     );
-    dispatchesBefore.count = session.recorder.dispatches;
+    dispatchesBefore = session.recorder.dispatches;
     while (pending) {
       const current = pending;
       pending = undefined;
       const position = prompt.length + completionTokens;
       if (completionTokens + 1 < limit) {
         pending = session.decode(sequence, sampling, position);
-        dispatchesBefore.steps++;
+        steps++;
       }
       pending?.catch(() => undefined); // reported when it is awaited, below or in `finally`
       const token = await current;
@@ -68,8 +69,7 @@ export async function* generate(
     await pending?.catch(() => undefined);
     session.sequences.giveBack(sequence);
   }
-  const { steps, count } = dispatchesBefore;
-  const dispatchesPerToken = steps === 0 ? 0 : (session.recorder.dispatches - count) / steps;
+  const dispatchesPerToken = steps === 0 ? 0 : (session.recorder.dispatches - dispatchesBefore) / steps;
   const { dispatchesPerLayer } = session.transformer;
   yield {
     type: 'end',

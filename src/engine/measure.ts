@@ -94,7 +94,7 @@ export async function measurePrefill(session: Session, context: number, repeats:
 }
 
 /** GB/s at which the device reads one large buffer from end to end; median of a few. */
-export async function measureStreamingRead(session: Session): Promise<number> {
+async function measureStreamingRead(session: Session): Promise<number> {
   const { device } = session;
   const bytes = Math.min(streamReadBytes, device.limits.maxStorageBufferBindingSize);
   const groups = streamReadGroups(bytes);

@@ -1,12 +1,10 @@
+import { MAX_RANK } from '../adapters/config-fields.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
 
 /** Tokens whose logits are computed at once. */
 export const HEAD_TOKENS = 16;
-
-/** Highest rank of an adapter. */
-export const MAX_LORA_RANK = 256;
 
 /** Every intermediate of the forward pass, allocated once for `batchTokens` tokens. All f32. */
 export interface Activations {
@@ -26,7 +24,7 @@ export interface Activations {
   gateUp: GPUBuffer;
   /** silu(gate) · up `[T, intermediateSize]` */
   gated: GPUBuffer;
-  /** Between the two products of an adapter `[T, MAX_LORA_RANK]` */
+  /** Between the two products of an adapter `[T, MAX_RANK]` */
   low: GPUBuffer;
   /** `[HEAD_TOKENS, vocabSize]` */
   logits: GPUBuffer;
@@ -45,7 +43,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
     attended: rows(numHeads * headDim),
     gateUp: rows(2 * intermediateSize),
     gated: rows(intermediateSize),
-    low: rows(MAX_LORA_RANK),
+    low: rows(MAX_RANK),
     logits: HEAD_TOKENS * vocabSize * 4,
   };
 }

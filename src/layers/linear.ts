@@ -29,7 +29,7 @@ export class Linear {
 
   constructor(
     private readonly device: Device,
-    private readonly matrix: WeightMatrix,
+    matrix: WeightMatrix,
     private readonly options: LinearOptions,
   ) {
     const { type, columns, rows, slices } = matrix;
@@ -57,9 +57,5 @@ export class Linear {
         tokens === 1 ? linearDecodeGroups(this.device, rows) : linearPrefillGroups(this.device, rows, tokens);
       recorder.run(operation, groups, { rowStart: this.#outputStart + rowStart, rows, scale });
     }
-  }
-
-  get rows(): number {
-    return this.matrix.rows;
   }
 }
