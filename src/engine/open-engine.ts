@@ -1,6 +1,7 @@
 import { readAdapter } from '../adapters/adapter-file.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
+import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
@@ -30,6 +31,7 @@ export class LocalEngine implements EngineCore {
   readonly #adapters = new AdapterRegistry();
   #session: Session | undefined;
   #disposed = false;
+  readonly #metadata: TokenizerMetadata;
   readonly model: string;
   readonly contextLength: number;
   readonly device: string;
@@ -46,8 +48,6 @@ export class LocalEngine implements EngineCore {
     this.device = session.device.name;
     this.#metadata = session.plan.tokenizer;
   }
-
-  readonly #metadata;
 
   chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
     return this.#answer(() => this.#encodeChat(messages, this.contextLength), options);

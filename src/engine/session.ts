@@ -1,7 +1,7 @@
 import { GREEDY, type SamplingOptions } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
-import { Readback } from '../gpu/readback.ts';
+import { Readback, unlessLost } from '../gpu/readback.ts';
 import { Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
@@ -153,11 +153,8 @@ export class Session {
 
   async #settled(): Promise<void> {
     const { device } = this;
-    try {
-      await device.wait(device.gpuDevice.queue.onSubmittedWorkDone());
-    } catch (cause) {
-      throw new ChunkwiseError('device_lost', { reason: device.lost() ?? String(cause) }, { cause });
-    }
+    await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
+    // A lost device's work may count as done.
     const lost = device.lost();
     if (lost !== undefined) throw new ChunkwiseError('device_lost', { reason: lost });
   }

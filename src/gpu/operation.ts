@@ -2,8 +2,15 @@ import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
 import type { Pipeline } from './pipelines.ts';
 
-/** A range of a buffer; the whole of it when given bare. Offsets are multiples of 256. */
-export type Bound = GPUBuffer | { buffer: GPUBuffer; offset: number; size: number };
+/** A range of a buffer. Offsets are multiples of 256. */
+export interface BufferRange {
+  buffer: GPUBuffer;
+  offset: number;
+  size: number;
+}
+
+/** A range of a buffer; the whole of it when given bare. */
+export type Bound = GPUBuffer | BufferRange;
 
 /** A kernel with its buffers: what a step dispatches, made once and used for every token. */
 export interface Operation {

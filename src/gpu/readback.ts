@@ -24,14 +24,18 @@ export class Readback {
     this.#next++;
     recorder.copy(source, offset, buffer, 0, size);
     recorder.submit();
-    try {
-      await this.device.wait(buffer.mapAsync(GPUMapMode.READ, 0, size));
-    } catch (cause) {
-      const reason = this.device.lost() ?? String(cause);
-      throw new ChunkwiseError('device_lost', { reason }, { cause });
-    }
+    await unlessLost(this.device, buffer.mapAsync(GPUMapMode.READ, 0, size));
     const bytes = buffer.getMappedRange(0, size).slice(0);
     buffer.unmap();
     return bytes;
+  }
+}
+
+/** Waits for work of the GPU. Errors: `device_lost`. */
+export async function unlessLost(device: Device, work: Promise<unknown>): Promise<void> {
+  try {
+    await device.wait(work);
+  } catch (cause) {
+    throw new ChunkwiseError('device_lost', { reason: device.lost() ?? String(cause) }, { cause });
   }
 }

@@ -8,8 +8,8 @@ import codes5 from '../../shaders/formats/codes-5bit.wgsl?raw';
 import codes6 from '../../shaders/formats/codes-6bit.wgsl?raw';
 import codes8 from '../../shaders/formats/codes-8bit.wgsl?raw';
 import codesFloat32 from '../../shaders/formats/codes-float32.wgsl?raw';
-import codesFloat16 from '../../shaders/formats/codes-float16.wgsl?raw';
-import codesBfloat16 from '../../shaders/formats/codes-bfloat16.wgsl?raw';
+import codes16 from '../../shaders/formats/codes-16bit.wgsl?raw';
+import halfBfloat from '../../shaders/libraries/half-bfloat.wgsl?raw';
 import scalesNone from '../../shaders/formats/scales-none.wgsl?raw';
 import scalesSymmetric from '../../shaders/formats/scales-symmetric.wgsl?raw';
 import scalesAffine from '../../shaders/formats/scales-affine.wgsl?raw';
@@ -35,8 +35,8 @@ const words = (bytes: number) => ({ bytes, type: 'array<u32>' });
 /** How each type lies on the GPU: as many bytes as in the file, save for Q6_K's (+1 %, its scale as f32). */
 export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
   F32: { sources: [codesFloat32, scalesNone], planes: { weight: vec4(1024) } },
-  F16: { sources: [codesFloat16, scalesNone], planes: { weight: vec4(512) } },
-  BF16: { sources: [codesBfloat16, scalesNone], planes: { weight: vec4(512) } },
+  F16: { sources: [codes16, scalesNone], planes: { weight: vec4(512) } },
+  BF16: { sources: [halfBfloat, codes16, scalesNone], planes: { weight: vec4(512) } },
   Q4_0: {
     sources: [nibbles, codes4, scalesSymmetric],
     planes: { weight: vec4(128), weight_scales: words(16) },

@@ -55,6 +55,7 @@ export class Attention {
   record(recorder: Dispatcher, batch: Batch): void {
     const { tokens, position } = batch;
     const { splits, pagesPerSplit } = splitPages(tokens, position + tokens);
+    if (tokens > 1) this.norm.record(recorder, tokens);
     for (const linear of this.qkvLinears) linear.record(recorder, tokens);
     recordLora(recorder, batch, this.layer, ['attn_q', 'attn_k', 'attn_v']);
     recorder.run(this.#store, storeKvGroups(this.heads, tokens), { position });

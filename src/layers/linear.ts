@@ -13,7 +13,7 @@ export interface LinearOptions {
   outputStart?: number;
   /** Width of a row of `y`; default: the matrix's rows. */
   outputWidth?: number;
-  /** Applied to x first: within the kernel for one token, by `norm` itself for a batch. */
+  /** Applied to x first: within the kernel for one token; a batch is read from the norm's output, made beforehand. */
   norm?: Norm;
   /** Of the whole output, `[outputWidth]`. */
   bias?: GPUBuffer;
@@ -30,7 +30,7 @@ export class Linear {
   constructor(
     private readonly device: Device,
     matrix: WeightMatrix,
-    private readonly options: LinearOptions,
+    options: LinearOptions,
   ) {
     const { type, columns, rows, slices } = matrix;
     const { x, y, norm, bias, accumulate, outputWidth = rows } = options;
@@ -51,7 +51,6 @@ export class Linear {
 
   /** `scale`: of the product, before the bias. */
   record(recorder: Dispatcher, tokens: number, scale = 1): void {
-    if (tokens > 1) this.options.norm?.record(recorder, tokens);
     for (const [{ rowStart, rows }, operation] of tokens === 1 ? this.#decode : this.#prefill) {
       const groups =
         tokens === 1 ? linearDecodeGroups(this.device, rows) : linearPrefillGroups(this.device, rows, tokens);

@@ -47,6 +47,7 @@ export class Mlp {
     if (tokens === 1 && this.#fused && !changes(batch.loras, this.layer, ['ffn_gate', 'ffn_up'])) {
       recorder.run(this.#fused, linearDecodeGroups(this.device, size), { rowStart: 0, rows: 2 * size, scale: 1 });
     } else {
+      if (tokens > 1) this.norm.record(recorder, tokens);
       for (const linear of this.#gateUp) linear.record(recorder, tokens);
       recordLora(recorder, batch, this.layer, ['ffn_gate', 'ffn_up']);
       recorder.run(this.#siluMul, siluMulGroups(this.device, size, tokens));

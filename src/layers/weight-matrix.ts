@@ -1,7 +1,7 @@
 import type { MemoryCategory } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
-import type { Bound } from '../gpu/operation.ts';
+import type { BufferRange } from '../gpu/operation.ts';
 import { repack } from '../kernels/repack.ts';
 import { planeNames, type PlaneName, WEIGHT_FORMATS } from '../kernels/weight-formats.ts';
 import { GGML_TYPES, type GgmlType } from '../weights/ggml-types.ts';
@@ -12,8 +12,9 @@ import type { TensorInfo } from '../weights/tensor-info.ts';
 export interface MatrixSlice {
   rowStart: number;
   rows: number;
+  buffer: GPUBuffer;
   /** The planes by the name kernels bind them under. */
-  planes: Readonly<Partial<Record<PlaneName, Bound>>>;
+  planes: Readonly<Partial<Record<PlaneName, BufferRange>>>;
 }
 
 /** A matrix `[rows, columns]` on the GPU, as quantised as in its file; split by rows where a binding would be too large. */
@@ -94,11 +95,7 @@ export async function uploadMatrix(
 
 /** Gives a matrix's buffers back. */
 export function destroyMatrix(device: Device, { slices }: WeightMatrix): void {
-  for (const { planes } of slices) {
-    // All planes of a slice are in one buffer.
-    const plane = planes.weight;
-    if (plane && 'buffer' in plane) device.buffers.destroy(plane.buffer);
-  }
+  for (const { buffer } of slices) device.buffers.destroy(buffer);
 }
 
 function createSlice(
@@ -114,13 +111,13 @@ function createSlice(
   const sizes = names.map((name) => align(planeBytes(type, name, columns) * rows));
   const buffer = device.buffers.storage(label, category, sizes.reduce((sum, size) => sum + size, 0));
   let offset = 0;
-  const planes: Partial<Record<PlaneName, Bound>> = {};
+  const planes: Partial<Record<PlaneName, BufferRange>> = {};
   names.forEach((name, i) => {
     const size = sizes[i] ?? 0;
     planes[name] = { buffer, offset, size };
     offset += size;
   });
-  return { rowStart, rows, planes };
+  return { rowStart, rows, buffer, planes };
 }
 
 /** A tensor's bytes in runs of whole rows (of whole heads, and of even number), their rows in the order wanted. */
@@ -147,7 +144,7 @@ function uploadRows(device: Device, matrix: WeightMatrix, row: number, bytes: Ui
     for (const name of planeNames(type)) {
       const words = planes[name];
       const bound = slice.planes[name];
-      if (!words || !bound || !('buffer' in bound)) continue;
+      if (!words || !bound) continue;
       const offset = bound.offset + planeBytes(type, name, columns) * (from - slice.rowStart);
       device.gpuDevice.queue.writeBuffer(bound.buffer, offset, words.buffer);
     }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { embedGroups, embedKernel } from '../../src/kernels/embed.ts';
+import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { rmsNormGroups, rmsNormKernel } from '../../src/kernels/rms-norm.ts';
 import { siluMulGroups, siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { embed } from '../../src/reference/kernels/embed.ts';
@@ -7,7 +8,7 @@ import { rmsNorm } from '../../src/reference/kernels/rms-norm.ts';
 import { siluMul } from '../../src/reference/kernels/silu-mul.ts';
 import { Random } from '../weights/random.ts';
 import { expectClose } from './expect-close.ts';
-import { ALL_TYPES, destroyMatrix, fits, randomMatrix } from './random-matrix.ts';
+import { ALL_TYPES, fits, randomMatrix } from './random-matrix.ts';
 import { CLASSES, describeVariants, HALF_VARIANTS, SUBGROUP_VARIANTS } from './runner.ts';
 
 describe('embed', () => {

@@ -1,10 +1,11 @@
 import { it } from 'vitest';
 import { linearPrefillGroups, linearPrefillKernel, TILE_TOKENS } from '../../src/kernels/linear-prefill.ts';
+import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { linearPrefill } from '../../src/reference/kernels/linear-prefill.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { Random } from '../weights/random.ts';
 import { expectClose, rms } from './expect-close.ts';
-import { ALL_TYPES, destroyMatrix, randomMatrix } from './random-matrix.ts';
+import { ALL_TYPES, randomMatrix } from './random-matrix.ts';
 import { describeVariants, HALF_VARIANTS, type Runner, type Variant } from './runner.ts';
 
 /** Loads are shared across subgroups on the `cpu` class alone. */

@@ -33,9 +33,3 @@ export async function randomMatrix(
   const matrix = await uploadMatrix(device, 'matrix', [{ tensor }], () => undefined);
   return { matrix, weights: dequantize(type, bytes) };
 }
-
-export function destroyMatrix(device: Device, { slices }: WeightMatrix): void {
-  for (const bound of slices.flatMap(({ planes }) => Object.values(planes))) {
-    if ('buffer' in bound) device.buffers.destroy(bound.buffer);
-  }
-}
