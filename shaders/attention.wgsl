@@ -12,7 +12,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let head = id.x % NUM_HEADS;
   let split = (id.x / NUM_HEADS) % params.splits;
   let token = id.x / (NUM_HEADS * params.splits);
-  let position = params.position + token;
+  let position = batch_table[token].y;
+  let pages_start = batch_table[token].z;
   let query = token * ROW4 + head * HEAD_DIM4;
   let kv_head = head / (NUM_HEADS / NUM_KV_HEADS);
   let first_page = split * params.pagesPerSplit;
@@ -25,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var page = first_page; page < end_page; page++) {
     let distance = position - page * PAGE_TOKENS;
     let keys = min(PAGE_TOKENS, distance + 1u);
-    let key_base = pages[page] * PAGE_WORDS + kv_head * PAGE_TOKENS * HEAD_DIM4;
+    let key_base = pages[pages_start + page] * PAGE_WORDS + kv_head * PAGE_TOKENS * HEAD_DIM4;
     let value_base = key_base + PAGE_WORDS / 2u;
     // By hand: an array declared in the loop is not zeroed again on lavapipe (Mesa 25.0).
     for (var j = 0u; j < keys; j++) { scores[j] = 0.0; }

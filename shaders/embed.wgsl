@@ -1,9 +1,9 @@
-// y[t] = row tokens[t] of the embedding matrix. One invocation a token and block of 32 columns.
+// y[t] = row of the embedding matrix for the t-th token of the batch. One invocation a token and block of 32 columns.
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let block = id.x;
   let token = id.y;
-  let row = tokens[token] - params.rowStart; // wraps around when the row is in an earlier slice
+  let row = tokens[batch_table[token].x] - params.rowStart; // wraps around when the row is in an earlier slice
   if (block >= BLOCKS || row >= params.rows) { return; }
   let w = weight_block(row, block);
   let i = (token * BLOCKS + block) * 8u;

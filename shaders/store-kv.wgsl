@@ -39,9 +39,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if (QK_NORM && query_head < NUM_HEADS) { norm_query(row + query_head * HEAD_DIM4); }
     return;
   }
-  let position = params.position + token;
+  let entry = batch_table[token];
+  let position = entry.y;
   let offset = position % PAGE_TOKENS;
-  let key = pages[position / PAGE_TOKENS] * PAGE_WORDS + (head * PAGE_TOKENS + offset) * HEAD_DIM4;
+  let key = pages[entry.z + position / PAGE_TOKENS] * PAGE_WORDS + (head * PAGE_TOKENS + offset) * HEAD_DIM4;
   store_key(row + (NUM_HEADS + head) * HEAD_DIM4, key, offset, i);
   let value = key + PAGE_WORDS / 2u;
   let source = row + (NUM_HEADS + NUM_KV_HEADS + head) * HEAD_DIM4;

@@ -1,3 +1,4 @@
+import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
@@ -6,16 +7,16 @@ export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKE
 
 /** Bytes of the whole cache for `numPages` pages. */
 export const poolBytes = (config: ModelConfig, numPages: number): number =>
-  config.numLayers * numPages * pageBytes(config) + numPages * 4;
+  config.numLayers * numPages * pageBytes(config) + MAX_STREAMS * numPages * 4;
 
 /** The pages of every layer, handed out by number: a page is the same place in each layer's buffer. */
 export class PagePool {
   /** One buffer a layer: `[numPages, 2 (keys, values), numKvHeads, PAGE_TOKENS, headDim]`, f16. */
   readonly layers: readonly GPUBuffer[];
-  /** Physical pages of the sequence being computed, in order; u32. */
+  /** Physical pages of the sequences being computed, in order: `[MAX_STREAMS, numPages]`, u32. */
   readonly table: GPUBuffer;
   readonly #free: number[];
-  #shown: readonly number[] = [];
+  readonly #shown: (readonly number[])[] = Array.from({ length: MAX_STREAMS }, () => []);
 
   constructor(
     private readonly device: Device,
@@ -26,7 +27,7 @@ export class PagePool {
     this.layers = Array.from({ length: config.numLayers }, (_, i) =>
       buffers.storage(`kv ${i}`, 'kv', numPages * pageBytes(config)),
     );
-    this.table = buffers.storage('page table', 'kv', numPages * 4);
+    this.table = buffers.storage('page table', 'kv', MAX_STREAMS * numPages * 4);
     this.#free = Array.from({ length: numPages }, (_, i) => numPages - 1 - i);
   }
 
@@ -43,13 +44,20 @@ export class PagePool {
     return true;
   }
 
-  /** Makes `pages` the sequence that the next submissions compute; writes only what changed. */
-  show(pages: readonly number[]): void {
+  /** First entry of a stream slot's region of the table. */
+  firstPage(slot: number): number {
+    return slot * this.numPages;
+  }
+
+  /** Makes `pages` those of the sequence in `slot` for the next submissions; writes only what changed. */
+  show(slot: number, pages: readonly number[]): void {
+    const shown = this.#shown[slot] ?? [];
     let from = 0;
-    while (from < pages.length && pages[from] === this.#shown[from]) from++;
+    while (from < pages.length && pages[from] === shown[from]) from++;
     if (from < pages.length) {
-      this.device.gpuDevice.queue.writeBuffer(this.table, from * 4, new Uint32Array(pages.slice(from)));
+      const offset = (this.firstPage(slot) + from) * 4;
+      this.device.gpuDevice.queue.writeBuffer(this.table, offset, new Uint32Array(pages.slice(from)));
     }
-    this.#shown = [...pages];
+    this.#shown[slot] = [...pages];
   }
 }

@@ -1,6 +1,7 @@
 import { GREEDY } from '../config/sampling.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
+import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { streamReadBytes, streamReadGroups, streamReadKernel } from '../kernels/stream-read.ts';
 import type { AdapterMix } from './adapter-mix.ts';
 import { newSequence } from './sequence.ts';
@@ -121,9 +122,9 @@ export interface KernelTiming {
 export async function measureKernels(session: Session, context: number, tokens: number): Promise<KernelTiming[]> {
   const sequence = newSequence();
   session.sequences.reserve(sequence, context + tokens);
-  session.transformer.pool.show(sequence.pages);
   const trace = new Trace();
-  session.transformer.forward(trace, { tokens, position: context, loras: [] });
+  const places = Array.from({ length: tokens }, (_, i) => ({ sequence, position: context + i, place: FIRST_PREFILL_TOKEN + i }));
+  session.forward(trace, tokens === 1 ? 'decode' : 'prefill', places);
   session.transformer.head(trace, 0, 1);
   const kinds = new Map<string, Call[]>();
   for (const call of trace.calls) {

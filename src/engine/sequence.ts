@@ -8,9 +8,13 @@ export interface Sequence {
   pages: number[];
   /** The adapters they were computed with; only a request with the same ones goes on from there. */
   adapters: AdapterMix;
+  /** Of the stream that computes it. */
+  slot: number;
 }
 
-export const newSequence = (adapters: AdapterMix = NO_ADAPTERS): Sequence => ({ tokens: [], pages: [], adapters });
+export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0): Sequence {
+  return { tokens: [], pages: [], adapters, slot };
+}
 
 /** The sequences of finished requests: the next one that begins like one of them goes on from there. */
 export class SequenceCache {

@@ -2,8 +2,9 @@ import { GREEDY, type SamplingOptions } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
 import { Readback, unlessLost } from '../gpu/readback.ts';
-import { Recorder } from '../gpu/recorder.ts';
+import { type Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
+import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
@@ -70,16 +71,14 @@ export class Session {
   ): Promise<void> {
     const { transformer, recorder, device } = this;
     this.sequences.reserve(sequence, sequence.tokens.length + tokens.length);
-    transformer.pool.show(sequence.pages);
     for (let start = 0; start < tokens.length; start += transformer.batchTokens) {
       if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the request was aborted' });
       const batch = tokens.slice(start, start + transformer.batchTokens);
-      device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, 0, new Uint32Array(batch));
-      transformer.forward(recorder, {
-        tokens: batch.length,
-        position: sequence.tokens.length,
-        loras: sequence.adapters.loras,
-      });
+      const ids = new Uint32Array(batch);
+      device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
+      const position = sequence.tokens.length;
+      const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
+      this.forward(recorder, 'prefill', places);
       sequence.tokens.push(...batch);
       await onBatch(start, batch.length);
       if (start + batch.length < tokens.length) {
@@ -87,6 +86,24 @@ export class Session {
         await this.#settled();
       }
     }
+  }
+
+  /** Records the forward pass over a batch, whose tokens must be submitted before another is recorded. */
+  forward(
+    recorder: Dispatcher,
+    kind: Batch['kind'],
+    tokens: readonly { sequence: Sequence; position: number; place: number }[],
+  ): void {
+    const { pool, activations } = this.transformer;
+    const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
+    for (const { slot, pages } of sequences) pool.show(slot, pages);
+    const table = batchTable(
+      tokens.map(({ sequence, position, place }) => ({ place, position, firstPage: pool.firstPage(sequence.slot) })),
+    );
+    this.device.gpuDevice.queue.writeBuffer(activations.batchTable, 0, table);
+    const length = Math.max(...tokens.map(({ position }) => position)) + 1;
+    const loras = sequences[0]?.adapters.loras ?? [];
+    this.transformer.forward(recorder, { kind, tokens: tokens.length, length, loras });
   }
 
   /** Before the first `sample` of a request. */
@@ -104,8 +121,7 @@ export class Session {
   /** One decode step: computes the token just drawn, at `position`, and draws the next one; submits. */
   decode(sequence: Sequence, options: SamplingOptions, position: number): Promise<number> {
     this.sequences.reserve(sequence, position + 1);
-    this.transformer.pool.show(sequence.pages);
-    this.transformer.forward(this.recorder, { tokens: 1, position, loras: sequence.adapters.loras });
+    this.forward(this.recorder, 'decode', [{ sequence, position, place: sequence.slot }]);
     return this.sample(1, options, position + 1);
   }
 

@@ -4,14 +4,13 @@ import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads, PAGE_TOKENS } from './heads.ts';
 import { halfPrecision, variantOf } from './variants.ts';
 
-/** Most runs of pages that one token's attention is split into. */
+/** Most runs of pages that the attention of a batch's tokens is split into, unless it has more tokens. */
 export const MAX_SPLITS = 64;
 
-/** How the pages up to `length` tokens are shared out: one token alone is split as far as it goes, a batch not at all. */
+/** How the pages up to `length` tokens are shared out: the fewer tokens, the more splits, so that there is work for all. */
 export function splitPages(tokens: number, length: number): { splits: number; pagesPerSplit: number } {
   const pages = Math.ceil(length / PAGE_TOKENS);
-  if (tokens > 1) return { splits: 1, pagesPerSplit: pages };
-  const pagesPerSplit = Math.ceil(pages / MAX_SPLITS);
+  const pagesPerSplit = Math.ceil(pages / Math.max(1, Math.floor(MAX_SPLITS / tokens)));
   return { splits: Math.ceil(pages / pagesPerSplit), pagesPerSplit };
 }
 
@@ -32,12 +31,13 @@ export function attentionKernel(device: Device, heads: Heads): Kernel {
     },
     bindings: [
       { name: 'qkv', type: 'array<vec4f>', access: 'read' },
+      { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
       { name: 'pages', type: 'array<u32>', access: 'read' },
       { name: 'rope', type: 'array<vec4f>', access: 'read' },
       { name: 'kv', type: 'array<vec2u>', access: 'read' },
       { name: 'partial_outputs', type: 'array<vec4f>', access: 'read_write' },
     ],
-    params: { position: 'u32', tokens: 'u32', splits: 'u32', pagesPerSplit: 'u32' },
+    params: { tokens: 'u32', splits: 'u32', pagesPerSplit: 'u32' },
   };
 }
 

@@ -6,7 +6,7 @@ import type { GgmlType } from '../weights/ggml-types.ts';
 import { variantOf } from './variants.ts';
 import { weightReader } from './weight-formats.ts';
 
-/** `tokens [T]` → rows of the embedding matrix `y [T, columns]`. Params: the slice's first row and rows. */
+/** `tokens`, as `batch_table` says → rows of the embedding matrix `y [T, columns]`. Params: the slice's first row and rows. */
 export function embedKernel(device: Device, type: GgmlType, columns: number): Kernel {
   const reader = weightReader(device, type, columns);
   return {
@@ -16,6 +16,7 @@ export function embedKernel(device: Device, type: GgmlType, columns: number): Ke
     constants: { ...reader.constants, WORKGROUP: variantOf(device).workgroup },
     bindings: [
       ...reader.bindings,
+      { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
       { name: 'tokens', type: 'array<u32>', access: 'read' },
       { name: 'y', type: 'array<vec4f>', access: 'read_write' },
     ],

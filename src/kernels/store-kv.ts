@@ -24,13 +24,14 @@ export function storeKvKernel(device: Device, heads: Heads): Kernel {
       NORM_EPS: { f32: heads.rmsNormEps },
     },
     bindings: [
+      { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
       { name: 'pages', type: 'array<u32>', access: 'read' },
       { name: 'rope', type: 'array<vec4f>', access: 'read' },
       ...norms.map((name) => ({ name, type: 'array<vec4f>', access: 'read' as const })),
       { name: 'qkv', type: 'array<vec4f>', access: 'read_write' },
       { name: 'kv', type: 'array<vec2u>', access: 'read_write' },
     ],
-    params: { position: 'u32' },
+    params: {},
   };
 }
 

@@ -2,14 +2,17 @@ import { MAX_RANK } from '../adapters/config-fields.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
+import { batchBytes } from './batch.ts';
 
 /** Tokens whose logits are computed at once. */
 export const HEAD_TOKENS = 16;
 
 /** Every intermediate of the forward pass, allocated once for `batchTokens` tokens. All f32. */
 export interface Activations {
-  /** Token ids `[T]`, u32; the sampler leaves the next one in the first place. */
+  /** Token ids, u32: the next one of each stream `[MAX_STREAMS]`, where the sampler leaves it, then a prefill's `[T]`. */
   tokens: GPUBuffer;
+  /** Where each token of a batch belongs `[T, 4]`, u32; see batch.ts. */
+  batchTable: GPUBuffer;
   /** The residual stream `[T, hiddenSize]`. */
   x: GPUBuffer;
   /** x after a norm `[T, hiddenSize]`; prefill and output only. */
@@ -35,7 +38,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
   const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize } = config;
   const rows = (width: number): number => batchTokens * width * 4;
   return {
-    tokens: rows(1),
+    ...batchBytes(batchTokens),
     x: rows(hiddenSize),
     normed: rows(hiddenSize),
     qkv: rows((numHeads + 2 * numKvHeads) * headDim),

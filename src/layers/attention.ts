@@ -14,7 +14,7 @@ import type { Norm } from './norm.ts';
 export interface AttentionBuffers {
   /** This layer's pages. */
   kv: GPUBuffer;
-  /** Physical page of each logical page of the sequence. */
+  /** Physical page of each logical page of a sequence, a region for each stream. */
   pages: GPUBuffer;
   /** cos and sin of each position: `[position, 2, headDim / 2]`. */
   rope: GPUBuffer;
@@ -34,16 +34,17 @@ export class Attention {
     private readonly device: Device,
     private readonly layer: number,
     private readonly heads: Heads,
-    { qkv, partials, attended }: Activations,
+    { batchTable, qkv, partials, attended }: Activations,
     { kv, pages, rope, queryNorm, keyNorm }: AttentionBuffers,
     readonly norm: Norm,
     private readonly qkvLinears: readonly Linear[],
     private readonly output: Linear,
   ) {
     const norms = { ...(queryNorm && { query_norm_weight: queryNorm }), ...(keyNorm && { key_norm_weight: keyNorm }) };
-    this.#store = createOperation(device, storeKvKernel(device, heads), { qkv, kv, pages, rope, ...norms });
+    const cached = { batch_table: batchTable, qkv, kv, pages, rope };
+    this.#store = createOperation(device, storeKvKernel(device, heads), { ...cached, ...norms });
     this.#attend = createOperation(device, attentionKernel(device, heads), {
-      ...{ qkv, kv, pages, rope },
+      ...cached,
       partial_outputs: partials,
     });
     this.#merge = createOperation(device, attentionMergeKernel(device, heads), {
@@ -53,14 +54,14 @@ export class Attention {
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
-    const { tokens, position } = batch;
-    const { splits, pagesPerSplit } = splitPages(tokens, position + tokens);
+    const { tokens, length } = batch;
+    const { splits, pagesPerSplit } = splitPages(tokens, length);
     if (tokens > 1) this.norm.record(recorder, tokens);
     for (const linear of this.qkvLinears) linear.record(recorder, tokens);
     recordLora(recorder, batch, this.layer, ['attn_q', 'attn_k', 'attn_v']);
-    recorder.run(this.#store, storeKvGroups(this.heads, tokens), { position });
+    recorder.run(this.#store, storeKvGroups(this.heads, tokens));
     const groups = attentionGroups(this.device, this.heads, tokens, splits);
-    recorder.run(this.#attend, groups, { position, tokens, splits, pagesPerSplit });
+    recorder.run(this.#attend, groups, { tokens, splits, pagesPerSplit });
     recorder.run(this.#merge, attentionMergeGroups(this.device, this.heads, tokens), { tokens, splits });
     this.output.record(recorder, tokens);
     recordLora(recorder, batch, this.layer, ['attn_output']);

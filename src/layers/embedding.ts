@@ -2,22 +2,22 @@ import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { embedGroups, embedKernel } from '../kernels/embed.ts';
+import type { Activations } from './activations.ts';
 import type { MatrixSlice, WeightMatrix } from './weight-matrix.ts';
 
-/** tokens `[T]` → y `[T, hiddenSize]`. */
+/** The batch's tokens → x `[T, hiddenSize]`. */
 export class Embedding {
   readonly #operations: (readonly [MatrixSlice, Operation])[];
 
   constructor(
     private readonly device: Device,
     private readonly matrix: WeightMatrix,
-    tokens: GPUBuffer,
-    y: GPUBuffer,
+    { batchTable, tokens, x }: Activations,
   ) {
     const kernel = embedKernel(device, matrix.type, matrix.columns);
     this.#operations = matrix.slices.map((slice) => [
       slice,
-      createOperation(device, kernel, { ...slice.planes, tokens, y }),
+      createOperation(device, kernel, { ...slice.planes, batch_table: batchTable, tokens, y: x }),
     ]);
   }
 

@@ -52,7 +52,7 @@ class Loader {
 
   async load(): Promise<Transformer> {
     const { device, config } = this;
-    const { tokens, x, normed, logits } = this.#activations;
+    const { normed, logits } = this.#activations;
     const rope = await this.rope();
     const embeddings = await this.matrix('token_embd.weight');
     const layers = [];
@@ -62,7 +62,7 @@ class Loader {
     const outputNorm = await this.norm('output_norm.weight');
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.matrix('output.weight');
     const output = new Linear(device, outputMatrix, { x: normed, y: logits });
-    const embedding = new Embedding(device, embeddings, tokens, x);
+    const embedding = new Embedding(device, embeddings, this.#activations);
     return new Transformer(
       config,
       this.options.batchTokens,

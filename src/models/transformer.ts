@@ -26,7 +26,7 @@ export class Transformer {
     private readonly output: Linear,
   ) {}
 
-  /** From the token ids in `activations.tokens` to the residual stream in `activations.x`; fills the cache's pages. */
+  /** From what `activations.tokens` and `batchTable` hold to the residual stream in `activations.x`; fills the cache's pages. */
   forward(recorder: Dispatcher, batch: Batch): void {
     this.embedding.record(recorder, batch.tokens);
     const before = recorder.dispatches;

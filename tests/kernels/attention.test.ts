@@ -1,14 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { attentionGroups, attentionKernel, partialFloats, splitPages } from '../../src/kernels/attention.ts';
 import { attentionMergeGroups, attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
-import type { Heads } from '../../src/kernels/heads.ts';
+import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { storeKvGroups, storeKvKernel } from '../../src/kernels/store-kv.ts';
+import { batchTable } from '../../src/layers/batch.ts';
 import { attention } from '../../src/reference/kernels/attention.ts';
 import { attentionMerge } from '../../src/reference/kernels/attention-merge.ts';
 import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
+import { storeKv } from '../../src/reference/kernels/store-kv.ts';
 import { Random } from '../weights/random.ts';
 import { expectClose } from './expect-close.ts';
-import { cacheElements, fromHalves, pagedHeads, ropeOf, shuffledPages, toHalves } from './pages.ts';
+import { cacheElements, fromHalves, pagedHeads, ropeOf, shuffledPages, tableOf, toHalves } from './pages.ts';
 import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
 
 const headsOf = (headDim: number, numHeads: number, numKvHeads: number): Heads => ({
@@ -58,12 +60,24 @@ function randomBatch(heads: Heads, position: number, tokens: number, random: Ran
 /** Records attention and its merge over `kv`; returns their output. */
 function recordAttention(runner: Runner, batch: Batch, kv: GPUBuffer, qkv: GPUBuffer): GPUBuffer {
   const { heads, position, tokens } = batch;
+  const batch_table = runner.upload(tableOf(tokens, position));
+  const buffers = { batch_table, qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope) };
+  return recordBuffers(runner, heads, buffers, tokens, position + tokens);
+}
+
+function recordBuffers(
+  runner: Runner,
+  heads: Heads,
+  buffers: Record<string, GPUBuffer>,
+  tokens: number,
+  length: number,
+): GPUBuffer {
   const { device } = runner;
-  const { splits, pagesPerSplit } = splitPages(tokens, position + tokens);
+  const { splits, pagesPerSplit } = splitPages(tokens, length);
   const partial_outputs = runner.empty(tokens * splits * heads.numHeads * partialFloats(heads.headDim) * 4);
   const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
-  const bounds = { qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope), partial_outputs };
-  const params = { position, tokens, splits, pagesPerSplit };
+  const bounds = { ...buffers, partial_outputs };
+  const params = { tokens, splits, pagesPerSplit };
   runner.run(attentionKernel(device, heads), bounds, attentionGroups(device, heads, tokens, splits), params);
   const groups = attentionMergeGroups(device, heads, tokens);
   runner.run(attentionMergeKernel(device, heads), { partial_outputs, y }, groups, { tokens, splits });
@@ -90,6 +104,45 @@ describe('attention and attention-merge', () => {
     it('a batch of 300 tokens', async () => {
       const batch = randomBatch(headsOf(64, 4, 1), 7, 300, new Random(10));
       expectClose('attention', await attend(getRunner(), batch), twin(batch));
+    });
+
+    it('a token of each of several sequences, stored and attended to as alone', async () => {
+      const runner = getRunner();
+      const heads = headsOf(64, 4, 2);
+      const random = new Random(18);
+      const positions = [70, 0, 299, 31];
+      const whole = randomBatch(heads, positions.reduce((sum, at) => sum + at + PAGE_TOKENS, 0), 1, random);
+      const width = 8 * 64;
+      const qkv = random.normals(positions.length * width);
+      // Each sequence's pages are a run of the page table, out of order, with an entry of nobody's between.
+      const firstPages = [30, 0, 2, 20];
+      const table = batchTable(positions.map((position, i) => ({ place: i, position, firstPage: firstPages[i] ?? 0 })));
+      const pages = new Uint32Array(40).fill(0xffffff);
+      let used = 0;
+      positions.forEach((position, i) => {
+        const count = Math.ceil((position + 1) / PAGE_TOKENS);
+        pages.set(whole.pages.subarray(used, used + count), firstPages[i]);
+        used += count;
+      });
+      const batch_table = runner.upload(table);
+      const kv = runner.upload(whole.kv);
+      const buffers = { batch_table, qkv: runner.upload(qkv), kv, pages: runner.upload(pages), rope: runner.upload(whole.rope) };
+      runner.run(storeKvKernel(runner.device, heads), buffers, storeKvGroups(heads, positions.length));
+      const stored = fromHalves(new Uint16Array(await runner.read(kv)));
+      const got = await runner.floats(recordBuffers(runner, heads, buffers, positions.length, 300));
+      positions.forEach((position, i) => {
+        const mine = pages.subarray(firstPages[i], (firstPages[i] ?? 0) + Math.ceil((position + 1) / PAGE_TOKENS));
+        const row = qkv.subarray(i * width, (i + 1) * width);
+        const want = attention(pagedHeads(heads, mine), row, stored, position, whole.rope);
+        expectClose('attention', got.subarray(i * 256, (i + 1) * 256), want);
+        const kvWant = fromHalves(whole.kv);
+        storeKv(pagedHeads(heads, mine), Float64Array.from(row), kvWant, position, whole.rope);
+        for (const part of ['key', 'value'] as const) {
+          const at = elementOf(pagedHeads(heads, mine), part, 1, position);
+          const wanted = kvWant.slice(at, at + 64);
+          expectClose('store-kv', stored.slice(at, at + 64), wanted, (j) => Math.abs(wanted[j] ?? 0) + 4e-3);
+        }
+      });
     });
 
     it('a token with more pages than splits', async () => {
@@ -140,8 +193,9 @@ describe('attention and attention-merge', () => {
       const batch = randomBatch(heads, 0, tokens, new Random(16));
       const runner = getRunner();
       const [kv, qkv] = [runner.upload(batch.kv), runner.upload(batch.qkv)];
-      const stored = { qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope) };
-      runner.run(storeKvKernel(runner.device, heads), stored, storeKvGroups(heads, tokens), { position: 0 });
+      const batch_table = runner.upload(tableOf(tokens, 0));
+      const stored = { batch_table, qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope) };
+      runner.run(storeKvKernel(runner.device, heads), stored, storeKvGroups(heads, tokens));
       const got = await runner.floats(recordAttention(runner, batch, kv, qkv));
       // One page that holds every token, in the twin: its keys are rotated by their positions and queries by none.
       const whole = { ...heads, pageTokens: tokens, pages: [0] };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { embedGroups, embedKernel } from '../../src/kernels/embed.ts';
+import { batchTable } from '../../src/layers/batch.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { rmsNormGroups, rmsNormKernel } from '../../src/kernels/rms-norm.ts';
 import { siluMulGroups, siluMulKernel } from '../../src/kernels/silu-mul.ts';
@@ -9,6 +10,7 @@ import { siluMul } from '../../src/reference/kernels/silu-mul.ts';
 import { Random } from '../weights/random.ts';
 import { expectClose } from './expect-close.ts';
 import { ALL_TYPES, fits, randomMatrix } from './random-matrix.ts';
+import { tableOf } from './pages.ts';
 import { CLASSES, describeVariants, HALF_VARIANTS, SUBGROUP_VARIANTS } from './runner.ts';
 
 describe('embed', () => {
@@ -21,11 +23,13 @@ describe('embed', () => {
         const rows = 65;
         const { matrix, weights } = await randomMatrix(runner.device, type, rows, columns, random);
         const ids = Uint32Array.of(0, rows - 1, 7, 7, ...Array.from({ length: 13 }, () => random.below(rows)));
+        // The t-th token's id is not in the t-th place.
+        const table = batchTable(Array.from(ids, (_, t) => ({ place: ids.length - 1 - t, position: 0, firstPage: 0 })));
         const y = runner.empty(ids.length * columns * 4);
         const [slice] = matrix.slices;
         runner.run(
           embedKernel(runner.device, type, columns),
-          { ...slice?.planes, tokens: runner.upload(ids), y },
+          { ...slice?.planes, batch_table: runner.upload(table), tokens: runner.upload(ids.slice().reverse()), y },
           embedGroups(runner.device, columns, ids.length),
           { rowStart: 0, rows },
         );
@@ -47,10 +51,11 @@ describe('embed', () => {
       const ids = Uint32Array.of(0, 255, 256, 511, 512, 600, 300);
       const y = runner.empty(ids.length * columns * 4);
       const kernel = embedKernel(runner.device, 'Q8_0', columns);
+      const batch_table = runner.upload(tableOf(ids.length, 0));
       const tokens = runner.upload(ids);
       for (const slice of matrix.slices) {
         const groups = embedGroups(runner.device, columns, ids.length);
-        runner.run(kernel, { ...slice.planes, tokens, y }, groups, { rowStart: slice.rowStart, rows: slice.rows });
+        runner.run(kernel, { ...slice.planes, batch_table, tokens, y }, groups, { rowStart: slice.rowStart, rows: slice.rows });
       }
       expectClose('embed', await runner.floats(y), embed(weights, columns, ids));
       destroyMatrix(runner.device, matrix);

@@ -1,4 +1,5 @@
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import { batchTable } from '../../src/layers/batch.ts';
 import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
 import type { PagedHeads } from '../../src/reference/kernels/paged-heads.ts';
 import type { Random } from '../weights/random.ts';
@@ -18,6 +19,10 @@ export function shuffledPages(tokens: number, random: Random, spare = 3): Uint32
   const shuffled = physical.map((page) => ({ page, key: random.next() })).sort((a, b) => a.key - b.key);
   return Uint32Array.from(shuffled.slice(0, physical.length - spare), ({ page }) => page);
 }
+
+/** The batch table of `tokens` tokens from `position` on of the one sequence in the page table. */
+export const tableOf = (tokens: number, position: number): Uint32Array =>
+  batchTable(Array.from({ length: tokens }, (_, i) => ({ place: i, position: position + i, firstPage: 0 })));
 
 /** Elements of a cache that holds every page of `pages` and up to three more. */
 export const cacheElements = ({ numKvHeads, headDim }: Heads, pages: Uint32Array): number =>
