@@ -16,7 +16,7 @@ export interface Dispatcher {
 
 /** Dynamic offsets are multiples of minUniformBufferOffsetAlignment, which is at most 256 everywhere. */
 const SLOT_BYTES = 256;
-const NUM_SLOTS = 256;
+const NUM_SLOTS = 1024;
 
 /**
  * Records one submission: dispatches in one compute pass as long as no copy comes between. Parameters of equal value

@@ -1,9 +1,17 @@
 import source from '../../shaders/linear-decode.wgsl?raw';
 import bias from '../../shaders/libraries/bias.wgsl?raw';
+import inputNormed from '../../shaders/libraries/input-normed.wgsl?raw';
+import inputPlain from '../../shaders/libraries/input-plain.wgsl?raw';
+import loraAdd from '../../shaders/libraries/lora-add.wgsl?raw';
+import loraLow from '../../shaders/libraries/lora-low.wgsl?raw';
+import loraNone from '../../shaders/libraries/lora-none.wgsl?raw';
 import noBias from '../../shaders/libraries/no-bias.wgsl?raw';
+import rideLow from '../../shaders/libraries/ride-low.wgsl?raw';
+import rideNone from '../../shaders/libraries/ride-none.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
+import { type LoraSite, loraParts } from './lora-layout.ts';
 import { inputLoading, reduction } from './variants.ts';
 import { weightReader } from './weight-formats.ts';
 
@@ -17,26 +25,44 @@ export interface LinearDecodeOptions {
   /** Add to what the output holds. */
   accumulate?: boolean;
   hasBias?: boolean;
+  /** Tokens an invocation computes: 1, or 2 where there are several. */
+  tokens?: 1 | 2;
+  /** Add adapters' B · h to the outputs, before what else is done to them. */
+  adds?: LoraSite;
+  /** Workgroups behind the kernel's own compute adapters' A · x. Not with a norm. */
+  lowers?: LoraSite;
 }
 
-/** `x [columns]` → `y [rows]`, of one token. Params: the slice's first output row, its rows,
- * and what the product is multiplied by before the bias. */
+const ROWS = 4;
+
+/**
+ * `x [T, columns]` → `y [T, outputWidth]`. Params: the slice's first output row, its rows, what the product is
+ * multiplied by before the bias, T, the width of y; `groups`: workgroups of the kernel's own.
+ */
 export function linearDecodeKernel(device: Device, options: LinearDecodeOptions): Kernel {
-  const { type, columns, normEps, gated = false, accumulate = false, hasBias = false } = options;
+  const { type, columns, normEps, gated = false, accumulate = false, hasBias = false, adds, lowers } = options;
   const reader = weightReader(device, type, columns);
   const reduce = reduction(device);
   const loading = inputLoading(device);
+  const lora = loraParts({ adds, lowers });
   const normed = normEps !== undefined;
   const f32s = (name: string): Binding => ({ name, type: 'array<f32>', access: 'read' });
-  // WGSL resolves every name, used or not: without a norm, `norm_weight` is the input itself.
-  const norm: Binding = { name: 'norm_weight', type: 'array<vec4f>', access: 'read' };
   return {
     name: 'linear-decode',
-    sources: [...reader.sources, reduce.source, loading.input, loading.squares, hasBias ? bias : noBias, source],
+    sources: [
+      ...[...reader.sources, reduce.source, loading.input, loading.squares, ...lora.sources],
+      ...(normed ? [inputNormed] : [inputPlain]),
+      ...(hasBias ? [bias] : [noBias]),
+      ...(adds ? [loraAdd] : [loraNone]),
+      ...(lowers ? [loraLow, rideLow] : [rideNone]),
+      source,
+    ],
     enables: [...reader.enables, ...(reduce.enables ?? []), ...(loading.enables ?? [])],
     constants: {
       ...reader.constants,
       ...reduce.constants,
+      ...lora.constants,
+      TOKENS: options.tokens ?? 1,
       NORMED: normed,
       NORM_EPS: { f32: normEps ?? 0 },
       GATED: gated,
@@ -45,15 +71,21 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
     bindings: [
       ...reader.bindings,
       { name: 'x', type: 'array<vec4f>', access: 'read' },
-      norm,
+      ...(normed ? [{ name: 'norm_weight', type: 'array<vec4f>', access: 'read' as const }] : []),
       ...(hasBias ? [f32s('bias_values')] : []),
       { name: 'y', type: 'array<f32>', access: 'read_write' },
+      ...lora.bindings,
     ],
-    params: { rowStart: 'u32', rows: 'u32', scale: 'f32' },
+    params: {
+      ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', tokens: 'u32', outputWidth: 'u32' },
+      ...lora.params,
+      ...(lowers && { groups: 'u32' }),
+    },
   };
 }
 
 /** `outputs`: rows of the slice, or half of them when gated. */
-export const linearDecodeGroups = (device: Device, outputs: number): [number] => [
-  Math.ceil(outputs / 4 / reduction(device).rowsPerGroup),
+export const linearDecodeGroups = (device: Device, outputs: number, tokens = 1): [number, number] => [
+  Math.ceil(outputs / ROWS / reduction(device).rowsPerGroup),
+  Math.ceil(tokens / 2),
 ];

@@ -1,41 +1,51 @@
 import source from '../../shaders/linear-prefill.wgsl?raw';
 import bias from '../../shaders/libraries/bias.wgsl?raw';
+import loraTile from '../../shaders/libraries/lora-tile.wgsl?raw';
+import loraTileNone from '../../shaders/libraries/lora-tile-none.wgsl?raw';
 import noBias from '../../shaders/libraries/no-bias.wgsl?raw';
 import weightBlock from '../../shaders/libraries/weight-block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
+import { type LoraSite, loraParts } from './lora-layout.ts';
 import { inputLoading, variantOf } from './variants.ts';
 import { weightReader } from './weight-formats.ts';
 
 export interface LinearPrefillOptions {
   type: GgmlType;
   columns: number;
-  /** Width of a row of the output. */
-  outputWidth: number;
   /** Add to what the output holds. */
   accumulate?: boolean;
   hasBias?: boolean;
+  /** Add adapters' B · h to the outputs. */
+  adds?: LoraSite;
 }
 
 /** Rows and tokens that one invocation computes. */
 const TILE_ROWS = 4;
 export const TILE_TOKENS = 8;
 
-/** `x [T, columns]` → `y [T, outputWidth]`, T rounded up to a multiple of TILE_TOKENS. Params: the slice's first output row, its rows,
- * and what the product is multiplied by before the bias. */
+/**
+ * `x [T, columns]` → `y [T, outputWidth]`, T rounded up to a multiple of TILE_TOKENS. Params: the slice's first output
+ * row, its rows, what the product is multiplied by before the bias, and the width of y.
+ */
 export function linearPrefillKernel(device: Device, options: LinearPrefillOptions): Kernel {
-  const { type, columns, outputWidth, accumulate = false, hasBias = false } = options;
+  const { type, columns, accumulate = false, hasBias = false, adds } = options;
   const reader = weightReader(device, type, columns);
   const loading = inputLoading(device);
+  const lora = loraParts({ adds });
   return {
     name: 'linear-prefill',
-    sources: [...reader.sources, weightBlock, loading.input, hasBias ? bias : noBias, source],
+    sources: [
+      ...[...reader.sources, weightBlock, loading.input, hasBias ? bias : noBias, ...lora.sources],
+      ...(adds ? [loraTile] : [loraTileNone]),
+      source,
+    ],
     enables: [...reader.enables, ...(loading.enables ?? [])],
     constants: {
       ...reader.constants,
+      ...lora.constants,
       WORKGROUP: variantOf(device).workgroup,
-      OUTPUT_WIDTH: outputWidth,
       ACCUMULATE: accumulate,
     },
     bindings: [
@@ -43,8 +53,9 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
       { name: 'x', type: 'array<vec4f>', access: 'read' },
       ...(hasBias ? [{ name: 'bias_values', type: 'array<f32>', access: 'read' as const }] : []),
       { name: 'y', type: 'array<f32>', access: 'read_write' },
+      ...lora.bindings,
     ],
-    params: { rowStart: 'u32', rows: 'u32', scale: 'f32' },
+    params: { ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', outputWidth: 'u32' }, ...lora.params },
   };
 }
 

@@ -18,7 +18,9 @@ interface Variant {
   workgroup: number;
   /** The same for attention, whose invocations are few and long: small, so that every core gets some. */
   attentionWorkgroup: number;
-  /** Invocations that share out one row, or one token's norm: 1, or the whole workgroup. */
+  /** The same for kernels of one token: small for the same reason. */
+  rowWorkgroup: number;
+  /** Invocations that share out one row, or one token's norm: 1, or the whole of `rowWorkgroup`. */
   lanes: number;
   /** Invocations that scan the vocabulary when sampling. */
   scanners: number;
@@ -27,17 +29,17 @@ interface Variant {
 }
 
 const VARIANTS: Record<DeviceClass, Variant> = {
-  cpu: { workgroup: 64, attentionWorkgroup: 16, lanes: 1, scanners: 64, batchTokens: 64 },
-  gpu: { workgroup: 32, attentionWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
+  cpu: { workgroup: 64, attentionWorkgroup: 16, rowWorkgroup: 8, lanes: 1, scanners: 64, batchTokens: 64 },
+  gpu: { workgroup: 32, attentionWorkgroup: 32, rowWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
 };
 
 export const variantOf = (device: Device): Variant => VARIANTS[device.deviceClass];
 
 /** Library, constants and directives of `reduce_sum` on this device. */
 export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'> & { source: string; rowsPerGroup: number } {
-  const { workgroup, lanes } = variantOf(device);
-  const constants = { WORKGROUP: workgroup, LANES: lanes };
-  const rowsPerGroup = workgroup / lanes;
+  const { rowWorkgroup, lanes } = variantOf(device);
+  const constants = { WORKGROUP: rowWorkgroup, LANES: lanes };
+  const rowsPerGroup = rowWorkgroup / lanes;
   if (lanes === 1) return { source: reduceSingle, constants, rowsPerGroup };
   if (device.hasSubgroups) return { source: reduceSubgroup, constants, rowsPerGroup, enables: ['subgroups'] };
   return { source: reduceWorkgroup, constants, rowsPerGroup };

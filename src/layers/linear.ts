@@ -26,6 +26,7 @@ export class Linear {
   readonly #decode: (readonly [MatrixSlice, Operation])[];
   readonly #prefill: (readonly [MatrixSlice, Operation])[];
   readonly #outputStart: number;
+  readonly #outputWidth: number;
 
   constructor(
     private readonly device: Device,
@@ -36,11 +37,12 @@ export class Linear {
     const { x, y, norm, bias, accumulate, outputWidth = rows } = options;
     const hasBias = bias !== undefined;
     this.#outputStart = options.outputStart ?? 0;
+    this.#outputWidth = outputWidth;
     const common = { y, ...(bias && { bias_values: bias }) };
     const decode = linearDecodeKernel(device, { type, columns, normEps: norm?.eps, accumulate, hasBias });
-    const prefill = linearPrefillKernel(device, { type, columns, outputWidth, accumulate, hasBias });
+    const prefill = linearPrefillKernel(device, { type, columns, accumulate, hasBias });
     this.#decode = slices.map((slice) => {
-      const bounds = { ...slice.planes, ...common, x, norm_weight: norm?.weight ?? x };
+      const bounds = { ...slice.planes, ...common, x, ...(norm && { norm_weight: norm.weight }) };
       return [slice, createOperation(device, decode, bounds)];
     });
     this.#prefill = slices.map((slice) => {
@@ -54,7 +56,8 @@ export class Linear {
     for (const [{ rowStart, rows }, operation] of tokens === 1 ? this.#decode : this.#prefill) {
       const groups =
         tokens === 1 ? linearDecodeGroups(this.device, rows) : linearPrefillGroups(this.device, rows, tokens);
-      recorder.run(operation, groups, { rowStart: this.#outputStart + rowStart, rows, scale });
+      const outputWidth = this.#outputWidth;
+      recorder.run(operation, groups, { rowStart: this.#outputStart + rowStart, rows, scale, tokens, outputWidth });
     }
   }
 }

@@ -45,7 +45,10 @@ export class Mlp {
     const size = this.#intermediateSize;
     // The product of gate and up cannot be made before an adapter has changed them.
     if (tokens === 1 && this.#fused && !changes(batch.loras, this.layer, ['ffn_gate', 'ffn_up'])) {
-      recorder.run(this.#fused, linearDecodeGroups(this.device, size), { rowStart: 0, rows: 2 * size, scale: 1 });
+      recorder.run(this.#fused, linearDecodeGroups(this.device, size), {
+        ...{ rowStart: 0, rows: 2 * size, scale: 1 },
+        ...{ tokens: 1, outputWidth: size },
+      });
     } else {
       if (tokens > 1) this.norm.record(recorder, tokens);
       for (const linear of this.#gateUp) linear.record(recorder, tokens);

@@ -48,7 +48,10 @@ async function check(runner: Runner, random: Random, { type, columns, rows, opti
     ...{ x: input, norm_weight: norm ? runner.upload(norm.weight) : input, y },
     ...(bias && { bias_values: runner.upload(Float32Array.of(...random.normals(rowStart), ...bias)) }),
   };
-  runner.run(kernel, bounds, linearDecodeGroups(device, outputs), { rowStart, rows, scale: options.scale ?? 1 });
+  runner.run(kernel, bounds, linearDecodeGroups(device, outputs), {
+    ...{ rowStart, rows, scale: options.scale ?? 1 },
+    ...{ tokens: 1, outputWidth: rowStart + outputs },
+  });
   // What a dot product of such numbers is of the order of; with a gate it is multiplied once more.
   const inputScale = norm ? rms(norm.weight) : rms(x);
   const product = rms(weights) * inputScale * Math.sqrt(columns);

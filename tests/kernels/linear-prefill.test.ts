@@ -29,7 +29,7 @@ async function check(runner: Runner, random: Random, options: Case): Promise<voi
   const { device } = runner;
   const outputWidth = left + rows + right;
   const { matrix, weights } = await randomMatrix(device, type, rows, columns, random);
-  const kernel = linearPrefillKernel(device, { type, columns, outputWidth, accumulate, hasBias: bias !== undefined });
+  const kernel = linearPrefillKernel(device, { type, columns, accumulate, hasBias: bias !== undefined });
   const most = random.normals(Math.max(...TOKENS) * columns, 1, 0.1);
   const scale = accumulate ? 0.75 : 1;
   const everything = linearPrefill(weights, columns, most, { scale, bias });
@@ -41,7 +41,7 @@ async function check(runner: Runner, random: Random, options: Case): Promise<voi
     const before = random.normals(padded * outputWidth);
     const y = runner.upload(before);
     const bounds = { ...matrix.slices[0]?.planes, x: runner.upload(x), y, ...(biasValues && { bias_values: biasValues }) };
-    runner.run(kernel, bounds, linearPrefillGroups(device, rows, tokens), { rowStart: left, rows, scale });
+    runner.run(kernel, bounds, linearPrefillGroups(device, rows, tokens), { rowStart: left, rows, scale, outputWidth });
     const want = Float64Array.from(before.subarray(0, tokens * outputWidth), (value, i) => {
       const column = (i % outputWidth) - left;
       if (column < 0 || column >= rows) return value;

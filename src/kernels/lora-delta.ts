@@ -1,0 +1,45 @@
+import source from '../../shaders/lora-delta.wgsl?raw';
+import loraAdd from '../../shaders/libraries/lora-add.wgsl?raw';
+import loraLow from '../../shaders/libraries/lora-low.wgsl?raw';
+import loraNone from '../../shaders/libraries/lora-none.wgsl?raw';
+import block from '../../shaders/libraries/block.wgsl?raw';
+import type { Device } from '../gpu/device.ts';
+import type { Kernel } from '../gpu/kernel.ts';
+import { type LoraSite, loraParts } from './lora-layout.ts';
+import { inputLoading, reduction } from './variants.ts';
+
+export interface LoraDeltaOptions {
+  /** Of the residual stream. */
+  width: number;
+  /** The linear before, whose B · h is added; none before the first layer. */
+  adds?: LoraSite;
+  /** The linears after. */
+  lowers: LoraSite;
+}
+
+/**
+ * `x [T, width]` → `y [T, width]` = x + B · h, and h' = A · (y · norm_weight) into `low_next`. Params: those of
+ * lora-layout.ts; `groups`: workgroups that write y.
+ */
+export function loraDeltaKernel(device: Device, { width, adds, lowers }: LoraDeltaOptions): Kernel {
+  const reduce = reduction(device);
+  const loading = inputLoading(device);
+  const lora = loraParts({ adds, lowers });
+  return {
+    name: 'lora-delta',
+    sources: [block, reduce.source, loading.input, ...lora.sources, adds ? loraAdd : loraNone, loraLow, source],
+    enables: [...(reduce.enables ?? []), ...(loading.enables ?? [])],
+    constants: { ...reduce.constants, ...lora.constants, BLOCKS: width / 32 },
+    bindings: [
+      { name: 'x', type: 'array<vec4f>', access: 'read' },
+      { name: 'norm_weight', type: 'array<vec4f>', access: 'read' },
+      { name: 'y', type: 'array<vec4f>', access: 'read_write' },
+      ...lora.bindings,
+    ],
+    params: { ...lora.params, groups: 'u32' },
+  };
+}
+
+/** Workgroups that write y. */
+export const loraDeltaGroups = (device: Device, width: number): number =>
+  Math.ceil(width / 4 / (reduction(device).constants?.WORKGROUP as number));
