@@ -1,6 +1,7 @@
 import { readModule } from '../../src/adapters/adapter-file.ts';
 import { readAdapterHeader } from '../../src/adapters/adapter-header.ts';
 import { contentHash } from '../../src/adapters/content-hash.ts';
+import { levelRanks } from '../../src/adapters/ladder-levels.ts';
 import { buildLadder } from '../../src/adapters/rank-ladder.ts';
 import { openGguf } from '../../src/weights/gguf-split.ts';
 import { parseFlags, required } from '../flags.ts';
@@ -58,6 +59,7 @@ async function inspectAdapter(path: string): Promise<Output> {
       modules.push({ name, shape: [outFeatures, inFeatures], rank, scale });
       spectra[name] = Array.from(buildLadder(a, b, rank, scale).singularValues);
     }
+    const levels = levelRanks(Object.values(spectra).map((singularValues) => ({ singularValues })));
     const json = {
       format: header.format === 'peft' ? 'PEFT' : 'GGUF LoRA',
       architecture: header.architecture ?? null,
@@ -68,12 +70,14 @@ async function inspectAdapter(path: string): Promise<Output> {
       alpha: header.alpha,
       modules,
       spectra,
+      meanRanks: levels.meanRanks,
       warnings: header.warnings,
       contentHash: await contentHash(source),
     };
     const lines = [
       `${json.format}, rank ${json.rank}, alpha ${json.alpha}, ${modules.length} modules, ${json.totalBytes} bytes`,
       ...header.warnings,
+      `mean rank by level: ${levels.meanRanks.map((rank) => rank.toFixed(2)).join(', ')}`,
       ...Object.entries(spectra).map(([name, values]) => `${name} ${values.map((v) => v.toPrecision(3)).join(' ')}`),
     ];
     return { json, text: lines.join('\n') };

@@ -7,7 +7,8 @@ import type { TensorInfo } from '../weights/tensor-info.ts';
 import { readAdapterHeader } from './adapter-header.ts';
 import type { AdapterHeader, AdapterSource, FactorPair } from './adapter-header.ts';
 import { isOneOf } from './base-name.ts';
-import { ggufName, LINEAR_NAMES, linearShape, transformersName } from './module-names.ts';
+import { contentHash } from './content-hash.ts';
+import { ggufName, LINEAR_NAMES, linearShape, tensorName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 
 /** One linear's ΔW = scale · B · A, its rows in the model's own order, whatever the file's. */
@@ -26,6 +27,10 @@ export interface AdapterModule extends ModulePlace {
 
 export interface AdapterModules {
   format: 'peft' | 'gguf';
+  /** That of the weights; named in errors. */
+  file: string;
+  /** Equal for equal modules: of the files, and of how rows were reordered for the base. */
+  contentHash: string;
   /** The adapter's own; single modules may differ. */
   rank: number;
   alpha: number;
@@ -49,11 +54,17 @@ export interface AdapterBase {
 export async function readAdapter(source: AdapterSource, base: AdapterBase): Promise<AdapterModules> {
   const header = await readAdapterHeader(source);
   checkBase(header, base.config);
-  const { format, rank, alpha, warnings } = header;
+  const { format, file, rank, alpha } = header;
   const modules: AdapterModule[] = [];
   for (const pair of header.pairs) modules.push(await readModule(header, pair, base.config));
-  return { format, rank, alpha, modules, warnings: [...warnings, ...nameWarnings(header, base.names ?? [])] };
+  const order = isPermuted(header, base.config) ? `-${base.config.headDim}` : '';
+  const warnings = [...header.warnings, ...nameWarnings(header, base.names ?? [])];
+  return { format, file, contentHash: (await contentHash(source)) + order, rank, alpha, modules, warnings };
 }
+
+/** Whether q and k rows lie in the order of GGUF files of the Llama family. */
+const isPermuted = ({ format }: AdapterHeader, model?: ModelConfig): model is ModelConfig =>
+  format === 'gguf' && model?.ropeLayout === 'interleaved';
 
 /** `[rows, columns]`, rows from the order of GGUF files of the Llama family to the model's own. */
 function deinterleaved(matrix: Float32Array, columns: number, headDim: number): Float32Array {
@@ -66,15 +77,14 @@ function deinterleaved(matrix: Float32Array, columns: number, headDim: number): 
  * `bad_file` where a number is not finite.
  */
 export async function readModule(
-  { format }: AdapterHeader,
+  header: AdapterHeader,
   pair: FactorPair,
   model?: ModelConfig,
 ): Promise<AdapterModule> {
   const { layer, linear, rank, scale } = pair;
   const a = await readFinite(pair.a);
   const b = await readFinite(pair.b);
-  const isPermuted =
-    format === 'gguf' && model?.ropeLayout === 'interleaved' && (linear === 'attn_q' || linear === 'attn_k');
+  const isRotated = linear === 'attn_q' || linear === 'attn_k';
   return {
     layer,
     linear,
@@ -84,7 +94,7 @@ export async function readModule(
     outFeatures: pair.b.shape[0] ?? 0,
     scale,
     a,
-    b: isPermuted ? deinterleaved(b, rank, model.headDim) : b,
+    b: isRotated && isPermuted(header, model) ? deinterleaved(b, rank, model.headDim) : b,
   };
 }
 
@@ -105,7 +115,7 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
     for (const linear of LINEAR_NAMES) {
       const place = { layer, linear };
       if (!isTargeted(place) || found.has(ggufName(place))) continue;
-      const field = `base_model.model.${transformersName(place)}.lora_A.weight`;
+      const field = tensorName('peft', place, 'a');
       throw new ChunkwiseError('bad_file', { file, field, reason: 'the config calls for this tensor; it is missing' });
     }
   }

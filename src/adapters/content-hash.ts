@@ -4,12 +4,15 @@ import type { AdapterSource } from './adapter-header.ts';
 /** Names an adapter by its content, settings as well as weights: the SHA-256 of its files' SHA-256, in hexadecimal. */
 export async function contentHash(source: AdapterSource): Promise<string> {
   const files = 'gguf' in source ? [source.gguf] : [source.config, source.weights];
-  const digests = await Promise.all(files.map(digest));
-  const all = new Uint8Array(await new Blob(digests).arrayBuffer());
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', all));
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hexDigest(await Promise.all(files.map(digest)));
 }
 
 async function digest(file: ByteSource): Promise<ArrayBuffer> {
   return crypto.subtle.digest('SHA-256', (await file.read(0, file.size)).slice());
+}
+
+/** The SHA-256 of all parts, one after another, in hexadecimal. */
+export async function hexDigest(parts: BlobPart[]): Promise<string> {
+  const hash = await crypto.subtle.digest('SHA-256', await new Blob(parts).arrayBuffer());
+  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -28,6 +28,12 @@ export const ggufName = ({ layer, linear }: ModulePlace): string => `blk.${layer
 export const transformersName = ({ layer, linear }: ModulePlace): string =>
   `model.layers.${layer}.${LINEAR_PATHS[linear]}`;
 
+/** Of a factor of a linear, in a file of either form. */
+export const tensorName = (format: 'peft' | 'gguf', place: ModulePlace, factor: 'a' | 'b'): string =>
+  format === 'gguf'
+    ? `${ggufName(place)}.weight.lora_${factor}`
+    : `base_model.model.${transformersName(place)}.lora_${factor.toUpperCase()}.weight`;
+
 const GGUF_NAME = /^blk\.(0|[1-9]\d{0,3})\.([a-z_]+)$/;
 const TRANSFORMERS_NAME = /^model\.layers\.(0|[1-9]\d{0,3})\.([a-z_.]+)$/;
 

@@ -1,7 +1,8 @@
-import { dot } from './thin-qr.ts';
+import { dot } from './vectors.ts';
 
-/** `matrix [rows, columns]` = Σ_i left[i] ⊗ right[i]; the right are orthogonal, as long as the singular values. */
+/** A matrix `[rows, columns]` = Σ_i left[i] ⊗ right[i]; the right are orthogonal, as long as the singular values. */
 export interface SmallSvd {
+  /** Descending. */
   singularValues: Float64Array;
   /** `rows` orthonormal vectors of `rows` elements. */
   left: Float64Array[];
@@ -10,55 +11,54 @@ export interface SmallSvd {
 }
 
 const MAX_SWEEPS = 40;
-const TOLERANCE = 1e-14;
+/** Cosine of rows that count as orthogonal. However far they are from it, the product stays what it was. */
+const TOLERANCE = 1e-10;
 
 /**
  * Turns the rows of a small matrix pairwise until they are orthogonal (one-sided Jacobi; Golub and Van Loan, Matrix
- * Computations, 8.6.3). Small singular values come out as accurate as large ones.
+ * Computations, 8.6.3). Small singular values come out as accurate as large ones. Overwrites `rows`.
  */
-export function smallSvd(matrix: Float64Array, rows: number, columns: number): SmallSvd {
-  const right = Array.from({ length: rows }, (_, i) => matrix.slice(i * columns, (i + 1) * columns));
-  const left = Array.from({ length: rows }, (_, i) => new Float64Array(rows).fill(1, i, i + 1));
+export function smallSvd(rows: Float64Array[]): SmallSvd {
+  const left = rows.map((_, i) => new Float64Array(rows.length).fill(1, i, i + 1));
   for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
+    // A turn says how squares change, but not exactly: every sweep begins with true ones.
+    const squares = Float64Array.from(rows, (row) => dot(row, row));
     let turned = false;
-    for (let i = 0; i < rows - 1; i++) {
-      for (let j = i + 1; j < rows; j++) {
-        const angle = angleBetween(right[i]!, right[j]!);
-        if (angle === undefined) continue;
+    for (let i = 0; i < rows.length - 1; i++) {
+      for (let j = i + 1; j < rows.length; j++) {
+        const product = dot(rows[i]!, rows[j]!);
+        if (Math.abs(product) <= TOLERANCE * length(squares[i]!) * length(squares[j]!)) continue;
         turned = true;
-        turn(right[i]!, right[j]!, angle);
-        turn(left[i]!, left[j]!, angle);
+        const tan = tangent(squares[i]!, squares[j]!, product);
+        squares[i]! -= tan * product;
+        squares[j]! += tan * product;
+        turn(rows[i]!, rows[j]!, tan);
+        turn(left[i]!, left[j]!, tan);
       }
     }
     if (!turned) break;
   }
-  const lengths = right.map((row) => Math.sqrt(dot(row, row)));
+  const lengths = rows.map((row) => Math.sqrt(dot(row, row)));
   const order = [...lengths.keys()].sort((i, j) => lengths[j]! - lengths[i]!);
   return {
     singularValues: Float64Array.from(order, (i) => lengths[i]!),
     left: order.map((i) => left[i]!),
-    right: order.map((i) => right[i]!),
+    right: order.map((i) => rows[i]!),
   };
 }
 
-interface Angle {
-  cos: number;
-  sin: number;
-}
+/** Rounding may leave a little less than nothing. */
+const length = (square: number): number => Math.sqrt(Math.max(0, square));
 
-/** The turn that makes two rows orthogonal, or undefined where they are. */
-function angleBetween(x: Float64Array, y: Float64Array): Angle | undefined {
-  const xx = dot(x, x);
-  const yy = dot(y, y);
-  const xy = dot(x, y);
-  if (Math.abs(xy) <= TOLERANCE * Math.sqrt(xx) * Math.sqrt(yy)) return undefined;
+/** Of the turn that makes two rows orthogonal, from x · x, y · y and x · y. */
+function tangent(xx: number, yy: number, xy: number): number {
   const zeta = (yy - xx) / (2 * xy);
-  const tan = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
-  const cos = 1 / Math.sqrt(1 + tan * tan);
-  return { cos, sin: cos * tan };
+  return (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
 }
 
-function turn(x: Float64Array, y: Float64Array, { cos, sin }: Angle): void {
+function turn(x: Float64Array, y: Float64Array, tan: number): void {
+  const cos = 1 / Math.sqrt(1 + tan * tan);
+  const sin = cos * tan;
   for (let k = 0; k < x.length; k++) {
     const xk = x[k]!;
     const yk = y[k]!;

@@ -1,7 +1,7 @@
 import type { MemoryReport } from '../config/memory-report.ts';
-import type { AdapterInfo, FinishReason, GenerationReport, LoadProgress } from '../engine/types.ts';
+import type { AdapterInfo, AdapterSpectrum, FinishReason, GenerationReport, LoadProgress } from '../engine/types.ts';
 
-export type { AdapterInfo, FinishReason, GenerationReport, LoadProgress };
+export type { AdapterInfo, AdapterSpectrum, FinishReason, GenerationReport, LoadProgress };
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';

@@ -21,8 +21,20 @@ export interface AdapterInfo {
   modules: number;
   /** GPU bytes. */
   bytes: number;
+  /** Of its modules, by layer. */
+  spectra?: readonly AdapterSpectrum[];
   /** What is odd about it, though it can be used. */
   warnings: readonly string[];
+}
+
+/** How much of a linear's change each of its ranks carries. */
+export interface AdapterSpectrum {
+  /** As in the base's GGUF file: `blk.3.attn_q`. */
+  name: string;
+  /** The numerical rank; the file's may be higher. */
+  rank: number;
+  /** `[rank]`, descending: the square of each is what that rank adds to the squared size of the change. */
+  singularValues: readonly number[];
 }
 
 export interface GenerateOptions {

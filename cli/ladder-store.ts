@@ -1,0 +1,28 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { LadderBuilder } from '../src/adapters/adapter-ladder.ts';
+import { buildAdapterLadder } from '../src/adapters/adapter-ladder.ts';
+import type { LadderStore } from '../src/adapters/ladder-cache.ts';
+import { cachedLadders } from '../src/adapters/ladder-cache.ts';
+
+/** Keeps ladders as files of a folder. */
+export const ladderStore = (folder: string): LadderStore => ({
+  async get(key) {
+    const { buffer, byteOffset, byteLength } = await readFile(join(folder, `${key}.ladder`));
+    return buffer.slice(byteOffset, byteOffset + byteLength);
+  },
+
+  async put(key, bytes) {
+    await mkdir(folder, { recursive: true });
+    // Whole or not at all, also where two commands write at once.
+    const part = join(folder, `${key}.${process.pid}.part`);
+    await writeFile(part, bytes);
+    await rename(part, join(folder, `${key}.ladder`));
+  },
+});
+
+/** Rank ladders as they lie in `ladders/` next to the model, or built here and now. */
+export const buildLadders = (model: string): LadderBuilder =>
+  cachedLadders(ladderStore(join(dirname(model), 'ladders')), async (adapter, options) =>
+    buildAdapterLadder(adapter, options),
+  );

@@ -1,0 +1,136 @@
+import { expect, test } from 'vitest';
+import { readAdapter } from '../../src/adapters/adapter-file.ts';
+import type { AdapterModules } from '../../src/adapters/adapter-file.ts';
+import { buildAdapterLadder } from '../../src/adapters/adapter-ladder.ts';
+import { toHalf } from '../../src/adapters/half-factors.ts';
+import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { Random } from '../weights/random.ts';
+import { optimumOf, squaredErrors } from './ladder-products.ts';
+import { ggufAdapter, peftSource, tinyAdapter, tinyConfig, WEIGHTS_FILE } from './tiny-adapter.ts';
+import type { TinyAdapter, TinyAdapterOptions } from './tiny-adapter.ts';
+import { BytesSource } from '../weights/bytes-source.ts';
+
+const tiny = await tinyConfig();
+/** One layer of the default model's shapes. */
+const real = await tinyConfig({ numLayers: 1, hiddenSize: 576, intermediateSize: 1536, numHeads: 9, numKvHeads: 3 });
+const FOUR_SHAPES = ['q_proj', 'k_proj', 'up_proj', 'down_proj'];
+
+/** Reads an adapter as it lies in files; `change` may make it odd first. */
+async function made(options: TinyAdapterOptions, change?: (adapter: TinyAdapter) => void): Promise<AdapterModules> {
+  const model = options.targets === FOUR_SHAPES ? real : tiny;
+  const adapter = tinyAdapter(model, options);
+  change?.(adapter);
+  return readAdapter(peftSource(adapter), { config: model });
+}
+
+/** Singular values that fall from component to component, as those of trained adapters do. */
+function decay({ modules }: TinyAdapter): void {
+  for (const { a, inFeatures } of modules) a.forEach((value, i) => (a[i] = value * 0.8 ** Math.floor(i / inFeatures)));
+}
+
+test.each(Array.from({ length: 16 }, (_, i) => i + 1))(
+  'rank %d, the default model\'s shapes: every level is the best of its rank, the last the whole',
+  async (rank) => {
+    const adapter = await made({ seed: rank, rank, type: 'F16', targets: FOUR_SHAPES }, decay);
+    const random = new Random(rank);
+    const inputRms = new Map(
+      adapter.modules.map(({ name, inFeatures }) => [name, random.normals(inFeatures).map((x) => Math.exp(1.5 * x))]),
+    );
+    for (const options of rank % 4 === 0 ? [{}, { inputRms }] : [{}]) {
+      const ladder = buildAdapterLadder(adapter, options);
+      expect(ladder.modules).toHaveLength(4);
+      ladder.modules.forEach((module, m) => {
+        const weights = options.inputRms?.get(module.name);
+        const errors = squaredErrors(adapter.modules[m]!, module, weights);
+        const optimum = optimumOf(adapter.modules[m]!, weights);
+        expect([module.rank, errors.length]).toEqual([rank, rank + 1]);
+        for (let k = 0; k < rank; k++) {
+          const best = optimum.slice(k).reduce((sum, value) => sum + value ** 2, 0);
+          expect(Math.abs(Math.sqrt(errors[k]! / best) - 1), `${module.name}, ${k}`).toBeLessThan(0.01);
+          expect(Math.abs(module.singularValues[k]! / optimum[k]! - 1)).toBeLessThan(1e-4);
+        }
+        expect(errors[rank]! / errors[0]!).toBeLessThan(1e-6);
+      });
+    }
+  },
+);
+
+test('what binary16 loses is what the ladder says it loses', async () => {
+  for (const [gain, limit] of [[0.5, 1e-6], [1e-9, 1]] as const) {
+    const adapter = await made({ seed: 21, rank: 8, gain }, decay);
+    const { modules, halfError, warnings } = buildAdapterLadder(adapter);
+    const errors = modules.map((module, i) => squaredErrors(adapter.modules[i]!, module));
+    const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
+    const measured = sum(errors.map((list) => list.at(-1)!)) / sum(errors.map((list) => list[0]!));
+    console.log(`gain ${gain}: ${measured.toExponential(2)} lost, ${halfError.toExponential(2)} expected`);
+    expect(measured).toBeLessThan(limit);
+    expect(measured / halfError).toBeGreaterThan(0.8);
+    expect(measured / halfError).toBeLessThan(1.25);
+    expect(warnings).toEqual(halfError > 1e-6 ? [expect.stringContaining(WEIGHTS_FILE)] : []);
+  }
+});
+
+test('the PEFT and the GGUF form of an adapter have the same ladder', async () => {
+  const adapter = tinyAdapter(tiny, { seed: 22, type: 'F16' });
+  const peft = await readAdapter(peftSource(adapter), { config: tiny });
+  const gguf = await readAdapter({ gguf: new BytesSource('a.gguf', ggufAdapter(adapter, tiny)) }, { config: tiny });
+  expect(buildAdapterLadder(gguf).modules).toEqual(buildAdapterLadder(peft).modules);
+});
+
+test('factors at the ends of binary16 are split anew', async () => {
+  const adapter = await made({ seed: 23 }, ({ modules }) => {
+    for (const { a, b } of modules) {
+      a.forEach((value, i) => (a[i] = value * 1e12));
+      b.forEach((value, i) => (b[i] = value * 1e-12));
+    }
+  });
+  buildAdapterLadder(adapter).modules.forEach((module, i) => {
+    const errors = squaredErrors(adapter.modules[i]!, module);
+    expect(errors.at(-1)! / errors[0]!).toBeLessThan(1e-6);
+  });
+});
+
+test.each([1e12, 1e300])('a delta that no split fits into binary16 is refused by its tensor: alpha %d', async (alpha) => {
+  const adapter = await made({ seed: 24, targets: ['up_proj'], alpha });
+  await expectError(() => buildAdapterLadder(adapter), 'unsupported', {
+    file: WEIGHTS_FILE,
+    field: 'base_model.model.model.layers.0.mlp.up_proj.lora_B.weight',
+    reason: /half precision/,
+  });
+});
+
+test.each([0, 1e-300, 5e-324, -1e-3])('whatever the scale, no number is lost or made up: alpha %d', async (alpha) => {
+  const { modules, halfError } = buildAdapterLadder(await made({ seed: 25, alpha }));
+  expect(halfError).toBeGreaterThanOrEqual(0);
+  for (const { rank, a, bTransposed, singularValues } of modules) {
+    expect(rank).toBe(alpha === 0 ? 0 : alpha === 5e-324 ? rank : 4);
+    expect([...a, ...bTransposed, ...singularValues].every((value) => Number.isFinite(value))).toBe(true);
+    expect([...a, ...bTransposed].every((half) => Number.isFinite(halfToFloat(half)))).toBe(true);
+  }
+});
+
+test('an untrained adapter, and one of fewer components than it says, are cut to what is there', async () => {
+  const adapter = await made({ seed: 26, rank: 6 }, ({ modules }) => {
+    modules[0]!.b.fill(0);
+    const { a, inFeatures } = modules[1]!;
+    a.copyWithin(0, inFeatures, 3 * inFeatures); // rows 1, 2, 2, 3, 4, 5
+  });
+  const [first, second, third] = buildAdapterLadder(adapter).modules;
+  expect([first!.rank, second!.rank, third!.rank]).toEqual([0, 5, 6]);
+  expect([first!.a.length, second!.a.length]).toEqual([0, 5 * second!.inFeatures]);
+});
+
+test('halves are rounded to the nearest, ties to even', () => {
+  for (let half = 0; half < 0x7c00; half++) {
+    const value = halfToFloat(half);
+    const next = half + 1 < 0x7c00 ? halfToFloat(half + 1) : value;
+    const middle = (value + next) / 2;
+    const step = (next - value) / 8;
+    for (const between of [value, middle, middle - step, middle + step]) {
+      if (toHalf(between) === floatToHalf(between) && toHalf(-between) % 0x8000 === toHalf(between)) continue;
+      expect.fail(`${between}: ${toHalf(between)}`);
+    }
+  }
+  expect([toHalf(-1.5), toHalf(0)]).toEqual([0xbe00, 0]);
+});

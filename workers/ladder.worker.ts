@@ -1,0 +1,20 @@
+/** Builds one adapter's rank ladders beside the engine, whose answers go on meanwhile. */
+import { expose, transfer } from 'comlink';
+import type { AdapterModules } from '../src/adapters/adapter-file.ts';
+import type { AdapterLadder, LadderOptions } from '../src/adapters/adapter-ladder.ts';
+import { buildAdapterLadder } from '../src/adapters/adapter-ladder.ts';
+import { carryErrors } from './wire-error.ts';
+
+export interface LadderWorker {
+  build(adapter: AdapterModules, options?: LadderOptions): AdapterLadder;
+}
+
+const worker: LadderWorker = {
+  build(adapter, options) {
+    const ladder = buildAdapterLadder(adapter, options);
+    return transfer(ladder, ladder.modules.flatMap(({ a, bTransposed }) => [a.buffer, bTransposed.buffer]));
+  },
+};
+
+carryErrors();
+expose(worker);
