@@ -15,6 +15,7 @@ interface Inspected {
   alpha: number;
   modules: { name: string; shape: number[]; rank: number; scale: number }[];
   spectra: Record<string, number[]>;
+  meanRanks: number[];
 }
 
 test('a PEFT directory and the GGUF file of the same adapter show the same modules and spectra', async () => {
@@ -29,6 +30,9 @@ test('a PEFT directory and the GGUF file of the same adapter show the same modul
   expect(peft.modules[1]).toEqual({ name: 'blk.0.ffn_up', shape: [96, 64], rank: 4, scale: 2 });
   expect(Object.keys(peft.spectra)).toEqual(['blk.0.attn_q', 'blk.0.ffn_up', 'blk.1.attn_q', 'blk.1.ffn_up']);
   expect(gguf).toMatchObject({ format: 'GGUF LoRA', rank: 4, alpha: 8, modules: peft.modules });
+  expect(peft.meanRanks.at(-1)).toBe(4);
+  expect(peft.meanRanks[0]).toBeLessThan(4);
+  expect(gguf.meanRanks).toEqual(peft.meanRanks);
   // Permuted rows have the same singular values, but for the order of sums.
   for (const [name, values] of Object.entries(peft.spectra)) {
     values.forEach((value, i) => expect(gguf.spectra[name]![i]).toBeCloseTo(value, 9));
