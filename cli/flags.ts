@@ -7,6 +7,7 @@ type Options = NonNullable<ParseArgsConfig['options']>;
 export const MODEL_FLAGS = {
   model: { type: 'string' },
   adapter: { type: 'string', multiple: true },
+  lora: { type: 'string' },
   'gpu-adapter': { type: 'string' },
   'context-length': { type: 'string' },
   'memory-limit': { type: 'string' },
@@ -36,6 +37,15 @@ export function numberFlag(name: string, value: string | undefined, min = 0, max
   const number = Number(value);
   if (value.trim() !== '' && number >= min && number <= max) return number;
   const reason = `must be a number from ${min} to ${max}, not ${JSON.stringify(value)}`;
+  throw new ChunkwiseError('bad_request', { field: `--${name}`, reason });
+}
+
+/** One of `choices`, or undefined without the flag. Errors: `bad_request`. */
+export function choiceFlag<T extends string>(name: string, value: string | undefined, choices: readonly T[]): T | undefined {
+  if (value === undefined) return undefined;
+  const choice = choices.find((known) => known === value);
+  if (choice !== undefined) return choice;
+  const reason = `must be one of ${choices.join(', ')}, not ${JSON.stringify(value)}`;
   throw new ChunkwiseError('bad_request', { field: `--${name}`, reason });
 }
 

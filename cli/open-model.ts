@@ -3,7 +3,8 @@ import { type LocalEngine, openEngine } from '../src/engine/open-engine.ts';
 import { shardNames } from '../src/weights/gguf-split.ts';
 import type { AdapterUse } from '../src/engine/types.ts';
 import { FileSource } from './file-source.ts';
-import { numberFlag, required } from './flags.ts';
+import { choiceFlag, numberFlag, required } from './flags.ts';
+import { buildLadders } from './ladder-store.ts';
 import { openAdapter } from './open-adapter.ts';
 import { napping, nodeGpu } from './node-gpu.ts';
 
@@ -16,6 +17,7 @@ export interface ModelFlags {
   model?: string;
   /** `DIR|FILE[:scale]` each; several are summed. */
   adapter?: string[];
+  lora?: string;
   'gpu-adapter'?: string;
   'context-length'?: string;
   'memory-limit'?: string;
@@ -30,8 +32,9 @@ export async function withModel<T>(
   const sources = await openSources(required('model', flags.model));
   try {
     const memoryLimitBytes = numberFlag('memory-limit', flags['memory-limit']);
+    const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
     const gpu = nodeGpu(flags['gpu-adapter']);
-    const engine = await openEngine({ gpu, sources, contextLength, memoryLimitBytes, wait: napping });
+    const engine = await openEngine({ gpu, sources, contextLength, memoryLimitBytes, wait: napping, lora, buildLadders: buildLadders(required('model', flags.model)) });
     try {
       return await use(engine, await loadAdapters(engine, flags.adapter ?? []));
     } finally {

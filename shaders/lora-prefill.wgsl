@@ -17,21 +17,21 @@ fn pair_dot(a: Block, b: Block, v: Block) -> vec2f {
   return vec2f(first.x + first.y, second.x + second.y);
 }
 
-fn store(token: u32, index: u32, linear: u32, first: u32, module: LoraModule, sums: vec2f) {
+fn store(token: u32, index: u32, linear: u32, first: u32, factors: LoraModule, sums: vec2f) {
   let at = ((token * params.adapters + index) * NEXT_LINEARS + linear) * params.lowStride;
   if (token >= params.tokens) {
     if (first == 0u) { low_next[at] = vec2u(); }
     return;
   }
   let row = lora_row(token, index);
-  let rank = rank_at(module, row.level_hi);
+  let rank = rank_at(factors, row.level_hi);
   if (first == 0u) {
-    low_next[at] = vec2u(rank, module.b);
+    low_next[at] = vec2u(rank, factors.b);
     atomicAdd(&counters[2u * row.stream], rank);
     atomicAdd(&counters[2u * row.stream + 1u], 1u);
   }
   if (first >= rank) { return; }
-  let below = vec2u(first, first + 1u) < vec2u(rank_at(module, row.level_lo));
+  let below = vec2u(first, first + 1u) < vec2u(rank_at(factors, row.level_lo));
   low_next[at + 1u + first / 2u] = bitcast<vec2u>(sums * select(vec2f(row.weight_hi), vec2f(row.weight_lo), below));
 }
 
@@ -41,10 +41,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let run = group.x % params.runs;
   let index = group.z;
   let token = group.y * TILE;
-  let module = lora_module(lora_row(token, index).adapter, linear);
+  let factors = lora_module(lora_row(token, index).adapter, linear);
   var rank = 0u;
   for (var i = 0u; i < TILE; i++) {
-    rank = max(rank, rank_at(module, lora_row(min(token + i, params.tokens - 1u), index).level_hi));
+    rank = max(rank, rank_at(factors, lora_row(min(token + i, params.tokens - 1u), index).level_hi));
   }
   let first = run * COMPONENTS + 2u * local;
   var sums0 = vec2f();
@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var sums6 = vec2f();
   var sums7 = vec2f();
   if (run * COMPONENTS < rank) {
-    let rows = vec2u(module.a) + min(vec2u(first, first + 1u), vec2u(rank - 1u)) * (BLOCKS * 8u);
+    let rows = vec2u(factors.a) + min(vec2u(first, first + 1u), vec2u(rank - 1u)) * (BLOCKS * 8u);
     for (var block = 0u; block < BLOCKS; block++) {
       let a = half_block(rows.x + block * 8u);
       let b = half_block(rows.y + block * 8u);
@@ -71,12 +71,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       sums7 += pair_dot(a, b, load_block(i + BLOCKS * 56u, local));
     }
   }
-  store(token, index, linear, first, module, sums0);
-  store(token + 1u, index, linear, first, module, sums1);
-  store(token + 2u, index, linear, first, module, sums2);
-  store(token + 3u, index, linear, first, module, sums3);
-  store(token + 4u, index, linear, first, module, sums4);
-  store(token + 5u, index, linear, first, module, sums5);
-  store(token + 6u, index, linear, first, module, sums6);
-  store(token + 7u, index, linear, first, module, sums7);
+  store(token, index, linear, first, factors, sums0);
+  store(token + 1u, index, linear, first, factors, sums1);
+  store(token + 2u, index, linear, first, factors, sums2);
+  store(token + 3u, index, linear, first, factors, sums3);
+  store(token + 4u, index, linear, first, factors, sums4);
+  store(token + 5u, index, linear, first, factors, sums5);
+  store(token + 6u, index, linear, first, factors, sums6);
+  store(token + 7u, index, linear, first, factors, sums7);
 }

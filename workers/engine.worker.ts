@@ -5,7 +5,7 @@ import { checkModel } from '../src/engine/check-model.ts';
 import { openEngine } from '../src/engine/open-engine.ts';
 import type { EngineCore, GenerateEvent, LoadProgress } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { openAdapter } from './adapter-files.ts';
+import { buildLadders, openAdapter } from './adapter-files.ts';
 import { openModel } from './model-store.ts';
 import { serveStream } from './port-stream.ts';
 import type { EngineWorker, WorkerEvent } from './protocol.ts';
@@ -53,6 +53,7 @@ const worker: EngineWorker = {
       gpu,
       sources,
       ...options,
+      buildLadders,
       onProgress,
       onDeviceLost: (reason) => tell({ type: 'devicelost', event: { reason } }),
     });

@@ -17,18 +17,18 @@ fn lora_low(token: u32, work: u32, local: u32) {
   let linear = work / (params.adapters * runs);
   let index = work / runs % params.adapters;
   let row = lora_row(token, index);
-  let module = lora_module(row.adapter, linear);
-  let rank = rank_at(module, row.level_hi);
+  let factors = lora_module(row.adapter, linear);
+  let rank = rank_at(factors, row.level_hi);
   let first = (work % runs) * COMPONENTS + 2u * (local / LANES);
   let target_at = ((token * params.adapters + index) * NEXT_LINEARS + linear) * params.lowStride;
   if (first == 0u && lane_of(local) == 0u) {
-    low_next[target_at] = vec2u(rank, module.b);
+    low_next[target_at] = vec2u(rank, factors.b);
     atomicAdd(&counters[2u * row.stream], rank);
     atomicAdd(&counters[2u * row.stream + 1u], 1u);
   }
   if ((work % runs) * COMPONENTS >= rank) { return; }
   let components = min(vec2u(first, first + 1u), vec2u(rank - 1u));
-  let rows = vec2u(module.a) + components * (BLOCKS * 8u);
+  let rows = vec2u(factors.a) + components * (BLOCKS * 8u);
   var sums = vec2f();
   for (var block = lane_of(local); block < BLOCKS; block += LANES) {
     let v = load_block((token * BLOCKS + block) * 8u, local);
@@ -36,7 +36,7 @@ fn lora_low(token: u32, work: u32, local: u32) {
   }
   let total = reduce_sum(vec4f(sums, 0.0, 0.0), local).xy;
   if (lane_of(local) != 0u || first >= rank) { return; }
-  let below = vec2u(first, first + 1u) < vec2u(rank_at(module, row.level_lo));
+  let below = vec2u(first, first + 1u) < vec2u(rank_at(factors, row.level_lo));
   let h = total * select(vec2f(row.weight_hi), vec2f(row.weight_lo), below);
   low_next[target_at + 1u + first / 2u] = bitcast<vec2u>(h);
 }

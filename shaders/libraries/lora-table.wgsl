@@ -33,6 +33,6 @@ fn lora_module(adapter: u32, linear: u32) -> LoraModule {
   return LoraModule(lora[at].x, lora[at].y, vec4u(ranks, lora[at + 2u]));
 }
 
-fn rank_at(module: LoraModule, level: u32) -> u32 {
-  return (module.ranks[level / 2u] >> (16u * (level & 1u))) & 0xffffu;
+fn rank_at(factors: LoraModule, level: u32) -> u32 {
+  return (factors.ranks[level / 2u] >> (16u * (level & 1u))) & 0xffffu;
 }

@@ -1,4 +1,7 @@
+import type { ArenaAdapter } from '../adapters/adapter-arena.ts';
 import type { AdapterModules } from '../adapters/adapter-file.ts';
+import type { AdapterLadder } from '../adapters/adapter-ladder.ts';
+import { levelRanks } from '../adapters/ladder-levels.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type LoadedLora, loadLora } from '../models/load-lora.ts';
 import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
@@ -8,12 +11,20 @@ import type { AdapterInfo, AdapterUse } from './types.ts';
 interface Entry {
   /** Never used again, so that a name loaded anew is another adapter. */
   id: number;
-  adapter: AdapterModules;
+  ladder: AdapterLadder;
+  /** Its modules as in the file, for the plain form. */
+  plain: AdapterModules | undefined;
   info: AdapterInfo;
   /** On the session it was last used in. */
-  loaded: { session: Session; lora: LoadedLora } | undefined;
+  loaded: OnDevice | undefined;
   /** Requests that run or wait with it. */
   uses: number;
+}
+
+interface OnDevice {
+  session: Session;
+  adapter?: ArenaAdapter;
+  lora?: LoadedLora;
 }
 
 /** The adapters of an engine, by name. They outlive a lost device: the next use uploads them again. */
@@ -21,22 +32,32 @@ export class AdapterRegistry {
   readonly #entries = new Map<string, Entry>();
   #nextId = 1;
 
+  /** `form`: how adapters are computed; the plain one is the reference of the other. */
+  constructor(private readonly form: 'fused' | 'unfused') {}
+
   list(): AdapterInfo[] {
     return [...this.#entries.values()].map(({ info }) => info);
   }
 
   /** Uploads an adapter. Errors: `bad_request` when the name is taken. */
-  async load(session: Session, name: string, adapter: AdapterModules): Promise<AdapterInfo> {
+  async load(session: Session, name: string, adapter: AdapterModules, ladder: AdapterLadder): Promise<AdapterInfo> {
     if (this.#entries.has(name)) {
       throw new ChunkwiseError('bad_request', { field: 'name', reason: `an adapter ${name} is loaded already` });
     }
-    const { modules, warnings } = adapter;
+    const { modules, warnings } = ladder;
     const rank = Math.max(0, ...modules.map((module) => module.rank));
-    const info = { name, rank, modules: modules.length, bytes: 0, warnings };
-    const entry: Entry = { id: this.#nextId++, adapter, info, loaded: undefined, uses: 0 };
+    const spectra = modules.map((module) => ({
+      ...{ name: module.name, rank: module.rank },
+      singularValues: [...module.singularValues],
+    }));
+    const info = { name, rank, modules: modules.length, bytes: 0, warnings, spectra };
+    const plain = this.form === 'unfused' ? adapter : undefined;
+    const entry: Entry = { id: this.#nextId++, ladder, plain, info, loaded: undefined, uses: 0 };
     this.#entries.set(name, entry);
     try {
-      info.bytes = (await this.#onDevice(entry, session)).bytes;
+      const before = session.device.buffers.report().adapters;
+      await this.#onDevice(entry, session);
+      info.bytes = session.device.buffers.report().adapters - before;
     } catch (error) {
       this.#entries.delete(name);
       throw error;
@@ -52,7 +73,10 @@ export class AdapterRegistry {
       throw new ChunkwiseError('bad_request', { field: 'name', reason });
     }
     this.#entries.delete(name);
-    if (entry.loaded?.session.device.lost() === undefined) entry.loaded?.lora.destroy();
+    const { session, adapter, lora } = entry.loaded ?? {};
+    if (!session || session.device.lost() !== undefined) return;
+    lora?.destroy();
+    if (adapter) session.transformer.arena.remove(adapter);
   }
 
   /** Keeps adapters from being unloaded until the returned function is called. Errors: `bad_request`. */
@@ -68,12 +92,14 @@ export class AdapterRegistry {
   async mix(session: Session, uses: readonly AdapterUse[]): Promise<AdapterMix> {
     if (uses.length === 0) return NO_ADAPTERS;
     const loras = [];
+    const adapters = [];
     for (const { name, scale } of uses) {
-      const { layers } = await this.#onDevice(this.#find(name), session);
-      loras.push({ layers, scale });
+      const { lora, adapter } = await this.#onDevice(this.#find(name), session);
+      if (lora) loras.push({ layers: lora.layers, scale });
+      if (adapter) adapters.push({ adapter, table: '', scale });
     }
     const key = uses.map(({ name, scale }) => `${this.#find(name).id}×${scale}`).join('+');
-    return { loras, key };
+    return { loras, adapters, key };
   }
 
   #find(name: string): Entry {
@@ -84,11 +110,16 @@ export class AdapterRegistry {
     throw new ChunkwiseError('bad_request', { field: 'adapter', reason });
   }
 
-  async #onDevice(entry: Entry, session: Session): Promise<LoadedLora> {
-    if (entry.loaded?.session !== session) {
-      const lora = await loadLora(session.device, session.transformer, entry.adapter.modules);
-      entry.loaded = { session, lora };
-    }
-    return entry.loaded.lora;
+  async #onDevice(entry: Entry, session: Session): Promise<OnDevice> {
+    if (entry.loaded?.session !== session) entry.loaded = await this.#upload(entry, session);
+    return entry.loaded;
+  }
+
+  async #upload({ plain, ladder }: Entry, session: Session): Promise<OnDevice> {
+    const { device, transformer } = session;
+    if (plain) return { session, lora: await loadLora(device, transformer, plain.modules) };
+    const adapter = transformer.arena.add(ladder.modules, levelRanks(ladder.modules).ranks);
+    await device.pipelines.ready();
+    return { session, adapter };
   }
 }

@@ -1,3 +1,4 @@
+import { baseNames } from '../adapters/base-name.ts';
 import { pagesFor, poolBytes } from '../cache/page-pool.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
@@ -27,6 +28,8 @@ export interface ModelLimits {
 /** A model found fit for a device, from its header alone, and what it will take there. */
 export interface ModelPlan {
   file: string;
+  /** What the model may be called. */
+  names: readonly string[];
   config: ModelConfig;
   tokenizer: TokenizerMetadata;
   tensors: ReadonlyMap<string, TensorInfo>;
@@ -84,7 +87,8 @@ export async function planModel(
     throw new ChunkwiseError('over_limit', { file, field: name, reason });
   }
   const tokenizer = readTokenizerMetadata(gguf);
-  return { file, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes };
+  const names = baseNames(gguf.metadata);
+  return { file, names, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes };
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

@@ -1,5 +1,6 @@
-import { readAdapter } from '../adapters/adapter-file.ts';
+import { type AdapterModules, readAdapter } from '../adapters/adapter-file.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
+import { buildAdapterLadder } from '../adapters/adapter-ladder.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
@@ -28,7 +29,7 @@ export async function openEngine(options: EngineCoreOptions): Promise<LocalEngin
 /** The engine in this thread. The command line and the tests reach its session for what no chat needs. */
 export class LocalEngine implements EngineCore {
   readonly #queue: RequestQueue;
-  readonly #adapters = new AdapterRegistry();
+  readonly #adapters: AdapterRegistry;
   #session: Session | undefined;
   #disposed = false;
   readonly #metadata: TokenizerMetadata;
@@ -43,6 +44,7 @@ export class LocalEngine implements EngineCore {
   ) {
     this.#session = session;
     this.#queue = new RequestQueue(options.queueLimit ?? DEFAULT_QUEUE_LIMIT);
+    this.#adapters = new AdapterRegistry(options.lora ?? 'fused');
     this.model = session.plan.file;
     this.contextLength = session.plan.contextLength;
     this.device = session.device.name;
@@ -63,8 +65,10 @@ export class LocalEngine implements EngineCore {
 
   async loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo> {
     const session = await this.session();
-    const adapter = await readAdapter(source, { config: session.plan.config });
-    return this.#adapters.load(session, name, adapter);
+    const { config, names } = session.plan;
+    const adapter = await readAdapter(source, { config, names });
+    const { buildLadders = async (modules: AdapterModules) => buildAdapterLadder(modules) } = this.options;
+    return this.#adapters.load(session, name, adapter, await buildLadders(adapter));
   }
 
   unloadAdapter(name: string): void {

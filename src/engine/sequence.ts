@@ -1,5 +1,6 @@
 import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { RampRow } from '../chunking/ramps.ts';
 import type { PagePool } from '../cache/page-pool.ts';
 
 /** Tokens whose keys and values are in the cache, and the pages they are in. */
@@ -8,12 +9,14 @@ export interface Sequence {
   pages: number[];
   /** The adapters they were computed with; only a request with the same ones goes on from there. */
   adapters: AdapterMix;
+  /** What each token takes of the adapters, by position; all of them where nothing is said. */
+  rows: RampRow[];
   /** Of the stream that computes it. */
   slot: number;
 }
 
 export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0): Sequence {
-  return { tokens: [], pages: [], adapters, slot };
+  return { tokens: [], pages: [], adapters, rows: [], slot };
 }
 
 /** The sequences of finished requests: the next one that begins like one of them goes on from there. */

@@ -8,6 +8,7 @@ import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts'
 import { loadTransformer } from '../models/load-transformer.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
+import { FULL_ROW, loraBatch } from './adapter-mix.ts';
 import { Sampler } from './sampler.ts';
 import { newSequence, type Sequence, SequenceCache } from './sequence.ts';
 import type { EngineCoreOptions } from './types.ts';
@@ -78,7 +79,8 @@ export class Session {
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
       const position = sequence.tokens.length;
       const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
-      this.forward(recorder, 'prefill', places);
+      // Two tokens and fewer are cheaper in the form of decoding.
+      this.forward(recorder, batch.length > 2 ? 'prefill' : 'decode', places);
       sequence.tokens.push(...batch);
       await onBatch(start, batch.length);
       if (start + batch.length < tokens.length) {
@@ -94,7 +96,7 @@ export class Session {
     kind: Batch['kind'],
     tokens: readonly { sequence: Sequence; position: number; place: number }[],
   ): void {
-    const { pool, activations } = this.transformer;
+    const { pool, activations, arena } = this.transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
     for (const { slot, pages } of sequences) pool.show(slot, pages);
     const table = batchTable(
@@ -103,7 +105,14 @@ export class Session {
     this.device.gpuDevice.queue.writeBuffer(activations.batchTable, 0, table);
     const length = Math.max(...tokens.map(({ position }) => position)) + 1;
     const loras = sequences[0]?.adapters.loras ?? [];
-    this.transformer.forward(recorder, { kind, tokens: tokens.length, length, loras });
+    const doses = tokens.map(({ sequence, position }) => ({
+      mix: sequence.adapters,
+      slot: sequence.slot,
+      row: sequence.rows[position] ?? FULL_ROW,
+    }));
+    const adapted = loraBatch(arena, doses);
+    if (adapted) arena.writeRows(adapted.rows);
+    this.transformer.forward(recorder, { kind, tokens: tokens.length, length, loras, lora: adapted?.lora });
   }
 
   /** Before the first `sample` of a request. */

@@ -1,4 +1,5 @@
 import type { AdapterSource } from '../adapters/adapter-header.ts';
+import type { LadderBuilder } from '../adapters/adapter-ladder.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
@@ -22,7 +23,7 @@ export interface AdapterInfo {
   /** GPU bytes. */
   bytes: number;
   /** Of its modules, by layer. */
-  spectra?: readonly AdapterSpectrum[];
+  spectra: readonly AdapterSpectrum[];
   /** What is odd about it, though it can be used. */
   warnings: readonly string[];
 }
@@ -84,6 +85,10 @@ export interface EngineCoreOptions {
   contextLength?: number;
   memoryLimitBytes?: number;
   queueLimit?: number;
+  /** How adapters are computed; `unfused` is the plain form, two products and an add a linear. Default: `fused`. */
+  lora?: 'fused' | 'unfused';
+  /** How rank ladders are built; default: here and now. */
+  buildLadders?: LadderBuilder;
   onProgress?: (progress: LoadProgress) => void;
   onDeviceLost?: (reason: string) => void;
   signal?: AbortSignal;

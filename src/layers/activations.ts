@@ -1,4 +1,5 @@
 import { MAX_RANK } from '../adapters/config-fields.ts';
+import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
@@ -15,6 +16,8 @@ export interface Activations {
   batchTable: GPUBuffer;
   /** The residual stream `[T, hiddenSize]`. */
   x: GPUBuffer;
+  /** The residual stream between a layer's two halves, where adapters take part in decoding `[MAX_STREAMS, hiddenSize]`. */
+  between: GPUBuffer;
   /** x after a norm `[T, hiddenSize]`; prefill and output only. */
   normed: GPUBuffer;
   /** `[T, (numHeads + 2 numKvHeads) headDim]` */
@@ -27,7 +30,7 @@ export interface Activations {
   gateUp: GPUBuffer;
   /** silu(gate) · up `[T, intermediateSize]` */
   gated: GPUBuffer;
-  /** Between the two products of an adapter `[T, MAX_RANK]` */
+  /** Between the two products of an adapter in its plain form `[T, MAX_RANK]` */
   low: GPUBuffer;
   /** `[HEAD_TOKENS, vocabSize]` */
   logits: GPUBuffer;
@@ -40,6 +43,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
   return {
     ...batchBytes(batchTokens),
     x: rows(hiddenSize),
+    between: MAX_STREAMS * hiddenSize * 4,
     normed: rows(hiddenSize),
     qkv: rows((numHeads + 2 * numKvHeads) * headDim),
     partials: Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim) * 4,

@@ -1,15 +1,30 @@
+import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { attentionGroups, attentionKernel, splitPages } from '../kernels/attention.ts';
 import { attentionMergeGroups, attentionMergeKernel } from '../kernels/attention-merge.ts';
-import type { Heads } from '../kernels/heads.ts';
 import { storeKvGroups, storeKvKernel } from '../kernels/store-kv.ts';
+import type { ModelConfig } from '../config/model-config.ts';
 import type { Activations } from './activations.ts';
 import type { Batch } from './batch.ts';
-import type { Linear } from './linear.ts';
-import { recordLora } from './lora.ts';
+import { Linear, linearsOf } from './linear.ts';
+import { LoraDelta, loraInputs, LoraLowering } from './lora.ts';
 import type { Norm } from './norm.ts';
+import { recordLora } from './unfused-lora.ts';
+import type { WeightMatrix } from './weight-matrix.ts';
+
+export interface AttentionWeights {
+  norm: Norm;
+  /** One matrix for q, k and v, or several where their types differ. */
+  qkv: readonly WeightMatrix[];
+  /** Of q, k and v, one after another. */
+  bias?: GPUBuffer;
+  output: WeightMatrix;
+  /** With qkNorm: `[headDim]` each. */
+  queryNorm?: GPUBuffer;
+  keyNorm?: GPUBuffer;
+}
 
 export interface AttentionBuffers {
   /** This layer's pages. */
@@ -18,9 +33,13 @@ export interface AttentionBuffers {
   pages: GPUBuffer;
   /** cos and sin of each position: `[position, 2, headDim / 2]`. */
   rope: GPUBuffer;
-  /** With qkNorm: `[headDim]` each. */
-  queryNorm?: GPUBuffer;
-  keyNorm?: GPUBuffer;
+}
+
+/** The linears, and with adapters what stands around them. */
+interface Linears {
+  qkv: readonly Linear[];
+  output: Linear;
+  lora?: { qkv: LoraLowering; output: LoraLowering; delta: LoraDelta };
 }
 
 /** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
@@ -28,42 +47,78 @@ export class Attention {
   readonly #store: Operation;
   readonly #attend: Operation;
   readonly #merge: Operation;
+  readonly #plain: Linears;
+  #adapted: Linears | undefined;
 
-  /** `qkv`: one linear for all three, or several where their types differ. */
   constructor(
     private readonly device: Device,
     private readonly layer: number,
-    private readonly heads: Heads,
-    { batchTable, qkv, partials, attended }: Activations,
-    { kv, pages, rope, queryNorm, keyNorm }: AttentionBuffers,
-    readonly norm: Norm,
-    private readonly qkvLinears: readonly Linear[],
-    private readonly output: Linear,
+    private readonly config: ModelConfig,
+    private readonly activations: Activations,
+    { kv, pages, rope }: AttentionBuffers,
+    private readonly weights: AttentionWeights,
   ) {
+    const { batchTable, qkv, partials, attended } = activations;
+    const { queryNorm, keyNorm } = weights;
     const norms = { ...(queryNorm && { query_norm_weight: queryNorm }), ...(keyNorm && { key_norm_weight: keyNorm }) };
     const cached = { batch_table: batchTable, qkv, kv, pages, rope };
-    this.#store = createOperation(device, storeKvKernel(device, heads), { ...cached, ...norms });
-    this.#attend = createOperation(device, attentionKernel(device, heads), {
-      ...cached,
-      partial_outputs: partials,
-    });
-    this.#merge = createOperation(device, attentionMergeKernel(device, heads), {
+    this.#store = createOperation(device, storeKvKernel(device, config), { ...cached, ...norms });
+    this.#attend = createOperation(device, attentionKernel(device, config), { ...cached, partial_outputs: partials });
+    this.#merge = createOperation(device, attentionMergeKernel(device, config), {
       partial_outputs: partials,
       y: attended,
     });
+    this.#plain = this.#linears();
+  }
+
+  get norm(): Norm {
+    return this.weights.norm;
+  }
+
+  /** Makes ready for the adapters of these buffers, or for none. `mlpNorm`: of the same layer. */
+  attach(buffers: ArenaBuffers | undefined, mlpNorm: Norm): void {
+    this.#adapted = buffers && this.#linears({ buffers, mlpNorm });
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
-    const { tokens, length } = batch;
-    const { splits, pagesPerSplit } = splitPages(tokens, length);
-    if (tokens > 1) this.norm.record(recorder, tokens);
-    for (const linear of this.qkvLinears) linear.record(recorder, tokens);
+    const { tokens, length, kind } = batch;
+    const prefills = kind === 'prefill';
+    const { qkv, output, lora } = (batch.lora && this.#adapted) ?? this.#plain;
+    if (prefills) this.norm.record(recorder, tokens);
+    if (prefills) lora?.qkv.record(recorder, batch);
+    for (const linear of qkv) linear.record(recorder, batch);
     recordLora(recorder, batch, this.layer, ['attn_q', 'attn_k', 'attn_v']);
-    recorder.run(this.#store, storeKvGroups(this.heads, tokens));
-    const groups = attentionGroups(this.device, this.heads, tokens, splits);
+    recorder.run(this.#store, storeKvGroups(this.config, tokens));
+    const { splits, pagesPerSplit } = splitPages(tokens, length);
+    const groups = attentionGroups(this.device, this.config, tokens, splits);
     recorder.run(this.#attend, groups, { tokens, splits, pagesPerSplit });
-    recorder.run(this.#merge, attentionMergeGroups(this.device, this.heads, tokens), { tokens, splits });
-    this.output.record(recorder, tokens);
+    recorder.run(this.#merge, attentionMergeGroups(this.device, this.config, tokens), { tokens, splits });
+    if (prefills) lora?.output.record(recorder, batch);
+    output.record(recorder, batch);
+    if (!prefills) lora?.delta.record(recorder, batch);
     recordLora(recorder, batch, this.layer, ['attn_output']);
+  }
+
+  #linears(adapters?: { buffers: ArenaBuffers; mlpNorm: Norm }): Linears {
+    const { device, layer, config } = this;
+    const { x, between, qkv, attended, normed } = this.activations;
+    const { norm, bias } = this.weights;
+    const inputs = loraInputs(config);
+    const lora = (of: 'qkv' | 'output') => adapters && { ...inputs[of], layer, buffers: adapters.buffers };
+    const linears = {
+      qkv: linearsOf(device, this.weights.qkv, { x, y: qkv, norm, bias, lora: lora('qkv') }),
+      output: new Linear(device, this.weights.output, { x: attended, y: x, accumulate: true, lora: lora('output') }),
+    };
+    if (!adapters) return linears;
+    const { buffers, mlpNorm } = adapters;
+    const delta = { x, y: between, adds: inputs.output, lowers: inputs.gateUp, normWeight: mlpNorm.weight };
+    return {
+      ...linears,
+      lora: {
+        qkv: new LoraLowering(device, layer, normed, config.hiddenSize, inputs.qkv, buffers),
+        output: new LoraLowering(device, layer, attended, config.numHeads * config.headDim, inputs.output, buffers),
+        delta: new LoraDelta(device, layer, config.hiddenSize, delta, buffers),
+      },
+    };
   }
 }

@@ -1,14 +1,43 @@
+import type { AdapterArena } from '../adapters/adapter-arena.ts';
+import type { LinearName } from '../adapters/module-names.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
-import type { ActiveLora } from './lora.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
 
-/** Tokens computed in one submission. Where each belongs stands in `batchTable` on the GPU. */
-export interface Batch {
-  /** Consecutive tokens of one sequence, or the next token of each of at most MAX_STREAMS sequences. */
+/** The adapters of a batch; which, and how much of them each token takes, stands in the arena's rows. */
+export interface LoraBatch {
+  arena: AdapterArena;
+  /** Adapters of the largest mix: rows of each token. */
+  adapters: number;
+  /** Highest rank among them. */
+  rank: number;
+}
+
+/** An adapter in its plain form that takes part in a batch. Several are summed. */
+export interface ActiveLora {
+  layers: readonly Partial<Record<LinearName, PlainProduct>>[];
+  /** Of the request; the adapter's own stands in its factors. */
+  scale: number;
+}
+
+/** y += scale · B · (A · x) of one linear. */
+export interface PlainProduct {
+  record(recorder: Dispatcher, batch: BatchShape, scale: number): void;
+}
+
+/** What a linear has to know of a batch. */
+export interface BatchShape {
+  /** Consecutive tokens of one sequence; or few tokens of any, such as the next of each of at most MAX_STREAMS. */
   kind: 'prefill' | 'decode';
   tokens: number;
+  /** Where adapters take part. */
+  lora?: LoraBatch | undefined;
+}
+
+/** Tokens computed in one submission. Where each belongs stands in `batchTable` on the GPU. */
+export interface Batch extends BatchShape {
   /** Of the longest sequence with its tokens of this batch. */
   length: number;
-  /** Adapters that take part. */
+  /** Adapters that take part in their plain form. */
   loras: readonly ActiveLora[];
 }
 

@@ -1,67 +1,109 @@
-import type { LinearName } from '../adapters/module-names.ts';
+import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
+import { LINEAR_NAMES, type LinearName, linearShape } from '../adapters/module-names.ts';
+import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
-import { Linear } from './linear.ts';
-import type { Norm } from './norm.ts';
-import type { WeightMatrix } from './weight-matrix.ts';
+import { createOperation, type Operation } from '../gpu/operation.ts';
+import type { Dispatcher, Params } from '../gpu/recorder.ts';
+import { loraDeltaGroups, loraDeltaKernel } from '../kernels/lora-delta.ts';
+import type { LoraSite } from '../kernels/lora-layout.ts';
+import { loraPrefillGroups, loraPrefillKernel, loraPrefillRuns } from '../kernels/lora-prefill.ts';
+import { reduction } from '../kernels/variants.ts';
+import type { BatchShape } from './batch.ts';
 
-/** The products of one adapter in one layer. */
-export type LoraLayer = Partial<Record<LinearName, LoraProduct>>;
-
-/** An adapter that takes part in a batch. Several are summed. */
-export interface ActiveLora {
-  layers: readonly LoraLayer[];
-  /** Of the request; the adapter's own stands in its factors. */
-  scale: number;
+/** The linears of a layer that read one input together, and what their adapters' A · input is kept in. */
+export interface LoraInputs {
+  site: LoraSite;
+  low: 'lowNormed' | 'lowResidual';
 }
 
-export interface LoraBuffers {
+/** The four groups of linears an adapter changes. */
+export function loraInputs(config: ModelConfig): Record<'qkv' | 'output' | 'gateUp' | 'down', LoraInputs> {
+  const inputs = (low: LoraInputs['low'], ...linears: LinearName[]): LoraInputs => ({
+    site: {
+      first: LINEAR_NAMES.indexOf(linears[0] as LinearName),
+      widths: linears.map((linear) => linearShape(config, linear)[0]),
+    },
+    low,
+  });
+  return {
+    qkv: inputs('lowNormed', 'attn_q', 'attn_k', 'attn_v'),
+    output: inputs('lowResidual', 'attn_output'),
+    gateUp: inputs('lowNormed', 'ffn_gate', 'ffn_up'),
+    down: inputs('lowResidual', 'ffn_down'),
+  };
+}
+
+/** Parameters of every kernel that adapters take part in. */
+export function loraParams(device: Device, { lora, tokens, kind }: BatchShape, layer: number): Params {
+  if (!lora) return {};
+  const { arena, adapters, rank } = lora;
+  const components = 2 * reduction(device).rowsPerGroup;
+  const runs = kind === 'decode' ? Math.ceil(rank / components) : loraPrefillRuns(rank);
+  return { adapters, tokens, runs, lowStride: arena.lowStride, directory: arena.directoryOf(layer) };
+}
+
+/** A · x of a batch, before the linears that add B · h to what they compute. */
+export class LoraLowering {
+  readonly #operation: Operation;
+
+  constructor(
+    private readonly device: Device,
+    private readonly layer: number,
+    x: GPUBuffer,
+    columns: number,
+    private readonly inputs: LoraInputs,
+    { lora, counters, ...lows }: ArenaBuffers,
+  ) {
+    const kernel = loraPrefillKernel(device, columns, inputs.site);
+    this.#operation = createOperation(device, kernel, { x, lora, counters, low_next: lows[inputs.low] });
+  }
+
+  record(recorder: Dispatcher, batch: BatchShape): void {
+    const params = loraParams(this.device, batch, this.layer);
+    const { runs = 0, tokens = 0, adapters = 0 } = params;
+    recorder.run(this.#operation, loraPrefillGroups(this.inputs.site.widths.length, runs, tokens, adapters), params);
+  }
+}
+
+export interface LoraDeltaOptions {
+  /** The residual stream, and where it goes with what adapters add to the linear before. */
   x: GPUBuffer;
   y: GPUBuffer;
-  /** A · x `[T, rank]`, between the two products. */
-  low: GPUBuffer;
-  /** Of the base linear: its rows' place in y, y's width, and the norm of its input. */
-  outputStart?: number;
-  outputWidth: number;
-  norm?: Norm;
+  /** The linear before; none before the first layer. */
+  adds?: LoraInputs;
+  /** The linears after, and the weights of their norm; without them nothing but y is computed. */
+  lowers: LoraInputs;
+  normWeight: GPUBuffer;
+  isLast?: boolean;
 }
 
-/** y += scale · B · (A · norm(x)), as two linears behind the base's own: the plain form of LoRA (arXiv 2106.09685). */
-export class LoraProduct {
-  readonly #a: Linear;
-  readonly #b: Linear;
+/** Between two linears of tokens being decoded; see lora-delta.wgsl. */
+export class LoraDelta {
+  readonly #operation: Operation;
+  readonly #groups: number;
 
-  /** `a [rank, in]`, `b [out, rank]`; the rank a multiple of 32, filled up with zeros. */
+  /** `layer`: of the linears after. */
   constructor(
-    device: Device,
-    a: WeightMatrix,
-    b: WeightMatrix,
-    buffers: LoraBuffers,
-    private readonly scale: number,
+    private readonly device: Device,
+    private readonly layer: number,
+    width: number,
+    private readonly options: LoraDeltaOptions,
+    { lora, counters, ...lows }: ArenaBuffers,
   ) {
-    const { x, y, low, outputStart, outputWidth, norm } = buffers;
-    this.#a = new Linear(device, a, { x, y: low, norm });
-    this.#b = new Linear(device, b, { x: low, y, outputStart, outputWidth, accumulate: true });
+    const { x, y, adds, lowers, normWeight } = options;
+    const kernel = loraDeltaKernel(device, { width, adds: adds?.site, lowers: lowers.site });
+    this.#operation = createOperation(device, kernel, {
+      ...{ x, y, norm_weight: normWeight, lora, counters, low_next: lows[lowers.low] },
+      ...(adds && { low: lows[adds.low] }),
+    });
+    this.#groups = adds ? loraDeltaGroups(device, width) : 0;
   }
 
-  record(recorder: Dispatcher, tokens: number, scale: number): void {
-    this.#a.record(recorder, tokens);
-    this.#b.record(recorder, tokens, this.scale * scale);
-  }
-}
-
-/** Records the products that `loras` have for `modules` of `layer`. */
-export function recordLora(
-  recorder: Dispatcher,
-  { loras, tokens }: { loras: readonly ActiveLora[]; tokens: number },
-  layer: number,
-  modules: readonly LinearName[],
-): void {
-  for (const { layers, scale } of loras) {
-    for (const module of modules) layers[layer]?.[module]?.record(recorder, tokens, scale);
+  record(recorder: Dispatcher, batch: BatchShape): void {
+    const params = loraParams(this.device, batch, this.layer);
+    const { lowers, isLast = false } = this.options;
+    const { runs = 0, adapters = 0 } = params;
+    const work = isLast ? 0 : runs * adapters * lowers.site.widths.length;
+    recorder.run(this.#operation, [this.#groups + work, batch.tokens], { ...params, groups: this.#groups });
   }
 }
-
-/** Whether one of `loras` changes one of `modules` of `layer`. */
-export const changes = (loras: readonly ActiveLora[], layer: number, modules: readonly LinearName[]): boolean =>
-  loras.some(({ layers }) => modules.some((module) => layers[layer]?.[module] !== undefined));

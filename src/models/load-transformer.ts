@@ -4,7 +4,7 @@ import type { Device } from '../gpu/device.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { Embedding } from '../layers/embedding.ts';
-import { Linear, type LinearOptions } from '../layers/linear.ts';
+import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
 import { type RowSource, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
@@ -64,6 +64,7 @@ class Loader {
     const output = new Linear(device, outputMatrix, { x: normed, y: logits });
     const embedding = new Embedding(device, embeddings, this.#activations);
     return new Transformer(
+      device,
       config,
       this.options.batchTokens,
       this.#activations,
@@ -78,48 +79,32 @@ class Loader {
   async attention(layer: number, rope: GPUBuffer): Promise<Attention> {
     const { config, device } = this;
     const name = (part: string): string => `blk.${layer}.${part}`;
-    const { x, qkv, attended } = this.#activations;
     const norm = await this.norm(name('attn_norm.weight'));
     const sources = ['attn_q', 'attn_k', 'attn_v'].map((part) => this.rows(name(`${part}.weight`)));
     const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
-    const outputWidth = (config.numHeads + 2 * config.numKvHeads) * config.headDim;
-    const linears = await this.linears(name('qkv'), sources, { x, y: qkv, norm, bias, outputWidth });
-    const output = new Linear(device, await this.matrix(name('attn_output.weight')), {
-      x: attended,
-      y: x,
-      accumulate: true,
-    });
+    const qkv = await this.matrices(name('qkv'), sources);
+    const output = await this.matrix(name('attn_output.weight'));
     const [queryNorm, keyNorm] = config.qkNorm
       ? [await this.vector(name('attn_q_norm.weight')), await this.vector(name('attn_k_norm.weight'))]
       : [];
     const kv = this.#pool.layers[layer] as GPUBuffer;
-    const buffers = { kv, pages: this.#pool.table, rope, queryNorm, keyNorm };
-    return new Attention(device, layer, config, this.#activations, buffers, norm, linears, output);
+    const buffers = { kv, pages: this.#pool.table, rope };
+    const weights = { norm, qkv, bias, output, queryNorm, keyNorm };
+    return new Attention(device, layer, config, this.#activations, buffers, weights);
   }
 
   async mlp(layer: number): Promise<Mlp> {
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
-    const { gated, x } = this.#activations;
     const norm = await this.norm(name('ffn_norm'));
     const sources = [this.rows(name('ffn_gate')), this.rows(name('ffn_up'))];
-    const matrices = await this.matrices(`blk.${layer}.ffn_gate_up`, sources);
-    const down = new Linear(this.device, await this.matrix(name('ffn_down')), { x: gated, y: x, accumulate: true });
-    return new Mlp(this.device, layer, this.#activations, matrices, norm, down);
+    const gateUp = await this.matrices(`blk.${layer}.ffn_gate_up`, sources);
+    const down = await this.matrix(name('ffn_down'));
+    return new Mlp(this.device, layer, this.config, this.#activations, { norm, gateUp, down });
   }
 
   async norm(name: string): Promise<Norm> {
     const { x, normed } = this.#activations;
     return new Norm(this.device, await this.vector(name), this.config.rmsNormEps, x, normed);
-  }
-
-  /** A linear over the rows of all `sources`, or several where their types differ. */
-  async linears(label: string, sources: RowSource[], options: LinearOptions): Promise<Linear[]> {
-    let outputStart = 0;
-    return (await this.matrices(label, sources)).map((matrix) => {
-      const linear = new Linear(this.device, matrix, { ...options, outputStart });
-      outputStart += matrix.rows;
-      return linear;
-    });
   }
 
   /** One matrix for each run of sources of one type. */

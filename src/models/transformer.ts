@@ -1,11 +1,15 @@
+import { AdapterArena, type ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { PagePool } from '../cache/page-pool.ts';
 import type { ModelConfig } from '../config/model-config.ts';
+import { MAX_STREAMS } from '../config/max-streams.ts';
+import type { Device } from '../gpu/device.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { type Activations, HEAD_TOKENS } from '../layers/activations.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
 import type { Embedding } from '../layers/embedding.ts';
 import type { Linear } from '../layers/linear.ts';
+import { LoraDelta, loraInputs } from '../layers/lora.ts';
 import type { Mlp } from '../layers/mlp.ts';
 import type { Norm } from '../layers/norm.ts';
 
@@ -14,7 +18,13 @@ export class Transformer {
   /** Dispatches of one layer in the last forward pass. */
   dispatchesPerLayer = 0;
 
+  /** Every adapter on the GPU. */
+  readonly arena: AdapterArena;
+  /** Before the first layer: A · x of its adapters. */
+  #firstDelta: LoraDelta | undefined;
+
   constructor(
+    private readonly device: Device,
     readonly config: ModelConfig,
     /** Most tokens of one batch. */
     readonly batchTokens: number,
@@ -24,11 +34,14 @@ export class Transformer {
     readonly layers: readonly { attention: Attention; mlp: Mlp }[],
     private readonly outputNorm: Norm,
     private readonly output: Linear,
-  ) {}
+  ) {
+    this.arena = new AdapterArena(device, config.numLayers, batchTokens, (buffers) => this.#attach(buffers));
+  }
 
   /** From what `activations.tokens` and `batchTable` hold to the residual stream in `activations.x`; fills the cache's pages. */
   forward(recorder: Dispatcher, batch: Batch): void {
     this.embedding.record(recorder, batch.tokens);
+    if (batch.lora && batch.kind === 'decode') this.#firstDelta?.record(recorder, batch);
     const before = recorder.dispatches;
     for (const { attention, mlp } of this.layers) {
       attention.record(recorder, batch);
@@ -37,10 +50,24 @@ export class Transformer {
     this.dispatchesPerLayer = (recorder.dispatches - before) / this.layers.length;
   }
 
-  /** Logits of `count` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */
-  head(recorder: Dispatcher, start: number, count: number): void {
-    if (count > HEAD_TOKENS) throw new Error(`head: ${count} tokens`);
-    this.outputNorm.record(recorder, count, start);
-    this.output.record(recorder, count);
+  /** Logits of `tokens` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */
+  head(recorder: Dispatcher, start: number, tokens: number): void {
+    if (tokens > HEAD_TOKENS) throw new Error(`head: ${tokens} tokens`);
+    this.outputNorm.record(recorder, tokens, start);
+    this.output.record(recorder, { tokens, kind: tokens <= MAX_STREAMS ? 'decode' : 'prefill' });
+  }
+
+  /** Every layer binds the adapters' buffers, or none. */
+  #attach(buffers: ArenaBuffers | undefined): void {
+    const { device, config, activations, layers } = this;
+    layers.forEach(({ attention, mlp }, i) => {
+      attention.attach(buffers, mlp.norm);
+      mlp.attach(buffers, layers[i + 1]?.attention.norm);
+    });
+    const [first] = layers;
+    const { x } = activations;
+    const { qkv } = loraInputs(config);
+    const options = first && { x, y: activations.between, lowers: qkv, normWeight: first.attention.norm.weight };
+    this.#firstDelta = buffers && options && new LoraDelta(device, 0, config.hiddenSize, options, buffers);
   }
 }

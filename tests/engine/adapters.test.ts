@@ -18,6 +18,9 @@ import { NMSE } from './tolerances.ts';
 
 beforeAll(ensureLlama, 300_000);
 
+/** Adapters that change much, but leave a model: of more, rounding the factors to f16 would be seen. */
+const GAIN = 0.1;
+
 const TOKENS = randomTokens(70, 270, 3);
 const use = (name: string, scale = 1) => ({ name, scale });
 
@@ -32,12 +35,12 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     'llama, rank 4': [{}, { seed: 1 }],
     'llama, rank 33, rsLoRA': [{}, { seed: 2, rank: 33, config: { use_rslora: true } }],
     'llama, q and down of the second layer': [{}, { seed: 3, targets: ['q_proj', 'down_proj'], layers: [1], config: { layers_to_transform: [1] } }],
-    'qwen2, rank 1': [{ architecture: 'qwen2' }, { seed: 4, rank: 1 }],
+    'qwen2, rank 1': [{ architecture: 'qwen2' }, { seed: 4, rank: 1, gain: 0.05 }],
     'qwen3, rank 16, F16': [{ architecture: 'qwen3' }, { seed: 5, rank: 16, type: 'F16' }],
   };
 
   test.each(Object.entries(CASES))('%s', async (_name, [model, options]) => {
-    const { bytes, adapters } = await setUp(model, options);
+    const { bytes, adapters } = await setUp(model, { gain: GAIN, ...options });
     const [adapter] = adapters;
     if (!adapter) throw new Error('no adapter');
     const whole = await logitsOf(await engineUnderTest(await merged(bytes, [[adapter, 1]])), TOKENS);
@@ -46,14 +49,19 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     await engine.loadAdapter('a', peftSource(adapter));
     const adapted = await logitsOf(engine, TOKENS, { adapters: [use('a')] });
     expect(nmse(adapted, base)).toBeGreaterThan(1e-3);
+    const plain = await engineUnderTest(bytes, { lora: 'unfused' });
+    await plain.loadAdapter('a', peftSource(adapter));
+    expect(nmse(await logitsOf(plain, TOKENS, { adapters: [use('a')] }), whole)).toBeLessThan(NMSE.sameModel);
     expect(nmse(adapted, whole)).toBeLessThan(NMSE.sameModel);
     const oneByOne = await logitsOf(engine, TOKENS, { adapters: [use('a')], pieces: TOKENS.map(() => 1) });
     expect(nmse(oneByOne, whole)).toBeLessThan(NMSE.sameModel);
+    const twoByTwo = await logitsOf(engine, TOKENS, { adapters: [use('a')], pieces: TOKENS.map(() => 2) });
+    expect(nmse(twoByTwo, whole)).toBeLessThan(NMSE.sameModel);
     expect(await logitsOf(engine, TOKENS)).toEqual(base);
   });
 
   test('two of them, summed, each with a scale of its own', async () => {
-    const { bytes, adapters } = await setUp({}, { seed: 6 }, { seed: 7, rank: 8 });
+    const { bytes, adapters } = await setUp({}, { seed: 6, gain: GAIN }, { seed: 7, rank: 8, gain: GAIN });
     const [first, second] = adapters;
     if (!first || !second) throw new Error('no adapters');
     const whole = await logitsOf(await engineUnderTest(await merged(bytes, [[first, 0.5], [second, -1.5]])), TOKENS);
