@@ -21,12 +21,13 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var maximum = best_logits[0];
   for (var i = 1u; i < SCANNERS; i++) { maximum = max(maximum, best_logits[i]); }
   let run = run_of(id.x);
+  let row = params.row * VOCAB;
   let stream = mix(params.seed ^ mix(params.position + 0x9e3779b9u));
   var best = MASKED;
   var token = run.start;
   for (var i = run.start; i < run.end; i++) {
-    let scaled = (logits[i] - maximum) * params.inverseTemperature;
-    if (logits[i] <= MASKED || scaled < params.logMinP) { continue; }
+    let scaled = (logits[row + i] - maximum) * params.inverseTemperature;
+    if (logits[row + i] <= MASKED || scaled < params.logMinP) { continue; }
     let score = scaled - log(exponential(mix(stream ^ mix(i + 0x7f4a7c15u))));
     if (score > best) {
       best = score;

@@ -8,8 +8,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var ties_before = 0.0;
   for (var scanner = 0u; scanner < id.x; scanner++) { ties_before += bins[scanner * 16u]; }
   let run = run_of(id.x);
+  let row = params.row * VOCAB;
   for (var i = run.start; i < run.end; i++) {
-    let logit = logits[i];
+    let logit = logits[row + i];
     let key = order_key(logit);
     if (key > search.key) { continue; }
     if (key == search.key) {
@@ -18,6 +19,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       ties_before += 1.0;
       if (taken < search.target_weight || ties_before == 1.0) { continue; }
     }
-    logits[i] = MASKED;
+    logits[row + i] = MASKED;
   }
 }

@@ -47,8 +47,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let mine = (round & 1u) * SCANNERS * 16u + id.x * 16u;
   for (var bin = 0u; bin < 16u; bin++) { bins[mine + bin] = 0.0; }
   let run = run_of(id.x);
+  let row = params.row * VOCAB;
   for (var i = run.start; i < run.end; i++) {
-    let logit = logits[i];
+    let logit = logits[row + i];
     if (logit <= MASKED) { continue; }
     let key = order_key(logit);
     var bin = 0u;

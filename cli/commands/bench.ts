@@ -1,4 +1,5 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { measureDecode, measureKernels, measurePrefill } from '../../src/engine/measure.ts';
 import type { AdapterMix } from '../../src/engine/adapter-mix.ts';
 import type { Session } from '../../src/engine/session.ts';
@@ -10,20 +11,25 @@ const FLAGS = {
   ...MODEL_FLAGS,
   lengths: { type: 'string', short: 'T' },
   steps: { type: 'string' },
+  streams: { type: 'string' },
 } as const;
 
 const DEFAULT_LENGTHS = [256];
 const DEFAULT_STEPS = 32;
 const PREFILL_REPEATS = 3;
 
-/** `bench decode|prefill|kernels`: timings on this device; `-T` lists contexts in tokens. */
+/**
+ * `bench decode|prefill|kernels`: timings on this device; `-T` lists contexts in tokens. `--streams N`: sequences that
+ * share a decode step; of several each takes one of the adapters, in turn.
+ */
 export async function bench(args: string[]): Promise<Output> {
   const { values, positionals } = parseFlags(args, FLAGS, true);
   const lengths = listFlag('lengths', values.lengths) ?? DEFAULT_LENGTHS;
   const steps = numberFlag('steps', values.steps, 1) ?? DEFAULT_STEPS;
-  const measures: Record<string, (session: Session, length: number, mix?: AdapterMix) => Promise<object>> = {
-    decode: (session, length, mix) => measureDecode(session, length, steps, mix),
-    prefill: (session, length, mix) => measurePrefill(session, length, PREFILL_REPEATS, mix),
+  const streams = Math.floor(numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? 1);
+  const measures: Record<string, (session: Session, length: number, mixes: AdapterMix[]) => Promise<object>> = {
+    decode: (session, length, mixes) => measureDecode(session, length, steps, mixes),
+    prefill: (session, length, [mix]) => measurePrefill(session, length, PREFILL_REPEATS, mix),
     kernels: async (session, length) => ({ context: length, kernels: await measureKernels(session, length, 1) }),
   };
   const measure = measures[positionals[0] ?? ''];
@@ -31,10 +37,12 @@ export async function bench(args: string[]): Promise<Output> {
     throw new ChunkwiseError('bad_request', { field: 'bench', reason: `one of ${Object.keys(measures).join(', ')}` });
   }
   return withModel(values, async (engine, uses) => {
-    const session = await engine.session();
-    const mix = uses.length > 0 ? await engine.adapterMix(uses) : undefined;
+    const mixes: AdapterMix[] = [];
+    for (let stream = 0; stream < streams; stream++) {
+      mixes.push(await engine.adapterMix(streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1)));
+    }
     const results: object[] = [];
-    for (const length of lengths) results.push(await measure(session, length, mix));
+    for (const length of lengths) results.push(await engine.alone((session) => measure(session, length, mixes)));
     const json = { device: engine.device, results };
     return { json, text: [engine.device, ...results.map((result) => JSON.stringify(result))].join('\n') };
   });

@@ -21,8 +21,7 @@ export async function logits(args: string[]): Promise<Output> {
     throw new ChunkwiseError('bad_request', { field: '--text', reason: 'give either --text or --tokens' });
   }
   return withModel(values, async (engine, uses) => {
-    const session = await engine.session();
-    const { vocabSize } = session.plan.config;
+    const { vocabSize } = (await engine.session()).plan.config;
     const tokens = listed ?? engine.tokenizer.encode(values.text ?? '', { maxTokens: engine.contextLength });
     const wrong = tokens.find((token) => token >= vocabSize);
     if (wrong !== undefined || tokens.length === 0) {
@@ -35,7 +34,8 @@ export async function logits(args: string[]): Promise<Output> {
       const write = (start: number, _length: number, values: Float32Array): void => {
         writes.push(file.write(new Uint8Array(values.buffer), 0, values.byteLength, start * vocabSize * 4));
       };
-      await eachLogits(session, tokens, write, await engine.adapterMix(uses));
+      const mix = await engine.adapterMix(uses);
+      await engine.alone((session) => eachLogits(session, tokens, write, mix));
       await Promise.all(writes);
     } finally {
       await file.close();

@@ -26,15 +26,16 @@ export async function perplexity(args: string[]): Promise<Output> {
   const run = withModel(
     values,
     async (engine, uses) => {
-      const session = await engine.session();
       const { addBos, bosId } = engine.tokenizer;
-      const result = await evaluate(session, engine.tokenizer.encode(text, { addSpecial: false }), {
+      const window = {
         context,
         start: Math.floor(numberFlag('start', values.start) ?? 0),
         maxTokens: Math.floor(numberFlag('max-tokens', values['max-tokens']) ?? Infinity),
         bosId: addBos ? bosId : undefined,
         adapters: await engine.adapterMix(uses),
-      });
+      };
+      const tokens = engine.tokenizer.encode(text, { addSpecial: false });
+      const result = await engine.alone((session) => evaluate(session, tokens, window));
       if (result.tokens === 0) {
         throw new ChunkwiseError('bad_request', { file: path, field: '--start', reason: 'no token there to score' });
       }

@@ -17,6 +17,8 @@ interface Entry {
   info: AdapterInfo;
   /** On the session it was last used in. */
   loaded: OnDevice | undefined;
+  /** Its upload, which requests that begin together share. */
+  loading?: { session: Session; done: Promise<OnDevice> } | undefined;
   /** Requests that run or wait with it. */
   uses: number;
 }
@@ -111,8 +113,13 @@ export class AdapterRegistry {
   }
 
   async #onDevice(entry: Entry, session: Session): Promise<OnDevice> {
-    if (entry.loaded?.session !== session) entry.loaded = await this.#upload(entry, session);
-    return entry.loaded;
+    if (entry.loaded?.session === session) return entry.loaded;
+    if (entry.loading?.session !== session) entry.loading = { session, done: this.#upload(entry, session) };
+    try {
+      return (entry.loaded = await entry.loading.done);
+    } finally {
+      entry.loading = undefined;
+    }
   }
 
   async #upload({ plain, ladder }: Entry, session: Session): Promise<OnDevice> {

@@ -2,7 +2,10 @@ import type { AdapterMix } from './adapter-mix.ts';
 import { newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
-/** Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on. */
+/**
+ * Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on. Nothing else may
+ * run meanwhile (see `LocalEngine.alone`).
+ */
 export async function eachLogits(
   session: Session,
   tokens: readonly number[],

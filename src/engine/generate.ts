@@ -3,74 +3,79 @@ import { Detokenizer } from '../tokenizer/detokenizer.ts';
 import { StopStrings } from '../tokenizer/stop-strings.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { AdapterMix } from './adapter-mix.ts';
+import type { Drawn } from './decode-steps.ts';
 import type { Session } from './session.ts';
 import { Stopwatch } from './statistics.ts';
 import type { FinishReason, GenerateEvent, GenerateOptions } from './types.ts';
 
+/** Tokens that an answer may have at most. */
+export const answerLimit = (contextLength: number, promptTokens: number, maxTokens = Infinity): number =>
+  Math.min(maxTokens, contextLength - promptTokens);
+
 /**
- * Answers `prompt`: prefills what the cache does not hold, then decodes. The step after each token is submitted before
- * that token is read; when it turns out to be the last, the step's result is thrown away.
+ * Answers `prompt` in a stream slot: prefills what the cache does not hold, then decodes. The step after each token is
+ * asked for before that token is read; when it turns out to be the last, the step's result is thrown away.
  * Errors: `context_overflow`, `aborted`, `device_lost`.
  */
 export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
   prompt: readonly number[],
-  { maxTokens, sampling, stop, signal }: GenerateOptions,
+  { maxTokens, sampling, stop, wantsEntropy = false, signal }: GenerateOptions,
   adapters: AdapterMix,
+  slot: number,
 ): AsyncGenerator<GenerateEvent, void> {
-  const { contextLength } = session.plan;
-  const limit = Math.min(maxTokens ?? Infinity, contextLength - prompt.length);
+  const limit = answerLimit(session.plan.contextLength, prompt.length, maxTokens);
   const watch = new Stopwatch();
   const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt, adapters);
+  const sequence = session.sequences.take(prompt, adapters, slot);
   const cachedTokens = sequence.tokens.length;
-  let steps = 0;
-  let dispatchesBefore = 0;
+  const draw = (position: number) => ({ sequence, sampling, position, wantsEntropy });
+  let dispatches = 0;
+  let dispatchesPerLayer = 0;
   let completionTokens = 0;
-  let pending: Promise<number> | undefined;
+  let pending: Promise<Drawn> | undefined;
   let finishReason: FinishReason = 'length';
   try {
-    session.beginSampling(sampling, prompt);
+    session.beginSampling(slot, sampling, prompt);
     await session.prefill(
       sequence,
       prompt.slice(cachedTokens),
       (start, length) => {
-        if (cachedTokens + start + length === prompt.length) pending = session.sample(length, sampling, prompt.length);
+        if (cachedTokens + start + length === prompt.length) pending = session.sample(length, draw(prompt.length));
       },
       signal,
     );
-    dispatchesBefore = session.recorder.dispatches;
     while (pending) {
       const current = pending;
       pending = undefined;
       const position = prompt.length + completionTokens;
-      if (completionTokens + 1 < limit) {
-        pending = session.decode(sequence, sampling, position);
-        steps++;
-      }
+      if (completionTokens + 1 < limit) pending = session.steps.ask(draw(position + 1));
       pending?.catch(() => undefined); // reported when it is awaited, below or in `finally`
-      const token = await current;
+      const { token, entropy, ...step } = await current;
       throwIfAborted(signal);
       completionTokens++;
+      // The first is of the prefill.
+      if (completionTokens > 1) dispatches += step.dispatchesPerToken;
+      ({ dispatchesPerLayer } = step);
       const ended = tokenizer.eosIds.has(token);
       const piece = ended ? '' : text.push(token);
       const contextUsed = position + 1;
-      yield { type: 'token', token, text: piece, ms: watch.lap(), contextUsed };
+      yield { type: 'token', token, text: piece, ms: watch.lap(), contextUsed, ...(entropy !== undefined && { entropy }) };
       throwIfAborted(signal);
       if (ended || text.stopped) {
         finishReason = 'stop';
         break;
       }
-      // Its step is submitted: its keys and values are in the cache, or will be before anyone reads them.
+      // Its step is asked for: its keys and values will be in the cache before the next token is read.
       if (pending) sequence.tokens.push(token);
     }
   } finally {
+    session.steps.leave(sequence);
     await pending?.catch(() => undefined);
     session.sequences.giveBack(sequence);
   }
-  const dispatchesPerToken = steps === 0 ? 0 : (session.recorder.dispatches - dispatchesBefore) / steps;
-  const { dispatchesPerLayer } = session.transformer;
+  const dispatchesPerToken = completionTokens > 1 ? dispatches / (completionTokens - 1) : 0;
   yield {
     type: 'end',
     text: text.flush(),

@@ -3,14 +3,19 @@ import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
 import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { streamReadBytes, streamReadGroups, streamReadKernel } from '../kernels/stream-read.ts';
-import type { AdapterMix } from './adapter-mix.ts';
-import { newSequence } from './sequence.ts';
+import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
+import type { Draw, Drawn } from './decode-steps.ts';
+import { newSequence, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { quantile } from './statistics.ts';
 
 export interface Timing {
   /** Tokens in the cache before the first measured step. */
   context: number;
+  /** Sequences that share a step, which gives each a token. */
+  streams: number;
+  msPerStep: { median: number; p95: number };
+  /** What is per token is that per step, shared out among the streams. */
   msPerToken: { median: number; p95: number };
   dispatchesPerToken: number;
   dispatchesPerLayer: number;
@@ -25,31 +30,32 @@ export interface Timing {
 const anyTokens = (session: Session, count: number): number[] =>
   Array.from({ length: count }, (_, i) => (i * 7919 + 13) % session.plan.config.vocabSize);
 
-/** Times `steps` greedy decode steps after `context` tokens, run as chat runs them: one submitted ahead. */
+/**
+ * Times `steps` greedy decode steps after `context` tokens, run as chat runs them: one submitted ahead. `mixes`: the
+ * adapters of each stream that takes part in every step.
+ */
 export async function measureDecode(
   session: Session,
   context: number,
   steps: number,
-  mix?: AdapterMix,
+  mixes: readonly AdapterMix[] = [NO_ADAPTERS],
 ): Promise<Timing> {
   const { recorder, transformer, device } = session;
-  const sequence = newSequence(mix);
+  const streams = mixes.length;
+  const sequences = mixes.map((mix, slot) => newSequence(mix, slot));
+  const decode = (position: number): Promise<unknown> =>
+    session.decode(sequences.map((sequence) => greedy(sequence, position)));
   const times: number[] = [];
   let dispatches = 0;
   try {
-    let pending: Promise<number> | undefined;
-    const tokens = anyTokens(session, context);
-    await session.prefill(sequence, tokens, (start, length) => {
-      if (start + length === context) pending = session.sample(length, GREEDY, context);
-    });
-    await pending;
+    for (const sequence of sequences) await prefillAndDraw(session, sequence, context);
     const before = recorder.dispatches;
-    pending = session.decode(sequence, GREEDY, context);
+    let pending = decode(context + 1);
     let last = performance.now();
     // The first step is not counted: it compiles what the driver has left until now.
     for (let step = 0; step <= steps; step++) {
       const current = pending;
-      pending = session.decode(sequence, GREEDY, context + step + 1);
+      pending = decode(context + step + 2);
       await current;
       const now = performance.now();
       if (step > 0) times.push(now - last);
@@ -58,21 +64,38 @@ export async function measureDecode(
     await pending;
     dispatches = (recorder.dispatches - before) / (steps + 2);
   } finally {
-    session.release(sequence);
+    for (const sequence of sequences) session.release(sequence);
   }
-  const median = quantile(times, 0.5);
+  const msPerStep = { median: quantile(times, 0.5), p95: quantile(times, 0.95) };
   const { kv, weights, adapters } = device.buffers.report();
-  const bytesPerToken = Math.round(weights + (mix ? adapters : 0) + (kv * context) / session.plan.contextLength);
-  const gbPerSecond = bytesPerToken / median / 1e6;
+  const loaded = mixes.some(({ key }) => key !== NO_ADAPTERS.key) ? adapters : 0;
+  const bytesPerStep = weights + loaded + (streams * kv * context) / session.plan.contextLength;
+  const gbPerSecond = bytesPerStep / msPerStep.median / 1e6;
   return {
     context,
-    msPerToken: { median, p95: quantile(times, 0.95) },
-    dispatchesPerToken: dispatches,
+    streams,
+    msPerStep,
+    msPerToken: { median: msPerStep.median / streams, p95: msPerStep.p95 / streams },
+    dispatchesPerToken: dispatches / streams,
     dispatchesPerLayer: transformer.dispatchesPerLayer,
-    bytesPerToken,
+    bytesPerToken: Math.round(bytesPerStep / streams),
     gbPerSecond,
     ratioToStreamingRead: gbPerSecond / (await measureStreamingRead(session)),
   };
+}
+
+const greedy = (sequence: Sequence, position: number): Draw => ({
+  ...{ sequence, sampling: GREEDY, position },
+  wantsEntropy: false,
+});
+
+/** Prefills `context` tokens and draws the next one. */
+async function prefillAndDraw(session: Session, sequence: Sequence, context: number): Promise<void> {
+  let drawn: Promise<Drawn> | undefined;
+  await session.prefill(sequence, anyTokens(session, context), (start, length) => {
+    if (start + length === context) drawn = session.sample(length, greedy(sequence, context));
+  });
+  await drawn;
 }
 
 /** Times the prefill of `context` tokens, `repeats` times. */
@@ -81,12 +104,8 @@ export async function measurePrefill(session: Session, context: number, repeats:
   // The first is not counted: it compiles.
   for (let repeat = 0; repeat <= repeats; repeat++) {
     const sequence = newSequence(mix);
-    let done: Promise<number> | undefined;
     const start = performance.now();
-    await session.prefill(sequence, anyTokens(session, context), (from, length) => {
-      if (from + length === context) done = session.sample(length, GREEDY, context);
-    });
-    await done;
+    await prefillAndDraw(session, sequence, context);
     if (repeat > 0) times.push((performance.now() - start) / context);
     session.release(sequence);
   }

@@ -1,6 +1,7 @@
 import { type AdapterModules, readAdapter } from '../adapters/adapter-file.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import { buildAdapterLadder } from '../adapters/adapter-ladder.ts';
+import { pagesFor } from '../cache/page-pool.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
@@ -8,8 +9,8 @@ import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { AdapterMix } from './adapter-mix.ts';
 import { AdapterRegistry } from './adapter-registry.ts';
-import { generate } from './generate.ts';
-import { RequestQueue } from './request-queue.ts';
+import { answerLimit, generate } from './generate.ts';
+import { RequestQueue, type Turn } from './request-queue.ts';
 import { Session } from './session.ts';
 import type { AdapterInfo, AdapterUse, EngineCore, EngineCoreOptions, GenerateEvent, GenerateOptions } from './types.ts';
 
@@ -31,6 +32,7 @@ export class LocalEngine implements EngineCore {
   readonly #queue: RequestQueue;
   readonly #adapters: AdapterRegistry;
   #session: Session | undefined;
+  #opening: Promise<Session> | undefined;
   #disposed = false;
   readonly #metadata: TokenizerMetadata;
   readonly model: string;
@@ -43,7 +45,7 @@ export class LocalEngine implements EngineCore {
     readonly tokenizer: Tokenizer,
   ) {
     this.#session = session;
-    this.#queue = new RequestQueue(options.queueLimit ?? DEFAULT_QUEUE_LIMIT);
+    this.#queue = new RequestQueue(options.queueLimit ?? DEFAULT_QUEUE_LIMIT, session.plan.numPages);
     this.#adapters = new AdapterRegistry(options.lora ?? 'fused');
     this.model = session.plan.file;
     this.contextLength = session.plan.contextLength;
@@ -95,47 +97,64 @@ export class LocalEngine implements EngineCore {
     this.#session = undefined;
   }
 
+  /** Runs `work` when no request runs, and lets none begin meanwhile: for what keeps activations between awaits. */
+  async alone<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const turn = await this.#queue.enterAlone();
+    try {
+      return await work(await this.session());
+    } finally {
+      turn.leave();
+    }
+  }
+
   /** The session, made anew where the device was lost. Errors: `disposed`, and those of `openEngine`. */
   async session(): Promise<Session> {
     this.#throwIfDisposed();
-    if (this.#session?.device.lost() !== undefined) this.#dropSession();
-    const session = this.#session ?? (await Session.open(this.options));
-    this.#session = session;
+    if (this.#session?.device.lost() !== undefined) this.#dropSession(this.#session);
+    if (!this.#session) {
+      this.#opening ??= Session.open(this.options).finally(() => (this.#opening = undefined));
+      this.#session = await this.#opening;
+    }
     if (this.#disposed) this.dispose();
     this.#throwIfDisposed();
-    return session;
+    return this.#session;
   }
 
   async *#answer(encode: () => number[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
     this.#throwIfDisposed();
-    const { adapters: uses = [] } = options;
+    const { adapters: uses = [], signal } = options;
     const release = this.#adapters.hold(uses);
-    const leave = await this.#queue.enter(options.signal).catch((error: unknown) => {
-      release();
-      throw error;
-    });
+    let turn: Turn | undefined;
+    let session: Session | undefined;
     try {
       const prompt = encode();
-      if (prompt.length === 0) throw new ChunkwiseError('bad_request', { field: 'prompt', reason: 'it is empty' });
-      if (prompt.length >= this.contextLength) {
-        const reason = `${prompt.length} tokens leave no room for an answer in a context of ${this.contextLength}`;
-        throw new ChunkwiseError('context_overflow', { field: 'prompt', reason });
-      }
-      for (const token of options.sampling.logitBias.keys()) {
-        if (token < this.tokenizer.vocabSize) continue;
-        const reason = `token ${token} is not in the vocabulary of ${this.tokenizer.vocabSize}`;
-        throw new ChunkwiseError('bad_request', { field: 'logitBias', reason });
-      }
-      const session = await this.session();
+      this.#check(prompt, options);
+      const limit = answerLimit(this.contextLength, prompt.length, options.maxTokens);
+      turn = await this.#queue.enter(pagesFor(prompt.length + limit - 1), signal); // the last token is not computed
+      session = await this.session();
       const mix = await this.#adapters.mix(session, uses);
-      yield* generate(session, this.tokenizer, prompt, options, mix);
+      yield* generate(session, this.tokenizer, prompt, options, mix, turn.slot);
     } catch (error) {
       this.#throwIfDisposed(error);
-      if (error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession();
+      if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession(session);
       throw error;
     } finally {
-      leave();
+      turn?.leave();
       release();
+    }
+  }
+
+  /** Errors: `bad_request`, `context_overflow`. */
+  #check(prompt: readonly number[], { sampling }: GenerateOptions): void {
+    if (prompt.length === 0) throw new ChunkwiseError('bad_request', { field: 'prompt', reason: 'it is empty' });
+    if (prompt.length >= this.contextLength) {
+      const reason = `${prompt.length} tokens leave no room for an answer in a context of ${this.contextLength}`;
+      throw new ChunkwiseError('context_overflow', { field: 'prompt', reason });
+    }
+    for (const token of sampling.logitBias.keys()) {
+      if (token < this.tokenizer.vocabSize) continue;
+      const reason = `token ${token} is not in the vocabulary of ${this.tokenizer.vocabSize}`;
+      throw new ChunkwiseError('bad_request', { field: 'logitBias', reason });
     }
   }
 
@@ -143,8 +162,10 @@ export class LocalEngine implements EngineCore {
     return this.tokenizer.encode(renderChat(this.#metadata, messages), { parseSpecial: true, maxTokens });
   }
 
-  #dropSession(): void {
-    this.#session?.device.close();
+  /** Of those that ran in a lost session the first closes it. */
+  #dropSession(session: Session): void {
+    if (this.#session !== session) return;
+    session.device.close();
     this.#session = undefined;
   }
 

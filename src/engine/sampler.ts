@@ -1,3 +1,4 @@
+import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
@@ -9,19 +10,40 @@ const PROMPT_FLAG = 0x80000000;
 
 /** GPU bytes of a sampler's own buffers. */
 export function samplerBytes(device: Device, vocabSize: number): number {
-  const { scanner, bins, searches } = samplingBytes(device);
-  return 2 * vocabSize * 4 + 3 * scanner + bins + searches;
+  const { scanner, softmaxes, bins, searches } = samplingBytes(device);
+  return MAX_STREAMS * (2 * vocabSize + 1) * 4 + 3 * scanner + softmaxes + bins + searches;
 }
 
 /** Its product with a difference of logits may be infinite, itself it may not: 0 · ∞ is NaN. */
 const MAX_INVERSE_TEMPERATURE = 1e30;
 
-/** Draws the next token on the GPU: from `logits [vocabSize]`, which it changes, to `tokens[0]`. */
+/** What is drawn, for whom. */
+export interface Drawing {
+  /** Of the stream. */
+  slot: number;
+  sampling: SamplingOptions;
+  /** Of the token to draw; with the seed it decides the draw. */
+  position: number;
+  /** Computes the entropy of the raw logits, over ln vocabSize: 0 is certain, 1 knows nothing. */
+  wantsEntropy: boolean;
+}
+
+interface Operations {
+  adjust: Operation;
+  /** After adjust, and after draw. */
+  pick: Operation;
+  pickDrawn: Operation;
+}
+
+/** Draws the next token of each stream on the GPU: from a row of `logits`, which it changes, to `tokens[slot]`. */
 export class Sampler {
+  /** Of the last logits of each stream that wanted it `[MAX_STREAMS]`, f32. */
+  readonly entropy: GPUBuffer;
+  /** `[MAX_STREAMS, vocabSize]` each. */
   readonly #counts: GPUBuffer;
   readonly #bias: GPUBuffer;
-  readonly #adjust: Record<'on' | 'off', Operation>;
-  readonly #pick: Record<'on' | 'off' | 'drawn' | 'drawnOn', Operation>;
+  readonly #plain: Record<'token' | 'entropy', Operations>;
+  readonly #adjusted: Record<'token' | 'entropy', Operations>;
   readonly #search: Operation;
   readonly #mask: Operation;
   readonly #draw: Operation;
@@ -35,66 +57,72 @@ export class Sampler {
     const { buffers } = device;
     const bytes = samplingBytes(device);
     const activation = (label: string, size: number) => buffers.storage(label, 'activations', size);
-    this.#counts = activation('token counts', vocabSize * 4);
-    this.#bias = activation('token bias', vocabSize * 4);
+    this.entropy = activation('entropy', MAX_STREAMS * 4);
+    this.#counts = activation('token counts', MAX_STREAMS * vocabSize * 4);
+    this.#bias = activation('token bias', MAX_STREAMS * vocabSize * 4);
     const best_logits = activation('best logits', bytes.scanner);
     const drawn_scores = activation('drawn scores', bytes.scanner);
     const best_tokens = activation('best tokens', bytes.scanner);
+    const softmaxes = activation('softmaxes', bytes.softmaxes);
     const bins = activation('search bins', bytes.bins);
     const searches = activation('searches', bytes.searches);
-    const counts = this.#counts;
     const kernels = samplingKernels(device, vocabSize);
-    const adjust = (on: boolean): Operation =>
-      createOperation(device, kernels.adjust(on), { counts, token_bias: this.#bias, logits, best_logits, best_tokens });
-    const pick = (on: boolean, scores: GPUBuffer): Operation =>
-      createOperation(device, kernels.pick(on), { scores, best_tokens, counts, tokens });
-    this.#adjust = { on: adjust(true), off: adjust(false) };
-    this.#pick = {
-      on: pick(true, best_logits),
-      off: pick(false, best_logits),
-      drawn: pick(false, drawn_scores),
-      drawnOn: pick(true, drawn_scores),
+    const picked = { best_tokens, counts: this.#counts, tokens, softmaxes, entropy: this.entropy };
+    const adjusted = { counts: this.#counts, token_bias: this.#bias, logits, best_logits, best_tokens, softmaxes };
+    const operations = (adjust: boolean, entropy: boolean): Operations => {
+      const extras = { adjust, entropy };
+      const pick = kernels.pick(extras);
+      return {
+        adjust: createOperation(device, kernels.adjust(extras), adjusted),
+        pick: createOperation(device, pick, { scores: best_logits, ...picked }),
+        pickDrawn: createOperation(device, pick, { scores: drawn_scores, ...picked }),
+      };
     };
+    this.#plain = { token: operations(false, false), entropy: operations(false, true) };
+    this.#adjusted = { token: operations(true, false), entropy: operations(true, true) };
     this.#search = createOperation(device, kernels.search, { logits, best_logits, bins, searches });
     this.#mask = createOperation(device, kernels.mask, { logits, best_logits, bins, searches });
     this.#draw = createOperation(device, kernels.draw, { logits, best_logits, drawn_scores, best_tokens });
   }
 
   /** Before a request's first token: what penalties and bias need to know. */
-  begin(options: SamplingOptions, prompt: readonly number[]): void {
+  begin(slot: number, options: SamplingOptions, prompt: readonly number[]): void {
     if (!adjusts(options)) return;
     const { queue } = this.device.gpuDevice;
+    const offset = slot * this.vocabSize * 4;
     const counts = new Uint32Array(this.vocabSize);
     for (const token of prompt) counts[token] = PROMPT_FLAG;
-    queue.writeBuffer(this.#counts, 0, counts);
+    queue.writeBuffer(this.#counts, offset, counts);
     const bias = new Float32Array(this.vocabSize);
     for (const [token, value] of options.logitBias) bias[token] = value;
-    queue.writeBuffer(this.#bias, 0, bias);
+    queue.writeBuffer(this.#bias, offset, bias);
   }
 
-  /** `position`: of the token to draw; with the seed it decides the draw. */
-  record(recorder: Recorder, options: SamplingOptions, position: number): void {
+  /** `row`: of `logits`. */
+  record(recorder: Recorder, row: number, { slot, sampling, position, wantsEntropy }: Drawing): void {
     const groups = samplingGroups(this.device);
-    const adjusted = adjusts(options);
-    recorder.run(this.#adjust[adjusted ? 'on' : 'off'], groups, {
-      repetition: options.repetitionPenalty,
-      presence: options.presencePenalty,
-      frequency: options.frequencyPenalty,
+    const operations = adjusts(sampling) ? this.#adjusted : this.#plain;
+    const { adjust, pick, pickDrawn } = operations[wantsEntropy ? 'entropy' : 'token'];
+    recorder.run(adjust, groups, {
+      ...{ row, slot },
+      repetition: sampling.repetitionPenalty,
+      presence: sampling.presencePenalty,
+      frequency: sampling.frequencyPenalty,
     });
-    if (options.temperature === 0) {
-      recorder.run(this.#pick[adjusted ? 'on' : 'off'], [1]);
+    if (sampling.temperature === 0) {
+      recorder.run(pick, [1], { slot });
       return;
     }
-    const inverseTemperature = Math.min(1 / options.temperature, MAX_INVERSE_TEMPERATURE);
-    const { topK, topP, minP, seed } = options;
-    if (topK > 0 && topK < this.vocabSize) this.#filter(recorder, { inverseTemperature, byMass: 0 }, topK);
-    if (topP < 1) this.#filter(recorder, { inverseTemperature, byMass: 1 }, topP);
+    const inverseTemperature = Math.min(1 / sampling.temperature, MAX_INVERSE_TEMPERATURE);
+    const { topK, topP, minP, seed } = sampling;
+    if (topK > 0 && topK < this.vocabSize) this.#filter(recorder, { row, inverseTemperature, byMass: 0 }, topK);
+    if (topP < 1) this.#filter(recorder, { row, inverseTemperature, byMass: 1 }, topP);
     const logMinP = minP > 0 ? Math.log(minP) : -3e38;
-    recorder.run(this.#draw, groups, { inverseTemperature, logMinP, seed, position });
-    recorder.run(this.#pick[adjusted ? 'drawnOn' : 'drawn'], [1]);
+    recorder.run(this.#draw, groups, { row, inverseTemperature, logMinP, seed, position });
+    recorder.run(pickDrawn, [1], { slot });
   }
 
-  #filter(recorder: Recorder, params: { inverseTemperature: number; byMass: number }, goal: number): void {
+  #filter(recorder: Recorder, params: { row: number; inverseTemperature: number; byMass: number }, goal: number): void {
     const groups = samplingGroups(this.device);
     for (let round = 0; round < SEARCH_ROUNDS; round++) recorder.run(this.#search, groups, { ...params, goal, round });
     recorder.run(this.#mask, groups, params);

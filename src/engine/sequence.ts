@@ -30,7 +30,7 @@ export class SequenceCache {
    * The sequence of these adapters that shares the longest beginning with `prompt`, cut to it; at least one token is
    * left to compute.
    */
-  take(prompt: readonly number[], adapters = NO_ADAPTERS): Sequence {
+  take(prompt: readonly number[], adapters = NO_ADAPTERS, slot = 0): Sequence {
     let best: Sequence | undefined;
     let shared = 0;
     for (const sequence of this.#idle) {
@@ -38,8 +38,9 @@ export class SequenceCache {
       const length = Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1);
       if (length > shared) [best, shared] = [sequence, length];
     }
-    if (!best) return newSequence(adapters);
+    if (!best) return newSequence(adapters, slot);
     this.#idle.splice(this.#idle.indexOf(best), 1);
+    best.slot = slot;
     best.tokens.length = shared;
     this.pool.resize(best.pages, shared);
     return best;

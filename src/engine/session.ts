@@ -1,3 +1,4 @@
+import { MAX_STREAMS } from '../config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
@@ -9,17 +10,21 @@ import { loadTransformer } from '../models/load-transformer.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { FULL_ROW, loraBatch } from './adapter-mix.ts';
+import { type Draw, type Drawn, DecodeSteps } from './decode-steps.ts';
 import { Sampler } from './sampler.ts';
 import { newSequence, type Sequence, SequenceCache } from './sequence.ts';
 import type { EngineCoreOptions } from './types.ts';
 
-/** Steps under way at once: one runs while the result of the one before is read. */
-const STEPS_AHEAD = 2;
+/** Results under way at once: of each stream one, and one that is read while it is computed. */
+const RESULTS_AHEAD = 2 * MAX_STREAMS;
+/** Of a value a stream. */
+const SLOT_BYTES = MAX_STREAMS * 4;
 
 /** A model on a device: everything that is lost with the device. Computes; knows nothing of requests or text. */
 export class Session {
   readonly sequences: SequenceCache;
-  readonly #tokenReadback: Readback;
+  readonly steps = new DecodeSteps((draws) => this.decode(draws));
+  readonly #drawnReadback: Readback;
   #logitsReadback: Readback | undefined;
 
   private constructor(
@@ -30,7 +35,7 @@ export class Session {
     private readonly sampler: Sampler,
   ) {
     this.sequences = new SequenceCache(transformer.pool);
-    this.#tokenReadback = new Readback(device, 'token', 4, STEPS_AHEAD);
+    this.#drawnReadback = new Readback(device, 'drawn', 2 * SLOT_BYTES, RESULTS_AHEAD);
   }
 
   static async open(options: EngineCoreOptions): Promise<Session> {
@@ -82,7 +87,9 @@ export class Session {
       // Two tokens and fewer are cheaper in the form of decoding.
       this.forward(recorder, batch.length > 2 ? 'prefill' : 'decode', places);
       sequence.tokens.push(...batch);
-      await onBatch(start, batch.length);
+      // Others record between awaits: what is recorded is submitted before, or nobody else runs.
+      const visit = onBatch(start, batch.length);
+      if (visit) await visit;
       if (start + batch.length < tokens.length) {
         recorder.submit();
         await this.#settled();
@@ -116,22 +123,30 @@ export class Session {
   }
 
   /** Before the first `sample` of a request. */
-  beginSampling(options: SamplingOptions, prompt: readonly number[]): void {
-    this.sampler.begin(options, prompt);
+  beginSampling(slot: number, sampling: SamplingOptions, prompt: readonly number[]): void {
+    this.sampler.begin(slot, sampling, prompt);
   }
 
-  /** Draws the token after the last one of a batch of `length` tokens; submits. `position`: of the token drawn. */
-  sample(length: number, options: SamplingOptions, position: number): Promise<number> {
-    this.transformer.head(this.recorder, length - 1, 1);
-    this.sampler.record(this.recorder, options, position);
-    return this.#readToken();
+  /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
+  async sample(length: number, draw: Draw): Promise<Drawn> {
+    const before = this.recorder.dispatches;
+    this.#drawFrom(length - 1, [draw]);
+    const [drawn] = await this.#readDrawn([draw], before);
+    return drawn as Drawn;
   }
 
-  /** One decode step: computes the token just drawn, at `position`, and draws the next one; submits. */
-  decode(sequence: Sequence, options: SamplingOptions, position: number): Promise<number> {
-    this.sequences.reserve(sequence, position + 1);
-    this.forward(this.recorder, 'decode', [{ sequence, position, place: sequence.slot }]);
-    return this.sample(1, options, position + 1);
+  /** A decode step: computes the token last drawn of each of these sequences, and draws their next ones; submits. */
+  async decode(draws: readonly Draw[]): Promise<Drawn[]> {
+    const { recorder } = this;
+    const before = recorder.dispatches;
+    for (const { sequence, position } of draws) this.sequences.reserve(sequence, position);
+    for (const [i, group] of byAdapters(draws).entries()) {
+      if (i > 0) recorder.submit(); // the table is written once a submission
+      const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
+      this.forward(recorder, 'decode', tokens);
+      this.#drawFrom(0, group);
+    }
+    return this.#readDrawn(draws, before);
   }
 
   /** Logits `[count, vocabSize]` of the recorded batch's tokens from `start` on; submits. */
@@ -144,7 +159,7 @@ export class Session {
     for (let done = 0; done < count; done += HEAD_TOKENS) {
       const rows = Math.min(HEAD_TOKENS, count - done);
       transformer.head(recorder, start + done, rows);
-      const bytes = await this.#logitsReadback.submit(recorder, logits, 0, rows * rowBytes);
+      const bytes = await this.#logitsReadback.submit(recorder, [{ buffer: logits, offset: 0, size: rows * rowBytes }]);
       result.set(new Float32Array(bytes), (done * rowBytes) / 4);
     }
     return result;
@@ -161,19 +176,38 @@ export class Session {
     const sequence = newSequence();
     const tokens = this.plan.contextLength > 2 ? [0, 0] : [0];
     const everyFilter = { ...GREEDY, temperature: 1, topK: 1, topP: 0.5 };
-    let drawn: Promise<number> | undefined;
-    await this.prefill(sequence, tokens, (_start, length) => {
-      drawn = this.sample(length, everyFilter, length);
+    let drawn: Promise<Drawn> | undefined;
+    await this.prefill(sequence, tokens, (_start, position) => {
+      drawn = this.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
     });
     await drawn;
-    if (tokens.length > 1) await this.decode(sequence, GREEDY, tokens.length);
+    if (tokens.length > 1) {
+      await this.decode([{ sequence, sampling: GREEDY, position: tokens.length + 1, wantsEntropy: false }]);
+    }
     this.release(sequence);
   }
 
-  async #readToken(): Promise<number> {
-    const { tokens } = this.transformer.activations;
-    const bytes = await this.#tokenReadback.submit(this.recorder, tokens, 0, 4);
-    return new Uint32Array(bytes)[0] as number;
+  /** Records draws after consecutive tokens of the batch from `start` on. */
+  #drawFrom(start: number, draws: readonly Draw[]): void {
+    this.transformer.head(this.recorder, start, draws.length);
+    draws.forEach((draw, row) => this.sampler.record(this.recorder, row, { ...draw, slot: draw.sequence.slot }));
+  }
+
+  async #readDrawn(draws: readonly Draw[], dispatchesBefore: number): Promise<Drawn[]> {
+    const { recorder, sampler, transformer } = this;
+    const dispatchesPerToken = (recorder.dispatches - dispatchesBefore) / draws.length;
+    const { dispatchesPerLayer } = transformer;
+    const bytes = await this.#drawnReadback.submit(recorder, [
+      { buffer: transformer.activations.tokens, offset: 0, size: SLOT_BYTES },
+      { buffer: sampler.entropy, offset: 0, size: SLOT_BYTES },
+    ]);
+    const tokens = new Uint32Array(bytes, 0, MAX_STREAMS);
+    const entropies = new Float32Array(bytes, SLOT_BYTES);
+    return draws.map(({ sequence: { slot }, wantsEntropy }) => ({
+      token: tokens[slot] as number,
+      entropy: wantsEntropy ? entropies[slot] : undefined,
+      ...{ dispatchesPerToken, dispatchesPerLayer },
+    }));
   }
 
   async #settled(): Promise<void> {
@@ -183,6 +217,17 @@ export class Session {
     const lost = device.lost();
     if (lost !== undefined) throw new ChunkwiseError('device_lost', { reason: lost });
   }
+}
+
+/** A forward pass takes the plain form of one mix of adapters. */
+function byAdapters(draws: readonly Draw[]): Draw[][] {
+  const groups = new Map<string, Draw[]>();
+  for (const draw of draws) {
+    const { loras, key: mixKey } = draw.sequence.adapters;
+    const key = loras.length > 0 ? mixKey : '';
+    groups.set(key, [...(groups.get(key) ?? []), draw]);
+  }
+  return [...groups.values()];
 }
 
 /** Runs `work`; what the device refuses meanwhile is thrown as `over_limit`, unless `work` fails by itself. */

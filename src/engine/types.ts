@@ -46,6 +46,8 @@ export interface GenerateOptions {
   stop: readonly string[];
   /** Loaded adapters to answer with, summed; default: none. */
   adapters?: readonly AdapterUse[];
+  /** Says of each token how sure the model was of it. */
+  wantsEntropy?: boolean;
   signal?: AbortSignal;
 }
 
@@ -67,8 +69,11 @@ export interface GenerationReport {
 }
 
 export type GenerateEvent =
-  /** `text` may be empty: half a character, or a possible beginning of a stop string. `ms` since the token before. */
-  | { type: 'token'; token: number; text: string; ms: number; contextUsed: number }
+  /**
+   * `text` may be empty: half a character, or a possible beginning of a stop string. `ms` since the token before.
+   * `entropy`: where wanted, of the raw distribution it was drawn from, over ln vocabSize, so from 0 to 1.
+   */
+  | { type: 'token'; token: number; text: string; ms: number; contextUsed: number; entropy?: number }
   | { type: 'end'; text: string; finishReason: FinishReason; usage: Usage; report: GenerationReport };
 
 export interface LoadProgress {
@@ -103,7 +108,10 @@ export interface EngineCore {
   readonly model: string;
   readonly contextLength: number;
   readonly device: string;
-  /** Requests run one after another; `queue_full` beyond the queue's limit. Ending the iteration early aborts. */
+  /**
+   * As many requests run side by side as the streams and the cache allow, each with what it may come to need; the rest
+   * wait in order, `queue_full` beyond the queue's limit. Ending the iteration early aborts.
+   */
   chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
   countTokens(messages: readonly ChatTurn[]): number;

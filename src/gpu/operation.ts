@@ -2,7 +2,7 @@ import type { Device } from './device.ts';
 import type { Kernel } from './kernel.ts';
 import type { Pipeline } from './pipelines.ts';
 
-/** A range of a buffer. Offsets are multiples of 256. */
+/** A range of a buffer, in bytes. Bound to a kernel, its offset is a multiple of 256. */
 export interface BufferRange {
   buffer: GPUBuffer;
   offset: number;

@@ -1,11 +1,11 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from './device.ts';
+import type { BufferRange } from './operation.ts';
 import type { Recorder } from './recorder.ts';
 
-/** A ring of mappable buffers: results come back while the next step already runs. */
+/** Mappable buffers, used in turn: results come back while the next steps already run. */
 export class Readback {
-  readonly #ring: GPUBuffer[];
-  #next = 0;
+  readonly #free: GPUBuffer[];
 
   /** `size`: bytes of one result; `depth`: results that may be under way at once. */
   constructor(
@@ -15,18 +15,23 @@ export class Readback {
     depth: number,
   ) {
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    this.#ring = Array.from({ length: depth }, () => device.buffers.create(label, 'staging', size, usage));
+    this.#free = Array.from({ length: depth }, () => device.buffers.create(label, 'staging', size, usage));
   }
 
-  /** Submits what `recorder` holds and a copy of `size` bytes of `source`; resolves with those bytes. */
-  async submit(recorder: Recorder, source: GPUBuffer, offset: number, size: number): Promise<ArrayBuffer> {
-    const buffer = this.#ring[this.#next % this.#ring.length] as GPUBuffer;
-    this.#next++;
-    recorder.copy(source, offset, buffer, 0, size);
+  /** Submits what `recorder` holds and a copy of `parts`; resolves with their bytes, one behind the other. */
+  async submit(recorder: Recorder, parts: readonly BufferRange[]): Promise<ArrayBuffer> {
+    const buffer = this.#free.shift();
+    if (!buffer) throw new Error('readback: too many results under way');
+    let size = 0;
+    for (const part of parts) {
+      recorder.copy(part.buffer, part.offset, buffer, size, part.size);
+      size += part.size;
+    }
     recorder.submit();
     await unlessLost(this.device, buffer.mapAsync(GPUMapMode.READ, 0, size));
     const bytes = buffer.getMappedRange(0, size).slice(0);
     buffer.unmap();
+    this.#free.push(buffer);
     return bytes;
   }
 }

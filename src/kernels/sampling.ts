@@ -17,19 +17,32 @@ const floats = (name: string, access: Binding['access']): Binding => ({ name, ty
 const words = (name: string, access: Binding['access']): Binding => ({ name, type: 'array<u32>', access });
 const searches = (access: Binding['access']): Binding => ({ name: 'searches', type: 'array<Search>', access });
 
-/** The five sampling kernels for `vocabSize` logits; shaders/sample-*.wgsl say what each reads and leaves. */
+const softmaxes = (access: Binding['access']): Binding => ({ name: 'softmaxes', type: 'array<Softmax>', access });
+
+/** What a request wants of sampling beside a token. */
+export interface SamplingExtras {
+  /** Penalties or a bias. */
+  adjust: boolean;
+  /** Of the raw logits. */
+  entropy: boolean;
+}
+
+/** The five sampling kernels for rows of `vocabSize` logits; shaders/sample-*.wgsl say what each reads and leaves. */
 export function samplingKernels(device: Device, vocabSize: number) {
-  const constants = { VOCAB: vocabSize, SCANNERS: variantOf(device).scanners, WORKGROUP };
-  const kernel = (name: string, source: string, bindings: Binding[], params: ParamsLayout, adjusted?: boolean): Kernel => ({
+  const constants = {
+    ...{ VOCAB: vocabSize, SCANNERS: variantOf(device).scanners, WORKGROUP },
+    INVERSE_LOG_VOCAB: { f32: vocabSize > 1 ? 1 / Math.log(vocabSize) : 0 },
+  };
+  const kernel = (name: string, source: string, bindings: Binding[], params: ParamsLayout, extras?: SamplingExtras): Kernel => ({
     name,
     sources: [library, source],
-    constants: adjusted === undefined ? constants : { ...constants, ADJUST: adjusted },
+    constants: extras ? { ...constants, ADJUST: extras.adjust, ENTROPY: extras.entropy } : constants,
     bindings,
     params,
   });
-  const filterParams: ParamsLayout = { inverseTemperature: 'f32', byMass: 'u32' };
+  const filterParams: ParamsLayout = { row: 'u32', inverseTemperature: 'f32', byMass: 'u32' };
   return {
-    adjust: (adjusted: boolean) =>
+    adjust: (extras: SamplingExtras) =>
       kernel(
         'sample-adjust',
         adjust,
@@ -39,9 +52,10 @@ export function samplingKernels(device: Device, vocabSize: number) {
           floats('logits', 'read_write'),
           floats('best_logits', 'read_write'),
           words('best_tokens', 'read_write'),
+          softmaxes('read_write'),
         ],
-        { repetition: 'f32', presence: 'f32', frequency: 'f32' },
-        adjusted,
+        { row: 'u32', slot: 'u32', repetition: 'f32', presence: 'f32', frequency: 'f32' },
+        extras,
       ),
     search: kernel(
       'sample-search',
@@ -64,9 +78,9 @@ export function samplingKernels(device: Device, vocabSize: number) {
         floats('drawn_scores', 'read_write'),
         words('best_tokens', 'read_write'),
       ],
-      { inverseTemperature: 'f32', logMinP: 'f32', seed: 'u32', position: 'u32' },
+      { row: 'u32', inverseTemperature: 'f32', logMinP: 'f32', seed: 'u32', position: 'u32' },
     ),
-    pick: (adjusted: boolean) =>
+    pick: (extras: SamplingExtras) =>
       kernel(
         'sample-pick',
         pick,
@@ -75,9 +89,11 @@ export function samplingKernels(device: Device, vocabSize: number) {
           words('best_tokens', 'read'),
           words('counts', 'read_write'),
           words('tokens', 'read_write'),
+          softmaxes('read'),
+          floats('entropy', 'read_write'),
         ],
-        {},
-        adjusted,
+        { slot: 'u32' },
+        extras,
       ),
   };
 }
@@ -87,6 +103,7 @@ export const samplingGroups = (device: Device): [number] => [variantOf(device).s
 /** Bytes of the buffers that `searches` and `bins` are. */
 export const samplingBytes = (device: Device) => ({
   scanner: variantOf(device).scanners * 4,
+  softmaxes: variantOf(device).scanners * 12,
   searches: SEARCH_ROUNDS * 12,
   bins: 2 * variantOf(device).scanners * 16 * 4,
 });

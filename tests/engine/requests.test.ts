@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
@@ -105,7 +106,7 @@ describe('the queue', () => {
 
   test('is full beyond its limit, and takes requests again when it is not', async () => {
     const engine = await engineUnderTest(bytes, { queueLimit: 2 });
-    const taken = [ask(engine), ask(engine), ask(engine)];
+    const taken = Array.from({ length: MAX_STREAMS + 2 }, () => ask(engine));
     await expectError(() => ask(engine), 'queue_full', { field: 'queueLimit', reason: /2 requests/ });
     for (const request of taken) expect((await request).tokens).toEqual(usual.tokens);
     expect((await ask(engine)).tokens).toEqual(usual.tokens);

@@ -61,7 +61,7 @@ export class Runner {
 
   /** Submits what was recorded and reads a buffer. */
   async read(buffer: GPUBuffer): Promise<ArrayBuffer> {
-    const bytes = await this.#readback.submit(this.recorder, buffer, 0, buffer.size);
+    const bytes = await this.#readback.submit(this.recorder, [{ buffer, offset: 0, size: buffer.size }]);
     await this.device.pipelines.ready();
     if (this.#errors.length > 0) throw new Error(this.#errors.join('\n'));
     return bytes;

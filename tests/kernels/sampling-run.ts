@@ -1,3 +1,4 @@
+import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import { Sampler } from '../../src/engine/sampler.ts';
 import type { Random } from '../weights/random.ts';
@@ -26,7 +27,7 @@ export class SamplingRun {
     logits: Float32Array,
   ) {
     this.#logits = runner.upload(logits);
-    this.#tokens = runner.empty(4);
+    this.#tokens = runner.empty(MAX_STREAMS * 4);
     this.#results = runner.empty(DRAWS_AT_ONCE * 4);
     this.#sampler = new Sampler(runner.device, logits.length, this.#logits, this.#tokens);
   }
@@ -36,13 +37,17 @@ export class SamplingRun {
   }
 
   begin(options: SamplingOptions, prompt: readonly number[]): void {
-    this.#sampler.begin(options, prompt);
+    this.#sampler.begin(0, options, prompt);
   }
 
   /** One token; the logits stay as the filters leave them. */
   async next(options: SamplingOptions, position = 0): Promise<number> {
-    this.#sampler.record(this.runner.recorder, options, position);
+    this.#record(options, position);
     return new Uint32Array(await this.runner.read(this.#tokens))[0] ?? NaN;
+  }
+
+  #record(sampling: SamplingOptions, position: number): void {
+    this.#sampler.record(this.runner.recorder, 0, { slot: 0, sampling, position, wantsEntropy: false });
   }
 
   logits(): Promise<Float32Array> {
@@ -65,7 +70,7 @@ export class SamplingRun {
       const now = Math.min(DRAWS_AT_ONCE, count - drawn.length);
       for (let i = 0; i < now; i++) {
         const { options, position } = at(drawn.length + i);
-        this.#sampler.record(this.runner.recorder, options, position);
+        this.#record(options, position);
         this.runner.recorder.copy(this.#tokens, 0, this.#results, i * 4, 4);
       }
       drawn.push(...new Uint32Array(await this.runner.read(this.#results)).subarray(0, now));

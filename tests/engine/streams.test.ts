@@ -1,0 +1,227 @@
+import { describe, expect, test } from 'vitest';
+import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { GenerateOptions } from '../../src/engine/types.ts';
+import { openGguf } from '../../src/weights/gguf-split.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import { peftSource, tinyAdapter } from '../adapters/tiny-adapter.ts';
+import { BytesSource } from '../weights/bytes-source.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { tinyModel } from '../weights/tiny-model.ts';
+import { answer, type Answer } from './answer.ts';
+import { countGpu } from './gpu-counts.ts';
+import { engineUnderTest, logitsOf } from './engine-under-test.ts';
+import { normalisedEntropy } from '../kernels/normalised-entropy.ts';
+
+// A stream alone and among others is computed by different kernels: the same but for rounding. Tokens are compared as
+// they are, since no two candidates of these answers are that close.
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 81 });
+/** Without the two tokens that would end an answer. */
+const ENDLESS: SamplingOptions = { ...GREEDY, logitBias: new Map([0, 2].map((id) => [id, -1000])) };
+
+interface Request {
+  prompt: string;
+  maxTokens: number;
+  sampling?: Partial<SamplingOptions>;
+  adapters?: GenerateOptions['adapters'];
+}
+
+/** Two pages and more of prompt in the second, which is prefilled in two batches on a software adapter. */
+const REQUESTS: Request[] = [
+  { prompt: 'The first wind comes from the hills.', maxTokens: 40 },
+  { prompt: 'The second, that has no name, '.repeat(3), maxTokens: 21, sampling: { temperature: 1, topK: 30, seed: 7 } },
+  { prompt: 'A third', maxTokens: 33, sampling: { repetitionPenalty: 1.3, frequencyPenalty: 0.4 } },
+  {
+    prompt: 'And of the fourth nobody speaks;',
+    maxTokens: 28,
+    sampling: { temperature: 0.8, topP: 0.9, presencePenalty: 0.3, seed: 0xfffffff0 },
+  },
+];
+
+function start(engine: LocalEngine, { prompt, maxTokens, sampling, adapters = [] }: Request, signal?: AbortSignal) {
+  const options = { sampling: { ...ENDLESS, ...sampling }, stop: [], maxTokens, adapters };
+  return engine.complete(prompt, signal ? { ...options, signal } : options);
+}
+
+const ask = (engine: LocalEngine, request: Request): Promise<Answer> => answer(start(engine, request));
+
+async function eachAlone(engine: LocalEngine, requests: readonly Request[]): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const request of requests) answers.push(await ask(engine, request));
+  return answers;
+}
+
+const tokensOf = (answers: readonly Answer[]): number[][] => answers.map(({ tokens }) => tokens);
+
+/** Dispatches of all decode steps. */
+const stepDispatches = (answers: readonly Answer[]): number =>
+  answers.reduce((sum, { tokens, end }) => sum + (tokens.length - 1) * end.report.dispatchesPerToken, 0);
+
+/** Everything is free again: the cache's pages, but for those of idle sequences, and the slots. */
+async function expectAllFree(engine: LocalEngine): Promise<void> {
+  await engine.alone(async ({ sequences, transformer: { pool } }) => {
+    const whole = sequences.take([0]);
+    sequences.reserve(whole, engine.contextLength);
+    expect(pool.freePages).toBe(0);
+    whole.tokens.length = 0;
+    sequences.giveBack(whole);
+    expect(pool.freePages).toBe(pool.numPages);
+  });
+}
+
+describe('streams that share decode steps', () => {
+  test.each([2, 4])('%d of them answer as each alone, in fewer dispatches', async (count) => {
+    const requests = REQUESTS.slice(0, count);
+    const engine = await engineUnderTest(bytes);
+    const alone = await eachAlone(engine, requests);
+    const other = await engineUnderTest(bytes);
+    const memory = other.memory();
+    const together = await Promise.all(requests.map((request) => ask(other, request)));
+    expect(tokensOf(together)).toEqual(tokensOf(alone));
+    expect(together.map(({ tokens }) => tokens.length)).toEqual(requests.map(({ maxTokens }) => maxTokens));
+    expect(stepDispatches(together)).toBeLessThan(0.9 * stepDispatches(alone));
+    expect(other.memory()).toEqual(memory);
+    await expectAllFree(other);
+  });
+
+  test('one is aborted, one joins late: nobody else notices', async () => {
+    const [first, second, third] = REQUESTS as [Request, Request, Request];
+    const alone = await eachAlone(await engineUnderTest(bytes), [first, third]);
+    const engine = await engineUnderTest(bytes);
+    const controller = new AbortController();
+    const late: Promise<Answer>[] = [];
+    const aborted = async (): Promise<void> => {
+      let tokens = 0;
+      for await (const event of start(engine, second, controller.signal)) {
+        if (event.type !== 'token' || ++tokens < 5) continue;
+        controller.abort();
+        late.push(ask(engine, third));
+      }
+    };
+    const [staying] = await Promise.all([ask(engine, first), expectError(aborted, 'aborted', { reason: /aborted/ })]);
+    expect(tokensOf([staying, ...(await Promise.all(late))])).toEqual(tokensOf(alone));
+    await expectAllFree(engine);
+  });
+
+  test('one that is not read stalls none, and goes on where it was', async () => {
+    const [first, second] = REQUESTS as [Request, Request];
+    const alone = await eachAlone(await engineUnderTest(bytes), [first, second]);
+    const engine = await engineUnderTest(bytes);
+    const slow = start(engine, first);
+    const tokens: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const { value } = await slow.next();
+      if (value?.type === 'token') tokens.push(value.token);
+    }
+    expect((await ask(engine, second)).tokens).toEqual(alone[1]?.tokens);
+    tokens.push(...(await answer(slow)).tokens);
+    expect(tokens).toEqual(alone[0]?.tokens);
+  });
+
+  test('the entropy of each token is of its own logits, where it is wanted', async () => {
+    const engine = await engineUnderTest(bytes);
+    const answers = await Promise.all(
+      REQUESTS.map(async ({ prompt, maxTokens, sampling }, i) => {
+        const options = { sampling: { ...ENDLESS, ...sampling }, stop: [], maxTokens, wantsEntropy: i !== 1 };
+        const tokens: number[] = [];
+        const entropies: (number | undefined)[] = [];
+        for await (const event of engine.complete(prompt, options)) {
+          if (event.type !== 'token') continue;
+          tokens.push(event.token);
+          entropies.push(event.entropy);
+        }
+        return { tokens: [...engine.tokenizer.encode(prompt), ...tokens], entropies };
+      }),
+    );
+    for (const [i, { tokens, entropies }] of answers.entries()) {
+      const rows = (await logitsOf(engine, tokens)).slice(-entropies.length - 1, -1);
+      entropies.forEach((entropy, t) => {
+        if (i === 1) expect(entropy).toBeUndefined();
+        else expect(Math.abs((entropy ?? NaN) - normalisedEntropy(rows[t] ?? []))).toBeLessThan(1e-4);
+      });
+    }
+  });
+
+  test('each has adapters of its own', async () => {
+    const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
+    const engine = await engineUnderTest(bytes);
+    for (const [name, seed] of [['a', 1], ['b', 2]] as const) {
+      await engine.loadAdapter(name, peftSource(tinyAdapter(config, { seed, rank: 4 })));
+    }
+    const mixes = [[], [{ name: 'a', scale: 1 }], [{ name: 'b', scale: 1 }], [{ name: 'a', scale: 0.5 }, { name: 'b', scale: -1 }]];
+    const requests = mixes.map((adapters) => ({ prompt: 'The same wind', maxTokens: 20, adapters }));
+    const alone = await eachAlone(engine, requests);
+    expect(new Set(tokensOf(alone).map(String)).size).toBe(4);
+    const together = await Promise.all(requests.map((request) => ask(engine, request)));
+    expect(tokensOf(together)).toEqual(tokensOf(alone));
+  });
+});
+
+test('after a lost device, requests that begin together share one new session and one upload of their adapter', async () => {
+  const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
+  const engine = await engineUnderTest(bytes);
+  await engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1, rank: 4 })));
+  const requests = REQUESTS.map((request) => ({ ...request, adapters: [{ name: 'a', scale: 1 }] }));
+  const usual = await eachAlone(engine, requests);
+  const memory = engine.memory();
+  (await engine.session()).device.gpuDevice.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const gpu = countGpu();
+  const together = await Promise.all(requests.map((request) => ask(engine, request)));
+  expect(tokensOf(together)).toEqual(tokensOf(usual));
+  expect(engine.memory()).toEqual(memory);
+  expect(gpu.liveBytes()).toBe(memory.total);
+});
+
+describe('who runs when', () => {
+  const LONG: Request = { prompt: 'How long is a long answer?', maxTokens: 300 };
+
+  test('a request waits for pages it may come to need, and no answer fails for want of them', async () => {
+    const engine = await engineUnderTest(bytes, { contextLength: 512 });
+    const [alone] = await eachAlone(await engineUnderTest(bytes), [LONG]);
+    const ended: string[] = [];
+    const noted = async (name: string, request: Request): Promise<Answer> => {
+      const answered = await ask(engine, request);
+      ended.push(name);
+      return answered;
+    };
+    const short = REQUESTS[2] as Request;
+    const all = await Promise.all([
+      noted('long', LONG),
+      noted('second long', LONG),
+      noted('short', short), // fits beside the first, but is not its turn before the second's
+      noted('third long', LONG),
+    ]);
+    expect(ended).toEqual(['long', 'short', 'second long', 'third long']);
+    for (const i of [0, 1, 3]) expect(all[i]?.tokens).toEqual(alone?.tokens);
+    await expectAllFree(engine);
+  });
+
+  test('more requests than slots: the rest begin as others end', async () => {
+    const engine = await engineUnderTest(bytes);
+    const requests = Array.from({ length: 10 }, (_, i) => ({ prompt: `Wind ${i}`, maxTokens: 5 + ((7 * i) % 11) }));
+    const alone = await eachAlone(await engineUnderTest(bytes), requests);
+    const memory = engine.memory();
+    expect(tokensOf(await Promise.all(requests.map((request) => ask(engine, request))))).toEqual(tokensOf(alone));
+    expect(engine.memory()).toEqual(memory);
+    await expectAllFree(engine);
+  });
+
+  test('alone is alone', async () => {
+    const engine = await engineUnderTest(bytes);
+    const order: string[] = [];
+    const note = async (name: string, work: Promise<unknown>): Promise<void> => {
+      await work;
+      order.push(name);
+    };
+    const [first, second] = REQUESTS as [Request, Request];
+    await Promise.all([
+      note('before', ask(engine, first)),
+      note('alone', engine.alone(() => new Promise((resolve) => setTimeout(resolve, 50)))),
+      note('after', ask(engine, { ...second, maxTokens: 1 })),
+    ]);
+    expect(order).toEqual(['before', 'alone', 'after']);
+    await expect(engine.alone(() => Promise.reject(new Error('it failed')))).rejects.toThrow('it failed');
+    await expectAllFree(engine);
+  });
+});
