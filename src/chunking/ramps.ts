@@ -73,6 +73,11 @@ export class DecodeRamp {
     this.to = start;
   }
 
+  /** The level held now, or being ramped to. */
+  get level(): number {
+    return this.to.level;
+  }
+
   /** The row of the next token. A change is put off until the last one is two ramps ago, so that ramps never meet. */
   next(wanted: Dose): RampRow {
     if (this.age >= 2 * this.rampWidth && !same(wanted, this.to)) {

@@ -18,6 +18,7 @@ export const TOLERANCES = {
   'attention, unrounded': 5e-3,
   'attention-merge': 2e-6,
   'sample-adjust': 2e-6,
+  lora: 1e-5,
 } as const;
 
 export type Tolerance = keyof typeof TOLERANCES;
