@@ -4,6 +4,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
+import { recorderBytes } from '../gpu/recorder.ts';
 import { pageBytes } from '../kernels/heads.ts';
 import { variantOf } from '../kernels/variants.ts';
 import { activationBytes } from '../layers/activations.ts';
@@ -63,7 +64,7 @@ export async function planModel(
   const rope = ropeTableBytes(config, contextLength);
   const weightBytes = sum([...tensors.values()].map(gpuBytes));
   const activationTotal = sum(Object.values(activations)) + rope + samplerBytes(device, config.vocabSize);
-  const totalBytes = weightBytes + poolBytes(config, numPages) + activationTotal;
+  const totalBytes = weightBytes + poolBytes(config, numPages) + activationTotal + recorderBytes;
 
   const { memoryLimitBytes = Infinity } = limits;
   if (totalBytes > memoryLimitBytes) {

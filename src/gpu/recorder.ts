@@ -18,6 +18,9 @@ export interface Dispatcher {
 const SLOT_BYTES = 256;
 const NUM_SLOTS = 1024;
 
+/** GPU bytes of a recorder. */
+export const recorderBytes = SLOT_BYTES * NUM_SLOTS;
+
 /**
  * Records one submission: dispatches in one compute pass as long as no copy comes between. Parameters of equal value
  * share a slot of one uniform buffer, so a step writes few of them, and all with one writeBuffer.
@@ -25,7 +28,7 @@ const NUM_SLOTS = 1024;
 export class Recorder implements Dispatcher {
   readonly #uniforms: GPUBuffer;
   readonly #paramsGroup: GPUBindGroup;
-  readonly #slots = new ArrayBuffer(SLOT_BYTES * NUM_SLOTS);
+  readonly #slots = new ArrayBuffer(recorderBytes);
   readonly #slotOf = new Map<string, number>();
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;

@@ -1,0 +1,43 @@
+// A decode step of two streams with an adapter each, beside that of one stream with one; lavapipe.
+import { FileSource } from '../cli/file-source.ts';
+import { napping, nodeGpu } from '../cli/node-gpu.ts';
+import { openAdapter } from '../cli/open-adapter.ts';
+import { measureDecode } from '../src/engine/measure.ts';
+import { openEngine } from '../src/engine/open-engine.ts';
+import { ensureModel } from '../tools/fetch-model.ts';
+import { record } from './results.ts';
+import { estimate, format } from './statistics.ts';
+
+const CONTEXT = 256;
+const STEPS = 16;
+const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 5);
+const ADAPTERS = ['wikitext', 'squad'];
+
+const source = await FileSource.open(await ensureModel());
+const engine = await openEngine({ gpu: nodeGpu(), sources: [source], wait: napping });
+for (const name of ADAPTERS) {
+  const adapter = await openAdapter(`demo/public/adapters/${name}`);
+  await engine.loadAdapter(name, adapter.source);
+  await adapter.close();
+}
+const mixes = await Promise.all(ADAPTERS.map((name) => engine.adapterMix([{ name, scale: 1 }])));
+const one: number[] = [];
+const two: number[] = [];
+await engine.alone(async (session) => {
+  // The first round compiles shaders.
+  for (let round = 0; round <= ROUNDS; round++) {
+    const alone = await measureDecode(session, CONTEXT, STEPS, mixes.slice(0, 1));
+    const together = await measureDecode(session, CONTEXT, STEPS, mixes);
+    console.log(`  ${alone.msPerStep.median.toFixed(1)} ms, two streams ${together.msPerStep.median.toFixed(1)} ms`);
+    if (round === 0) continue;
+    one.push(alone.msPerStep.median);
+    two.push(together.msPerStep.median);
+  }
+});
+const ratio = estimate(two.map((ms, i) => ms / (one[i] ?? 0)));
+console.log(`${engine.device}: a step of two streams takes ${format(ratio)} times as long as one of one`);
+const msPerStep = { one: estimate(one), two: estimate(two) };
+await record('streams', engine.device, { context: CONTEXT, rounds: ROUNDS, adapters: ADAPTERS, msPerStep, ratio });
+engine.dispose();
+await source.close();
+process.exit(0);
