@@ -50,6 +50,12 @@ export class AdapterArena {
     this.counters = device.buffers.storage('lora counters', 'activations', MAX_STREAMS * 8);
   }
 
+  /** Of the adapters that are there; an error without any. */
+  get buffers(): ArenaBuffers {
+    if (!this.#buffers) throw new Error('no adapters');
+    return this.#buffers;
+  }
+
   /** Highest rank of all adapters. */
   get rank(): number {
     return Math.max(0, ...this.#adapters.map(({ rank }) => rank));
@@ -103,8 +109,7 @@ export class AdapterArena {
 
   /** The rows of the next submission. */
   writeRows(rows: Uint32Array<ArrayBuffer>): void {
-    if (!this.#buffers) throw new Error('no adapters');
-    this.device.gpuDevice.queue.writeBuffer(this.#buffers.lora, ROWS_START * UNIT_BYTES, rows);
+    this.device.gpuDevice.queue.writeBuffer(this.buffers.lora, ROWS_START * UNIT_BYTES, rows);
   }
 
   /** Where the row of a stream's next token is, in bytes of `lora`. */

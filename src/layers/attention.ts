@@ -1,4 +1,5 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
+import type { LinearName } from '../adapters/module-names.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
@@ -42,6 +43,9 @@ interface Linears {
   lora?: { qkv: LoraLowering; output: LoraLowering; delta: LoraDelta };
 }
 
+const QKV: readonly LinearName[] = ['attn_q', 'attn_k', 'attn_v'];
+const OUTPUT: readonly LinearName[] = ['attn_output'];
+
 /** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
 export class Attention {
   readonly #store: Operation;
@@ -84,19 +88,23 @@ export class Attention {
     const { tokens, length, kind } = batch;
     const prefills = kind === 'prefill';
     const { qkv, output, lora } = (batch.lora && this.#adapted) ?? this.#plain;
-    if (prefills) this.norm.record(recorder, tokens);
+    if (prefills) {
+      this.norm.record(recorder, tokens);
+      batch.tap?.(this.layer, QKV, this.norm.output);
+    }
     if (prefills) lora?.qkv.record(recorder, batch);
     for (const linear of qkv) linear.record(recorder, batch);
-    recordLora(recorder, batch, this.layer, ['attn_q', 'attn_k', 'attn_v']);
+    recordLora(recorder, batch, this.layer, QKV);
     recorder.run(this.#store, storeKvGroups(this.config, tokens));
     const { splits, pagesPerSplit } = splitPages(tokens, length);
     const groups = attentionGroups(this.device, this.config, tokens, splits);
     recorder.run(this.#attend, groups, { tokens, splits, pagesPerSplit });
     recorder.run(this.#merge, attentionMergeGroups(this.device, this.config, tokens), { tokens, splits });
+    if (prefills) batch.tap?.(this.layer, OUTPUT, this.activations.attended);
     if (prefills) lora?.output.record(recorder, batch);
     output.record(recorder, batch);
     if (!prefills) lora?.delta.record(recorder, batch);
-    recordLora(recorder, batch, this.layer, ['attn_output']);
+    recordLora(recorder, batch, this.layer, OUTPUT);
   }
 
   #linears(adapters?: { buffers: ArenaBuffers; mlpNorm: Norm }): Linears {

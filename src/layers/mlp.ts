@@ -1,4 +1,5 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
+import type { LinearName } from '../adapters/module-names.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
@@ -27,6 +28,9 @@ interface Linears {
   down: Linear;
   lora?: { gateUp: LoraLowering; down: LoraLowering; delta: LoraDelta };
 }
+
+const GATE_UP: readonly LinearName[] = ['ffn_gate', 'ffn_up'];
+const DOWN: readonly LinearName[] = ['ffn_down'];
 
 /** x += Wdown · (silu(Wgate · norm(x)) · (Wup · norm(x))). In decoding gate, up and their product are one dispatch. */
 export class Mlp {
@@ -61,19 +65,23 @@ export class Mlp {
     const prefills = kind === 'prefill';
     const { gateUp, fused, down, lora } = ((batch.lora && this.#adapted) ?? this.#plain)[kind];
     // The product of gate and up cannot be made before an adapter's plain form has changed them.
-    if (fused && !changes(batch.loras, this.layer, ['ffn_gate', 'ffn_up'])) {
+    if (fused && !changes(batch.loras, this.layer, GATE_UP)) {
       fused.record(recorder, batch);
     } else {
-      if (prefills) this.norm.record(recorder, tokens);
+      if (prefills) {
+        this.norm.record(recorder, tokens);
+        batch.tap?.(this.layer, GATE_UP, this.norm.output);
+      }
       if (prefills) lora?.gateUp.record(recorder, batch);
       for (const linear of gateUp) linear.record(recorder, batch);
-      recordLora(recorder, batch, this.layer, ['ffn_gate', 'ffn_up']);
+      recordLora(recorder, batch, this.layer, GATE_UP);
       recorder.run(this.#siluMul, siluMulGroups(this.device, this.config.intermediateSize, tokens));
     }
+    if (prefills) batch.tap?.(this.layer, DOWN, this.activations.gated);
     if (prefills) lora?.down.record(recorder, batch);
     down.record(recorder, batch);
     if (!prefills) lora?.delta.record(recorder, batch);
-    recordLora(recorder, batch, this.layer, ['ffn_down']);
+    recordLora(recorder, batch, this.layer, DOWN);
   }
 
   #linears(kind: Batch['kind'], adapters?: { buffers: ArenaBuffers; nextNorm: Norm | undefined }): Linears {

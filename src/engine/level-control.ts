@@ -1,0 +1,69 @@
+import { AdapterArena } from '../adapters/adapter-arena.ts';
+import type { LevelThresholds } from '../chunking/levels.ts';
+import type { RampRow } from '../chunking/ramps.ts';
+import { MAX_STREAMS } from '../config/max-streams.ts';
+import type { Device } from '../gpu/device.ts';
+import { createOperation, type Operation } from '../gpu/operation.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../kernels/sample-level.ts';
+
+/** How the level of decoded tokens follows the entropy they were drawn with. */
+export interface LevelOptions {
+  thresholds: LevelThresholds;
+  /** How far past a threshold complexity must be to change the level. */
+  hysteresis: number;
+  /** Share of the newest entropy in the complexity; the rest is what it was. */
+  smoothing: number;
+  /** Tokens from one level to the next. */
+  rampWidth: number;
+}
+
+const STATE_WORDS = 4;
+/** Longer ago than any ramp. */
+const NO_RAMP = 0xffff;
+
+/** Chooses the level of each stream's next token on the GPU, where the next step reads it before the host knows it. */
+export class LevelControl {
+  readonly #states: GPUBuffer;
+  /** Bound to the arena's buffer, which changes as adapters come and go. */
+  #bound: { lora: GPUBuffer; operation: Operation } | undefined;
+
+  constructor(
+    private readonly device: Device,
+    private readonly arena: AdapterArena,
+    private readonly entropies: GPUBuffer,
+  ) {
+    this.#states = device.buffers.storage('level states', 'activations', MAX_STREAMS * STATE_WORDS * 4);
+  }
+
+  /** Where a stream starts: at the level, and the complexity, of the text's last chunk. */
+  begin(slot: number, level: number, complexity: number): void {
+    const state = new Uint32Array([level, level, NO_RAMP, 0]);
+    new Float32Array(state.buffer)[3] = complexity;
+    this.device.gpuDevice.queue.writeBuffer(this.#states, slot * STATE_WORDS * 4, state);
+  }
+
+  /** After the stream's token was drawn: chooses the row of the next one. */
+  record(recorder: Recorder, slot: number, { thresholds, ...options }: LevelOptions): void {
+    const params: Record<string, number> = { slot, ...options };
+    for (let i = 0; i < MAX_THRESHOLDS; i++) params[`threshold${i}`] = thresholds[i] ?? UNREACHED;
+    recorder.run(this.#operation(), [1], params);
+  }
+
+  /** The row of a stream in the first bytes of the arena. */
+  static rowOf(bytes: ArrayBuffer, offset: number, slot: number): RampRow {
+    const words = new Uint32Array(bytes, offset + AdapterArena.streamRow(slot), STATE_WORDS);
+    const [wLo = 0, wHi = 0] = new Float32Array(words.slice(2).buffer);
+    const [levels = 0] = words;
+    return { levelLo: (levels >>> 16) & 255, levelHi: levels >>> 24, wLo, wHi };
+  }
+
+  #operation(): Operation {
+    const { lora } = this.arena.buffers;
+    if (this.#bound?.lora !== lora) {
+      const bounds = { entropies: this.entropies, level_states: this.#states, lora };
+      this.#bound = { lora, operation: createOperation(this.device, sampleLevelKernel(), bounds) };
+    }
+    return this.#bound.operation;
+  }
+}
