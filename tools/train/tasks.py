@@ -1,0 +1,31 @@
+"""What is trained on what, and how long."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data import answer_examples, shakespeare, wikitext, windows
+
+WINDOW = 1024
+
+
+@dataclass
+class Task:
+    examples: Callable
+    """tokenizer → examples to train on."""
+    batch_size: int
+    epochs: float
+    learning_rate: float
+    nested: bool = False
+    """Each step trains only the first k components, k drawn from 1 to the rank."""
+
+
+TASKS = {
+    "squad": Task(lambda t: answer_examples(t, "train"), batch_size=8, epochs=3, learning_rate=5e-4),
+    "wikitext": Task(lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, epochs=0.6, learning_rate=1e-3),
+    "wikitext-nested": Task(
+        lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, epochs=0.6, learning_rate=1e-3, nested=True
+    ),
+    "shakespeare": Task(
+        lambda t: windows(t, shakespeare("train"), WINDOW), batch_size=2, epochs=0.35, learning_rate=1e-3
+    ),
+}

@@ -1,0 +1,35 @@
+"""Adapters cut down to their first components."""
+
+import torch
+
+
+def truncate(model, rank, order):
+    """Leaves `rank` components of every module, in place.
+
+    `svd`: the best ones (Eckart-Young), from the singular value decomposition of B A, as the runtime does.
+    `own`: the first rows of A and columns of B.
+    """
+    with torch.no_grad():
+        for module in lora_modules(model):
+            a = module.lora_A["default"].weight
+            b = module.lora_B["default"].weight
+            if order == "svd":
+                sort_components(a, b)
+            a[rank:] = 0
+            b[:, rank:] = 0
+
+
+def sort_components(a, b):
+    """Rewrites A and B, in place, as the singular components of their product, largest first.
+
+    The product is never formed: with B = Qb Rb and A' = Qa Ra it is Qb (Rb Ra') Qa', and the middle is rank x rank.
+    """
+    q_b, r_b = torch.linalg.qr(b.double())
+    q_a, r_a = torch.linalg.qr(a.double().T)
+    u, s, v = torch.linalg.svd(r_b @ r_a.T)
+    b.copy_(q_b @ u * s)
+    a.copy_(v @ q_a.T)
+
+
+def lora_modules(model):
+    return [module for module in model.modules() if hasattr(module, "lora_A")]
