@@ -20,14 +20,15 @@ for (const name of ADAPTERS) {
   await engine.loadAdapter(name, adapter.source);
   await adapter.close();
 }
-const mixes = await Promise.all(ADAPTERS.map((name) => engine.adapterMix([{ name, scale: 1 }])));
+const uses = ADAPTERS.map((name) => [{ name, scale: 1 }]);
+const adaptations = await Promise.all(uses.map((use) => engine.adapt(use, { ranks: 'uniform' })));
 const one: number[] = [];
 const two: number[] = [];
 await engine.alone(async (session) => {
   // The first round compiles shaders.
   for (let round = 0; round <= ROUNDS; round++) {
-    const alone = await measureDecode(session, CONTEXT, STEPS, mixes.slice(0, 1));
-    const together = await measureDecode(session, CONTEXT, STEPS, mixes);
+    const alone = await measureDecode(session, CONTEXT, STEPS, adaptations.slice(0, 1));
+    const together = await measureDecode(session, CONTEXT, STEPS, adaptations);
     console.log(`  ${alone.msPerStep.median.toFixed(1)} ms, two streams ${together.msPerStep.median.toFixed(1)} ms`);
     if (round === 0) continue;
     one.push(alone.msPerStep.median);

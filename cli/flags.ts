@@ -3,11 +3,21 @@ import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
+/** Which ranks of the adapters each token gets; see `ranks.ts`. */
+export const RANK_FLAGS = {
+  ranks: { type: 'string' },
+  'equal-mean-rank': { type: 'boolean' },
+  'rank-error-budget': { type: 'string' },
+  'save-plan': { type: 'string' },
+  plan: { type: 'string' },
+} as const satisfies Options;
+
 /** Flags of every command that runs a model. */
 export const MODEL_FLAGS = {
   model: { type: 'string' },
   adapter: { type: 'string', multiple: true },
   lora: { type: 'string' },
+  ...RANK_FLAGS,
   'gpu-adapter': { type: 'string' },
   'context-length': { type: 'string' },
   'memory-limit': { type: 'string' },

@@ -25,6 +25,10 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
     'The GPU stopped working',
     'The browser took it away, often for want of memory. Send your message again to start it anew.',
   ],
+  scheduler_lost: [
+    'A part of the engine stopped',
+    'The thread that plans the adapter’s ranks ended. Send your message again to start it anew.',
+  ],
   context_overflow: ['This conversation has become too long', 'Start a new chat, or ask for a shorter answer.'],
   queue_full: ['Too many requests are waiting', 'Wait for the running answer, then send again.'],
   bad_request: ['The model refused this request', 'Check the settings, then send again.'],

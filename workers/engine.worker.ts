@@ -3,12 +3,13 @@ import { expose } from 'comlink';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import { checkModel } from '../src/engine/check-model.ts';
 import { openEngine } from '../src/engine/open-engine.ts';
-import type { EngineCore, GenerateEvent, LoadProgress } from '../src/engine/types.ts';
+import type { EngineCore, GenerateEvent, LoadProgress, PlanEvent } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { buildLadders, openAdapter } from './adapter-files.ts';
 import { openModel } from './model-store.ts';
 import { serveStream } from './port-stream.ts';
 import type { EngineWorker, WorkerEvent } from './protocol.ts';
+import { SchedulerPlans, startScheduler } from './scheduler-plans.ts';
 import { carryErrors } from './wire-error.ts';
 
 let core: EngineCore | undefined;
@@ -54,6 +55,7 @@ const worker: EngineWorker = {
       sources,
       ...options,
       buildLadders,
+      plans: new SchedulerPlans(startScheduler),
       onProgress,
       onDeviceLost: (reason) => tell({ type: 'devicelost', event: { reason } }),
     });
@@ -62,9 +64,10 @@ const worker: EngineWorker = {
     return { model: opened.model, contextLength: opened.contextLength, device: opened.device };
   },
 
-  generate(port, prompt, options) {
+  generate(port, id, prompt, options) {
     void serveStream(port, (signal) => {
-      const request = { ...options, signal };
+      const onPlan = (event: PlanEvent): void => tell({ type: 'plan', event: { id, ...event } });
+      const request = { ...options, onPlan, signal };
       return watchMemory(
         'messages' in prompt ? engine().chat(prompt.messages, request) : engine().complete(prompt.text, request),
       );

@@ -1,5 +1,5 @@
 import type { MemoryReport } from '../src/config/memory-report.ts';
-import type { AdapterInfo, GenerateOptions, LoadProgress } from '../src/engine/types.ts';
+import type { AdapterInfo, GenerateOptions, LoadProgress, PlanEvent } from '../src/engine/types.ts';
 import type { ChatTurn } from '../src/tokenizer/chat-template.ts';
 
 export interface LoadOptions {
@@ -21,8 +21,13 @@ export type AdapterFiles = { config: string | Blob; weights: string | Blob } | {
 
 export type Prompt = { messages: readonly ChatTurn[] } | { text: string };
 
+/** A request's options, as far as they can be sent. */
+export type SentOptions = Omit<GenerateOptions, 'signal' | 'onPlan'>;
+
 export type WorkerEvent =
   | { type: 'progress'; event: LoadProgress }
+  /** `id`: of the request, as `generate` was given it. */
+  | { type: 'plan'; event: PlanEvent & { id: string } }
   | { type: 'memory'; event: MemoryReport }
   | { type: 'devicelost'; event: { reason: string } };
 
@@ -30,7 +35,7 @@ export type WorkerEvent =
 export interface EngineWorker {
   load(options: LoadOptions, onEvent: (event: WorkerEvent) => void): Promise<EngineInfo>;
   /** Serves the answer's `GenerateEvent`s on `port`; see `readStream`. */
-  generate(port: MessagePort, prompt: Prompt, options: Omit<GenerateOptions, 'signal'>): void;
+  generate(port: MessagePort, id: string, prompt: Prompt, options: SentOptions): void;
   loadAdapter(name: string, source: AdapterFiles): Promise<AdapterInfo>;
   unloadAdapter(name: string): void;
   adapters(): AdapterInfo[];

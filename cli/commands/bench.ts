@@ -1,11 +1,12 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { measureDecode, measureKernels, measurePrefill } from '../../src/engine/measure.ts';
-import type { AdapterMix } from '../../src/engine/adapter-mix.ts';
+import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { Session } from '../../src/engine/session.ts';
 import { listFlag, MODEL_FLAGS, numberFlag, parseFlags } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
+import { rankOptions } from '../ranks.ts';
 
 const FLAGS = {
   ...MODEL_FLAGS,
@@ -27,22 +28,24 @@ export async function bench(args: string[]): Promise<Output> {
   const lengths = listFlag('lengths', values.lengths) ?? DEFAULT_LENGTHS;
   const steps = numberFlag('steps', values.steps, 1) ?? DEFAULT_STEPS;
   const streams = Math.floor(numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? 1);
-  const measures: Record<string, (session: Session, length: number, mixes: AdapterMix[]) => Promise<object>> = {
-    decode: (session, length, mixes) => measureDecode(session, length, steps, mixes),
-    prefill: (session, length, [mix]) => measurePrefill(session, length, PREFILL_REPEATS, mix),
+  const measures: Record<string, (session: Session, length: number, adaptations: Adaptation[]) => Promise<object>> = {
+    decode: (session, length, adaptations) => measureDecode(session, length, steps, adaptations),
+    prefill: (session, length, [adaptation]) => measurePrefill(session, length, PREFILL_REPEATS, adaptation),
     kernels: async (session, length) => ({ context: length, kernels: await measureKernels(session, length, 1) }),
   };
   const measure = measures[positionals[0] ?? ''];
   if (!measure) {
     throw new ChunkwiseError('bad_request', { field: 'bench', reason: `one of ${Object.keys(measures).join(', ')}` });
   }
+  const ranks = await rankOptions(values);
   return withModel(values, async (engine, uses) => {
-    const mixes: AdapterMix[] = [];
+    const adaptations: Adaptation[] = [];
     for (let stream = 0; stream < streams; stream++) {
-      mixes.push(await engine.adapterMix(streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1)));
+      const own = streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1);
+      adaptations.push(await engine.adapt(own, ranks));
     }
     const results: object[] = [];
-    for (const length of lengths) results.push(await engine.alone((session) => measure(session, length, mixes)));
+    for (const length of lengths) results.push(await engine.alone((session) => measure(session, length, adaptations)));
     const json = { device: engine.device, results };
     return { json, text: [engine.device, ...results.map((result) => JSON.stringify(result))].join('\n') };
   });

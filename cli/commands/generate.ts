@@ -3,6 +3,7 @@ import type { GenerateEvent } from '../../src/engine/types.ts';
 import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
+import { PlanRecorder, rankOptions } from '../ranks.ts';
 
 const FLAGS = {
   ...MODEL_FLAGS,
@@ -19,6 +20,7 @@ const FLAGS = {
 export async function generate(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, FLAGS);
   const prompt = required('prompt', values.prompt);
+  const recorder = new PlanRecorder();
   const options = {
     maxTokens: numberFlag('max-tokens', values['max-tokens'], 1),
     sampling: {
@@ -30,6 +32,8 @@ export async function generate(args: string[]): Promise<Output> {
       seed: numberFlag('seed', values.seed, 0, 2 ** 32 - 1) ?? 0,
     },
     stop: [],
+    ...(await rankOptions(values)),
+    onPlan: recorder.add,
   };
   return withModel(values, async (engine, adapters) => {
     const events = values.chat
@@ -45,6 +49,7 @@ export async function generate(args: string[]): Promise<Output> {
       else end = event;
     }
     if (!end) throw new Error('generation ended without its report');
+    await recorder.save(values['save-plan']);
     const { finishReason, report, usage } = end;
     const json = { text, tokens, finishReason, ...report, memory: engine.memory(), device: engine.device, usage };
     const { ttftMs, msPerToken, tokensPerSecond } = report;

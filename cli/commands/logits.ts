@@ -4,6 +4,7 @@ import { eachLogits } from '../../src/engine/evaluate.ts';
 import { listFlag, MODEL_FLAGS, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
+import { PlanRecorder, rankOptions } from '../ranks.ts';
 
 const FLAGS = {
   ...MODEL_FLAGS,
@@ -20,6 +21,8 @@ export async function logits(args: string[]): Promise<Output> {
   if ((listed === undefined) === (values.text === undefined)) {
     throw new ChunkwiseError('bad_request', { field: '--text', reason: 'give either --text or --tokens' });
   }
+  const recorder = new PlanRecorder();
+  const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   return withModel(values, async (engine, uses) => {
     const { vocabSize } = (await engine.session()).plan.config;
     const tokens = listed ?? engine.tokenizer.encode(values.text ?? '', { maxTokens: engine.contextLength });
@@ -34,9 +37,10 @@ export async function logits(args: string[]): Promise<Output> {
       const write = (start: number, _length: number, values: Float32Array): void => {
         writes.push(file.write(new Uint8Array(values.buffer), 0, values.byteLength, start * vocabSize * 4));
       };
-      const mix = await engine.adapterMix(uses);
-      await engine.alone((session) => eachLogits(session, tokens, write, mix));
+      const adaptation = await engine.adapt(uses, ranks);
+      await engine.alone((session) => eachLogits(session, tokens, write, adaptation));
       await Promise.all(writes);
+      await recorder.save(values['save-plan']);
     } finally {
       await file.close();
     }

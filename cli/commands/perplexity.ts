@@ -1,9 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { perplexity as evaluate } from '../../src/engine/evaluate.ts';
 import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
+import { PlanRecorder, rankOptions } from '../ranks.ts';
+import { readText } from '../read-text.ts';
 
 const FLAGS = {
   ...MODEL_FLAGS,
@@ -20,9 +21,9 @@ export async function perplexity(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, FLAGS);
   const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
   const path = required('text', values.text);
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new ChunkwiseError('bad_file', { file: path, reason: `cannot be read: ${String(cause)}` }, { cause });
-  });
+  const text = await readText(path);
+  const recorder = new PlanRecorder();
+  const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   const run = withModel(
     values,
     async (engine, uses) => {
@@ -32,17 +33,18 @@ export async function perplexity(args: string[]): Promise<Output> {
         start: Math.floor(numberFlag('start', values.start) ?? 0),
         maxTokens: Math.floor(numberFlag('max-tokens', values['max-tokens']) ?? Infinity),
         bosId: addBos ? bosId : undefined,
-        adapters: await engine.adapterMix(uses),
+        adaptation: await engine.adapt(uses, ranks),
       };
       const tokens = engine.tokenizer.encode(text, { addSpecial: false });
       const result = await engine.alone((session) => evaluate(session, tokens, window));
       if (result.tokens === 0) {
         throw new ChunkwiseError('bad_request', { file: path, field: '--start', reason: 'no token there to score' });
       }
+      await recorder.save(values['save-plan']);
       const memory = engine.memory();
       // Nothing is allocated or freed while it runs, so what is in use is what was at most.
-      const json = { ...result, meanRank: 0, memory, memoryPeak: memory, device: engine.device };
-      return { json, text: `perplexity ${result.perplexity.toFixed(4)} over ${result.tokens} tokens` };
+      const json = { ...result, memory, memoryPeak: memory, device: engine.device };
+      return { json, text: `perplexity ${result.perplexity.toFixed(4)} over ${result.tokens} tokens${uses.length > 0 ? `, mean rank ${result.meanRank.toFixed(2)}` : ''}` };
     },
     context,
   );

@@ -1,3 +1,4 @@
+import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /** What level 0 may lose of the adapter's delta (relative L2). */
@@ -30,6 +31,13 @@ export function levelRanks(
   const budgetOf = (level: number): number => (level === last ? 0 : rankErrorBudget * (1 - level / last));
   const budgets = Array.from({ length: levels }, (_, level) => budgetOf(level));
   const ranks = ladderRanks(modules, budgets);
+  return { ranks, meanRanks: ranks.map(mean) };
+}
+
+/** Ranks by level as a plan's rule says; null is the default. Errors: those of `levelRanks`. */
+export function ranksByRule(modules: readonly ModuleSpectrum[], rule: LevelRule | null): LevelRanks {
+  if (!rule || !('ranks' in rule)) return levelRanks(modules, rule?.rankErrorBudget);
+  const ranks = rule.ranks.map((rank) => fixedRanks(modules, rank));
   return { ranks, meanRanks: ranks.map(mean) };
 }
 

@@ -8,8 +8,8 @@ export function checkBoolean(value: unknown, field: string): boolean {
   return value;
 }
 
-export function checkInteger(value: unknown, field: string, least: number): number {
-  const number = checkNumber(value, field, least, Number.MAX_SAFE_INTEGER);
+export function checkInteger(value: unknown, field: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  const number = checkNumber(value, field, least, most);
   if (!Number.isInteger(number)) refuse(field, `must be a whole number, but is ${number}`);
   return number;
 }

@@ -49,6 +49,7 @@ const baseUrl = (): string => globalThis.document?.baseURI ?? location.href;
 
 function tell(listeners: Listeners, message: WorkerEvent): void {
   if (message.type === 'progress') listeners.tell('progress', message.event);
+  else if (message.type === 'plan') listeners.tell('plan', message.event);
   else if (message.type === 'memory') listeners.tell('memory', message.event);
   else listeners.tell('devicelost', message.event);
 }
@@ -56,9 +57,15 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
 type Methods = Pick<Engine, 'adapters' | 'chat' | 'completions' | 'memory' | 'countTokens' | 'on' | 'dispose'>;
 
 function methods(client: WorkerClient, listeners: Listeners, model: string): Methods {
-  async function* watchTokens(events: AsyncIterable<GenerateEvent>): AsyncGenerator<GenerateEvent, void> {
+  async function* watchTokens(
+    id: string,
+    events: AsyncIterable<GenerateEvent>,
+  ): AsyncGenerator<GenerateEvent, void> {
     for await (const event of events) {
-      if (event.type === 'token') listeners.tell('token', { ms: event.ms, contextUsed: event.contextUsed });
+      if (event.type === 'token') {
+        const { ms, contextUsed, level, meanRank, complexity } = event;
+        listeners.tell('token', { id, ms, contextUsed, ...(level !== undefined && { level, meanRank, complexity }) });
+      }
       yield event;
     }
   }
@@ -73,8 +80,8 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
     const { messages, options, stream, includeUsage } = parseChatRequest(request);
-    const events = watchTokens(client.generate({ messages }, options, signal));
     const head = responseHead('chatcmpl', model);
+    const events = watchTokens(head.id, client.generate(head.id, { messages }, options, signal));
     return stream ? chatChunks(head, events, includeUsage) : wholeChat(head, events);
   }
 
@@ -88,8 +95,8 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<Completion> | Completion> {
     const { prompt, options, stream, includeUsage } = parseCompletionRequest(request);
-    const events = watchTokens(client.generate({ text: prompt }, options, signal));
     const head = responseHead('cmpl', model);
+    const events = watchTokens(head.id, client.generate(head.id, { text: prompt }, options, signal));
     return stream ? completionChunks(head, events, includeUsage) : wholeCompletion(head, events);
   }
 

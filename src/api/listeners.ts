@@ -6,6 +6,7 @@ type Listener<E extends keyof EngineEvents> = (event: EngineEvents[E]) => void;
 export class Listeners {
   private readonly byEvent: { [E in keyof EngineEvents]: Set<Listener<E>> } = {
     progress: new Set(),
+    plan: new Set(),
     token: new Set(),
     memory: new Set(),
     devicelost: new Set(),

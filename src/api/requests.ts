@@ -1,11 +1,12 @@
 import type { SamplingOptions } from '../config/sampling.ts';
-import type { GenerateOptions } from '../engine/types.ts';
+import type { SentOptions } from '../../workers/protocol.ts';
 import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
+import { parseRanks, RANK_FIELDS } from './ranks.ts';
 import type { ChatMessage, ChatCompletionRequest, CompletionOptions, CompletionRequest } from './types.ts';
 
 /** What the worker is asked for, and how the answer is to be shaped. */
 export interface ParsedRequest {
-  options: Omit<GenerateOptions, 'signal'>;
+  options: SentOptions;
   stream: boolean;
   includeUsage: boolean;
 }
@@ -26,6 +27,7 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   seed: true,
   stop: true,
   adapter: true,
+  ...RANK_FIELDS,
   stream: true,
   stream_options: true,
 };
@@ -79,6 +81,7 @@ function parseOptions(fields: Record<string, unknown>): ParsedRequest {
       sampling: parseSampling(fields),
       stop: parseStop(fields['stop']),
       adapters: parseAdapters(fields['adapter']),
+      ...parseRanks(fields),
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),

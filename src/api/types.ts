@@ -1,7 +1,19 @@
 import type { MemoryReport } from '../config/memory-report.ts';
-import type { AdapterInfo, AdapterSpectrum, FinishReason, GenerationReport, LoadProgress } from '../engine/types.ts';
+import type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
+import type { ChunkerOptions } from '../chunking/chunker.ts';
+import type { RampRow } from '../chunking/ramps.ts';
+import type {
+  AdapterInfo,
+  AdapterSpectrum,
+  FinishReason,
+  GenerationReport,
+  LoadProgress,
+  PlanEvent as PlannedEvent,
+  PlannedChunk,
+} from '../engine/types.ts';
 
-export type { AdapterInfo, AdapterSpectrum, FinishReason, GenerationReport, LoadProgress };
+export type { AdapterInfo, AdapterSpectrum, Chunk, ChunkerOptions, ChunkPlan, FinishReason, GenerationReport };
+export type { LevelRule, LoadProgress, PlannedChunk, RampRow };
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
@@ -38,6 +50,21 @@ export interface CompletionOptions {
   stop?: string | string[];
   /** A loaded adapter to answer with, or several, summed. */
   adapter?: string | AdapterRequest[];
+  /**
+   * How many ranks of the adapters each token gets: by how hard the text is (`chunkwise`, the default), all of them, a
+   * number of them, or the chunkwise levels in random order. Without adapters neither this nor what follows matters.
+   */
+  ranks?: 'chunkwise' | 'uniform' | 'shuffled' | number;
+  /** Gives `uniform` the mean rank that `chunkwise` would have. */
+  equalMeanRank?: boolean;
+  /** What the lowest level may lose of the adapter's change (relative L2), 0 to 1; default 0.5. */
+  rankErrorBudget?: number;
+  /** Where chunks end. */
+  chunks?: Partial<ChunkerOptions>;
+  /** Tokens from one chunk's ranks to the next one's; default 4. */
+  rampWidth?: number;
+  /** A recorded plan of the same text, to be followed instead. */
+  plan?: ChunkPlan;
   stream?: boolean;
   stream_options?: { include_usage?: boolean };
 }
@@ -100,10 +127,23 @@ export interface TokenEvent {
   ms: number;
   /** Tokens the context now holds. */
   contextUsed: number;
+  /** Of the response. */
+  id: string;
+  /** Where adapters are used: the level it takes of them, that level's mean rank, and how hard it was found to be. */
+  level?: number | undefined;
+  meanRank?: number | undefined;
+  complexity?: number | undefined;
+}
+
+/** Tokens of a request whose ranks are known. */
+export interface PlanEvent extends PlannedEvent {
+  /** Of the response. */
+  id: string;
 }
 
 export interface EngineEvents {
   progress: LoadProgress;
+  plan: PlanEvent;
   token: TokenEvent;
   memory: MemoryReport;
   devicelost: { reason: string };

@@ -1,10 +1,10 @@
 import type { Remote } from 'comlink';
 import { proxy, releaseProxy, transfer, wrap } from 'comlink';
 import { readStream } from '../../workers/port-stream.ts';
-import type { AdapterFiles, EngineInfo, EngineWorker, LoadOptions, Prompt, WorkerEvent } from '../../workers/protocol.ts';
+import type { AdapterFiles, EngineInfo, EngineWorker, LoadOptions, Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts';
 import { carryErrors } from '../../workers/wire-error.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
-import type { GenerateEvent, GenerateOptions } from '../engine/types.ts';
+import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { AdapterInfo, ChatMessage } from './types.ts';
 
@@ -30,12 +30,13 @@ export class WorkerClient {
 
   /** Nothing runs before the first item is asked for. */
   async *generate(
+    id: string,
     prompt: Prompt,
-    options: Omit<GenerateOptions, 'signal'>,
+    options: SentOptions,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<GenerateEvent, void> {
     const { port1, port2 } = new MessageChannel();
-    if (!this.gone.signal.aborted) void this.remote.generate(transfer(port2, [port2]), prompt, options);
+    if (!this.gone.signal.aborted) void this.remote.generate(transfer(port2, [port2]), id, prompt, options);
     yield* readStream<GenerateEvent>(port1, { signal, gone: this.gone.signal });
   }
 

@@ -8,6 +8,12 @@ export interface Chunk extends Span {
   scale: number;
 }
 
+/**
+ * What levels are: the same rank for every module, one for each level; or ranks by what level 0 may lose of the
+ * adapter's delta (relative L2).
+ */
+export type LevelRule = { ranks: number[] } | { rankErrorBudget: number };
+
 /** Which ranks each token of a text gets. Recorded once, it can be run again; see `plan-file.ts`. */
 export interface ChunkPlan {
   tokens: number[];
@@ -19,6 +25,8 @@ export interface ChunkPlan {
   table: RampRow[];
   /** Mean rank of each level, ascending; null where any adapter's own ladder serves. */
   ladder: number[] | null;
+  /** What its levels are; null where the adapter's default serves. */
+  levels: LevelRule | null;
 }
 
 /** Mean over tokens of the ranks that are read: in a ramp, the higher side's. */

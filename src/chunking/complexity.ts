@@ -109,13 +109,15 @@ class Surprisal implements ComplexityEstimator {
   }
 }
 
-/** The square root of the normalised entropy: it spreads small ones as surprisal does, so the same thresholds serve. */
+/** Of a token drawn at a normalised entropy: its root spreads small ones as surprisal does, so the same thresholds serve. */
+export const entropyComplexity = (entropy: number): number => Math.sqrt(Math.min(1, Math.max(0, entropy)));
+
 class Entropy implements ComplexityEstimator {
   constructor(private readonly prompt: ComplexityEstimator) {}
 
   push(token: number, entropy?: number): number {
     const complexity = this.prompt.push(token);
-    return entropy === undefined ? complexity : Math.sqrt(Math.min(1, Math.max(0, entropy)));
+    return entropy === undefined ? complexity : entropyComplexity(entropy);
   }
 }
 

@@ -1,10 +1,12 @@
-import type { Chunk, ChunkPlan } from './chunk-plan.ts';
+import type { Chunk, ChunkPlan, LevelRule } from './chunk-plan.ts';
 import type { RampRow } from './ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 const VERSION = 1;
 /** What level numbers may be: kernels keep them in a byte. */
 const MAX_LEVEL = 255;
+/** Far above any adapter's; a module gives as much of it as it has. */
+const MAX_RANK = 65_535;
 
 /** A plan as JSON that `loadPlan` reads back exactly. */
 export function savePlan(plan: ChunkPlan): string {
@@ -52,6 +54,8 @@ export function loadPlan(json: string, file: string): ChunkPlan {
       ? null
       : read.list(plan['ladder'], 'ladder', (value, field) => read.number(value, field, 0));
 
+  const levels = plan['levels'] === null ? null : levelRule(read, plan['levels']);
+
   for (const [field, list] of Object.entries({ complexity, table })) {
     if (list.length !== tokens.length) throw read.bad(field, `${list.length} entries for ${tokens.length} tokens`);
   }
@@ -67,7 +71,15 @@ export function loadPlan(json: string, file: string): ChunkPlan {
     throw read.bad('ladder', `${ladder.length} ranks, though a level is ${highest}`);
   const strange = table.findIndex((row) => row.levelHi > highest);
   if (strange >= 0) throw read.bad(`table[${strange}].levelHi`, `is above ${highest}, the highest level of a chunk`);
-  return { tokens, complexity, chunks, table, ladder };
+  if (levels && 'ranks' in levels && levels.ranks.length <= highest)
+    throw read.bad('levels', `${levels.ranks.length} ranks, though a level is ${highest}`);
+  return { tokens, complexity, chunks, table, ladder, levels };
+}
+
+function levelRule(read: Reader, value: unknown): LevelRule {
+  const { ranks, rankErrorBudget } = read.object(value, 'levels');
+  if (ranks === undefined) return { rankErrorBudget: read.number(rankErrorBudget, 'levels.rankErrorBudget', 0, 1) };
+  return { ranks: read.list(ranks, 'levels.ranks', (rank, field) => read.whole(rank, field, MAX_RANK)) };
 }
 
 /** Takes apart what JSON gave, naming the field that is wrong. */

@@ -1,6 +1,6 @@
 import { BoundaryDetector } from './boundaries.ts';
 import { meanRank } from './chunk-plan.ts';
-import type { Chunk, ChunkPlan } from './chunk-plan.ts';
+import type { Chunk, ChunkPlan, LevelRule } from './chunk-plan.ts';
 import { Chunker } from './chunker.ts';
 import type { ChunkerOptions, Span } from './chunker.ts';
 import { ESTIMATORS } from './complexity.ts';
@@ -32,6 +32,8 @@ export interface PlanOptions {
   ranks?: Ranks;
   /** Mean rank of each level, one more than there are thresholds. `equalMeanRank` needs it. */
   ladder?: readonly number[];
+  /** What the levels of the plan are, where it does not choose ranks of its own. Default: the adapter's default. */
+  levels?: LevelRule | null;
   /** Gives `uniform` the mean rank of the chunkwise plan, by two neighbouring ranks. Default false. */
   equalMeanRank?: boolean;
   /** Of the order of `shuffled`. Default 0. */
@@ -55,9 +57,10 @@ export class Planner {
   private readonly chunker: Chunker;
   private readonly boundaries = new BoundaryDetector();
   private readonly thresholds: LevelThresholds;
-  private readonly ramps: RampOptions;
+  readonly ramps: RampOptions;
   private readonly tokens: number[] = [];
-  private readonly complexity: number[] = [];
+  /** Of the tokens so far. */
+  readonly complexity: number[] = [];
   private readonly chunks: Chunk[] = [];
 
   /** Errors: `bad_request` naming an option out of range. */
@@ -85,8 +88,8 @@ export class Planner {
   finish(): ChunkPlan {
     this.add(this.chunker.finish());
     const { tokens, complexity } = this;
-    const { chunks, ladder } = this.controlled();
-    return { tokens, complexity, chunks, table: rampTable(chunks, this.ramps), ladder };
+    const { chunks, ladder, levels } = this.controlled();
+    return { tokens, complexity, chunks, table: rampTable(chunks, this.ramps), ladder, levels };
   }
 
   private add(spans: Span[]): Chunk[] {
@@ -106,15 +109,17 @@ export class Planner {
     return nextLevel(previous ?? 0, complexity, this.thresholds, previous === undefined ? 0 : hysteresis);
   }
 
-  private controlled(): { chunks: Chunk[]; ladder: number[] | null } {
-    const { ranks, equalMeanRank = false, seed = 0 } = this.options;
+  private controlled(): Pick<ChunkPlan, 'chunks' | 'ladder' | 'levels'> {
+    const { ranks, equalMeanRank = false, seed = 0, levels = null } = this.options;
+    const { chunks, complexity } = this;
     const ladder = this.options.ladder ? [...this.options.ladder] : null;
-    if (typeof ranks === 'number') return { chunks: this.chunks, ladder: [ranks] };
-    if (ranks === 'shuffled') return { chunks: shuffledChunks(this.chunks, this.complexity, seed), ladder };
+    if (typeof ranks === 'number') return { chunks, ladder: [ranks], levels: { ranks: [ranks] } };
+    if (ranks === 'shuffled') return { chunks: shuffledChunks(chunks, complexity, seed), ladder, levels };
     if (ranks === 'uniform' && equalMeanRank) {
-      return equalMeanChunks(this.chunks, meanRank(rampTable(this.chunks, this.ramps), ladder!));
+      const equal = equalMeanChunks(chunks, meanRank(rampTable(chunks, this.ramps), ladder!));
+      return { ...equal, levels: { ranks: equal.ladder } };
     }
-    return { chunks: this.chunks, ladder };
+    return { chunks, ladder, levels };
   }
 }
 

@@ -1,7 +1,8 @@
 import type { ArenaAdapter } from '../adapters/adapter-arena.ts';
 import type { AdapterModules } from '../adapters/adapter-file.ts';
 import type { AdapterLadder } from '../adapters/adapter-ladder.ts';
-import { levelRanks } from '../adapters/ladder-levels.ts';
+import { levelRanks, ranksByRule } from '../adapters/ladder-levels.ts';
+import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type LoadedLora, loadLora } from '../models/load-lora.ts';
 import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
@@ -90,18 +91,39 @@ export class AdapterRegistry {
     };
   }
 
-  /** The adapters as `session` takes them. Errors: `bad_request`. */
-  async mix(session: Session, uses: readonly AdapterUse[]): Promise<AdapterMix> {
+  /** Stands for these adapters and scales: others have another key, also when they are loaded under the same names. */
+  key(uses: readonly AdapterUse[]): string {
+    return uses.map(({ name, scale }) => `${this.#find(name).id}×${scale}`).join('+');
+  }
+
+  /** Mean rank of each level over all linears of the adapters. Errors: `bad_request`. */
+  ladder(uses: readonly AdapterUse[], rule: LevelRule | null): number[] {
+    return ranksByRule(uses.flatMap(({ name }) => this.#find(name).ladder.modules), rule).meanRanks;
+  }
+
+  /** The adapters as `session` takes them, with the default levels. Errors: `bad_request`. */
+  async mix(session: Session, uses: readonly AdapterUse[], table = ''): Promise<AdapterMix> {
     if (uses.length === 0) return NO_ADAPTERS;
     const loras = [];
     const adapters = [];
     for (const { name, scale } of uses) {
       const { lora, adapter } = await this.#onDevice(this.#find(name), session);
       if (lora) loras.push({ layers: lora.layers, scale });
-      if (adapter) adapters.push({ adapter, table: '', scale });
+      if (adapter) adapters.push({ adapter, table, scale });
     }
-    const key = uses.map(({ name, scale }) => `${this.#find(name).id}×${scale}`).join('+');
-    return { loras, adapters, key };
+    return { loras, adapters, key: this.key(uses) };
+  }
+
+  /** The same with levels by `rule`, which hold until `release` is called. */
+  async mixByRule(session: Session, uses: readonly AdapterUse[], rule: LevelRule | null) {
+    const table = rule ? JSON.stringify(rule) : '';
+    const mix = await this.mix(session, uses, table);
+    const { arena } = session.transformer;
+    for (const { adapter } of mix.adapters) arena.hold(adapter, table, () => ranksByRule(adapter.modules, rule).ranks);
+    const release = (): void => {
+      for (const { adapter } of mix.adapters) arena.release(adapter, table);
+    };
+    return { mix, release };
   }
 
   #find(name: string): Entry {

@@ -1,3 +1,4 @@
+import type { RampRow } from '../chunking/ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Drawing } from './sampler.ts';
 import type { Sequence } from './sequence.ts';
@@ -11,6 +12,8 @@ export interface Drawn {
   token: number;
   /** Where it was wanted. */
   entropy: number | undefined;
+  /** What it takes of the adapters, where the GPU chose. */
+  row?: RampRow;
   /** Of the submission that drew it, shared out among the tokens it drew. */
   dispatchesPerToken: number;
   dispatchesPerLayer: number;

@@ -1,25 +1,30 @@
-import type { AdapterMix } from './adapter-mix.ts';
-import { newSequence } from './sequence.ts';
+import { type Adaptation, UNADAPTED } from './adaptation.ts';
+import { attach, newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
 /**
  * Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on. Nothing else may
- * run meanwhile (see `LocalEngine.alone`).
+ * run meanwhile (see `LocalEngine.alone`). Gives the mean rank read of the adapters, as the GPU counted.
  */
 export async function eachLogits(
   session: Session,
   tokens: readonly number[],
   visit: (start: number, length: number, logits: Float32Array) => void,
-  adapters?: AdapterMix,
-): Promise<void> {
-  const sequence = newSequence(adapters);
+  adaptation: Adaptation = UNADAPTED,
+): Promise<number> {
+  const text = await adaptation.begin(tokens, 0);
+  const sequence = newSequence();
+  attach(sequence, text);
+  session.ranks.reset(sequence);
   try {
     const onBatch = async (start: number, length: number): Promise<void> => {
       visit(start, length, await session.logits(0, length));
     };
     await session.prefill(sequence, tokens, onBatch);
+    return await session.ranks.read(sequence);
   } finally {
     session.release(sequence);
+    text.close();
   }
 }
 
@@ -27,17 +32,22 @@ export async function eachLogits(
 export async function negativeLogLikelihoods(
   session: Session,
   tokens: readonly number[],
-  adapters?: AdapterMix,
+  adaptation?: Adaptation,
 ): Promise<number[]> {
+  return (await score(session, tokens, adaptation)).nlls;
+}
+
+async function score(session: Session, tokens: readonly number[], adaptation: Adaptation | undefined) {
   const nlls: number[] = [];
-  await eachLogits(session, tokens, (start, length, logits) => {
+  const visit = (start: number, length: number, logits: Float32Array): void => {
     const width = logits.length / length;
     for (let i = 0; i < length; i++) {
       const next = tokens[start + i + 1];
       if (next !== undefined) nlls.push(negativeLogLikelihood(logits.subarray(i * width, (i + 1) * width), next));
     }
-  }, adapters);
-  return nlls;
+  };
+  const meanRank = await eachLogits(session, tokens, visit, adaptation);
+  return { nlls, meanRank };
 }
 
 function negativeLogLikelihood(logits: Float32Array, token: number): number {
@@ -56,28 +66,33 @@ export interface PerplexityWindow {
   maxTokens: number;
   /** Put before each window. */
   bosId: number | undefined;
-  adapters?: AdapterMix;
+  adaptation?: Adaptation;
 }
 
 /**
  * Perplexity over consecutive windows: every token after a window's first is scored; exp of their mean negative
- * log-likelihood. `tokens`: the scored tokens; 0 when there were too few to score any.
+ * log-likelihood. `tokens`: the scored tokens; 0 when there were too few to score any. `meanRank`: as the GPU counted.
  */
 export async function perplexity(
   session: Session,
   text: readonly number[],
-  { context, start, maxTokens, bosId, adapters }: PerplexityWindow,
-): Promise<{ perplexity: number; nll: number; tokens: number }> {
+  { context, start, maxTokens, bosId, adaptation }: PerplexityWindow,
+): Promise<{ perplexity: number; nll: number; tokens: number; meanRank: number }> {
   const taken = text.slice(start, start + maxTokens);
   const bos = bosId === undefined ? [] : [bosId];
   const step = context - bos.length;
   let sum = 0;
   let count = 0;
+  let ranks = 0;
+  let computed = 0;
   for (let at = 0; at < taken.length; at += step) {
-    const nlls = await negativeLogLikelihoods(session, [...bos, ...taken.slice(at, at + step)], adapters);
+    const tokens = [...bos, ...taken.slice(at, at + step)];
+    const { nlls, meanRank } = await score(session, tokens, adaptation);
     sum += nlls.reduce((total, nll) => total + nll, 0);
     count += nlls.length;
+    ranks += meanRank * tokens.length;
+    computed += tokens.length;
   }
   const nll = count === 0 ? 0 : sum / count;
-  return { perplexity: Math.exp(nll), nll, tokens: count };
+  return { perplexity: Math.exp(nll), nll, tokens: count, meanRank: ranks / Math.max(1, computed) };
 }

@@ -1,9 +1,13 @@
+import type { RampRow } from '../chunking/ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Detokenizer } from '../tokenizer/detokenizer.ts';
 import { StopStrings } from '../tokenizer/stop-strings.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { AdapterMix } from './adapter-mix.ts';
+import type { Adaptation } from './adaptation.ts';
+import type { AdaptedText } from './adapted-text.ts';
+import { DecodedChunks } from './decoded-chunks.ts';
 import type { Drawn } from './decode-steps.ts';
+import { attach, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { Stopwatch } from './statistics.ts';
 import type { FinishReason, GenerateEvent, GenerateOptions } from './types.ts';
@@ -15,28 +19,36 @@ export const answerLimit = (contextLength: number, promptTokens: number, maxToke
 /**
  * Answers `prompt` in a stream slot: prefills what the cache does not hold, then decodes. The step after each token is
  * asked for before that token is read; when it turns out to be the last, the step's result is thrown away.
- * Errors: `context_overflow`, `aborted`, `device_lost`.
+ * Errors: `context_overflow`, `aborted`, `device_lost`, `scheduler_lost`.
  */
 export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
   prompt: readonly number[],
-  { maxTokens, sampling, stop, wantsEntropy = false, signal }: GenerateOptions,
-  adapters: AdapterMix,
+  { maxTokens, sampling, stop, wantsEntropy = false, onPlan, signal }: GenerateOptions,
+  adaptation: Adaptation,
   slot: number,
 ): AsyncGenerator<GenerateEvent, void> {
   const limit = answerLimit(session.plan.contextLength, prompt.length, maxTokens);
   const watch = new Stopwatch();
   const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt, adapters, slot);
+  const sequence = session.sequences.take(prompt, adaptation.key, slot);
   const cachedTokens = sequence.tokens.length;
-  const draw = (position: number) => ({ sequence, sampling, position, wantsEntropy });
   let dispatches = 0;
   let dispatchesPerLayer = 0;
   let completionTokens = 0;
   let pending: Promise<Drawn> | undefined;
   let finishReason: FinishReason = 'length';
+  let adapted: AdaptedText | undefined;
+  let chunks: DecodedChunks | undefined;
+  let meanRank = 0;
+  const draw = (position: number) => ({ sequence, sampling, position, wantsEntropy: wantsEntropy || chunks !== undefined });
   try {
+    adapted = await adaptation.begin(prompt, cachedTokens);
+    attach(sequence, adapted);
+    adapted.later.forEach((row, i) => (sequence.rows[prompt.length + i] = row));
+    if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, onPlan);
+    session.ranks.reset(sequence);
     session.beginSampling(slot, sampling, prompt);
     await session.prefill(
       sequence,
@@ -52,7 +64,7 @@ export async function* generate(
       const position = prompt.length + completionTokens;
       if (completionTokens + 1 < limit) pending = session.steps.ask(draw(position + 1));
       pending?.catch(() => undefined); // reported when it is awaited, below or in `finally`
-      const { token, entropy, ...step } = await current;
+      const { token, entropy, row = rowOf(sequence, position), ...step } = await current;
       throwIfAborted(signal);
       completionTokens++;
       // The first is of the prefill.
@@ -61,7 +73,11 @@ export async function* generate(
       const ended = tokenizer.eosIds.has(token);
       const piece = ended ? '' : text.push(token);
       const contextUsed = position + 1;
-      yield { type: 'token', token, text: piece, ms: watch.lap(), contextUsed, ...(entropy !== undefined && { entropy }) };
+      yield {
+        ...{ type: 'token', token, text: piece, ms: watch.lap(), contextUsed },
+        ...(wantsEntropy && entropy !== undefined && { entropy }),
+        ...(row && chunks?.push(token, position, row, entropy)),
+      };
       throwIfAborted(signal);
       if (ended || text.stopped) {
         finishReason = 'stop';
@@ -70,9 +86,13 @@ export async function* generate(
       // Its step is asked for: its keys and values will be in the cache before the next token is read.
       if (pending) sequence.tokens.push(token);
     }
+    session.steps.leave(sequence);
+    meanRank = await session.ranks.read(sequence);
   } finally {
     session.steps.leave(sequence);
     await pending?.catch(() => undefined);
+    chunks?.finish();
+    adapted?.close();
     session.sequences.giveBack(sequence);
   }
   const dispatchesPerToken = completionTokens > 1 ? dispatches / (completionTokens - 1) : 0;
@@ -81,8 +101,13 @@ export async function* generate(
     text: text.flush(),
     finishReason,
     usage: { promptTokens: prompt.length, cachedTokens, completionTokens },
-    report: watch.report({ dispatchesPerToken, dispatchesPerLayer }),
+    report: { ...watch.report({ dispatchesPerToken, dispatchesPerLayer }), ...(chunks && { meanRank }) },
   };
+}
+
+/** What a token is planned to take of the adapters; undefined where the GPU chooses. */
+function rowOf({ rows, decodeRow }: Sequence, position: number): RampRow | undefined {
+  return rows[position] ?? (decodeRow === 'stream' ? undefined : decodeRow);
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -3,9 +3,9 @@ import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
 import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { streamReadBytes, streamReadGroups, streamReadKernel } from '../kernels/stream-read.ts';
-import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
+import { type Adaptation, UNADAPTED } from './adaptation.ts';
 import type { Draw, Drawn } from './decode-steps.ts';
-import { newSequence, type Sequence } from './sequence.ts';
+import { attach, newSequence, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { quantile } from './statistics.ts';
 
@@ -31,24 +31,26 @@ const anyTokens = (session: Session, count: number): number[] =>
   Array.from({ length: count }, (_, i) => (i * 7919 + 13) % session.plan.config.vocabSize);
 
 /**
- * Times `steps` greedy decode steps after `context` tokens, run as chat runs them: one submitted ahead. `mixes`: the
- * adapters of each stream that takes part in every step.
+ * Times `steps` greedy decode steps after `context` tokens, run as chat runs them: one submitted ahead.
+ * `adaptations`: of each stream that takes part in every step.
  */
 export async function measureDecode(
   session: Session,
   context: number,
   steps: number,
-  mixes: readonly AdapterMix[] = [NO_ADAPTERS],
+  adaptations: readonly Adaptation[] = [UNADAPTED],
 ): Promise<Timing> {
   const { recorder, transformer, device } = session;
-  const streams = mixes.length;
-  const sequences = mixes.map((mix, slot) => newSequence(mix, slot));
+  const streams = adaptations.length;
+  const sequences = adaptations.map((_, slot) => newSequence(undefined, slot));
   const decode = (position: number): Promise<unknown> =>
     session.decode(sequences.map((sequence) => greedy(sequence, position)));
   const times: number[] = [];
   let dispatches = 0;
   try {
-    for (const sequence of sequences) await prefillAndDraw(session, sequence, context);
+    for (const [i, sequence] of sequences.entries()) {
+      await prefillAndDraw(session, sequence, context, adaptations[i]);
+    }
     const before = recorder.dispatches;
     let pending = decode(context + 1);
     let last = performance.now();
@@ -64,11 +66,11 @@ export async function measureDecode(
     await pending;
     dispatches = (recorder.dispatches - before) / (steps + 2);
   } finally {
-    for (const sequence of sequences) session.release(sequence);
+    for (const sequence of sequences) end(session, sequence);
   }
   const msPerStep = { median: quantile(times, 0.5), p95: quantile(times, 0.95) };
   const { kv, weights, adapters } = device.buffers.report();
-  const loaded = mixes.some(({ key }) => key !== NO_ADAPTERS.key) ? adapters : 0;
+  const loaded = adaptations.some((adaptation) => adaptation !== UNADAPTED) ? adapters : 0;
   const bytesPerStep = weights + loaded + (streams * kv * context) / session.plan.contextLength;
   const gbPerSecond = bytesPerStep / msPerStep.median / 1e6;
   return {
@@ -90,24 +92,36 @@ const greedy = (sequence: Sequence, position: number): Draw => ({
 });
 
 /** Prefills `context` tokens and draws the next one. */
-async function prefillAndDraw(session: Session, sequence: Sequence, context: number): Promise<void> {
+async function prefillAndDraw(
+  session: Session,
+  sequence: Sequence,
+  context: number,
+  adaptation = UNADAPTED,
+): Promise<void> {
   let drawn: Promise<Drawn> | undefined;
-  await session.prefill(sequence, anyTokens(session, context), (start, length) => {
+  const tokens = anyTokens(session, context);
+  attach(sequence, await adaptation.begin(tokens, 0));
+  await session.prefill(sequence, tokens, (start, length) => {
     if (start + length === context) drawn = session.sample(length, greedy(sequence, context));
   });
   await drawn;
 }
 
+function end(session: Session, sequence: Sequence): void {
+  sequence.text?.close();
+  session.release(sequence);
+}
+
 /** Times the prefill of `context` tokens, `repeats` times. */
-export async function measurePrefill(session: Session, context: number, repeats: number, mix?: AdapterMix) {
+export async function measurePrefill(session: Session, context: number, repeats: number, adaptation?: Adaptation) {
   const times: number[] = [];
   // The first is not counted: it compiles.
   for (let repeat = 0; repeat <= repeats; repeat++) {
-    const sequence = newSequence(mix);
+    const sequence = newSequence();
     const start = performance.now();
-    await prefillAndDraw(session, sequence, context);
+    await prefillAndDraw(session, sequence, context, adaptation);
     if (repeat > 0) times.push((performance.now() - start) / context);
-    session.release(sequence);
+    end(session, sequence);
   }
   const median = quantile(times, 0.5);
   return { context, msPerToken: { median, p95: quantile(times, 0.95) }, tokensPerSecond: 1000 / median };

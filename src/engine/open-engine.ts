@@ -7,12 +7,22 @@ import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { AdapterMix } from './adapter-mix.ts';
+import { type Adaptation, planned, UNADAPTED, wholeAdapters } from './adaptation.ts';
 import { AdapterRegistry } from './adapter-registry.ts';
 import { answerLimit, generate } from './generate.ts';
+import { inlinePlans } from './plan-service.ts';
 import { RequestQueue, type Turn } from './request-queue.ts';
 import { Session } from './session.ts';
-import type { AdapterInfo, AdapterUse, EngineCore, EngineCoreOptions, GenerateEvent, GenerateOptions } from './types.ts';
+import type {
+  AdapterInfo,
+  AdapterUse,
+  EngineCore,
+  EngineCoreOptions,
+  GenerateEvent,
+  GenerateOptions,
+  PlanEvent,
+  RankOptions,
+} from './types.ts';
 
 const DEFAULT_QUEUE_LIMIT = 16;
 
@@ -81,9 +91,27 @@ export class LocalEngine implements EngineCore {
     return this.#adapters.list();
   }
 
-  /** Adapters by name, for what does not go through `chat` or `complete`. */
-  async adapterMix(uses: readonly AdapterUse[]): Promise<AdapterMix> {
-    return this.#adapters.mix(await this.session(), uses);
+  /**
+   * How texts take these adapters: by a plan. Errors: `bad_request`; `unsupported` for ranks where adapters run in
+   * their plain form.
+   */
+  async adapt(
+    uses: readonly AdapterUse[],
+    options: RankOptions & { onPlan?: (event: PlanEvent) => void } = {},
+  ): Promise<Adaptation> {
+    if (uses.length === 0) return UNADAPTED;
+    const session = await this.session();
+    const { tokenizer } = this;
+    const { plans: service = inlinePlans, lora } = this.options;
+    if (lora === 'unfused') {
+      if ((options.ranks ?? 'uniform') !== 'uniform' || options.plan || options.equalMeanRank) {
+        throw new ChunkwiseError('unsupported', { field: 'ranks', reason: 'adapters in their plain form have all ranks' });
+      }
+      return wholeAdapters(await this.#adapters.mix(session, uses));
+    }
+    const text = (token: number): string => tokenizer.decode([token]);
+    const { vocabSize } = tokenizer;
+    return planned({ ...options, session, registry: this.#adapters, uses, service, vocabSize, text });
   }
 
   memory(): MemoryReport {
@@ -132,8 +160,8 @@ export class LocalEngine implements EngineCore {
       const limit = answerLimit(this.contextLength, prompt.length, options.maxTokens);
       turn = await this.#queue.enter(pagesFor(prompt.length + limit - 1), signal); // the last token is not computed
       session = await this.session();
-      const mix = await this.#adapters.mix(session, uses);
-      yield* generate(session, this.tokenizer, prompt, options, mix, turn.slot);
+      const adaptation = await this.adapt(uses, options);
+      yield* generate(session, this.tokenizer, prompt, options, adaptation, turn.slot);
     } catch (error) {
       this.#throwIfDisposed(error);
       if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession(session);

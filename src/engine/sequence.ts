@@ -1,4 +1,5 @@
-import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
+import type { AdaptedText } from './adapted-text.ts';
+import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import type { PagePool } from '../cache/page-pool.ts';
@@ -9,14 +10,24 @@ export interface Sequence {
   pages: number[];
   /** The adapters they were computed with; only a request with the same ones goes on from there. */
   adapters: AdapterMix;
-  /** What each token takes of the adapters, by position; all of them where nothing is said. */
-  rows: RampRow[];
+  /** What each token takes of the adapters, by position; where nothing is said, it is `decodeRow`. */
+  rows: (RampRow | undefined)[];
+  decodeRow: RampRow | 'stream';
+  /** Gives the rows of the tokens that are prefilled. */
+  text: AdaptedText | undefined;
   /** Of the stream that computes it. */
   slot: number;
 }
 
 export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0): Sequence {
-  return { tokens: [], pages: [], adapters, rows: [], slot };
+  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, slot };
+}
+
+/** From here on the tokens of `sequence` are those of `text`. */
+export function attach(sequence: Sequence, text: AdaptedText): void {
+  sequence.adapters = text.mix;
+  sequence.decodeRow = text.decodeRow;
+  sequence.text = text;
 }
 
 /** The sequences of finished requests: the next one that begins like one of them goes on from there. */
@@ -27,26 +38,28 @@ export class SequenceCache {
   constructor(private readonly pool: PagePool) {}
 
   /**
-   * The sequence of these adapters that shares the longest beginning with `prompt`, cut to it; at least one token is
-   * left to compute.
+   * The sequence whose adapters have this key that shares the longest beginning with `prompt`, cut to it; at least one
+   * token is left to compute.
    */
-  take(prompt: readonly number[], adapters = NO_ADAPTERS, slot = 0): Sequence {
+  take(prompt: readonly number[], key = NO_ADAPTERS.key, slot = 0): Sequence {
     let best: Sequence | undefined;
     let shared = 0;
     for (const sequence of this.#idle) {
-      if (sequence.adapters.key !== adapters.key) continue;
+      if (sequence.adapters.key !== key) continue;
       const length = Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1);
       if (length > shared) [best, shared] = [sequence, length];
     }
-    if (!best) return newSequence(adapters, slot);
+    if (!best) return newSequence(NO_ADAPTERS, slot);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.slot = slot;
     best.tokens.length = shared;
+    best.rows.length = Math.min(best.rows.length, shared);
     this.pool.resize(best.pages, shared);
     return best;
   }
 
   giveBack(sequence: Sequence): void {
+    sequence.text = undefined;
     this.pool.resize(sequence.pages, sequence.tokens.length);
     if (sequence.tokens.length > 0) this.#idle.push(sequence);
   }

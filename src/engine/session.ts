@@ -9,8 +9,10 @@ import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts'
 import { loadTransformer } from '../models/load-transformer.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
-import { FULL_ROW, loraBatch } from './adapter-mix.ts';
+import { loraBatch } from './adapter-mix.ts';
 import { type Draw, type Drawn, DecodeSteps } from './decode-steps.ts';
+import { PlannedRows } from './planned-rows.ts';
+import { RankCounter } from './rank-counter.ts';
 import { Sampler } from './sampler.ts';
 import { newSequence, type Sequence, SequenceCache } from './sequence.ts';
 import type { EngineCoreOptions } from './types.ts';
@@ -24,6 +26,7 @@ const SLOT_BYTES = MAX_STREAMS * 4;
 export class Session {
   readonly sequences: SequenceCache;
   readonly steps = new DecodeSteps((draws) => this.decode(draws));
+  readonly ranks: RankCounter;
   readonly #drawnReadback: Readback;
   #logitsReadback: Readback | undefined;
 
@@ -33,7 +36,9 @@ export class Session {
     readonly transformer: Transformer,
     readonly recorder: Recorder,
     private readonly sampler: Sampler,
+    private readonly onTrace: EngineCoreOptions['onTrace'],
   ) {
+    this.ranks = new RankCounter(device, recorder, transformer.arena);
     this.sequences = new SequenceCache(transformer.pool);
     this.#drawnReadback = new Readback(device, 'drawn', 2 * SLOT_BYTES, RESULTS_AHEAD);
   }
@@ -55,7 +60,7 @@ export class Session {
         const { logits, tokens } = transformer.activations;
         const sampler = new Sampler(device, plan.config.vocabSize, logits, tokens);
         await device.pipelines.ready();
-        const session = new Session(device, plan, transformer, new Recorder(device), sampler);
+        const session = new Session(device, plan, transformer, new Recorder(device), sampler, options.onTrace);
         await session.#warmUp();
         return session;
       });
@@ -67,7 +72,8 @@ export class Session {
 
   /**
    * Computes `tokens` after those `sequence` holds, in batches, and keeps them in it. `onBatch` is called once a batch
-   * is recorded, before it is submitted, with its first token's place in `tokens` and its length.
+   * is recorded, before it is submitted, with its first token's place in `tokens` and its length. While the GPU computes
+   * a batch the next one is planned.
    */
   async prefill(
     sequence: Sequence,
@@ -76,24 +82,29 @@ export class Session {
     signal?: AbortSignal,
   ): Promise<void> {
     const { transformer, recorder, device } = this;
+    const { batchTokens } = transformer;
     this.sequences.reserve(sequence, sequence.tokens.length + tokens.length);
-    for (let start = 0; start < tokens.length; start += transformer.batchTokens) {
+    const rows = new PlannedRows(sequence, this.onTrace);
+    rows.ask(Math.min(batchTokens, tokens.length));
+    for (let start = 0; start < tokens.length; start += batchTokens) {
       if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the request was aborted' });
-      const batch = tokens.slice(start, start + transformer.batchTokens);
+      const batch = tokens.slice(start, start + batchTokens);
+      const trace = await rows.take();
       const ids = new Uint32Array(batch);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
       const position = sequence.tokens.length;
       const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
-      // Two tokens and fewer are cheaper in the form of decoding.
-      this.forward(recorder, batch.length > 2 ? 'prefill' : 'decode', places);
+      // Few tokens are cheaper in the form of decoding.
+      this.forward(recorder, batch.length > MAX_STREAMS ? 'prefill' : 'decode', places);
       sequence.tokens.push(...batch);
       // Others record between awaits: what is recorded is submitted before, or nobody else runs.
       const visit = onBatch(start, batch.length);
+      const left = tokens.length - start - batch.length;
+      if (left > 0) recorder.submit();
+      trace?.submitted(device.gpuDevice.queue);
+      if (left > 0) rows.ask(Math.min(batchTokens, left));
       if (visit) await visit;
-      if (start + batch.length < tokens.length) {
-        recorder.submit();
-        await this.#settled();
-      }
+      if (left > 0) await this.#settled();
     }
   }
 
@@ -102,6 +113,7 @@ export class Session {
     recorder: Dispatcher,
     kind: Batch['kind'],
     tokens: readonly { sequence: Sequence; position: number; place: number }[],
+    tap?: Batch['tap'],
   ): void {
     const { pool, activations, arena } = this.transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
@@ -115,11 +127,12 @@ export class Session {
     const doses = tokens.map(({ sequence, position }) => ({
       mix: sequence.adapters,
       slot: sequence.slot,
-      row: sequence.rows[position] ?? FULL_ROW,
+      row: sequence.rows[position] ?? sequence.decodeRow,
     }));
+    for (const { sequence } of tokens) this.ranks.count(sequence);
     const adapted = loraBatch(arena, doses);
     if (adapted) arena.writeRows(adapted.rows);
-    this.transformer.forward(recorder, { kind, tokens: tokens.length, length, loras, lora: adapted?.lora });
+    this.transformer.forward(recorder, { kind, tokens: tokens.length, length, loras, lora: adapted?.lora, tap });
   }
 
   /** Before the first `sample` of a request. */
@@ -169,6 +182,7 @@ export class Session {
   release(sequence: Sequence): void {
     this.transformer.pool.resize(sequence.pages, 0);
     sequence.tokens.length = 0;
+    sequence.rows.length = 0;
   }
 
   /** Drivers compile at the first dispatch: the first answer should not wait for that. */

@@ -1,9 +1,14 @@
+import type { Chunk, ChunkPlan } from '../chunking/chunk-plan.ts';
+import type { ChunkerOptions } from '../chunking/chunker.ts';
+import type { Ranks } from '../chunking/planner.ts';
+import type { PlannedPart } from '../chunking/prompt-plan.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { LadderBuilder } from '../adapters/adapter-ladder.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { Wait } from '../gpu/device.ts';
+import type { PlanService } from './plan-service.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 
 export type FinishReason = 'stop' | 'length';
@@ -38,7 +43,37 @@ export interface AdapterSpectrum {
   singularValues: readonly number[];
 }
 
-export interface GenerateOptions {
+/** How many ranks of its adapters each token gets; nothing of it matters without adapters. */
+export interface RankOptions {
+  /** Default: `chunkwise`. The others are controls; see `Ranks`. */
+  ranks?: Ranks;
+  /** Gives `uniform` the mean rank that `chunkwise` would have. */
+  equalMeanRank?: boolean;
+  /** What the lowest level may lose of the adapter's delta, relative L2 in [0, 1]; default 0.5. */
+  rankErrorBudget?: number;
+  chunks?: Partial<ChunkerOptions>;
+  /** Tokens from one chunk's rank to the next one's; default 4. */
+  rampWidth?: number;
+  /** Of `shuffled`. */
+  planSeed?: number;
+  /** A recorded plan, which is followed instead. It must be of the same text. */
+  plan?: ChunkPlan;
+}
+
+/** A chunk with the mean rank of its level over all linears of the request's adapters. */
+export interface PlannedChunk extends Chunk {
+  meanRank: number;
+}
+
+/** Tokens whose ranks are known, and the chunks known with them. Positions count from the beginning of the text. */
+export interface PlanEvent extends PlannedPart {
+  chunks: PlannedChunk[];
+  /** Mean rank of each level, and what levels are. */
+  ladder: ChunkPlan['ladder'];
+  levels: ChunkPlan['levels'];
+}
+
+export interface GenerateOptions extends RankOptions {
   /** Most tokens to answer with; default: what the context still holds. */
   maxTokens?: number;
   sampling: SamplingOptions;
@@ -48,6 +83,8 @@ export interface GenerateOptions {
   adapters?: readonly AdapterUse[];
   /** Says of each token how sure the model was of it. */
   wantsEntropy?: boolean;
+  /** Told of the plan as it is made, and in decoding as the GPU chooses. */
+  onPlan?: (event: PlanEvent) => void;
   signal?: AbortSignal;
 }
 
@@ -66,6 +103,17 @@ export interface GenerationReport {
   tokensPerSecond: number;
   dispatchesPerToken: number;
   dispatchesPerLayer: number;
+  /** Ranks read of the adapters, as the GPU counted: mean over the tokens computed and the linears that change. */
+  meanRank?: number;
+}
+
+/** Where adapters are used: what the token takes of them. */
+export interface TokenRank {
+  level: number;
+  /** Of that level, over all linears that change. */
+  meanRank: number;
+  /** Where ranks follow it. */
+  complexity: number;
 }
 
 export type GenerateEvent =
@@ -73,8 +121,21 @@ export type GenerateEvent =
    * `text` may be empty: half a character, or a possible beginning of a stop string. `ms` since the token before.
    * `entropy`: where wanted, of the raw distribution it was drawn from, over ln vocabSize, so from 0 to 1.
    */
-  | { type: 'token'; token: number; text: string; ms: number; contextUsed: number; entropy?: number }
+  | ({ type: 'token'; token: number; text: string; ms: number; contextUsed: number; entropy?: number } & Partial<TokenRank>)
   | { type: 'end'; text: string; finishReason: FinishReason; usage: Usage; report: GenerationReport };
+
+/** When a batch of a prompt was planned and computed: times of performance.now(). */
+export interface BatchTrace {
+  /** Its first token, and the one after its last. */
+  start: number;
+  end: number;
+  planBegan: number;
+  planEnded: number;
+  /** From when the batch could have been recorded to when its plan was there. */
+  waitedMs: number;
+  submitted: number;
+  completed: number;
+}
 
 export interface LoadProgress {
   phase: 'download' | 'header' | 'upload' | 'compile';
@@ -94,6 +155,10 @@ export interface EngineCoreOptions {
   lora?: 'fused' | 'unfused';
   /** How rank ladders are built; default: here and now. */
   buildLadders?: LadderBuilder;
+  /** How prompts are planned; default: here, between two steps. */
+  plans?: PlanService;
+  /** Told of each batch of a prompt when it is computed. */
+  onTrace?: (batch: BatchTrace) => void;
   onProgress?: (progress: LoadProgress) => void;
   onDeviceLost?: (reason: string) => void;
   signal?: AbortSignal;

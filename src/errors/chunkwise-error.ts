@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'aborted'
   | 'no_webgpu'
   | 'device_lost'
+  | 'scheduler_lost' // the thread that plans ranks ended; the next request gets a new one
   | 'network'
   | 'disposed';
 

@@ -27,6 +27,9 @@ describe('a saved plan', () => {
     const free = planChunks(plan.tokens, { vocabulary });
     expect(free.ladder).toBeNull();
     expect(loadPlan(savePlan(free), 'plan.json')).toEqual(free);
+    for (const levels of [{ ranks: [0, 2, 4, 16] }, { rankErrorBudget: 0.25 }]) {
+      expect(loadPlan(savePlan({ ...plan, levels }), 'plan.json').levels).toEqual(levels);
+    }
     const empty = planChunks([], { vocabulary });
     expect(loadPlan(savePlan(empty), 'plan.json')).toEqual(empty);
   });
@@ -55,6 +58,10 @@ describe('a saved plan', () => {
     ['table.5', { levelLo: 2, levelHi: 9, wLo: 1, wHi: 0 }, 'table[5].levelHi'],
     ['ladder', 'steep', 'ladder'],
     ['ladder', [2, 4, -8, 16], 'ladder[2]'],
+    ['levels', undefined, 'levels'],
+    ['levels', { ranks: [2, 4] }, 'levels'],
+    ['levels', { ranks: [2, 4, 8, 1.5] }, 'levels.ranks[3]'],
+    ['levels', { rankErrorBudget: 2 }, 'levels.rankErrorBudget'],
   ])('with %s changed to %j is refused, naming %s', (path, value, field) =>
     expectError(() => loadPlan(changed(path, value), 'plan.json'), 'bad_file', { file: 'plan.json', field }),
   );

@@ -107,6 +107,7 @@ describe('controls', () => {
     expect(meanRank(uniform.table, uniform.ladder!)).toBe(16);
     const six = plan(text, { ranks: 6 });
     expect(six.ladder).toEqual([6]);
+    expect(six.levels).toEqual({ ranks: [6] });
     expect(meanRank(six.table, six.ladder!)).toBe(6);
     expect(six.chunks.map(({ end }) => end)).toEqual(chunkwise.chunks.map(({ end }) => end));
   });
@@ -115,6 +116,7 @@ describe('controls', () => {
     const equal = plan(text, { ranks: 'uniform', equalMeanRank: true });
     const wanted = meanRank(chunkwise.table, LADDER);
     expect(equal.ladder).toEqual([Math.floor(wanted), Math.floor(wanted) + 1]);
+    expect(equal.levels).toEqual({ ranks: equal.ladder });
     // Ramps between the two ranks read the higher one.
     expect(Math.abs(meanRank(equal.table, equal.ladder!) / wanted - 1)).toBeLessThan(0.03);
   });
@@ -162,7 +164,7 @@ describe('options', () => {
   });
 
   it('an empty text has an empty plan', () => {
-    expect(plan('')).toEqual({ tokens: [], complexity: [], chunks: [], table: [], ladder: LADDER });
+    expect(plan('')).toEqual({ tokens: [], complexity: [], chunks: [], table: [], ladder: LADDER, levels: null });
   });
 
   it.each([

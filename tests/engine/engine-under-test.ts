@@ -1,9 +1,8 @@
 import { afterEach } from 'vitest';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
-import type { AdapterUse } from '../../src/engine/types.ts';
-import { newSequence } from '../../src/engine/sequence.ts';
-import type { EngineCoreOptions } from '../../src/engine/types.ts';
+import { attach, newSequence } from '../../src/engine/sequence.ts';
+import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 
@@ -32,18 +31,26 @@ export async function engineUnderTest(
   return engine;
 }
 
+export interface LogitsOptions extends RankOptions {
+  pieces?: readonly number[];
+  adapters?: readonly AdapterUse[];
+}
+
 /**
  * Logits of every token, `[T][vocabSize]`, computed without a cached prefix. `pieces`: lengths of the calls the tokens
- * are prefilled in (the last takes the rest); default: one.
+ * are prefilled in (the last takes the rest); default: one. Adapters are taken whole unless other ranks are named.
  */
 export async function logitsOf(
   engine: LocalEngine,
   tokens: readonly number[],
-  { pieces = [], adapters = [] }: { pieces?: readonly number[]; adapters?: readonly AdapterUse[] } = {},
+  { pieces = [], adapters = [], ...ranks }: LogitsOptions = {},
 ): Promise<Float32Array[]> {
   const session = await engine.session();
   const { vocabSize } = session.plan.config;
-  const sequence = newSequence(await engine.adapterMix(adapters));
+  const adaptation = await engine.adapt(adapters, { ranks: 'uniform', ...ranks });
+  const text = await adaptation.begin(tokens, 0);
+  const sequence = newSequence();
+  attach(sequence, text);
   const rows: Float32Array[] = [];
   const onBatch = async (_: number, length: number): Promise<void> => {
     const logits = await session.logits(0, length);
@@ -53,7 +60,7 @@ export async function logitsOf(
     const done = sequence.tokens.length;
     await session.prefill(sequence, tokens.slice(done, done + piece), onBatch);
   }
-  sequence.tokens.length = 0;
-  session.sequences.giveBack(sequence);
+  text.close();
+  session.release(sequence);
   return rows;
 }

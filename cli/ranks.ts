@@ -1,0 +1,64 @@
+import { writeFile } from 'node:fs/promises';
+import type { ChunkPlan } from '../src/chunking/chunk-plan.ts';
+import { loadPlan, savePlan } from '../src/chunking/plan-file.ts';
+import type { Ranks } from '../src/chunking/planner.ts';
+import type { PlanEvent, RankOptions } from '../src/engine/types.ts';
+import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { numberFlag } from './flags.ts';
+import { readText } from './read-text.ts';
+
+interface RankFlags {
+  ranks?: string;
+  'equal-mean-rank'?: boolean;
+  'rank-error-budget'?: string;
+  plan?: string;
+  seed?: string;
+}
+
+/** What the flags say of ranks. Errors: `bad_request`; `bad_file` for the plan. */
+export async function rankOptions(flags: RankFlags): Promise<RankOptions> {
+  const { ranks } = flags;
+  const modes: readonly Ranks[] = ['chunkwise', 'uniform', 'shuffled'];
+  const mode = modes.find((known) => known === ranks) ?? numberFlag('ranks', ranks);
+  const rankErrorBudget = numberFlag('rank-error-budget', flags['rank-error-budget'], 0, 1);
+  const planSeed = numberFlag('seed', flags.seed);
+  return {
+    ...(mode !== undefined && { ranks: mode }),
+    ...(flags['equal-mean-rank'] && { equalMeanRank: true }),
+    ...(rankErrorBudget !== undefined && { rankErrorBudget }),
+    ...(planSeed !== undefined && { planSeed }),
+    ...(flags.plan !== undefined && { plan: loadPlan(await readText(flags.plan), flags.plan) }),
+  };
+}
+
+/** Puts together the plans of texts that follow each other, as their parts become known. */
+export class PlanRecorder {
+  readonly plan: ChunkPlan = { tokens: [], complexity: [], chunks: [], table: [], ladder: null, levels: null };
+  #start = 0;
+
+  readonly add = ({ start, tokens, complexity, rows, chunks, ladder, levels }: PlanEvent): void => {
+    const { plan } = this;
+    if (start === 0) this.#start = plan.tokens.length;
+    plan.tokens.push(...tokens);
+    plan.complexity.push(...complexity);
+    plan.table.push(...rows);
+    for (const { start, end, complexity, level, scale } of chunks) {
+      plan.chunks.push({ start: this.#start + start, end: this.#start + end, complexity, level, scale });
+    }
+    Object.assign(plan, { ladder, levels });
+  };
+
+  /** Errors: `bad_request`. */
+  save(file: string | undefined): Promise<void> {
+    return writePlan(file, this.plan);
+  }
+}
+
+/** Writes a plan where the flag says so. Errors: `bad_request`. */
+export async function writePlan(file: string | undefined, plan: ChunkPlan): Promise<void> {
+  if (file === undefined) return;
+  await writeFile(file, savePlan(plan)).catch((cause: unknown) => {
+    const reason = `cannot be written: ${String(cause)}`;
+    throw new ChunkwiseError('bad_request', { file, field: '--save-plan', reason }, { cause });
+  });
+}

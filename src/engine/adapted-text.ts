@@ -1,0 +1,19 @@
+import type { LevelRule } from '../chunking/chunk-plan.ts';
+import type { RampRow } from '../chunking/ramps.ts';
+import type { AdapterMix } from './adapter-mix.ts';
+
+/** A text on its way to the GPU. */
+export interface AdaptedText {
+  mix: AdapterMix;
+  /** Rows of the next tokens up to `end`, each asked for once; none where every token takes the whole adapter. */
+  rows(end: number): Promise<RampRow[]>;
+  /** Of tokens after the text, as far as a recorded plan says. */
+  later: readonly RampRow[];
+  /** Of tokens that no plan says anything of: their row, or what the GPU chooses for their stream. */
+  decodeRow: RampRow | 'stream';
+  /** Mean rank of each level, and what levels are; empty without a plan. */
+  ladder: readonly number[];
+  levels: LevelRule | null;
+  /** After the last token. */
+  close(): void;
+}

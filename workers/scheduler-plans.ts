@@ -1,0 +1,58 @@
+import type { Remote } from 'comlink';
+import { wrap } from 'comlink';
+import type { PlanRequest } from '../src/chunking/prompt-plan.ts';
+import type { PlanService, PlanSession } from '../src/engine/plan-service.ts';
+import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { SchedulerWorker } from './scheduler.worker.ts';
+
+/** A thread that plans. */
+export interface SchedulerThread {
+  scheduler: Remote<Scheduler>;
+  /** Rejects with `scheduler_lost` when the thread has ended. */
+  ended: Promise<never>;
+}
+
+/** Plans in a thread that starts with the first request. When it ends, so do its plans; the next request starts another. */
+export class SchedulerPlans implements PlanService {
+  #thread: SchedulerThread | undefined;
+  #nextId = 1;
+
+  constructor(private readonly start: () => SchedulerThread) {}
+
+  async begin(request: PlanRequest): Promise<PlanSession> {
+    const { scheduler, ended } = (this.#thread ??= this.#started());
+    const id = this.#nextId++;
+    const levels = await Promise.race([scheduler.begin(id, request), ended]);
+    return {
+      ...levels,
+      part: (end) => Promise.race([scheduler.part(id, end), ended]),
+      close: () => void scheduler.end(id),
+    };
+  }
+
+  #started(): SchedulerThread {
+    const thread = this.start();
+    thread.ended.catch(() => {
+      if (this.#thread === thread) this.#thread = undefined;
+    });
+    return thread;
+  }
+}
+
+/** Starts `scheduler.worker`. */
+export function startScheduler(): SchedulerThread {
+  const worker = new Worker(new URL('./scheduler.worker.ts', import.meta.url), { type: 'module' });
+  const scheduler = wrap<SchedulerWorker>(worker);
+  const ended = new Promise<never>((_, reject) => {
+    const fail = (reason: string): void => reject(new ChunkwiseError('scheduler_lost', { reason }));
+    worker.onerror = (event) => {
+      event.preventDefault();
+      fail(`the thread that plans ranks failed: ${event.message || 'it could not be started'}`);
+    };
+    // A thread that is ended from outside says nothing, but its locks are free again.
+    const lock = `chunkwise scheduler ${crypto.randomUUID()}`;
+    void scheduler.hold(lock).then(() => navigator.locks.request(lock, () => fail('the thread that plans ranks ended')));
+  });
+  return { scheduler, ended };
+}
