@@ -98,7 +98,13 @@ export class AdapterRegistry {
 
   /** Mean rank of each level over all linears of the adapters. Errors: `bad_request`. */
   ladder(uses: readonly AdapterUse[], rule: LevelRule | null): number[] {
-    return ranksByRule(uses.flatMap(({ name }) => this.#find(name).ladder.modules), rule).meanRanks;
+    const all = uses.map(({ name }) => {
+      const { modules } = this.#find(name).ladder;
+      return { modules: modules.length, meanRanks: ranksByRule(modules, rule).meanRanks };
+    });
+    const modules = all.reduce((sum, each) => sum + each.modules, 0);
+    const sumOf = (level: number) => all.reduce((sum, each) => sum + each.modules * (each.meanRanks[level] ?? 0), 0);
+    return (all[0]?.meanRanks ?? []).map((_, level) => sumOf(level) / Math.max(1, modules));
   }
 
   /** The adapters as `session` takes them, with the default levels. Errors: `bad_request`. */
