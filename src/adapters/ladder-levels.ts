@@ -1,7 +1,7 @@
 import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
-/** What level 0 may lose of the adapter's delta (relative L2). */
+/** What a module may lose of its delta at level 0 (relative L2). */
 export const DEFAULT_RANK_ERROR_BUDGET = 0.5;
 export const DEFAULT_LEVELS = 4;
 
@@ -14,9 +14,9 @@ export interface LevelRanks {
 }
 
 /**
- * Ranks by level. The last level loses nothing, level 0 the part `rankErrorBudget` of the adapter's delta (relative L2
- * over all modules, in the norm the ladder was built in), those between what lies on a straight line from one to the
- * other. A single level loses nothing. Errors: `bad_request` for a budget outside [0, 1].
+ * Ranks by level. The last level loses nothing; at level 0 every module loses at most the part `rankErrorBudget` of its
+ * delta (relative L2, in the norm the ladder was built in), and at those between what lies on a straight line from one
+ * to the other. A single level loses nothing. Errors: `bad_request` for a budget outside [0, 1].
  */
 export function levelRanks(
   modules: readonly ModuleSpectrum[],
@@ -29,8 +29,7 @@ export function levelRanks(
   }
   const last = levels - 1;
   const budgetOf = (level: number): number => (level === last ? 0 : rankErrorBudget * (1 - level / last));
-  const budgets = Array.from({ length: levels }, (_, level) => budgetOf(level));
-  const ranks = ladderRanks(modules, budgets);
+  const ranks = Array.from({ length: levels }, (_, level) => modules.map((module) => rankWithin(module, budgetOf(level))));
   return { ranks, meanRanks: ranks.map(mean) };
 }
 
@@ -52,45 +51,17 @@ const mean = (values: readonly number[]): number =>
 export interface ModuleSpectrum {
   /** Descending. */
   singularValues: ArrayLike<number>;
-  /** RMS of the module's input; 1 where the singular values are weighted by it already. */
-  activationScale?: number;
-}
-
-/** The number of components whose importance, singular value times activation scale, reaches a threshold above 0. */
-export function cutSpectrum({ singularValues, activationScale = 1 }: ModuleSpectrum, threshold: number): number {
-  let rank = 0;
-  while (rank < singularValues.length && singularValues[rank]! * activationScale >= threshold) rank++;
-  return rank;
 }
 
 /**
- * The ranks of each level: `[level][module]`. A level's budget is the part of the adapter's delta that may be lost
- * (relative L2 over all modules); one threshold for all modules spends it on the least important components. Budgets
- * must be in [0, 1] and not grow from level to level, so that ranks are nested. Errors: `bad_request`.
+ * The least rank at which a module loses at most the part `budget` of its delta (relative L2). One threshold for the
+ * singular values of all modules was tried and lost more: see ARCHITECTURE.md.
  */
-export function ladderRanks(modules: readonly ModuleSpectrum[], budgets: readonly number[]): number[][] {
-  budgets.forEach((budget, i) => {
-    if (budget >= 0 && budget <= (budgets[i - 1] ?? 1)) return;
-    const reason = `must be in [0, 1] and not grow from level to level, not ${JSON.stringify(budgets)}`;
-    throw new ChunkwiseError('bad_request', { field: 'budgets', reason });
-  });
-  const importances = modules
-    .flatMap(({ singularValues, activationScale = 1 }) => Array.from(singularValues, (v) => v * activationScale))
-    .filter((importance) => importance > 0)
-    .sort((x, y) => x - y);
-  return budgets.map((budget) => {
-    const threshold = thresholdOf(importances, budget);
-    return modules.map((module) => cutSpectrum(module, threshold));
-  });
-}
-
-/** The least importance that is kept where `ascending` may lose `budget` of its L2 norm. */
-function thresholdOf(ascending: readonly number[], budget: number): number {
-  const total = ascending.reduce((sum, importance) => sum + importance ** 2, 0);
+export function rankWithin({ singularValues }: ModuleSpectrum, budget: number): number {
+  const squares = Array.from(singularValues, (value) => value ** 2);
+  const allowed = budget ** 2 * squares.reduce((sum, square) => sum + square, 0);
+  let rank = squares.length;
   let lost = 0;
-  for (const importance of ascending) {
-    lost += importance ** 2;
-    if (lost > budget ** 2 * total) return importance;
-  }
-  return Infinity;
+  while (rank > 0 && lost + (squares[rank - 1] as number) <= allowed) lost += squares[--rank] as number;
+  return rank;
 }
