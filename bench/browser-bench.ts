@@ -21,7 +21,9 @@ export async function openInBrowser(kind: AdapterKind, model: string): Promise<O
   const name = await page.evaluate((url) => window.bench.open(url), `${root}${model}`);
   return {
     device: `${name} in Chromium ${browser.version()}`,
-    decode: (context, steps) => page.evaluate(([c, s]) => window.bench.decode(c, s), [context, steps] as const),
+    adapt: (folder) => page.evaluate((url) => window.bench.adapt(url), `${root}${folder}`),
+    decode: (context, steps, adapted = false) =>
+      page.evaluate(([c, s, a]) => window.bench.decode(c, s, a), [context, steps, adapted] as const),
     prefill: (context, repeats) => page.evaluate(([c, r]) => window.bench.prefill(c, r), [context, repeats] as const),
     kernels: (context) => page.evaluate((c) => window.bench.kernels(c), context),
     greedy: (prompt, count) => page.evaluate(([p, c]) => window.bench.greedy(p, c), [prompt, count] as const),

@@ -1,12 +1,17 @@
 import { GREEDY } from '../../src/config/sampling.ts';
 import { type KernelTiming, measureDecode, measureKernels, measurePrefill, type Timing } from '../../src/engine/measure.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
+import type { Adaptation } from '../../src/engine/adaptation.ts';
+import { BlobSource } from '../../src/weights/blob-source.ts';
 import { HttpSource } from '../../src/weights/http-source.ts';
 
 /** What the benchmarks, and a test of the engine in browsers, call in the page. The engine runs in the page itself: there is nothing else for it to hold up. */
 export interface BrowserBench {
   open(modelUrl: string): Promise<string>;
-  decode(context: number, steps: number): Promise<Timing>;
+  /** Loads a PEFT adapter from a folder. */
+  adapt(folderUrl: string): Promise<void>;
+  /** `adapted`: with the adapter loaded last. */
+  decode(context: number, steps: number, adapted?: boolean): Promise<Timing>;
   prefill(context: number, repeats: number): Promise<{ tokensPerSecond: number }>;
   kernels(context: number): Promise<KernelTiming[]>;
   /** Tokens of the greedy answer to one user message. */
@@ -20,6 +25,7 @@ declare global {
 }
 
 let engine: Awaited<ReturnType<typeof openEngine>> | undefined;
+let adaptation: Adaptation | undefined;
 
 async function session() {
   if (!engine) throw new Error('open a model first');
@@ -32,7 +38,16 @@ window.bench = {
     engine = await openEngine({ gpu: navigator.gpu, sources: [source] });
     return engine.device;
   },
-  decode: async (context, steps) => measureDecode(await session(), context, steps),
+  async adapt(folderUrl) {
+    if (!engine) throw new Error('open a model first');
+    const read = async (name: string): Promise<BlobSource> =>
+      new BlobSource(name, await (await fetch(`${folderUrl}/${name}`)).blob());
+    const [config, weights] = await Promise.all([read('adapter_config.json'), read('adapter_model.safetensors')]);
+    await engine.loadAdapter('adapter', { config, weights });
+    adaptation = await engine.adapt([{ name: 'adapter', scale: 1 }], { ranks: 'uniform' });
+  },
+  decode: async (context, steps, adapted = false) =>
+    measureDecode(await session(), context, steps, adapted && adaptation ? [adaptation] : undefined),
   kernels: async (context) => measureKernels(await session(), context, 1),
   async greedy(prompt, maxTokens) {
     if (!engine) throw new Error('open a model first');
