@@ -1,7 +1,10 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { inlinePlans, type PlanService } from '../../src/engine/plan-service.ts';
 import type { BatchTrace } from '../../src/engine/types.ts';
+import { SchedulerPlans } from '../../workers/scheduler-plans.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { type NodeScheduler, startNodeScheduler } from '../workers/scheduler-thread.ts';
 import { answer } from './answer.ts';
 import { ADAPTER, adaptedEngine, VARIED_TEXT } from './plan-cases.ts';
 
@@ -44,4 +47,24 @@ test.each([0, 20])('the next batch is planned while the GPU computes this one, w
     expect(planEnded).toBeLessThan(before.completed);
     expect(waitedMs).toBeLessThan(5);
   });
+});
+
+test('a scheduler that is killed ends its request with an error; the next one gets another', async () => {
+  const threads: NodeScheduler[] = [];
+  onTestFinished(async () => void (await Promise.all(threads.map((thread) => thread.kill()))));
+  const plans = new SchedulerPlans(() => {
+    const thread = startNodeScheduler();
+    threads.push(thread);
+    return thread;
+  });
+  const engine = await adaptedEngine(undefined, { plans });
+  const options = { maxTokens: 4, sampling: GREEDY, stop: [], adapters: [ADAPTER] };
+  const want = await answer(engine.complete(VARIED_TEXT, options));
+  let told = 0;
+  const kill = (): void => void (told++ === 0 && threads[0]?.kill());
+  const killed = answer(engine.complete(`Now ${VARIED_TEXT}`, { ...options, onPlan: kill }));
+  await expectError(() => killed, 'scheduler_lost', {});
+  expect(threads).toHaveLength(1);
+  expect((await answer(engine.complete(VARIED_TEXT, { ...options, rampWidth: 4 }))).tokens).toEqual(want.tokens);
+  expect(threads).toHaveLength(2);
 });
