@@ -9,7 +9,8 @@ fn level_of(complexity: f32) -> u32 {
 @compute @workgroup_size(1)
 fn main() {
   var state = level_states[params.slot];
-  let complexity = mix(bitcast<f32>(state.w), entropies[params.slot], params.smoothing);
+  let newest = sqrt(clamp(entropies[params.slot], 0.0, 1.0)); // entropyComplexity
+  let complexity = mix(bitcast<f32>(state.w), newest, params.smoothing);
   state.w = bitcast<u32>(complexity);
   let lowest = level_of(complexity - params.hysteresis);
   let highest = level_of(complexity + params.hysteresis);

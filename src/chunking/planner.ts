@@ -42,7 +42,7 @@ export interface PlanOptions {
   chunkScale?: (span: Span, level: number) => number;
 }
 
-const DEFAULT_RAMPS: RampOptions = { rampWidth: 4, requestScale: 1, placement: 'across' };
+export const DEFAULT_RAMPS: RampOptions = { rampWidth: 4, requestScale: 1, placement: 'across' };
 
 /** The plan of a whole text. Errors: as of `Planner`. */
 export function planChunks(tokens: Iterable<number>, options: PlanOptions): ChunkPlan {

@@ -1,4 +1,6 @@
 import type { LevelRule } from '../chunking/chunk-plan.ts';
+import { DEFAULT_THRESHOLDS } from '../chunking/levels.ts';
+import { DEFAULT_RAMPS } from '../chunking/planner.ts';
 import type { PlanSettings } from '../chunking/prompt-plan.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import { followedFrom } from '../chunking/replay.ts';
@@ -43,6 +45,7 @@ export interface PlanningOptions extends RankOptions {
 export function planned(options: PlanningOptions): Adaptation {
   const { session, registry, uses, service, plan, onPlan } = options;
   const settings = settingsOf(options);
+  const isChunkwise = !plan && (options.ranks ?? 'chunkwise') === 'chunkwise';
   // A recorded plan need not go on as another one did.
   const key = `${registry.key(uses)} ${plan ? `plan ${nextPlan++}` : JSON.stringify(settings)}`;
   /** Texts follow each other in a recorded plan. */
@@ -65,15 +68,19 @@ export function planned(options: PlanningOptions): Adaptation {
         made.close();
         throw error;
       });
+      const rampWidth = options.rampWidth ?? DEFAULT_RAMPS.rampWidth;
+      const top = Math.max(0, ladder.length - 1);
+      const follow = { options: { ...FOLLOW, rampWidth }, start: { level: top, complexity: 1 } };
       return {
         mix: { ...mix, key },
-        // Chunkwise, the GPU is to choose it by the model's own entropy: 'stream'. It does not yet.
-        decodeRow: topRow(ladder),
+        ...(isChunkwise ? { decodeRow: 'stream', follow } : { decodeRow: topRow(ladder) }),
         later: recorded?.table.slice(tokens.length) ?? [],
         ladder,
         levels,
         async rows(end) {
           const part = await made.part(end);
+          const last = part.chunks.at(-1);
+          if (last) follow.start = { level: last.level, complexity: last.complexity };
           const chunks = part.chunks.map((chunk) => ({ ...chunk, meanRank: ladder[chunk.level] ?? ladder.at(-1) ?? 0 }));
           onPlan?.({ ...part, chunks, ladder, levels });
           return part.rows;
@@ -88,6 +95,10 @@ export function planned(options: PlanningOptions): Adaptation {
 }
 
 let nextPlan = 1;
+
+/** In decoding the level follows the model's own entropy, smoothed: a single sure token in hard text does not lower it. */
+export const FOLLOW = { thresholds: DEFAULT_THRESHOLDS, hysteresis: 0.03, smoothing: 0.25 };
+
 
 const topRow = ({ length }: readonly number[]): RampRow => ({ levelLo: length - 1, levelHi: length - 1, wLo: 1, wHi: 0 });
 

@@ -1,6 +1,7 @@
 import type { LevelRule } from '../chunking/chunk-plan.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import type { AdapterMix } from './adapter-mix.ts';
+import type { LevelOptions, LevelStart } from './level-control.ts';
 
 /** A text on its way to the GPU. */
 export interface AdaptedText {
@@ -11,6 +12,8 @@ export interface AdaptedText {
   later: readonly RampRow[];
   /** Of tokens that no plan says anything of: their row, or what the GPU chooses for their stream. */
   decodeRow: RampRow | 'stream';
+  /** How the GPU chooses, and where it starts: at the last chunk whose rows were asked for. */
+  follow?: { options: LevelOptions; start: LevelStart };
   /** Mean rank of each level, and what levels are; empty without a plan. */
   ladder: readonly number[];
   levels: LevelRule | null;

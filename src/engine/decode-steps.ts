@@ -1,11 +1,14 @@
 import type { RampRow } from '../chunking/ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { LevelOptions } from './level-control.ts';
 import type { Drawing } from './sampler.ts';
 import type { Sequence } from './sequence.ts';
 
 /** A draw that goes on a sequence. */
 export interface Draw extends Omit<Drawing, 'slot'> {
   sequence: Sequence;
+  /** Where the GPU chooses the level of the token drawn, by this. */
+  level?: LevelOptions | undefined;
 }
 
 export interface Drawn {

@@ -1,4 +1,5 @@
 import { type Adaptation, UNADAPTED } from './adaptation.ts';
+import { logSumExp } from './divergence.ts';
 import { attach, newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
@@ -50,13 +51,8 @@ async function score(session: Session, tokens: readonly number[], adaptation: Ad
   return { nlls, meanRank };
 }
 
-function negativeLogLikelihood(logits: Float32Array, token: number): number {
-  let maximum = -Infinity;
-  for (const logit of logits) if (logit > maximum) maximum = logit;
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - maximum);
-  return Math.log(sum) + maximum - (logits[token] as number);
-}
+const negativeLogLikelihood = (logits: Float32Array, token: number): number =>
+  logSumExp(logits) - (logits[token] as number);
 
 export interface PerplexityWindow {
   /** Tokens of a window, BOS included where the tokenizer adds one. */

@@ -42,7 +42,11 @@ export async function* generate(
   let adapted: AdaptedText | undefined;
   let chunks: DecodedChunks | undefined;
   let meanRank = 0;
-  const draw = (position: number) => ({ sequence, sampling, position, wantsEntropy: wantsEntropy || chunks !== undefined });
+  const draw = (position: number) => ({
+    ...{ sequence, sampling, position },
+    wantsEntropy: wantsEntropy || chunks !== undefined,
+    level: sequence.rows[position] ? undefined : adapted?.follow?.options,
+  });
   try {
     adapted = await adaptation.begin(prompt, cachedTokens);
     attach(sequence, adapted);
@@ -54,7 +58,9 @@ export async function* generate(
       sequence,
       prompt.slice(cachedTokens),
       (start, length) => {
-        if (cachedTokens + start + length === prompt.length) pending = session.sample(length, draw(prompt.length));
+        if (cachedTokens + start + length < prompt.length) return;
+        if (adapted?.follow) session.levels.begin(slot, adapted.follow.start);
+        pending = session.sample(length, draw(prompt.length));
       },
       signal,
     );
@@ -66,6 +72,7 @@ export async function* generate(
       pending?.catch(() => undefined); // reported when it is awaited, below or in `finally`
       const { token, entropy, row = rowOf(sequence, position), ...step } = await current;
       throwIfAborted(signal);
+      if (row) sequence.rows[position] = row;
       completionTokens++;
       // The first is of the prefill.
       if (completionTokens > 1) dispatches += step.dispatchesPerToken;

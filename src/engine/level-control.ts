@@ -3,7 +3,7 @@ import type { LevelThresholds } from '../chunking/levels.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
+import { type BufferRange, createOperation, type Operation } from '../gpu/operation.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../kernels/sample-level.ts';
 
@@ -18,7 +18,15 @@ export interface LevelOptions {
   rampWidth: number;
 }
 
+/** Where a stream starts: at the level and the complexity of its text's last chunk. */
+export interface LevelStart {
+  level: number;
+  complexity: number;
+}
+
 const STATE_WORDS = 4;
+/** Bytes of all streams' rows. */
+export const LEVEL_ROWS_BYTES = MAX_STREAMS * STATE_WORDS * 4;
 /** Longer ago than any ramp. */
 const NO_RAMP = 0xffff;
 
@@ -33,11 +41,11 @@ export class LevelControl {
     private readonly arena: AdapterArena,
     private readonly entropies: GPUBuffer,
   ) {
-    this.#states = device.buffers.storage('level states', 'activations', MAX_STREAMS * STATE_WORDS * 4);
+    this.#states = device.buffers.storage('level states', 'activations', LEVEL_ROWS_BYTES);
   }
 
-  /** Where a stream starts: at the level, and the complexity, of the text's last chunk. */
-  begin(slot: number, level: number, complexity: number): void {
+  /** Before a stream's first draw. */
+  begin(slot: number, { level, complexity }: LevelStart): void {
     const state = new Uint32Array([level, level, NO_RAMP, 0]);
     new Float32Array(state.buffer)[3] = complexity;
     this.device.gpuDevice.queue.writeBuffer(this.#states, slot * STATE_WORDS * 4, state);
@@ -50,7 +58,12 @@ export class LevelControl {
     recorder.run(this.#operation(), [1], params);
   }
 
-  /** The row of a stream in the first bytes of the arena. */
+  /** Every stream's row, to be read back. */
+  get rows(): BufferRange {
+    return { buffer: this.arena.buffers.lora, offset: 0, size: LEVEL_ROWS_BYTES };
+  }
+
+  /** A stream's row in `bytes`, where what was read back of `rows` begins at `offset`. */
   static rowOf(bytes: ArrayBuffer, offset: number, slot: number): RampRow {
     const words = new Uint32Array(bytes, offset + AdapterArena.streamRow(slot), STATE_WORDS);
     const [wLo = 0, wHi = 0] = new Float32Array(words.slice(2).buffer);

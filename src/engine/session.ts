@@ -11,6 +11,7 @@ import type { Transformer } from '../models/transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { loraBatch } from './adapter-mix.ts';
 import { type Draw, type Drawn, DecodeSteps } from './decode-steps.ts';
+import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
 import { PlannedRows } from './planned-rows.ts';
 import { RankCounter } from './rank-counter.ts';
 import { Sampler } from './sampler.ts';
@@ -27,6 +28,7 @@ export class Session {
   readonly sequences: SequenceCache;
   readonly steps = new DecodeSteps((draws) => this.decode(draws));
   readonly ranks: RankCounter;
+  readonly levels: LevelControl;
   readonly #drawnReadback: Readback;
   #logitsReadback: Readback | undefined;
 
@@ -39,8 +41,9 @@ export class Session {
     private readonly onTrace: EngineCoreOptions['onTrace'],
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
+    this.levels = new LevelControl(device, transformer.arena, sampler.entropy);
     this.sequences = new SequenceCache(transformer.pool);
-    this.#drawnReadback = new Readback(device, 'drawn', 2 * SLOT_BYTES, RESULTS_AHEAD);
+    this.#drawnReadback = new Readback(device, 'drawn', 2 * SLOT_BYTES + LEVEL_ROWS_BYTES, RESULTS_AHEAD);
   }
 
   static async open(options: EngineCoreOptions): Promise<Session> {
@@ -204,7 +207,10 @@ export class Session {
   /** Records draws after consecutive tokens of the batch from `start` on. */
   #drawFrom(start: number, draws: readonly Draw[]): void {
     this.transformer.head(this.recorder, start, draws.length);
-    draws.forEach((draw, row) => this.sampler.record(this.recorder, row, { ...draw, slot: draw.sequence.slot }));
+    draws.forEach(({ sequence: { slot }, level, ...drawing }, row) => {
+      this.sampler.record(this.recorder, row, { ...drawing, slot });
+      if (level) this.levels.record(this.recorder, slot, level);
+    });
   }
 
   async #readDrawn(draws: readonly Draw[], dispatchesBefore: number): Promise<Drawn[]> {
@@ -214,12 +220,14 @@ export class Session {
     const bytes = await this.#drawnReadback.submit(recorder, [
       { buffer: transformer.activations.tokens, offset: 0, size: SLOT_BYTES },
       { buffer: sampler.entropy, offset: 0, size: SLOT_BYTES },
+      ...(draws.some(({ level }) => level) ? [this.levels.rows] : []),
     ]);
     const tokens = new Uint32Array(bytes, 0, MAX_STREAMS);
-    const entropies = new Float32Array(bytes, SLOT_BYTES);
-    return draws.map(({ sequence: { slot }, wantsEntropy }) => ({
+    const entropies = new Float32Array(bytes, SLOT_BYTES, MAX_STREAMS);
+    return draws.map(({ sequence: { slot }, wantsEntropy, level }) => ({
       token: tokens[slot] as number,
       entropy: wantsEntropy ? entropies[slot] : undefined,
+      row: level && LevelControl.rowOf(bytes, 2 * SLOT_BYTES, slot),
       ...{ dispatchesPerToken, dispatchesPerLayer },
     }));
   }

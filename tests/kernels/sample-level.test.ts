@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { entropyComplexity } from '../../src/chunking/complexity.ts';
 import { nextLevel } from '../../src/chunking/levels.ts';
 import { DecodeRamp } from '../../src/chunking/ramps.ts';
 import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../../src/kernels/sample-level.ts';
@@ -30,7 +31,7 @@ describeVariants(['cpu'], (getRunner) => {
     const seen = new Set<number>();
     for (let token = 0; token < 150; token++) {
       const entropy = Math.fround(random.next());
-      complexity = complexity + (entropy - complexity) * smoothing;
+      complexity = complexity + (entropyComplexity(entropy) - complexity) * smoothing;
       const wanted = nextLevel(level, complexity, thresholds, hysteresis);
       const want = ramp.next({ level: wanted, scale: 1 });
       level = ramp.level;
