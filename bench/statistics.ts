@@ -1,4 +1,4 @@
-import { quantile } from '../src/engine/statistics.ts';
+import { bootstrap } from '../cli/statistics.ts';
 
 export interface Estimate {
   median: number;
@@ -10,15 +10,9 @@ const RESAMPLES = 2000;
 
 /** The median of `values` and how far it may be trusted; the same values give the same interval. */
 export function estimate(values: readonly number[]): Estimate {
-  let state = 1;
-  const random = (): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const medians = Array.from({ length: RESAMPLES }, () =>
-    median(values.map(() => values[Math.floor(random() * values.length)] ?? 0)),
-  );
-  return { median: median(values), interval: [quantile(medians, 0.025), quantile(medians, 0.975)] };
+  const medianOf = (indices: readonly number[]): number => median(indices.map((i) => values[i] ?? 0));
+  const { value, interval } = bootstrap(values.length, medianOf, { resamples: RESAMPLES });
+  return { median: value, interval };
 }
 
 function median(values: readonly number[]): number {

@@ -1,4 +1,5 @@
 import { bench } from './commands/bench.ts';
+import { evaluate } from './commands/eval.ts';
 import { generate } from './commands/generate.ts';
 import { inspect } from './commands/inspect.ts';
 import { logits } from './commands/logits.ts';
@@ -9,6 +10,7 @@ import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 
 const COMMANDS: Record<string, (args: string[]) => Promise<Output>> = {
   bench,
+  eval: evaluate,
   generate,
   inspect,
   logits,
@@ -24,11 +26,17 @@ const USAGE = `chunkwise COMMAND [flags]
   logits   --model FILE --text TEXT | --tokens LIST --out FILE
                                                         float32 [T, vocab]
   perplexity --model FILE --text FILE [--context N] [--start N] [--max-tokens N]
-  plan     --model FILE --text FILE [--stream] [--save-plan FILE]
-                                                        chunks of a text, and their levels
+  plan     --model FILE --text FILE [--adapter A] [--stream]
+                                                        chunks of a text, their levels and ranks
+  eval estimator --model FILE --adapter A --text FILE [--context N] [--max-tokens N]
+                                                        what foretells where the adapter matters
+  eval squad --model FILE --data FILE [--limit N]       exact match and F1 of answers
   bench decode|prefill|kernels --model FILE [-T LIST]   timings on this device
 
   --adapter DIR|FILE[:scale]   a LoRA adapter, PEFT or GGUF; several are summed
+  --ranks chunkwise|uniform|shuffled|N   ranks of each token; --equal-mean-rank: uniform as many as chunkwise
+  --rank-error-budget F        what the lowest level may lose
+  --save-plan FILE, --plan FILE   records which token got which ranks, and follows a record
   --gpu-adapter NAME   part of the adapter's name       --seed N
   --context-length N   tokens the cache holds           --json    one JSON object
   --memory-limit N     bytes of GPU memory

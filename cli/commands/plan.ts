@@ -1,34 +1,47 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import type { AdapterModules } from '../../src/adapters/adapter-file.ts';
+import { readAdapter } from '../../src/adapters/adapter-file.ts';
+import { ranksByRule } from '../../src/adapters/ladder-levels.ts';
 import type { Chunk, ChunkPlan } from '../../src/chunking/chunk-plan.ts';
-import { savePlan } from '../../src/chunking/plan-file.ts';
 import { Planner } from '../../src/chunking/planner.ts';
-import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
-import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { settingsOf } from '../../src/engine/adaptation.ts';
+import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { openGguf } from '../../src/weights/gguf-split.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { parseFlags, required } from '../flags.ts';
-import type { Output } from '../output.ts';
+import { parseFlags, RANK_FLAGS, required } from '../flags.ts';
+import { buildLadders } from '../ladder-store.ts';
+import { openAdapter } from '../open-adapter.ts';
 import { openSources } from '../open-model.ts';
+import type { Output } from '../output.ts';
+import { rankOptions, writePlan } from '../ranks.ts';
+import { readText } from '../read-text.ts';
 
 const FLAGS = {
   model: { type: 'string' },
+  adapter: { type: 'string' },
   text: { type: 'string' },
   stream: { type: 'boolean' },
-  'save-plan': { type: 'string' },
+  seed: { type: 'string' },
   json: { type: 'boolean' },
+  ...RANK_FLAGS,
 } as const;
 
-/** `plan`: a text file's chunks and levels; needs no GPU. With `--stream` chunks print as soon as they are known. */
+/**
+ * `plan`: a text file's chunks and levels, and with an adapter the ranks that they are; needs no GPU. With `--stream`
+ * chunks print as soon as they are known.
+ */
 export async function plan(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, FLAGS);
-  const path = required('text', values.text);
-  const tokenizer = await readTokenizer(required('model', values.model));
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new ChunkwiseError('bad_file', { file: path, reason: `cannot be read: ${String(cause)}` }, { cause });
-  });
+  const text = await readText(required('text', values.text));
+  const model = required('model', values.model);
+  const settings = settingsOf(await rankOptions(values));
+  const { tokenizer, adapter } = await readModel(model, values.adapter);
+  const ladderOf = async (levels: ChunkPlan['levels']) =>
+    adapter && ranksByRule((await buildLadders(model)(adapter)).modules, levels).meanRanks;
   const planner = new Planner({
+    ...settings,
     vocabulary: { size: tokenizer.vocabSize, text: (token) => tokenizer.decode([token]) },
+    ladder: await ladderOf(settings.levels ?? null),
   });
   const tokens = tokenizer.encode(text);
   const line = ({ start, end, complexity, level }: Chunk) => {
@@ -43,31 +56,32 @@ export async function plan(args: string[]): Promise<Output> {
     printed += known.length;
   }
   const result = planner.finish();
-  const file = values['save-plan'];
-  if (file !== undefined) {
-    await writeFile(file, savePlan(result)).catch((cause: unknown) => {
-      const reason = `cannot be written: ${String(cause)}`;
-      throw new ChunkwiseError('bad_request', { file, field: '--save-plan', reason }, { cause });
-    });
-  }
-  return { json: toJson(result), text: result.chunks.slice(printed).map(line).join('\n') };
+  await writePlan(values['save-plan'], result);
+  const ladder = (await ladderOf(result.levels)) ?? result.ladder;
+  return { json: toJson(result, ladder), text: result.chunks.slice(printed).map(line).join('\n') };
 }
 
-async function readTokenizer(path: string): Promise<Tokenizer> {
+async function readModel(
+  path: string,
+  adapterPath: string | undefined,
+): Promise<{ tokenizer: Tokenizer; adapter: AdapterModules | undefined }> {
   const sources = await openSources(path);
+  const { source, close } = adapterPath === undefined ? {} : await openAdapter(adapterPath);
   try {
-    return createTokenizer(readTokenizerMetadata(await openGguf(sources)));
+    const gguf = await openGguf(sources);
+    const tokenizer = createTokenizer(readTokenizerMetadata(gguf));
+    return { tokenizer, adapter: source && (await readAdapter(source, { config: readModelConfig(gguf) })) };
   } finally {
-    await Promise.all(sources.map((source) => source.close()));
+    await Promise.all([...sources.map((each) => each.close()), close?.()]);
   }
 }
 
-/** No adapter, no ranks: levels are all there is to say. */
-function toJson({ tokens, complexity, chunks, table, ladder }: ChunkPlan): object {
+/** Without an adapter there are no ranks: levels are all there is to say. */
+function toJson({ tokens, complexity, chunks, table }: ChunkPlan, ladder: readonly number[] | null): object {
   return {
     tokens,
     complexity,
-    chunks: chunks.map((chunk) => ({ ...chunk, meanRank: null })),
+    chunks: chunks.map((chunk) => ({ ...chunk, meanRank: ladder?.[chunk.level] ?? null })),
     ladder,
     ramps: table,
   };

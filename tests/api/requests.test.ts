@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
 import type { CompletionRequest } from '../../src/api/types.ts';
+import { planChunks } from '../../src/chunking/planner.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 
 const messages = [{ role: 'user' as const, content: 'Hi' }];
@@ -94,6 +95,42 @@ describe('what is taken', () => {
   it('keeps role and content of messages only', () => {
     const parsed = parse({ messages: [{ role: 'system', content: '', name: 'n' }, ...messages] });
     expect(parsed.messages).toEqual([{ role: 'system', content: '' }, ...messages]);
+  });
+});
+
+describe('ranks', () => {
+  const plan = planChunks([0, 1, 2, 0], { vocabulary: { size: 3, text: () => 'x' } });
+
+  it('are carried over, and left to the engine where nothing is said', () => {
+    const fields = {
+      ranks: 'uniform',
+      equalMeanRank: true,
+      rankErrorBudget: 0.25,
+      chunks: { minLength: 4, budget: 5.5 },
+      rampWidth: 0,
+      plan,
+    };
+    expect(parse(fields).options).toMatchObject(fields);
+    expect(parse({ ranks: 7 }).options.ranks).toBe(7);
+    for (const name of Object.keys(fields)) expect(parse({}).options).not.toHaveProperty(name);
+  });
+
+  it.each([
+    ['ranks', ['wise', -1, 1.5, NaN, true, {}]],
+    ['equalMeanRank', [true, 1]],
+    ['rankErrorBudget', [-0.1, 1.1, NaN, '0.5']],
+    ['rampWidth', [-1, 0.5, 5000, '4']],
+    ['chunks', [3, [], 'x']],
+    ['plan', [3, [], 'x']],
+  ])('a bad %s is refused', (field, values) => {
+    for (const value of values) expect([value, refusedField({ [field]: value })]).toEqual([value, field]);
+  });
+
+  it('name the part of a field', () => {
+    expect(refusedField({ chunks: { length: 3 } })).toBe('chunks.length');
+    expect(refusedField({ chunks: { minLength: '3' } })).toBe('chunks.minLength');
+    expect(refusedField({ plan: { ...plan, tokens: 'x' } })).toBe('plan.tokens');
+    expect(refusedField({ plan: { ...plan, levels: { ranks: [-1] } } })).toBe('plan.levels.ranks[0]');
   });
 });
 

@@ -1,4 +1,5 @@
-import { readFile, mkdtemp, rm } from 'node:fs/promises';
+import { openAsBlob } from 'node:fs';
+import { readFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +7,10 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { plan } from '../../cli/commands/plan.ts';
 import { loadPlan } from '../../src/chunking/plan-file.ts';
 import { planChunks } from '../../src/chunking/planner.ts';
+import { BlobSource } from '../../src/weights/blob-source.ts';
+import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import { ggufAdapter, tinyAdapter } from '../adapters/tiny-adapter.ts';
 import { expectError } from '../weights/expect-error.ts';
 import { REAL_MODEL } from '../weights/real-model.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
@@ -50,6 +55,24 @@ it('saves the plan', async () => {
   const file = join(folder, 'plan.json');
   await plan([...ARGS, '--save-plan', file]);
   expect(loadPlan(await readFile(file, 'utf8'), file)).toEqual(expected);
+});
+
+it('says with an adapter what ranks the levels are', async () => {
+  const config = readModelConfig(await readGguf(new BlobSource('model', await openAsBlob(REAL_MODEL))));
+  const adapter = join(folder, 'adapter.gguf');
+  await writeFile(adapter, ggufAdapter(tinyAdapter(config, { seed: 5, rank: 8, targets: ['q_proj'], layers: [0, 1] }), config));
+  type Plan = { ladder: number[]; chunks: { level: number; meanRank: number }[] };
+  const of = async (...flags: string[]) => (await plan([...ARGS, '--adapter', adapter, ...flags])).json as Plan;
+  const { ladder, chunks } = await of();
+  expect(ladder).toHaveLength(4);
+  expect(ladder.at(-1)).toBe(8);
+  expect(ladder[0]).toBeLessThan(8);
+  for (const chunk of chunks) expect(chunk.meanRank).toBe(ladder[chunk.level]);
+  expect((await of('--ranks', '3')).chunks[0]?.meanRank).toBe(3);
+  const narrow = await of('--rank-error-budget', '0.1');
+  expect(narrow.ladder[0]).toBeGreaterThan(ladder[0]!);
+  const equal = await of('--ranks', 'uniform', '--equal-mean-rank');
+  expect(equal.ladder[1]! - equal.ladder[0]!).toBe(1);
 });
 
 it('names what is missing', async () => {

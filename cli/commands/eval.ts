@@ -1,0 +1,16 @@
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { evaluateEstimator } from '../evaluations/estimator.ts';
+import { evaluateSquad } from '../evaluations/squad.ts';
+import type { Output } from '../output.ts';
+
+const EVALUATIONS: Record<string, (args: string[]) => Promise<Output>> = {
+  estimator: evaluateEstimator,
+  squad: evaluateSquad,
+};
+
+/** `eval estimator|squad`: see each. */
+export async function evaluate([name = '', ...args]: string[]): Promise<Output> {
+  const run = EVALUATIONS[name];
+  if (run) return run(args);
+  throw new ChunkwiseError('bad_request', { field: 'eval', reason: `one of ${Object.keys(EVALUATIONS).join(', ')}` });
+}

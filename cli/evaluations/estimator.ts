@@ -1,0 +1,75 @@
+import { type EstimatorName, ESTIMATORS, type Vocabulary } from '../../src/chunking/complexity.ts';
+import { UNADAPTED } from '../../src/engine/adaptation.ts';
+import { type Divergence, divergence } from '../../src/engine/divergence.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { withModel } from '../open-model.ts';
+import type { Output } from '../output.ts';
+import { readText } from '../read-text.ts';
+import { bootstrap, type Estimate, formatEstimate, mean, spearman } from '../statistics.ts';
+
+const FLAGS = {
+  ...MODEL_FLAGS,
+  text: { type: 'string' },
+  context: { type: 'string' },
+  'max-tokens': { type: 'string' },
+} as const;
+
+const DEFAULT_WINDOW = 1024;
+const DEFAULT_TOKENS = 4096;
+/** Tokens that are resampled together: their complexities depend on each other. */
+const BLOCK = 32;
+
+/**
+ * `eval estimator`: how well each estimator's complexity foretells what the adapter does, by Spearman's correlation
+ * with KL(full rank ‖ rank 0) of every token of a text, over windows that each begin anew.
+ */
+export async function evaluateEstimator(args: string[]): Promise<Output> {
+  const { values } = parseFlags(args, FLAGS);
+  const text = await readText(required('text', values.text));
+  const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
+  const maxTokens = Math.floor(numberFlag('max-tokens', values['max-tokens'], 1) ?? DEFAULT_TOKENS);
+  const run = withModel(
+    values,
+    async (engine, uses) => {
+      if (uses.length === 0) throw new ChunkwiseError('bad_request', { field: '--adapter', reason: 'is required' });
+      const { tokenizer } = engine;
+      const vocabulary = { size: tokenizer.vocabSize, text: (token: number) => tokenizer.decode([token]) };
+      const tokens = tokenizer.encode(text, { addSpecial: false }).slice(0, maxTokens);
+      const full = await engine.adapt(uses, { ranks: 'uniform' });
+      const kl: number[] = [];
+      const complexity: Record<string, number[]> = Object.fromEntries(NAMES.map((name) => [name, []]));
+      for (let start = 0; start < tokens.length; start += context) {
+        const window = tokens.slice(start, start + context);
+        const found = await engine.alone((session) => divergence(session, window, full, UNADAPTED));
+        kl.push(...found.kl);
+        for (const name of NAMES) complexity[name]?.push(...estimateOf(name, vocabulary, window, found));
+      }
+      const spearmans = Object.fromEntries(
+        NAMES.map((name): [string, Estimate] => [name, correlation(complexity[name] ?? [], kl)]),
+      );
+      const lines = NAMES.map((name) => `${name}\t${formatEstimate(spearmans[name] as Estimate)}`);
+      const meanKl = mean(kl);
+      return {
+        json: { tokens: kl.length, context, meanKl, spearman: spearmans, device: engine.device },
+        text: [`${kl.length} tokens, mean KL ${meanKl.toFixed(4)} nats, Spearman's correlation with it:`, ...lines].join('\n'),
+      };
+    },
+    2 * (context + PAGE_TOKENS), // with the adapter and without it
+  );
+  return run;
+}
+
+const NAMES = Object.keys(ESTIMATORS) as EstimatorName[];
+
+/** Complexity of every token; those after the first were, as it were, drawn at the entropy of the position before. */
+function estimateOf(name: EstimatorName, vocabulary: Vocabulary, window: readonly number[], { entropy }: Divergence): number[] {
+  const estimator = ESTIMATORS[name](vocabulary);
+  return window.map((token, i) => estimator.push(token, entropy[i - 1]));
+}
+
+function correlation(complexity: readonly number[], kl: readonly number[]): Estimate {
+  const of = (values: readonly number[], indices: readonly number[]) => indices.map((i) => values[i] as number);
+  return bootstrap(kl.length, (indices) => spearman(of(complexity, indices), of(kl, indices)), { block: BLOCK });
+}

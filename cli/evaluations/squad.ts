@@ -1,0 +1,86 @@
+import { MAX_STREAMS } from '../../src/config/max-streams.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { GenerateOptions } from '../../src/engine/types.ts';
+import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { withModel } from '../open-model.ts';
+import type { Output } from '../output.ts';
+import { rankOptions } from '../ranks.ts';
+import { bootstrap, formatEstimate, mean } from '../statistics.ts';
+import { fillIn, type Question, readPrompt, readSquad } from './squad-file.ts';
+import { score, type Scores } from './squad-scores.ts';
+
+const FLAGS = {
+  ...MODEL_FLAGS,
+  data: { type: 'string' },
+  limit: { type: 'string' },
+  streams: { type: 'string' },
+} as const;
+
+/** Held out: adapters train on the others. */
+const ARTICLES = 12;
+
+interface Answered extends Scores {
+  id: string;
+  question: string;
+  answer: string;
+  gold: string[];
+  /** As the GPU counted, and over how many tokens. */
+  meanRank: number;
+  computed: number;
+}
+
+/**
+ * `eval squad`: exact match and F1, in percent, over the questions of the last 12 articles, answered greedily.
+ * `--streams N`: questions at a time.
+ */
+export async function evaluateSquad(args: string[]): Promise<Output> {
+  const { values } = parseFlags(args, FLAGS);
+  const limit = numberFlag('limit', values.limit, 1) ?? Infinity;
+  const questions = (await readSquad(required('data', values.data), ARTICLES)).slice(0, limit);
+  const prompt = await readPrompt(values.adapter?.[0]?.replace(/:-?[\d.]+$/, ''));
+  const streams = numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? MAX_STREAMS;
+  const ranks = await rankOptions(values);
+  return withModel(values, async (engine, adapters) => {
+    const options = { maxTokens: prompt.maxTokens, sampling: GREEDY, stop: [], adapters, ...ranks };
+    const answers: Answered[] = [];
+    let next = 0;
+    const work = async (): Promise<void> => {
+      for (let i = next++; i < questions.length; i = next++) {
+        const question = questions[i] as Question;
+        answers[i] = await answer(engine, question, fillIn(prompt, question), options);
+        if (!values.json) process.stderr.write(`\r${answers.filter(() => true).length} of ${questions.length}`);
+      }
+    };
+    await Promise.all(Array.from({ length: streams }, work));
+    const percent = (of: (answered: Answered) => number) =>
+      bootstrap(answers.length, (indices) => 100 * mean(indices.map((i) => of(answers[i] as Answered))));
+    const exactMatch = percent((answered) => answered.exactMatch);
+    const f1 = percent((answered) => answered.f1);
+    const tokens = answers.reduce((sum, { computed }) => sum + computed, 0);
+    const meanRank = answers.reduce((sum, each) => sum + each.meanRank * each.computed, 0) / Math.max(1, tokens);
+    return {
+      json: { questions: answers.length, exactMatch, f1, meanRank, answers, device: engine.device },
+      text: `${answers.length} questions: exact match ${formatEstimate(exactMatch, 1)}, F1 ${formatEstimate(f1, 1)}, mean rank ${meanRank.toFixed(2)}`,
+    };
+  });
+}
+
+async function answer(
+  engine: LocalEngine,
+  { id, question, answers: gold }: Question,
+  content: string,
+  options: GenerateOptions,
+): Promise<Answered> {
+  let text = '';
+  let meanRank = 0;
+  let computed = 0;
+  for await (const event of engine.chat([{ role: 'user', content }], options)) {
+    text += event.text;
+    if (event.type !== 'end') continue;
+    const { promptTokens, cachedTokens, completionTokens } = event.usage;
+    meanRank = event.report.meanRank ?? 0;
+    computed = promptTokens - cachedTokens + completionTokens;
+  }
+  return { id, question, answer: text.trim(), gold, ...score(text, gold), meanRank, computed };
+}

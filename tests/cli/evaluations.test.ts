@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { evaluate } from '../../cli/commands/eval.ts';
+import { normalizeAnswer, score } from '../../cli/evaluations/squad-scores.ts';
+import { bootstrap, type Estimate, mean, spearman } from '../../cli/statistics.ts';
+import { VARIED_TEXT } from '../engine/plan-cases.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { Random } from '../weights/random.ts';
+import { tinyFiles } from './tiny-files.ts';
+
+describe("Spearman's correlation", () => {
+  it('is 1 for what rises together, however unevenly, and −1 for what falls', () => {
+    const x = [1, 2, 3, 4, 10];
+    expect(spearman(x, x.map((value) => value ** 3))).toBeCloseTo(1, 12);
+    expect(spearman(x, x.map((value) => -Math.exp(value)))).toBeCloseTo(-1, 12);
+    expect(spearman(x, [3, 3, 3, 3, 3])).toBe(0);
+  });
+
+  it('gives ties their mean rank', () => {
+    // Ranks 1, 2.5, 2.5, 4 against 1, 3, 2, 4: 4.5 / sqrt(4.5 · 5).
+    expect(spearman([1, 5, 5, 9], [0, 7, 4, 8])).toBeCloseTo(4.5 / Math.sqrt(22.5), 12);
+  });
+});
+
+describe('the bootstrap', () => {
+  const random = new Random(3);
+  const values = Array.from(random.normals(400, 2, 5));
+  const meanOf = (indices: readonly number[]) => mean(indices.map((i) => values[i] as number));
+
+  it('finds the spread of a mean, the same each time', () => {
+    const { value, interval } = bootstrap(values.length, meanOf);
+    expect(value).toBeCloseTo(mean(values), 12);
+    // ±1.96 · 2 / √400.
+    expect(interval[1] - interval[0]).toBeGreaterThan(0.75 * 0.392);
+    expect(interval[1] - interval[0]).toBeLessThan(1.25 * 0.392);
+    expect(bootstrap(values.length, meanOf)).toEqual({ value, interval });
+  });
+
+  it('in blocks does not take neighbours that say the same for two', () => {
+    const twice = Array.from({ length: 800 }, (_, i) => values[i >> 3] as number);
+    const width = (block: number): number => {
+      const { interval } = bootstrap(800, (indices) => mean(indices.map((i) => twice[i] as number)), { block });
+      return interval[1] - interval[0];
+    };
+    expect(width(40)).toBeGreaterThan(1.8 * width(1));
+  });
+});
+
+describe("SQuAD's scores", () => {
+  it('normalise as its own evaluation does', () => {
+    expect(normalizeAnswer('  The "Broncos", a  team. ')).toBe('broncos team');
+    expect(normalizeAnswer('U.S. & an apple-pie')).toBe('us applepie');
+    expect(normalizeAnswer('Theatre')).toBe('theatre');
+  });
+
+  it('take the gold answer that fits best', () => {
+    expect(score('the Denver Broncos.', ['Broncos', 'Denver Broncos'])).toEqual({ exactMatch: 1, f1: 1 });
+    // Two of three words are right, and both of the gold's are there.
+    expect(score('in Santa Clara', ['Santa Clara', 'California']).f1).toBeCloseTo(0.8, 12);
+    expect(score('Paris', ['Rome'])).toEqual({ exactMatch: 0, f1: 0 });
+    expect(score('red red', ['red']).f1).toBeCloseTo(2 / 3, 12);
+  });
+});
+
+it('eval estimator gives every estimator with its interval', async () => {
+  const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT });
+  const { json, text } = await evaluate(['estimator', ...flags, '--text', at('text.txt'), '--context', '200']);
+  const { spearman: found, tokens, meanKl } = json as { spearman: Record<string, Estimate>; tokens: number; meanKl: number };
+  expect(Object.keys(found)).toEqual(['surprisal', 'entropy', 'length', 'position', 'unigram']);
+  for (const { value, interval } of Object.values(found)) {
+    expect(interval[0]).toBeLessThan(value);
+    expect(interval[1]).toBeGreaterThan(value);
+  }
+  expect(tokens).toBeGreaterThan(200);
+  expect(meanKl).toBeGreaterThan(0);
+  expect(text).toContain('surprisal');
+});
+
+it('eval squad asks the questions of the last twelve articles', async () => {
+  const article = (i: number) => ({
+    title: `T${i}`,
+    paragraphs: [{ context: `The colour is c${i}.`, qas: [{ id: `q${i}`, question: 'Which colour?', answers: [{ text: `c${i}` }] }] }],
+  });
+  const data = JSON.stringify({ data: Array.from({ length: 14 }, (_, i) => article(i)) });
+  const prompt = JSON.stringify({ template: '{context} {question}', maxTokens: 4 });
+  const { at, flags } = await tinyFiles({ 'squad.json': data, 'bad.json': '{"data": [{}]}', 'adapter/prompt.json': prompt });
+  const { json } = await evaluate(['squad', ...flags, '--data', at('squad.json'), '--limit', '6']);
+  const { answers, exactMatch, meanRank } = json as { answers: { id: string }[]; exactMatch: Estimate; meanRank: number };
+  expect(answers.map(({ id }) => id)).toEqual(['q2', 'q3', 'q4', 'q5', 'q6', 'q7']);
+  expect(exactMatch.value).toBeLessThan(100);
+  expect(meanRank).toBeGreaterThan(0);
+  await expectError(() => evaluate(['squad', ...flags, '--data', at('bad.json')]), 'bad_file', { file: at('bad.json') });
+  await expectError(() => evaluate(['taste']), 'bad_request', { field: 'eval' });
+});
