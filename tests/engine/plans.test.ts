@@ -14,7 +14,9 @@ import { ADAPTER, adaptedEngine, planOf, VARIED_TEXT } from './plan-cases.ts';
 import { logitsOf } from './engine-under-test.ts';
 import { NMSE } from './tolerances.ts';
 
-const options = { maxTokens: 6, sampling: GREEDY, stop: [], adapters: [ADAPTER] };
+/** The answer is six tokens long, whatever the model would rather say. */
+const logitBias = new Map(Array.from({ length: 3 }, (_, control) => [control, -100]));
+const options = { maxTokens: 6, sampling: { ...GREEDY, logitBias }, stop: [], adapters: [ADAPTER] };
 
 /** Logits of the text, the plan they were computed by, and the mean rank that the GPU counted. */
 async function run(engine: LocalEngine, ranks: RankOptions = {}, uses: readonly AdapterUse[] = [ADAPTER]) {
