@@ -16,6 +16,7 @@ import { serveDemo } from './demo-server.ts';
 declare global {
   var loading: Promise<Chunkwise.Engine>;
   var engine: Chunkwise.Engine;
+  var started: Map<string, Worker>;
 }
 
 let server: DemoServer;
@@ -37,6 +38,17 @@ beforeAll(async () => {
   await page.waitForFunction(() => 'loading' in globalThis);
   await page.evaluate(async () => {
     globalThis.engine = await globalThis.loading;
+  });
+  // The engine's worker starts others: they are kept, by what their files are called, so that they can be ended.
+  await page.workers()[0]?.evaluate(() => {
+    globalThis.started = new Map();
+    const Plain = globalThis.Worker;
+    globalThis.Worker = class extends Plain {
+      constructor(url: string | URL, options?: WorkerOptions) {
+        super(url, options);
+        globalThis.started.set(/(\w+)\.worker/.exec(String(url))?.[1] ?? '', this);
+      }
+    };
   });
 });
 afterAll(async () => {
@@ -108,14 +120,15 @@ it('throws typed errors: for the request, the context, the queue', async () => {
         () => 'fine',
         (error: Chunkwise.ChunkwiseError) => `${error.code} ${error.detail.field}`,
       );
-    const queued = [ask('One.'), ask('Two.'), ask('Three.')].map(codeOf);
+    // Four are answered side by side, and one may wait.
+    const queued = ['One.', 'Two.', 'Three.', 'Four.', 'Five.', 'Six.'].map((content) => codeOf(ask(content)));
     return {
       queued: await Promise.all(queued),
       request: await codeOf(ask('x', { temperature: -1 })),
       context: await codeOf(ask('😀'.repeat(250_000))),
     };
   });
-  expect(errors.queued.sort()).toEqual(['fine', 'fine', 'queue_full queueLimit']);
+  expect(errors.queued.sort()).toEqual([...Array<string>(5).fill('fine'), 'queue_full queueLimit']);
   expect(errors.request).toBe('bad_request temperature');
   expect(errors.context).toBe('context_overflow prompt');
 });
@@ -152,6 +165,49 @@ it('answers with an adapter, in PEFT form, beside the model, and without it agai
   expect(result.texts[2]).toBe(result.texts[0]);
   expect([result.unknown, result.missing]).toEqual(['bad_request', 'network']);
   expect(result.after).toEqual(result.before);
+});
+
+it('tells of plans, made in a thread whose end one request sees and the next does not', async () => {
+  await page.evaluate(async () => void (await globalThis.engine.adapters.load('planned', 'models/')));
+  const ask = () =>
+    page.evaluate(async () => {
+      const { engine } = globalThis;
+      const told: Chunkwise.PlanEvent[] = [];
+      const levels: (number | undefined)[] = [];
+      const removes = [
+        engine.on('plan', (event) => told.push(event)),
+        engine.on('token', ({ level }) => levels.push(level)),
+      ];
+      const messages = [{ role: 'user' as const, content: Math.random() + ' one and two and three.'.repeat(20) }];
+      const request = { messages, max_tokens: 8, temperature: 0, adapter: 'planned' };
+      try {
+        const { id, usage, chunkwise } = await engine.chat.completions.create(request);
+        return { id, usage, told, levels, meanRank: chunkwise.meanRank };
+      } catch (error) {
+        return { code: (error as Chunkwise.ChunkwiseError).code };
+      } finally {
+        for (const remove of removes) remove();
+      }
+    });
+  const first = await ask();
+  if (!first.told) throw new Error(first.code);
+  expect(new Set(first.told.map(({ id }) => id))).toEqual(new Set([first.id]));
+  expect(first.told.at(-1)?.end).toBe(first.usage.total_tokens);
+  expect(first.told.flatMap(({ rows }) => rows)).toHaveLength(first.usage.total_tokens);
+  expect(first.levels).toEqual(first.levels.map(() => expect.any(Number) as number));
+  expect(first.meanRank).toBeGreaterThan(0);
+  // It ends when the second part of the next plan is asked for, after the beginning and the first part.
+  await page.workers()[0]?.evaluate(() => {
+    const scheduler = globalThis.started.get('scheduler') as Worker;
+    const post = scheduler.postMessage.bind(scheduler);
+    let messages = 0;
+    scheduler.postMessage = (message: unknown) => {
+      post(message);
+      if (++messages === 3) scheduler.terminate();
+    };
+  });
+  expect((await ask()).code).toBe('scheduler_lost');
+  expect((await ask()).usage?.completion_tokens).toBe(8);
 });
 
 it('ends everything at dispose', async () => {
