@@ -2,6 +2,7 @@ import { MAX_STREAMS } from '../config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
+import { noErrors } from '../gpu/error-scopes.ts';
 import { Readback, unlessLost } from '../gpu/readback.ts';
 import { type Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
@@ -250,25 +251,4 @@ function byAdapters(draws: readonly Draw[]): Draw[][] {
     groups.set(key, [...(groups.get(key) ?? []), draw]);
   }
   return [...groups.values()];
-}
-
-/** Runs `work`; what the device refuses meanwhile is thrown as `over_limit`, unless `work` fails by itself. */
-async function noErrors<T>(device: Device, file: string, work: () => Promise<T>): Promise<T> {
-  const { gpuDevice } = device;
-  gpuDevice.pushErrorScope('out-of-memory');
-  gpuDevice.pushErrorScope('validation');
-  const popped = (): Promise<(GPUError | null)[]> =>
-    Promise.all([gpuDevice.popErrorScope(), gpuDevice.popErrorScope()]).catch((cause: unknown) => {
-      throw new ChunkwiseError('device_lost', { file, reason: device.lost() ?? String(cause) }, { cause });
-    });
-  let result: T;
-  try {
-    result = await work();
-  } catch (error) {
-    await popped();
-    throw error;
-  }
-  const refused = (await popped()).find((error) => error !== null);
-  if (refused) throw new ChunkwiseError('over_limit', { file, reason: `the device refused: ${refused.message}` });
-  return result;
 }

@@ -1,0 +1,23 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { Device } from './device.ts';
+
+/** Runs `work`; what the device refuses meanwhile is thrown as `over_limit`, unless `work` fails by itself. */
+export async function noErrors<T>(device: Device, file: string, work: () => Promise<T>): Promise<T> {
+  const { gpuDevice } = device;
+  gpuDevice.pushErrorScope('out-of-memory');
+  gpuDevice.pushErrorScope('validation');
+  const popped = (): Promise<(GPUError | null)[]> =>
+    Promise.all([gpuDevice.popErrorScope(), gpuDevice.popErrorScope()]).catch((cause: unknown) => {
+      throw new ChunkwiseError('device_lost', { file, reason: device.lost() ?? String(cause) }, { cause });
+    });
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    await popped();
+    throw error;
+  }
+  const refused = (await popped()).find((error) => error !== null);
+  if (refused) throw new ChunkwiseError('over_limit', { file, reason: `the device refused: ${refused.message}` });
+  return result;
+}
