@@ -1,8 +1,19 @@
-import type { ChatCompletionChunk, ChatMessage, Engine } from '../src/api/index.ts';
+import type { ChatMessage, Engine } from '../src/api/index.ts';
 import { ChunkwiseError } from '../src/api/index.ts';
+import type { ChosenAdapter } from './adapter-picker.ts';
 import { formatCount, formatMs } from './format.ts';
+import type { RankRecord } from './rank-record.ts';
+import { RankStrip } from './rank-strip.ts';
+import type { Asked, Piece } from './request.ts';
+import { answerPieces } from './request.ts';
 import type { Settings } from './settings.ts';
 import type { Transcript } from './transcript.ts';
+
+/** An adapter to answer with, and what keeps its ranks. */
+export interface Adapted {
+  adapter: ChosenAdapter;
+  ranks: RankRecord;
+}
 
 /** A conversation with the model. */
 export class Chat {
@@ -14,37 +25,32 @@ export class Chat {
     private readonly transcript: Transcript,
   ) {}
 
-  /** Asks, and writes the answer as it comes; never throws. What was written before a stop or an error stays. */
-  async ask(question: string, settings: Settings): Promise<void> {
+  /**
+   * Asks, and writes the answer as it comes; never throws. What was written before a stop or an error stays. A text
+   * that is gone on with stands for itself: it is no turn of the conversation.
+   */
+  async ask(question: string, settings: Settings, adapted?: Adapted): Promise<void> {
     const abort = new AbortController();
     this.running = abort;
-    this.messages.push({ role: 'user', content: question });
+    const isTurn = adapted?.adapter.form !== 'text';
+    // A chat that is cleared meanwhile has a list of its own.
+    const { messages } = this;
+    if (isTurn) messages.push({ role: 'user', content: question });
     this.transcript.addQuestion(question);
     const view = this.transcript.addAnswer();
-    const { messages } = this;
-    const { systemPrompt, temperature, topP, maxTokens } = settings;
-    const system: ChatMessage[] = systemPrompt === '' ? [] : [{ role: 'system', content: systemPrompt }];
+    if (adapted) view.attach(new RankStrip(adapted.ranks).element);
+    const asked = isTurn ? withSystemPrompt(messages, settings) : { prompt: question };
     let answer = '';
     try {
-      const chunks = await this.engine.chat.completions.create(
-        {
-          messages: [...system, ...messages],
-          temperature,
-          top_p: topP,
-          max_tokens: maxTokens,
-          stream: true,
-          stream_options: { include_usage: true },
-        },
-        { signal: abort.signal },
-      );
       let note = '';
-      for await (const chunk of chunks) {
-        const choice = chunk.choices[0];
-        const text = choice?.delta.content ?? '';
-        answer += text;
-        view.append(text);
-        if (choice?.finish_reason === 'length') note = 'Cut at the longest answer · ';
-        if (chunk.usage) note += noteOf(chunk);
+      for await (const piece of answerPieces(this.engine, asked, settings, adapted?.adapter, abort.signal)) {
+        answer += piece.text;
+        view.append(piece.text);
+        adapted?.ranks.addText(piece.text);
+        if (piece.isCut) note = 'Cut at the longest answer · ';
+        if (!piece.end) continue;
+        note += noteOf(piece.end);
+        adapted?.ranks.end(piece.end.report.meanRank);
       }
       view.end(note);
     } catch (error) {
@@ -52,8 +58,8 @@ export class Chat {
       else view.fail(error);
     } finally {
       // An answer that never began would be an empty turn, which some templates refuse.
-      if (answer === '') messages.pop();
-      else messages.push({ role: 'assistant', content: answer });
+      if (isTurn && answer === '') messages.pop();
+      else if (isTurn) messages.push({ role: 'assistant', content: answer });
       if (this.running === abort) this.running = undefined;
     }
   }
@@ -69,12 +75,16 @@ export class Chat {
   }
 }
 
-function noteOf({ usage, chunkwise }: ChatCompletionChunk): string {
-  if (!usage || !chunkwise) return '';
+function withSystemPrompt(messages: readonly ChatMessage[], { systemPrompt }: Settings): Asked {
+  const system: ChatMessage[] = systemPrompt === '' ? [] : [{ role: 'system', content: systemPrompt }];
+  return { messages: [...system, ...messages] };
+}
+
+function noteOf({ usage, report }: NonNullable<Piece['end']>): string {
   const cached = usage.prompt_tokens_details.cached_tokens;
   return [
     `${formatCount(usage.completion_tokens)} tokens`,
-    `${formatMs(chunkwise.msPerToken.median)} each`,
+    `${formatMs(report.msPerToken.median)} each`,
     ...(cached > 0 ? [`${formatCount(cached)} of ${formatCount(usage.prompt_tokens)} prompt tokens reused`] : []),
   ].join(' · ');
 }

@@ -35,6 +35,13 @@ export class Composer {
     if (hadFocus) this.prompt.focus();
   }
 
+  /** Writes for the user, who may change it before sending. */
+  fill(text: string): void {
+    this.prompt.value = text;
+    this.update();
+    this.prompt.focus();
+  }
+
   ask(text: string): void {
     this.prompt.value = text;
     this.submit();

@@ -36,10 +36,19 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   disposed: ['The engine stopped', 'Reload the page to start it again.'],
 };
 
+/** Where an adapter is at fault, and not the model. */
+const ADAPTER_WORDS: Partial<typeof WORDS> = {
+  network: ['The adapter could not be downloaded', 'Check the connection and its address, then choose it again.'],
+  bad_file: ['This file is not an adapter that can be read', 'It may be damaged, or of another model. Try another one.'],
+  unsupported: ['This kind of adapter is not supported', 'Plain LoRA of a model’s linear layers runs here.'],
+  over_limit: ['This adapter is too large for this device', 'Unload another one first, or try one of lower rank.'],
+  bad_request: ['The adapter was refused', 'See why below, then choose again.'],
+};
+
 /** Clear words for any error, with its code where it has one. */
-export function errorWords(error: unknown): Words {
+export function errorWords(error: unknown, about: 'model' | 'adapter' = 'model'): Words {
   if (error instanceof ChunkwiseError) {
-    const [title, advice] = WORDS[error.code];
+    const [title, advice] = (about === 'adapter' && ADAPTER_WORDS[error.code]) || WORDS[error.code];
     return { title, advice, detail: `${error.code} – ${error.message}` };
   }
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

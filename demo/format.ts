@@ -20,6 +20,10 @@ export function formatCount(count: number): string {
   return whole.format(count);
 }
 
+export function formatRank(rank: number): string {
+  return String(Number(rank.toFixed(1)));
+}
+
 /** What a model's address or file name says about it. */
 export function modelName(address: string): string {
   const file = address.replace(/[?#].*$/, '').split('/').at(-1) ?? '';

@@ -1,8 +1,9 @@
 import type { Engine, TokenEvent } from '../src/api/index.ts';
 import { byId } from './dom.ts';
-import { formatCount, formatMs, formatRate, modelName } from './format.ts';
+import { formatCount, formatMs, formatRank, formatRate, modelName } from './format.ts';
 import { oncePerFrame } from './frame.ts';
 import { MemoryView } from './memory-view.ts';
+import type { RankRecord } from './rank-record.ts';
 import { Sparkline } from './sparkline.ts';
 
 /** The measurements beside the chat, of the answer that is being written or was written last. */
@@ -10,6 +11,9 @@ export class Readouts {
   private readonly ttft = byId('ttft', HTMLElement);
   private readonly msPerToken = byId('ms-per-token', HTMLElement);
   private readonly rate = byId('tokens-per-second', HTMLElement);
+  private readonly figures = byId('figures', HTMLElement);
+  private readonly meanRank = byId('mean-rank', HTMLElement);
+  private readonly chunks = byId('chunk-count', HTMLElement);
   private readonly context = byId('context', HTMLElement);
   private readonly meter = byId('context-meter', HTMLElement);
   private readonly fill = byId('context-fill', HTMLElement);
@@ -17,6 +21,8 @@ export class Readouts {
   private readonly sparkline: Sparkline;
   /** Milliseconds of each token of the answer; the first is the time to the first token. */
   private times: number[] = [];
+  /** Of the answer, where it has an adapter. */
+  private ranks: RankRecord | undefined;
   private contextUsed = 0;
   private contextLength = 0;
 
@@ -46,9 +52,15 @@ export class Readouts {
     this.newAnswer();
   }
 
-  newAnswer(): void {
+  newAnswer(ranks?: RankRecord): void {
     this.times = [];
+    this.ranks = ranks;
     this.sparkline.clear();
+    this.draw();
+  }
+
+  /** After what an answer's ranks say last. */
+  redraw(): void {
     this.draw();
   }
 
@@ -65,6 +77,10 @@ export class Readouts {
     const sum = rest.reduce((total, ms) => total + ms, 0);
     this.msPerToken.textContent = rest.length === 0 ? '–' : formatMs(sum / rest.length);
     this.rate.textContent = rest.length === 0 ? '–' : formatRate((1000 * rest.length) / sum);
+    this.figures.classList.toggle('ranked', this.ranks !== undefined);
+    const meanRank = this.ranks?.meanRank;
+    this.meanRank.textContent = meanRank === undefined ? '–' : formatRank(meanRank);
+    this.chunks.textContent = meanRank === undefined ? '–' : formatCount(this.ranks?.chunks ?? 0);
     this.meter.ariaValueMax = String(this.contextLength);
     this.meter.ariaValueNow = String(this.contextUsed);
     this.fill.style.width = `${(100 * this.contextUsed) / Math.max(this.contextLength, 1)}%`;

@@ -4,12 +4,12 @@ import type { Plugin, PreviewServer, ViteDevServer } from 'vite';
 
 const MODELS = fileURLToPath(new URL('../models/', import.meta.url));
 
-/** Serves a folder of models under /models/, whole or in ranges, in Vite's dev and preview servers. */
-export function serveModels(folder = MODELS): Plugin {
+/** Serves a folder, of models under /models/ by default, whole or in ranges, in Vite's dev and preview servers. */
+export function serveModels(folder = MODELS, path = '/models'): Plugin {
   const files = sirv(folder, { dev: true, etag: true });
   const mount = ({ middlewares }: ViteDevServer | PreviewServer): void => {
     // Without a next handler sirv answers 404 itself, where Vite would answer with the page.
-    middlewares.use('/models', (request, response) => files(request, response));
+    middlewares.use(path, (request, response) => files(request, response));
   };
-  return { name: 'serve-models', configureServer: mount, configurePreviewServer: mount };
+  return { name: `serve ${path}`, configureServer: mount, configurePreviewServer: mount };
 }

@@ -6,10 +6,20 @@ export interface Settings {
   topP: number;
   maxTokens: number;
   systemPrompt: string;
+  ranks: 'chunkwise' | 'uniform';
+  adapterScale: number;
 }
 
 const KEY = 'chunkwise-demo-settings';
-const DEFAULTS: Settings = { temperature: 0.2, topP: 0.9, maxTokens: 512, systemPrompt: '' };
+const ADAPTER_KEY = 'chunkwise-demo-adapter';
+const DEFAULTS: Settings = {
+  temperature: 0.2,
+  topP: 0.9,
+  maxTokens: 512,
+  systemPrompt: '',
+  ranks: 'chunkwise',
+  adapterScale: 1,
+};
 
 /** The dialog of what the user may set, kept across visits where the browser keeps anything. */
 export class SettingsDialog {
@@ -18,6 +28,8 @@ export class SettingsDialog {
   private readonly topP = byId('top-p', HTMLInputElement);
   private readonly maxTokens = byId('max-tokens', HTMLInputElement);
   private readonly systemPrompt = byId('system-prompt', HTMLTextAreaElement);
+  private readonly ranks = byId('ranks', HTMLSelectElement);
+  private readonly adapterScale = byId('adapter-scale', HTMLInputElement);
 
   constructor() {
     this.show(DEFAULTS);
@@ -45,19 +57,33 @@ export class SettingsDialog {
       topP: this.topP.valueAsNumber,
       maxTokens: this.maxTokens.validity.valid ? maxTokens : DEFAULTS.maxTokens,
       systemPrompt: this.systemPrompt.value,
+      ranks: this.ranks.value === 'uniform' ? 'uniform' : 'chunkwise',
+      adapterScale: this.adapterScale.valueAsNumber,
     };
   }
 
-  private show({ temperature, topP, maxTokens, systemPrompt }: Settings): void {
+  /** The adapter chosen last, which is not in this dialog. */
+  async keptAdapter(): Promise<string> {
+    return (await get<string>(ADAPTER_KEY).catch(() => undefined)) ?? '';
+  }
+
+  keepAdapter(name: string): void {
+    void set(ADAPTER_KEY, name).catch(() => undefined);
+  }
+
+  private show({ temperature, topP, maxTokens, systemPrompt, ranks, adapterScale }: Settings): void {
     this.temperature.valueAsNumber = temperature;
     this.topP.valueAsNumber = topP;
     this.maxTokens.valueAsNumber = maxTokens;
     this.systemPrompt.value = systemPrompt;
+    this.ranks.value = ranks;
+    this.adapterScale.valueAsNumber = adapterScale;
     this.showValues();
   }
 
   private showValues(): void {
     byId('temperature-value', HTMLOutputElement).value = this.temperature.valueAsNumber.toFixed(2);
     byId('top-p-value', HTMLOutputElement).value = this.topP.valueAsNumber.toFixed(2);
+    byId('adapter-scale-value', HTMLOutputElement).value = this.adapterScale.valueAsNumber.toFixed(2);
   }
 }

@@ -67,11 +67,16 @@ export class AnswerView {
     this.draw();
   }
 
+  /** Shows something below the text. */
+  attach(element: HTMLElement): void {
+    this.item.append(element);
+  }
+
   /** Ends the answer with a line about it. */
   end(note: string): void {
     this.flush();
     this.item.removeAttribute('aria-busy');
-    if (note !== '') this.item.append(create('p', 'note', note));
+    if (note !== '') this.item.querySelector('.text')?.after(create('p', 'note', note));
     this.onGrown();
   }
 

@@ -29,6 +29,28 @@ export class DemoPage {
     if (await failure.isVisible()) throw new Error(await failure.innerText());
   }
 
+  /** Sets a slider of the settings. */
+  async setSlider(name: string, value: number): Promise<void> {
+    await this.page.getByRole('button', { name: 'Settings' }).click();
+    await this.page.getByRole('slider', { name }).fill(String(value));
+    await this.page.getByRole('button', { name: 'Done' }).click();
+  }
+
+  /** Chooses an adapter, and waits until it is loaded or refused. */
+  async chooseAdapter(choice: string): Promise<void> {
+    await this.page.getByTestId('adapter-select').selectOption(choice);
+    await this.adapterSettled();
+  }
+
+  async adapterSettled(): Promise<void> {
+    await this.page.locator('#adapter-select[aria-busy=false]:enabled').waitFor();
+  }
+
+  /** GPU bytes as the page tells them, of a category or in all. */
+  async bytes(category = 'total'): Promise<number> {
+    return Number(await this.page.getByTestId(`memory-${category}`).getAttribute('data-bytes'));
+  }
+
   async setMaxTokens(count: number): Promise<void> {
     await this.page.getByRole('button', { name: 'Settings' }).click();
     await this.page.getByLabel('Longest answer, in tokens').fill(String(count));

@@ -1,9 +1,13 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { preview } from 'vite';
 import { serveModels } from '../demo/serve-models.ts';
+import { openGguf } from '../src/weights/gguf-split.ts';
+import { readModelConfig } from '../src/weights/model-config.ts';
+import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../tests/adapters/tiny-adapter.ts';
+import { BytesSource } from '../tests/weights/bytes-source.ts';
 import { tinyModel } from '../tests/weights/tiny-model.ts';
 import { REAL_MODEL } from '../tests/weights/real-model.ts';
 
@@ -14,11 +18,17 @@ export interface DemoServer {
   url: (model?: string) => string;
   /** The folder served under /models/. */
   folder: string;
+  /**
+   * The folder served under /adapters/ in place of the page's own: `shakespeare/` is of `tiny.gguf`, in PEFT's form,
+   * with `adapter.gguf` beside it; the others are missing.
+   */
+  adapters: string;
   close: () => Promise<void>;
 }
 
 /** Serves the built demo, or another folder beside it, with a tiny model, a damaged one, and the real one. */
 export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
+  const adapters = mkdtempSync(join(tmpdir(), 'chunkwise-adapters-'));
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-models-'));
   symlinkSync(REAL_MODEL, join(folder, basename(REAL_MODEL)));
   // Deep enough to be watched while it answers; with this seed its greedy answers do not end by themselves.
@@ -26,22 +36,34 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
   writeFileSync(join(folder, 'tiny.gguf'), tiny);
   writeFileSync(join(folder, 'half-00001-of-00002.gguf'), tiny);
   writeFileSync(join(folder, 'garbage.gguf'), 'This is not a model. '.repeat(1000));
+  await writeAdapter(join(adapters, 'shakespeare'), tiny);
   const server = await preview({
     configFile: false,
     root: DEMO,
     appType: 'mpa',
     logLevel: 'warn',
     build: { outDir },
-    plugins: [serveModels(folder)],
+    plugins: [serveModels(folder), serveModels(adapters, '/adapters')],
     preview: { port: 0, host: 'localhost', allowedHosts: true },
   });
   const address = server.resolvedUrls?.local[0] ?? '';
   return {
     url: (model) => (model === undefined ? address : `${address}?model=models/${model}`),
     folder,
+    adapters,
     close: async () => {
       await server.close();
-      rmSync(folder, { recursive: true });
+      for (const each of [folder, adapters]) rmSync(each, { recursive: true });
     },
   };
+}
+
+/** A random adapter of `model` in both forms; strong enough to change what it says. */
+async function writeAdapter(folder: string, model: Uint8Array): Promise<void> {
+  const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', model)]));
+  const adapter = tinyAdapter(config, { seed: 3, rank: 8, gain: 2 });
+  mkdirSync(folder);
+  writeFileSync(join(folder, CONFIG_FILE), JSON.stringify(adapter.config));
+  writeFileSync(join(folder, WEIGHTS_FILE), peftWeights(adapter));
+  writeFileSync(join(folder, 'adapter.gguf'), ggufAdapter(adapter, config));
 }

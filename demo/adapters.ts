@@ -1,0 +1,60 @@
+/** Whether a request is a turn of a chat, or a text that goes on. */
+export type Form = 'chat' | 'text';
+
+export interface ListedAdapter {
+  name: string;
+  label: string;
+  /** What the example shows. */
+  shows: string;
+  /** As it was trained. */
+  form: Form;
+  /** A prompt to try it with. Throws where it needs a file that cannot be read. */
+  example: () => Promise<string>;
+}
+
+const CONTEXT = `The lighthouse on Grey Skerry was built in 1868 by the engineer Ada Lindqvist, after eleven ships had been \
+lost on the reef in a single winter. Its lamp burned colza oil until 1911, when it was changed to acetylene. The last \
+keeper, Tomas Brandt, left the island in 1974.`;
+
+const SCENE = `CAPTAIN:
+The storm hath torn our sails, and yet we live.
+What light is that, upon the farther shore?
+
+SAILOR:`;
+
+const ARTICLE = `= Grey Skerry Lighthouse =
+
+The Grey Skerry Lighthouse is a lighthouse in the North Sea. It was built in 1868`;
+
+/** The adapters that the page brings, in folders of its own. */
+export const ADAPTERS: readonly ListedAdapter[] = [
+  {
+    name: 'squad',
+    label: 'squad: answers from a text',
+    shows: 'Find an answer in a paragraph, in as few words as it takes.',
+    form: 'chat',
+    example: async () => {
+      const response = await fetch(`${adapterUrl('squad')}prompt.json`);
+      const { template } = (await response.json()) as { template: string };
+      const question = 'What did the lamp burn before 1911?';
+      return template.replace('{context}', () => CONTEXT).replace('{question}', () => question);
+    },
+  },
+  {
+    name: 'shakespeare',
+    label: 'shakespeare: goes on with a play',
+    shows: 'Go on with a scene in the manner of Shakespeare.',
+    form: 'text',
+    example: async () => SCENE,
+  },
+  {
+    name: 'wikitext',
+    label: 'wikitext: goes on with an article',
+    shows: 'Go on with an encyclopedia’s article.',
+    form: 'text',
+    example: async () => ARTICLE,
+  },
+];
+
+/** The folder of a listed adapter. */
+export const adapterUrl = (name: string): string => `adapters/${name}/`;
