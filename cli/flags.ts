@@ -6,6 +6,7 @@ type Options = NonNullable<ParseArgsConfig['options']>;
 /** Which ranks of the adapters each token gets; see `ranks.ts`. */
 export const RANK_FLAGS = {
   ranks: { type: 'string' },
+  estimator: { type: 'string' },
   'equal-mean-rank': { type: 'boolean' },
   'rank-error-budget': { type: 'string' },
   'save-plan': { type: 'string' },

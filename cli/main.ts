@@ -35,6 +35,7 @@ const USAGE = `chunkwise COMMAND [flags]
 
   --adapter DIR|FILE[:scale]   a LoRA adapter, PEFT or GGUF; several are summed
   --ranks chunkwise|uniform|shuffled|N   ranks of each token; --equal-mean-rank: uniform as many as chunkwise
+  --estimator surprisal|openness|…  what tells how hard a token of a text is
   --rank-error-budget F        what the lowest level may lose
   --save-plan FILE, --plan FILE   records which token got which ranks, and follows a record
   --gpu-adapter NAME   part of the adapter's name       --seed N

@@ -1,14 +1,16 @@
 import { writeFile } from 'node:fs/promises';
 import type { ChunkPlan } from '../src/chunking/chunk-plan.ts';
+import { type EstimatorName, ESTIMATORS } from '../src/chunking/complexity.ts';
 import { loadPlan, savePlan } from '../src/chunking/plan-file.ts';
 import type { Ranks } from '../src/chunking/planner.ts';
 import type { PlanEvent, RankOptions } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { numberFlag } from './flags.ts';
+import { choiceFlag, numberFlag } from './flags.ts';
 import { readText } from './read-text.ts';
 
 interface RankFlags {
   ranks?: string;
+  estimator?: string;
   'equal-mean-rank'?: boolean;
   'rank-error-budget'?: string;
   plan?: string;
@@ -20,10 +22,12 @@ export async function rankOptions(flags: RankFlags): Promise<RankOptions> {
   const { ranks } = flags;
   const modes: readonly Ranks[] = ['chunkwise', 'uniform', 'shuffled'];
   const mode = modes.find((known) => known === ranks) ?? numberFlag('ranks', ranks);
+  const estimator = choiceFlag('estimator', flags.estimator, Object.keys(ESTIMATORS) as EstimatorName[]);
   const rankErrorBudget = numberFlag('rank-error-budget', flags['rank-error-budget'], 0, 1);
   const planSeed = numberFlag('seed', flags.seed);
   return {
     ...(mode !== undefined && { ranks: mode }),
+    ...(estimator !== undefined && { estimator }),
     ...(flags['equal-mean-rank'] && { equalMeanRank: true }),
     ...(rankErrorBudget !== undefined && { rankErrorBudget }),
     ...(planSeed !== undefined && { planSeed }),

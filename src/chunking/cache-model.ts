@@ -20,6 +20,8 @@ export class CacheModel {
   /** How often anything followed it, and how many different tokens did. */
   private totals = new Int32Array(FIRST_NODES);
   private distinct = new Int32Array(FIRST_NODES);
+  /** Sum of c · log2 c over the counts of what followed it: its entropy, but for a division. */
+  private spreads = new Float64Array(FIRST_NODES);
   /** Open addressing by (parent, token); 0 is free, since the root is nobody's child. */
   private slots = new Int32Array(FIRST_NODES * 2);
 
@@ -44,6 +46,23 @@ export class CacheModel {
     return probability;
   }
 
+  /**
+   * How open it is what comes next, from 0 (certain) to 1 (nothing like it was seen): the entropy of what followed the
+   * last 1 to 3 tokens over that of a uniform draw, interpolated as probabilities are, 1 standing for the unseen.
+   */
+  openness(): number {
+    const most = Math.log2(this.prior.length);
+    let openness = 1;
+    for (const context of this.contexts.slice(1)) {
+      const total = this.totals[context]!;
+      if (total === 0) break;
+      const escape = this.distinct[context]!;
+      const entropy = Math.log2(total) - this.spreads[context]! / total;
+      openness = (escape * openness + (total * entropy) / most) / (total + escape);
+    }
+    return openness;
+  }
+
   /** Learns that `token` came next. */
   learn(token: number): void {
     const children = this.contexts.map((context) => this.count(context, token));
@@ -60,7 +79,8 @@ export class CacheModel {
       this.slots[this.slotOf(context, token)] = child;
       this.distinct[context]!++;
     }
-    this.counts[child]!++;
+    const count = this.counts[child]!++;
+    this.spreads[context]! += product(count + 1) - product(count);
     this.totals[context]!++;
     return child;
   }
@@ -84,6 +104,9 @@ export class CacheModel {
       grown.set(old);
       return grown;
     };
+    const spreads = new Float64Array(this.spreads.length * 2);
+    spreads.set(this.spreads);
+    this.spreads = spreads;
     this.parents = twice(this.parents);
     this.tokens = twice(this.tokens);
     this.counts = twice(this.counts);
@@ -95,3 +118,5 @@ export class CacheModel {
     }
   }
 }
+
+const product = (count: number): number => (count === 0 ? 0 : count * Math.log2(count));

@@ -23,6 +23,8 @@ export interface Vocabulary {
 export const ESTIMATORS = {
   /** Surprisal under a cache model: what is repeated is easy, new names and numbers are hard. Entropies are ignored. */
   surprisal: (vocabulary: Vocabulary): ComplexityEstimator => new Surprisal(vocabulary),
+  /** How open the cache model finds what comes after the token: where much can follow, an adapter has its say. */
+  openness: (vocabulary: Vocabulary): ComplexityEstimator => new Openness(vocabulary),
   /** The model's own entropy where it is given, surprisal elsewhere (a prompt). */
   entropy: (vocabulary: Vocabulary): ComplexityEstimator => new Entropy(new Surprisal(vocabulary)),
   /** Baseline: bytes of text; 16 and more are 1. */
@@ -106,6 +108,24 @@ class Surprisal implements ComplexityEstimator {
       this.digitBits.set(token, bits);
     }
     return bits < 0 ? undefined : bits;
+  }
+}
+
+/** How open ordinary text is after the token at position t: the model has seen ever more of what follows what. */
+const ordinaryOpenness = (t: number): number => Math.max(0.4, 1 - 0.045 * Math.log2(1 + t / 4));
+
+/** 0.5 where what comes next is as open as in ordinary text at this position. */
+class Openness implements ComplexityEstimator {
+  private readonly model: CacheModel;
+  private position = 0;
+
+  constructor(vocabulary: Vocabulary) {
+    this.model = new CacheModel(tokenPrior(vocabulary));
+  }
+
+  push(token: number): number {
+    this.model.learn(token);
+    return Math.min(1, this.model.openness() / (2 * ordinaryOpenness(this.position++)));
   }
 }
 

@@ -103,7 +103,8 @@ export const FOLLOW = { thresholds: DEFAULT_THRESHOLDS, hysteresis: 0.03, smooth
 const topRow = ({ length }: readonly number[]): RampRow => ({ levelLo: length - 1, levelHi: length - 1, wLo: 1, wHi: 0 });
 
 /** What the planner is told; the ladder comes with it. */
-export function settingsOf({ ranks, equalMeanRank, rankErrorBudget, chunks, rampWidth, planSeed }: RankOptions): PlanSettings {
+export function settingsOf(options: RankOptions): PlanSettings {
+  const { ranks, estimator, equalMeanRank, rankErrorBudget, chunks, rampWidth, planSeed } = options;
   const levels: LevelRule | null = rankErrorBudget === undefined ? null : { rankErrorBudget };
   if (equalMeanRank && ranks !== 'uniform') {
     throw new ChunkwiseError('bad_request', { field: 'equalMeanRank', reason: 'is for uniform ranks' });
@@ -111,6 +112,7 @@ export function settingsOf({ ranks, equalMeanRank, rankErrorBudget, chunks, ramp
   return {
     levels,
     ...(ranks !== undefined && { ranks }),
+    ...(estimator !== undefined && { estimator }),
     ...(equalMeanRank !== undefined && { equalMeanRank }),
     ...(chunks && { chunker: chunks }),
     ...(rampWidth !== undefined && { ramps: { rampWidth } }),

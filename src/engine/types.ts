@@ -1,5 +1,6 @@
 import type { Chunk, ChunkPlan } from '../chunking/chunk-plan.ts';
 import type { ChunkerOptions } from '../chunking/chunker.ts';
+import type { EstimatorName } from '../chunking/complexity.ts';
 import type { Ranks } from '../chunking/planner.ts';
 import type { PlannedPart } from '../chunking/prompt-plan.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
@@ -47,9 +48,11 @@ export interface AdapterSpectrum {
 export interface RankOptions {
   /** Default: `chunkwise`. The others are controls; see `Ranks`. */
   ranks?: Ranks;
+  /** What tells how hard a token of a prompt is; default `surprisal`. */
+  estimator?: EstimatorName;
   /** Gives `uniform` the mean rank that `chunkwise` would have. */
   equalMeanRank?: boolean;
-  /** What the lowest level may lose of the adapter's delta, relative L2 in [0, 1]; default 0.5. */
+  /** What the lowest level may lose of the adapter's delta, relative L2 in [0, 1]; default 0.4. */
   rankErrorBudget?: number;
   chunks?: Partial<ChunkerOptions>;
   /** Tokens from one chunk's rank to the next one's; default 4. */

@@ -28,6 +28,23 @@ function slowProbability(history: readonly number[], token: number, prior: numbe
   return probability;
 }
 
+/** Entropy of what followed the last tokens, interpolated likewise, written out. */
+function slowOpenness(history: readonly number[], size: number): number {
+  let openness = 1;
+  for (let order = 1; order <= Math.min(3, history.length); order++) {
+    const context = history.slice(history.length - order);
+    const followers = history.filter(
+      (_, i) => i >= order && context.every((each, j) => history[i - order + j] === each),
+    );
+    if (followers.length === 0) break;
+    const kinds = [...new Set(followers)];
+    const shares = kinds.map((kind) => followers.filter((follower) => follower === kind).length / followers.length);
+    const entropy = shares.reduce((sum, share) => sum - share * Math.log2(share), 0) / Math.log2(size);
+    openness = (kinds.length * openness + followers.length * entropy) / (followers.length + kinds.length);
+  }
+  return openness;
+}
+
 describe('the cache model', () => {
   const prior = tokenPrior(SMALL);
   const random = new Random(3);
@@ -39,6 +56,14 @@ describe('the cache model', () => {
       if (i % 7 === 0) {
         expect(model.probability(token)).toBeCloseTo(slowProbability(tokens.slice(0, i), token, prior[token]!), 12);
       }
+      model.learn(token);
+    });
+  });
+
+  it('knows how open it is what comes next, as written out', () => {
+    const model = new CacheModel(prior);
+    tokens.forEach((token, i) => {
+      if (i % 7 === 0) expect(model.openness()).toBeCloseTo(slowOpenness(tokens.slice(0, i), SMALL.size), 12);
       model.learn(token);
     });
   });
@@ -114,6 +139,25 @@ describe('surprisal', () => {
     await expectError(bad([1, 2]), 'bad_request', { field: 'prior', reason: /2 weights for 40/ });
     await expectError(bad(Array<number>(40).fill(0)), 'bad_request', { field: 'prior' });
     await expectError(bad(Array<number>(40).fill(NaN)), 'bad_request', { field: 'prior' });
+  });
+});
+
+describe('openness', () => {
+  const openness = (text: string) => estimate(ESTIMATORS.openness(vocabulary), tokenizer.encode(text));
+
+  it('is high where much has followed, and low within what is always the same', () => {
+    const tokens = [1, 7, 2, 3, 7, 4, 5, 7, 6, 10, 8, 9, 11, 8, 9, 12, 8, 9, 13, 7, 14, 8];
+    const found = estimate(ESTIMATORS.openness(SMALL), tokens);
+    const [afterSeven, afterEight] = [found[19]!, found[21]!];
+    expect(afterSeven).toBeGreaterThan(2 * afterEight);
+  });
+
+  it('finds ordinary prose neither hard nor easy, and easy what is repeated', () => {
+    expect(mean(openness(prose))).toBeGreaterThan(0.4);
+    expect(mean(openness(prose))).toBeLessThan(0.6);
+    const once = openness(prose.slice(0, 2000));
+    const twice = openness(prose.slice(0, 2000).repeat(2));
+    expect(mean(twice.slice(once.length))).toBeLessThan(mean(once) / 2);
   });
 });
 
