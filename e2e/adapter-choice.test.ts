@@ -6,6 +6,7 @@ import { launchBrowser } from './browser.ts';
 import { DemoPage } from './demo-page.ts';
 import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
+import { mainThreadTasks } from './main-thread.ts';
 
 const QUESTION = 'The sea, the sea, the sea, the sea; then 1868 lamps of Grey Skerry: who lit them?';
 const TOKENS = 40;
@@ -88,6 +89,20 @@ it('answers with an adapter of the page, shows its ranks in the text, and is the
   await demo.page.getByRole('button', { name: 'Unload' }).click();
   await expect.poll(() => demo.bytes()).toBe(total);
   expect(await demo.page.getByTestId('adapter-select').inputValue()).toBe('none');
+});
+
+it('draws ranks while it answers without a main-thread task above 50 ms of CPU time', async () => {
+  await demo.chooseAdapter('shakespeare');
+  await demo.setMaxTokens(150);
+  const prompt = QUESTION.repeat(5); // of more tokens than are drawn in one frame
+  const tasks = await mainThreadTasks(demo.page, async () => {
+    await demo.send(prompt);
+    await demo.page.getByTestId('rank-strip').locator('summary').click();
+    await demo.answered();
+  });
+  expect(tasks[0]).toBeLessThan(50);
+  expect(await demo.page.locator('.rank-text').first().locator('.rank-token').count()).toBeGreaterThan(250);
+  expect(await demo.page.locator('.rank-text').last().locator('.rank-token').count()).toBeGreaterThan(100);
 });
 
 it('keeps the choice across visits', async () => {
