@@ -113,7 +113,7 @@ it('keeps the choice across visits', async () => {
   expect(await demo.page.getByTestId('adapter-select').inputValue()).toBe('shakespeare');
 });
 
-it('takes one’s own: two files of PEFT, a GGUF LoRA, an address; at scale 0 it changes nothing', async () => {
+it('takes one’s own: two files of PEFT, a GGUF LoRA, an address, a dropped file; at scale 0 it changes nothing', async () => {
   const plain = await fresh();
   const bytes: number[] = [];
   const texts: string[] = [];
@@ -128,6 +128,15 @@ it('takes one’s own: two files of PEFT, a GGUF LoRA, an address; at scale 0 it
   await note();
   await demo.page.locator('#adapter-url').fill('adapters/shakespeare');
   await demo.page.getByRole('button', { name: 'Load', exact: true }).click();
+  await demo.adapterSettled();
+  await note();
+  const gguf = [...readFileSync(adapterFile('adapter.gguf'))];
+  const dataTransfer = await demo.page.evaluateHandle((bytes) => {
+    const dropped = new DataTransfer();
+    dropped.items.add(new File([new Uint8Array(bytes)], 'adapter.gguf'));
+    return dropped;
+  }, gguf);
+  await demo.page.dispatchEvent('#prompt', 'drop', { dataTransfer });
   await demo.adapterSettled();
   await note();
   // Each took the place of the one before, and all are the same adapter.
