@@ -1,4 +1,4 @@
-import { type EstimatorName, ESTIMATORS, type Vocabulary } from '../../src/chunking/complexity.ts';
+import { entropyComplexity, type EstimatorName, ESTIMATORS, type Vocabulary } from '../../src/chunking/complexity.ts';
 import { UNADAPTED } from '../../src/engine/adaptation.ts';
 import { type Divergence, divergence } from '../../src/engine/divergence.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
@@ -61,12 +61,14 @@ export async function evaluateEstimator(args: string[]): Promise<Output> {
   return run;
 }
 
-const NAMES = Object.keys(ESTIMATORS) as EstimatorName[];
+/** `entropyBefore`: of the position before, which is what chose a token's level when it was decoded. */
+const NAMES = [...(Object.keys(ESTIMATORS) as EstimatorName[]), 'entropyBefore'] as const;
 
-/** Complexity of every token; those after the first were, as it were, drawn at the entropy of the position before. */
-function estimateOf(name: EstimatorName, vocabulary: Vocabulary, window: readonly number[], { entropy }: Divergence): number[] {
+/** Complexity of every token: for that of position t an estimator knows the tokens, or the model's entropy, up to t. */
+function estimateOf(name: (typeof NAMES)[number], vocabulary: Vocabulary, window: readonly number[], { entropy }: Divergence): number[] {
+  if (name === 'entropyBefore') return window.map((_, i) => entropyComplexity(entropy[i - 1] ?? 0));
   const estimator = ESTIMATORS[name](vocabulary);
-  return window.map((token, i) => estimator.push(token, entropy[i - 1]));
+  return window.map((token, i) => estimator.push(token, entropy[i]));
 }
 
 function correlation(complexity: readonly number[], kl: readonly number[]): Estimate {

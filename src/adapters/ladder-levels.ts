@@ -2,8 +2,11 @@ import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /** What a module may lose of its delta at level 0 (relative L2). */
-export const DEFAULT_RANK_ERROR_BUDGET = 0.5;
+export const DEFAULT_RANK_ERROR_BUDGET = 0.45;
+/** Those that plans choose among; one more is the whole adapter. */
 export const DEFAULT_LEVELS = 4;
+/** Of what level 0 may lose, what the last of them may. */
+const LAST_SHARE = 0.4;
 
 /** The rank of every module at every level. */
 export interface LevelRanks {
@@ -14,9 +17,10 @@ export interface LevelRanks {
 }
 
 /**
- * Ranks by level. The last level loses nothing; at level 0 every module loses at most the part `rankErrorBudget` of its
- * delta (relative L2, in the norm the ladder was built in), and at those between what lies on a straight line from one
- * to the other. A single level loses nothing. Errors: `bad_request` for a budget outside [0, 1].
+ * Ranks by level. At level 0 every module loses at most the part `rankErrorBudget` of its delta (relative L2, in the
+ * norm the ladder was built in), at the last of `levels` LAST_SHARE of it, and at those between what lies on a straight line
+ * from one to the other: levels further apart lose more at the same mean rank (ARCHITECTURE.md). One more level is the
+ * whole adapter. Errors: `bad_request` for a budget outside [0, 1].
  */
 export function levelRanks(
   modules: readonly ModuleSpectrum[],
@@ -27,9 +31,9 @@ export function levelRanks(
     const reason = `must be in [0, 1], not ${rankErrorBudget}`;
     throw new ChunkwiseError('bad_request', { field: 'rankErrorBudget', reason });
   }
-  const last = levels - 1;
-  const budgetOf = (level: number): number => (level === last ? 0 : rankErrorBudget * (1 - level / last));
-  const ranks = Array.from({ length: levels }, (_, level) => modules.map((module) => rankWithin(module, budgetOf(level))));
+  const steps = Math.max(1, levels - 1);
+  const budgetOf = (level: number): number => (level === levels ? 0 : rankErrorBudget * (1 - ((1 - LAST_SHARE) * level) / steps));
+  const ranks = Array.from({ length: levels + 1 }, (_, level) => modules.map((module) => rankWithin(module, budgetOf(level))));
   return { ranks, meanRanks: ranks.map(mean) };
 }
 

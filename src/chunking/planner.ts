@@ -13,7 +13,7 @@ import type { RampOptions } from './ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /**
- * `chunkwise`: by complexity. Controls: `uniform`, the highest level everywhere; a number, that rank everywhere;
+ * `chunkwise`: by complexity. Controls: `uniform`, the whole adapter everywhere; a number, that rank everywhere;
  * `shuffled`, the chunkwise plan's levels in random order, each with the length of its chunk: the mean rank stays.
  */
 export type Ranks = 'chunkwise' | 'uniform' | 'shuffled' | number;
@@ -30,7 +30,7 @@ export interface PlanOptions {
   hysteresis?: number;
   /** Default `chunkwise`. */
   ranks?: Ranks;
-  /** Mean rank of each level, one more than there are thresholds. `equalMeanRank` needs it. */
+  /** Mean rank of each level that thresholds part, and of the whole adapter. `equalMeanRank` needs it. */
   ladder?: readonly number[];
   /** What the levels of the plan are, where it does not choose ranks of its own. Default: the adapter's default. */
   levels?: LevelRule | null;
@@ -104,7 +104,7 @@ export class Planner {
   private levelOf({ complexity }: Span): number {
     const { ranks, equalMeanRank = false, hysteresis = 0 } = this.options;
     if (typeof ranks === 'number') return 0;
-    if (ranks === 'uniform' && !equalMeanRank) return this.thresholds.length;
+    if (ranks === 'uniform' && !equalMeanRank) return this.thresholds.length + 1;
     const previous = this.chunks.at(-1)?.level;
     return nextLevel(previous ?? 0, complexity, this.thresholds, previous === undefined ? 0 : hysteresis);
   }
@@ -138,7 +138,7 @@ function checkOptions(options: PlanOptions, ramps: RampOptions, thresholds: Leve
   require(hysteresis >= 0, 'hysteresis', 'must be 0 or more');
   require(!equalMeanRank || ladder !== undefined, 'ladder', 'equalMeanRank needs the rank of each level');
   if (!ladder) return;
-  const levels = thresholds.length + 1;
+  const levels = thresholds.length + 2;
   require(ladder.length === levels, 'ladder', `${ladder.length} ranks for ${levels} levels`);
   const ascends = ladder.every((rank, i) => rank >= (ladder[i - 1] ?? 0) && Number.isFinite(rank));
   require(ascends, 'ladder', 'ranks must ascend');

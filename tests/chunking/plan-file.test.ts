@@ -8,7 +8,7 @@ import { Random } from '../weights/random.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
 
 const prose = await readFile(new URL('../engine/prose.txt', import.meta.url), 'utf8');
-const plan = planChunks(tokenizer.encode(prose).slice(0, 200), { vocabulary, ladder: [2, 4, 8, 16] });
+const plan = planChunks(tokenizer.encode(prose).slice(0, 200), { vocabulary, ladder: [2, 3, 4, 8, 16] });
 const saved = savePlan(plan);
 
 /** The saved plan with the value at a path, such as `chunks.2.level`, replaced. */
@@ -49,7 +49,7 @@ describe('a saved plan', () => {
     ['chunks.1.start', plan.chunks[0]!.end + 1, 'chunks[1].start'],
     ['chunks.0.end', 0, 'chunks[0].end'],
     ['chunks.1.level', 256, 'chunks[1].level'],
-    ['chunks.1.level', 4, 'ladder'],
+    ['chunks.1.level', 5, 'ladder'],
     ['chunks.1.scale', '1', 'chunks[1].scale'],
     ['table', [], 'table'],
     ['table.5.wLo', null, 'table[5].wLo'],
@@ -57,7 +57,7 @@ describe('a saved plan', () => {
     ['table.5', { levelLo: 2, levelHi: 1, wLo: 1, wHi: 0 }, 'table[5].levelLo'],
     ['table.5', { levelLo: 2, levelHi: 9, wLo: 1, wHi: 0 }, 'table[5].levelHi'],
     ['ladder', 'steep', 'ladder'],
-    ['ladder', [2, 4, -8, 16], 'ladder[2]'],
+    ['ladder', [2, 4, -8, 16, 16], 'ladder[2]'],
     ['levels', undefined, 'levels'],
     ['levels', { ranks: [2, 4] }, 'levels'],
     ['levels', { ranks: [2, 4, 8, 1.5] }, 'levels.ranks[3]'],
