@@ -65,7 +65,7 @@ it('eval estimator gives every estimator with its interval', async () => {
   const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT });
   const { json, text } = await evaluate(['estimator', ...flags, '--text', at('text.txt'), '--context', '200']);
   const { spearman: found, tokens, meanKl } = json as { spearman: Record<string, Estimate>; tokens: number; meanKl: number };
-  expect(Object.keys(found)).toEqual(['surprisal', 'openness', 'entropy', 'length', 'position', 'unigram']);
+  expect(Object.keys(found)).toEqual(['surprisal', 'openness', 'entropy', 'length', 'position', 'unigram', 'entropyBefore']);
   for (const { value, interval } of Object.values(found)) {
     expect(interval[0]).toBeLessThan(value);
     expect(interval[1]).toBeGreaterThan(value);
