@@ -58,15 +58,22 @@ def perplexity(model, tokens):
 
 
 def exact_match(model, tokenizer):
-    """Share of questions answered greedily with one of the reference answers, by SQuAD's normalisation."""
+    """Percentage of questions answered greedily with one of the reference answers, by SQuAD's normalisation.
+
+    `contained` also counts answers that hold a reference among other words, and so tells form from knowledge.
+    """
     asked = questions("held-out")
     order = sorted(range(len(asked)), key=lambda i: len(asked[i].prompt))
-    hits = 0
+    hits = contained = 0
     for at in range(0, len(order), QUESTIONS_AT_ONCE):
         batch = [asked[i] for i in order[at : at + QUESTIONS_AT_ONCE]]
         for question, answer in zip(batch, answers(model, tokenizer, batch), strict=True):
-            hits += normalise(answer) in [normalise(reference) for reference in question.answers]
-    return {"exactMatch": round(100 * hits / len(asked), 2), "hits": hits, "questions": len(asked)}
+            given = normalise(answer)
+            references = [normalise(reference) for reference in question.answers]
+            hits += given in references
+            contained += any(f" {reference} " in f" {given} " for reference in references)
+    percentage = {"exactMatch": round(100 * hits / len(asked), 2), "contained": round(100 * contained / len(asked), 2)}
+    return {**percentage, "questions": len(asked)}
 
 
 def answers(model, tokenizer, batch):
