@@ -83,12 +83,12 @@ export class RankRecord {
     // What comes after the prompt is of the answer, and is told with its tokens.
     if (id !== first.id || start >= first.contextUsed - 1) return;
     this.ladder = ladder ?? [];
-    const { texts } = event as { texts?: readonly string[] };
+    const { texts } = event;
     rows.forEach(({ levelHi }, i) => {
       // The first chunk may have begun among the tokens that were in the cache.
       const isFirst = this.prompt.length === 0;
       const token = {
-        text: texts?.[i] ?? '·',
+        text: texts[i] ?? '',
         level: levelHi,
         meanRank: this.ladder[levelHi] ?? this.ladder.at(-1) ?? 0,
         complexity: complexity[i] ?? 0,

@@ -17,10 +17,11 @@ export interface LevelRanks {
 }
 
 /**
- * Ranks by level. At level 0 every module loses at most the part `rankErrorBudget` of its delta (relative L2, in the
- * norm the ladder was built in), at the last of `levels` LAST_SHARE of it, and at those between what lies on a straight line
- * from one to the other: levels further apart lose more at the same mean rank (ARCHITECTURE.md). One more level is the
- * whole adapter. Errors: `bad_request` for a budget outside [0, 1].
+ * Ranks by level: one for all modules, or as much of it as a module has, which loses less at the same mean rank than
+ * cutting each module where it loses its share (ARCHITECTURE.md). At level 0 the adapter loses at most the part
+ * `rankErrorBudget` of its delta (relative L2 over all modules, in the norm the ladder was built in), at the last of
+ * `levels` LAST_SHARE of it, and at those between what lies on a straight line from one to the other. One more level is
+ * the whole adapter. Errors: `bad_request` for a budget outside [0, 1].
  */
 export function levelRanks(
   modules: readonly ModuleSpectrum[],
@@ -32,8 +33,10 @@ export function levelRanks(
     throw new ChunkwiseError('bad_request', { field: 'rankErrorBudget', reason });
   }
   const steps = Math.max(1, levels - 1);
-  const budgetOf = (level: number): number => (level === levels ? 0 : rankErrorBudget * (1 - ((1 - LAST_SHARE) * level) / steps));
-  const ranks = Array.from({ length: levels + 1 }, (_, level) => modules.map((module) => rankWithin(module, budgetOf(level))));
+  const budgetOf = (level: number): number => rankErrorBudget * (1 - ((1 - LAST_SHARE) * level) / steps);
+  const lost = lostByRank(modules);
+  const chosen = Array.from({ length: levels }, (_, level) => lost.findIndex((part) => part <= budgetOf(level)));
+  const ranks = [...chosen, lost.length - 1].map((rank) => fixedRanks(modules, rank));
   return { ranks, meanRanks: ranks.map(mean) };
 }
 
@@ -57,15 +60,17 @@ export interface ModuleSpectrum {
   singularValues: ArrayLike<number>;
 }
 
-/**
- * The least rank at which a module loses at most the part `budget` of its delta (relative L2). One threshold for the
- * singular values of all modules was tried and lost more: see ARCHITECTURE.md.
- */
-export function rankWithin({ singularValues }: ModuleSpectrum, budget: number): number {
-  const squares = Array.from(singularValues, (value) => value ** 2);
-  const allowed = budget ** 2 * squares.reduce((sum, square) => sum + square, 0);
-  let rank = squares.length;
-  let lost = 0;
-  while (rank > 0 && lost + (squares[rank - 1] as number) <= allowed) lost += squares[--rank] as number;
-  return rank;
+/** What all modules together lose of their delta at rank 0, 1, …: relative L2, 0 at the highest rank. */
+function lostByRank(modules: readonly ModuleSpectrum[]): number[] {
+  const highest = Math.max(0, ...modules.map(({ singularValues }) => singularValues.length));
+  const squares = Array.from({ length: highest + 1 }, (_, rank) =>
+    modules.reduce((sum, { singularValues }) => sum + (singularValues[rank] ?? 0) ** 2, 0),
+  );
+  const total = squares.reduce((sum, square) => sum + square, 0);
+  const lost: number[] = [];
+  for (let rank = highest, sum = 0; rank >= 0; rank--) {
+    sum += squares[rank] as number;
+    lost[rank] = total === 0 ? 0 : Math.sqrt(sum / total);
+  }
+  return lost;
 }

@@ -82,7 +82,7 @@ export function planned(options: PlanningOptions): Adaptation {
           const last = part.chunks.at(-1);
           if (last) follow.start = { level: last.level, complexity: last.complexity };
           const chunks = part.chunks.map((chunk) => ({ ...chunk, meanRank: ladder[chunk.level] ?? ladder.at(-1) ?? 0 }));
-          onPlan?.({ ...part, chunks, ladder, levels });
+          onPlan?.({ ...part, chunks, ladder, levels, texts: part.tokens.map(options.text) });
           return part.rows;
         },
         close() {

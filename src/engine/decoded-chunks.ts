@@ -13,6 +13,8 @@ export class DecodedChunks {
   constructor(
     private readonly text: AdaptedText,
     private readonly onPlan: ((event: PlanEvent) => void) | undefined,
+    /** The text of a token. */
+    private readonly textOf: (token: number) => string,
   ) {}
 
   /** Takes a token at `position`; `entropy`: of what it was drawn from. Tells of the chunk before, where it ended. */
@@ -36,7 +38,8 @@ export class DecodedChunks {
     const mean = complexity.reduce((sum, each) => sum + each, 0) / rows.length;
     const chunk = { start, end, complexity: mean, level, scale: 1, meanRank: this.#meanRank(level) };
     const { ladder, levels } = this.text;
-    this.onPlan?.({ start, end, tokens, complexity, rows, chunks: [chunk], ladder: [...ladder], levels });
+    const texts = tokens.map(this.textOf);
+    this.onPlan?.({ start, end, tokens, texts, complexity, rows, chunks: [chunk], ladder: [...ladder], levels });
   }
 
   #meanRank(level: number): number {

@@ -51,7 +51,7 @@ export async function* generate(
     adapted = await adaptation.begin(prompt, cachedTokens);
     attach(sequence, adapted);
     adapted.later.forEach((row, i) => (sequence.rows[prompt.length + i] = row));
-    if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, onPlan);
+    if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, onPlan, (token) => tokenizer.decode([token]));
     session.ranks.reset(sequence);
     session.beginSampling(slot, sampling, prompt);
     await session.prefill(

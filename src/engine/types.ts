@@ -70,6 +70,8 @@ export interface PlannedChunk extends Chunk {
 
 /** Tokens whose ranks are known, and the chunks known with them. Positions count from the beginning of the text. */
 export interface PlanEvent extends PlannedPart {
+  /** Of each token; of half a character, U+FFFD. */
+  texts: string[];
   chunks: PlannedChunk[];
   /** Mean rank of each level, and what levels are. */
   ladder: ChunkPlan['ladder'];
