@@ -2,7 +2,7 @@ import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /** What a module may lose of its delta at level 0 (relative L2). */
-export const DEFAULT_RANK_ERROR_BUDGET = 0.45;
+export const DEFAULT_RANK_ERROR_BUDGET = 0.5;
 /** Those that plans choose among; one more is the whole adapter. */
 export const DEFAULT_LEVELS = 4;
 /** Of what level 0 may lose, what the last of them may. */
