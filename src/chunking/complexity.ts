@@ -82,7 +82,8 @@ const ordinaryShare = (t: number): number => Math.max(LEAST_SHARE, 0.9 - 0.04 * 
  * that costs: in random order they are as hard as digits get, though each is but 3.3 bits.
  */
 class Surprisal implements ComplexityEstimator {
-  private readonly model: CacheModel;
+  /** Of the text so far. */
+  readonly model: CacheModel;
   private readonly vocabularyBits: number;
   /** By token, once seen: bits of a uniform draw of as many digits, or -1 for other text. */
   private readonly digitBits = new Map<number, number>();
@@ -100,7 +101,8 @@ class Surprisal implements ComplexityEstimator {
     return Math.min(1, bits / (this.digitBitsOf(token) ?? 2 * ordinary));
   }
 
-  private digitBitsOf(token: number): number | undefined {
+  /** Bits of a uniform draw of as many digits; undefined for other text. */
+  digitBitsOf(token: number): number | undefined {
     let bits = this.digitBits.get(token);
     if (bits === undefined) {
       const digits = /^\s*(\p{Nd}+)$/u.exec(this.vocabulary.text(token))?.[1];
@@ -114,18 +116,23 @@ class Surprisal implements ComplexityEstimator {
 /** How open ordinary text is after the token at position t: the model has seen ever more of what follows what. */
 const ordinaryOpenness = (t: number): number => Math.max(0.4, 1 - 0.045 * Math.log2(1 + t / 4));
 
-/** 0.5 where what comes next is as open as in ordinary text at this position. */
+/**
+ * 0.5 where what comes next is as open as in ordinary text at this position. Digits keep their surprisal: ten of them
+ * follow each other in any order, which is less open than words are and yet as hard as digits get.
+ */
 class Openness implements ComplexityEstimator {
-  private readonly model: CacheModel;
+  private readonly surprisal: Surprisal;
   private position = 0;
 
   constructor(vocabulary: Vocabulary) {
-    this.model = new CacheModel(tokenPrior(vocabulary));
+    this.surprisal = new Surprisal(vocabulary);
   }
 
   push(token: number): number {
-    this.model.learn(token);
-    return Math.min(1, this.model.openness() / (2 * ordinaryOpenness(this.position++)));
+    const surprisal = this.surprisal.push(token);
+    const ordinary = ordinaryOpenness(this.position++);
+    if (this.surprisal.digitBitsOf(token) !== undefined) return surprisal;
+    return Math.min(1, this.surprisal.model.openness() / (2 * ordinary));
   }
 }
 

@@ -7,7 +7,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 export type LevelThresholds = readonly number[];
 
 /** Part ordinary prose into at least three levels, and put repeated text into the lowest. */
-export const DEFAULT_THRESHOLDS: LevelThresholds = [0.35, 0.52, 0.6];
+export const DEFAULT_THRESHOLDS: LevelThresholds = [0.4, 0.48, 0.56];
 
 /** Errors: `bad_request`, where thresholds are not ascending. */
 export function checkThresholds(thresholds: LevelThresholds): void {

@@ -20,7 +20,7 @@ export type Ranks = 'chunkwise' | 'uniform' | 'shuffled' | number;
 
 export interface PlanOptions {
   vocabulary: Vocabulary;
-  /** Default `surprisal`. */
+  /** Default `openness`. */
   estimator?: EstimatorName;
   chunker?: Partial<ChunkerOptions>;
   ramps?: Partial<RampOptions>;
@@ -68,7 +68,7 @@ export class Planner {
     this.thresholds = options.thresholds ?? DEFAULT_THRESHOLDS;
     this.ramps = { ...DEFAULT_RAMPS, ...options.ramps };
     checkOptions(options, this.ramps, this.thresholds);
-    this.estimator = ESTIMATORS[options.estimator ?? 'surprisal'](options.vocabulary);
+    this.estimator = ESTIMATORS[options.estimator ?? 'openness'](options.vocabulary);
     this.chunker = new Chunker(options.chunker);
   }
 

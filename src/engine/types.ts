@@ -48,7 +48,7 @@ export interface AdapterSpectrum {
 export interface RankOptions {
   /** Default: `chunkwise`. The others are controls; see `Ranks`. */
   ranks?: Ranks;
-  /** What tells how hard a token of a prompt is; default `surprisal`. */
+  /** What tells how hard a token of a prompt is; default `openness`. */
   estimator?: EstimatorName;
   /** Gives `uniform` the mean rank that `chunkwise` would have. */
   equalMeanRank?: boolean;
