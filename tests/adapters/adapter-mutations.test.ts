@@ -5,16 +5,10 @@ import type { AdapterSource } from '../../src/adapters/adapter-header.ts';
 import { buildAdapterLadder } from '../../src/adapters/adapter-ladder.ts';
 import type { AdapterLadder } from '../../src/adapters/adapter-ladder.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { Random } from '../weights/random.ts';
-import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, tinyConfig, WEIGHTS_FILE } from './tiny-adapter.ts';
+import { mutatedAdapters } from './mutated-adapters.ts';
+import { CONFIG_FILE, tinyConfig, WEIGHTS_FILE } from './tiny-adapter.ts';
 
 const model = await tinyConfig({ numLayers: 1 });
-const patterns = { rank_pattern: { up_proj: 4 }, alpha_pattern: { up_proj: 3 } };
-const adapter = tinyAdapter(model, { seed: 1, config: patterns });
-const config = new TextEncoder().encode(JSON.stringify(adapter.config));
-const weights = peftWeights(adapter);
-const gguf = ggufAdapter(adapter, model);
 
 /** An adapter that loads is whole and finite, and so is its ladder; anything thrown names its file, and where in it. */
 async function load(source: AdapterSource, what: string): Promise<boolean> {
@@ -53,47 +47,9 @@ function checkLadder({ modules, halfError }: AdapterLadder, read: readonly Adapt
   });
 }
 
-const VALUES = [null, true, 0, -1, 1e308, 0.5, '', 'q_proj', '(', [], ['v_proj'], [1], {}, { q_proj: 4 }, { '(': 1 }];
-
-/** Puts a strange value into one field, at random into a nested one. */
-function mutateConfig(random: Random): [string, Uint8Array] {
-  const fields = Object.keys(adapter.config);
-  const field = fields[random.below(fields.length)]!;
-  const value = VALUES[random.below(VALUES.length)];
-  const changed = { ...adapter.config, [field]: random.below(3) === 0 ? { [field]: value } : value };
-  return [`${field} = ${JSON.stringify(value)}`, new TextEncoder().encode(JSON.stringify(changed))];
-}
-
-function mutateBytes(original: Uint8Array, reach: number, random: Random): [string, Uint8Array] {
-  const bytes = original.slice();
-  const at = random.below(reach);
-  const kind = random.below(4);
-  if (kind === 0) bytes[at]! ^= 1 << random.below(8);
-  else if (kind === 1) bytes[at] = 0x30 + random.below(10);
-  else if (kind === 2) for (let i = 0; i < 8; i++) bytes[at + i] = random.below(256);
-  else return [`cut at ${at}`, bytes.slice(0, at)];
-  return [`kind ${kind} at ${at}`, bytes];
-}
-
 test('500 mutations of config, header and tensors each load whole or are refused by name', async () => {
-  const random = new Random(500);
   let refused = 0;
-  for (let i = 0; i < 500; i++) {
-    const part = i % 5;
-    const source = { config: new BytesSource(CONFIG_FILE, config), weights: new BytesSource(WEIGHTS_FILE, weights) };
-    let loaded: boolean;
-    if (part === 4) {
-      const [what, bytes] = mutateBytes(gguf, i % 2 === 0 ? 2000 : gguf.length - 8, random);
-      loaded = await load({ gguf: new BytesSource('a.gguf', bytes) }, `gguf ${i}: ${what}`);
-    } else if (part < 2) {
-      const [what, bytes] = part === 0 ? mutateConfig(random) : mutateBytes(config, config.length - 8, random);
-      loaded = await load({ ...source, config: new BytesSource(CONFIG_FILE, bytes) }, `config ${i}: ${what}`);
-    } else {
-      const [what, bytes] = mutateBytes(weights, part === 2 ? 2400 : weights.length - 8, random);
-      loaded = await load({ ...source, weights: new BytesSource(WEIGHTS_FILE, bytes) }, `weights ${i}: ${what}`);
-    }
-    if (!loaded) refused++;
-  }
+  for (const { what, source } of mutatedAdapters(model, 500)) if (!(await load(source, what))) refused++;
   console.log(`${refused} of 500 refused`);
   // Most must matter, or the mutations test nothing; some change a number into another.
   expect(refused).toBeGreaterThan(200);

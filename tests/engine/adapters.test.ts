@@ -1,8 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openGguf } from '../../src/weights/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
+import { mutatedAdapters } from '../adapters/mutated-adapters.ts';
 import { ggufAdapter, peftSource, type TinyAdapterOptions, tinyAdapter } from '../adapters/tiny-adapter.ts';
 import { centredLogProbs, ensureLlama } from '../llama/llama.ts';
 import { BytesSource } from '../weights/bytes-source.ts';
@@ -132,11 +134,66 @@ describe('adapters come and go', () => {
     expect(engine.adapters()).toEqual([]);
     const unknown = engine.chat([USER('Hello')], { ...options, adapters: [use('a')] }).next();
     await expect(unknown).rejects.toMatchObject({ code: 'bad_request', detail: { field: 'adapter' } });
-    for (let i = 0; i < 100; i++) {
+  });
+
+  test('after 1,000 loads and unloads memory is back where it was', async () => {
+    const { bytes, adapters } = await setUp({}, { seed: 11 });
+    const [adapter] = adapters;
+    if (!adapter) throw new Error('no adapter');
+    const engine = await engineUnderTest(bytes);
+    const before = engine.memory();
+    const gpu = countGpu();
+    for (let i = 0; i < 1000; i++) {
       await engine.loadAdapter('a', peftSource(adapter));
       engine.unloadAdapter('a');
     }
     expect(engine.memory()).toEqual(before);
+    expect(gpu.buffersCreated).toBe(gpu.buffersDestroyed);
+  });
+
+  test('500 mutated files are loaded or refused; either way nothing is lost', async () => {
+    const { bytes, config, adapters } = await setUp({}, { seed: 11 });
+    const [adapter] = adapters;
+    if (!adapter) throw new Error('no adapter');
+    const engine = await engineUnderTest(bytes);
+    await engine.loadAdapter('kept', peftSource(adapter));
+    const ask = () => answer(engine.chat([USER('Hello')], { ...options, adapters: [use('kept')] }));
+    const { tokens } = await ask();
+    const before = engine.memory();
+    let refused = 0;
+    for (const { what, source } of mutatedAdapters(config, 500)) {
+      const failure = await engine.loadAdapter('mutated', source).then(() => undefined, (error: unknown) => error);
+      if (failure) {
+        expect(failure, what).toBeInstanceOf(ChunkwiseError);
+        refused++;
+      } else engine.unloadAdapter('mutated');
+      expect(engine.memory(), what).toEqual(before);
+    }
+    expect(refused).toBeGreaterThan(200);
+    expect((await ask()).tokens).toEqual(tokens);
+  });
+
+  test('decoding takes at most two dispatches a layer more with an adapter on every linear', async () => {
+    const { bytes, adapters } = await setUp({}, { seed: 13 });
+    const [adapter] = adapters;
+    if (!adapter) throw new Error('no adapter');
+    const engine = await engineUnderTest(bytes);
+    await engine.loadAdapter('a', peftSource(adapter));
+    const gpu = countGpu();
+    /** Of one decode step, counted at WebGPU itself. */
+    const ofAStep = async (adapters: { name: string; scale: number }[]): Promise<number> => {
+      const of = async (maxTokens: number): Promise<number> => {
+        const before = gpu.dispatches;
+        await answer(engine.chat([USER('Hello')], { ...options, maxTokens, adapters }));
+        return gpu.dispatches - before;
+      };
+      await of(4); // the same cached prompt for both of those that count
+      return ((await of(12)) - (await of(4))) / 8;
+    };
+    const base = await ofAStep([]);
+    const numLayers = 2;
+    // Beside those of layers: one before the first, one that chooses the next level.
+    expect(await ofAStep([use('a')])).toBeLessThanOrEqual(base + 2 * numLayers + 2);
   });
 
   test('a lost device takes them along; the next request brings them back', async () => {
