@@ -37,7 +37,8 @@ export interface Device {
   close(): void;
 }
 
-const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
+/** All that there is of them. Of storage buffers 8 are sure; q, k and v with biases in 5 bits and an adapter take 9. */
+const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage'] as const;
 
 /** Opens the adapter `gpu` prefers. Errors: `no_webgpu`. */
 export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}): Promise<Device> {

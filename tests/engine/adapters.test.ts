@@ -62,6 +62,17 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     expect(await logitsOf(engine, TOKENS)).toEqual(base);
   });
 
+  test('with biases and weights of three planes, which take most storage buffers', async () => {
+    const { bytes, adapters } = await setUp({ architecture: 'qwen2', type: 'Q5_1' }, { seed: 14, gain: 0.05 });
+    const [adapter] = adapters;
+    if (!adapter) throw new Error('no adapter');
+    const [fused, unfused] = [await engineUnderTest(bytes), await engineUnderTest(bytes, { lora: 'unfused' })];
+    for (const engine of [fused, unfused]) await engine.loadAdapter('a', peftSource(adapter));
+    const options = { adapters: [use('a')], pieces: [60] };
+    const whole = await logitsOf(unfused, TOKENS, options);
+    expect(nmse(await logitsOf(fused, TOKENS, options), whole)).toBeLessThan(NMSE.sameModel);
+  });
+
   test('two of them, summed, each with a scale of its own', async () => {
     const { bytes, adapters } = await setUp({}, { seed: 6, gain: GAIN }, { seed: 7, rank: 8, gain: GAIN });
     const [first, second] = adapters;
