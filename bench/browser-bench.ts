@@ -22,8 +22,8 @@ export async function openInBrowser(kind: AdapterKind, model: string): Promise<O
   return {
     device: `${name} in Chromium ${browser.version()}`,
     adapt: (folder) => page.evaluate((url) => window.bench.adapt(url), `${root}${folder}`),
-    decode: (context, steps, adapted = false) =>
-      page.evaluate(([c, s, a]) => window.bench.decode(c, s, a), [context, steps, adapted] as const),
+    decode: (context, steps, ranks) =>
+      page.evaluate(([c, s, r]) => window.bench.decode(c, s, r), [context, steps, ranks] as const),
     prefill: (context, repeats) => page.evaluate(([c, r]) => window.bench.prefill(c, r), [context, repeats] as const),
     kernels: (context) => page.evaluate((c) => window.bench.kernels(c), context),
     greedy: (prompt, count) => page.evaluate(([p, c]) => window.bench.greedy(p, c), [prompt, count] as const),

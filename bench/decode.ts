@@ -1,24 +1,19 @@
 // Decode at context 256, beside llama.cpp's Vulkan build on the same lavapipe, and on SwiftShader in Chromium.
-import { openEngine } from '../src/engine/open-engine.ts';
 import { measureDecode } from '../src/engine/measure.ts';
-import { FileSource } from '../cli/file-source.ts';
-import { napping, nodeGpu } from '../cli/node-gpu.ts';
 import { decodeSpeed, ensureLlama } from '../tests/llama/llama.ts';
 import { quantile } from '../src/engine/statistics.ts';
-import { ensureModel } from '../tools/fetch-model.ts';
 import { openInBrowser } from './browser-bench.ts';
+import { MODEL, openInNode } from './engine.ts';
 import { record } from './results.ts';
 import { estimate, format } from './statistics.ts';
 
 const CONTEXT = 256;
 const STEPS = 16;
 const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 5);
-const MODEL = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';
 
-async function lavapipe(path: string): Promise<void> {
+async function lavapipe(): Promise<void> {
   await ensureLlama();
-  const source = await FileSource.open(path);
-  const engine = await openEngine({ gpu: nodeGpu(), sources: [source], wait: napping });
+  const engine = await openInNode();
   const session = await engine.session();
   const ours: number[] = [];
   const theirs: number[] = [];
@@ -26,7 +21,7 @@ async function lavapipe(path: string): Promise<void> {
   // The first round compiles shaders in both.
   for (let round = 0; round <= ROUNDS; round++) {
     const { msPerToken } = await measureDecode(session, CONTEXT, STEPS);
-    const llama = await decodeSpeed(path, { gpu: 'vulkan', contextTokens: CONTEXT, steps: STEPS });
+    const llama = await decodeSpeed(MODEL, { gpu: 'vulkan', contextTokens: CONTEXT, steps: STEPS });
     llamaDevice = llama.device;
     console.log(`  ${msPerToken.median.toFixed(1)} ms, llama.cpp ${quantile(llama.msPerToken, 0.5).toFixed(1)} ms`);
     if (round === 0) continue;
@@ -42,7 +37,6 @@ async function lavapipe(path: string): Promise<void> {
   const llama = { device: llamaDevice, msPerToken: llamaMsPerToken };
   await record('decode', engine.device, { context: CONTEXT, rounds: ROUNDS, msPerToken, speedup, ...counts, llama });
   engine.dispose();
-  await source.close();
 }
 
 async function swiftShader(): Promise<void> {
@@ -59,7 +53,6 @@ async function swiftShader(): Promise<void> {
   await page.close();
 }
 
-const path = await ensureModel();
-await lavapipe(path);
+await lavapipe();
 await swiftShader();
 process.exit(0);

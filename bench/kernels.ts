@@ -1,14 +1,10 @@
 // Time of each kind of dispatch of a decode step at context 256: on lavapipe in Node, on SwiftShader in Chromium.
-import { openEngine } from '../src/engine/open-engine.ts';
 import { type KernelTiming, measureKernels } from '../src/engine/measure.ts';
-import { FileSource } from '../cli/file-source.ts';
-import { napping, nodeGpu } from '../cli/node-gpu.ts';
-import { ensureModel } from '../tools/fetch-model.ts';
 import { openInBrowser } from './browser-bench.ts';
+import { MODEL, openInNode } from './engine.ts';
 import { record } from './results.ts';
 
 const CONTEXT = 256;
-const MODEL = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';
 
 async function show(device: string, kernels: KernelTiming[]): Promise<void> {
   console.log(device);
@@ -19,9 +15,7 @@ async function show(device: string, kernels: KernelTiming[]): Promise<void> {
   await record('kernels', device, { context: CONTEXT, kernels });
 }
 
-const path = await ensureModel();
-const source = await FileSource.open(path);
-const engine = await openEngine({ gpu: nodeGpu(), sources: [source], wait: napping });
+const engine = await openInNode();
 await show(engine.device, await measureKernels(await engine.session(), CONTEXT, 1));
 engine.dispose();
 const page = await openInBrowser('swiftshader', MODEL);

@@ -1,10 +1,6 @@
 // A decode step of two streams with an adapter each, beside that of one stream with one; lavapipe.
-import { FileSource } from '../cli/file-source.ts';
-import { napping, nodeGpu } from '../cli/node-gpu.ts';
-import { openAdapter } from '../cli/open-adapter.ts';
 import { measureDecode } from '../src/engine/measure.ts';
-import { openEngine } from '../src/engine/open-engine.ts';
-import { ensureModel } from '../tools/fetch-model.ts';
+import { loadAdapter, openInNode } from './engine.ts';
 import { record } from './results.ts';
 import { estimate, format } from './statistics.ts';
 
@@ -13,13 +9,8 @@ const STEPS = 16;
 const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 5);
 const ADAPTERS = ['wikitext', 'squad'];
 
-const source = await FileSource.open(await ensureModel());
-const engine = await openEngine({ gpu: nodeGpu(), sources: [source], wait: napping });
-for (const name of ADAPTERS) {
-  const adapter = await openAdapter(`demo/public/adapters/${name}`);
-  await engine.loadAdapter(name, adapter.source);
-  await adapter.close();
-}
+const engine = await openInNode();
+for (const name of ADAPTERS) await loadAdapter(engine, name);
 const uses = ADAPTERS.map((name) => [{ name, scale: 1 }]);
 const adaptations = await Promise.all(uses.map((use) => engine.adapt(use, { ranks: 'uniform' })));
 const one: number[] = [];
@@ -40,5 +31,4 @@ console.log(`${engine.device}: a step of two streams takes ${format(ratio)} time
 const msPerStep = { one: estimate(one), two: estimate(two) };
 await record('streams', engine.device, { context: CONTEXT, rounds: ROUNDS, adapters: ADAPTERS, msPerStep, ratio });
 engine.dispose();
-await source.close();
 process.exit(0);

@@ -10,8 +10,8 @@ export interface BrowserBench {
   open(modelUrl: string): Promise<string>;
   /** Loads a PEFT adapter from a folder. */
   adapt(folderUrl: string): Promise<void>;
-  /** `adapted`: with the adapter loaded last. */
-  decode(context: number, steps: number, adapted?: boolean): Promise<Timing>;
+  /** `ranks`: with the adapter loaded last. */
+  decode(context: number, steps: number, ranks?: 'chunkwise' | 'uniform'): Promise<Timing>;
   prefill(context: number, repeats: number): Promise<{ tokensPerSecond: number }>;
   kernels(context: number): Promise<KernelTiming[]>;
   /** Tokens of the greedy answer to one user message. */
@@ -25,7 +25,7 @@ declare global {
 }
 
 let engine: Awaited<ReturnType<typeof openEngine>> | undefined;
-let adaptation: Adaptation | undefined;
+let adaptations: Record<'chunkwise' | 'uniform', Adaptation> | undefined;
 
 async function session() {
   if (!engine) throw new Error('open a model first');
@@ -44,10 +44,13 @@ window.bench = {
       new BlobSource(name, await (await fetch(`${folderUrl}/${name}`)).blob());
     const [config, weights] = await Promise.all([read('adapter_config.json'), read('adapter_model.safetensors')]);
     await engine.loadAdapter('adapter', { config, weights });
-    adaptation = await engine.adapt([{ name: 'adapter', scale: 1 }], { ranks: 'uniform' });
+    const uses = [{ name: 'adapter', scale: 1 }];
+    adaptations = { chunkwise: await engine.adapt(uses), uniform: await engine.adapt(uses, { ranks: 'uniform' }) };
   },
-  decode: async (context, steps, adapted = false) =>
-    measureDecode(await session(), context, steps, adapted && adaptation ? [adaptation] : undefined),
+  async decode(context, steps, ranks) {
+    if (ranks && !adaptations) throw new Error('load an adapter first');
+    return measureDecode(await session(), context, steps, ranks && adaptations && [adaptations[ranks]]);
+  },
   kernels: async (context) => measureKernels(await session(), context, 1),
   async greedy(prompt, maxTokens) {
     if (!engine) throw new Error('open a model first');

@@ -31,7 +31,7 @@ export async function divergence(
       const width = ofP.length / piece.length;
       for (let i = 0; i < piece.length; i++) {
         const row = (logits: Float32Array): Float32Array => logits.subarray(i * width, (i + 1) * width);
-        const { kl, entropy } = compare(row(ofP), row(ofQ));
+        const { kl, entropy } = divergenceOf(row(ofP), row(ofQ));
         result.kl.push(kl);
         result.entropy.push(entropy / Math.log(width));
       }
@@ -53,7 +53,7 @@ async function logitsOf(session: Session, sequence: Sequence | undefined, piece:
 }
 
 /** KL(p ‖ q), and the entropy of p, in nats. */
-function compare(p: Float32Array, q: Float32Array): { kl: number; entropy: number } {
+export function divergenceOf(p: Float32Array, q: Float32Array): { kl: number; entropy: number } {
   const [logSumP, logSumQ] = [logSumExp(p), logSumExp(q)];
   let kl = 0;
   let entropy = 0;

@@ -86,10 +86,10 @@ export async function measureDecode(
   };
 }
 
-const greedy = (sequence: Sequence, position: number): Draw => ({
-  ...{ sequence, sampling: GREEDY, position },
-  wantsEntropy: false,
-});
+function greedy(sequence: Sequence, position: number): Draw {
+  const level = sequence.text?.follow?.options;
+  return { sequence, sampling: GREEDY, position, wantsEntropy: level !== undefined, level };
+}
 
 /** Prefills `context` tokens and draws the next one. */
 async function prefillAndDraw(
@@ -100,9 +100,12 @@ async function prefillAndDraw(
 ): Promise<void> {
   let drawn: Promise<Drawn> | undefined;
   const tokens = anyTokens(session, context);
-  attach(sequence, await adaptation.begin(tokens, 0));
+  const text = await adaptation.begin(tokens, 0);
+  attach(sequence, text);
   await session.prefill(sequence, tokens, (start, length) => {
-    if (start + length === context) drawn = session.sample(length, greedy(sequence, context));
+    if (start + length < context) return;
+    if (text.follow) session.levels.begin(sequence.slot, text.follow.start);
+    drawn = session.sample(length, greedy(sequence, context));
   });
   await drawn;
 }

@@ -1,0 +1,36 @@
+// Prefill of 512 tokens with an adapter of rank 16 on all linears, beside the same model without; lavapipe.
+import { measurePrefill } from '../src/engine/measure.ts';
+import { loadAdapter, openInNode } from './engine.ts';
+import { record } from './results.ts';
+import { estimate, format } from './statistics.ts';
+
+const TOKENS = 512;
+const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 9);
+const ADAPTER = 'wikitext';
+
+const engine = await openInNode();
+await loadAdapter(engine, ADAPTER);
+const uses = [{ name: ADAPTER, scale: 1 }];
+const adaptations = {
+  base: undefined,
+  chunkwise: await engine.adapt(uses),
+  uniform: await engine.adapt(uses, { ranks: 'uniform' }),
+};
+const times = { base: [] as number[], chunkwise: [] as number[], uniform: [] as number[] };
+await engine.alone(async (session) => {
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const name of ['base', 'chunkwise', 'uniform'] as const) {
+      // Its first pass, which compiles, is not counted.
+      const { msPerToken } = await measurePrefill(session, TOKENS, 1, adaptations[name]);
+      times[name].push(msPerToken.median);
+    }
+    console.log(`  ${Object.entries(times).map(([name, ms]) => `${name} ${ms.at(-1)?.toFixed(2)}`).join(', ')} ms a token`);
+  }
+});
+const slowdownOf = (ms: readonly number[]) => estimate(ms.map((each, i) => each / (times.base[i] ?? NaN)));
+const slowdown = { chunkwise: slowdownOf(times.chunkwise), uniform: slowdownOf(times.uniform) };
+const { base, chunkwise, uniform } = times;
+const msPerToken = { base: estimate(base), chunkwise: estimate(chunkwise), uniform: estimate(uniform) };
+console.log(`${engine.device}: chunkwise takes ${format(slowdown.chunkwise)} times as long, uniform ${format(slowdown.uniform)}`);
+await record('adapter-prefill', engine.device, { tokens: TOKENS, rounds: ROUNDS, adapter: ADAPTER, msPerToken, slowdown });
+process.exit(0);
