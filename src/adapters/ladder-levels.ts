@@ -1,12 +1,17 @@
 import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
-/** What a module may lose of its delta at level 0 (relative L2). */
-export const DEFAULT_RANK_ERROR_BUDGET = 0.5;
-/** Those that plans choose among; one more is the whole adapter. */
-export const DEFAULT_LEVELS = 4;
-/** Of what level 0 may lose, what the last of them may. */
-const LAST_SHARE = 0.4;
+/** What the adapter may lose of its delta at level 0 (relative L2), where nothing is said. */
+export const DEFAULT_RANK_ERROR_BUDGET = 0.41;
+/**
+ * Of what level 0 may lose, what each level may that plans choose among: repeated text, three of prose, and where a text
+ * turns. One more is the whole adapter. Those of prose lie near each other: levels far apart lose more than one rank for
+ * all with the same mean (ARCHITECTURE.md).
+ */
+const LOSS_SHARES = [1, 0.81, 0.74, 0.68, 0.41];
+/** Where nothing is said, a level takes no more than this of the highest rank, so that a plan reads less than half. */
+const RANK_SHARES = [0.25, 0.375, 0.4375, 0.4375, 0.75];
+export const PLANNED_LEVELS = LOSS_SHARES.length;
 
 /** The rank of every module at every level. */
 export interface LevelRanks {
@@ -19,24 +24,22 @@ export interface LevelRanks {
 /**
  * Ranks by level: one for all modules, or as much of it as a module has, which loses less at the same mean rank than
  * cutting each module where it loses its share (ARCHITECTURE.md). At level 0 the adapter loses at most the part
- * `rankErrorBudget` of its delta (relative L2 over all modules, in the norm the ladder was built in), at the last of
- * `levels` LAST_SHARE of it, and at those between what lies on a straight line from one to the other. One more level is
- * the whole adapter. Errors: `bad_request` for a budget outside [0, 1].
+ * `rankErrorBudget` of its delta (relative L2 over all modules, in the norm the ladder was built in), at the others
+ * LOSS_SHARES of it. One more level is the whole adapter. Errors: `bad_request` for a budget outside [0, 1].
  */
-export function levelRanks(
-  modules: readonly ModuleSpectrum[],
-  rankErrorBudget = DEFAULT_RANK_ERROR_BUDGET,
-  levels = DEFAULT_LEVELS,
-): LevelRanks {
-  if (!(rankErrorBudget >= 0 && rankErrorBudget <= 1)) {
-    const reason = `must be in [0, 1], not ${rankErrorBudget}`;
-    throw new ChunkwiseError('bad_request', { field: 'rankErrorBudget', reason });
+export function levelRanks(modules: readonly ModuleSpectrum[], rankErrorBudget?: number): LevelRanks {
+  const budget = rankErrorBudget ?? DEFAULT_RANK_ERROR_BUDGET;
+  if (!(budget >= 0 && budget <= 1)) {
+    throw new ChunkwiseError('bad_request', { field: 'rankErrorBudget', reason: `must be in [0, 1], not ${budget}` });
   }
-  const steps = Math.max(1, levels - 1);
-  const budgetOf = (level: number): number => rankErrorBudget * (1 - ((1 - LAST_SHARE) * level) / steps);
   const lost = lostByRank(modules);
-  const chosen = Array.from({ length: levels }, (_, level) => lost.findIndex((part) => part <= budgetOf(level)));
-  const ranks = [...chosen, lost.length - 1].map((rank) => fixedRanks(modules, rank));
+  const highest = lost.length - 1;
+  const chosen = LOSS_SHARES.map((share, level) => {
+    const rank = lost.findIndex((part) => part <= budget * share);
+    const most = Math.max(1, Math.round((RANK_SHARES[level] ?? 1) * highest));
+    return rankErrorBudget === undefined ? Math.min(rank, most) : rank;
+  });
+  const ranks = [...chosen, highest].map((rank) => fixedRanks(modules, rank));
   return { ranks, meanRanks: ranks.map(mean) };
 }
 

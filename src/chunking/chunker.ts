@@ -1,3 +1,4 @@
+import type { Boundaries } from './boundaries.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /** Where chunks end. Lengths in tokens. */
@@ -53,10 +54,12 @@ export class Chunker {
     this.reach = Math.floor(this.options.slack / 2);
   }
 
-  /** Takes the next token's complexity, and how good a boundary its end is; gives the chunks that are now known. */
-  push(complexity: number, boundary: number): Span[] {
+  /** Takes the next token's complexity, and how good boundaries lie at its sides; gives the chunks that are now known. */
+  push(complexity: number, { before, after }: Boundaries): Span[] {
+    const last = this.boundaries.length - 1;
+    if (last >= 0) this.boundaries[last] = Math.max(this.boundaries[last]!, before);
     this.complexities.push(complexity);
-    this.boundaries.push(boundary);
+    this.boundaries.push(after);
     return this.cut(false);
   }
 

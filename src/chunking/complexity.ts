@@ -116,23 +116,44 @@ class Surprisal implements ComplexityEstimator {
 /** How open ordinary text is after the token at position t: the model has seen ever more of what follows what. */
 const ordinaryOpenness = (t: number): number => Math.max(0.4, 1 - 0.045 * Math.log2(1 + t / 4));
 
+/** Tokens of a line that make it a paragraph: lines of verse, code and lists are shorter. */
+const PARAGRAPH_TOKENS = 24;
+/** Of a line, by which it is known what begins. */
+const TURN_TOKENS = 8;
+/** Surprisal of a break: where the cache model expected it, the text repeats itself and does not turn. */
+const LEAST_TURN_SURPRISAL = 0.1;
+
 /**
- * 0.5 where what comes next is as open as in ordinary text at this position. Digits keep their surprisal: ten of them
- * follow each other in any order, which is less open than words are and yet as hard as digits get.
+ * 0.5 where what comes next is as open as in ordinary text at this position, 1 from a paragraph's end to where a line
+ * has run on for a while, over headings and empty lines: there an adapter decides what begins (ARCHITECTURE.md has
+ * figures). Digits keep their surprisal, and what parts them is as hard as they are: ten of them follow each other in
+ * any order, which is less open than words are and yet as hard as digits get.
  */
 class Openness implements ComplexityEstimator {
   private readonly surprisal: Surprisal;
   private position = 0;
+  /** Tokens of the line so far. */
+  private line = 0;
+  /** A paragraph has ended, and no other one is on its way. */
+  private turns = false;
+  /** Of the digits right before, past what parts them. */
+  private digits: number | undefined;
 
-  constructor(vocabulary: Vocabulary) {
+  constructor(private readonly vocabulary: Vocabulary) {
     this.surprisal = new Surprisal(vocabulary);
   }
 
   push(token: number): number {
     const surprisal = this.surprisal.push(token);
-    const ordinary = ordinaryOpenness(this.position++);
-    if (this.surprisal.digitBitsOf(token) !== undefined) return surprisal;
-    return Math.min(1, this.surprisal.model.openness() / (2 * ordinary));
+    const openness = this.surprisal.model.openness() / (2 * ordinaryOpenness(this.position++));
+    const text = this.vocabulary.text(token);
+    if (text.includes('\n')) {
+      this.turns ||= this.line >= PARAGRAPH_TOKENS && surprisal >= LEAST_TURN_SURPRISAL;
+      this.line = 0;
+    } else if (++this.line > TURN_TOKENS) this.turns = false;
+    if (this.surprisal.digitBitsOf(token) !== undefined) this.digits = surprisal;
+    else if (/[\p{L}\n]/u.test(text)) this.digits = undefined;
+    return this.turns ? 1 : Math.min(1, this.digits ?? openness);
   }
 }
 

@@ -2,12 +2,12 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /**
  * Complexities from which the next level begins, ascending: n thresholds part n + 1 levels. Level 0 loses most of the
- * adapter's delta, the last one nothing; how much is the rank ladder's business.
+ * adapter's delta, the last one least; how much is the rank ladder's business.
  */
 export type LevelThresholds = readonly number[];
 
-/** Part ordinary prose into at least three levels, and put repeated text into the lowest. */
-export const DEFAULT_THRESHOLDS: LevelThresholds = [0.4, 0.48, 0.56];
+/** Part repeated text, ordinary prose in three, and where a text turns or has digits without order. */
+export const DEFAULT_THRESHOLDS: LevelThresholds = [0.2, 0.42, 0.52, 0.68];
 
 /** Errors: `bad_request`, where thresholds are not ascending. */
 export function checkThresholds(thresholds: LevelThresholds): void {

@@ -1,7 +1,7 @@
 import { BoundaryDetector } from './boundaries.ts';
 import { meanRank } from './chunk-plan.ts';
 import type { Chunk, ChunkPlan, LevelRule } from './chunk-plan.ts';
-import { Chunker } from './chunker.ts';
+import { Chunker, DEFAULT_CHUNKER } from './chunker.ts';
 import type { ChunkerOptions, Span } from './chunker.ts';
 import { ESTIMATORS } from './complexity.ts';
 import type { ComplexityEstimator, EstimatorName, Vocabulary } from './complexity.ts';
@@ -41,6 +41,9 @@ export interface PlanOptions {
   /** A chunk's own scale. Default 1. */
   chunkScale?: (span: Span, level: number) => number;
 }
+
+/** At a text's end. */
+const LAST_TOKENS = 8;
 
 export const DEFAULT_RAMPS: RampOptions = { rampWidth: 4, requestScale: 1, placement: 'across' };
 
@@ -86,7 +89,10 @@ export class Planner {
 
   /** The plan of all tokens; none can be pushed after it. */
   finish(): ChunkPlan {
-    this.add(this.chunker.finish());
+    const spans = this.chunker.finish();
+    const last = spans.pop();
+    this.add(spans);
+    if (last) this.addLast(last);
     const { tokens, complexity } = this;
     const { chunks, ladder, levels } = this.controlled();
     return { tokens, complexity, chunks, table: rampTable(chunks, this.ramps), ladder, levels };
@@ -99,6 +105,19 @@ export class Planner {
     });
     this.chunks.push(...chunks);
     return chunks;
+  }
+
+  /**
+   * What comes after the text, an answer to a prompt, begins from its last tokens: they are a chunk of their own, of the
+   * highest level that thresholds part.
+   */
+  private addLast({ start, end, complexity }: Span): void {
+    const { minLength } = { ...DEFAULT_CHUNKER, ...this.options.chunker };
+    const cut = end - LAST_TOKENS - start < minLength ? start : end - LAST_TOKENS;
+    const spanOf = (from: number, to: number): Span => ({ start: from, end: to, complexity: mean(this.complexity.slice(from, to)) });
+    if (cut > start) this.add([spanOf(start, cut)]);
+    const [chunk] = this.add([cut > start ? spanOf(cut, end) : { start, end, complexity }]);
+    if (chunk && isChunkwise(this.options)) chunk.level = this.thresholds.length;
   }
 
   private levelOf({ complexity }: Span): number {
@@ -122,6 +141,12 @@ export class Planner {
     return { chunks, ladder, levels };
   }
 }
+
+/** Whether complexity decides on levels; it also does where they are shuffled, or only their mean counts. */
+const isChunkwise = ({ ranks, equalMeanRank }: PlanOptions): boolean =>
+  typeof ranks !== 'number' && (ranks !== 'uniform' || equalMeanRank === true);
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function checkOptions(options: PlanOptions, ramps: RampOptions, thresholds: LevelThresholds): void {
   checkThresholds(thresholds);

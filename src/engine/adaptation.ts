@@ -69,8 +69,8 @@ export function planned(options: PlanningOptions): Adaptation {
         throw error;
       });
       const rampWidth = options.rampWidth ?? DEFAULT_RAMPS.rampWidth;
-      const top = Math.max(0, ladder.length - 1);
-      const follow = { options: { ...FOLLOW, rampWidth }, start: { level: top, complexity: 1 } };
+      // An answer begins where its prompt ends: at the level of the prompt's last chunk.
+      const follow = { options: { ...FOLLOW, rampWidth }, start: { level: FOLLOW.thresholds.length, complexity: 1 } };
       return {
         mix: { ...mix, key },
         ...(isChunkwise ? { decodeRow: 'stream', follow } : { decodeRow: topRow(ladder) }),
@@ -79,8 +79,6 @@ export function planned(options: PlanningOptions): Adaptation {
         levels,
         async rows(end) {
           const part = await made.part(end);
-          const last = part.chunks.at(-1);
-          if (last) follow.start = { level: last.level, complexity: last.complexity };
           const chunks = part.chunks.map((chunk) => ({ ...chunk, meanRank: ladder[chunk.level] ?? ladder.at(-1) ?? 0 }));
           onPlan?.({ ...part, chunks, ladder, levels, texts: part.tokens.map(options.text) });
           return part.rows;

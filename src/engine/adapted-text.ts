@@ -12,7 +12,7 @@ export interface AdaptedText {
   later: readonly RampRow[];
   /** Of tokens that no plan says anything of: their row, or what the GPU chooses for their stream. */
   decodeRow: RampRow | 'stream';
-  /** How the GPU chooses, and where it starts: at the last chunk whose rows were asked for. */
+  /** How the GPU chooses, and where it starts. */
   follow?: { options: LevelOptions; start: LevelStart };
   /** Mean rank of each level, and what levels are; empty without a plan. */
   ladder: readonly number[];

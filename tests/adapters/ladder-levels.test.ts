@@ -1,12 +1,7 @@
 import { expect, test } from 'vitest';
 import { readAdapter } from '../../src/adapters/adapter-file.ts';
 import { buildAdapterLadder } from '../../src/adapters/adapter-ladder.ts';
-import {
-  DEFAULT_LEVELS,
-  DEFAULT_RANK_ERROR_BUDGET,
-  fixedRanks,
-  levelRanks,
-} from '../../src/adapters/ladder-levels.ts';
+import { DEFAULT_RANK_ERROR_BUDGET, fixedRanks, levelRanks, PLANNED_LEVELS } from '../../src/adapters/ladder-levels.ts';
 import { expectError } from '../weights/expect-error.ts';
 import { squaredErrors } from './ladder-products.ts';
 import { peftSource, tinyAdapter, tinyConfig } from './tiny-adapter.ts';
@@ -24,7 +19,7 @@ test('a level gets the least rank that loses no more than it may, over all modul
     expect(lost(rank)).toBeLessThanOrEqual(budget + 1e-12);
     if (rank > 0) expect(lost(rank - 1)).toBeGreaterThan(budget);
   }
-  expect(levelRanks([{ singularValues: [] }], 0.5, 2).ranks).toEqual([[0], [0], [0]]);
+  expect(levelRanks([{ singularValues: [] }], 0.5).ranks).toEqual(Array(PLANNED_LEVELS + 1).fill([0]));
 });
 
 test('levels lose in fact what they may: the budget at the first, less at the last, nothing above', async () => {
@@ -35,25 +30,32 @@ test('levels lose in fact what they may: the budget at the first, less at the la
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const lost = (ranks: readonly number[]): number =>
     Math.sqrt(sum(errors.map((error, i) => error[ranks[i]!]!)) / sum(errors.map((error) => error[0]!)));
-  for (const [budget, levels] of [[0.6, 4], [0.3, 3], [1, 6], [0.5, 1], [0, 4]] as const) {
-    const { ranks, meanRanks } = levelRanks(modules, budget, levels);
-    expect([ranks.length, meanRanks.length]).toEqual([levels + 1, levels + 1]);
+  for (const budget of [0.6, 0.3, 1, 0.05, 0]) {
+    const { ranks, meanRanks } = levelRanks(modules, budget);
+    expect([ranks.length, meanRanks.length]).toEqual([PLANNED_LEVELS + 1, PLANNED_LEVELS + 1]);
     expect(ranks.at(-1)).toEqual(modules.map(({ rank }) => rank));
     ranks.forEach((level, l) => {
-      const allowed = l === levels ? 0 : budget * (1 - (0.6 * l) / Math.max(1, levels - 1));
+      const allowed = [1, 0.81, 0.74, 0.68, 0.41, 0][l]! * budget;
       // 1e-3: what binary16 loses at full rank.
       expect(lost(level)).toBeLessThan(allowed + 1e-3);
       expect(meanRanks[l]).toBeCloseTo(level.reduce((total, rank) => total + rank, 0) / modules.length, 12);
       level.forEach((rank, m) => expect(rank).toBeGreaterThanOrEqual(ranks[l - 1]?.[m] ?? 0));
     });
   }
-  expect(levelRanks(modules)).toEqual(levelRanks(modules, DEFAULT_RANK_ERROR_BUDGET, DEFAULT_LEVELS));
+});
+
+test('where nothing is said, prose takes less than half the ranks, however flat the spectrum is', () => {
+  const flat = (rank: number) => [{ singularValues: Array<number>(rank).fill(1) }];
+  expect(levelRanks(flat(16)).meanRanks).toEqual([4, 6, 7, 7, 12, 16]);
+  expect(levelRanks(flat(1)).meanRanks).toEqual([1, 1, 1, 1, 1, 1]);
+  const steep = [{ singularValues: [10, 3, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1] }];
+  expect(levelRanks(steep)).toEqual(levelRanks(steep, DEFAULT_RANK_ERROR_BUDGET));
 });
 
 test('one rank for all is at most what a module has', () => {
   const modules = [{ singularValues: [3, 2, 1] }, { singularValues: [5] }, { singularValues: [] }];
   expect([0, 2, 16].map((rank) => fixedRanks(modules, rank))).toEqual([[0, 0, 0], [2, 1, 0], [3, 1, 0]]);
-  expect(levelRanks(modules, 0, 1)).toEqual({ ranks: [[3, 1, 0], [3, 1, 0]], meanRanks: [4 / 3, 4 / 3] });
+  expect(levelRanks(modules, 0).ranks).toEqual(Array(PLANNED_LEVELS + 1).fill([3, 1, 0]));
 });
 
 test.each([-0.1, 1.5, NaN])('a rank error budget of %d is refused', async (budget) => {

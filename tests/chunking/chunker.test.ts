@@ -35,7 +35,7 @@ function randomOptions(random: Random): ChunkerOptions {
 
 function chunksOf({ complexities, boundaries }: Input, options: Partial<ChunkerOptions>): Span[] {
   const chunker = new Chunker(options);
-  return [...complexities.flatMap((each, i) => chunker.push(each, boundaries[i]!)), ...chunker.finish()];
+  return [...complexities.flatMap((each, i) => chunker.push(each, { before: 0, after: boundaries[i]! })), ...chunker.finish()];
 }
 
 /** The rules once more, over the whole text and without any state. */
@@ -108,7 +108,7 @@ describe.each(SEEDS)('random text and options %i', (seed) => {
     const chunker = new Chunker(options);
     const known: Span[] = [];
     for (let i = 0; i < total; i++) {
-      for (const chunk of chunker.push(input.complexities[i]!, input.boundaries[i]!)) {
+      for (const chunk of chunker.push(input.complexities[i]!, { before: 0, after: input.boundaries[i]! })) {
         expect(i + 1).toBeLessThanOrEqual(chunk.end + options.slack);
         known.push(chunk);
       }
@@ -186,9 +186,11 @@ describe('chunks', () => {
 });
 
 describe('boundaries', () => {
+  /** Of the place after each token, as the chunker sees it once the next one has come. */
   const strengths = (tokens: string[]) => {
     const detector = new BoundaryDetector();
-    return tokens.map((token) => detector.push(token));
+    const found = tokens.map((token) => detector.push(token));
+    return found.map(({ after }, i) => Math.max(after, found[i + 1]?.before ?? 0));
   };
   const { none, sentence, line, block } = BOUNDARY;
 
@@ -200,16 +202,24 @@ describe('boundaries', () => {
     ],
     ['no decimal point, no initial', [' 3', '.', '14', ' J', '.', ' Bach'], [none, none, none, none, none, none]],
     [
-      'lines and paragraphs',
-      ['a', '\n', 'bee', '.', '\n\n', 'c', '\n', '\n'],
-      [none, line, none, sentence, block, none, line, block],
+      'lines and paragraphs, before their breaks',
+      ['a', '\n', 'bee', '.', '\n\n', 'c', '\n', ' ', '\n', 'd'],
+      [line, none, none, block, none, line, none, none, none, none],
     ],
     [
       'fences, in parts',
       ['``', '`js', '\n', 'x', ';', '\n', '```', '\n'],
-      [none, none, block, none, none, line, none, block],
+      [none, block, none, none, line, none, block, none],
     ],
     ['a space after a sentence is part of the next', ['One', '.', ' ', 'Two'], [none, sentence, none, none]],
-    ['no fence inside a line', ['use ', '```', '\n'], [none, none, line]],
+    ['no fence inside a line', ['use ', '```', '\n'], [none, line, none]],
   ])('%s', (_, tokens, expected) => expect(strengths(tokens)).toEqual(expected));
+
+  it('let a chunk begin with a break', () => {
+    const chunker = new Chunker({ budget: 20, minLength: 4 });
+    const detector = new BoundaryDetector();
+    const texts = [...Array<string>(35).fill(' word'), '\n', ...Array<string>(20).fill(' word')];
+    const spans = texts.flatMap((text) => chunker.push(0.5, detector.push(text)));
+    expect(spans[0]).toMatchObject({ start: 0, end: 35 });
+  });
 });

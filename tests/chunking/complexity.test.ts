@@ -161,6 +161,39 @@ describe('openness', () => {
   });
 });
 
+describe('openness where a text turns', () => {
+  const openness = (text: string) => {
+    const tokens = tokenizer.encode(text);
+    return { texts: tokens.map((token) => tokenizer.decode([token])), found: estimate(ESTIMATORS.openness(vocabulary), tokens) };
+  };
+  const paragraph = prose.slice(0, 300).replaceAll('\n', ' ').trim();
+
+  it('is 1 from the break after a paragraph to where the next one has begun, over headings', () => {
+    const { texts, found } = openness(`${paragraph}\n\n# A heading\n\n${paragraph.toUpperCase()}`);
+    const first = texts.findIndex((text) => text.includes('\n'));
+    const begins = texts.findIndex((text, i) => i > first && /[A-Z]{2}/.test(text));
+    expect(found.slice(first, begins + 8)).toEqual(Array(begins + 8 - first).fill(1));
+    expect(mean(found.slice(0, first))).toBeLessThan(0.7);
+    expect(mean(found.slice(begins + 8))).toBeLessThan(0.7);
+  });
+
+  it('does not turn at the ends of verses, nor where a paragraph is said again', () => {
+    const verses = openness('And all the men and women merely players;\nThey have their exits and their entrances;\n'.repeat(2));
+    const atBreaks = (({ texts, found }: typeof verses, from = 0) => found.filter((_, i) => i >= from && texts[i]!.includes('\n')));
+    expect(Math.max(...atBreaks(verses))).toBeLessThan(1);
+    const again = openness(`${paragraph}\n`.repeat(3));
+    expect(atBreaks(again)[0]).toBe(1);
+    expect(atBreaks(again)[2]).toBeLessThan(0.5);
+  });
+
+  it('takes what parts numbers for as hard as they are', () => {
+    const { texts, found } = openness('7381, 96.2, 5504, 1.77, 8093 and more');
+    const [comma, and] = [texts.lastIndexOf(','), texts.findIndex((text) => text.includes('and'))];
+    expect(found[comma]).toBe(found[comma - 1]);
+    expect(found[and]).not.toBe(found[and - 1]);
+  });
+});
+
 describe('entropy', () => {
   it("is the root of the model's, and surprisal where there is none", () => {
     const [a, b] = [ESTIMATORS.entropy(vocabulary), ESTIMATORS.surprisal(vocabulary)];

@@ -64,7 +64,7 @@ it('says with an adapter what ranks the levels are', async () => {
   type Plan = { ladder: number[]; chunks: { level: number; meanRank: number }[] };
   const of = async (...flags: string[]) => (await plan([...ARGS, '--adapter', adapter, ...flags])).json as Plan;
   const { ladder, chunks } = await of();
-  expect(ladder).toHaveLength(5);
+  expect(ladder).toHaveLength(6);
   expect(ladder.at(-1)).toBe(8);
   expect(ladder[0]).toBeLessThan(8);
   for (const chunk of chunks) expect(chunk.meanRank).toBe(ladder[chunk.level]);

@@ -8,7 +8,7 @@ import { Random } from '../weights/random.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
 
 const prose = await readFile(new URL('../engine/prose.txt', import.meta.url), 'utf8');
-const plan = planChunks(tokenizer.encode(prose).slice(0, 200), { vocabulary, ladder: [2, 3, 4, 8, 16] });
+const plan = planChunks(tokenizer.encode(prose).slice(0, 200), { vocabulary, ladder: [2, 3, 4, 5, 8, 16] });
 const saved = savePlan(plan);
 
 /** The saved plan with the value at a path, such as `chunks.2.level`, replaced. */
@@ -27,7 +27,7 @@ describe('a saved plan', () => {
     const free = planChunks(plan.tokens, { vocabulary });
     expect(free.ladder).toBeNull();
     expect(loadPlan(savePlan(free), 'plan.json')).toEqual(free);
-    for (const levels of [{ ranks: [0, 2, 4, 16] }, { rankErrorBudget: 0.25 }]) {
+    for (const levels of [{ ranks: [0, 2, 4, 8, 16] }, { rankErrorBudget: 0.25 }]) {
       expect(loadPlan(savePlan({ ...plan, levels }), 'plan.json').levels).toEqual(levels);
     }
     const empty = planChunks([], { vocabulary });
@@ -49,7 +49,7 @@ describe('a saved plan', () => {
     ['chunks.1.start', plan.chunks[0]!.end + 1, 'chunks[1].start'],
     ['chunks.0.end', 0, 'chunks[0].end'],
     ['chunks.1.level', 256, 'chunks[1].level'],
-    ['chunks.1.level', 5, 'ladder'],
+    ['chunks.1.level', 6, 'ladder'],
     ['chunks.1.scale', '1', 'chunks[1].scale'],
     ['table', [], 'table'],
     ['table.5.wLo', null, 'table[5].wLo'],

@@ -7,7 +7,7 @@ import { tokenizer, vocabulary } from './real-vocabulary.ts';
 const prose = await readFile(new URL('../engine/prose.txt', import.meta.url), 'utf8');
 const tokens = tokenizer.encode(prose).slice(0, 700);
 const texts = new Map(tokens.map((token) => [token, vocabulary.text(token)]));
-const ladder = [2, 3, 4, 8, 16];
+const ladder = [2, 3, 4, 6, 8, 16];
 
 const promptPlan = (options: PlanSettings, from = 0, prompt = tokens): PromptPlan =>
   new PromptPlan({ tokens: prompt, from, texts, vocabSize: vocabulary.size, options: { ladder, ...options } });

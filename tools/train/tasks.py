@@ -26,6 +26,6 @@ TASKS = {
         lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, epochs=0.6, learning_rate=1e-3, nested=True
     ),
     "shakespeare": Task(
-        lambda t: windows(t, shakespeare("train"), WINDOW), batch_size=1, epochs=1.5, learning_rate=1e-3
+        lambda t: windows(t, shakespeare("train"), WINDOW), batch_size=1, epochs=3, learning_rate=1e-3
     ),
 }
