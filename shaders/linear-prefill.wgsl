@@ -1,40 +1,48 @@
-// Many tokens: y[t, row] = weight[row] · x[t]. Each invocation keeps a tile of four rows by eight tokens in registers,
+// Many tokens: y[t, row] = weight[row] · x[t]. Each invocation keeps a tile of eight rows by eight tokens in registers,
 // so that a weight is unpacked once for eight tokens. x and y are padded to whole tiles of tokens.
-struct Rows { a: Block, b: Block, c: Block, d: Block }
+struct Rows { a: Block, b: Block, c: Block, d: Block, e: Block, f: Block, g: Block, h: Block }
 
-// The sums of a tile's eight tokens, four rows each.
-struct Tile { a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f, g: vec4f, h: vec4f }
+// The sums of a tile's eight tokens, eight rows each.
+struct Tile { a: mat2x4f, b: mat2x4f, c: mat2x4f, d: mat2x4f, e: mat2x4f, f: mat2x4f, g: mat2x4f, h: mat2x4f }
 
 fn input(i: u32) -> vec4f { return x[i]; }
 
-fn rows_dot(w: Rows, v: Block) -> vec4f {
-  let a = block_dots(w.a, v);
-  let b = block_dots(w.b, v);
-  let c = block_dots(w.c, v);
-  let d = block_dots(w.d, v);
-  return vec4f(a.x + a.y, b.x + b.y, c.x + c.y, d.x + d.y);
+fn row_dot(w: Block, v: Block) -> f32 {
+  let halves = block_dots(w, v);
+  return halves.x + halves.y;
 }
 
-fn store(first: u32, token: u32, values: vec4f) {
-  for (var i = 0u; i < 4u && first + i < params.rows; i++) {
+fn rows_dot(w: Rows, v: Block) -> mat2x4f {
+  return mat2x4f(
+    row_dot(w.a, v), row_dot(w.b, v), row_dot(w.c, v), row_dot(w.d, v),
+    row_dot(w.e, v), row_dot(w.f, v), row_dot(w.g, v), row_dot(w.h, v));
+}
+
+fn store(first: u32, token: u32, values: mat2x4f) {
+  for (var i = 0u; i < 8u && first + i < params.rows; i++) {
     let column = params.rowStart + first + i;
     let at = token * params.outputWidth + column;
-    var value = values[i] * params.scale + bias(column);
+    var value = values[i / 4u][i & 3u] * params.scale + bias(column);
     if (ACCUMULATE) { value += y[at]; }
     y[at] = value;
   }
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
-  let first = id.x * 4u;
-  let token = id.y * 8u;
-  let rows = min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), vec4u(params.rows - 1u));
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let tile = group.x * WORKGROUP * 8u;
+  let first = tile + local * 8u;
+  let token = group.y * 8u;
+  let last_row = vec4u(params.rows - 1u);
+  let rows = min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), last_row);
+  let more = min(vec4u(first) + vec4u(4u, 5u, 6u, 7u), last_row);
   var sums = Tile();
   for (var block = 0u; block < BLOCKS; block++) {
     let w = Rows(
       weight_block(rows.x, block), weight_block(rows.y, block), weight_block(rows.z, block),
-      weight_block(rows.w, block));
+      weight_block(rows.w, block),
+      weight_block(more.x, block), weight_block(more.y, block), weight_block(more.z, block),
+      weight_block(more.w, block));
     let i = (token * BLOCKS + block) * 8u;
     sums.a += rows_dot(w, load_block(i, local));
     sums.b += rows_dot(w, load_block(i + BLOCKS * 8u, local));
@@ -45,7 +53,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
     sums.g += rows_dot(w, load_block(i + BLOCKS * 48u, local));
     sums.h += rows_dot(w, load_block(i + BLOCKS * 56u, local));
   }
-  let added = lora_tile(token, params.rowStart + min(first, (params.rows - 1u) / 4u * 4u));
+  let last = (params.rows - 1u) / 8u * 8u;
+  let ends = params.rowStart + min(vec2u(tile, tile + 8u * (WORKGROUP - 1u)), vec2u(last));
+  let added = lora_tile(token, params.rowStart + min(first, last), ends, local);
   store(first, token, sums.a + added.a);
   store(first, token + 1u, sums.b + added.b);
   store(first, token + 2u, sums.c + added.c);

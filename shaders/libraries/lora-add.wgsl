@@ -1,10 +1,11 @@
 // B · h of one token for four outputs, summed over the adapters of its mix. The components are shared out over `lanes`
 // invocations, of which this is the `lane`th.
 fn lora_add(token: u32, row: u32, lane: u32, lanes: u32) -> vec4f {
-  let linear = lora_linear(row);
+  let own = lora_linear_of(row);
+  let linear = lora_linear(own);
   var sum = vec4f();
   for (var index = 0u; index < params.adapters; index++) {
-    let at = low_at(token, index, linear.index);
+    let at = low_at(token, index, own);
     let head = low[at];
     let b = head.y + (row - linear.start) / 4u;
     for (var k = lane; k < head.x; k += lanes) {

@@ -1,10 +1,15 @@
-// Which of the linears whose outputs lie in one buffer an output row belongs to; its rows start at `start`.
-struct LoraLinear { index: u32, start: u32, width: u32 }
+// The linears whose outputs lie in one buffer, one below the other.
+struct LoraLinear { start: u32, width: u32 }
 
-fn lora_linear(row: u32) -> LoraLinear {
-  if (row >= LORA_START_2) { return LoraLinear(2u, LORA_START_2, LORA_END - LORA_START_2); }
-  if (row >= LORA_START_1) { return LoraLinear(1u, LORA_START_1, LORA_START_2 - LORA_START_1); }
-  return LoraLinear(0u, 0u, LORA_START_1);
+fn lora_linear(index: u32) -> LoraLinear {
+  if (index == 2u) { return LoraLinear(LORA_START_2, LORA_END - LORA_START_2); }
+  if (index == 1u) { return LoraLinear(LORA_START_1, LORA_START_2 - LORA_START_1); }
+  return LoraLinear(0u, LORA_START_1);
+}
+
+// Which of them an output row belongs to.
+fn lora_linear_of(row: u32) -> u32 {
+  return select(select(0u, 1u, row >= LORA_START_1), 2u, row >= LORA_START_2);
 }
 
 // Where `low` has what A · input of a token gave for one adapter of its mix: the rank and where B starts, then h.

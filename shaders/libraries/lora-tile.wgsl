@@ -1,28 +1,59 @@
-// B · h of a tile of eight tokens for four outputs, summed over the adapters of their mix. Columns of B are read up to
+// B · h of a tile of eight tokens for eight outputs, summed over the adapters of their mix. Columns of B are read up to
 // the highest rank in the tile; a token takes none above its own.
-fn lora_tile(token: u32, row: u32) -> Tile {
-  let linear = lora_linear(row);
+fn add_column(sums: Tile, w: mat2x4f, h: Column) -> Tile {
+  return Tile(
+    sums.a + h.first.x * w, sums.b + h.first.y * w, sums.c + h.first.z * w, sums.d + h.first.w * w,
+    sums.e + h.second.x * w, sums.f + h.second.y * w, sums.g + h.second.z * w, sums.h + h.second.w * w);
+}
+
+fn either(before: mat2x4f, after: mat2x4f, is_after: bool) -> mat2x4f {
+  return mat2x4f(select(before[0], after[0], is_after), select(before[1], after[1], is_after));
+}
+
+// Whatever B holds there, a token that does not take the column keeps its sum.
+fn add_column_where(sums: Tile, w: mat2x4f, h: Column, first: vec4<bool>, second: vec4<bool>) -> Tile {
+  let added = add_column(sums, w, h);
+  return Tile(
+    either(sums.a, added.a, first.x), either(sums.b, added.b, first.y),
+    either(sums.c, added.c, first.z), either(sums.d, added.d, first.w),
+    either(sums.e, added.e, second.x), either(sums.f, added.f, second.y),
+    either(sums.g, added.g, second.z), either(sums.h, added.h, second.w));
+}
+
+// Eight outputs of a column of B; zeros where they are another linear's.
+fn lora_column(at: u32, is_own: bool) -> mat2x4f {
+  return mat2x4f(
+    select(vec4f(), lora_half4(lora[at]), is_own), select(vec4f(), lora_half4(lora[at + 1u]), is_own));
+}
+
+// `row`: the first of the outputs. `ends`: the same of the workgroup's first and last invocation, so that all of them
+// come to the same broadcasts.
+fn lora_tile(token: u32, row: u32, ends: vec2u, local: u32) -> Tile {
   let next = NUM_LINEARS * params.adapters * params.lowStride;
   var sums = Tile();
-  for (var index = 0u; index < params.adapters; index++) {
-    let at = low_at(token, index, linear.index);
-    let b = low[at].y + (row - linear.start) / 4u;
-    let low_ranks = vec4u(low[at].x, low[at + next].x, low[at + 2u * next].x, low[at + 3u * next].x);
-    let high_ranks =
-      vec4u(low[at + 4u * next].x, low[at + 5u * next].x, low[at + 6u * next].x, low[at + 7u * next].x);
-    let most = max(low_ranks, high_ranks);
-    let rank = max(max(most.x, most.y), max(most.z, most.w));
-    for (var k = 0u; k < rank; k++) {
-      let w = lora_half4(lora[b + k * (linear.width / 4u)]);
-      let none = vec4f();
-      sums.a += select(none, low_component(at, k) * w, k < low_ranks.x);
-      sums.b += select(none, low_component(at + next, k) * w, k < low_ranks.y);
-      sums.c += select(none, low_component(at + 2u * next, k) * w, k < low_ranks.z);
-      sums.d += select(none, low_component(at + 3u * next, k) * w, k < low_ranks.w);
-      sums.e += select(none, low_component(at + 4u * next, k) * w, k < high_ranks.x);
-      sums.f += select(none, low_component(at + 5u * next, k) * w, k < high_ranks.y);
-      sums.g += select(none, low_component(at + 6u * next, k) * w, k < high_ranks.z);
-      sums.h += select(none, low_component(at + 7u * next, k) * w, k < high_ranks.w);
+  for (var i = 0u; i < NUM_LINEARS; i++) {
+    let linear = lora_linear(i);
+    if (ends.y < linear.start || ends.x >= linear.start + linear.width) { continue; }
+    let is_own = row >= linear.start && row < linear.start + linear.width;
+    let own_row = select(0u, (row - linear.start) / 4u, is_own);
+    let step = linear.width / 4u;
+    for (var index = 0u; index < params.adapters; index++) {
+      let at = low_at(token, index, i);
+      let b = low[at].y + own_row;
+      let first = vec4u(low[at].x, low[at + next].x, low[at + 2u * next].x, low[at + 3u * next].x);
+      let second =
+        vec4u(low[at + 4u * next].x, low[at + 5u * next].x, low[at + 6u * next].x, low[at + 7u * next].x);
+      let lowest = min(first, second);
+      let highest = max(first, second);
+      let least = min(min(lowest.x, lowest.y), min(lowest.z, lowest.w));
+      let rank = max(max(highest.x, highest.y), max(highest.z, highest.w));
+      for (var k = 0u; k < least; k++) {
+        sums = add_column(sums, lora_column(b + k * step, is_own), low_column(at, next, k, local));
+      }
+      for (var k = least; k < rank; k++) {
+        let w = lora_column(b + k * step, is_own);
+        sums = add_column_where(sums, w, low_column(at, next, k, local), vec4u(k) < first, vec4u(k) < second);
+      }
     }
   }
   return sums;

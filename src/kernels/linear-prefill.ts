@@ -22,7 +22,7 @@ export interface LinearPrefillOptions {
 }
 
 /** Rows and tokens that one invocation computes. */
-const TILE_ROWS = 4;
+const TILE_ROWS = 8;
 export const TILE_TOKENS = 8;
 
 /**
@@ -38,14 +38,14 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
     name: 'linear-prefill',
     sources: [
       ...[...reader.sources, weightBlock, loading.input, hasBias ? bias : noBias, ...lora.sources],
-      ...(adds ? [loraTile] : [loraTileNone]),
+      ...(adds ? [loading.low, loraTile] : [loraTileNone]),
       source,
     ],
     enables: [...reader.enables, ...(loading.enables ?? [])],
     constants: {
       ...reader.constants,
       ...lora.constants,
-      WORKGROUP: variantOf(device).workgroup,
+      WORKGROUP: 8,
       ACCUMULATE: accumulate,
     },
     bindings: [
@@ -60,6 +60,6 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
 }
 
 export const linearPrefillGroups = (device: Device, rows: number, tokens: number): [number, number] => [
-  Math.ceil(rows / TILE_ROWS / variantOf(device).workgroup),
+  Math.ceil(rows / TILE_ROWS / 8),
   Math.ceil(tokens / TILE_TOKENS),
 ];

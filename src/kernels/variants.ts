@@ -3,6 +3,9 @@ import type { Kernel } from '../gpu/kernel.ts';
 import inputBroadcast4 from '../../shaders/libraries/input-broadcast4.wgsl?raw';
 import inputBroadcast8 from '../../shaders/libraries/input-broadcast8.wgsl?raw';
 import inputDirect from '../../shaders/libraries/input-direct.wgsl?raw';
+import lowBroadcast4 from '../../shaders/libraries/low-broadcast4.wgsl?raw';
+import lowBroadcast8 from '../../shaders/libraries/low-broadcast8.wgsl?raw';
+import lowDirect from '../../shaders/libraries/low-direct.wgsl?raw';
 import squaresBroadcast4 from '../../shaders/libraries/squares-broadcast4.wgsl?raw';
 import squaresBroadcast8 from '../../shaders/libraries/squares-broadcast8.wgsl?raw';
 import squaresDirect from '../../shaders/libraries/squares-direct.wgsl?raw';
@@ -51,16 +54,16 @@ export function halfPrecision(device: Device): Pick<Kernel, 'enables'> & { sourc
 }
 
 /**
- * Libraries and directives of `load_block` and `load_squares`: how invocations that each do rows of their own, and so
+ * Libraries and directives of `load_block`, `load_squares` and `low_column`: how invocations that each do rows of their own, and so
  * need the same inputs, come by them. Where they share out a row instead, each needs others.
  */
-export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input: string; squares: string } {
+export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input: string; squares: string; low: string } {
   const shared = variantOf(device).lanes === 1 && device.hasSubgroups;
   if (shared && device.subgroupSize === 8) {
-    return { input: inputBroadcast8, squares: squaresBroadcast8, enables: ['subgroups'] };
+    return { input: inputBroadcast8, squares: squaresBroadcast8, low: lowBroadcast8, enables: ['subgroups'] };
   }
   if (shared && device.subgroupSize === 4) {
-    return { input: inputBroadcast4, squares: squaresBroadcast4, enables: ['subgroups'] };
+    return { input: inputBroadcast4, squares: squaresBroadcast4, low: lowBroadcast4, enables: ['subgroups'] };
   }
-  return { input: inputDirect, squares: squaresDirect };
+  return { input: inputDirect, squares: squaresDirect, low: lowDirect };
 }
