@@ -17,7 +17,10 @@ fn low_at(token: u32, index: u32, linear: u32) -> u32 {
   return ((token * params.adapters + index) * NUM_LINEARS + linear) * params.lowStride;
 }
 
+// Components k and k + 1 of h, where k is even.
+fn low_pair(at: u32, k: u32) -> vec2f { return bitcast<vec2f>(low[at + 1u + k / 2u]); }
+
 fn low_component(at: u32, k: u32) -> f32 {
-  let pair = low[at + 1u + k / 2u];
-  return bitcast<f32>(select(pair.x, pair.y, (k & 1u) == 1u));
+  let pair = low_pair(at, k & ~1u);
+  return select(pair.x, pair.y, (k & 1u) == 1u);
 }

@@ -47,12 +47,22 @@ fn lora_tile(token: u32, row: u32, ends: vec2u, local: u32) -> Tile {
       let highest = max(first, second);
       let least = min(min(lowest.x, lowest.y), min(lowest.z, lowest.w));
       let rank = max(max(highest.x, highest.y), max(highest.z, highest.w));
-      for (var k = 0u; k < least; k++) {
-        sums = add_column(sums, lora_column(b + k * step, is_own), low_column(at, next, k, local));
+      // Four columns at a time, as long as all tokens take them: the sums are spilled between steps.
+      let whole = least & ~3u;
+      for (var k = 0u; k < whole; k += 4u) {
+        let h = low_columns(at, next, k, local);
+        let g = low_columns(at, next, k + 2u, local);
+        sums = add_column(sums, lora_column(b + k * step, is_own), h.even);
+        sums = add_column(sums, lora_column(b + (k + 1u) * step, is_own), h.odd);
+        sums = add_column(sums, lora_column(b + (k + 2u) * step, is_own), g.even);
+        sums = add_column(sums, lora_column(b + (k + 3u) * step, is_own), g.odd);
       }
-      for (var k = least; k < rank; k++) {
+      for (var k = whole; k < rank; k += 2u) {
+        let h = low_columns(at, next, k, local);
         let w = lora_column(b + k * step, is_own);
-        sums = add_column_where(sums, w, low_column(at, next, k, local), vec4u(k) < first, vec4u(k) < second);
+        sums = add_column_where(sums, w, h.even, vec4u(k) < first, vec4u(k) < second);
+        let v = lora_column(b + min(k + 1u, rank - 1u) * step, is_own);
+        sums = add_column_where(sums, v, h.odd, vec4u(k + 1u) < first, vec4u(k + 1u) < second);
       }
     }
   }

@@ -1,10 +1,13 @@
-// As low-direct, for subgroups of exactly 4: each invocation loads a component of two tokens and broadcasts them.
+// As low-direct, for subgroups of exactly 4: each invocation loads the components of two tokens and broadcasts them.
 struct Column { first: vec4f, second: vec4f }
+struct Columns { even: Column, odd: Column }
 
-fn low_column(at: u32, next: u32, k: u32, local: u32) -> Column {
-  let h = low_component(at + (local & 3u) * next, k);
-  let g = low_component(at + (4u + (local & 3u)) * next, k);
-  return Column(
-    vec4f(subgroupBroadcast(h, 0u), subgroupBroadcast(h, 1u), subgroupBroadcast(h, 2u), subgroupBroadcast(h, 3u)),
-    vec4f(subgroupBroadcast(g, 0u), subgroupBroadcast(g, 1u), subgroupBroadcast(g, 2u), subgroupBroadcast(g, 3u)));
+fn four_tokens(h: f32) -> vec4f {
+  return vec4f(subgroupBroadcast(h, 0u), subgroupBroadcast(h, 1u), subgroupBroadcast(h, 2u), subgroupBroadcast(h, 3u));
+}
+
+fn low_columns(at: u32, next: u32, k: u32, local: u32) -> Columns {
+  let h = low_pair(at + (local & 3u) * next, k);
+  let g = low_pair(at + (4u + (local & 3u)) * next, k);
+  return Columns(Column(four_tokens(h.x), four_tokens(g.x)), Column(four_tokens(h.y), four_tokens(g.y)));
 }

@@ -45,7 +45,7 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
     constants: {
       ...reader.constants,
       ...lora.constants,
-      WORKGROUP: 8,
+      WORKGROUP: variantOf(device).prefillWorkgroup,
       ACCUMULATE: accumulate,
     },
     bindings: [
@@ -60,6 +60,6 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
 }
 
 export const linearPrefillGroups = (device: Device, rows: number, tokens: number): [number, number] => [
-  Math.ceil(rows / TILE_ROWS / 8),
+  Math.ceil(rows / TILE_ROWS / variantOf(device).prefillWorkgroup),
   Math.ceil(tokens / TILE_TOKENS),
 ];

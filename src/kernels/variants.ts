@@ -19,6 +19,8 @@ import halfPacked from '../../shaders/libraries/half-packed.wgsl?raw';
 interface Variant {
   /** Invocations of a workgroup. */
   workgroup: number;
+  /** The same for products of many tokens: small, so that few of a last group's invocations have no rows. */
+  prefillWorkgroup: number;
   /** The same for attention, whose invocations are few and long: small, so that every core gets some. */
   attentionWorkgroup: number;
   /** The same for kernels of one token: small for the same reason. */
@@ -32,8 +34,8 @@ interface Variant {
 }
 
 const VARIANTS: Record<DeviceClass, Variant> = {
-  cpu: { workgroup: 64, attentionWorkgroup: 16, rowWorkgroup: 8, lanes: 1, scanners: 64, batchTokens: 64 },
-  gpu: { workgroup: 32, attentionWorkgroup: 32, rowWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
+  cpu: { workgroup: 64, prefillWorkgroup: 8, attentionWorkgroup: 16, rowWorkgroup: 8, lanes: 1, scanners: 64, batchTokens: 64 },
+  gpu: { workgroup: 32, prefillWorkgroup: 32, attentionWorkgroup: 32, rowWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
 };
 
 export const variantOf = (device: Device): Variant => VARIANTS[device.deviceClass];
@@ -54,8 +56,8 @@ export function halfPrecision(device: Device): Pick<Kernel, 'enables'> & { sourc
 }
 
 /**
- * Libraries and directives of `load_block`, `load_squares` and `low_column`: how invocations that each do rows of their own, and so
- * need the same inputs, come by them. Where they share out a row instead, each needs others.
+ * Libraries and directives of `load_block`, `load_squares` and `low_columns`: how invocations that each do rows of their
+ * own, and so need the same inputs, come by them. Where they share out a row instead, each needs others.
  */
 export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input: string; squares: string; low: string } {
   const shared = variantOf(device).lanes === 1 && device.hasSubgroups;
