@@ -94,7 +94,7 @@ it('answers with an adapter of the page, shows its ranks in the text, and is the
 it('draws ranks while it answers without a main-thread task above 50 ms of CPU time', async () => {
   await demo.chooseAdapter('shakespeare');
   await demo.setMaxTokens(150);
-  const prompt = QUESTION.repeat(5); // of more tokens than are drawn in one frame
+  const prompt = QUESTION.repeat(7); // of more tokens than are drawn in one frame
   const tasks = await mainThreadTasks(demo.page, async () => {
     await demo.send(prompt);
     await demo.page.getByTestId('rank-strip').locator('summary').click();
