@@ -33,9 +33,11 @@ def load_base():
     return model.eval()
 
 
-def add_adapter(model):
+def add_adapter(model, dropout=0.0):
     """A new adapter on all seven linears. B is zero, so the model first computes what its base computes."""
-    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=LINEARS, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=RANK, lora_alpha=ALPHA, target_modules=LINEARS, task_type="CAUSAL_LM", lora_dropout=dropout
+    )
     model = get_peft_model(model, config)
     # PEFT wrote the folder of the GGUF file.
     model.peft_config["default"].base_model_name_or_path = NAME

@@ -15,6 +15,8 @@ class Task:
     batch_size: int
     epochs: float
     learning_rate: float
+    dropout: float = 0.0
+    """Share of A's inputs that a step leaves out."""
     nested: bool = False
     """Each step trains only the first k components, k drawn from 1 to the rank."""
 
@@ -26,6 +28,6 @@ TASKS = {
         lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, epochs=0.6, learning_rate=1e-3, nested=True
     ),
     "shakespeare": Task(
-        lambda t: windows(t, shakespeare("train"), WINDOW), batch_size=1, epochs=3, learning_rate=1e-3
+        lambda t: windows(t, shakespeare("train"), WINDOW), batch_size=1, epochs=1.5, learning_rate=1e-3, dropout=0.1
     ),
 }

@@ -39,7 +39,7 @@ def main():
 def train(task, seed, work, checkpoint_every):
     torch.manual_seed(seed)
     examples = task.examples(load_tokenizer())
-    model = add_adapter(load_base())
+    model = add_adapter(load_base(), task.dropout)
     optimizer = torch.optim.AdamW(trained(model), lr=task.learning_rate, weight_decay=0.0)
     components = limit_components(model) if task.nested else None
     batches = all_batches(examples, task, seed)
@@ -47,6 +47,8 @@ def train(task, seed, work, checkpoint_every):
     model.train()
     for step in range(done, len(batches)):
         started = time.monotonic()
+        # A step's own, so that what is left out is the same in a resumed run.
+        torch.manual_seed(seed * 1_000_000 + step)
         for group in optimizer.param_groups:
             group["lr"] = task.learning_rate * schedule(step, len(batches))
         if components is not None:
