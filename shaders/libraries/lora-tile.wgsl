@@ -1,5 +1,10 @@
 // B · h of a tile of eight tokens for eight outputs, summed over the adapters of their mix. Columns of B are read up to
 // the highest rank in the tile; a token takes none above its own.
+
+// A component of h of the tile's first four tokens and of the others; and of two components, the first one even.
+struct Column { first: vec4f, second: vec4f }
+struct Columns { even: Column, odd: Column }
+
 fn add_column(sums: Tile, w: mat2x4f, h: Column) -> Tile {
   return Tile(
     sums.a + h.first.x * w, sums.b + h.first.y * w, sums.c + h.first.z * w, sums.d + h.first.w * w,

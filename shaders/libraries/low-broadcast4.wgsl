@@ -1,7 +1,4 @@
 // As low-direct, for subgroups of exactly 4: each invocation loads the components of two tokens and broadcasts them.
-struct Column { first: vec4f, second: vec4f }
-struct Columns { even: Column, odd: Column }
-
 fn four_tokens(h: f32) -> vec4f {
   return vec4f(subgroupBroadcast(h, 0u), subgroupBroadcast(h, 1u), subgroupBroadcast(h, 2u), subgroupBroadcast(h, 3u));
 }

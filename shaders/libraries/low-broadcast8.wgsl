@@ -1,7 +1,4 @@
 // As low-direct, for subgroups of exactly 8: each invocation loads one token's components and broadcasts them.
-struct Column { first: vec4f, second: vec4f }
-struct Columns { even: Column, odd: Column }
-
 fn all_tokens(h: f32) -> Column {
   return Column(
     vec4f(subgroupBroadcast(h, 0u), subgroupBroadcast(h, 1u), subgroupBroadcast(h, 2u), subgroupBroadcast(h, 3u)),

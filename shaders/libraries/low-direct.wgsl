@@ -1,7 +1,4 @@
 // Components k and k + 1 (k is even) of h for a tile of eight tokens, `next` units apart.
-struct Column { first: vec4f, second: vec4f }
-struct Columns { even: Column, odd: Column }
-
 fn low_columns(at: u32, next: u32, k: u32, local: u32) -> Columns {
   let a = low_pair(at, k);
   let b = low_pair(at + next, k);

@@ -98,9 +98,10 @@ export class Planner {
     return { tokens, complexity, chunks, table: rampTable(chunks, this.ramps), ladder, levels };
   }
 
-  private add(spans: Span[]): Chunk[] {
+  /** `given`: where complexity decides, the level these spans have instead. */
+  private add(spans: Span[], given?: number): Chunk[] {
     const chunks = spans.map((span) => {
-      const level = this.levelOf(span);
+      const level = this.levelOf(span, given);
       return { ...span, level, scale: this.options.chunkScale?.(span, level) ?? 1 };
     });
     this.chunks.push(...chunks);
@@ -111,19 +112,24 @@ export class Planner {
    * What comes after the text, an answer to a prompt, begins from its last tokens: they are a chunk of their own, of the
    * highest level that thresholds part.
    */
-  private addLast({ start, end, complexity }: Span): void {
+  private addLast(span: Span): void {
     const { minLength } = { ...DEFAULT_CHUNKER, ...this.options.chunker };
-    const cut = end - LAST_TOKENS - start < minLength ? start : end - LAST_TOKENS;
-    const spanOf = (from: number, to: number): Span => ({ start: from, end: to, complexity: mean(this.complexity.slice(from, to)) });
-    if (cut > start) this.add([spanOf(start, cut)]);
-    const [chunk] = this.add([cut > start ? spanOf(cut, end) : { start, end, complexity }]);
-    if (chunk && isChunkwise(this.options)) chunk.level = this.thresholds.length;
+    const cut = span.end - LAST_TOKENS;
+    if (cut - span.start < minLength) return void this.add([span], this.thresholds.length);
+    this.add([this.spanOf(span.start, cut)]);
+    this.add([this.spanOf(cut, span.end)], this.thresholds.length);
   }
 
-  private levelOf({ complexity }: Span): number {
+  private spanOf(start: number, end: number): Span {
+    const sum = this.complexity.slice(start, end).reduce((total, complexity) => total + complexity, 0);
+    return { start, end, complexity: sum / (end - start) };
+  }
+
+  private levelOf({ complexity }: Span, given?: number): number {
     const { ranks, equalMeanRank = false, hysteresis = 0 } = this.options;
     if (typeof ranks === 'number') return 0;
     if (ranks === 'uniform' && !equalMeanRank) return this.thresholds.length + 1;
+    if (given !== undefined) return given;
     const previous = this.chunks.at(-1)?.level;
     return nextLevel(previous ?? 0, complexity, this.thresholds, previous === undefined ? 0 : hysteresis);
   }
@@ -141,12 +147,6 @@ export class Planner {
     return { chunks, ladder, levels };
   }
 }
-
-/** Whether complexity decides on levels; it also does where they are shuffled, or only their mean counts. */
-const isChunkwise = ({ ranks, equalMeanRank }: PlanOptions): boolean =>
-  typeof ranks !== 'number' && (ranks !== 'uniform' || equalMeanRank === true);
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function checkOptions(options: PlanOptions, ramps: RampOptions, thresholds: LevelThresholds): void {
   checkThresholds(thresholds);
