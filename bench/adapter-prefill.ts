@@ -1,14 +1,16 @@
-// Prefill of 512 tokens with an adapter of rank 16 on all linears, beside the same model without; lavapipe.
+// Prefill of 512 tokens of text with an adapter of rank 16 on all linears, beside the same model without; lavapipe.
 import { measurePrefill } from '../src/engine/measure.ts';
 import { loadAdapter, openInNode } from './engine.ts';
 import { record } from './results.ts';
 import { estimate, format } from './statistics.ts';
+import { heldOut } from './texts.ts';
 
 const TOKENS = 512;
 const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 7);
 const PASSES = 3;
 const ADAPTER = 'wikitext';
 
+const text = (await heldOut(ADAPTER)).slice(0, 8 * TOKENS);
 const times = { base: [] as number[], chunkwise: [] as number[], uniform: [] as number[] };
 let device = '';
 for (let round = 0; round < ROUNDS; round++) {
@@ -16,6 +18,7 @@ for (let round = 0; round < ROUNDS; round++) {
   const engine = await openInNode();
   ({ device } = engine);
   await loadAdapter(engine, ADAPTER);
+  const tokens = engine.tokenizer.encode(text, { addSpecial: false }).slice(0, TOKENS);
   const uses = [{ name: ADAPTER, scale: 1 }];
   const adaptations = {
     base: undefined,
@@ -25,7 +28,7 @@ for (let round = 0; round < ROUNDS; round++) {
   await engine.alone(async (session) => {
     for (const name of ['base', 'chunkwise', 'uniform'] as const) {
       // Its first pass, which compiles, is not counted.
-      const { msPerToken } = await measurePrefill(session, TOKENS, PASSES, adaptations[name]);
+      const { msPerToken } = await measurePrefill(session, tokens, PASSES, adaptations[name]);
       times[name].push(msPerToken.median);
     }
   });

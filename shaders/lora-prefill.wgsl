@@ -1,7 +1,10 @@
-// h = A · x for the adapters of a tile of eight tokens, times the components' weights: two components an invocation. The
-// tile stops at the highest rank of its tokens; rows of A above it are not read.
+// h = A · x for the adapters of a tile of eight tokens, times the components' weights. Each invocation takes one
+// component, and one further on where any of the tile's tokens has a rank that high: rows of A above are not read.
 const COMPONENTS = 2u * WORKGROUP;
 const TILE = 8u;
+
+// Of the tile's first four tokens and of the others.
+struct Sums { first: vec4f, second: vec4f }
 
 fn input(i: u32) -> vec4f { return x[i]; }
 
@@ -11,34 +14,46 @@ fn half_block(at: u32) -> Block {
     lora_half4(lora[at + 4u]), lora_half4(lora[at + 5u]), lora_half4(lora[at + 6u]), lora_half4(lora[at + 7u]));
 }
 
-fn pair_dot(a: Block, b: Block, v: Block) -> vec2f {
-  let first = block_dots(a, v);
-  let second = block_dots(b, v);
-  return vec2f(first.x + first.y, second.x + second.y);
+fn of_token(sums: Sums, i: u32) -> f32 { return select(sums.second[i & 3u], sums.first[i & 3u], i < 4u); }
+
+fn row_dot(a: Block, v: Block) -> f32 {
+  let halves = block_dots(a, v);
+  return halves.x + halves.y;
 }
 
-fn store(token: u32, index: u32, linear: u32, first: u32, factors: LoraModule, sums: vec2f) {
+// `i`: where the block of the tile's first token is.
+fn add_block(sums: Sums, a: Block, i: u32, local: u32) -> Sums {
+  const NEXT = BLOCKS * 8u;
+  return Sums(
+    sums.first + vec4f(
+      row_dot(a, load_block(i, local)), row_dot(a, load_block(i + NEXT, local)),
+      row_dot(a, load_block(i + 2u * NEXT, local)), row_dot(a, load_block(i + 3u * NEXT, local))),
+    sums.second + vec4f(
+      row_dot(a, load_block(i + 4u * NEXT, local)), row_dot(a, load_block(i + 5u * NEXT, local)),
+      row_dot(a, load_block(i + 6u * NEXT, local)), row_dot(a, load_block(i + 7u * NEXT, local))));
+}
+
+// Components `component` and `component + WORKGROUP`, those of them that the token takes.
+fn store(token: u32, index: u32, linear: u32, component: u32, factors: LoraModule, sums: vec2f) {
   let at = ((token * params.adapters + index) * NEXT_LINEARS + linear) * params.lowStride;
   if (token >= params.tokens) {
-    if (first == 0u) { low_next[at] = vec2u(); }
+    if (component == 0u) { low_next[at] = 0u; }
     return;
   }
   let row = lora_row(token, index);
   let rank = rank_at(factors, row.level_hi);
-  if (first == 0u) {
-    low_next[at] = vec2u(rank, factors.b);
-    atomicAdd(&counters[2u * row.stream], rank);
-    atomicAdd(&counters[2u * row.stream + 1u], 1u);
+  let below = rank_at(factors, row.level_lo);
+  if (component == 0u) { store_head(at, row.stream, rank, factors.b); }
+  for (var i = 0u; i < 2u; i++) {
+    let k = component + i * WORKGROUP;
+    if (k < rank) { store_component(at, k, sums[i] * select(row.weight_hi, row.weight_lo, k < below)); }
   }
-  if (first >= rank) { return; }
-  let below = vec2u(first, first + 1u) < vec2u(rank_at(factors, row.level_lo));
-  low_next[at + 1u + first / 2u] = bitcast<vec2u>(sums * select(vec2f(row.weight_hi), vec2f(row.weight_lo), below));
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let linear = group.x / params.runs;
-  let run = group.x % params.runs;
+  let start = group.x % params.runs * COMPONENTS;
   let index = group.z;
   let token = group.y * TILE;
   let factors = lora_module(lora_row(token, index).adapter, linear);
@@ -46,37 +61,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   for (var i = 0u; i < TILE; i++) {
     rank = max(rank, rank_at(factors, lora_row(min(token + i, params.tokens - 1u), index).level_hi));
   }
-  let first = run * COMPONENTS + 2u * local;
-  var sums0 = vec2f();
-  var sums1 = vec2f();
-  var sums2 = vec2f();
-  var sums3 = vec2f();
-  var sums4 = vec2f();
-  var sums5 = vec2f();
-  var sums6 = vec2f();
-  var sums7 = vec2f();
-  if (run * COMPONENTS < rank) {
-    let rows = vec2u(factors.a) + min(vec2u(first, first + 1u), vec2u(rank - 1u)) * (BLOCKS * 8u);
-    for (var block = 0u; block < BLOCKS; block++) {
-      let a = half_block(rows.x + block * 8u);
-      let b = half_block(rows.y + block * 8u);
-      let i = (token * BLOCKS + block) * 8u;
-      sums0 += pair_dot(a, b, load_block(i, local));
-      sums1 += pair_dot(a, b, load_block(i + BLOCKS * 8u, local));
-      sums2 += pair_dot(a, b, load_block(i + BLOCKS * 16u, local));
-      sums3 += pair_dot(a, b, load_block(i + BLOCKS * 24u, local));
-      sums4 += pair_dot(a, b, load_block(i + BLOCKS * 32u, local));
-      sums5 += pair_dot(a, b, load_block(i + BLOCKS * 40u, local));
-      sums6 += pair_dot(a, b, load_block(i + BLOCKS * 48u, local));
-      sums7 += pair_dot(a, b, load_block(i + BLOCKS * 56u, local));
+  let component = start + local;
+  let rows = vec2u(factors.a) + min(vec2u(component, component + WORKGROUP), vec2u(rank - 1u)) * (BLOCKS * 8u);
+  let x_start = token * BLOCKS * 8u;
+  var lower = Sums();
+  var upper = Sums();
+  if (start + WORKGROUP < rank) {
+    for (var i = 0u; i < BLOCKS * 8u; i += 8u) {
+      let a = half_block(rows.x + i);
+      let b = half_block(rows.y + i);
+      lower = add_block(lower, a, x_start + i, local);
+      upper = add_block(upper, b, x_start + i, local);
+    }
+  } else if (start < rank) {
+    for (var i = 0u; i < BLOCKS * 8u; i += 8u) {
+      lower = add_block(lower, half_block(rows.x + i), x_start + i, local);
     }
   }
-  store(token, index, linear, first, factors, sums0);
-  store(token + 1u, index, linear, first, factors, sums1);
-  store(token + 2u, index, linear, first, factors, sums2);
-  store(token + 3u, index, linear, first, factors, sums3);
-  store(token + 4u, index, linear, first, factors, sums4);
-  store(token + 5u, index, linear, first, factors, sums5);
-  store(token + 6u, index, linear, first, factors, sums6);
-  store(token + 7u, index, linear, first, factors, sums7);
+  for (var i = 0u; i < TILE; i++) {
+    store(token + i, index, linear, component, factors, vec2f(of_token(lower, i), of_token(upper, i)));
+  }
 }

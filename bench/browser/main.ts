@@ -1,5 +1,5 @@
 import { GREEDY } from '../../src/config/sampling.ts';
-import { type KernelTiming, measureDecode, measureKernels, measurePrefill, type Timing } from '../../src/engine/measure.ts';
+import { anyTokens, type KernelTiming, measureDecode, measureKernels, measurePrefill, type Timing } from '../../src/engine/measure.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
@@ -61,5 +61,5 @@ window.bench = {
     }
     return tokens;
   },
-  prefill: async (context, repeats) => measurePrefill(await session(), context, repeats),
+  prefill: async (context, repeats) => measurePrefill(await session(), anyTokens(await session(), context), repeats),
 };

@@ -1,6 +1,6 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
-import { measureDecode, measureKernels, measurePrefill } from '../../src/engine/measure.ts';
+import { anyTokens, measureDecode, measureKernels, measurePrefill } from '../../src/engine/measure.ts';
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { Session } from '../../src/engine/session.ts';
 import { listFlag, MODEL_FLAGS, numberFlag, parseFlags } from '../flags.ts';
@@ -30,7 +30,7 @@ export async function bench(args: string[]): Promise<Output> {
   const streams = Math.floor(numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? 1);
   const measures: Record<string, (session: Session, length: number, adaptations: Adaptation[]) => Promise<object>> = {
     decode: (session, length, adaptations) => measureDecode(session, length, steps, adaptations),
-    prefill: (session, length, [adaptation]) => measurePrefill(session, length, PREFILL_REPEATS, adaptation),
+    prefill: (session, length, [adaptation]) => measurePrefill(session, anyTokens(session, length), PREFILL_REPEATS, adaptation),
     kernels: async (session, length) => ({ context: length, kernels: await measureKernels(session, length, 1) }),
   };
   const measure = measures[positionals[0] ?? ''];

@@ -6,9 +6,8 @@ fn lora_add(token: u32, row: u32, lane: u32, lanes: u32) -> vec4f {
   var sum = vec4f();
   for (var index = 0u; index < params.adapters; index++) {
     let at = low_at(token, index, own);
-    let head = low[at];
-    let b = head.y + (row - linear.start) / 4u;
-    for (var k = lane; k < head.x; k += lanes) {
+    let b = low[at + 1u] + (row - linear.start) / 4u;
+    for (var k = lane; k < low[at]; k += lanes) {
       sum += low_component(at, k) * lora_half4(lora[b + k * (linear.width / 4u)]);
     }
   }

@@ -17,10 +17,7 @@ fn low_at(token: u32, index: u32, linear: u32) -> u32 {
   return ((token * params.adapters + index) * NUM_LINEARS + linear) * params.lowStride;
 }
 
-// Components k and k + 1 of h where k is even, k - 1 and k where it is odd.
-fn low_pair(at: u32, k: u32) -> vec2f { return bitcast<vec2f>(low[at + 1u + k / 2u]); }
+fn low_component(at: u32, k: u32) -> f32 { return bitcast<f32>(low[at + 2u + k]); }
 
-fn low_component(at: u32, k: u32) -> f32 {
-  let pair = low_pair(at, k);
-  return select(pair.x, pair.y, (k & 1u) == 1u);
-}
+// Components k and k + 1 of h; k is even.
+fn low_pair(at: u32, k: u32) -> vec2f { return vec2f(low_component(at, k), low_component(at, k + 1u)); }

@@ -21,11 +21,7 @@ fn lora_low(token: u32, work: u32, local: u32) {
   let rank = rank_at(factors, row.level_hi);
   let first = (work % runs) * COMPONENTS + 2u * (local / LANES);
   let target_at = ((token * params.adapters + index) * NEXT_LINEARS + linear) * params.lowStride;
-  if (first == 0u && lane_of(local) == 0u) {
-    low_next[target_at] = vec2u(rank, factors.b);
-    atomicAdd(&counters[2u * row.stream], rank);
-    atomicAdd(&counters[2u * row.stream + 1u], 1u);
-  }
+  if (first == 0u && lane_of(local) == 0u) { store_head(target_at, row.stream, rank, factors.b); }
   if ((work % runs) * COMPONENTS >= rank) { return; }
   let components = min(vec2u(first, first + 1u), vec2u(rank - 1u));
   let rows = vec2u(factors.a) + components * (BLOCKS * 8u);
@@ -38,5 +34,6 @@ fn lora_low(token: u32, work: u32, local: u32) {
   if (lane_of(local) != 0u || first >= rank) { return; }
   let below = vec2u(first, first + 1u) < vec2u(rank_at(factors, row.level_lo));
   let h = total * select(vec2f(row.weight_hi), vec2f(row.weight_lo), below);
-  low_next[target_at + 1u + first / 2u] = bitcast<vec2u>(h);
+  store_component(target_at, first, h.x);
+  if (first + 1u < rank) { store_component(target_at, first + 1u, h.y); }
 }

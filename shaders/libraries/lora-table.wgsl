@@ -36,3 +36,13 @@ fn lora_module(adapter: u32, linear: u32) -> LoraModule {
 fn rank_at(factors: LoraModule, level: u32) -> u32 {
   return (factors.ranks[level / 2u] >> (16u * (level & 1u))) & 0xffffu;
 }
+
+// Where `low_next` has what B needs: the rank, where B starts, then h.
+fn store_head(at: u32, stream: u32, rank: u32, b: u32) {
+  low_next[at] = rank;
+  low_next[at + 1u] = b;
+  atomicAdd(&counters[2u * stream], rank);
+  atomicAdd(&counters[2u * stream + 1u], 1u);
+}
+
+fn store_component(at: u32, k: u32, h: f32) { low_next[at + 2u + k] = bitcast<u32>(h); }

@@ -44,10 +44,10 @@ fn lora_tile(token: u32, row: u32, ends: vec2u, local: u32) -> Tile {
     let step = linear.width / 4u;
     for (var index = 0u; index < params.adapters; index++) {
       let at = low_at(token, index, i);
-      let b = low[at].y + own_row;
-      let first = vec4u(low[at].x, low[at + next].x, low[at + 2u * next].x, low[at + 3u * next].x);
+      let b = low[at + 1u] + own_row;
+      let first = vec4u(low[at], low[at + next], low[at + 2u * next], low[at + 3u * next]);
       let second =
-        vec4u(low[at + 4u * next].x, low[at + 5u * next].x, low[at + 6u * next].x, low[at + 7u * next].x);
+        vec4u(low[at + 4u * next], low[at + 5u * next], low[at + 6u * next], low[at + 7u * next]);
       let lowest = min(first, second);
       let highest = max(first, second);
       let least = min(min(lowest.x, lowest.y), min(lowest.z, lowest.w));

@@ -143,7 +143,7 @@ export class AdapterArena {
     if (adapters.length === 0) {
       this.#buffers = undefined;
     } else {
-      const low = this.batchTokens * adapters.length * this.lowStride * UNIT_BYTES;
+      const low = this.batchTokens * adapters.length * this.lowStride * 4;
       this.#buffers = {
         lora: buffers.storage('adapters', 'adapters', end * UNIT_BYTES),
         lowNormed: buffers.storage('low normed', 'adapters', 3 * low),

@@ -26,8 +26,8 @@ export interface Timing {
   ratioToStreamingRead: number;
 }
 
-/** Any text will do: the work does not depend on it. */
-const anyTokens = (session: Session, count: number): number[] =>
+/** Any text, for work that does not depend on it. */
+export const anyTokens = (session: Session, count: number): number[] =>
   Array.from({ length: count }, (_, i) => (i * 7919 + 13) % session.plan.config.vocabSize);
 
 /**
@@ -49,7 +49,7 @@ export async function measureDecode(
   let dispatches = 0;
   try {
     for (const [i, sequence] of sequences.entries()) {
-      await prefillAndDraw(session, sequence, context, adaptations[i]);
+      await prefillAndDraw(session, sequence, anyTokens(session, context), adaptations[i]);
     }
     const before = recorder.dispatches;
     let pending = decode(context + 1);
@@ -91,15 +91,15 @@ function greedy(sequence: Sequence, position: number): Draw {
   return { sequence, sampling: GREEDY, position, wantsEntropy: level !== undefined, level };
 }
 
-/** Prefills `context` tokens and draws the next one. */
+/** Prefills `tokens` and draws the next one. */
 async function prefillAndDraw(
   session: Session,
   sequence: Sequence,
-  context: number,
+  tokens: readonly number[],
   adaptation = UNADAPTED,
 ): Promise<void> {
   let drawn: Promise<Drawn> | undefined;
-  const tokens = anyTokens(session, context);
+  const context = tokens.length;
   const text = await adaptation.begin(tokens, 0);
   attach(sequence, text);
   await session.prefill(sequence, tokens, (start, length) => {
@@ -115,14 +115,15 @@ function end(session: Session, sequence: Sequence): void {
   session.release(sequence);
 }
 
-/** Times the prefill of `context` tokens, `repeats` times. */
-export async function measurePrefill(session: Session, context: number, repeats: number, adaptation?: Adaptation) {
+/** Times the prefill of `tokens`, `repeats` times. What they say matters with an adapter: ranks follow it. */
+export async function measurePrefill(session: Session, tokens: readonly number[], repeats: number, adaptation?: Adaptation) {
+  const context = tokens.length;
   const times: number[] = [];
   // The first is not counted: it compiles.
   for (let repeat = 0; repeat <= repeats; repeat++) {
     const sequence = newSequence();
     const start = performance.now();
-    await prefillAndDraw(session, sequence, context, adaptation);
+    await prefillAndDraw(session, sequence, tokens, adaptation);
     if (repeat > 0) times.push((performance.now() - start) / context);
     end(session, sequence);
   }

@@ -32,8 +32,8 @@ export interface LoraSite {
   widths: readonly number[];
 }
 
-/** Units of `low` for a token, an adapter and a linear whose rank is at most `rank`. */
-export const lowStride = (rank: number): number => 1 + Math.ceil(rank / 2);
+/** Words of `low` for a token, an adapter and a linear whose rank is at most `rank`; even, since h is read in pairs. */
+export const lowStride = (rank: number): number => 2 + 2 * Math.ceil(rank / 2);
 
 type Parts = Pick<Kernel, 'sources' | 'constants' | 'bindings' | 'params'>;
 
@@ -68,7 +68,7 @@ function addingParts({ widths }: LoraSite): Parts {
   return {
     sources: [loraLinear],
     constants,
-    bindings: [{ name: 'low', type: 'array<vec2u>', access: 'read' }],
+    bindings: [{ name: 'low', type: 'array<u32>', access: 'read' }],
     params: { adapters: 'u32', lowStride: 'u32' },
   };
 }
@@ -83,7 +83,7 @@ function loweringParts({ first, widths }: LoraSite): Parts {
       LORA_ROWS: ROWS_START,
     },
     bindings: [
-      { name: 'low_next', type: 'array<vec2u>', access: 'read_write' },
+      { name: 'low_next', type: 'array<u32>', access: 'read_write' },
       { name: 'counters', type: 'array<atomic<u32>>', access: 'read_write' },
     ],
     params: { adapters: 'u32', lowStride: 'u32', tokens: 'u32', directory: 'u32', runs: 'u32' },

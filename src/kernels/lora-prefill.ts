@@ -7,7 +7,7 @@ import { TILE_TOKENS } from './linear-prefill.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
 import { inputLoading } from './variants.ts';
 
-/** Each invocation takes two components: a workgroup the sixteen of a common rank. */
+/** Each invocation takes up to two components: a workgroup the sixteen of a common rank. */
 const WORKGROUP = 8;
 
 /** `x [T, columns]` → h = A · x into `low_next`, for the linears of `lowers`. Params: those of lora-layout.ts. */
