@@ -6,9 +6,9 @@ import { nmse } from '../tests/engine/nmse.ts';
 import { DEMO_ADAPTERS, loadAdapter, MODEL, openInNode } from './engine.ts';
 import { ggufForm } from './gguf-form.ts';
 import { record } from './results.ts';
-import { heldOut } from './texts.ts';
+import { heldOutTokens } from './texts.ts';
 
-const TOKENS = 1024;
+const TOKENS = 2048;
 /** Logits are compared over fewer: of all they would be 400 MB. */
 const COMPARED = 128;
 
@@ -17,8 +17,7 @@ const engine = await openInNode();
 const session = await engine.session();
 const results: Record<string, object> = {};
 for (const name of DEMO_ADAPTERS) {
-  const text = await heldOut(name === 'shakespeare' ? name : 'wikitext');
-  const tokens = engine.tokenizer.encode(text.slice(0, 20_000), { addSpecial: false }).slice(0, TOKENS);
+  const tokens = await heldOutTokens(engine, name, TOKENS);
   const gguf = await ggufForm(engine, name);
   const logits: Float32Array[][] = [];
   let perplexity = 0;

@@ -3,14 +3,13 @@ import { measurePrefill } from '../src/engine/measure.ts';
 import { loadAdapter, openInNode } from './engine.ts';
 import { record } from './results.ts';
 import { estimate, format } from './statistics.ts';
-import { heldOut } from './texts.ts';
+import { heldOutTokens } from './texts.ts';
 
 const TOKENS = 512;
 const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 7);
 const PASSES = 3;
 const ADAPTER = 'wikitext';
 
-const text = (await heldOut(ADAPTER)).slice(0, 8 * TOKENS);
 const times = { base: [] as number[], chunkwise: [] as number[], uniform: [] as number[] };
 let device = '';
 for (let round = 0; round < ROUNDS; round++) {
@@ -18,7 +17,7 @@ for (let round = 0; round < ROUNDS; round++) {
   const engine = await openInNode();
   ({ device } = engine);
   await loadAdapter(engine, ADAPTER);
-  const tokens = engine.tokenizer.encode(text, { addSpecial: false }).slice(0, TOKENS);
+  const tokens = await heldOutTokens(engine, ADAPTER, TOKENS);
   const uses = [{ name: ADAPTER, scale: 1 }];
   const adaptations = {
     base: undefined,

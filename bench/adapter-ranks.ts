@@ -10,9 +10,9 @@ import type { LocalEngine } from '../src/engine/open-engine.ts';
 import type { RankOptions } from '../src/engine/types.ts';
 import { loadAdapter, openInNode } from './engine.ts';
 import { record } from './results.ts';
-import { heldOut } from './texts.ts';
+import { heldOutTokens } from './texts.ts';
 
-const WINDOW = 1024;
+const WINDOW = 2048;
 const WINDOWS = Number(process.env.CHUNKWISE_WINDOWS ?? 4);
 /** Tokens that are resampled together: they depend on each other. */
 const BLOCK = 32;
@@ -101,8 +101,7 @@ const engine = await openInNode();
 const results: Record<string, object> = {};
 for (const name of ['wikitext', 'shakespeare'] as const) {
   const { rank } = await loadAdapter(engine, name);
-  const text = (await heldOut(name)).slice(0, 8 * WINDOW * WINDOWS);
-  const tokens = engine.tokenizer.encode(text, { addSpecial: false });
+  const tokens = await heldOutTokens(engine, name, WINDOWS * WINDOW);
   const adaptation = await engine.adapt([{ name, scale: 1 }], { ranks: 'uniform' });
   const windows: Window[] = [];
   for (let i = 0; i < WINDOWS; i++) {

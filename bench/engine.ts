@@ -15,6 +15,7 @@ export async function openInNode(options: Partial<EngineCoreOptions> = {}): Prom
 }
 
 export const DEMO_ADAPTERS = ['wikitext', 'squad', 'shakespeare'] as const;
+export type AdapterName = (typeof DEMO_ADAPTERS)[number];
 
 export const demoAdapter = (name: string): string => `demo/public/adapters/${name}`;
 

@@ -7,7 +7,7 @@ import { negativeLogLikelihoods } from '../src/engine/evaluate.ts';
 import { inputRms } from '../src/engine/input-rms.ts';
 import { loadAdapter, openInNode } from './engine.ts';
 import { record } from './results.ts';
-import { heldOut } from './texts.ts';
+import { heldOutTokens } from './texts.ts';
 
 const CALIBRATION = 512;
 const MEASURED = 1024;
@@ -19,9 +19,8 @@ const engine = await openInNode({
 });
 const results: Record<string, object> = {};
 for (const name of ['wikitext', 'shakespeare'] as const) {
-  const text = (await heldOut(name)).slice(0, 40_000);
-  const all = engine.tokenizer.encode(text, { addSpecial: false });
-  const tokens = all.slice(CALIBRATION, CALIBRATION + MEASURED);
+  const all = await heldOutTokens(engine, name, CALIBRATION + MEASURED);
+  const tokens = all.slice(CALIBRATION);
   const calibrated = await engine.alone((session) => inputRms(session, all.slice(0, CALIBRATION)));
   for (const [kind, rms] of [['plain', undefined], ['weighted', calibrated]] as const) {
     weights = rms;

@@ -3,14 +3,13 @@ import { negativeLogLikelihoods } from '../src/engine/evaluate.ts';
 import { ensureLlama, perplexity as llamaPerplexity } from '../tests/llama/llama.ts';
 import { MODEL, openInNode } from './engine.ts';
 import { record } from './results.ts';
-import { heldOut } from './texts.ts';
+import { heldOutTokens } from './texts.ts';
 
 const TOKENS = 2048;
 
-const text = await heldOut('wikitext');
 await ensureLlama();
 const engine = await openInNode();
-const tokens = engine.tokenizer.encode(text.slice(0, 40_000)).slice(0, TOKENS);
+const tokens = await heldOutTokens(engine, 'wikitext', TOKENS);
 const nlls = await negativeLogLikelihoods(await engine.session(), tokens);
 const perplexity = Math.exp(nlls.reduce((sum, nll) => sum + nll, 0) / nlls.length);
 const llama = (await llamaPerplexity(MODEL, tokens)).perplexity;

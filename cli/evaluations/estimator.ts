@@ -1,13 +1,15 @@
 import { entropyComplexity, type EstimatorName, ESTIMATORS, type Vocabulary } from '../../src/chunking/complexity.ts';
 import { UNADAPTED } from '../../src/engine/adaptation.ts';
 import { type Divergence, divergence } from '../../src/engine/divergence.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { AdapterUse } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { readText } from '../read-text.ts';
-import { bootstrap, type Estimate, formatEstimate, mean, spearman } from '../statistics.ts';
+import { bootstrap, type Estimate, formatEstimate, mean, spearman as rankCorrelation } from '../statistics.ts';
 
 const FLAGS = {
   ...MODEL_FLAGS,
@@ -30,35 +32,37 @@ export async function evaluateEstimator(args: string[]): Promise<Output> {
   const text = await readText(required('text', values.text));
   const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
   const maxTokens = Math.floor(numberFlag('max-tokens', values['max-tokens'], 1) ?? DEFAULT_TOKENS);
-  const run = withModel(
+  return withModel(
     values,
     async (engine, uses) => {
       if (uses.length === 0) throw new ChunkwiseError('bad_request', { field: '--adapter', reason: 'is required' });
-      const { tokenizer } = engine;
-      const vocabulary = { size: tokenizer.vocabSize, text: (token: number) => tokenizer.decode([token]) };
-      const tokens = tokenizer.encode(text, { addSpecial: false }).slice(0, maxTokens);
-      const full = await engine.adapt(uses, { ranks: 'uniform' });
-      const kl: number[] = [];
-      const complexity: Record<string, number[]> = Object.fromEntries(NAMES.map((name) => [name, []]));
-      for (let start = 0; start < tokens.length; start += context) {
-        const window = tokens.slice(start, start + context);
-        const found = await engine.alone((session) => divergence(session, window, full, UNADAPTED));
-        kl.push(...found.kl);
-        for (const name of NAMES) complexity[name]?.push(...estimateOf(name, vocabulary, window, found));
-      }
-      const spearmans = Object.fromEntries(
-        NAMES.map((name): [string, Estimate] => [name, correlation(complexity[name] ?? [], kl)]),
-      );
-      const lines = NAMES.map((name) => `${name}\t${formatEstimate(spearmans[name] as Estimate)}`);
-      const meanKl = mean(kl);
-      return {
-        json: { tokens: kl.length, context, meanKl, spearman: spearmans, device: engine.device },
-        text: [`${kl.length} tokens, mean KL ${meanKl.toFixed(4)} nats, Spearman's correlation with it:`, ...lines].join('\n'),
-      };
+      const tokens = engine.tokenizer.encode(text, { addSpecial: false }).slice(0, maxTokens);
+      const found = await estimators(engine, uses, tokens, context);
+      const lines = Object.entries(found.spearman).map(([name, estimate]) => `${name}\t${formatEstimate(estimate)}`);
+      const head = `${tokens.length} tokens, mean KL ${found.meanKl.toFixed(4)} nats, Spearman's correlation with it:`;
+      return { json: { ...found, device: engine.device }, text: [head, ...lines].join('\n') };
     },
     2 * (context + PAGE_TOKENS), // with the adapter and without it
   );
-  return run;
+}
+
+/** Spearman's correlation of every estimator's complexity with KL(full rank ‖ rank 0), over windows of `context` tokens. */
+export async function estimators(engine: LocalEngine, uses: readonly AdapterUse[], tokens: readonly number[], context: number) {
+  const { tokenizer } = engine;
+  const vocabulary = { size: tokenizer.vocabSize, text: (token: number) => tokenizer.decode([token]) };
+  const full = await engine.adapt(uses, { ranks: 'uniform' });
+  const kl: number[] = [];
+  const complexity: Record<string, number[]> = Object.fromEntries(NAMES.map((name) => [name, []]));
+  for (let start = 0; start < tokens.length; start += context) {
+    const window = tokens.slice(start, start + context);
+    const found = await engine.alone((session) => divergence(session, window, full, UNADAPTED));
+    kl.push(...found.kl);
+    for (const name of NAMES) complexity[name]?.push(...estimateOf(name, vocabulary, window, found));
+  }
+  const spearman: Record<string, Estimate> = Object.fromEntries(
+    NAMES.map((name) => [name, correlation(complexity[name] ?? [], kl)]),
+  );
+  return { tokens: kl.length, context, meanKl: mean(kl), spearman };
 }
 
 /** `entropyBefore`: of the position before, which is what chose a token's level when it was decoded. */
@@ -73,5 +77,5 @@ function estimateOf(name: (typeof NAMES)[number], vocabulary: Vocabulary, window
 
 function correlation(complexity: readonly number[], kl: readonly number[]): Estimate {
   const of = (values: readonly number[], indices: readonly number[]) => indices.map((i) => values[i] as number);
-  return bootstrap(kl.length, (indices) => spearman(of(complexity, indices), of(kl, indices)), { block: BLOCK });
+  return bootstrap(kl.length, (indices) => rankCorrelation(of(complexity, indices), of(kl, indices)), { block: BLOCK });
 }

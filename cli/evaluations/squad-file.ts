@@ -18,6 +18,9 @@ export interface SquadPrompt {
   maxTokens: number;
 }
 
+/** At the file's end; adapters train on the others. */
+export const HELD_OUT_ARTICLES = 12;
+
 /** Questions of the last `articles` articles of a file in SQuAD 1.1's form. Errors: `bad_file`. */
 export async function readSquad(file: string, articles: number): Promise<Question[]> {
   const bad = (reason: string, cause?: unknown) => new ChunkwiseError('bad_file', { file, field: 'data', reason }, { cause });

@@ -7,7 +7,7 @@ import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { rankOptions } from '../ranks.ts';
 import { bootstrap, formatEstimate, mean } from '../statistics.ts';
-import { fillIn, type Question, readPrompt, readSquad } from './squad-file.ts';
+import { fillIn, HELD_OUT_ARTICLES, type Question, readPrompt, readSquad } from './squad-file.ts';
 import { score, type Scores } from './squad-scores.ts';
 
 const FLAGS = {
@@ -16,9 +16,6 @@ const FLAGS = {
   limit: { type: 'string' },
   streams: { type: 'string' },
 } as const;
-
-/** Held out: adapters train on the others. */
-const ARTICLES = 12;
 
 interface Answered extends Scores {
   id: string;
@@ -37,7 +34,7 @@ interface Answered extends Scores {
 export async function evaluateSquad(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, FLAGS);
   const limit = numberFlag('limit', values.limit, 1) ?? Infinity;
-  const questions = (await readSquad(required('data', values.data), ARTICLES)).slice(0, limit);
+  const questions = (await readSquad(required('data', values.data), HELD_OUT_ARTICLES)).slice(0, limit);
   const prompt = await readPrompt(values.adapter?.[0]?.replace(/:-?[\d.]+$/, ''));
   const streams = numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? MAX_STREAMS;
   const ranks = await rankOptions(values);

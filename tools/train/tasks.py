@@ -17,6 +17,8 @@ class Task:
     learning_rate: float
     dropout: float = 0.0
     """Share of A's inputs that a step leaves out."""
+    averaged: int = 0
+    """How many of the weights along the run are averaged; at most 8, and the learning rate then stays as it is."""
     nested: bool = False
     """Each step trains only the first k components, k drawn from 1 to the rank."""
 
@@ -28,6 +30,7 @@ TASKS = {
         lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, epochs=0.6, learning_rate=1e-3, nested=True
     ),
     "shakespeare": Task(
-        lambda t: windows(t, shakespeare("train"), WINDOW), batch_size=1, epochs=1.5, learning_rate=1e-3, dropout=0.1
+        lambda t: windows(t, shakespeare("train"), 2 * WINDOW),
+        batch_size=1, epochs=3, learning_rate=7e-4, dropout=0.1, averaged=8,
     ),
 }

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from base_model import RANK, ROOT, add_adapter, load_base, load_tokenizer, save_adapter, trained
 from tasks import TASKS
+from truncate import lora_modules, sort_components
 
 WARM_UP_STEPS = 10
 POOL_BATCHES = 8
@@ -43,14 +44,15 @@ def train(task, seed, work, checkpoint_every):
     optimizer = torch.optim.AdamW(trained(model), lr=task.learning_rate, weight_decay=0.0)
     components = limit_components(model) if task.nested else None
     batches = all_batches(examples, task, seed)
-    done = resume(model, optimizer, work, seed)
+    done, kept = resume(model, optimizer, work, seed)
+    keeps = averaged_steps(task, len(batches))
     model.train()
     for step in range(done, len(batches)):
         started = time.monotonic()
         # A step's own, so that what is left out is the same in a resumed run.
         torch.manual_seed(seed * 1_000_000 + step)
         for group in optimizer.param_groups:
-            group["lr"] = task.learning_rate * schedule(step, len(batches))
+            group["lr"] = task.learning_rate * schedule(step, len(batches), bool(keeps))
         if components is not None:
             components["count"] = random.Random(f"{seed} {step}").randint(1, RANK)
         loss = batch_loss(model, [examples[i] for i in batches[step]])
@@ -59,9 +61,33 @@ def train(task, seed, work, checkpoint_every):
         optimizer.step()
         optimizer.zero_grad()
         report(work, step + 1, len(batches), loss.item(), time.monotonic() - started)
+        if step + 1 in keeps:
+            kept.append([parameter.detach().clone() for parameter in trained(model)])
         if (step + 1) % checkpoint_every == 0 or step + 1 == len(batches):
-            save_checkpoint(model, optimizer, work, seed, step + 1)
+            save_checkpoint(model, optimizer, work, seed, step + 1, kept)
+    if kept:
+        average(model, kept)
     return model
+
+
+def averaged_steps(task, steps):
+    """After which steps the weights are kept: evenly over the last two thirds."""
+    return {round(steps / 3 + steps * 2 / 3 * (i + 1) / task.averaged) for i in range(task.averaged)}
+
+
+def average(model, kept):
+    """Gives every module the mean of its B A over what was kept, to its largest singular values.
+
+    Stochastic weight averaging (Izmailov et al. 2018), but of the products: factors of equal products may differ.
+    """
+    weights = iter(zip(*kept, strict=True))
+    with torch.no_grad():
+        for module in lora_modules(model):
+            a = torch.cat(next(weights))
+            b = torch.cat(next(weights), dim=1) / len(kept)
+            sort_components(a, b)
+            module.lora_A["default"].weight.copy_(a[:RANK])
+            module.lora_B["default"].weight.copy_(b[:, :RANK])
 
 
 def all_batches(examples, task, seed):
@@ -84,10 +110,10 @@ def all_batches(examples, task, seed):
     return batches[: round(task.epochs * math.ceil(len(examples) / task.batch_size))]
 
 
-def schedule(step, steps):
-    """Linear warm-up, then half a cosine down to zero."""
+def schedule(step, steps, is_constant):
+    """Linear warm-up, then half a cosine down to zero, or where weights are averaged no change."""
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
-    return warm_up * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return warm_up if is_constant else warm_up * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def batch_loss(model, examples):
@@ -122,8 +148,8 @@ def limit_components(model):
     return limit
 
 
-def save_checkpoint(model, optimizer, work, seed, step):
-    state = {"seed": seed, "step": step, "optimizer": optimizer.state_dict(), "parameters": trained(model)}
+def save_checkpoint(model, optimizer, work, seed, step, kept):
+    state = {"seed": seed, "step": step, "optimizer": optimizer.state_dict(), "parameters": trained(model), "kept": kept}
     torch.save(state, work / "checkpoint.new")
     os.replace(work / "checkpoint.new", work / "checkpoint.pt")
 
@@ -131,14 +157,14 @@ def save_checkpoint(model, optimizer, work, seed, step):
 def resume(model, optimizer, work, seed):
     path = work / "checkpoint.pt"
     if not path.exists():
-        return 0
+        return 0, []
     state = torch.load(path, weights_only=False)
     if state["seed"] != seed:
         raise SystemExit(f"{path} is of a run with seed {state['seed']}; delete it to train with seed {seed}")
     for parameter, value in zip(trained(model), state["parameters"], strict=True):
         parameter.data = value.data
     optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
+    return state["step"], state["kept"]
 
 
 def report(work, step, steps, loss, seconds):
