@@ -17,8 +17,8 @@ class Task:
     learning_rate: float
     dropout: float = 0.0
     """Share of A's inputs that a step leaves out."""
-    averaged: int = 0
-    """How many of the weights along the run are averaged; at most 8, and the learning rate then stays as it is."""
+    averages: bool = False
+    """The weights along the run are averaged, and the learning rate stays as it is; for at most four epochs."""
     nested: bool = False
     """Each step trains only the first k components, k drawn from 1 to the rank."""
 
@@ -31,6 +31,6 @@ TASKS = {
     ),
     "shakespeare": Task(
         lambda t: windows(t, shakespeare("train"), 2 * WINDOW),
-        batch_size=1, epochs=3, learning_rate=7e-4, dropout=0.1, averaged=8,
+        batch_size=1, epochs=4, learning_rate=7e-4, dropout=0.1, averages=True,
     ),
 }

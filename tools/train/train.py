@@ -71,8 +71,9 @@ def train(task, seed, work, checkpoint_every):
 
 
 def averaged_steps(task, steps):
-    """After which steps the weights are kept: evenly over the last two thirds."""
-    return {round(steps / 3 + steps * 2 / 3 * (i + 1) / task.averaged) for i in range(task.averaged)}
+    """After which steps the weights are kept: every quarter of an epoch behind the first."""
+    quarter = steps / (4 * task.epochs)
+    return {round(i * quarter) for i in range(5, int(4 * task.epochs) + 1)} if task.averages else set()
 
 
 def average(model, kept):
