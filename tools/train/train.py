@@ -45,7 +45,7 @@ def train(task, seed, work, checkpoint_every):
     components = limit_components(model) if task.nested else None
     batches = all_batches(examples, task, seed)
     done, kept = resume(model, optimizer, work, seed)
-    keeps = averaged_steps(task, len(batches))
+    keeps = averaged_steps(task, math.ceil(len(examples) / task.batch_size))
     model.train()
     for step in range(done, len(batches)):
         started = time.monotonic()
@@ -70,10 +70,10 @@ def train(task, seed, work, checkpoint_every):
     return model
 
 
-def averaged_steps(task, steps):
+def averaged_steps(task, epoch_steps):
     """After which steps the weights are kept: every quarter of an epoch behind the first."""
-    quarter = steps / (4 * task.epochs)
-    return {round(i * quarter) for i in range(5, int(4 * task.epochs) + 1)} if task.averages else set()
+    kept = range(5, round(4 * task.epochs) + 1) if task.averages else []
+    return {round(i / 4 * epoch_steps) for i in kept}
 
 
 def average(model, kept):
