@@ -31,6 +31,6 @@ TASKS = {
     ),
     "shakespeare": Task(
         lambda t: windows(t, shakespeare("train"), 2 * WINDOW),
-        batch_size=1, epochs=3.5, learning_rate=7e-4, dropout=0.1, averages=True,
+        batch_size=1, epochs=3, learning_rate=7e-4, dropout=0.1, averages=True,
     ),
 }
