@@ -7,15 +7,10 @@ struct Tile { a: mat2x4f, b: mat2x4f, c: mat2x4f, d: mat2x4f, e: mat2x4f, f: mat
 
 fn input(i: u32) -> vec4f { return x[i]; }
 
-fn row_dot(w: Block, v: Block) -> f32 {
-  let halves = block_dots(w, v);
-  return halves.x + halves.y;
-}
-
 fn rows_dot(w: Rows, v: Block) -> mat2x4f {
   return mat2x4f(
-    row_dot(w.a, v), row_dot(w.b, v), row_dot(w.c, v), row_dot(w.d, v),
-    row_dot(w.e, v), row_dot(w.f, v), row_dot(w.g, v), row_dot(w.h, v));
+    block_dot(w.a, v), block_dot(w.b, v), block_dot(w.c, v), block_dot(w.d, v),
+    block_dot(w.e, v), block_dot(w.f, v), block_dot(w.g, v), block_dot(w.h, v));
 }
 
 fn store(first: u32, token: u32, values: mat2x4f) {

@@ -16,21 +16,16 @@ fn half_block(at: u32) -> Block {
 
 fn of_token(sums: Sums, i: u32) -> f32 { return select(sums.second[i & 3u], sums.first[i & 3u], i < 4u); }
 
-fn row_dot(a: Block, v: Block) -> f32 {
-  let halves = block_dots(a, v);
-  return halves.x + halves.y;
-}
-
 // `i`: where the block of the tile's first token is.
 fn add_block(sums: Sums, a: Block, i: u32, local: u32) -> Sums {
   const NEXT = BLOCKS * 8u;
   return Sums(
     sums.first + vec4f(
-      row_dot(a, load_block(i, local)), row_dot(a, load_block(i + NEXT, local)),
-      row_dot(a, load_block(i + 2u * NEXT, local)), row_dot(a, load_block(i + 3u * NEXT, local))),
+      block_dot(a, load_block(i, local)), block_dot(a, load_block(i + NEXT, local)),
+      block_dot(a, load_block(i + 2u * NEXT, local)), block_dot(a, load_block(i + 3u * NEXT, local))),
     sums.second + vec4f(
-      row_dot(a, load_block(i + 4u * NEXT, local)), row_dot(a, load_block(i + 5u * NEXT, local)),
-      row_dot(a, load_block(i + 6u * NEXT, local)), row_dot(a, load_block(i + 7u * NEXT, local))));
+      block_dot(a, load_block(i + 4u * NEXT, local)), block_dot(a, load_block(i + 5u * NEXT, local)),
+      block_dot(a, load_block(i + 6u * NEXT, local)), block_dot(a, load_block(i + 7u * NEXT, local))));
 }
 
 // Components `component` and `component + WORKGROUP`, those of them that the token takes.

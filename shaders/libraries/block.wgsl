@@ -8,6 +8,11 @@ fn block_dots(x: Block, y: Block) -> vec2f {
     dot(x.e, y.e) + dot(x.f, y.f) + dot(x.g, y.g) + dot(x.h, y.h));
 }
 
+fn block_dot(x: Block, y: Block) -> f32 {
+  let halves = block_dots(x, y);
+  return halves.x + halves.y;
+}
+
 fn block_times(x: Block, y: vec4f) -> Block {
   return Block(x.a * y, x.b * y, x.c * y, x.d * y, x.e * y, x.f * y, x.g * y, x.h * y);
 }
