@@ -1,42 +1,42 @@
 // Exact match over the questions of the articles the squad adapter was not trained on: ranks by chunk beside the whole
 // adapter, one rank everywhere with the same mean, the same levels in random order, and the base.
-import { evaluateSquad } from '../cli/evaluations/squad.ts';
+import { type Answers, answerQuestions, formatAnswers } from '../cli/evaluations/squad.ts';
+import { readPrompt } from '../cli/evaluations/squad-file.ts';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../cli/statistics.ts';
-import { ensureModel } from '../tools/fetch-model.ts';
-import { demoAdapter } from './engine.ts';
+import type { RankOptions } from '../src/engine/types.ts';
+import { loadAdapter, openInNode } from './engine.ts';
 import { record } from './results.ts';
-import { SQUAD_FILE } from './texts.ts';
+import { heldOutQuestions } from './texts.ts';
 
-interface Answered {
-  questions: number;
-  exactMatch: Estimate;
-  f1: Estimate;
-  meanRank: number;
-  answers: { exactMatch: number }[];
-  device: string;
-}
-
-const ADAPTED = ['--adapter', demoAdapter('squad')];
-const RUNS = {
-  base: [],
-  uniform: [...ADAPTED, '--ranks', 'uniform'],
-  chunkwise: ADAPTED,
-  equalMeanRank: [...ADAPTED, '--ranks', 'uniform', '--equal-mean-rank'],
-  shuffled: [...ADAPTED, '--ranks', 'shuffled'],
+const ADAPTER = 'squad';
+const RUNS: Record<'base' | 'uniform' | 'chunkwise' | 'equalMeanRank' | 'shuffled', RankOptions | null> = {
+  base: null,
+  uniform: { ranks: 'uniform' },
+  chunkwise: {},
+  equalMeanRank: { ranks: 'uniform', equalMeanRank: true },
+  shuffled: { ranks: 'shuffled' },
 };
 
-const model = await ensureModel();
-const runs: Record<string, Answered> = {};
-for (const [name, flags] of Object.entries(RUNS)) {
-  const { json, text } = await evaluateSquad(['--json', '--model', model, '--data', SQUAD_FILE, ...flags]);
-  runs[name] = json as unknown as Answered;
-  console.log(`${name}: ${text}`);
+const questions = await heldOutQuestions();
+const prompt = await readPrompt(undefined);
+const runs: Record<string, Answers> = {};
+let device = '';
+for (const [name, options] of Object.entries(RUNS)) {
+  // Each run its own engine, so that none finds another one's prompts in the cache.
+  const engine = await openInNode();
+  if (options !== null) await loadAdapter(engine, ADAPTER);
+  const adapters = options === null ? [] : [{ name: ADAPTER, scale: 1 }];
+  const answered = await answerQuestions(engine, questions, prompt, { adapters, ...options });
+  console.log(`${name}: ${formatAnswers(answered)}`);
+  runs[name] = answered;
+  device = engine.device;
+  engine.dispose();
 }
-const { base, chunkwise } = runs as Record<keyof typeof RUNS, Answered>;
+const { chunkwise } = runs as Record<keyof typeof RUNS, Answers>;
 /** Points that chunkwise answers more, question by question. */
-const lead = (other: Answered): Estimate =>
+const lead = (other: Answers): Estimate =>
   bootstrap(chunkwise.answers.length, (indices) => {
-    const hits = ({ answers }: Answered) => mean(indices.map((i) => answers[i]?.exactMatch ?? NaN));
+    const hits = ({ answers }: Answers) => mean(indices.map((i) => answers[i]?.exactMatch ?? NaN));
     return 100 * (hits(chunkwise) - hits(other));
   });
 const section = Object.fromEntries(
@@ -48,5 +48,5 @@ const section = Object.fromEntries(
     return [name, { exactMatch, f1, meanRank, chunkwiseLead }];
   }),
 );
-await record('adapter-squad', base.device, { questions: base.questions, ...section });
+await record('adapter-squad', device, { questions: questions.length, ...section });
 process.exit(0);

@@ -1,13 +1,13 @@
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import type { GenerateOptions } from '../../src/engine/types.ts';
+import type { GenerateOptions, RankOptions } from '../../src/engine/types.ts';
 import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { rankOptions } from '../ranks.ts';
-import { bootstrap, formatEstimate, mean } from '../statistics.ts';
-import { fillIn, HELD_OUT_ARTICLES, type Question, readPrompt, readSquad } from './squad-file.ts';
+import { bootstrap, type Estimate, formatEstimate, mean } from '../statistics.ts';
+import { fillIn, HELD_OUT_ARTICLES, type Question, readPrompt, readSquad, type SquadPrompt } from './squad-file.ts';
 import { score, type Scores } from './squad-scores.ts';
 
 const FLAGS = {
@@ -39,29 +39,56 @@ export async function evaluateSquad(args: string[]): Promise<Output> {
   const streams = numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? MAX_STREAMS;
   const ranks = await rankOptions(values);
   return withModel(values, async (engine, adapters) => {
-    const options = { maxTokens: prompt.maxTokens, sampling: GREEDY, stop: [], adapters, ...ranks };
-    const answers: Answered[] = [];
-    let next = 0;
-    const work = async (): Promise<void> => {
-      for (let i = next++; i < questions.length; i = next++) {
-        const question = questions[i] as Question;
-        answers[i] = await answer(engine, question, fillIn(prompt, question), options);
-        if (!values.json) process.stderr.write(`\r${answers.filter(() => true).length} of ${questions.length}`);
-      }
-    };
-    await Promise.all(Array.from({ length: streams }, work));
-    const percent = (of: (answered: Answered) => number) =>
-      bootstrap(answers.length, (indices) => 100 * mean(indices.map((i) => of(answers[i] as Answered))));
-    const exactMatch = percent((answered) => answered.exactMatch);
-    const f1 = percent((answered) => answered.f1);
-    const tokens = answers.reduce((sum, { computed }) => sum + computed, 0);
-    const meanRank = answers.reduce((sum, each) => sum + each.meanRank * each.computed, 0) / Math.max(1, tokens);
-    return {
-      json: { questions: answers.length, exactMatch, f1, meanRank, answers, device: engine.device },
-      text: `${answers.length} questions: exact match ${formatEstimate(exactMatch, 1)}, F1 ${formatEstimate(f1, 1)}, mean rank ${meanRank.toFixed(2)}`,
-    };
+    const progress = (done: number) => !values.json && process.stderr.write(`\r${done} of ${questions.length}`);
+    const answered = await answerQuestions(engine, questions, prompt, { adapters, ...ranks }, { streams, progress });
+    return { json: { ...answered, device: engine.device }, text: formatAnswers(answered) };
   });
 }
+
+/** `meanRank`: of all tokens computed, as the GPU counted. */
+export interface Answers {
+  questions: number;
+  /** In percent. */
+  exactMatch: Estimate;
+  f1: Estimate;
+  meanRank: number;
+  answers: Answered[];
+}
+
+/** Answers greedily, `streams` questions at a time. */
+export async function answerQuestions(
+  engine: LocalEngine,
+  questions: readonly Question[],
+  prompt: SquadPrompt,
+  adaptation: RankOptions & Pick<GenerateOptions, 'adapters'>,
+  { streams = MAX_STREAMS, progress }: { streams?: number; progress?: (done: number) => void } = {},
+): Promise<Answers> {
+  const options = { maxTokens: prompt.maxTokens, sampling: GREEDY, stop: [], ...adaptation };
+  const answers: Answered[] = [];
+  let next = 0;
+  let done = 0;
+  const work = async (): Promise<void> => {
+    for (let i = next++; i < questions.length; i = next++) {
+      const question = questions[i] as Question;
+      answers[i] = await answer(engine, question, fillIn(prompt, question), options);
+      progress?.(++done);
+    }
+  };
+  await Promise.all(Array.from({ length: streams }, work));
+  const percent = (of: (answered: Answered) => number) =>
+    bootstrap(answers.length, (indices) => 100 * mean(indices.map((i) => of(answers[i] as Answered))));
+  const tokens = answers.reduce((sum, { computed }) => sum + computed, 0);
+  const meanRank = answers.reduce((sum, each) => sum + each.meanRank * each.computed, 0) / Math.max(1, tokens);
+  return {
+    questions: answers.length,
+    exactMatch: percent((answered) => answered.exactMatch),
+    f1: percent((answered) => answered.f1),
+    ...{ meanRank, answers },
+  };
+}
+
+export const formatAnswers = ({ questions, exactMatch, f1, meanRank }: Answers): string =>
+  `${questions} questions: exact match ${formatEstimate(exactMatch, 1)}, F1 ${formatEstimate(f1, 1)}, mean rank ${meanRank.toFixed(2)}`;
 
 async function answer(
   engine: LocalEngine,

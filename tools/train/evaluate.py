@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from base_model import load_adapter, load_base, load_tokenizer
+from components import truncate
 from data import PROMPT, encode, prompt_tokens, questions, shakespeare, wikitext
-from truncate import truncate
 
 CONTEXT = 2048
 WIKITEXT_TOKENS = 4 * CONTEXT

@@ -15,36 +15,38 @@ import torch
 import torch.nn.functional as F
 
 from base_model import RANK, ROOT, add_adapter, load_base, load_tokenizer, save_adapter, trained
+from components import lora_modules, mean_product
 from tasks import TASKS
-from truncate import lora_modules, sort_components
 
 WARM_UP_STEPS = 10
 POOL_BATCHES = 8
+# Of every run, so that adapters of several seeds begin alike and their mean keeps most of each (average.py).
+FIRST_WEIGHTS_SEED = 1
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", choices=TASKS)
-    parser.add_argument("--out", type=Path, help="default: data/train/TASK/adapter")
+    parser.add_argument("--out", type=Path, help="default: data/train/TASK/SEED/adapter")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--checkpoint-every", type=int, default=20, help="steps")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    work = ROOT / "data" / "train" / args.task
+    work = ROOT / "data" / "train" / args.task / str(args.seed)
     work.mkdir(parents=True, exist_ok=True)
     model = train(TASKS[args.task], args.seed, work, args.checkpoint_every)
     save_adapter(model, args.out or work / "adapter")
 
 
 def train(task, seed, work, checkpoint_every):
-    torch.manual_seed(seed)
+    torch.manual_seed(FIRST_WEIGHTS_SEED)
     examples = task.examples(load_tokenizer())
     model = add_adapter(load_base(), task.dropout)
     optimizer = torch.optim.AdamW(trained(model), lr=task.learning_rate, weight_decay=0.0)
     components = limit_components(model) if task.nested else None
     batches = all_batches(examples, task, seed)
-    done, kept = resume(model, optimizer, work, seed)
+    done, kept = resume(model, optimizer, work)
     keeps = averaged_steps(task, math.ceil(len(examples) / task.batch_size))
     model.train()
     for step in range(done, len(batches)):
@@ -64,7 +66,7 @@ def train(task, seed, work, checkpoint_every):
         if step + 1 in keeps:
             kept.append([parameter.detach().clone() for parameter in trained(model)])
         if (step + 1) % checkpoint_every == 0 or step + 1 == len(batches):
-            save_checkpoint(model, optimizer, work, seed, step + 1, kept)
+            save_checkpoint(model, optimizer, work, step + 1, kept)
     if kept:
         average(model, kept)
     return model
@@ -77,18 +79,16 @@ def averaged_steps(task, epoch_steps):
 
 
 def average(model, kept):
-    """Gives every module the mean of its B A over what was kept, to its largest singular values.
+    """Gives every module the mean of its products over what was kept.
 
-    Stochastic weight averaging (Izmailov et al. 2018), but of the products: factors of equal products may differ.
+    Stochastic weight averaging (Izmailov et al. 2018).
     """
     weights = iter(zip(*kept, strict=True))
     with torch.no_grad():
         for module in lora_modules(model):
-            a = torch.cat(next(weights))
-            b = torch.cat(next(weights), dim=1) / len(kept)
-            sort_components(a, b)
-            module.lora_A["default"].weight.copy_(a[:RANK])
-            module.lora_B["default"].weight.copy_(b[:, :RANK])
+            a, b = mean_product(next(weights), next(weights))
+            module.lora_A["default"].weight.copy_(a)
+            module.lora_B["default"].weight.copy_(b)
 
 
 def all_batches(examples, task, seed):
@@ -149,19 +149,17 @@ def limit_components(model):
     return limit
 
 
-def save_checkpoint(model, optimizer, work, seed, step, kept):
-    state = {"seed": seed, "step": step, "optimizer": optimizer.state_dict(), "parameters": trained(model), "kept": kept}
+def save_checkpoint(model, optimizer, work, step, kept):
+    state = {"step": step, "optimizer": optimizer.state_dict(), "parameters": trained(model), "kept": kept}
     torch.save(state, work / "checkpoint.new")
     os.replace(work / "checkpoint.new", work / "checkpoint.pt")
 
 
-def resume(model, optimizer, work, seed):
+def resume(model, optimizer, work):
     path = work / "checkpoint.pt"
     if not path.exists():
         return 0, []
     state = torch.load(path, weights_only=False)
-    if state["seed"] != seed:
-        raise SystemExit(f"{path} is of a run with seed {state['seed']}; delete it to train with seed {seed}")
     for parameter, value in zip(trained(model), state["parameters"], strict=True):
         parameter.data = value.data
     optimizer.load_state_dict(state["optimizer"])

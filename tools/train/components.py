@@ -1,4 +1,4 @@
-"""Adapters cut down to their first components."""
+"""Adapters as the components of their products B A: cut down, sorted, averaged."""
 
 import torch
 
@@ -29,6 +29,18 @@ def sort_components(a, b):
     u, s, v = torch.linalg.svd(r_b @ r_a.T)
     b.copy_(q_b @ u * s)
     a.copy_(v @ q_a.T)
+
+
+def mean_product(a_factors, b_factors):
+    """A and B of the mean of several products B A, to its largest singular values; the rank stays the same.
+
+    The products are averaged, not the factors: factors of equal products may differ.
+    """
+    rank = len(a_factors[0])
+    a = torch.cat(a_factors)
+    b = torch.cat(b_factors, dim=1) / len(b_factors)
+    sort_components(a, b)
+    return a[:rank], b[:, :rank]
 
 
 def lora_modules(model):
