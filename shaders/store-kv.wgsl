@@ -4,7 +4,7 @@
 // With QK_NORM keys are RMS-normed first, and the query heads, an invocation each, are normed in place.
 const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
-const PAGE_WORDS = 2u * NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
+const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
 
 fn inverse_rms(base: u32) -> f32 {
   var squares = vec4f();
@@ -40,11 +40,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let entry = batch_table[token];
-  let position = entry.y;
-  let offset = position % PAGE_TOKENS;
-  let key = pages[entry.z + position / PAGE_TOKENS] * PAGE_WORDS + (head * PAGE_TOKENS + offset) * HEAD_DIM4;
+  let page = pages[entry.z + entry.w];
+  let offset = entry.y - page.z;
+  let key = page.x + (head * PAGE_TOKENS + offset) * HEAD_DIM4;
   store_key(row + (NUM_HEADS + head) * HEAD_DIM4, key, offset, i);
-  let value = key + PAGE_WORDS / 2u;
+  let value = key + HALF_PART;
   let source = row + (NUM_HEADS + NUM_KV_HEADS + head) * HEAD_DIM4;
   kv[value + i] = pack_half4(qkv[source + i]);
   kv[value + HALF4 + i] = pack_half4(qkv[source + HALF4 + i]);

@@ -1,3 +1,4 @@
+import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { type Adaptation, UNADAPTED } from './adaptation.ts';
 import { logSumExp } from './divergence.ts';
 import { attach, newSequence } from './sequence.ts';
@@ -12,9 +13,10 @@ export async function eachLogits(
   tokens: readonly number[],
   visit: (start: number, length: number, logits: Float32Array) => void,
   adaptation: Adaptation = UNADAPTED,
+  policy: CachePolicy = DENSE,
 ): Promise<number> {
   const text = await adaptation.begin(tokens, 0);
-  const sequence = newSequence();
+  const sequence = { ...newSequence(), policy };
   attach(sequence, text);
   session.ranks.reset(sequence);
   try {
@@ -38,7 +40,7 @@ export async function negativeLogLikelihoods(
   return (await score(session, tokens, adaptation)).nlls;
 }
 
-async function score(session: Session, tokens: readonly number[], adaptation: Adaptation | undefined) {
+async function score(session: Session, tokens: readonly number[], adaptation?: Adaptation, policy?: CachePolicy) {
   const nlls: number[] = [];
   const visit = (start: number, length: number, logits: Float32Array): void => {
     const width = logits.length / length;
@@ -47,7 +49,7 @@ async function score(session: Session, tokens: readonly number[], adaptation: Ad
       if (next !== undefined) nlls.push(negativeLogLikelihood(logits.subarray(i * width, (i + 1) * width), next));
     }
   };
-  const meanRank = await eachLogits(session, tokens, visit, adaptation);
+  const meanRank = await eachLogits(session, tokens, visit, adaptation, policy);
   return { nlls, meanRank };
 }
 
@@ -63,6 +65,8 @@ export interface PerplexityWindow {
   /** Put before each window. */
   bosId: number | undefined;
   adaptation?: Adaptation;
+  /** Of the cache. */
+  policy?: CachePolicy;
 }
 
 /**
@@ -72,7 +76,7 @@ export interface PerplexityWindow {
 export async function perplexity(
   session: Session,
   text: readonly number[],
-  { context, start, maxTokens, bosId, adaptation }: PerplexityWindow,
+  { context, start, maxTokens, bosId, adaptation, policy }: PerplexityWindow,
 ): Promise<{ perplexity: number; nll: number; tokens: number; meanRank: number }> {
   const taken = text.slice(start, start + maxTokens);
   const bos = bosId === undefined ? [] : [bosId];
@@ -83,7 +87,7 @@ export async function perplexity(
   let computed = 0;
   for (let at = 0; at < taken.length; at += step) {
     const tokens = [...bos, ...taken.slice(at, at + step)];
-    const { nlls, meanRank } = await score(session, tokens, adaptation);
+    const { nlls, meanRank } = await score(session, tokens, adaptation, policy);
     sum += nlls.reduce((total, nll) => total + nll, 0);
     count += nlls.length;
     ranks += meanRank * tokens.length;

@@ -1,5 +1,5 @@
 import { baseNames } from '../adapters/base-name.ts';
-import { pagesFor, poolBytes } from '../cache/page-pool.ts';
+import { cacheBytes, pagesFor } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
@@ -64,7 +64,7 @@ export async function planModel(
   const rope = ropeTableBytes(config, contextLength);
   const weightBytes = sum([...tensors.values()].map(gpuBytes));
   const activationTotal = sum(Object.values(activations)) + rope + samplerBytes(device, config.vocabSize);
-  const totalBytes = weightBytes + poolBytes(config, numPages) + activationTotal + recorderBytes;
+  const totalBytes = weightBytes + cacheBytes(config, numPages) + activationTotal + recorderBytes;
 
   const { memoryLimitBytes = Infinity } = limits;
   if (totalBytes > memoryLimitBytes) {

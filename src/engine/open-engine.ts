@@ -1,7 +1,7 @@
 import { type AdapterModules, readAdapter } from '../adapters/adapter-file.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import { buildAdapterLadder } from '../adapters/adapter-ladder.ts';
-import { pagesFor } from '../cache/page-pool.ts';
+import { pagesFor } from '../cache/kv-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';

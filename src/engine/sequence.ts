@@ -2,12 +2,13 @@ import type { AdaptedText } from './adapted-text.ts';
 import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { RampRow } from '../chunking/ramps.ts';
-import type { PagePool } from '../cache/page-pool.ts';
+import type { CachePage, KvCache } from '../cache/kv-cache.ts';
+import { type CachePolicy, DENSE } from '../cache/policy.ts';
 
 /** Tokens whose keys and values are in the cache, and the pages they are in. */
 export interface Sequence {
   tokens: number[];
-  pages: number[];
+  pages: CachePage[];
   /** The adapters they were computed with; only a request with the same ones goes on from there. */
   adapters: AdapterMix;
   /** What each token takes of the adapters, by position; where nothing is said, it is `decodeRow`. */
@@ -15,12 +16,14 @@ export interface Sequence {
   decodeRow: RampRow | 'stream';
   /** Gives the rows of the tokens that are prefilled. */
   text: AdaptedText | undefined;
+  /** Decides in which form its pages lie. */
+  policy: CachePolicy;
   /** Of the stream that computes it. */
   slot: number;
 }
 
 export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0): Sequence {
-  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, slot };
+  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, policy: DENSE, slot };
 }
 
 /** From here on the tokens of `sequence` are those of `text`. */
@@ -35,7 +38,7 @@ export class SequenceCache {
   /** Least recently used first. */
   readonly #idle: Sequence[] = [];
 
-  constructor(private readonly pool: PagePool) {}
+  constructor(private readonly cache: KvCache) {}
 
   /**
    * The sequence whose adapters have this key that shares the longest beginning with `prompt`, cut to it; at least one
@@ -54,25 +57,25 @@ export class SequenceCache {
     best.slot = slot;
     best.tokens.length = shared;
     best.rows.length = Math.min(best.rows.length, shared);
-    this.pool.resize(best.pages, shared);
+    this.cache.resize(best.pages, shared);
     return best;
   }
 
   giveBack(sequence: Sequence): void {
     sequence.text = undefined;
-    this.pool.resize(sequence.pages, sequence.tokens.length);
+    this.cache.resize(sequence.pages, sequence.tokens.length);
     if (sequence.tokens.length > 0) this.#idle.push(sequence);
   }
 
   /** Gives `sequence` pages for `tokens` tokens, at the cost of the sequences longest unused. */
   reserve(sequence: Sequence, tokens: number): void {
-    while (!this.pool.resize(sequence.pages, tokens)) {
+    while (!this.cache.resize(sequence.pages, tokens)) {
       const oldest = this.#idle.shift();
       if (!oldest) {
-        const reason = `${tokens} tokens need more than the cache's ${this.pool.numPages} pages`;
+        const reason = `${tokens} tokens need more than the cache's ${this.cache.numPages} pages`;
         throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
       }
-      this.pool.resize(oldest.pages, 0);
+      this.cache.resize(oldest.pages, 0);
     }
   }
 }

@@ -7,6 +7,7 @@ import { Readback, unlessLost } from '../gpu/readback.ts';
 import { type Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
@@ -43,7 +44,7 @@ export class Session {
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
     this.levels = new LevelControl(device, transformer.arena, sampler.entropy);
-    this.sequences = new SequenceCache(transformer.pool);
+    this.sequences = new SequenceCache(transformer.cache);
     this.#drawnReadback = new Readback(device, 'drawn', 2 * SLOT_BYTES + LEVEL_ROWS_BYTES, RESULTS_AHEAD);
   }
 
@@ -87,7 +88,6 @@ export class Session {
   ): Promise<void> {
     const { transformer, recorder, device } = this;
     const { batchTokens } = transformer;
-    this.sequences.reserve(sequence, sequence.tokens.length + tokens.length);
     const rows = new PlannedRows(sequence, this.onTrace);
     rows.ask(Math.min(batchTokens, tokens.length));
     for (let start = 0; start < tokens.length; start += batchTokens) {
@@ -96,6 +96,8 @@ export class Session {
       const trace = await rows.take();
       const ids = new Uint32Array(batch);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
+      this.sequences.reserve(sequence, sequence.tokens.length + batch.length);
+      this.#settle([sequence]);
       const position = sequence.tokens.length;
       const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
       // Few tokens are cheaper in the form of decoding.
@@ -119,11 +121,11 @@ export class Session {
     tokens: readonly { sequence: Sequence; position: number; place: number }[],
     tap?: Batch['tap'],
   ): void {
-    const { pool, activations, arena } = this.transformer;
+    const { cache, activations, arena } = this.transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
-    for (const { slot, pages } of sequences) pool.show(slot, pages);
+    for (const { slot, pages } of sequences) cache.show(slot, pages);
     const table = batchTable(
-      tokens.map(({ sequence, position, place }) => ({ place, position, firstPage: pool.firstPage(sequence.slot) })),
+      tokens.map(({ sequence, position, place }) => ({ place, position, firstPage: cache.firstPage(sequence.slot), page: Math.floor(position / PAGE_TOKENS) })),
     );
     this.device.gpuDevice.queue.writeBuffer(activations.batchTable, 0, table);
     const length = Math.max(...tokens.map(({ position }) => position)) + 1;
@@ -157,6 +159,7 @@ export class Session {
     const { recorder } = this;
     const before = recorder.dispatches;
     for (const { sequence, position } of draws) this.sequences.reserve(sequence, position);
+    this.#settle(draws.map(({ sequence }) => sequence));
     for (const [i, group] of byAdapters(draws).entries()) {
       if (i > 0) recorder.submit(); // the table is written once a submission
       const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
@@ -184,9 +187,16 @@ export class Session {
 
   /** Frees the pages of a sequence that no later request will go on from. */
   release(sequence: Sequence): void {
-    this.transformer.pool.resize(sequence.pages, 0);
+    this.transformer.cache.resize(sequence.pages, 0);
     sequence.tokens.length = 0;
     sequence.rows.length = 0;
+  }
+
+  /** Pages take the forms that their sequences' policies want. Before anything is recorded. */
+  #settle(sequences: readonly Sequence[]): void {
+    const { cache, layers } = this.transformer;
+    const wanted = sequences.map(({ pages, tokens, policy }) => ({ pages, changes: policy.changes({ pages, tokens: tokens.length }) }));
+    for (const { layer, first, count } of cache.change(wanted)) layers[layer]?.attention.quantize(this.recorder, first, count);
   }
 
   /** Drivers compile at the first dispatch: the first answer should not wait for that. */

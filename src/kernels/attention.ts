@@ -1,7 +1,10 @@
 import source from '../../shaders/attention.wgsl?raw';
+import pageHalf from '../../shaders/libraries/page-half.wgsl?raw';
+import pageQuantized from '../../shaders/libraries/page-quantized.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads, PAGE_TOKENS } from './heads.ts';
+import { formConstants } from './page-forms.ts';
 import { halfPrecision, variantOf } from './variants.ts';
 
 /** Most runs of pages that the attention of a batch's tokens is split into, unless it has more tokens. */
@@ -22,17 +25,18 @@ export function attentionKernel(device: Device, heads: Heads): Kernel {
   const half = halfPrecision(device);
   return {
     name: 'attention',
-    sources: [half.source, source],
+    sources: [half.source, pageHalf, pageQuantized, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),
+      ...formConstants,
       WORKGROUP: variantOf(device).attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },
     bindings: [
       { name: 'qkv', type: 'array<vec4f>', access: 'read' },
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
-      { name: 'pages', type: 'array<u32>', access: 'read' },
+      { name: 'pages', type: 'array<vec4u>', access: 'read' },
       { name: 'rope', type: 'array<vec4f>', access: 'read' },
       { name: 'kv', type: 'array<vec2u>', access: 'read' },
       { name: 'partial_outputs', type: 'array<vec4f>', access: 'read_write' },

@@ -25,7 +25,7 @@ export function storeKvKernel(device: Device, heads: Heads): Kernel {
     },
     bindings: [
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
-      { name: 'pages', type: 'array<u32>', access: 'read' },
+      { name: 'pages', type: 'array<vec4u>', access: 'read' },
       { name: 'rope', type: 'array<vec4f>', access: 'read' },
       ...norms.map((name) => ({ name, type: 'array<vec4f>', access: 'read' as const })),
       { name: 'qkv', type: 'array<vec4f>', access: 'read_write' },

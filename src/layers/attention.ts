@@ -1,10 +1,12 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LinearName } from '../adapters/module-names.ts';
+import type { LayerPages } from '../cache/layer-pages.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { attentionGroups, attentionKernel, splitPages } from '../kernels/attention.ts';
 import { attentionMergeGroups, attentionMergeKernel } from '../kernels/attention-merge.ts';
+import { quantizePageGroups, quantizePageKernel } from '../kernels/quantize-page.ts';
 import { storeKvGroups, storeKvKernel } from '../kernels/store-kv.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Activations } from './activations.ts';
@@ -28,10 +30,12 @@ export interface AttentionWeights {
 }
 
 export interface AttentionBuffers {
-  /** This layer's pages. */
-  kv: GPUBuffer;
-  /** Physical page of each logical page of a sequence, a region for each stream. */
-  pages: GPUBuffer;
+  /** Where this layer's pages are. */
+  pages: LayerPages;
+  /** Entries of the pages of sequences, a region for each stream. */
+  table: GPUBuffer;
+  /** Pages to write in another form; see quantize-page.ts. */
+  tasks: GPUBuffer;
   /** cos and sin of each position: `[position, 2, headDim / 2]`. */
   rope: GPUBuffer;
 }
@@ -48,8 +52,7 @@ const OUTPUT: readonly LinearName[] = ['attn_output'];
 
 /** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
 export class Attention {
-  readonly #store: Operation;
-  readonly #attend: Operation;
+  #cached: { store: Operation; attend: Operation; quantize: Operation };
   readonly #merge: Operation;
   readonly #plain: Linears;
   #adapted: Linears | undefined;
@@ -59,15 +62,11 @@ export class Attention {
     private readonly layer: number,
     private readonly config: ModelConfig,
     private readonly activations: Activations,
-    { kv, pages, rope }: AttentionBuffers,
+    private readonly buffers: AttentionBuffers,
     private readonly weights: AttentionWeights,
   ) {
-    const { batchTable, qkv, partials, attended } = activations;
-    const { queryNorm, keyNorm } = weights;
-    const norms = { ...(queryNorm && { query_norm_weight: queryNorm }), ...(keyNorm && { key_norm_weight: keyNorm }) };
-    const cached = { batch_table: batchTable, qkv, kv, pages, rope };
-    this.#store = createOperation(device, storeKvKernel(device, config), { ...cached, ...norms });
-    this.#attend = createOperation(device, attentionKernel(device, config), { ...cached, partial_outputs: partials });
+    const { partials, attended } = activations;
+    this.#cached = this.#bindPages();
     this.#merge = createOperation(device, attentionMergeKernel(device, config), {
       partial_outputs: partials,
       y: attended,
@@ -84,6 +83,16 @@ export class Attention {
     this.#adapted = buffers && this.#linears({ buffers, mlpNorm });
   }
 
+  /** This layer's pages lie in another buffer. */
+  pagesMoved(): void {
+    this.#cached = this.#bindPages();
+  }
+
+  /** Writes `pages` pages again, as the tasks from `first` on say. */
+  quantize(recorder: Dispatcher, first: number, pages: number): void {
+    recorder.run(this.#cached.quantize, quantizePageGroups(this.config, pages), { first });
+  }
+
   record(recorder: Dispatcher, batch: Batch): void {
     const { tokens, length, kind } = batch;
     const prefills = kind === 'prefill';
@@ -95,16 +104,31 @@ export class Attention {
     if (prefills) lora?.qkv.record(recorder, batch);
     for (const linear of qkv) linear.record(recorder, batch);
     recordLora(recorder, batch, this.layer, QKV);
-    recorder.run(this.#store, storeKvGroups(this.config, tokens));
+    recorder.run(this.#cached.store, storeKvGroups(this.config, tokens));
     const { splits, pagesPerSplit } = splitPages(tokens, length);
     const groups = attentionGroups(this.device, this.config, tokens, splits);
-    recorder.run(this.#attend, groups, { tokens, splits, pagesPerSplit });
+    recorder.run(this.#cached.attend, groups, { tokens, splits, pagesPerSplit });
     recorder.run(this.#merge, attentionMergeGroups(this.device, this.config, tokens), { tokens, splits });
     if (prefills) batch.tap?.(this.layer, OUTPUT, this.activations.attended);
     if (prefills) lora?.output.record(recorder, batch);
     output.record(recorder, batch);
     if (!prefills) lora?.delta.record(recorder, batch);
     recordLora(recorder, batch, this.layer, OUTPUT);
+  }
+
+  #bindPages() {
+    const { device, config } = this;
+    const { batchTable, qkv, partials } = this.activations;
+    const { queryNorm, keyNorm } = this.weights;
+    const { pages, table, rope, tasks } = this.buffers;
+    const kv = pages.buffer;
+    const norms = { ...(queryNorm && { query_norm_weight: queryNorm }), ...(keyNorm && { key_norm_weight: keyNorm }) };
+    const cached = { batch_table: batchTable, qkv, kv, pages: table, rope };
+    return {
+      store: createOperation(device, storeKvKernel(device, config), { ...cached, ...norms }),
+      attend: createOperation(device, attentionKernel(device, config), { ...cached, partial_outputs: partials }),
+      quantize: createOperation(device, quantizePageKernel(device, config), { tasks, kv }),
+    };
   }
 
   #linears(adapters?: { buffers: ArenaBuffers; mlpNorm: Norm }): Linears {

@@ -43,13 +43,15 @@ export interface Batch extends BatchShape {
   loras: readonly ActiveLora[];
 }
 
-/** A token of a batch, as kernels find it in `batchTable [T]`: a vec4u of these three and 0. */
+/** A token of a batch, as kernels find it in `batchTable [T]`: a vec4u. */
 export interface BatchToken {
   /** Of its id in `tokens`. */
   place: number;
   position: number;
   /** First entry of its sequence in the page table. */
   firstPage: number;
+  /** Its own page's entry, counted from there. */
+  page: number;
 }
 
 /** Where a prefill's ids begin in `tokens`; before them each stream has a place for its next token. */
@@ -60,7 +62,7 @@ const WORDS = 4;
 /** The contents of `batchTable`. */
 export function batchTable(tokens: readonly BatchToken[]): Uint32Array<ArrayBuffer> {
   const table = new Uint32Array(tokens.length * WORDS);
-  tokens.forEach(({ place, position, firstPage }, i) => table.set([place, position, firstPage], i * WORDS));
+  tokens.forEach(({ place, position, firstPage, page }, i) => table.set([place, position, firstPage, page], i * WORDS));
   return table;
 }
 

@@ -1,4 +1,5 @@
-import { PagePool } from '../cache/page-pool.ts';
+import { KvCache } from '../cache/kv-cache.ts';
+import type { LayerPages } from '../cache/layer-pages.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
@@ -38,7 +39,8 @@ export async function loadTransformer(
 
 class Loader {
   readonly #activations: Activations;
-  readonly #pool: PagePool;
+  readonly #cache: KvCache;
+  readonly #attentions: Attention[] = [];
 
   constructor(
     private readonly device: Device,
@@ -47,7 +49,7 @@ class Loader {
     private readonly options: LoadOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
-    this.#pool = new PagePool(device, config, options.numPages);
+    this.#cache = new KvCache(device, config, options.numPages, (layer) => this.#attentions[layer]?.pagesMoved());
   }
 
   async load(): Promise<Transformer> {
@@ -68,7 +70,7 @@ class Loader {
       config,
       this.options.batchTokens,
       this.#activations,
-      this.#pool,
+      this.#cache,
       embedding,
       layers,
       outputNorm,
@@ -87,10 +89,12 @@ class Loader {
     const [queryNorm, keyNorm] = config.qkNorm
       ? [await this.vector(name('attn_q_norm.weight')), await this.vector(name('attn_k_norm.weight'))]
       : [];
-    const kv = this.#pool.layers[layer] as GPUBuffer;
-    const buffers = { kv, pages: this.#pool.table, rope };
+    const { layers, tables, tasks } = this.#cache;
+    const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, tasks, rope };
     const weights = { norm, qkv, bias, output, queryNorm, keyNorm };
-    return new Attention(device, layer, config, this.#activations, buffers, weights);
+    const attention = new Attention(device, layer, config, this.#activations, buffers, weights);
+    this.#attentions.push(attention);
+    return attention;
   }
 
   async mlp(layer: number): Promise<Mlp> {

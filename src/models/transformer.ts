@@ -1,5 +1,5 @@
 import { AdapterArena, type ArenaBuffers } from '../adapters/adapter-arena.ts';
-import type { PagePool } from '../cache/page-pool.ts';
+import type { KvCache } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { Device } from '../gpu/device.ts';
@@ -29,7 +29,7 @@ export class Transformer {
     /** Most tokens of one batch. */
     readonly batchTokens: number,
     readonly activations: Activations,
-    readonly pool: PagePool,
+    readonly cache: KvCache,
     private readonly embedding: Embedding,
     readonly layers: readonly { attention: Attention; mlp: Mlp }[],
     private readonly outputNorm: Norm,

@@ -59,13 +59,13 @@ const stepDispatches = (answers: readonly Answer[]): number =>
 
 /** Everything is free again: the cache's pages, but for those of idle sequences, and the slots. */
 async function expectAllFree(engine: LocalEngine): Promise<void> {
-  await engine.alone(async ({ sequences, transformer: { pool } }) => {
+  await engine.alone(async ({ sequences, transformer: { cache } }) => {
     const whole = sequences.take([0]);
     sequences.reserve(whole, engine.contextLength);
-    expect(pool.freePages).toBe(0);
+    expect(cache.freePages).toBe(0);
     whole.tokens.length = 0;
     sequences.giveBack(whole);
-    expect(pool.freePages).toBe(pool.numPages);
+    expect(cache.freePages).toBe(cache.numPages);
   });
 }
 

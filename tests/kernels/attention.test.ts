@@ -10,13 +10,8 @@ import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
 import { storeKv } from '../../src/reference/kernels/store-kv.ts';
 import { Random } from '../weights/random.ts';
 import { expectClose } from './expect-close.ts';
-import { cacheElements, fromHalves, pagedHeads, ropeOf, shuffledPages, tableOf, toHalves } from './pages.ts';
+import { cacheElements, fromHalves, headsOf, pagedHeads, pageOf, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from './pages.ts';
 import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
-
-const headsOf = (headDim: number, numHeads: number, numKvHeads: number): Heads => ({
-  ...{ headDim, numHeads, numKvHeads },
-  ...{ qkNorm: false, rmsNormEps: 1e-6 },
-});
 
 const HEADS = [
   headsOf(80, 3, 1),
@@ -61,7 +56,7 @@ function randomBatch(heads: Heads, position: number, tokens: number, random: Ran
 function recordAttention(runner: Runner, batch: Batch, kv: GPUBuffer, qkv: GPUBuffer): GPUBuffer {
   const { heads, position, tokens } = batch;
   const batch_table = runner.upload(tableOf(tokens, position));
-  const buffers = { batch_table, qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope) };
+  const buffers = { batch_table, qkv, kv, pages: runner.upload(pageTable(heads, batch.pages)), rope: runner.upload(batch.rope) };
   return recordBuffers(runner, heads, buffers, tokens, position + tokens);
 }
 
@@ -116,17 +111,21 @@ describe('attention and attention-merge', () => {
       const qkv = random.normals(positions.length * width);
       // Each sequence's pages are a run of the page table, out of order, with an entry of nobody's between.
       const firstPages = [30, 0, 2, 20];
-      const table = batchTable(positions.map((position, i) => ({ place: i, position, firstPage: firstPages[i] ?? 0 })));
+      const places = positions.map((position, i) => ({ place: i, position, firstPage: firstPages[i] ?? 0, page: pageOf(position) }));
+      const table = batchTable(places);
       const pages = new Uint32Array(40).fill(0xffffff);
+      const entries = new Uint32Array(40 * 4).fill(0xffffff);
       let used = 0;
       positions.forEach((position, i) => {
         const count = Math.ceil((position + 1) / PAGE_TOKENS);
-        pages.set(whole.pages.subarray(used, used + count), firstPages[i]);
+        const own = whole.pages.subarray(used, used + count);
+        pages.set(own, firstPages[i]);
+        entries.set(pageTable(heads, own), (firstPages[i] ?? 0) * 4);
         used += count;
       });
       const batch_table = runner.upload(table);
       const kv = runner.upload(whole.kv);
-      const buffers = { batch_table, qkv: runner.upload(qkv), kv, pages: runner.upload(pages), rope: runner.upload(whole.rope) };
+      const buffers = { batch_table, qkv: runner.upload(qkv), kv, pages: runner.upload(entries), rope: runner.upload(whole.rope) };
       runner.run(storeKvKernel(runner.device, heads), buffers, storeKvGroups(heads, positions.length));
       const stored = fromHalves(new Uint16Array(await runner.read(kv)));
       const got = await runner.floats(recordBuffers(runner, heads, buffers, positions.length, 300));
@@ -194,7 +193,7 @@ describe('attention and attention-merge', () => {
       const runner = getRunner();
       const [kv, qkv] = [runner.upload(batch.kv), runner.upload(batch.qkv)];
       const batch_table = runner.upload(tableOf(tokens, 0));
-      const stored = { batch_table, qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope) };
+      const stored = { batch_table, qkv, kv, pages: runner.upload(pageTable(heads, batch.pages)), rope: runner.upload(batch.rope) };
       runner.run(storeKvKernel(runner.device, heads), stored, storeKvGroups(heads, tokens));
       const got = await runner.floats(recordAttention(runner, batch, kv, qkv));
       // One page that holds every token, in the twin: its keys are rotated by their positions and queries by none.

@@ -24,7 +24,7 @@ describe('embed', () => {
         const { matrix, weights } = await randomMatrix(runner.device, type, rows, columns, random);
         const ids = Uint32Array.of(0, rows - 1, 7, 7, ...Array.from({ length: 13 }, () => random.below(rows)));
         // The t-th token's id is not in the t-th place.
-        const table = batchTable(Array.from(ids, (_, t) => ({ place: ids.length - 1 - t, position: 0, firstPage: 0 })));
+        const table = batchTable(Array.from(ids, (_, t) => ({ place: ids.length - 1 - t, position: 0, firstPage: 0, page: 0 })));
         const y = runner.empty(ids.length * columns * 4);
         const [slice] = matrix.slices;
         runner.run(

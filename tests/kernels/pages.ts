@@ -1,4 +1,5 @@
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import { pageEntry, pageUnits } from '../../src/kernels/page-forms.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
 import type { PagedHeads } from '../../src/reference/kernels/paged-heads.ts';
@@ -20,9 +21,20 @@ export function shuffledPages(tokens: number, random: Random, spare = 3): Uint32
   return Uint32Array.from(shuffled.slice(0, physical.length - spare), ({ page }) => page);
 }
 
+export const headsOf = (headDim: number, numHeads: number, numKvHeads: number): Heads => ({
+  ...{ headDim, numHeads, numKvHeads },
+  ...{ qkNorm: false, rmsNormEps: 1e-6 },
+});
+
+/** The page table in which these physical pages follow each other, all in f16. */
+export const pageTable = (heads: Heads, pages: Uint32Array): Uint32Array =>
+  Uint32Array.from([...pages].flatMap((page, i) => pageEntry(page * pageUnits('f16', heads), 'f16', PAGE_TOKENS, i * PAGE_TOKENS)));
+
 /** The batch table of `tokens` tokens from `position` on of the one sequence in the page table. */
 export const tableOf = (tokens: number, position: number): Uint32Array =>
-  batchTable(Array.from({ length: tokens }, (_, i) => ({ place: i, position: position + i, firstPage: 0 })));
+  batchTable(Array.from({ length: tokens }, (_, i) => ({ place: i, position: position + i, firstPage: 0, page: pageOf(position + i) })));
+
+export const pageOf = (position: number): number => Math.floor(position / PAGE_TOKENS);
 
 /** Elements of a cache that holds every page of `pages` and up to three more. */
 export const cacheElements = ({ numKvHeads, headDim }: Heads, pages: Uint32Array): number =>

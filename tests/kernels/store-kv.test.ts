@@ -5,7 +5,7 @@ import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
 import { type QkNorm, storeKv } from '../../src/reference/kernels/store-kv.ts';
 import { Random } from '../weights/random.ts';
 import { expectClose } from './expect-close.ts';
-import { cacheElements, fromHalves, pagedHeads, ropeOf, shuffledPages, tableOf, toHalves } from './pages.ts';
+import { cacheElements, fromHalves, pagedHeads, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from './pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
 
 const headsOf = (headDim: number, numHeads: number, numKvHeads: number, qkNorm = false): Heads => ({
@@ -40,7 +40,7 @@ async function store(
   const { numHeads, numKvHeads, headDim } = heads;
   const tokens = batch.qkv.length / ((numHeads + 2 * numKvHeads) * headDim);
   const bounds = {
-    ...{ qkv, kv, pages: runner.upload(batch.pages), rope: runner.upload(batch.rope) },
+    ...{ qkv, kv, pages: runner.upload(pageTable(heads, batch.pages)), rope: runner.upload(batch.rope) },
     batch_table: runner.upload(tableOf(tokens, batch.position)),
     ...(norms && { query_norm_weight: runner.upload(norms.query), key_norm_weight: runner.upload(norms.key) }),
   };

@@ -1,0 +1,100 @@
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Device } from '../gpu/device.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
+import { PageSpace, type Place } from './page-space.ts';
+
+/** A page of one layer. */
+export interface LayerPage {
+  readonly form: PageForm;
+  /** All of its tokens, or of a sparse page some. */
+  readonly entries: number;
+  readonly place: Place;
+}
+
+/** A buffer that is packed keeps an eighth more than lives in it, so that growing costs little for a page. */
+const SPARE = 1 / 8;
+/** It is packed into a smaller one where less than this share of it lives. */
+const LEAST_LIVE = 0.6;
+
+/** The pages of one layer in a buffer that grows and shrinks. */
+export class LayerPages {
+  readonly #space: PageSpace;
+  #buffer: GPUBuffer;
+
+  /** `onMoved`: pages lie elsewhere, in another buffer; nothing may be recorded for the former one. */
+  constructor(
+    private readonly device: Device,
+    private readonly config: ModelConfig,
+    private readonly layer: number,
+    private readonly onMoved: () => void,
+  ) {
+    this.#space = new PageSpace(this.#roomFor(0));
+    this.#buffer = this.#create();
+  }
+
+  get buffer(): GPUBuffer {
+    return this.#buffer;
+  }
+
+  add(form: PageForm, entries = PAGE_TOKENS): LayerPage {
+    const units = pageUnits(form, this.config, entries);
+    let place = this.#space.take(units);
+    if (!place) {
+      this.#pack(this.#roomFor(units));
+      place = this.#space.take(units);
+    }
+    if (!place) throw new Error(`layer ${this.layer}: no room for ${units} units`);
+    return { form, entries, place };
+  }
+
+  /** Makes room for that many pages in f16 at once. */
+  reserve(pages: number): void {
+    const units = pages * pageUnits('f16', this.config);
+    if (this.#space.liveUnits + units > this.#space.capacity) this.#pack(this.#roomFor(units));
+  }
+
+  remove(page: LayerPage): void {
+    this.#space.giveBack(page.place);
+  }
+
+  /** Gives memory back that few pages use. */
+  shrink(): void {
+    const room = this.#roomFor(0);
+    if (this.#space.liveUnits < LEAST_LIVE * this.#space.capacity && room < this.#space.capacity) this.#pack(room);
+  }
+
+  #roomFor(units: number): number {
+    const live = (this.#space?.liveUnits ?? 0) + units;
+    return live + Math.max(pageUnits('f16', this.config), Math.ceil(live * SPARE));
+  }
+
+  #pack(capacity: number): void {
+    const former = this.#buffer;
+    const encoder = this.device.gpuDevice.createCommandEncoder();
+    const moves: [from: number, to: number, units: number][] = [];
+    this.#space.pack(capacity, ({ offset, units }, to) => moves.push([offset, to, units]));
+    this.#buffer = this.#create();
+    for (const [from, to, units] of joined(moves)) {
+      encoder.copyBufferToBuffer(former, from * UNIT_BYTES, this.#buffer, to * UNIT_BYTES, units * UNIT_BYTES);
+    }
+    this.device.gpuDevice.queue.submit([encoder.finish()]);
+    this.device.buffers.destroy(former);
+    this.onMoved();
+  }
+
+  #create(): GPUBuffer {
+    return this.device.buffers.storage(`kv ${this.layer}`, 'kv', this.#space.capacity * UNIT_BYTES);
+  }
+}
+
+/** Moves of neighbours to neighbours, as one. */
+function joined(moves: readonly [from: number, to: number, units: number][]) {
+  const runs: [from: number, to: number, units: number][] = [];
+  for (const [from, to, units] of moves) {
+    const last = runs.at(-1);
+    if (last && last[0] + last[2] === from && last[1] + last[2] === to) last[2] += units;
+    else runs.push([from, to, units]);
+  }
+  return runs;
+}

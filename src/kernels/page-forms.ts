@@ -1,0 +1,60 @@
+import type { Constant } from '../gpu/kernel.ts';
+import { type Heads, PAGE_TOKENS } from './heads.ts';
+
+/**
+ * How a page of one layer may lie on the GPU: every token in f16; codes of 8 or 4 bits, keys with a range a channel and
+ * values with a range a token; or only some entries, in f16, each with the logarithm of how many tokens it stands for.
+ */
+export const PAGE_FORMS = ['f16', 'q8', 'q4', 'sparse'] as const;
+export type PageForm = (typeof PAGE_FORMS)[number];
+export type QuantizedForm = 'q8' | 'q4';
+
+/** Offsets within a layer's buffer count these: kernels read it as vec2u. */
+export const UNIT_BYTES = 8;
+
+type Shape = Pick<Heads, 'numKvHeads' | 'headDim'>;
+
+const CODE_BITS: Record<QuantizedForm, number> = { q8: 8, q4: 4 };
+
+/** Where the parts of a quantised head lie, in units. */
+export interface HeadLayout {
+  keyRanges: number;
+  keyCodes: number;
+  valueRanges: number;
+  valueCodes: number;
+  /** Of the codes of one token. */
+  rowUnits: number;
+  units: number;
+}
+
+/** Key ranges `[headDim / 16, 2 (scale, minimum), 16]` f16 · key codes · value ranges `[PAGE_TOKENS, 2]` f16 · value codes. */
+export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
+  const rowUnits = (headDim * CODE_BITS[form]) / 8 / UNIT_BYTES;
+  const keyCodes = (headDim * 4) / UNIT_BYTES;
+  const valueRanges = keyCodes + PAGE_TOKENS * rowUnits;
+  const valueCodes = valueRanges + (PAGE_TOKENS * 4) / UNIT_BYTES;
+  return { keyRanges: 0, keyCodes, valueRanges, valueCodes, rowUnits, units: valueCodes + PAGE_TOKENS * rowUnits };
+}
+
+/** Units of a page of `entries` entries: all tokens, or of a sparse page some. */
+export function pageUnits(form: PageForm, { numKvHeads, headDim }: Shape, entries = PAGE_TOKENS): number {
+  const half = (2 * numKvHeads * entries * headDim * 2) / UNIT_BYTES;
+  if (form === 'f16') return half;
+  if (form === 'sparse') return half + Math.ceil((numKvHeads * entries * 4) / UNIT_BYTES);
+  return numKvHeads * headLayout(form, headDim).units;
+}
+
+/** Words of an entry of a layer's page table: offset in units, form and entries, position of its first token, 0. */
+export const PAGE_ENTRY_WORDS = 4;
+
+export const pageEntry = (offset: number, form: PageForm, entries: number, base: number): number[] => [
+  offset,
+  PAGE_FORMS.indexOf(form) | (entries << 8),
+  base,
+  0,
+];
+
+/** For the kernels that read pages of every form. */
+export const formConstants: Record<string, Constant> = Object.fromEntries(
+  PAGE_FORMS.map((form, code) => [`FORM_${form.toUpperCase()}`, code]),
+);

@@ -1,0 +1,30 @@
+import source from '../../shaders/quantize-page.wgsl?raw';
+import type { Device } from '../gpu/device.ts';
+import type { Kernel } from '../gpu/kernel.ts';
+import { headConstants, type Heads, PAGE_TOKENS } from './heads.ts';
+import { formConstants } from './page-forms.ts';
+import { halfPrecision } from './variants.ts';
+
+/** A page has little to do for an invocation: small workgroups. */
+const WORKGROUP = 8;
+
+/** f16 pages of `kv` → q8 or q4 elsewhere in it. `tasks [N, 4]`: offset of the page, offset of its copy, form, 0. */
+export function quantizePageKernel(device: Device, heads: Heads): Kernel {
+  const half = halfPrecision(device);
+  return {
+    name: 'quantize-page',
+    sources: [half.source, source],
+    enables: half.enables,
+    constants: { ...headConstants(heads), ...formConstants, WORKGROUP },
+    bindings: [
+      { name: 'tasks', type: 'array<vec4u>', access: 'read' },
+      { name: 'kv', type: 'array<vec2u>', access: 'read_write' },
+    ],
+    params: { first: 'u32' },
+  };
+}
+
+export const quantizePageGroups = ({ numKvHeads, headDim }: Heads, pages: number): [number, number] => [
+  Math.ceil((numKvHeads * (headDim / 16 + PAGE_TOKENS / 2)) / WORKGROUP),
+  pages,
+];

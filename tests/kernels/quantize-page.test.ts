@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import { headLayout, PAGE_FORMS, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+import { quantizePageGroups, quantizePageKernel } from '../../src/kernels/quantize-page.ts';
+import { decodeHead } from '../../src/reference/kernels/page-forms.ts';
+import { Random } from '../weights/random.ts';
+import { fromHalves, headsOf, toHalves } from './pages.ts';
+import { describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
+
+/** Runs the kernel over `pages` f16 pages; returns the buffer's bytes with their copies behind them. */
+async function quantized(runner: Runner, heads: Heads, form: QuantizedForm, pages: Uint16Array[]): Promise<Uint8Array> {
+  const [from, to] = [pageUnits('f16', heads), pageUnits(form, heads)];
+  const kv = new Uint16Array((pages.length * (from + to) * UNIT_BYTES) / 2).fill(0x7e00);
+  pages.forEach((page, i) => kv.set(page, (i * from * UNIT_BYTES) / 2));
+  const buffer = runner.upload(kv);
+  // The first task is another dispatch's.
+  const tasks = pages.flatMap((_, i) => [i * from, pages.length * from + i * to, PAGE_FORMS.indexOf(form), 0]);
+  const bounds = { tasks: runner.upload(Uint32Array.of(0, 0, 0, 0, ...tasks)), kv: buffer };
+  runner.run(quantizePageKernel(runner.device, heads), bounds, quantizePageGroups(heads, pages.length), { first: 1 });
+  const bytes = new Uint8Array(await runner.read(buffer));
+  expect(bytes.subarray(0, pages.length * from * UNIT_BYTES)).toEqual(new Uint8Array(kv.buffer, 0, pages.length * from * UNIT_BYTES));
+  return bytes.subarray(pages.length * from * UNIT_BYTES);
+}
+
+const HEADS = [headsOf(64, 9, 3), headsOf(32, 2, 1), headsOf(80, 2, 2), headsOf(96, 2, 1), headsOf(128, 4, 2), headsOf(256, 1, 1)];
+
+describe('quantize-page', () => {
+  describeVariants(HALF_VARIANTS, (getRunner) => {
+    it.each(HEADS.flatMap((heads) => (['q8', 'q4'] as const).map((form) => ({ ...heads, form }))))(
+      '$form, $numKvHeads heads of $headDim: within half a step of every key and value',
+      async ({ form, ...heads }) => {
+        const { numKvHeads, headDim } = heads;
+        const random = new Random(31);
+        const size = PAGE_TOKENS * headDim;
+        const pages = [0, 1].map(() => toHalves(random.normals(2 * numKvHeads * size, 3)));
+        const bytes = await quantized(getRunner(), heads, form, pages);
+        const { units } = headLayout(form, headDim);
+        const steps = form === 'q8' ? 255 : 15;
+        pages.forEach((page, i) => {
+          const halves = fromHalves(page);
+          for (let head = 0; head < numKvHeads; head++) {
+            const at = (i * numKvHeads + head) * units * UNIT_BYTES;
+            const decoded = decodeHead(form, bytes.subarray(at, at + units * UNIT_BYTES), headDim);
+            const parts = { keys: halves.subarray(head * size), values: halves.subarray((numKvHeads + head) * size) };
+            for (let j = 0; j < size; j++) {
+              const [token, channel] = [Math.floor(j / headDim), j % headDim];
+              const scales = { keys: decoded.keyScales[channel] ?? NaN, values: decoded.valueScales[token] ?? NaN };
+              for (const part of ['keys', 'values'] as const) {
+                // The scale is rounded to f16, which moves the last codes of a range by up to `steps` such errors.
+                const allowed = scales[part] * (0.5 + steps * 2 ** -11) + 1e-6;
+                expect(Math.abs((decoded[part][j] ?? NaN) - (parts[part][j] ?? NaN)), `${part} ${j}`).toBeLessThanOrEqual(allowed);
+              }
+            }
+            // Ranges are as narrow as what they hold.
+            const channel0 = Array.from({ length: PAGE_TOKENS }, (_, token) => parts.keys[token * headDim] ?? NaN);
+            const width = Math.max(...channel0) - Math.min(...channel0);
+            expect(Math.abs((decoded.keyScales[0] ?? NaN) * steps - width)).toBeLessThan(width * 1e-3);
+          }
+        });
+      },
+    );
+
+    it('a channel, and a value, that is the same everywhere', async () => {
+      const heads = headsOf(64, 1, 1);
+      const page = toHalves(new Float64Array(2 * PAGE_TOKENS * 64).fill(-1.5));
+      const decoded = decodeHead('q4', await quantized(getRunner(), heads, 'q4', [page]), 64);
+      expect([...decoded.keys, ...decoded.values].every((value) => value === -1.5)).toBe(true);
+    });
+  });
+
+  it('costs 9 and 5 bits a key element, 8.5 and 4.5 a value element, at 64 channels', () => {
+    const elements = 2 * PAGE_TOKENS * 64;
+    const bits = (form: QuantizedForm) => (pageUnits(form, { numKvHeads: 1, headDim: 64 }) * UNIT_BYTES * 8) / elements;
+    expect([bits('q8'), bits('q4')]).toEqual([8.75, 4.75]);
+  });
+});
