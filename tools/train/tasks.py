@@ -19,6 +19,8 @@ class Task:
     """Share of A's inputs that a step leaves out."""
     averages: bool = False
     """The weights along the run are averaged, and the learning rate stays as it is; for at most four epochs."""
+    shrink: float = 1.0
+    """What an averaged adapter is multiplied by: below 1 it has learned less by heart."""
     nested: bool = False
     """Each step trains only the first k components, k drawn from 1 to the rank."""
 
@@ -31,6 +33,6 @@ TASKS = {
     ),
     "shakespeare": Task(
         lambda t: windows(t, shakespeare("train"), 2 * WINDOW),
-        batch_size=1, epochs=3, learning_rate=7e-4, dropout=0.1, averages=True,
+        batch_size=1, epochs=3, learning_rate=7e-4, dropout=0.1, averages=True, shrink=0.94,
     ),
 }

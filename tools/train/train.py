@@ -20,7 +20,7 @@ from tasks import TASKS
 
 WARM_UP_STEPS = 10
 POOL_BATCHES = 8
-# Of every run, so that adapters of several seeds begin alike and their mean keeps most of each (average.py).
+# Of every run: a seed names the order of the batches and what dropout leaves out, and nothing else.
 FIRST_WEIGHTS_SEED = 1
 
 
@@ -68,7 +68,7 @@ def train(task, seed, work, checkpoint_every):
         if (step + 1) % checkpoint_every == 0 or step + 1 == len(batches):
             save_checkpoint(model, optimizer, work, step + 1, kept)
     if kept:
-        average(model, kept)
+        average(model, kept, task.shrink)
     return model
 
 
@@ -78,8 +78,8 @@ def averaged_steps(task, epoch_steps):
     return {round(i / 4 * epoch_steps) for i in kept}
 
 
-def average(model, kept):
-    """Gives every module the mean of its products over what was kept.
+def average(model, kept, shrink):
+    """Gives every module the mean of its products over what was kept, times `shrink`.
 
     Stochastic weight averaging (Izmailov et al. 2018).
     """
@@ -88,7 +88,7 @@ def average(model, kept):
         for module in lora_modules(model):
             a, b = mean_product(next(weights), next(weights))
             module.lora_A["default"].weight.copy_(a)
-            module.lora_B["default"].weight.copy_(b)
+            module.lora_B["default"].weight.copy_(b * shrink)
 
 
 def all_batches(examples, task, seed):
