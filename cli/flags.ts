@@ -1,4 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { KV_MODES, type KvMode } from '../src/cache/policy.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
@@ -12,6 +13,11 @@ export const RANK_FLAGS = {
   'save-plan': { type: 'string' },
   plan: { type: 'string' },
 } as const satisfies Options;
+
+/** How keys and values are kept. */
+export const KV_FLAGS = { kv: { type: 'string' } } as const satisfies Options;
+
+export const kvFlag = (value: string | undefined): KvMode | undefined => choiceFlag('kv', value, KV_MODES);
 
 /** Flags of every command that runs a model. */
 export const MODEL_FLAGS = {

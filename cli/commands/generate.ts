@@ -1,12 +1,13 @@
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
-import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { KV_FLAGS, kvFlag, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
 
 const FLAGS = {
   ...MODEL_FLAGS,
+  ...KV_FLAGS,
   prompt: { type: 'string' },
   chat: { type: 'boolean' },
   'max-tokens': { type: 'string' },
@@ -32,6 +33,7 @@ export async function generate(args: string[]): Promise<Output> {
       seed: numberFlag('seed', values.seed, 0, 2 ** 32 - 1) ?? 0,
     },
     stop: [],
+    kv: kvFlag(values.kv),
     ...(await rankOptions(values)),
     onPlan: recorder.add,
   };

@@ -1,13 +1,15 @@
 import { open } from 'node:fs/promises';
+import { policyOf } from '../../src/cache/policy.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { eachLogits } from '../../src/engine/evaluate.ts';
-import { listFlag, MODEL_FLAGS, parseFlags, required } from '../flags.ts';
+import { KV_FLAGS, kvFlag, listFlag, MODEL_FLAGS, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
 
 const FLAGS = {
   ...MODEL_FLAGS,
+  ...KV_FLAGS,
   text: { type: 'string' },
   tokens: { type: 'string' },
   out: { type: 'string' },
@@ -21,6 +23,7 @@ export async function logits(args: string[]): Promise<Output> {
   if ((listed === undefined) === (values.text === undefined)) {
     throw new ChunkwiseError('bad_request', { field: '--text', reason: 'give either --text or --tokens' });
   }
+  const policy = policyOf(kvFlag(values.kv));
   const recorder = new PlanRecorder();
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   return withModel(values, async (engine, uses) => {
@@ -38,7 +41,7 @@ export async function logits(args: string[]): Promise<Output> {
         writes.push(file.write(new Uint8Array(values.buffer), 0, values.byteLength, start * vocabSize * 4));
       };
       const adaptation = await engine.adapt(uses, ranks);
-      await engine.alone((session) => eachLogits(session, tokens, write, adaptation));
+      await engine.alone((session) => eachLogits(session, tokens, write, adaptation, policy));
       await Promise.all(writes);
       await recorder.save(values['save-plan']);
     } finally {

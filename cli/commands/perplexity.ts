@@ -1,6 +1,7 @@
+import { policyOf } from '../../src/cache/policy.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { perplexity as evaluate } from '../../src/engine/evaluate.ts';
-import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { KV_FLAGS, kvFlag, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -8,6 +9,7 @@ import { readText } from '../read-text.ts';
 
 const FLAGS = {
   ...MODEL_FLAGS,
+  ...KV_FLAGS,
   text: { type: 'string' },
   context: { type: 'string' },
   start: { type: 'string' },
@@ -20,6 +22,7 @@ const DEFAULT_WINDOW = 2048;
 export async function perplexity(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, FLAGS);
   const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
+  const policy = policyOf(kvFlag(values.kv));
   const path = required('text', values.text);
   const text = await readText(path);
   const recorder = new PlanRecorder();
@@ -33,6 +36,7 @@ export async function perplexity(args: string[]): Promise<Output> {
         start: Math.floor(numberFlag('start', values.start) ?? 0),
         maxTokens: Math.floor(numberFlag('max-tokens', values['max-tokens']) ?? Infinity),
         bosId: addBos ? bosId : undefined,
+        policy,
         adaptation: await engine.adapt(uses, ranks),
       };
       const tokens = engine.tokenizer.encode(text, { addSpecial: false });

@@ -1,3 +1,4 @@
+import { KV_MODES, type KvMode } from '../cache/policy.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { SentOptions } from '../../workers/protocol.ts';
 import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
@@ -28,6 +29,7 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   stop: true,
   adapter: true,
   ...RANK_FIELDS,
+  kv: true,
   stream: true,
   stream_options: true,
 };
@@ -82,6 +84,7 @@ function parseOptions(fields: Record<string, unknown>): ParsedRequest {
       stop: parseStop(fields['stop']),
       adapters: parseAdapters(fields['adapter']),
       ...parseRanks(fields),
+      ...(fields['kv'] !== undefined && { kv: parseKv(fields['kv']) }),
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),
@@ -139,6 +142,10 @@ function parseAdapters(value: unknown): { name: string; scale: number }[] {
     if (typeof name !== 'string') refuse(`${at}.name`, `must be a string, but is ${describe(name)}`);
     return { name, scale: scale === undefined ? 1 : checkNumber(scale, `${at}.scale`, -100, 100) };
   });
+}
+
+function parseKv(value: unknown): KvMode {
+  return KV_MODES.find((mode) => mode === value) ?? refuse('kv', `must be one of ${KV_MODES.join(', ')}, but is ${describe(value)}`);
 }
 
 function parseStop(value: unknown): string[] {

@@ -51,7 +51,7 @@ export class KvCache {
         this.#shown.fill([]);
         onMoved(layer);
       };
-      return new LayerPages(device, config, layer, moved);
+      return new LayerPages(device, config, layer, numPages, moved);
     });
     const bytes = MAX_STREAMS * numPages * PAGE_ENTRY_WORDS * 4;
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * numPages * TASK_WORDS * 4);

@@ -12,8 +12,9 @@ export interface LayerPage {
   readonly place: Place;
 }
 
-/** A buffer that is packed keeps an eighth more than lives in it, so that growing costs little for a page. */
+/** A new buffer has an eighth more than lives in it, so that growing costs little for a page; at first these pages. */
 const SPARE = 1 / 8;
+const FIRST_PAGES = 8;
 /** It is packed into a smaller one where less than this share of it lives. */
 const LEAST_LIVE = 0.6;
 
@@ -22,14 +23,15 @@ export class LayerPages {
   readonly #space: PageSpace;
   #buffer: GPUBuffer;
 
-  /** `onMoved`: pages lie elsewhere, in another buffer; nothing may be recorded for the former one. */
+  /** `mostPages`: that are ever in it. `onMoved`: pages lie elsewhere, in another buffer; nothing may be recorded for the former one. */
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
     private readonly layer: number,
+    mostPages: number,
     private readonly onMoved: () => void,
   ) {
-    this.#space = new PageSpace(this.#roomFor(0));
+    this.#space = new PageSpace(Math.min(mostPages, FIRST_PAGES) * pageUnits('f16', config));
     this.#buffer = this.#create();
   }
 
@@ -65,7 +67,7 @@ export class LayerPages {
   }
 
   #roomFor(units: number): number {
-    const live = (this.#space?.liveUnits ?? 0) + units;
+    const live = this.#space.liveUnits + units;
     return live + Math.max(pageUnits('f16', this.config), Math.ceil(live * SPARE));
   }
 

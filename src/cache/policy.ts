@@ -40,3 +40,9 @@ export const fixedForm = (form: QuantizedForm): CachePolicy => ({
     );
   },
 });
+
+/** What a request may ask for. */
+export const KV_MODES = ['dense', 'q8', 'q4'] as const;
+export type KvMode = (typeof KV_MODES)[number];
+
+export const policyOf = (mode: KvMode = 'dense'): CachePolicy => (mode === 'dense' ? DENSE : fixedForm(mode));

@@ -1,3 +1,4 @@
+import { policyOf } from '../cache/policy.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Detokenizer } from '../tokenizer/detokenizer.ts';
@@ -25,14 +26,14 @@ export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
   prompt: readonly number[],
-  { maxTokens, sampling, stop, wantsEntropy = false, onPlan, signal }: GenerateOptions,
+  { maxTokens, sampling, stop, kv, wantsEntropy = false, onPlan, signal }: GenerateOptions,
   adaptation: Adaptation,
   slot: number,
 ): AsyncGenerator<GenerateEvent, void> {
   const limit = answerLimit(session.plan.contextLength, prompt.length, maxTokens);
   const watch = new Stopwatch();
   const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt, adaptation.key, slot);
+  const sequence = session.sequences.take(prompt, adaptation.key, slot, policyOf(kv));
   const cachedTokens = sequence.tokens.length;
   let dispatches = 0;
   let dispatchesPerLayer = 0;

@@ -4,6 +4,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import type { CachePage, KvCache } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
 
 /** Tokens whose keys and values are in the cache, and the pages they are in. */
 export interface Sequence {
@@ -22,8 +23,8 @@ export interface Sequence {
   slot: number;
 }
 
-export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0): Sequence {
-  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, policy: DENSE, slot };
+export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0, policy = DENSE): Sequence {
+  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, policy, slot };
 }
 
 /** From here on the tokens of `sequence` are those of `text`. */
@@ -41,18 +42,18 @@ export class SequenceCache {
   constructor(private readonly cache: KvCache) {}
 
   /**
-   * The sequence whose adapters have this key that shares the longest beginning with `prompt`, cut to it; at least one
-   * token is left to compute.
+   * The sequence whose adapters have this key, and whose pages have this policy, that shares the longest beginning with
+   * `prompt`, cut to it; at least one token is left to compute.
    */
-  take(prompt: readonly number[], key = NO_ADAPTERS.key, slot = 0): Sequence {
+  take(prompt: readonly number[], key = NO_ADAPTERS.key, slot = 0, policy = DENSE): Sequence {
     let best: Sequence | undefined;
     let shared = 0;
     for (const sequence of this.#idle) {
-      if (sequence.adapters.key !== key) continue;
-      const length = Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1);
+      if (sequence.adapters.key !== key || sequence.policy.key !== policy.key) continue;
+      const length = writableEnd(sequence.pages, Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1));
       if (length > shared) [best, shared] = [sequence, length];
     }
-    if (!best) return newSequence(NO_ADAPTERS, slot);
+    if (!best) return newSequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.slot = slot;
     best.tokens.length = shared;
@@ -78,6 +79,12 @@ export class SequenceCache {
       this.cache.resize(oldest.pages, 0);
     }
   }
+}
+
+/** Where tokens can be added at or before `length`: within a page only while all of it is in f16. */
+function writableEnd(pages: readonly CachePage[], length: number): number {
+  const page = pages[Math.floor(length / PAGE_TOKENS)];
+  return !page || page.layers.every(({ form }) => form === 'f16') ? length : page.base;
 }
 
 function commonPrefix(a: readonly number[], b: readonly number[]): number {

@@ -5,6 +5,7 @@ import type { Ranks } from '../chunking/planner.ts';
 import type { PlannedPart } from '../chunking/prompt-plan.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { LadderBuilder } from '../adapters/adapter-ladder.ts';
+import type { KvMode } from '../cache/policy.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
@@ -86,6 +87,8 @@ export interface GenerateOptions extends RankOptions {
   stop: readonly string[];
   /** Loaded adapters to answer with, summed; default: none. */
   adapters?: readonly AdapterUse[];
+  /** In which form keys and values are kept; default `dense`, f16. */
+  kv?: KvMode;
   /** Says of each token how sure the model was of it. */
   wantsEntropy?: boolean;
   /** Told of the plan as it is made, and in decoding as the GPU chooses. */

@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { PageSpace, type Place } from '../../src/cache/page-space.ts';
+import { Random } from '../weights/random.ts';
+
+const overlaps = (a: Place, b: Place): boolean => a.offset < b.offset + b.units && b.offset < a.offset + a.units;
+
+describe('PageSpace', () => {
+  it('keeps every place apart and its contents, whatever is taken, given back and packed', () => {
+    const random = new Random(41);
+    const space = new PageSpace(64);
+    let memory = new Int32Array(64);
+    const live = new Map<Place, number>();
+    for (let step = 1; step <= 5000; step++) {
+      const place = space.take([1, 3, 8][Math.floor(3 * random.next())] ?? 1);
+      if (place) {
+        for (const other of live.keys()) expect(overlaps(place, other)).toBe(false);
+        expect(place.offset + place.units).toBeLessThanOrEqual(space.capacity);
+        memory.fill(step, place.offset, place.offset + place.units);
+        live.set(place, step);
+      } else {
+        const packed = new Int32Array(space.liveUnits + 16);
+        space.pack(packed.length, ({ offset, units }, to) => packed.set(memory.subarray(offset, offset + units), to));
+        memory = packed;
+      }
+      const victims = [...live.keys()].filter(() => random.next() < 0.2);
+      for (const victim of victims) {
+        space.giveBack(victim);
+        live.delete(victim);
+      }
+      for (const [{ offset, units }, mark] of live) {
+        expect(memory.subarray(offset, offset + units).every((value) => value === mark)).toBe(true);
+      }
+      expect(space.liveUnits).toBe([...live.keys()].reduce((sum, { units }) => sum + units, 0));
+    }
+  });
+
+  it('serves a size from what was given back of it, without growing', () => {
+    const space = new PageSpace(8);
+    const [first] = [space.take(4), space.take(4)];
+    expect(space.take(4)).toBeUndefined();
+    space.giveBack(first as Place);
+    expect(space.take(4)?.offset).toBe(first?.offset);
+  });
+
+  it('refuses a place given back twice, and a buffer too small for what lives', () => {
+    const space = new PageSpace(8);
+    const place = space.take(8) as Place;
+    expect(() => space.pack(7, () => undefined)).toThrow('do not fit');
+    space.giveBack(place);
+    expect(() => space.giveBack(place)).toThrow('twice');
+  });
+});
