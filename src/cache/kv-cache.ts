@@ -3,6 +3,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, PAGE_FORMS, pageEntry } from '../kernels/page-forms.ts';
+import { PROBES, probeFloats } from '../kernels/probe-page.ts';
 import { type LayerPage, LayerPages } from './layer-pages.ts';
 import type { Change } from './policy.ts';
 
@@ -11,9 +12,11 @@ const TASK_WORDS = 4;
 
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
+const probeBytes = ({ numHeads, headDim }: ModelConfig): number => MAX_STREAMS * PROBES * numHeads * probeFloats(headDim) * 4;
+
 /** Most bytes of the whole cache for `numPages` pages. */
 export const cacheBytes = (config: ModelConfig, numPages: number): number =>
-  config.numLayers * numPages * (pageBytes(config) + (MAX_STREAMS * PAGE_ENTRY_WORDS + TASK_WORDS) * 4);
+  config.numLayers * (numPages * (pageBytes(config) + (MAX_STREAMS * PAGE_ENTRY_WORDS + TASK_WORDS) * 4) + probeBytes(config));
 
 /** Consecutive tokens of a sequence: in each layer a page of its own form. */
 export interface CachePage {
@@ -34,6 +37,8 @@ export class KvCache {
   readonly layers: readonly LayerPages[];
   /** Of each layer: entries of the pages of the sequences being computed, in order: `[MAX_STREAMS, numPages, 4]`, u32. */
   readonly tables: readonly GPUBuffer[];
+  /** Of each layer: what each stream's latest queries were and found; see probe-page.ts. */
+  readonly probes: readonly GPUBuffer[];
   /** Pages to write in another form before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
   readonly #shown: (readonly CachePage[])[] = Array.from({ length: MAX_STREAMS }, () => []);
@@ -54,6 +59,7 @@ export class KvCache {
       return new LayerPages(device, config, layer, numPages, moved);
     });
     const bytes = MAX_STREAMS * numPages * PAGE_ENTRY_WORDS * 4;
+    this.probes = this.layers.map((_, layer) => device.buffers.storage(`probes ${layer}`, 'kv', probeBytes(config)));
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * numPages * TASK_WORDS * 4);
     this.tables = this.layers.map((_, layer) => device.buffers.storage(`page table ${layer}`, 'kv', bytes));
   }

@@ -1,4 +1,5 @@
 import source from '../../shaders/attention.wgsl?raw';
+import pageAttention from '../../shaders/libraries/page-attention.wgsl?raw';
 import pageHalf from '../../shaders/libraries/page-half.wgsl?raw';
 import pageQuantized from '../../shaders/libraries/page-quantized.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
@@ -17,6 +18,9 @@ export function splitPages(tokens: number, length: number): { splits: number; pa
   return { splits: Math.ceil(pages / pagesPerSplit), pagesPerSplit };
 }
 
+/** `attend_page`. */
+export const PAGE_LIBRARIES = [pageHalf, pageQuantized, pageAttention];
+
 /** Floats of one (token, split, head) in `partial_outputs`. */
 export const partialFloats = (headDim: number): number => headDim + 4;
 
@@ -25,7 +29,7 @@ export function attentionKernel(device: Device, heads: Heads): Kernel {
   const half = halfPrecision(device);
   return {
     name: 'attention',
-    sources: [half.source, pageHalf, pageQuantized, source],
+    sources: [half.source, ...PAGE_LIBRARIES, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),

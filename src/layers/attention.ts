@@ -34,8 +34,12 @@ export interface AttentionBuffers {
   pages: LayerPages;
   /** Entries of the pages of sequences, a region for each stream. */
   table: GPUBuffer;
+  /** Entries of a region. */
+  slotPages: number;
   /** Pages to write in another form; see quantize-page.ts. */
   tasks: GPUBuffer;
+  /** What each stream's latest queries were and found; see probe-page.ts. */
+  probes: GPUBuffer;
   /** cos and sin of each position: `[position, 2, headDim / 2]`. */
   rope: GPUBuffer;
 }
@@ -65,11 +69,11 @@ export class Attention {
     private readonly buffers: AttentionBuffers,
     private readonly weights: AttentionWeights,
   ) {
-    const { partials, attended } = activations;
+    const { partials, attended, batchTable, qkv } = activations;
     this.#cached = this.#bindPages();
     this.#merge = createOperation(device, attentionMergeKernel(device, config), {
-      partial_outputs: partials,
-      y: attended,
+      ...{ partial_outputs: partials, batch_table: batchTable, qkv },
+      ...{ y: attended, probes: buffers.probes },
     });
     this.#plain = this.#linears();
   }
@@ -108,7 +112,7 @@ export class Attention {
     const { splits, pagesPerSplit } = splitPages(tokens, length);
     const groups = attentionGroups(this.device, this.config, tokens, splits);
     recorder.run(this.#cached.attend, groups, { tokens, splits, pagesPerSplit });
-    recorder.run(this.#merge, attentionMergeGroups(this.device, this.config, tokens), { tokens, splits });
+    recorder.run(this.#merge, attentionMergeGroups(this.device, this.config, tokens), { tokens, splits, slotPages: this.buffers.slotPages });
     if (prefills) batch.tap?.(this.layer, OUTPUT, this.activations.attended);
     if (prefills) lora?.output.record(recorder, batch);
     output.record(recorder, batch);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { attentionGroups, attentionKernel, partialFloats, splitPages } from '../../src/kernels/attention.ts';
 import { attentionMergeGroups, attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import { PROBES, probeFloats } from '../../src/kernels/probe-page.ts';
 import { storeKvGroups, storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { attention } from '../../src/reference/kernels/attention.ts';
@@ -75,7 +76,8 @@ function recordBuffers(
   const params = { tokens, splits, pagesPerSplit };
   runner.run(attentionKernel(device, heads), bounds, attentionGroups(device, heads, tokens, splits), params);
   const groups = attentionMergeGroups(device, heads, tokens);
-  runner.run(attentionMergeKernel(device, heads), { partial_outputs, y }, groups, { tokens, splits });
+  const merged = { ...buffers, partial_outputs, y, probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4) };
+  runner.run(attentionMergeKernel(device, heads), merged, groups, { tokens, splits, slotPages: 1024 });
   return y;
 }
 
@@ -218,9 +220,12 @@ describe('attention and attention-merge', () => {
       for (let at = 0; at < partials.length; at += size) partials.set([30 * random.normal(), 1 + random.next()], at + headDim);
       const y = runner.empty(tokens * numHeads * headDim * 4);
       const heads = headsOf(headDim, numHeads, numHeads);
-      const bounds = { partial_outputs: runner.upload(partials), y };
+      const bounds = {
+        ...{ partial_outputs: runner.upload(partials), y, batch_table: runner.upload(tableOf(tokens, 0)) },
+        ...{ qkv: runner.empty(tokens * 3 * numHeads * headDim * 4), probes: runner.empty(PROBES * numHeads * probeFloats(headDim) * 4) },
+      };
       const groups = attentionMergeGroups(runner.device, heads, tokens);
-      runner.run(attentionMergeKernel(runner.device, heads), bounds, groups, { tokens, splits });
+      runner.run(attentionMergeKernel(runner.device, heads), bounds, groups, { tokens, splits, slotPages: 1024 });
       expectClose('attention-merge', await runner.floats(y), attentionMerge(partials, { splits, numHeads, headDim }));
     });
   });

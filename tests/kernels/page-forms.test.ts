@@ -3,6 +3,7 @@ import { attentionGroups, attentionKernel, partialFloats } from '../../src/kerne
 import { attentionMergeGroups, attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { headLayout, type PageForm, pageEntry, pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+import { PROBES, probeFloats, probePageGroups, probePageKernel } from '../../src/kernels/probe-page.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { decodeHead } from '../../src/reference/kernels/page-forms.ts';
 import { rotateHead } from '../../src/reference/kernels/paged-heads.ts';
@@ -116,21 +117,36 @@ function twin(heads: Heads, queries: Float64Array, positions: readonly number[],
   return y;
 }
 
-async function attend(runner: Runner, heads: Heads, qkv: Float32Array, positions: readonly number[], pages: readonly Page[], cache: Cache, rope: Float32Array, pagesPerSplit: number) {
+interface Attended {
+  /** `[T, numHeads, headDim]` */
+  y: GPUBuffer;
+  probes: GPUBuffer;
+}
+
+interface Shown {
+  heads: Heads;
+  qkv: GPUBuffer;
+  rope: GPUBuffer;
+  kv: GPUBuffer;
+  positions: readonly number[];
+}
+
+/** Attention of the tokens at `positions` to these pages, by the entries of `table`. */
+function attend(runner: Runner, { heads, positions, ...buffers }: Shown, pages: readonly Page[], table: Uint32Array, pagesPerSplit: number): Attended {
   const { device } = runner;
   const { numHeads, headDim } = heads;
   const tokens = positions.length;
   const splits = Math.ceil(pages.length / pagesPerSplit);
   const pageOf = (position: number) => pages.findIndex(({ base }) => base === position - (position % PAGE_TOKENS));
-  const table = batchTable(positions.map((position) => ({ place: 0, position, firstPage: 0, page: pageOf(position) })));
+  const batch = batchTable(positions.map((position) => ({ place: 0, position, firstPage: 0, page: pageOf(position) })));
   const partial_outputs = runner.empty(tokens * splits * numHeads * partialFloats(headDim) * 4);
   const y = runner.empty(tokens * numHeads * headDim * 4);
-  const kv = runner.upload(new Uint32Array(cache.bytes.buffer));
-  const bounds = { batch_table: runner.upload(table), qkv: runner.upload(qkv), kv, pages: runner.upload(cache.table), rope: runner.upload(rope) };
-  const groups = attentionGroups(device, heads, tokens, splits);
-  runner.run(attentionKernel(device, heads), { ...bounds, partial_outputs }, groups, { tokens, splits, pagesPerSplit });
-  runner.run(attentionMergeKernel(device, heads), { partial_outputs, y }, attentionMergeGroups(device, heads, tokens), { tokens, splits });
-  return runner.floats(y);
+  const probes = runner.empty(PROBES * numHeads * probeFloats(headDim) * 4);
+  const bounds = { ...buffers, batch_table: runner.upload(batch), pages: runner.upload(table), partial_outputs, y, probes };
+  runner.run(attentionKernel(device, heads), bounds, attentionGroups(device, heads, tokens, splits), { tokens, splits, pagesPerSplit });
+  const params = { tokens, splits, slotPages: pages.length };
+  runner.run(attentionMergeKernel(device, heads), bounds, attentionMergeGroups(device, heads, tokens), params);
+  return { y, probes };
 }
 
 const HEADS = [headsOf(64, 9, 3), headsOf(32, 4, 1), headsOf(64, 3, 3), headsOf(64, 8, 1), headsOf(80, 3, 1), headsOf(96, 2, 2), headsOf(128, 4, 1), headsOf(256, 3, 1)];
@@ -151,16 +167,67 @@ const PAGES: Page[] = [
 
 describeVariants(HALF_VARIANTS, (getRunner) => {
   it.each(HEADS)('attends to pages of every form, $numHeads heads over $numKvHeads of $headDim', async (heads) => {
-    const { numHeads, numKvHeads, headDim } = heads;
+    const { numHeads, headDim } = heads;
     const random = new Random(33);
     const cache = randomCache(heads, PAGES, random);
     const rope = ropeOf(headDim, 352);
     for (const [positions, pagesPerSplit] of [[[330], 1], [[351, 351], 3], [[288, 295, 319, 320, 340], 10]] as const) {
-      const width = (numHeads + 2 * numKvHeads) * headDim;
-      const qkv = random.normals(positions.length * width);
+      const runner = getRunner();
+      const { width, qkv } = randomRows(heads, positions.length, random);
       const queries = Float64Array.from(positions.flatMap((_, t) => [...qkv.subarray(t * width, t * width + numHeads * headDim)]));
-      const got = await attend(getRunner(), heads, qkv, positions, PAGES, cache, rope, pagesPerSplit);
-      expectClose('attention', got, twin(heads, queries, positions, cache, rope));
+      const shown = { heads, positions, qkv: runner.upload(qkv), rope: runner.upload(rope), kv: upload(runner, cache) };
+      const { y } = attend(runner, shown, PAGES, cache.table, pagesPerSplit);
+      expectClose('attention', await runner.floats(y), twin(heads, queries, positions, cache, rope));
     }
   });
+
+  it.each(HEADS.slice(0, 3))('probes how far another form of a page moves the output, $numHeads heads over $numKvHeads of $headDim', async (heads) => {
+    const { numHeads, headDim } = heads;
+    const random = new Random(34);
+    const runner = getRunner();
+    // Behind the pages that are attended to lie those that could take the place of some of them.
+    const others: [at: number, Page][] = [
+      [1, { form: 'q8', entries: PAGE_TOKENS, base: 32 }],
+      [4, { form: 'sparse', entries: 3, base: 128 }],
+      [7, { form: 'f16', entries: PAGE_TOKENS, base: 256 }],
+    ];
+    const cache = randomCache(heads, [...PAGES, ...others.map(([, page]) => page)], random);
+    const entryAt = (i: number) => cache.table.subarray(4 * i, 4 * i + 4);
+    const table = cache.table.subarray(0, 4 * PAGES.length);
+    const positions = [345, 346, 347, 348, 349, 350];
+    const { qkv } = randomRows(heads, positions.length, random);
+    const shown = { heads, positions, qkv: runner.upload(qkv), rope: runner.upload(ropeOf(headDim, 352)), kv: upload(runner, cache) };
+    const { y, probes } = attend(runner, shown, PAGES, table, 3);
+    const tasks = Uint32Array.from([0, 0, 0, 0, 0, 0, 0, 0, ...others.flatMap(([at], i) => [...entryAt(at), ...entryAt(PAGES.length + i)])]);
+    const errors = runner.empty((others.length + 1) * numHeads * 4);
+    const bounds = { kv: shown.kv, rope: shown.rope, qkv: probes, tasks: runner.upload(tasks), errors };
+    const params = { first: 1, count: others.length, queries: 3, slot: 0, position: 350 };
+    runner.run(probePageKernel(runner.device, heads), bounds, probePageGroups(runner.device, heads, others.length), params);
+    const got = await runner.floats(errors);
+    const plain = await runner.floats(y);
+    for (const [i, [at]] of others.entries()) {
+      const replaced = table.slice();
+      replaced.set(entryAt(PAGES.length + i), 4 * at);
+      const moved = await runner.floats(attend(runner, shown, PAGES, replaced, 3).y);
+      for (let head = 0; head < numHeads; head++) {
+        let [change, size] = [0, 0];
+        for (const token of [3, 4, 5]) {
+          for (let j = 0; j < headDim; j++) {
+            const index = (token * numHeads + head) * headDim + j;
+            change += ((moved[index] ?? NaN) - (plain[index] ?? NaN)) ** 2;
+            size += (plain[index] ?? NaN) ** 2;
+          }
+        }
+        expect(got[(i + 1) * numHeads + head]).toBeCloseTo(Math.sqrt(change / size), 4);
+      }
+    }
+    expect(got.subarray(0, numHeads)).toEqual(new Float32Array(numHeads));
+  });
 });
+
+function randomRows({ numHeads, numKvHeads, headDim }: Heads, tokens: number, random: Random) {
+  const width = (numHeads + 2 * numKvHeads) * headDim;
+  return { width, qkv: random.normals(tokens * width) };
+}
+
+const upload = (runner: Runner, { bytes }: Cache): GPUBuffer => runner.upload(new Uint32Array(bytes.buffer));

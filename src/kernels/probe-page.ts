@@ -1,0 +1,46 @@
+import source from '../../shaders/probe-page.wgsl?raw';
+import type { Device } from '../gpu/device.ts';
+import type { Kernel } from '../gpu/kernel.ts';
+import { PAGE_LIBRARIES } from './attention.ts';
+import { headConstants, type Heads } from './heads.ts';
+import { formConstants } from './page-forms.ts';
+import { halfPrecision, variantOf } from './variants.ts';
+
+/** Latest tokens of a stream whose queries and outputs are kept. */
+export const PROBES = 4;
+
+/** Floats of one of them and one head: query, output, and maximum and sum of its softmax. */
+export const probeFloats = (headDim: number): number => 2 * headDim + 4;
+
+/**
+ * `tasks [N, 2, 4]`, page-table entries of a page in two forms, seen by the latest `queries` queries, the last of them at
+ * `position`, in `probes [MAX_STREAMS, PROBES, numHeads, probeFloats]` → `errors [N, numHeads]`: relative L2 of the change
+ * of the attention output, over those queries.
+ */
+export function probePageKernel(device: Device, heads: Heads): Kernel {
+  const half = halfPrecision(device);
+  return {
+    name: 'probe-page',
+    sources: [half.source, ...PAGE_LIBRARIES, source],
+    enables: half.enables,
+    constants: {
+      ...headConstants(heads),
+      ...formConstants,
+      PROBES,
+      WORKGROUP: variantOf(device).attentionWorkgroup,
+      SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
+    },
+    bindings: [
+      { name: 'tasks', type: 'array<vec4u>', access: 'read' },
+      { name: 'qkv', type: 'array<vec4f>', access: 'read' },
+      { name: 'rope', type: 'array<vec4f>', access: 'read' },
+      { name: 'kv', type: 'array<vec2u>', access: 'read' },
+      { name: 'errors', type: 'array<f32>', access: 'read_write' },
+    ],
+    params: { first: 'u32', count: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
+  };
+}
+
+export const probePageGroups = (device: Device, { numHeads }: Heads, count: number): [number] => [
+  Math.ceil((count * numHeads) / variantOf(device).attentionWorkgroup),
+];
