@@ -1,5 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { KV_MODES, type KvMode } from '../src/cache/policy.ts';
+import { KV_MODES, type KvOptions } from '../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
@@ -15,9 +15,14 @@ export const RANK_FLAGS = {
 } as const satisfies Options;
 
 /** How keys and values are kept. */
-export const KV_FLAGS = { kv: { type: 'string' } } as const satisfies Options;
+export const KV_FLAGS = { kv: { type: 'string' }, 'kv-error-budget': { type: 'string' } } as const satisfies Options;
 
-export const kvFlag = (value: string | undefined): KvMode | undefined => choiceFlag('kv', value, KV_MODES);
+/** Errors: `bad_request`. */
+export function kvOptions(flags: { kv?: string; 'kv-error-budget'?: string }): KvOptions {
+  const kv = choiceFlag('kv', flags.kv, KV_MODES);
+  const kvErrorBudget = numberFlag('kv-error-budget', flags['kv-error-budget'], 0, 1);
+  return { ...(kv && { kv }), ...(kvErrorBudget !== undefined && { kvErrorBudget }) };
+}
 
 /** Flags of every command that runs a model. */
 export const MODEL_FLAGS = {

@@ -93,12 +93,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let head = id.x / (KEY_UNITS + PAGE_TOKENS / 2u);
   let i = id.x % (KEY_UNITS + PAGE_TOKENS / 2u);
   if (head >= NUM_KV_HEADS) { return; }
-  let page = tasks[params.first + id.y];
-  let source = page.x + head * PAGE_TOKENS * HEAD_DIM4;
+  let task = 2u * (params.first + id.y);
+  let source = tasks[task].x + head * PAGE_TOKENS * HEAD_DIM4;
   var form = Form(HEAD_DIM4 / 4u, 0u, 15.0);
-  if (page.z == FORM_Q8) { form = Form(HALF4, 0u, 255.0); }
+  if ((tasks[task + 1u].y & 255u) == FORM_Q8) { form = Form(HALF4, 0u, 255.0); }
   form.head = 2u * HEAD_DIM4 + PAGE_TOKENS / 2u + 2u * PAGE_TOKENS * form.row;
-  let head_base = page.y + head * form.head;
+  let head_base = tasks[task + 1u].x + head * form.head;
   if (i < KEY_UNITS) {
     quantize_keys(source, head_base, form, 2u * i);
   } else {

@@ -1,6 +1,6 @@
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
-import { KV_FLAGS, kvFlag, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { KV_FLAGS, kvOptions, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -33,7 +33,7 @@ export async function generate(args: string[]): Promise<Output> {
       seed: numberFlag('seed', values.seed, 0, 2 ** 32 - 1) ?? 0,
     },
     stop: [],
-    kv: kvFlag(values.kv),
+    ...kvOptions(values),
     ...(await rankOptions(values)),
     onPlan: recorder.add,
   };

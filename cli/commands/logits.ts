@@ -1,8 +1,8 @@
 import { open } from 'node:fs/promises';
-import { policyOf } from '../../src/cache/policy.ts';
+import { policyOf } from '../../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { eachLogits } from '../../src/engine/evaluate.ts';
-import { KV_FLAGS, kvFlag, listFlag, MODEL_FLAGS, parseFlags, required } from '../flags.ts';
+import { KV_FLAGS, kvOptions, listFlag, MODEL_FLAGS, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -23,7 +23,7 @@ export async function logits(args: string[]): Promise<Output> {
   if ((listed === undefined) === (values.text === undefined)) {
     throw new ChunkwiseError('bad_request', { field: '--text', reason: 'give either --text or --tokens' });
   }
-  const policy = policyOf(kvFlag(values.kv));
+  const policy = policyOf(kvOptions(values));
   const recorder = new PlanRecorder();
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   return withModel(values, async (engine, uses) => {

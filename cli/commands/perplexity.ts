@@ -1,7 +1,7 @@
-import { policyOf } from '../../src/cache/policy.ts';
+import { policyOf } from '../../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { perplexity as evaluate } from '../../src/engine/evaluate.ts';
-import { KV_FLAGS, kvFlag, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { KV_FLAGS, kvOptions, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -22,7 +22,7 @@ const DEFAULT_WINDOW = 2048;
 export async function perplexity(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, FLAGS);
   const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
-  const policy = policyOf(kvFlag(values.kv));
+  const policy = policyOf(kvOptions(values));
   const path = required('text', values.text);
   const text = await readText(path);
   const recorder = new PlanRecorder();

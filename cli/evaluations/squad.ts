@@ -1,8 +1,9 @@
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
+import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions, RankOptions } from '../../src/engine/types.ts';
-import { KV_FLAGS, kvFlag, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { KV_FLAGS, kvOptions, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { rankOptions } from '../ranks.ts';
@@ -39,10 +40,10 @@ export async function evaluateSquad(args: string[]): Promise<Output> {
   const prompt = await readPrompt(values.adapter?.[0]?.replace(/:-?[\d.]+$/, ''));
   const streams = numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? MAX_STREAMS;
   const ranks = await rankOptions(values);
-  const kv = kvFlag(values.kv);
+  const kv = kvOptions(values);
   return withModel(values, async (engine, adapters) => {
     const progress = (done: number) => !values.json && process.stderr.write(`\r${done} of ${questions.length}`);
-    const answered = await answerQuestions(engine, questions, prompt, { adapters, kv, ...ranks }, { streams, progress });
+    const answered = await answerQuestions(engine, questions, prompt, { adapters, ...kv, ...ranks }, { streams, progress });
     return { json: { ...answered, device: engine.device }, text: formatAnswers(answered) };
   });
 }
@@ -62,7 +63,7 @@ export async function answerQuestions(
   engine: LocalEngine,
   questions: readonly Question[],
   prompt: SquadPrompt,
-  adaptation: RankOptions & Pick<GenerateOptions, 'adapters' | 'kv'>,
+  adaptation: RankOptions & Pick<GenerateOptions, 'adapters' | keyof KvOptions>,
   { streams = MAX_STREAMS, progress }: { streams?: number; progress?: (done: number) => void } = {},
 ): Promise<Answers> {
   const options = { maxTokens: prompt.maxTokens, sampling: GREEDY, stop: [], ...adaptation };

@@ -1,4 +1,4 @@
-import { KV_MODES, type KvMode } from '../cache/policy.ts';
+import { KV_MODES, type KvOptions } from '../cache/kv-options.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { SentOptions } from '../../workers/protocol.ts';
 import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
@@ -30,6 +30,7 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   adapter: true,
   ...RANK_FIELDS,
   kv: true,
+  kvErrorBudget: true,
   stream: true,
   stream_options: true,
 };
@@ -84,7 +85,7 @@ function parseOptions(fields: Record<string, unknown>): ParsedRequest {
       stop: parseStop(fields['stop']),
       adapters: parseAdapters(fields['adapter']),
       ...parseRanks(fields),
-      ...(fields['kv'] !== undefined && { kv: parseKv(fields['kv']) }),
+      ...parseKv(fields),
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),
@@ -144,8 +145,14 @@ function parseAdapters(value: unknown): { name: string; scale: number }[] {
   });
 }
 
-function parseKv(value: unknown): KvMode {
-  return KV_MODES.find((mode) => mode === value) ?? refuse('kv', `must be one of ${KV_MODES.join(', ')}, but is ${describe(value)}`);
+function parseKv({ kv, kvErrorBudget }: Record<string, unknown>): KvOptions {
+  const mode = KV_MODES.find((known) => known === kv);
+  if (kv !== undefined && !mode) refuse('kv', `must be one of ${KV_MODES.join(', ')}, but is ${describe(kv)}`);
+  if (kvErrorBudget !== undefined && mode !== 'policy') refuse('kvErrorBudget', "is for kv: 'policy' only");
+  return {
+    ...(mode && { kv: mode }),
+    ...(kvErrorBudget !== undefined && { kvErrorBudget: checkNumber(kvErrorBudget, 'kvErrorBudget', 0, 1) }),
+  };
 }
 
 function parseStop(value: unknown): string[] {

@@ -1,4 +1,4 @@
-import type { KvMode } from '../cache/policy.ts';
+import type { KvMode } from '../cache/kv-options.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
 import type { ChunkerOptions } from '../chunking/chunker.ts';
@@ -66,8 +66,13 @@ export interface CompletionOptions {
   rampWidth?: number;
   /** A recorded plan of the same text, to be followed instead. */
   plan?: ChunkPlan;
-  /** How keys and values are kept: `dense` in f16 (default), or all but the first and the last pages in 8 or 4 bits. */
+  /**
+   * How keys and values are kept: `dense` in f16 (default); `policy`: as few
+   * bytes as an error budget allows; or all but the first and the last pages in 8 or 4 bits.
+   */
   kv?: KvMode;
+  /** Of `policy`: how far a layer's attention output may be moved, relative L2; default 0.05. */
+  kvErrorBudget?: number;
   stream?: boolean;
   stream_options?: { include_usage?: boolean };
 }

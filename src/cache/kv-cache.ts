@@ -2,27 +2,39 @@ import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
-import { PAGE_ENTRY_WORDS, PAGE_FORMS, pageEntry } from '../kernels/page-forms.ts';
+import { PAGE_ENTRY_WORDS, pageEntry } from '../kernels/page-forms.ts';
 import { PROBES, probeFloats } from '../kernels/probe-page.ts';
 import { type LayerPage, LayerPages } from './layer-pages.ts';
 import type { Change } from './policy.ts';
 
-/** Of a page to write in another form. */
-const TASK_WORDS = 4;
+/** Of a page to write in another form: its entry in the page table, and its copy's. */
+const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
+/** Forms tried of a page at once, at most. */
+const TRIED_FORMS = 2;
 
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
 const probeBytes = ({ numHeads, headDim }: ModelConfig): number => MAX_STREAMS * PROBES * numHeads * probeFloats(headDim) * 4;
 
+/** Of the errors of every trial at once. */
+export const errorBytes = ({ numLayers, numHeads }: ModelConfig, numPages: number): number => numLayers * numPages * TRIED_FORMS * numHeads * 4;
+
 /** Most bytes of the whole cache for `numPages` pages. */
 export const cacheBytes = (config: ModelConfig, numPages: number): number =>
-  config.numLayers * (numPages * (pageBytes(config) + (MAX_STREAMS * PAGE_ENTRY_WORDS + TASK_WORDS) * 4) + probeBytes(config));
+  config.numLayers * (numPages * (pageBytes(config) + (MAX_STREAMS * PAGE_ENTRY_WORDS + TRIED_FORMS * TASK_WORDS) * 4) + probeBytes(config)) +
+  errorBytes(config, numPages);
 
 /** Consecutive tokens of a sequence: in each layer a page of its own form. */
 export interface CachePage {
   /** Position of its first token. */
   readonly base: number;
   readonly layers: readonly LayerPage[];
+}
+
+/** A page of one layer with a copy in another form beside it. */
+export interface Copy extends Change {
+  from: LayerPage;
+  to: LayerPage;
 }
 
 /** Tasks of one layer, `count` from `first` on. */
@@ -39,8 +51,10 @@ export class KvCache {
   readonly tables: readonly GPUBuffer[];
   /** Of each layer: what each stream's latest queries were and found; see probe-page.ts. */
   readonly probes: readonly GPUBuffer[];
-  /** Pages to write in another form before the next batch; see quantize-page.ts. */
+  /** Copies to write before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
+  /** What probe-page finds: `[tasks, numHeads]`. */
+  readonly errors: GPUBuffer;
   readonly #shown: (readonly CachePage[])[] = Array.from({ length: MAX_STREAMS }, () => []);
   #count = 0;
 
@@ -60,7 +74,8 @@ export class KvCache {
     });
     const bytes = MAX_STREAMS * numPages * PAGE_ENTRY_WORDS * 4;
     this.probes = this.layers.map((_, layer) => device.buffers.storage(`probes ${layer}`, 'kv', probeBytes(config)));
-    this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * numPages * TASK_WORDS * 4);
+    this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * numPages * TRIED_FORMS * TASK_WORDS * 4);
+    this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config, numPages));
     this.tables = this.layers.map((_, layer) => device.buffers.storage(`page table ${layer}`, 'kv', bytes));
   }
 
@@ -96,42 +111,51 @@ export class KvCache {
     const offset = (this.firstPage(slot) + from) * PAGE_ENTRY_WORDS * 4;
     this.tables.forEach((table, layer) => {
       const entries = pages.slice(from).flatMap(({ base, layers }) => {
-        const { place, form, entries } = layers[layer] as LayerPage;
-        return pageEntry(place.offset, form, entries, base);
+        return entryOf(layers[layer] as LayerPage, base);
       });
       this.device.gpuDevice.queue.writeBuffer(table, offset, Uint32Array.from(entries));
     });
   }
 
-  /**
-   * Gives pages of sequences other forms: writes the tasks, and returns those that each layer is to run before the next
-   * batch. Nothing may be recorded.
-   */
-  change(wanted: readonly { pages: CachePage[]; changes: readonly Change[] }[]): TaskRun[] {
+  /** Gives memory back that few pages use. Nothing may be recorded. */
+  shrink(): void {
     for (const layer of this.layers) layer.shrink();
-    const moves = wanted.flatMap(({ pages, changes }) => changes.map((change) => this.#replace(pages, change)));
-    if (moves.length === 0) return [];
-    const byLayer = this.layers.map((_, layer) => moves.filter((move) => move.layer === layer));
-    const ordered = byLayer.flat();
-    // Only now are all places known: any of them may have made its layer's pages move.
-    const words = ordered.flatMap(({ from, to }) => [from.place.offset, to.place.offset, PAGE_FORMS.indexOf(to.form), 0]);
-    this.device.gpuDevice.queue.writeBuffer(this.tasks, 0, Uint32Array.from(words));
-    for (const { layer, from } of moves) this.layers[layer]?.remove(from);
-    let first = 0;
-    return byLayer.flatMap(({ length: count }, layer) => {
-      first += count;
-      return count > 0 ? [{ layer, first: first - count, count }] : [];
+  }
+
+  /** Makes room for copies of pages, by layer. Nothing may be recorded. */
+  copies(pages: readonly CachePage[], changes: readonly Change[]): Copy[] {
+    const inOrder = [...changes].sort((a, b) => a.layer - b.layer);
+    return inOrder.map((change) => {
+      const from = pages[change.page]?.layers[change.layer];
+      const to = this.layers[change.layer]?.add(change.form);
+      if (!from || !to) throw new Error(`no page ${change.page} of layer ${change.layer}`);
+      return { ...change, from, to };
     });
   }
 
-  /** The former page stays until it is read. */
-  #replace(pages: CachePage[], { page: at, layer, form }: Change) {
+  /** Writes the tasks of copies; returns those that each layer is to run before the next batch. */
+  writeTasks(pages: readonly CachePage[], copies: readonly Copy[]): TaskRun[] {
+    const words = copies.flatMap(({ page, from, to }) => [from, to].flatMap((each) => entryOf(each, pages[page]?.base ?? 0)));
+    this.device.gpuDevice.queue.writeBuffer(this.tasks, 0, Uint32Array.from(words));
+    const runs: TaskRun[] = [];
+    copies.forEach(({ layer }, i) => {
+      const last = runs.at(-1);
+      if (last?.layer === layer) last.count++;
+      else runs.push({ layer, first: i, count: 1 });
+    });
+    return runs;
+  }
+
+  /** The copy takes its page's place. `length`: of the sequence. */
+  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, error: number, length: number): void {
     const page = pages[at];
-    const from = page?.layers[layer];
-    const to = this.layers[layer]?.add(form);
-    if (!page || !from || !to) throw new Error(`no page ${at} of layer ${layer}`);
-    pages[at] = { ...page, layers: page.layers.with(layer, to) };
-    return { layer, from, to };
+    if (!page) throw new Error(`no page ${at}`);
+    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, error, length }) };
+    this.layers[layer]?.remove(from);
+  }
+
+  reject({ layer, to }: Copy): void {
+    this.layers[layer]?.remove(to);
   }
 
   #remove({ layers }: CachePage): void {
@@ -139,3 +163,5 @@ export class KvCache {
     this.#count--;
   }
 }
+
+const entryOf = ({ place, form, entries }: LayerPage, base: number): number[] => pageEntry(place.offset, form, entries, base);

@@ -10,6 +10,12 @@ export interface LayerPage {
   /** All of its tokens, or of a sparse page some. */
   readonly entries: number;
   readonly place: Place;
+  /** How far this form moved the attention output of the latest queries when the page took it: relative L2, largest head. */
+  readonly error: number;
+  /** Tokens of the sequence at that time. */
+  readonly length: number;
+  /** Other forms were tried, and none was taken. */
+  isSettled: boolean;
 }
 
 /** A new buffer has an eighth more than lives in it, so that growing costs little for a page; at first these pages. */
@@ -47,7 +53,7 @@ export class LayerPages {
       place = this.#space.take(units);
     }
     if (!place) throw new Error(`layer ${this.layer}: no room for ${units} units`);
-    return { form, entries, place };
+    return { form, entries, place, error: 0, length: 0, isSettled: false };
   }
 
   /** Makes room for that many pages in f16 at once. */

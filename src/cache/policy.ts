@@ -17,32 +17,41 @@ export interface Change {
   form: QuantizedForm;
 }
 
+/** A change that was tried. */
+export interface Trial extends Change {
+  /** How far it moves the attention output of the latest queries: relative L2, largest head. */
+  error: number;
+  /** Of the page in that form. */
+  bytes: number;
+}
+
 /** Decides in which form the pages of a sequence lie. */
 export interface CachePolicy {
   /** A cached sequence is gone on from only where this is the same. */
   readonly key: string;
+  /** Pages that are to lie in another form, or may; each is written beside the former. */
   changes(view: CacheView): Change[];
+  /** Which of them are taken, at most one a page; without it all are, and nothing is probed. */
+  choose?(trials: readonly Trial[], view: CacheView): Trial[];
 }
 
 /** Every page in f16. */
 export const DENSE: CachePolicy = { key: 'dense', changes: () => [] };
 
 /** Pages at the end that stay in f16; so does the first one, which every token attends to. */
-const RECENT_PAGES = 1;
+export const RECENT_PAGES = 1;
+
+/** Pages still in f16 that are neither the first one nor recent, and have not been tried. */
+export function oldPages({ pages, tokens }: CacheView): { page: number; layer: number }[] {
+  const full = Math.floor(tokens / PAGE_TOKENS) - RECENT_PAGES;
+  return pages.slice(1, Math.max(1, full)).flatMap(({ layers }, i) =>
+    layers.flatMap(({ form, isSettled }, layer) => (form === 'f16' && !isSettled ? [{ page: i + 1, layer }] : [])),
+  );
+}
 
 /** Every page in one form that is neither the first one nor recent. */
 export const fixedForm = (form: QuantizedForm): CachePolicy => ({
   key: form,
-  changes({ pages, tokens }) {
-    const full = Math.floor(tokens / PAGE_TOKENS) - RECENT_PAGES;
-    return pages.slice(1, full).flatMap(({ layers }, i) =>
-      layers.flatMap((page, layer) => (page.form === 'f16' ? [{ page: i + 1, layer, form }] : [])),
-    );
-  },
+  changes: (view) => oldPages(view).map((at) => ({ ...at, form })),
 });
 
-/** What a request may ask for. */
-export const KV_MODES = ['dense', 'q8', 'q4'] as const;
-export type KvMode = (typeof KV_MODES)[number];
-
-export const policyOf = (mode: KvMode = 'dense'): CachePolicy => (mode === 'dense' ? DENSE : fixedForm(mode));

@@ -1,4 +1,4 @@
-import { policyOf } from '../cache/policy.ts';
+import { policyOf } from '../cache/kv-options.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Detokenizer } from '../tokenizer/detokenizer.ts';
@@ -26,7 +26,7 @@ export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
   prompt: readonly number[],
-  { maxTokens, sampling, stop, kv, wantsEntropy = false, onPlan, signal }: GenerateOptions,
+  { maxTokens, sampling, stop, wantsEntropy = false, onPlan, signal, ...kv }: GenerateOptions,
   adaptation: Adaptation,
   slot: number,
 ): AsyncGenerator<GenerateEvent, void> {
@@ -101,6 +101,7 @@ export async function* generate(
     await pending?.catch(() => undefined);
     chunks?.finish();
     adapted?.close();
+    session.trials.drop(sequence);
     session.sequences.giveBack(sequence);
   }
   const dispatchesPerToken = completionTokens > 1 ? dispatches / (completionTokens - 1) : 0;

@@ -2,6 +2,7 @@ import type { AdaptedText } from './adapted-text.ts';
 import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { RampRow } from '../chunking/ramps.ts';
+import type { PageTrial } from './page-trials.ts';
 import type { CachePage, KvCache } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
@@ -19,12 +20,16 @@ export interface Sequence {
   text: AdaptedText | undefined;
   /** Decides in which form its pages lie. */
   policy: CachePolicy;
+  /** Pages of it that are being tried in other forms. */
+  trial: PageTrial | undefined;
+  /** Tokens that were in the cache when the request began. */
+  reused: number;
   /** Of the stream that computes it. */
   slot: number;
 }
 
 export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0, policy = DENSE): Sequence {
-  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, policy, slot };
+  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, policy, trial: undefined, reused: 0, slot };
 }
 
 /** From here on the tokens of `sequence` are those of `text`. */
@@ -56,6 +61,7 @@ export class SequenceCache {
     if (!best) return newSequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.slot = slot;
+    best.reused = shared;
     best.tokens.length = shared;
     best.rows.length = Math.min(best.rows.length, shared);
     this.cache.resize(best.pages, shared);

@@ -14,6 +14,7 @@ import { type ModelPlan, planModel } from './model-plan.ts';
 import { loraBatch } from './adapter-mix.ts';
 import { type Draw, type Drawn, DecodeSteps } from './decode-steps.ts';
 import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
+import { PageTrials } from './page-trials.ts';
 import { PlannedRows } from './planned-rows.ts';
 import { RankCounter } from './rank-counter.ts';
 import { Sampler } from './sampler.ts';
@@ -31,6 +32,7 @@ export class Session {
   readonly steps = new DecodeSteps((draws) => this.decode(draws));
   readonly ranks: RankCounter;
   readonly levels: LevelControl;
+  readonly trials: PageTrials;
   readonly #drawnReadback: Readback;
   #logitsReadback: Readback | undefined;
 
@@ -44,6 +46,7 @@ export class Session {
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
     this.levels = new LevelControl(device, transformer.arena, sampler.entropy);
+    this.trials = new PageTrials(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
     this.#drawnReadback = new Readback(device, 'drawn', 2 * SLOT_BYTES + LEVEL_ROWS_BYTES, RESULTS_AHEAD);
   }
@@ -97,7 +100,7 @@ export class Session {
       const ids = new Uint32Array(batch);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
       this.sequences.reserve(sequence, sequence.tokens.length + batch.length);
-      this.#settle([sequence]);
+      const trials = handled(this.trials.settle([sequence]));
       const position = sequence.tokens.length;
       const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
       // Few tokens are cheaper in the form of decoding.
@@ -110,6 +113,7 @@ export class Session {
       trace?.submitted(device.gpuDevice.queue);
       if (left > 0) rows.ask(Math.min(batchTokens, left));
       if (visit) await visit;
+      await trials;
       if (left > 0) await this.#settled();
     }
   }
@@ -159,14 +163,16 @@ export class Session {
     const { recorder } = this;
     const before = recorder.dispatches;
     for (const { sequence, position } of draws) this.sequences.reserve(sequence, position);
-    this.#settle(draws.map(({ sequence }) => sequence));
+    const trials = handled(this.trials.settle(draws.map(({ sequence }) => sequence)));
     for (const [i, group] of byAdapters(draws).entries()) {
       if (i > 0) recorder.submit(); // the table is written once a submission
       const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
       this.forward(recorder, 'decode', tokens);
       this.#drawFrom(0, group);
     }
-    return this.#readDrawn(draws, before);
+    const drawn = await this.#readDrawn(draws, before);
+    await trials;
+    return drawn;
   }
 
   /** Logits `[count, vocabSize]` of the recorded batch's tokens from `start` on; submits. */
@@ -187,16 +193,10 @@ export class Session {
 
   /** Frees the pages of a sequence that no later request will go on from. */
   release(sequence: Sequence): void {
+    this.trials.drop(sequence);
     this.transformer.cache.resize(sequence.pages, 0);
     sequence.tokens.length = 0;
     sequence.rows.length = 0;
-  }
-
-  /** Pages take the forms that their sequences' policies want. Before anything is recorded. */
-  #settle(sequences: readonly Sequence[]): void {
-    const { cache, layers } = this.transformer;
-    const wanted = sequences.map(({ pages, tokens, policy }) => ({ pages, changes: policy.changes({ pages, tokens: tokens.length }) }));
-    for (const { layer, first, count } of cache.change(wanted)) layers[layer]?.attention.quantize(this.recorder, first, count);
   }
 
   /** Drivers compile at the first dispatch: the first answer should not wait for that. */
@@ -261,4 +261,10 @@ function byAdapters(draws: readonly Draw[]): Draw[][] {
     groups.set(key, [...(groups.get(key) ?? []), draw]);
   }
   return [...groups.values()];
+}
+
+/** Awaited later: should what comes before fail, nobody does. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }

@@ -5,7 +5,7 @@ import type { Ranks } from '../chunking/planner.ts';
 import type { PlannedPart } from '../chunking/prompt-plan.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { LadderBuilder } from '../adapters/adapter-ladder.ts';
-import type { KvMode } from '../cache/policy.ts';
+import type { KvOptions } from '../cache/kv-options.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
@@ -79,7 +79,7 @@ export interface PlanEvent extends PlannedPart {
   levels: ChunkPlan['levels'];
 }
 
-export interface GenerateOptions extends RankOptions {
+export interface GenerateOptions extends RankOptions, KvOptions {
   /** Most tokens to answer with; default: what the context still holds. */
   maxTokens?: number;
   sampling: SamplingOptions;
@@ -87,8 +87,6 @@ export interface GenerateOptions extends RankOptions {
   stop: readonly string[];
   /** Loaded adapters to answer with, summed; default: none. */
   adapters?: readonly AdapterUse[];
-  /** In which form keys and values are kept; default `dense`, f16. */
-  kv?: KvMode;
   /** Says of each token how sure the model was of it. */
   wantsEntropy?: boolean;
   /** Told of the plan as it is made, and in decoding as the GPU chooses. */

@@ -8,7 +8,7 @@ import { halfPrecision } from './variants.ts';
 /** A page has little to do for an invocation: small workgroups. */
 const WORKGROUP = 8;
 
-/** f16 pages of `kv` → q8 or q4 elsewhere in it. `tasks [N, 4]`: offset of the page, offset of its copy, form, 0. */
+/** f16 pages of `kv` → q8 or q4 elsewhere in it. `tasks [N, 2, 4]`: page-table entries of a page and of its copy. */
 export function quantizePageKernel(device: Device, heads: Heads): Kernel {
   const half = halfPrecision(device);
   return {

@@ -6,6 +6,7 @@ import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { attentionGroups, attentionKernel, splitPages } from '../kernels/attention.ts';
 import { attentionMergeGroups, attentionMergeKernel } from '../kernels/attention-merge.ts';
+import { probePageGroups, probePageKernel } from '../kernels/probe-page.ts';
 import { quantizePageGroups, quantizePageKernel } from '../kernels/quantize-page.ts';
 import { storeKvGroups, storeKvKernel } from '../kernels/store-kv.ts';
 import type { ModelConfig } from '../config/model-config.ts';
@@ -36,12 +37,20 @@ export interface AttentionBuffers {
   table: GPUBuffer;
   /** Entries of a region. */
   slotPages: number;
-  /** Pages to write in another form; see quantize-page.ts. */
+  /** Copies of pages to write, see quantize-page.ts, and what probing them finds. */
   tasks: GPUBuffer;
   /** What each stream's latest queries were and found; see probe-page.ts. */
   probes: GPUBuffer;
+  errors: GPUBuffer;
   /** cos and sin of each position: `[position, 2, headDim / 2]`. */
   rope: GPUBuffer;
+}
+
+/** Which queries a probe asks. */
+export interface ProbedQueries {
+  slot: number;
+  queries: number;
+  position: number;
 }
 
 /** The linears, and with adapters what stands around them. */
@@ -56,7 +65,10 @@ const OUTPUT: readonly LinearName[] = ['attn_output'];
 
 /** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
 export class Attention {
-  #cached: { store: Operation; attend: Operation; quantize: Operation };
+  #cached: { store: Operation; attend: Operation };
+  /** Made when first used. */
+  #quantize: Operation | undefined;
+  #probe: Operation | undefined;
   readonly #merge: Operation;
   readonly #plain: Linears;
   #adapted: Linears | undefined;
@@ -90,11 +102,24 @@ export class Attention {
   /** This layer's pages lie in another buffer. */
   pagesMoved(): void {
     this.#cached = this.#bindPages();
+    this.#quantize = this.#probe = undefined;
   }
 
-  /** Writes `pages` pages again, as the tasks from `first` on say. */
-  quantize(recorder: Dispatcher, first: number, pages: number): void {
-    recorder.run(this.#cached.quantize, quantizePageGroups(this.config, pages), { first });
+  /** Writes the copies of `count` tasks from `first` on. */
+  quantize(recorder: Dispatcher, first: number, count: number): void {
+    const { device, config, buffers } = this;
+    this.#quantize ??= createOperation(device, quantizePageKernel(device, config), { tasks: buffers.tasks, kv: buffers.pages.buffer });
+    recorder.run(this.#quantize, quantizePageGroups(config, count), { first });
+  }
+
+  /** Finds how far those copies would move the output of a stream's latest `queries` queries, the last at `position`. */
+  probe(recorder: Dispatcher, first: number, count: number, queries: ProbedQueries): void {
+    const { device, config, buffers } = this;
+    this.#probe ??= createOperation(device, probePageKernel(device, config), {
+      ...{ tasks: buffers.tasks, kv: buffers.pages.buffer, qkv: buffers.probes },
+      ...{ rope: buffers.rope, errors: buffers.errors },
+    });
+    recorder.run(this.#probe, probePageGroups(device, config, count), { first, count, ...queries });
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
@@ -124,14 +149,13 @@ export class Attention {
     const { device, config } = this;
     const { batchTable, qkv, partials } = this.activations;
     const { queryNorm, keyNorm } = this.weights;
-    const { pages, table, rope, tasks } = this.buffers;
+    const { pages, table, rope } = this.buffers;
     const kv = pages.buffer;
     const norms = { ...(queryNorm && { query_norm_weight: queryNorm }), ...(keyNorm && { key_norm_weight: keyNorm }) };
     const cached = { batch_table: batchTable, qkv, kv, pages: table, rope };
     return {
       store: createOperation(device, storeKvKernel(device, config), { ...cached, ...norms }),
       attend: createOperation(device, attentionKernel(device, config), { ...cached, partial_outputs: partials }),
-      quantize: createOperation(device, quantizePageKernel(device, config), { tasks, kv }),
     };
   }
 

@@ -89,8 +89,8 @@ class Loader {
     const [queryNorm, keyNorm] = config.qkNorm
       ? [await this.vector(name('attn_q_norm.weight')), await this.vector(name('attn_k_norm.weight'))]
       : [];
-    const { layers, tables, numPages: slotPages, tasks, probes } = this.#cache;
-    const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, probes: probes[layer] as GPUBuffer, rope };
+    const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
+    const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes: probes[layer] as GPUBuffer, rope };
     const weights = { norm, qkv, bias, output, queryNorm, keyNorm };
     const attention = new Attention(device, layer, config, this.#activations, buffers, weights);
     this.#attentions.push(attention);

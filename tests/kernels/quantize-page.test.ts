@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { headLayout, PAGE_FORMS, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+import { headLayout, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
 import { quantizePageGroups, quantizePageKernel } from '../../src/kernels/quantize-page.ts';
 import { decodeHead } from '../../src/reference/kernels/page-forms.ts';
 import { Random } from '../weights/random.ts';
@@ -14,8 +14,11 @@ async function quantized(runner: Runner, heads: Heads, form: QuantizedForm, page
   pages.forEach((page, i) => kv.set(page, (i * from * UNIT_BYTES) / 2));
   const buffer = runner.upload(kv);
   // The first task is another dispatch's.
-  const tasks = pages.flatMap((_, i) => [i * from, pages.length * from + i * to, PAGE_FORMS.indexOf(form), 0]);
-  const bounds = { tasks: runner.upload(Uint32Array.of(0, 0, 0, 0, ...tasks)), kv: buffer };
+  const tasks = pages.flatMap((_, i) => [
+    ...pageEntry(i * from, 'f16', PAGE_TOKENS, 0),
+    ...pageEntry(pages.length * from + i * to, form, PAGE_TOKENS, 0),
+  ]);
+  const bounds = { tasks: runner.upload(Uint32Array.of(0, 0, 0, 0, 0, 0, 0, 0, ...tasks)), kv: buffer };
   runner.run(quantizePageKernel(runner.device, heads), bounds, quantizePageGroups(heads, pages.length), { first: 1 });
   const bytes = new Uint8Array(await runner.read(buffer));
   expect(bytes.subarray(0, pages.length * from * UNIT_BYTES)).toEqual(new Uint8Array(kv.buffer, 0, pages.length * from * UNIT_BYTES));

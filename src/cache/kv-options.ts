@@ -1,0 +1,20 @@
+import { budgetPolicy } from './budget-policy.ts';
+import { type CachePolicy, DENSE, fixedForm } from './policy.ts';
+
+/** What a request may ask for. */
+export const KV_MODES = ['dense', 'policy', 'q8', 'q4'] as const;
+export type KvMode = (typeof KV_MODES)[number];
+
+export interface KvOptions {
+  /** In which form keys and values are kept; default `dense`, f16. */
+  kv?: KvMode;
+  /** Of `policy`: how far a layer's attention output may be moved, relative L2. */
+  kvErrorBudget?: number;
+}
+
+export const DEFAULT_KV_ERROR_BUDGET = 0.05;
+
+export function policyOf({ kv = 'dense', kvErrorBudget = DEFAULT_KV_ERROR_BUDGET }: KvOptions = {}): CachePolicy {
+  if (kv === 'dense') return DENSE;
+  return kv === 'policy' ? budgetPolicy(kvErrorBudget) : fixedForm(kv);
+}
