@@ -8,7 +8,7 @@ import { divergenceOf, logSumExp } from '../src/engine/divergence.ts';
 import { eachLogits } from '../src/engine/evaluate.ts';
 import type { LocalEngine } from '../src/engine/open-engine.ts';
 import type { RankOptions } from '../src/engine/types.ts';
-import { loadAdapter, openInNode } from './engine.ts';
+import { DEMO_ADAPTERS, loadAdapter, openInNode } from './engine.ts';
 import { record } from './results.ts';
 import { heldOutTokens } from './texts.ts';
 
@@ -99,24 +99,24 @@ async function compare(engine: LocalEngine, windows: readonly Window[], name: st
 const estimators = process.argv.slice(2) as EstimatorName[];
 const engine = await openInNode();
 const results: Record<string, object> = {};
-for (const name of ['wikitext', 'shakespeare'] as const) {
+for (const name of DEMO_ADAPTERS) {
   const { rank } = await loadAdapter(engine, name);
   const tokens = await heldOutTokens(engine, name, WINDOWS * WINDOW);
   const adaptation = await engine.adapt([{ name, scale: 1 }], { ranks: 'uniform' });
   const windows: Window[] = [];
-  for (let i = 0; i < WINDOWS; i++) {
+  for (let i = 0; (i + 1) * WINDOW <= tokens.length; i++) {
     windows.push(await wholeLogits(engine, tokens.slice(i * WINDOW, (i + 1) * WINDOW), adaptation));
   }
   const whole = await scored(engine, windows, adaptation);
   const base = await scored(engine, windows, UNADAPTED);
-  console.log(`${name}, ${WINDOWS} windows of ${WINDOW} tokens, rank ${rank}`);
+  console.log(`${name}, ${windows.length} windows of ${WINDOW} tokens, rank ${rank}`);
   console.log(`  whole: perplexity ${summary(whole).perplexity.toFixed(4)}, base ${summary(base).perplexity.toFixed(4)}`);
   const plans: Record<string, object> = {};
   for (const estimator of [undefined, ...estimators]) {
     console.log(` estimator: ${estimator ?? 'the default'}`);
     plans[estimator ?? 'default'] = await compare(engine, windows, name, whole, { ...(estimator && { estimator }) });
   }
-  results[name] = { rank, tokens: WINDOWS * WINDOW, base: summary(base), whole: summary(whole), plans };
+  results[name] = { rank, tokens: windows.length * WINDOW, base: summary(base), whole: summary(whole), plans };
   engine.unloadAdapter(name);
 }
 await record('adapter-ranks', engine.device, results);

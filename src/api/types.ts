@@ -58,7 +58,7 @@ export interface CompletionOptions {
   ranks?: 'chunkwise' | 'uniform' | 'shuffled' | number;
   /** Gives `uniform` the mean rank that `chunkwise` would have. */
   equalMeanRank?: boolean;
-  /** What the lowest level may lose of the adapter's change (relative L2), 0 to 1; default 0.5. */
+  /** What the lowest level may lose of the adapter's change (relative L2), 0 to 1; default 0.41, within fixed shares of the ranks. */
   rankErrorBudget?: number;
   /** Where chunks end. */
   chunks?: Partial<ChunkerOptions>;

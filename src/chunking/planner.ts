@@ -45,6 +45,9 @@ export interface PlanOptions {
 /** At a text's end. */
 const LAST_TOKENS = 8;
 
+/** The level of the whole adapter, behind those that thresholds part. */
+const wholeLevel = (thresholds: LevelThresholds): number => thresholds.length + 1;
+
 export const DEFAULT_RAMPS: RampOptions = { rampWidth: 4, requestScale: 1, placement: 'across' };
 
 /** The plan of a whole text. Errors: as of `Planner`. */
@@ -109,15 +112,15 @@ export class Planner {
   }
 
   /**
-   * What comes after the text, an answer to a prompt, begins from its last tokens: they are a chunk of their own, of the
-   * highest level that thresholds part.
+   * What comes after the text, an answer to a prompt, begins from its last tokens: they are a chunk of their own, which
+   * takes the whole adapter.
    */
   private addLast(span: Span): void {
     const { minLength } = { ...DEFAULT_CHUNKER, ...this.options.chunker };
     const cut = span.end - LAST_TOKENS;
-    if (cut - span.start < minLength) return void this.add([span], this.thresholds.length);
+    if (cut - span.start < minLength) return void this.add([span], wholeLevel(this.thresholds));
     this.add([this.spanOf(span.start, cut)]);
-    this.add([this.spanOf(cut, span.end)], this.thresholds.length);
+    this.add([this.spanOf(cut, span.end)], wholeLevel(this.thresholds));
   }
 
   private spanOf(start: number, end: number): Span {
@@ -128,7 +131,7 @@ export class Planner {
   private levelOf({ complexity }: Span, given?: number): number {
     const { ranks, equalMeanRank = false, hysteresis = 0 } = this.options;
     if (typeof ranks === 'number') return 0;
-    if (ranks === 'uniform' && !equalMeanRank) return this.thresholds.length + 1;
+    if (ranks === 'uniform' && !equalMeanRank) return wholeLevel(this.thresholds);
     if (given !== undefined) return given;
     const previous = this.chunks.at(-1)?.level;
     return nextLevel(previous ?? 0, complexity, this.thresholds, previous === undefined ? 0 : hysteresis);
@@ -163,7 +166,7 @@ function checkOptions(options: PlanOptions, ramps: RampOptions, thresholds: Leve
   require(hysteresis >= 0, 'hysteresis', 'must be 0 or more');
   require(!equalMeanRank || ladder !== undefined, 'ladder', 'equalMeanRank needs the rank of each level');
   if (!ladder) return;
-  const levels = thresholds.length + 2;
+  const levels = wholeLevel(thresholds) + 1;
   require(ladder.length === levels, 'ladder', `${ladder.length} ranks for ${levels} levels`);
   const ascends = ladder.every((rank, i) => rank >= (ladder[i - 1] ?? 0) && Number.isFinite(rank));
   require(ascends, 'ladder', 'ranks must ascend');

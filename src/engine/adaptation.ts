@@ -69,7 +69,7 @@ export function planned(options: PlanningOptions): Adaptation {
         throw error;
       });
       const rampWidth = options.rampWidth ?? DEFAULT_RAMPS.rampWidth;
-      // An answer begins where its prompt ends: at the level of the prompt's last chunk.
+      // An answer begins at the highest level that thresholds part.
       const follow = { options: { ...FOLLOW, rampWidth }, start: { level: FOLLOW.thresholds.length, complexity: 1 } };
       return {
         mix: { ...mix, key },

@@ -18,7 +18,7 @@ export interface LevelOptions {
   rampWidth: number;
 }
 
-/** Where a stream starts: at the level and the complexity of its text's last chunk. */
+/** Where a stream starts. */
 export interface LevelStart {
   level: number;
   complexity: number;

@@ -27,7 +27,7 @@ describe('a saved plan', () => {
     const free = planChunks(plan.tokens, { vocabulary });
     expect(free.ladder).toBeNull();
     expect(loadPlan(savePlan(free), 'plan.json')).toEqual(free);
-    for (const levels of [{ ranks: [0, 2, 4, 8, 16] }, { rankErrorBudget: 0.25 }]) {
+    for (const levels of [{ ranks: [0, 2, 4, 5, 8, 16] }, { rankErrorBudget: 0.25 }]) {
       expect(loadPlan(savePlan({ ...plan, levels }), 'plan.json').levels).toEqual(levels);
     }
     const empty = planChunks([], { vocabulary });

@@ -45,13 +45,13 @@ describe('ordinary prose', () => {
 });
 
 describe("a prompt's end", () => {
-  it('is a chunk of its own, where an answer begins at the level of a turn', () => {
+  it('is a chunk of its own, which takes the whole adapter', () => {
     const { chunks, tokens } = plan(prose.slice(0, 2000));
-    expect(chunks.at(-1)).toMatchObject({ level: 4, end: tokens.length });
+    expect(chunks.at(-1)).toMatchObject({ level: 5, end: tokens.length });
     expect(tokens.length - chunks.at(-1)!.start).toBeLessThan(16);
     for (const { start, end } of chunks.slice(0, -1)) expect(end - start).toBeGreaterThanOrEqual(8);
-    expect(plan('Hi').chunks).toMatchObject([{ level: 4 }]);
-    expect(plan(prose.slice(0, 2000), { ranks: 'uniform' }).chunks.at(-1)!.level).toBe(5);
+    expect(plan('Hi').chunks).toMatchObject([{ level: 5 }]);
+    for (const { level } of chunks.slice(0, -1)) expect(level).toBeLessThan(5);
   });
 });
 
@@ -164,7 +164,7 @@ describe('options', () => {
     const levels = (entropy: number) => {
       const planner = new Planner({ vocabulary, estimator: 'entropy' });
       for (const token of tokenizer.encode(prose)) planner.push(token, entropy);
-      // The last chunk is where the text turns, whatever it is.
+      // The last chunk takes the whole adapter, whatever it is.
       return new Set(planner.finish().chunks.slice(0, -1).map(({ level }) => level));
     };
     expect(levels(0.001)).toEqual(new Set([0]));

@@ -50,8 +50,8 @@ async function run(sharpness: number, more: Partial<GenerateOptions> = {}) {
 test.each([0.25, 0.5])('decoded levels follow the entropy as on the host (logits times %d)', async (sharpness) => {
   const { tokens, plans, prompt } = await run(sharpness);
   const last = plans.flatMap(({ chunks }) => chunks).filter(({ end }) => end <= prompt).at(-1);
-  // An answer begins at a turn: where its prompt ends.
-  expect(last?.level).toBe(DEFAULT_THRESHOLDS.length);
+  // Its prompt's end takes the whole adapter, an answer begins at the level of a turn.
+  expect(last?.level).toBe(DEFAULT_THRESHOLDS.length + 1);
   let level = DEFAULT_THRESHOLDS.length;
   let complexity = 1;
   const ramp = new DecodeRamp({ level, scale: 1 }, RAMP);
