@@ -31,8 +31,8 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
   const adapters = mkdtempSync(join(tmpdir(), 'chunkwise-adapters-'));
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-models-'));
   symlinkSync(REAL_MODEL, join(folder, basename(REAL_MODEL)));
-  // Deep enough to be watched while it answers; with this seed its greedy answers do not end by themselves.
-  const tiny = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 12, contextLength: 4096 });
+  // Deep enough to be watched while it answers.
+  const tiny = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 12, contextLength: 4096, neverEnds: true });
   writeFileSync(join(folder, 'tiny.gguf'), tiny);
   writeFileSync(join(folder, 'half-00001-of-00002.gguf'), tiny);
   writeFileSync(join(folder, 'garbage.gguf'), 'This is not a model. '.repeat(1000));

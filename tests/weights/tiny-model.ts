@@ -3,7 +3,7 @@ import { f32, writeGguf } from './gguf-writer.ts';
 import type { MetadataValue, TensorToWrite } from './gguf-writer.ts';
 import { quantize } from './quantize.ts';
 import { Random } from './random.ts';
-import { byteLevelTokenizer, sentencePieceTokenizer } from './tiny-tokenizer.ts';
+import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
   architecture: 'llama' | 'qwen2' | 'qwen3';
@@ -32,6 +32,8 @@ export interface TinyModelOptions {
   /** Positions divided by this. */
   ropeLinearScale?: number;
   tokenizer?: 'gpt2' | 'llama';
+  /** The special tokens of a `gpt2` tokenizer, those that end an answer among them, are never the likeliest. */
+  neverEnds?: boolean;
   /** Pads the vocabulary (273 tokens, or 325 of SentencePiece) with unused tokens. */
   vocabSize?: number;
   /** Added to the metadata, or in place of what is there. */
@@ -131,17 +133,19 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     tensors.push({ name, shape, type: as, bytes: quantize(as, values) });
   };
   const ownTypes = Object.entries(options.types ?? {});
-  const matrix = (name: string, rows: number, columns: number, gain = 1, as = type): void => {
+  const matrix = (name: string, rows: number, columns: number, gain = 1, as = type, emptyRows = 0): void => {
     const own = ownTypes.find(([part]) => name.includes(part))?.[1];
-    add(name, [rows, columns], random.normals(rows * columns, gain / Math.sqrt(columns)), own ?? as);
+    const values = random.normals(rows * columns, gain / Math.sqrt(columns)).fill(0, 0, emptyRows * columns);
+    add(name, [rows, columns], values, own ?? as);
   };
   const vector = (name: string, length: number, std: number, mean: number): void =>
     add(name, [length], random.normals(length, std, mean), 'F32');
 
+  const unlikely = options.neverEnds ? SPECIAL_TOKENS : 0;
   // The final norm has unit RMS, so this gain is the standard deviation of the logits.
-  matrix('token_embd.weight', vocabSize, hiddenSize, 2, embeddingType);
+  matrix('token_embd.weight', vocabSize, hiddenSize, 2, embeddingType, unlikely);
   vector('output_norm.weight', hiddenSize, 0.1, 1);
-  if (!tied) matrix('output.weight', vocabSize, hiddenSize, 2, embeddingType);
+  if (!tied) matrix('output.weight', vocabSize, hiddenSize, 2, embeddingType, unlikely);
   if (options.ropeFreqs === true) {
     const divisors = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 + 7 * Math.min(1, (4 * i) / headDim) ** 2);
     add('rope_freqs.weight', [headDim / 2], divisors, 'F32');

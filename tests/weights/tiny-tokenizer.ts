@@ -18,14 +18,17 @@ interface Vocabulary {
   types: number[];
 }
 
+/** Of a byte-level tokenizer, the first of the vocabulary; the first and the last of them end an answer. */
+const SPECIALS = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'];
+export const SPECIAL_TOKENS = SPECIALS.length;
+
 /** Byte-level BPE of three special tokens, the 256 bytes and a few merges; `size` pads it with unused tokens. */
 export function byteLevelTokenizer(pre: 'smollm' | 'qwen2', size?: number): Record<string, MetadataValue> {
   const merges = ['Ġ t', 'h e', 'i n', 'Ġ a', 'e r', 'o n', 'r e', 'Ġt he', 'Ġ w', 'o r', 'l l', 'Ġ o', 'in g', 'Ġo f'];
-  const specials = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'];
   const words = [...byteAlphabet(), ...merges.map((merge) => merge.replace(' ', ''))];
   const vocabulary = {
-    tokens: [...specials, ...words],
-    types: [...specials.map(() => CONTROL), ...words.map(() => NORMAL)],
+    tokens: [...SPECIALS, ...words],
+    types: [...SPECIALS.map(() => CONTROL), ...words.map(() => NORMAL)],
   };
   pad(vocabulary, size);
   return {
