@@ -1,5 +1,5 @@
-import type { LayerPage } from './layer-pages.ts';
-import { type CachePolicy, type CacheView, oldPages, type Trial } from './policy.ts';
+import type { LayerPage, Trial } from './cache-page.ts';
+import { type CachePolicy, type CacheView, oldPages } from './policy.ts';
 
 /**
  * Of each page the form of fewest bytes with which the attention output of its layer stays within `errorBudget`

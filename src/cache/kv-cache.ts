@@ -4,8 +4,8 @@ import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry } from '../kernels/page-forms.ts';
 import { PROBES, probeFloats } from '../kernels/probe-page.ts';
-import { type LayerPage, LayerPages } from './layer-pages.ts';
-import type { Change } from './policy.ts';
+import type { CachePage, Change, Copy, LayerPage } from './cache-page.ts';
+import { LayerPages } from './layer-pages.ts';
 
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
@@ -23,19 +23,6 @@ export const errorBytes = ({ numLayers, numHeads }: ModelConfig, numPages: numbe
 export const cacheBytes = (config: ModelConfig, numPages: number): number =>
   config.numLayers * (numPages * (pageBytes(config) + (MAX_STREAMS * PAGE_ENTRY_WORDS + TRIED_FORMS * TASK_WORDS) * 4) + probeBytes(config)) +
   errorBytes(config, numPages);
-
-/** Consecutive tokens of a sequence: in each layer a page of its own form. */
-export interface CachePage {
-  /** Position of its first token. */
-  readonly base: number;
-  readonly layers: readonly LayerPage[];
-}
-
-/** A page of one layer with a copy in another form beside it. */
-export interface Copy extends Change {
-  from: LayerPage;
-  to: LayerPage;
-}
 
 /** Tasks of one layer, `count` from `first` on. */
 export interface TaskRun {

@@ -2,21 +2,8 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
-import { PageSpace, type Place } from './page-space.ts';
-
-/** A page of one layer. */
-export interface LayerPage {
-  readonly form: PageForm;
-  /** All of its tokens, or of a sparse page some. */
-  readonly entries: number;
-  readonly place: Place;
-  /** How far this form moved the attention output of the latest queries when the page took it: relative L2, largest head. */
-  readonly error: number;
-  /** Tokens of the sequence at that time. */
-  readonly length: number;
-  /** Other forms were tried, and none was taken. */
-  isSettled: boolean;
-}
+import type { LayerPage } from './cache-page.ts';
+import { PageSpace } from './page-space.ts';
 
 /** A new buffer has an eighth more than lives in it, so that growing costs little for a page; at first these pages. */
 const SPARE = 1 / 8;

@@ -1,28 +1,12 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { QuantizedForm } from '../kernels/page-forms.ts';
-import type { CachePage } from './kv-cache.ts';
+import type { CachePage, Change, Trial } from './cache-page.ts';
 
 /** A sequence before its next tokens are computed. */
 export interface CacheView {
   pages: readonly CachePage[];
   /** Tokens whose keys and values are in them. */
   tokens: number;
-}
-
-/** A page of one layer that is to lie in another form from now on. */
-export interface Change {
-  /** Its place among the sequence's pages. */
-  page: number;
-  layer: number;
-  form: QuantizedForm;
-}
-
-/** A change that was tried. */
-export interface Trial extends Change {
-  /** How far it moves the attention output of the latest queries: relative L2, largest head. */
-  error: number;
-  /** Of the page in that form. */
-  bytes: number;
 }
 
 /** Decides in which form the pages of a sequence lie. */

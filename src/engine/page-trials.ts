@@ -1,5 +1,5 @@
-import { type Copy, errorBytes, type TaskRun } from '../cache/kv-cache.ts';
-import type { Trial } from '../cache/policy.ts';
+import type { Copy, PageTrial, Trial } from '../cache/cache-page.ts';
+import { errorBytes, type TaskRun } from '../cache/kv-cache.ts';
 import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
@@ -8,14 +8,6 @@ import { PROBES } from '../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { Transformer } from '../models/transformer.ts';
 import type { Sequence } from './sequence.ts';
-
-/** Copies of a sequence's pages in other forms, and once they are probed which of them are taken. */
-export interface PageTrial {
-  copies: readonly Copy[];
-  /** Tokens of the sequence when it began. */
-  length: number;
-  taken?: ReadonlyMap<Copy, Trial>;
-}
 
 /** Steps of decoding from a trial to what follows of it: by then its result has come, however streams are interleaved. */
 const STEPS_TO_RESULT = 2;

@@ -2,8 +2,8 @@ import type { AdaptedText } from './adapted-text.ts';
 import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { RampRow } from '../chunking/ramps.ts';
-import type { PageTrial } from './page-trials.ts';
-import type { CachePage, KvCache } from '../cache/kv-cache.ts';
+import type { CachePage, PageTrial } from '../cache/cache-page.ts';
+import type { KvCache } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 

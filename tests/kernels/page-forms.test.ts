@@ -5,12 +5,11 @@ import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { headLayout, type PageForm, pageEntry, pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
 import { PROBES, probeFloats, probePageGroups, probePageKernel } from '../../src/kernels/probe-page.ts';
 import { batchTable } from '../../src/layers/batch.ts';
-import { decodeHead } from '../../src/reference/kernels/page-forms.ts';
 import { rotateHead } from '../../src/reference/kernels/paged-heads.ts';
 import { dot, softmax } from '../../src/reference/operations.ts';
 import { Random } from '../weights/random.ts';
 import { expectClose } from './expect-close.ts';
-import { fromHalves, headsOf, ropeOf, toHalves } from './pages.ts';
+import { decodeHead, fromHalves, headsOf, ropeOf, toHalves } from './pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
 
 /** A key as its page has it, rotated by its offset there. */

@@ -1,6 +1,7 @@
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { pageEntry, pageUnits } from '../../src/kernels/page-forms.ts';
+import { headLayout, pageEntry, pageUnits, type QuantizedForm } from '../../src/kernels/page-forms.ts';
 import { batchTable } from '../../src/layers/batch.ts';
+import { decodeHead as decode, type DecodedHead } from '../../src/reference/kernels/page-forms.ts';
 import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
 import type { PagedHeads } from '../../src/reference/kernels/paged-heads.ts';
 import type { Random } from '../weights/random.ts';
@@ -45,3 +46,7 @@ export const pagedHeads = (heads: Heads, pages: Uint32Array): PagedHeads => ({ .
 export const toHalves = (values: ArrayLike<number>): Uint16Array => Uint16Array.from(values, floatToHalf);
 
 export const fromHalves = (halves: Uint16Array): Float64Array => Float64Array.from(halves, halfToFloat);
+
+/** One head of a quantised page, `bytes` from its beginning. */
+export const decodeHead = (form: QuantizedForm, bytes: Uint8Array, headDim: number): DecodedHead =>
+  decode(form === 'q8' ? 8 : 4, bytes, headDim, PAGE_TOKENS, headLayout(form, headDim));

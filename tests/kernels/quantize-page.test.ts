@@ -2,9 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { headLayout, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
 import { quantizePageGroups, quantizePageKernel } from '../../src/kernels/quantize-page.ts';
-import { decodeHead } from '../../src/reference/kernels/page-forms.ts';
 import { Random } from '../weights/random.ts';
-import { fromHalves, headsOf, toHalves } from './pages.ts';
+import { decodeHead, fromHalves, headsOf, toHalves } from './pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
 
 /** Runs the kernel over `pages` f16 pages; returns the buffer's bytes with their copies behind them. */

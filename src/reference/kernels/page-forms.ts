@@ -1,9 +1,19 @@
-import { PAGE_TOKENS } from '../../kernels/heads.ts';
-import { headLayout, type QuantizedForm, UNIT_BYTES } from '../../kernels/page-forms.ts';
 import { halfToFloat } from '../half.ts';
 
+const UNIT_BYTES = 8;
+
+/** Where the parts of a quantised head lie, in units of eight bytes. */
+interface HeadLayout {
+  keyRanges: number;
+  keyCodes: number;
+  valueRanges: number;
+  valueCodes: number;
+  /** Of the codes of one token. */
+  rowUnits: number;
+}
+
 export interface DecodedHead {
-  /** `[PAGE_TOKENS, headDim]` */
+  /** `[pageTokens, headDim]` */
   keys: Float64Array;
   values: Float64Array;
   /** Of each channel of the keys, and of each token's value. */
@@ -11,25 +21,25 @@ export interface DecodedHead {
   valueScales: Float64Array;
 }
 
-/** One head of a quantised page, `bytes` from its beginning. */
-export function decodeHead(form: QuantizedForm, bytes: Uint8Array, headDim: number): DecodedHead {
-  const { keyRanges, keyCodes, valueRanges, valueCodes, rowUnits } = headLayout(form, headDim);
+/** One head of a page of `pageTokens` tokens in codes of 4 or 8 `bits`, `bytes` from its beginning. */
+export function decodeHead(bits: 4 | 8, bytes: Uint8Array, headDim: number, pageTokens: number, layout: HeadLayout): DecodedHead {
+  const { keyRanges, keyCodes, valueRanges, valueCodes, rowUnits } = layout;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const half = (unit: number, i: number): number => halfToFloat(view.getUint16(unit * UNIT_BYTES + 2 * i, true));
   const code = (unit: number, i: number): number => {
-    if (form === 'q8') return bytes[unit * UNIT_BYTES + i] ?? NaN;
+    if (bits === 8) return bytes[unit * UNIT_BYTES + i] ?? NaN;
     // Of eight codes the first four lie in the low halves of four bytes.
     const byte = bytes[unit * UNIT_BYTES + Math.floor(i / 8) * 4 + (i % 4)] ?? NaN;
     return i % 8 < 4 ? byte & 15 : byte >> 4;
   };
-  const size = PAGE_TOKENS * headDim;
+  const size = pageTokens * headDim;
   const head: DecodedHead = {
     keys: new Float64Array(size),
     values: new Float64Array(size),
     keyScales: new Float64Array(headDim),
-    valueScales: new Float64Array(PAGE_TOKENS),
+    valueScales: new Float64Array(pageTokens),
   };
-  for (let token = 0; token < PAGE_TOKENS; token++) {
+  for (let token = 0; token < pageTokens; token++) {
     const [scale, minimum] = [half(valueRanges, 2 * token), half(valueRanges, 2 * token + 1)];
     head.valueScales[token] = scale;
     for (let i = 0; i < headDim; i++) {

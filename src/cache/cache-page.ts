@@ -1,0 +1,53 @@
+import type { PageForm, QuantizedForm } from '../kernels/page-forms.ts';
+import type { Place } from './page-space.ts';
+
+/** A page of one layer. */
+export interface LayerPage {
+  readonly form: PageForm;
+  /** All of its tokens, or of a sparse page some. */
+  readonly entries: number;
+  readonly place: Place;
+  /** How far this form moved the attention output of the latest queries when the page took it: relative L2, largest head. */
+  readonly error: number;
+  /** Tokens of the sequence at that time. */
+  readonly length: number;
+  /** Other forms were tried, and none was taken. */
+  isSettled: boolean;
+}
+
+/** Consecutive tokens of a sequence: in each layer a page of its own form. */
+export interface CachePage {
+  /** Position of its first token. */
+  readonly base: number;
+  readonly layers: readonly LayerPage[];
+}
+
+/** A page of one layer that is to lie in another form from now on. */
+export interface Change {
+  /** Its place among the sequence's pages. */
+  page: number;
+  layer: number;
+  form: QuantizedForm;
+}
+
+/** A page of one layer with a copy in another form beside it. */
+export interface Copy extends Change {
+  from: LayerPage;
+  to: LayerPage;
+}
+
+/** A change that was tried. */
+export interface Trial extends Change {
+  /** How far it moves the attention output of the latest queries: relative L2, largest head. */
+  error: number;
+  /** Of the page in that form. */
+  bytes: number;
+}
+
+/** Copies of a sequence's pages in other forms, and once they are probed which of them are taken. */
+export interface PageTrial {
+  copies: readonly Copy[];
+  /** Tokens of the sequence when it began. */
+  length: number;
+  taken?: ReadonlyMap<Copy, Trial>;
+}
