@@ -7,7 +7,7 @@ import { type ChatTurn, renderChat } from '../src/tokenizer/chat-template.ts';
 import type { AdapterName } from './engine.ts';
 
 /** The folder of the evaluation texts, which are not in the repository. */
-export const DATA = process.env.CHUNKWISE_DATA ?? '../shared/data';
+const DATA = process.env.CHUNKWISE_DATA ?? '../shared/data';
 
 /** More than any of the texts has. */
 const CHARACTERS_PER_TOKEN = 10;

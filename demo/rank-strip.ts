@@ -20,7 +20,10 @@ export class RankStrip {
     this.legend.ariaLabel = 'Mean rank of each level';
     const help = create('p', 'rank-help', 'Figure and shade: mean rank. Bar below a token: how hard it is.');
     this.element.append(this.summary, this.legend, help, ...this.prompt.elements, ...this.answer.elements);
-    this.element.addEventListener('toggle', () => this.draw());
+    this.element.addEventListener('toggle', () => {
+      this.draw();
+      if (this.element.open) this.reveal();
+    });
     record.onChange = () => this.draw();
   }
 
@@ -33,6 +36,9 @@ export class RankStrip {
     const rest = this.prompt.add(prompt, ladder.length) + this.answer.add(answer, ladder.length);
     if (rest > 0) this.draw();
   });
+
+  /** It opens below the end of the page; asked for after `draw`, it runs after it. */
+  private readonly reveal = oncePerFrame(() => this.element.scrollIntoView({ block: 'nearest' }));
 }
 
 /** Tokens in chunks, each of which begins with its rank. */

@@ -37,7 +37,7 @@ export class Sparkline {
             font: '11px system-ui',
             ticks: { show: false },
             grid: { stroke: color('--line'), width: 1 },
-            splits: (plot) => (this.values.length === 0 ? [0] : [0, niceHalf(plot.scales['y']?.max ?? 1)]),
+            splits: (plot) => (this.values.length === 0 ? [0] : [0, niceBelow(plot.scales['y']?.max ?? 1)]),
           },
         ],
         series: [{}, { stroke: color('--accent'), width: 1.5, points: { show: false } }],
@@ -66,9 +66,8 @@ export class Sparkline {
   }
 }
 
-/** A round number near the middle of 0 to `max`. */
-function niceHalf(max: number): number {
-  const half = max / 2;
-  const power = 10 ** Math.floor(Math.log10(half));
-  return ([5, 4, 3, 2, 1].find((step) => step * power <= half) ?? 1) * power;
+/** The largest of 1, 2 and 5 times a power of ten that is at most `max`. */
+function niceBelow(max: number): number {
+  const power = 10 ** Math.floor(Math.log10(max));
+  return ([5, 2].find((step) => step * power <= max) ?? 1) * power;
 }

@@ -10,8 +10,6 @@ interface TraceEvent {
   args?: { name?: string; data?: { frames?: { processId?: number; url?: string }[] } };
 }
 
-const START_MS = 250;
-
 /** Runs `work` and returns the thread CPU times, in milliseconds, of the page's main-thread tasks, longest first. */
 export async function mainThreadTasks(page: Page, work: () => Promise<void>): Promise<number[]> {
   const session = await page.context().newCDPSession(page);
@@ -22,9 +20,9 @@ export async function mainThreadTasks(page: Page, work: () => Promise<void>): Pr
     transferMode: 'ReportEvents',
     traceConfig: { includedCategories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline'] },
   });
-  // The page's process begins to record a little after the answer.
-  await page.waitForTimeout(START_MS);
   await work();
+  // A task may answer before it ends, and is only recorded then: by the next answer it has.
+  await page.evaluate(() => undefined);
   await session.send('Tracing.end');
   await done;
   const url = page.url();

@@ -44,8 +44,8 @@ it('ends with `scheduler_lost` when its thread is killed; the next request start
   const plans = plansInThreads();
   const session = await plans.begin(request());
   const first = await session.part(64);
-  const pending = session.part(128);
-  await Promise.all([threads[0]?.kill(), expectError(() => pending, 'scheduler_lost', {})]);
+  // Killed first: asked before, a thread may answer before it dies.
+  await Promise.all([threads[0]?.kill(), expectError(() => session.part(128), 'scheduler_lost', {})]);
   await expectError(() => session.part(200), 'scheduler_lost', {});
   const next = await plans.begin(request());
   expect(await next.part(64)).toEqual(first);

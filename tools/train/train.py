@@ -20,7 +20,7 @@ from tasks import TASKS
 
 WARM_UP_STEPS = 10
 POOL_BATCHES = 8
-# Of every run: a seed names the order of the batches and what dropout leaves out, and nothing else.
+# Of every run: its own seed draws what follows, which is batches, what dropout leaves out, and nested ranks.
 FIRST_WEIGHTS_SEED = 1
 
 
