@@ -1,8 +1,6 @@
 // One page's part in the attention of one head of a query, by online softmax. The query, in `qkv`, is rotated by its
 // distance from the page's base. Sixteen components of a head at a time stay in registers while the page's tokens pass by.
 const HALF4 = HEAD_DIM4 / 2u;
-const Q8_HEAD = 2u * HEAD_DIM4 + PAGE_TOKENS / 2u + PAGE_TOKENS * HEAD_DIM4;
-const Q4_HEAD = 2u * HEAD_DIM4 + PAGE_TOKENS / 2u + PAGE_TOKENS * HEAD_DIM4 / 2u;
 
 // Where a head of a query stands in qkv, and how far it is from the page's base.
 struct Query { start: u32, distance: u32 }
@@ -53,9 +51,9 @@ fn attend_page(page: vec4u, kv_head: u32, start: u32, position: u32, so_far: Sof
     sum += scores[j];
   }
   if (form == FORM_Q4) {
-    add_q4(output, &scores, page.x + kv_head * Q4_HEAD + KEY_CODES + PAGE_TOKENS * HEAD_DIM4 / 4u, keys, shrink);
+    add_q4(output, &scores, page.x + kv_head * Q4_HEAD, keys, shrink);
   } else if (form == FORM_Q8) {
-    add_q8(output, &scores, page.x + kv_head * Q8_HEAD + KEY_CODES + PAGE_TOKENS * HALF4, keys, shrink);
+    add_q8(output, &scores, page.x + kv_head * Q8_HEAD, keys, shrink);
   } else {
     add_half(output, &scores, half_base + values, keys, shrink);
   }

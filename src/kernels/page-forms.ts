@@ -16,7 +16,7 @@ type Shape = Pick<Heads, 'numKvHeads' | 'headDim'>;
 
 const CODE_BITS: Record<QuantizedForm, number> = { q8: 8, q4: 4 };
 
-/** Where the parts of a quantised head lie, in units. */
+/** Where the parts of a quantised head lie, in units; its steps come first. */
 export interface HeadLayout {
   keyRanges: number;
   keyCodes: number;
@@ -27,13 +27,18 @@ export interface HeadLayout {
   units: number;
 }
 
-/** Key ranges `[headDim / 16, 2 (scale, minimum), 16]` f16 · key codes · value ranges `[PAGE_TOKENS, 2]` f16 · value codes. */
+/**
+ * Steps, each f16 `[largest scale, span of minima, lowest minimum, 0]`, of the keys and of the values · key ranges
+ * `[headDim / 16, 2 (scale, minimum), 16]` u8 · key codes · value ranges `[PAGE_TOKENS, 2]` u8 · value codes. A range's
+ * scale is its code · largest scale / 255, its minimum code · span / 255 + lowest.
+ */
 export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
   const rowUnits = (headDim * CODE_BITS[form]) / 8 / UNIT_BYTES;
-  const keyCodes = (headDim * 4) / UNIT_BYTES;
+  const keyRanges = 2;
+  const keyCodes = keyRanges + (headDim * 2) / UNIT_BYTES;
   const valueRanges = keyCodes + PAGE_TOKENS * rowUnits;
-  const valueCodes = valueRanges + (PAGE_TOKENS * 4) / UNIT_BYTES;
-  return { keyRanges: 0, keyCodes, valueRanges, valueCodes, rowUnits, units: valueCodes + PAGE_TOKENS * rowUnits };
+  const valueCodes = valueRanges + (PAGE_TOKENS * 2) / UNIT_BYTES;
+  return { keyRanges, keyCodes, valueRanges, valueCodes, rowUnits, units: valueCodes + PAGE_TOKENS * rowUnits };
 }
 
 /** Units of a page of `entries` entries: all tokens, or of a sparse page some. */

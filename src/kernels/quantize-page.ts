@@ -1,11 +1,11 @@
 import source from '../../shaders/quantize-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
-import { headConstants, type Heads, PAGE_TOKENS } from './heads.ts';
+import { headConstants, type Heads } from './heads.ts';
 import { formConstants } from './page-forms.ts';
 import { halfPrecision } from './variants.ts';
 
-/** A page has little to do for an invocation: small workgroups. */
+/** The keys or values of one head have little to do: small workgroups. */
 const WORKGROUP = 8;
 
 /** f16 pages of `kv` → q8 or q4 elsewhere in it. `tasks [N, 2, 4]`: page-table entries of a page and of its copy. */
@@ -24,7 +24,4 @@ export function quantizePageKernel(device: Device, heads: Heads): Kernel {
   };
 }
 
-export const quantizePageGroups = ({ numKvHeads, headDim }: Heads, pages: number): [number, number] => [
-  Math.ceil((numKvHeads * (headDim / 16 + PAGE_TOKENS / 2)) / WORKGROUP),
-  pages,
-];
+export const quantizePageGroups = ({ numKvHeads }: Heads, pages: number): [number, number] => [2 * numKvHeads, pages];

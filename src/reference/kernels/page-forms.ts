@@ -12,6 +12,9 @@ interface HeadLayout {
   rowUnits: number;
 }
 
+/** Scale and minimum of the codes they have. */
+type Ranges = (scale: number, minimum: number) => [scale: number, minimum: number];
+
 export interface DecodedHead {
   /** `[pageTokens, headDim]` */
   keys: Float64Array;
@@ -32,6 +35,12 @@ export function decodeHead(bits: 4 | 8, bytes: Uint8Array, headDim: number, page
     const byte = bytes[unit * UNIT_BYTES + Math.floor(i / 8) * 4 + (i % 4)] ?? NaN;
     return i % 8 < 4 ? byte & 15 : byte >> 4;
   };
+  /** Largest scale, span of the minima and lowest minimum: of the keys, and of the values. */
+  const ranges = [0, 1].map((unit) => {
+    const [largest, span, lowest] = [half(unit, 0), half(unit, 1), half(unit, 2)];
+    return (scale: number, minimum: number): [number, number] => [(scale * largest) / 255, (minimum * span) / 255 + lowest];
+  }) as [Ranges, Ranges];
+  const byte = (unit: number, i: number): number => bytes[unit * UNIT_BYTES + i] ?? NaN;
   const size = pageTokens * headDim;
   const head: DecodedHead = {
     keys: new Float64Array(size),
@@ -40,13 +49,13 @@ export function decodeHead(bits: 4 | 8, bytes: Uint8Array, headDim: number, page
     valueScales: new Float64Array(pageTokens),
   };
   for (let token = 0; token < pageTokens; token++) {
-    const [scale, minimum] = [half(valueRanges, 2 * token), half(valueRanges, 2 * token + 1)];
+    const [scale, minimum] = ranges[1](byte(valueRanges, 2 * token), byte(valueRanges, 2 * token + 1));
     head.valueScales[token] = scale;
     for (let i = 0; i < headDim; i++) {
       head.values[token * headDim + i] = code(valueCodes + token * rowUnits, i) * scale + minimum;
       const channel = channelOf(i, headDim);
       const range = Math.floor(i / 16) * 32 + (i % 16);
-      const [keyScale, keyMinimum] = [half(keyRanges, range), half(keyRanges, range + 16)];
+      const [keyScale, keyMinimum] = ranges[0](byte(keyRanges, range), byte(keyRanges, range + 16));
       head.keyScales[channel] = keyScale;
       head.keys[token * headDim + channel] = code(keyCodes + token * rowUnits, i) * keyScale + keyMinimum;
     }
