@@ -40,7 +40,7 @@ fn attend_page(page: vec4u, kv_head: u32, start: u32, position: u32, so_far: Sof
     score_q8(&scores, page.x + kv_head * Q8_HEAD, query, keys);
   } else {
     score_half(&scores, half_base, query, keys);
-    if (form == FORM_SPARSE) { raise(&scores, page.x + 2u * values, kv_head * entries, keys); }
+    if (form == FORM_SPARSE) { raise(&scores, weights_at(page, kv_head), keys); }
   }
   var maximum = so_far.maximum;
   for (var j = 0u; j < keys; j++) { maximum = max(maximum, scores[j]); }

@@ -1,5 +1,10 @@
-// Pages in f16: keys [NUM_KV_HEADS, entries], then values. A sparse page has as many f32 behind them: what each entry's
-// score is raised by, the logarithm of the tokens it stands for.
+// Pages in f16: keys [NUM_KV_HEADS, entries], then values. A sparse page has an f32 for each entry behind them, a head's
+// from a unit on: what its score is raised by, about the logarithm of the tokens it stands for.
+fn weights_at(page: vec4u, kv_head: u32) -> u32 {
+  let entries = page.y >> 8u;
+  return page.x + 2u * NUM_KV_HEADS * entries * HEAD_DIM4 + kv_head * ((entries + 1u) / 2u);
+}
+
 fn score_half(scores: ptr<function, array<f32, PAGE_TOKENS>>, keys_base: u32, query: Query, keys: u32) {
   for (var i = 0u; i < HALF4; i += 2u) {
     let q = rotated(query, i);
@@ -11,10 +16,10 @@ fn score_half(scores: ptr<function, array<f32, PAGE_TOKENS>>, keys_base: u32, qu
   }
 }
 
-fn raise(scores: ptr<function, array<f32, PAGE_TOKENS>>, weights_base: u32, first: u32, keys: u32) {
+fn raise(scores: ptr<function, array<f32, PAGE_TOKENS>>, weights: u32, keys: u32) {
   for (var j = 0u; j < keys; j++) {
-    let word = kv[weights_base + (first + j) / 2u];
-    scores[j] += bitcast<f32>(select(word.x, word.y, ((first + j) & 1u) == 1u));
+    let pair = kv[weights + j / 2u];
+    scores[j] += bitcast<f32>(select(pair.x, pair.y, (j & 1u) == 1u));
   }
 }
 

@@ -74,14 +74,20 @@ fn score_q4(scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, query: Qu
   in_steps(scores, base, minima, keys);
 }
 
-// Multiplies each weight by its value's scale; returns the sum of weights times minima. `steps`: of the values.
+// Scale and minimum of a token's value. `steps`: of the values.
+fn value_range(steps: Steps, ranges: u32, j: u32) -> vec2f {
+  let unit = kv[ranges + j / 4u];
+  let range = select(unit.x, unit.y, (j & 2u) == 2u) >> (16u * (j & 1u));
+  return vec2f(f32(range & 255u) * steps.scale, f32((range >> 8u) & 255u) * steps.minimum + steps.lowest);
+}
+
+// Multiplies each weight by its value's scale; returns the sum of weights times minima.
 fn weigh(scores: ptr<function, array<f32, PAGE_TOKENS>>, steps: Steps, ranges: u32, keys: u32) -> f32 {
   var minima = 0.0;
   for (var j = 0u; j < keys; j++) {
-    let unit = kv[ranges + j / 4u];
-    let range = select(unit.x, unit.y, (j & 2u) == 2u) >> (16u * (j & 1u));
-    minima += scores[j] * (f32((range >> 8u) & 255u) * steps.minimum + steps.lowest);
-    scores[j] *= f32(range & 255u) * steps.scale;
+    let range = value_range(steps, ranges, j);
+    minima += scores[j] * range.y;
+    scores[j] *= range.x;
   }
   return minima;
 }

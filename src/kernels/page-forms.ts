@@ -45,7 +45,7 @@ export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
 export function pageUnits(form: PageForm, { numKvHeads, headDim }: Shape, entries = PAGE_TOKENS): number {
   const half = (2 * numKvHeads * entries * headDim * 2) / UNIT_BYTES;
   if (form === 'f16') return half;
-  if (form === 'sparse') return half + Math.ceil((numKvHeads * entries * 4) / UNIT_BYTES);
+  if (form === 'sparse') return half + numKvHeads * Math.ceil((entries * 4) / UNIT_BYTES);
   return numKvHeads * headLayout(form, headDim).units;
 }
 

@@ -11,6 +11,8 @@ export const TOLERANCES = {
   'silu-mul': 2e-6,
   /** Each element against itself. */
   'store-kv': 2 ** -10,
+  /** Means rounded to half. */
+  'condense-page': 3e-3,
   attention: 2e-5,
   /** A score of 1e4 is known to 1e-3 in f32, and so is its exponential. */
   'attention, scores of 1e4': 2e-2,

@@ -1,0 +1,114 @@
+// Writes a page again as a sparse one of fewer entries, elsewhere in the same buffer. One workgroup a (task, key/value
+// head). One after another, that entry is kept whose mass, what the latest queries give it, times the squared distance
+// from the nearest key kept so far is largest; every other one is merged into the nearest. All keys of a page are rotated from its base, so a mean of keys has the mean of their scores. A merged entry
+// has the mean key and value, weighted by what the queries gave to each, and its score is raised until they give it as
+// much as they gave them all.
+const PROBE4 = 2u * HEAD_DIM4 + 1u;
+const QUERY_HEADS = NUM_HEADS / NUM_KV_HEADS;
+// Of softmax: an entry that no query looks at weighs this much.
+const LEAST_MASS = 1e-8;
+
+var<workgroup> masses: array<f32, PAGE_TOKENS>;
+// Of every entry: which of those kept is nearest, and how far it is, squared.
+var<workgroup> owners: array<u32, PAGE_TOKENS>;
+var<workgroup> away: array<f32, PAGE_TOKENS>;
+var<workgroup> kept: u32;
+
+fn inner(a: Quad, b: Quad) -> f32 { return dot(a.a, b.a) + dot(a.b, b.b) + dot(a.c, b.c) + dot(a.d, b.d); }
+
+fn plus(a: Quad, b: Quad, weight: f32) -> Quad {
+  return Quad(a.a + weight * b.a, a.b + weight * b.b, a.c + weight * b.c, a.d + weight * b.d);
+}
+
+// What the latest queries, of every head that sees this one, give an entry.
+fn mass(page: vec4u, kv_head: u32, j: u32, raised: f32) -> f32 {
+  var sum = LEAST_MASS;
+  for (var q = 0u; q < params.queries; q++) {
+    let position = params.position - q;
+    for (var h = 0u; h < QUERY_HEADS; h++) {
+      let probe = ((params.slot * PROBES + position % PROBES) * NUM_HEADS + kv_head * QUERY_HEADS + h) * PROBE4;
+      let known = qkv[probe + 2u * HEAD_DIM4];
+      var score = raised;
+      for (var i = 0u; i < HALF4; i += 2u) {
+        score += inner(rotated(Query(probe, position - page.z), i), key_quad(page, kv_head, j, i));
+      }
+      sum += exp(score - known.x) / known.y;
+    }
+  }
+  return sum;
+}
+
+fn distance_of(page: vec4u, kv_head: u32, a: u32, b: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = 0u; i < HALF4; i += 2u) {
+    let apart = plus(key_quad(page, kv_head, a, i), key_quad(page, kv_head, b, i), -1.0);
+    sum += inner(apart, apart);
+  }
+  return sum;
+}
+
+// The entry that most of the page's mass would be moved without.
+fn worst_off(entries: u32) -> u32 {
+  var worst = 0u;
+  for (var j = 1u; j < entries; j++) {
+    if (masses[j] * away[j] > masses[worst] * away[worst]) { worst = j; }
+  }
+  return worst;
+}
+
+// Writes the r-th entry of `copy`; returns what its score is raised by.
+fn merge(page: vec4u, copy: vec4u, kv_head: u32, r: u32) -> f32 {
+  let entries = page.y >> 8u;
+  let count = copy.y >> 8u;
+  var total = 0.0;
+  for (var j = 0u; j < entries; j++) { total += select(0.0, masses[j], owners[j] == r); }
+  let key = copy.x + (kv_head * count + r) * HEAD_DIM4;
+  for (var i = 0u; i < HALF4; i += 2u) {
+    var mean = Quad();
+    for (var j = 0u; j < entries; j++) {
+      if (owners[j] == r) { mean = plus(mean, key_quad(page, kv_head, j, i), masses[j] / total); }
+    }
+    kv[key + i] = pack_half4(mean.a);
+    kv[key + i + 1u] = pack_half4(mean.b);
+    kv[key + HALF4 + i] = pack_half4(mean.c);
+    kv[key + HALF4 + i + 1u] = pack_half4(mean.d);
+  }
+  for (var i = 0u; i < HEAD_DIM4; i++) {
+    var mean = vec4f();
+    for (var j = 0u; j < entries; j++) {
+      if (owners[j] == r) { mean += masses[j] / total * value_at(page, kv_head, j, i); }
+    }
+    kv[key + NUM_KV_HEADS * count * HEAD_DIM4 + i] = pack_half4(mean);
+  }
+  return log(total / mass(copy, kv_head, r, 0.0));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) id: u32) {
+  let kv_head = group.x;
+  let page = tasks[2u * (params.first + group.y)];
+  let copy = tasks[2u * (params.first + group.y) + 1u];
+  let entries = page.y >> 8u;
+  let count = copy.y >> 8u;
+  for (var j = id; j < entries; j += WORKGROUP) { masses[j] = mass(page, kv_head, j, raise_of(page, kv_head, j)); }
+  for (var j = id; j < entries; j += WORKGROUP) { away[j] = 1e30; }
+  for (var r = 0u; r < count; r++) {
+    workgroupBarrier();
+    if (id == 0u) { kept = worst_off(entries); }
+    workgroupBarrier();
+    for (var j = id; j < entries; j += WORKGROUP) {
+      let distance = distance_of(page, kv_head, j, kept);
+      if (distance < away[j]) {
+        away[j] = distance;
+        owners[j] = r;
+      }
+    }
+  }
+  workgroupBarrier();
+  // Two entries share a unit of weights.
+  for (var r = 2u * id; r < count; r += 2u * WORKGROUP) {
+    var raised = vec2f(merge(page, copy, kv_head, r), 0.0);
+    if (r + 1u < count) { raised.y = merge(page, copy, kv_head, r + 1u); }
+    kv[weights_at(copy, kv_head) + r / 2u] = bitcast<vec2u>(raised);
+  }
+}

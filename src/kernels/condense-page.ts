@@ -1,0 +1,41 @@
+import libraryEntries from '../../shaders/libraries/page-entries.wgsl?raw';
+import source from '../../shaders/condense-page.wgsl?raw';
+import type { Device } from '../gpu/device.ts';
+import type { Kernel } from '../gpu/kernel.ts';
+import { PAGE_LIBRARIES } from './attention.ts';
+import { headConstants, type Heads } from './heads.ts';
+import { formConstants } from './page-forms.ts';
+import { PROBES } from './probe-page.ts';
+import { halfPrecision } from './variants.ts';
+
+/** A page of 32 entries has little to do: small workgroups. */
+const WORKGROUP = 8;
+
+/**
+ * Pages of any form in `kv` → sparse ones of at most half as many entries, elsewhere in it. `tasks [N, 2, 4]`: page-table
+ * entries of a page and of its copy; `qkv`, the parameters: the latest queries, as for probe-page.
+ */
+export function condensePageKernel(device: Device, heads: Heads): Kernel {
+  const half = halfPrecision(device);
+  return {
+    name: 'condense-page',
+    sources: [half.source, ...PAGE_LIBRARIES, libraryEntries, source],
+    enables: half.enables,
+    constants: {
+      ...headConstants(heads),
+      ...formConstants,
+      PROBES,
+      WORKGROUP,
+      SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
+    },
+    bindings: [
+      { name: 'tasks', type: 'array<vec4u>', access: 'read' },
+      { name: 'qkv', type: 'array<vec4f>', access: 'read' },
+      { name: 'rope', type: 'array<vec4f>', access: 'read' },
+      { name: 'kv', type: 'array<vec2u>', access: 'read_write' },
+    ],
+    params: { first: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
+  };
+}
+
+export const condensePageGroups = ({ numKvHeads }: Heads, pages: number): [number, number] => [numKvHeads, pages];

@@ -1,0 +1,159 @@
+import { expect, it } from 'vitest';
+import { condensePageGroups, condensePageKernel } from '../../src/kernels/condense-page.ts';
+import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import { pageEntry, pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+import { PROBES, probeFloats, probePageGroups, probePageKernel } from '../../src/kernels/probe-page.ts';
+import { type AskingQuery, condensed, type PageEntry } from '../../src/reference/kernels/condense-page.ts';
+import { rotateHead } from '../../src/reference/kernels/paged-heads.ts';
+import { Random } from '../weights/random.ts';
+import { attend, PAGES, randomRows } from './attend-pages.ts';
+import { expectClose } from './expect-close.ts';
+import { fromHalves, headsOf, ropeOf, toHalves } from './pages.ts';
+import { type Cache, type Page, randomCache } from './random-pages.ts';
+import { describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
+
+const POSITION = 350;
+const QUERIES = 3;
+/** Which page is condensed to how many entries: of every form, to an even count, an odd one and to one. */
+const TASKS: readonly (readonly [at: number, count: number])[] = [[8, 8], [1, 5], [2, 1], [6, 4]];
+
+const pageOf = (at: number): Page => PAGES[at] as Page;
+
+/** Entries of a page of the cache, by key/value head. */
+function entriesOf({ heads }: Cache, at: number): PageEntry[][] {
+  const first = PAGES.slice(0, at).reduce((sum, { entries }) => sum + entries, 0);
+  return heads.map((head) =>
+    head.slice(first, first + pageOf(at).entries).map(({ key, value, logWeight }) => ({ key, value, raised: logWeight })),
+  );
+}
+
+class Condensing {
+  readonly bytes: Uint8Array;
+  readonly tasks: Uint32Array;
+  readonly #offsets: number[] = [];
+
+  constructor(
+    readonly heads: Heads,
+    readonly cache: Cache,
+    readonly counts: typeof TASKS,
+    readonly rope: Float32Array,
+  ) {
+    let units = cache.bytes.length / UNIT_BYTES;
+    const tasks = counts.flatMap(([at, count]) => {
+      this.#offsets.push(units);
+      const copy = pageEntry(units, 'sparse', count, pageOf(at).base);
+      units += pageUnits('sparse', heads, count);
+      return [...cache.table.subarray(4 * at, 4 * at + 4), ...copy];
+    });
+    this.tasks = Uint32Array.from([0, 0, 0, 0, 0, 0, 0, 0, ...tasks]); // the first task is another dispatch's
+    this.bytes = new Uint8Array(units * UNIT_BYTES);
+    this.bytes.set(cache.bytes);
+  }
+
+  /** The queries as the probes have them, of those that see a key/value head. */
+  asking(probes: Float32Array, kvHead: number, base: number): AskingQuery[] {
+    const { numHeads, numKvHeads, headDim } = this.heads;
+    const floats = probeFloats(headDim);
+    const group = numHeads / numKvHeads;
+    return Array.from({ length: QUERIES * group }, (_, i) => {
+      const position = POSITION - Math.floor(i / group);
+      const at = ((position % PROBES) * numHeads + kvHead * group + (i % group)) * floats;
+      const rotated = rotateHead(Float64Array.from(probes.subarray(at, at + headDim)), position - base, this.rope);
+      const [maximum = NaN, sum = NaN] = probes.subarray(at + 2 * headDim);
+      return { query: rotated.map((x) => x / Math.sqrt(headDim)), maximum, sum };
+    });
+  }
+
+  /** The entries of a copy as they lie in `bytes`. */
+  read(bytes: Uint8Array, task: number, kvHead: number): PageEntry[] {
+    const { numKvHeads, headDim } = this.heads;
+    const count = this.counts[task]?.[1] ?? 0;
+    const start = (this.#offsets[task] ?? 0) * UNIT_BYTES;
+    const part = (first: number) => fromHalves(new Uint16Array(bytes.buffer, bytes.byteOffset + start + 2 * first, headDim));
+    const raised = new Float32Array(bytes.buffer, bytes.byteOffset + start + 4 * numKvHeads * count * headDim);
+    return Array.from({ length: count }, (_, j) => ({
+      key: part((kvHead * count + j) * headDim),
+      value: part(((numKvHeads + kvHead) * count + j) * headDim),
+      raised: raised[kvHead * (count + (count % 2)) + j] ?? NaN,
+    }));
+  }
+
+  async run(runner: Runner) {
+    const { heads, tasks } = this;
+    const positions = [345, 346, 347, 348, 349, POSITION];
+    const { qkv } = randomRows(heads, positions.length, new Random(36));
+    const kv = runner.upload(new Uint32Array(this.bytes.buffer));
+    const buffers = { kv, rope: runner.upload(this.rope) };
+    const { probes } = attend(runner, { ...buffers, heads, positions, qkv: runner.upload(qkv) }, PAGES, this.cache.table, 3);
+    const params = { first: 1, queries: QUERIES, slot: 0, position: POSITION };
+    const bounds = { ...buffers, tasks: runner.upload(tasks), qkv: probes };
+    const count = this.counts.length;
+    runner.run(condensePageKernel(runner.device, heads), bounds, condensePageGroups(heads, count), params);
+    const errors = runner.empty((count + 1) * heads.numHeads * 4);
+    const probed = { ...bounds, errors };
+    runner.run(probePageKernel(runner.device, heads), probed, probePageGroups(runner.device, heads, count), { ...params, count });
+    return { bytes: new Uint8Array(await runner.read(kv)), probes: await runner.floats(probes), errors: await runner.floats(errors), bounds };
+  }
+}
+
+const HEADS = [headsOf(64, 9, 3), headsOf(32, 4, 1), headsOf(80, 3, 1), headsOf(128, 2, 2), headsOf(256, 3, 1)];
+
+describeVariants(HALF_VARIANTS, (getRunner) => {
+  it.each(HEADS)('merges a page of any form into fewer entries, $numHeads heads over $numKvHeads of $headDim', async (heads) => {
+    const condensing = new Condensing(heads, randomCache(heads, PAGES, new Random(35)), TASKS, ropeOf(heads.headDim, 352));
+    const { bytes, probes } = await condensing.run(getRunner());
+    const untouched = condensing.cache.bytes.length;
+    expect(bytes.subarray(0, untouched)).toEqual(condensing.cache.bytes);
+    for (const [task, [at, count]] of TASKS.entries()) {
+      const sources = entriesOf(condensing.cache, at);
+      for (let kvHead = 0; kvHead < heads.numKvHeads; kvHead++) {
+        const want = condensed(sources[kvHead] ?? [], condensing.asking(probes, kvHead, pageOf(at).base), count);
+        const got = condensing.read(bytes, task, kvHead);
+        for (const part of ['key', 'value'] as const) {
+          expectClose('condense-page', got.flatMap((entry) => [...entry[part]]), want.flatMap((entry) => [...entry[part]]));
+        }
+        got.forEach(({ raised }, j) => expect(raised).toBeCloseTo(want[j]?.raised ?? NaN, 2));
+      }
+    }
+  });
+
+  it('keys that are equal are merged into one without a change of the output', async () => {
+    const heads = headsOf(64, 9, 3);
+    const cache = randomCache(heads, PAGES, new Random(37));
+    // The f16 page at 288: token j has the key of token j mod 4, and so its value.
+    const start = (cache.table[4 * 8] ?? 0) * UNIT_BYTES;
+    const rowBytes = heads.headDim * 2;
+    for (let row = 0; row < 2 * heads.numKvHeads * PAGE_TOKENS; row++) {
+      const from = start + (row - (row % PAGE_TOKENS) + (row % 4)) * rowBytes;
+      cache.bytes.copyWithin(start + row * rowBytes, from, from + rowBytes);
+    }
+    const { errors } = await new Condensing(heads, cache, [[8, 8], [8, 4]], ropeOf(64, 352)).run(getRunner());
+    for (const error of errors.subarray(heads.numHeads)) expect(error).toBeLessThan(1e-3);
+  });
+
+  it('merging errs less than dropping the same entries', async () => {
+    const heads = headsOf(64, 9, 3);
+    const runner = getRunner();
+    const condensing = new Condensing(heads, randomCache(heads, PAGES, new Random(38)), [[8, 8]], ropeOf(64, 352));
+    const { bytes, probes, errors, bounds } = await condensing.run(runner);
+    const dropped = bytes.slice();
+    const count = 8;
+    const start = (condensing.tasks[12] ?? 0) * UNIT_BYTES;
+    for (let kvHead = 0; kvHead < heads.numKvHeads; kvHead++) {
+      const sources = entriesOf(condensing.cache, 8)[kvHead] ?? [];
+      const kept = condensed(sources, condensing.asking(probes, kvHead, pageOf(8).base), sources.length).slice(0, count);
+      for (const [part, first] of [['key', kvHead], ['value', heads.numKvHeads + kvHead]] as const) {
+        const halves = toHalves(kept.flatMap((entry) => [...entry[part]]));
+        dropped.set(new Uint8Array(halves.buffer), start + first * count * heads.headDim * 2);
+      }
+    }
+    dropped.fill(0, start + 4 * heads.numKvHeads * count * heads.headDim);
+    const without = runner.empty(2 * heads.numHeads * 4);
+    const params = { first: 1, count: 1, queries: QUERIES, slot: 0, position: POSITION };
+    const kv = runner.upload(new Uint32Array(dropped.buffer));
+    runner.run(probePageKernel(runner.device, heads), { ...bounds, kv, errors: without }, probePageGroups(runner.device, heads, 1), params);
+    const droppedErrors = (await runner.floats(without)).subarray(heads.numHeads);
+    const mean = (of: Float32Array): number => of.reduce((sum, x) => sum + x, 0) / of.length;
+    expect(mean(errors.subarray(heads.numHeads))).toBeLessThan(0.7 * mean(droppedErrors));
+  });
+});
