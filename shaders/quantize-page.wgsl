@@ -1,4 +1,4 @@
-// Writes f16 pages again as q8 or q4, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
+// Writes f16 pages again as q8, q4 or q2, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
 // Ranges are codes of steps that the whole head shares: minima are rounded down and scales up, so that every range holds
 // what it is of. A code is (x − minimum) / scale to the nearest, with scale and minimum as they are kept.
 const HALF4 = HEAD_DIM4 / 2u;
@@ -23,6 +23,11 @@ fn packed_bytes(codes: vec4f) -> u32 {
 
 // Eight codes of four bits: the first four in the low halves of the bytes.
 fn packed_nibbles(low: vec4f, high: vec4f) -> u32 { return packed_bytes(low) | (packed_bytes(high) << 4u); }
+
+// Sixteen of two bits: each four take two bits of the bytes.
+fn packed_crumbs(a: vec4f, b: vec4f, c: vec4f, d: vec4f) -> u32 {
+  return packed_bytes(a) | (packed_bytes(b) << 2u) | (packed_bytes(c) << 4u) | (packed_bytes(d) << 6u);
+}
 
 fn codes(x: vec4f, scale: vec4f, minimum: vec4f, largest: f32) -> vec4f {
   let inverse = select(vec4f(), 1.0 / scale, scale > vec4f());
@@ -82,7 +87,37 @@ fn key_ends(source: u32, channels: u32) -> Ends {
   return ends;
 }
 
-// Sixteen channels at a time.
+// Sixteen channels from i on.
+fn quantize_channels(source: u32, head: u32, form: Form, steps: Steps, i: u32) {
+  var scale: array<vec4f, 4>;
+  var minimum: array<vec4f, 4>;
+  for (var v = 0u; v < 4u; v++) {
+    let ends = key_ends(source, part(i, v));
+    let ranges = ranges_of(ends.low, ends.high, steps, form.largest);
+    scale[v] = ranges.scales * steps.scale;
+    minimum[v] = ranges.minima * steps.minimum + steps.lowest;
+    let unit = head + KEY_RANGES + 2u * i + v / 2u;
+    kv[unit][v & 1u] = packed_bytes(ranges.scales);
+    kv[unit + 2u][v & 1u] = packed_bytes(ranges.minima);
+  }
+  for (var j = 0u; j < PAGE_TOKENS; j++) {
+    var c: array<vec4f, 4>;
+    for (var v = 0u; v < 4u; v++) {
+      c[v] = codes(half4(kv[source + j * HEAD_DIM4 + part(i, v)]), scale[v], minimum[v], form.largest);
+    }
+    let row = head + KEY_CODES + j * form.row;
+    if (form.largest > 15.0) {
+      kv[row + i] = vec2u(packed_bytes(c[0]), packed_bytes(c[1]));
+      kv[row + i + 1u] = vec2u(packed_bytes(c[2]), packed_bytes(c[3]));
+    } else if (form.largest > 3.0) {
+      kv[row + i / 2u] = vec2u(packed_nibbles(c[0], c[1]), packed_nibbles(c[2], c[3]));
+    } else {
+      kv[row + i / 4u][(i / 2u) & 1u] = packed_crumbs(c[0], c[1], c[2], c[3]);
+    }
+  }
+}
+
+// Of two bits, 32 channels' codes share a unit, which one invocation writes.
 fn quantize_keys(source: u32, head: u32, form: Form, id: u32) {
   var own = UNSEEN;
   for (var i = id; i < HEAD_DIM4; i += WORKGROUP) {
@@ -90,31 +125,8 @@ fn quantize_keys(source: u32, head: u32, form: Form, id: u32) {
     for (var c = 0u; c < 4u; c++) { own = with_range(own, ends.low[c], ends.high[c]); }
   }
   let steps = shared_steps(own, id, form.largest, head);
-  for (var i = 2u * id; i < HALF4; i += 2u * WORKGROUP) {
-    var scale: array<vec4f, 4>;
-    var minimum: array<vec4f, 4>;
-    for (var v = 0u; v < 4u; v++) {
-      let ends = key_ends(source, part(i, v));
-      let ranges = ranges_of(ends.low, ends.high, steps, form.largest);
-      scale[v] = ranges.scales * steps.scale;
-      minimum[v] = ranges.minima * steps.minimum + steps.lowest;
-      let unit = head + KEY_RANGES + 2u * i + v / 2u;
-      kv[unit][v & 1u] = packed_bytes(ranges.scales);
-      kv[unit + 2u][v & 1u] = packed_bytes(ranges.minima);
-    }
-    for (var j = 0u; j < PAGE_TOKENS; j++) {
-      var c: array<vec4f, 4>;
-      for (var v = 0u; v < 4u; v++) {
-        c[v] = codes(half4(kv[source + j * HEAD_DIM4 + part(i, v)]), scale[v], minimum[v], form.largest);
-      }
-      let row = head + KEY_CODES + j * form.row;
-      if (form.largest > 15.0) {
-        kv[row + i] = vec2u(packed_bytes(c[0]), packed_bytes(c[1]));
-        kv[row + i + 1u] = vec2u(packed_bytes(c[2]), packed_bytes(c[3]));
-      } else {
-        kv[row + i / 2u] = vec2u(packed_nibbles(c[0], c[1]), packed_nibbles(c[2], c[3]));
-      }
-    }
+  for (var first = 4u * id; first < HALF4; first += 4u * WORKGROUP) {
+    for (var i = first; i < min(first + 4u, HALF4); i += 2u) { quantize_channels(source, head, form, steps, i); }
   }
 }
 
@@ -155,13 +167,16 @@ fn quantize_values(source: u32, head: u32, form: Form, id: u32) {
       let minimum = vec4f(ranges.minima[t] * steps.minimum + steps.lowest);
       let token = source + (first + t) * HEAD_DIM4;
       let row = unit + VALUE_RANGES + (first + t) * form.row;
-      for (var i = 0u; i < HEAD_DIM4; i += 2u) {
-        let a = codes(half4(kv[token + i]), scale, minimum, form.largest);
-        let b = codes(half4(kv[token + i + 1u]), scale, minimum, form.largest);
+      for (var i = 0u; i < HEAD_DIM4; i += 4u) {
+        var c: array<vec4f, 4>;
+        for (var v = 0u; v < 4u; v++) { c[v] = codes(half4(kv[token + i + v]), scale, minimum, form.largest); }
         if (form.largest > 15.0) {
-          kv[row + i / 2u] = vec2u(packed_bytes(a), packed_bytes(b));
+          kv[row + i / 2u] = vec2u(packed_bytes(c[0]), packed_bytes(c[1]));
+          kv[row + i / 2u + 1u] = vec2u(packed_bytes(c[2]), packed_bytes(c[3]));
+        } else if (form.largest > 3.0) {
+          kv[row + i / 4u] = vec2u(packed_nibbles(c[0], c[1]), packed_nibbles(c[2], c[3]));
         } else {
-          kv[row + i / 4u][(i / 2u) & 1u] = packed_nibbles(a, b);
+          kv[row + i / 8u][(i / 4u) & 1u] = packed_crumbs(c[0], c[1], c[2], c[3]);
         }
       }
     }
@@ -174,7 +189,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) id
   let kv_head = group.x / 2u;
   let source = tasks[task].x + kv_head * PAGE_TOKENS * HEAD_DIM4;
   var form = Form(15.0, HEAD_DIM4 / 4u);
-  if ((tasks[task + 1u].y & 255u) == FORM_Q8) { form = Form(255.0, HALF4); }
+  let copy_form = tasks[task + 1u].y & 255u;
+  if (copy_form == FORM_Q8) { form = Form(255.0, HALF4); }
+  if (copy_form == FORM_Q2) { form = Form(3.0, (HEAD_DIM4 + 7u) / 8u); }
   let head = tasks[task + 1u].x + kv_head * (KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * form.row);
   if ((group.x & 1u) == 0u) {
     quantize_keys(source, head, form, id);

@@ -2,13 +2,17 @@
 // channels' scales go into the query, and the minima give one number a page. A value has a range a token: the scale goes
 // into its weight, and the minima give one number for all components. Ranges are codes too.
 const NIBBLES = 0x0f0f0f0fu;
+const CRUMBS = 0x03030303u;
 const KEY_RANGES = 2u;
 const KEY_CODES = KEY_RANGES + HEAD_DIM4;
 const VALUE_RANGES = PAGE_TOKENS / 4u;
 const Q8_ROW = HALF4;
 const Q4_ROW = HEAD_DIM4 / 4u;
+// Sixteen codes of two bits are a word, of which a unit may be left over.
+const Q2_ROW = (HEAD_DIM4 + 7u) / 8u;
 const Q8_HEAD = KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * Q8_ROW;
 const Q4_HEAD = KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * Q4_ROW;
+const Q2_HEAD = KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * Q2_ROW;
 
 // What the codes of scales and of minima count, and the lowest minimum.
 struct Steps { scale: f32, minimum: f32, lowest: f32 }
@@ -74,6 +78,23 @@ fn score_q4(scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, query: Qu
   in_steps(scores, base, minima, keys);
 }
 
+fn score_q2(scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, query: Query, keys: u32) {
+  var minima = vec2f();
+  for (var i = 0u; i < HALF4; i += 2u) {
+    let range = base + KEY_RANGES + 2u * i;
+    let plain = rotated(query, i);
+    let q = key_scaled(plain, range);
+    minima += vec2f(quad_dot(plain, kv[range + 2u], kv[range + 3u]), quad_sum(plain));
+    for (var j = 0u; j < keys; j++) {
+      let unit = kv[base + KEY_CODES + j * Q2_ROW + i / 4u];
+      let code = select(unit.x, unit.y, (i & 2u) == 2u);
+      let low = vec2u(code, code >> 2u) & vec2u(CRUMBS);
+      scores[j] += quad_dot(q, low, (vec2u(code, code >> 2u) >> vec2u(4u)) & vec2u(CRUMBS));
+    }
+  }
+  in_steps(scores, base, minima, keys);
+}
+
 // Scale and minimum of a token's value. `steps`: of the values.
 fn value_range(steps: Steps, ranges: u32, j: u32) -> vec2f {
   let unit = kv[ranges + j / 4u];
@@ -134,6 +155,31 @@ fn add_q4(output: ptr<function, array<vec4f, HEAD_DIM4>>, scores: ptr<function, 
       o1 += p * bytes((code.x >> 4u) & NIBBLES);
       o2 += p * bytes(code.y & NIBBLES);
       o3 += p * bytes((code.y >> 4u) & NIBBLES);
+    }
+    output[i] = o0;
+    output[i + 1u] = o1;
+    output[i + 2u] = o2;
+    output[i + 3u] = o3;
+  }
+}
+
+fn add_q2(output: ptr<function, array<vec4f, HEAD_DIM4>>, scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, keys: u32, shrink: f32) {
+  let ranges = base + KEY_CODES + PAGE_TOKENS * Q2_ROW;
+  let minima = weigh(scores, steps_at(base + 1u), ranges, keys);
+  let codes = ranges + VALUE_RANGES;
+  for (var i = 0u; i < HEAD_DIM4; i += 4u) {
+    var o0 = output[i] * shrink + minima;
+    var o1 = output[i + 1u] * shrink + minima;
+    var o2 = output[i + 2u] * shrink + minima;
+    var o3 = output[i + 3u] * shrink + minima;
+    for (var j = 0u; j < keys; j++) {
+      let unit = kv[codes + j * Q2_ROW + i / 8u];
+      let code = select(unit.x, unit.y, (i & 4u) == 4u);
+      let p = scores[j];
+      o0 += p * bytes(code & CRUMBS);
+      o1 += p * bytes((code >> 2u) & CRUMBS);
+      o2 += p * bytes((code >> 4u) & CRUMBS);
+      o3 += p * bytes((code >> 6u) & CRUMBS);
     }
     output[i] = o0;
     output[i + 1u] = o1;

@@ -1,4 +1,4 @@
-import type { PageForm, QuantizedForm } from '../kernels/page-forms.ts';
+import type { PageForm, SmallerForm } from '../kernels/page-forms.ts';
 import type { Place } from './page-space.ts';
 
 /** A page of one layer. */
@@ -7,12 +7,12 @@ export interface LayerPage {
   /** All of its tokens, or of a sparse page some. */
   readonly entries: number;
   readonly place: Place;
-  /** How far this form moved the attention output of the latest queries when the page took it: relative L2, largest head. */
+  /** How far its forms so far moved the attention output of the latest queries: relative L2, largest head. */
   readonly error: number;
-  /** Tokens of the sequence at that time. */
+  /** Tokens of the sequence when the page took this form; 0: from its beginning. */
   readonly length: number;
-  /** Other forms were tried, and none was taken. */
-  isSettled: boolean;
+  /** Tokens of the sequence when other forms were last tried. */
+  tried: number;
 }
 
 /** Consecutive tokens of a sequence: in each layer a page of its own form. */
@@ -27,7 +27,9 @@ export interface Change {
   /** Its place among the sequence's pages. */
   page: number;
   layer: number;
-  form: QuantizedForm;
+  form: SmallerForm;
+  /** All tokens of a page; of `sparse`, to how many its entries are merged. */
+  entries: number;
 }
 
 /** A page of one layer with a copy in another form beside it. */
@@ -51,3 +53,6 @@ export interface PageTrial {
   length: number;
   taken?: ReadonlyMap<Copy, Trial>;
 }
+
+/** What the page would be off in the new form, with what it is off by now. */
+export const totalError = ({ error }: LayerPage, trial: Trial): number => Math.hypot(error, trial.error);

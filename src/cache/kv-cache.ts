@@ -9,24 +9,26 @@ import { LayerPages } from './layer-pages.ts';
 
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
-/** Forms tried of a page at once, at most. */
-const TRIED_FORMS = 2;
+/** Pages of one layer that are written anew at once, at most. */
+const TASKS_OF_LAYER = 32;
 
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
 const probeBytes = ({ numHeads, headDim }: ModelConfig): number => MAX_STREAMS * PROBES * numHeads * probeFloats(headDim) * 4;
 
 /** Of the errors of every trial at once. */
-export const errorBytes = ({ numLayers, numHeads }: ModelConfig, numPages: number): number => numLayers * numPages * TRIED_FORMS * numHeads * 4;
+export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number => numLayers * TASKS_OF_LAYER * numHeads * 4;
 
 /** Most bytes of the whole cache for `numPages` pages. */
 export const cacheBytes = (config: ModelConfig, numPages: number): number =>
-  config.numLayers * (numPages * (pageBytes(config) + (MAX_STREAMS * PAGE_ENTRY_WORDS + TRIED_FORMS * TASK_WORDS) * 4) + probeBytes(config)) +
-  errorBytes(config, numPages);
+  config.numLayers * (numPages * (pageBytes(config) + MAX_STREAMS * PAGE_ENTRY_WORDS * 4) + TASKS_OF_LAYER * TASK_WORDS * 4 + probeBytes(config)) +
+  errorBytes(config);
 
-/** Tasks of one layer, `count` from `first` on. */
+/** Tasks of one layer and one kernel, `count` from `first` on. */
 export interface TaskRun {
   layer: number;
+  /** To sparse pages; else to quantised ones. */
+  condenses: boolean;
   first: number;
   count: number;
 }
@@ -61,8 +63,8 @@ export class KvCache {
     });
     const bytes = MAX_STREAMS * numPages * PAGE_ENTRY_WORDS * 4;
     this.probes = this.layers.map((_, layer) => device.buffers.storage(`probes ${layer}`, 'kv', probeBytes(config)));
-    this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * numPages * TRIED_FORMS * TASK_WORDS * 4);
-    this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config, numPages));
+    this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
+    this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
     this.tables = this.layers.map((_, layer) => device.buffers.storage(`page table ${layer}`, 'kv', bytes));
   }
 
@@ -109,12 +111,13 @@ export class KvCache {
     for (const layer of this.layers) layer.shrink();
   }
 
-  /** Makes room for copies of pages, by layer. Nothing may be recorded. */
+  /** Makes room for copies of pages, by layer, of as many as can be written at once. Nothing may be recorded. */
   copies(pages: readonly CachePage[], changes: readonly Change[]): Copy[] {
-    const inOrder = [...changes].sort((a, b) => a.layer - b.layer);
+    const most = this.layers.length * TASKS_OF_LAYER;
+    const inOrder = changes.slice(0, most).sort((a, b) => a.layer - b.layer || Number(a.form === 'sparse') - Number(b.form === 'sparse'));
     return inOrder.map((change) => {
       const from = pages[change.page]?.layers[change.layer];
-      const to = this.layers[change.layer]?.add(change.form);
+      const to = this.layers[change.layer]?.add(change.form, change.entries);
       if (!from || !to) throw new Error(`no page ${change.page} of layer ${change.layer}`);
       return { ...change, from, to };
     });
@@ -125,19 +128,20 @@ export class KvCache {
     const words = copies.flatMap(({ page, from, to }) => [from, to].flatMap((each) => entryOf(each, pages[page]?.base ?? 0)));
     this.device.gpuDevice.queue.writeBuffer(this.tasks, 0, Uint32Array.from(words));
     const runs: TaskRun[] = [];
-    copies.forEach(({ layer }, i) => {
+    copies.forEach(({ layer, form }, i) => {
       const last = runs.at(-1);
-      if (last?.layer === layer) last.count++;
-      else runs.push({ layer, first: i, count: 1 });
+      const condenses = form === 'sparse';
+      if (last?.layer === layer && last.condenses === condenses) last.count++;
+      else runs.push({ layer, condenses, first: i, count: 1 });
     });
     return runs;
   }
 
-  /** The copy takes its page's place. `length`: of the sequence. */
+  /** The copy takes its page's place. `error`: of the page by then; `length`: of the sequence. */
   accept(pages: CachePage[], { page: at, layer, from, to }: Copy, error: number, length: number): void {
     const page = pages[at];
     if (!page) throw new Error(`no page ${at}`);
-    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, error, length }) };
+    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, error, length, tried: length }) };
     this.layers[layer]?.remove(from);
   }
 

@@ -1,6 +1,6 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import type { QuantizedForm } from '../kernels/page-forms.ts';
-import type { CachePage, Change, Trial } from './cache-page.ts';
+import type { SmallerForm } from '../kernels/page-forms.ts';
+import type { CachePage, Change, LayerPage, Trial } from './cache-page.ts';
 
 /** A sequence before its next tokens are computed. */
 export interface CacheView {
@@ -25,17 +25,21 @@ export const DENSE: CachePolicy = { key: 'dense', changes: () => [] };
 /** Pages at the end that stay in f16; so does the first one, which every token attends to. */
 export const RECENT_PAGES = 1;
 
-/** Pages still in f16 that are neither the first one nor recent, and have not been tried. */
-export function oldPages({ pages, tokens }: CacheView): { page: number; layer: number }[] {
+/** A page that is neither the first one nor recent, with its places. */
+export interface OldPage {
+  page: number;
+  layer: number;
+  now: LayerPage;
+}
+
+export function oldPages({ pages, tokens }: CacheView): OldPage[] {
   const full = Math.floor(tokens / PAGE_TOKENS) - RECENT_PAGES;
-  return pages.slice(1, Math.max(1, full)).flatMap(({ layers }, i) =>
-    layers.flatMap(({ form, isSettled }, layer) => (form === 'f16' && !isSettled ? [{ page: i + 1, layer }] : [])),
-  );
+  return pages.slice(1, Math.max(1, full)).flatMap(({ layers }, i) => layers.map((now, layer) => ({ page: i + 1, layer, now })));
 }
 
 /** Every page in one form that is neither the first one nor recent. */
-export const fixedForm = (form: QuantizedForm): CachePolicy => ({
-  key: form,
-  changes: (view) => oldPages(view).map((at) => ({ ...at, form })),
+export const fixedForm = (form: SmallerForm, entries = PAGE_TOKENS): CachePolicy => ({
+  key: `${form} ${entries}`,
+  changes: (view) =>
+    oldPages(view).flatMap(({ page, layer, now }) => (now.form === 'f16' ? [{ page, layer, form, entries }] : [])),
 });
-

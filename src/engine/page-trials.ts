@@ -1,4 +1,4 @@
-import type { Copy, PageTrial, Trial } from '../cache/cache-page.ts';
+import { type Copy, type PageTrial, totalError, type Trial } from '../cache/cache-page.ts';
 import { errorBytes, type TaskRun } from '../cache/kv-cache.ts';
 import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
@@ -6,6 +6,7 @@ import type { Recorder } from '../gpu/recorder.ts';
 import { pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
 import { PROBES } from '../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
+import type { ProbedQueries } from '../layers/attention.ts';
 import type { Transformer } from '../models/transformer.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -21,8 +22,8 @@ export class PageTrials {
     private readonly recorder: Recorder,
     private readonly transformer: Transformer,
   ) {
-    const { config, cache } = transformer;
-    this.#readback = new Readback(device, 'page errors', errorBytes(config, cache.numPages), MAX_STREAMS);
+    const { config } = transformer;
+    this.#readback = new Readback(device, 'page errors', errorBytes(config), MAX_STREAMS);
   }
 
   /**
@@ -35,14 +36,18 @@ export class PageTrials {
     cache.shrink();
     const results: Promise<void>[] = [];
     for (const sequence of sequences) {
-      if (sequence.trial) continue;
       const { pages, tokens, policy } = sequence;
-      const changes = policy.changes({ pages, tokens: tokens.length });
-      if (changes.length === 0) continue;
-      const copies = cache.copies(pages, changes);
+      const queries = latestQueries(sequence);
+      if (sequence.trial || queries.queries === 0) continue;
+      const copies = cache.copies(pages, policy.changes({ pages, tokens: tokens.length }));
+      if (copies.length === 0) continue;
       const runs = cache.writeTasks(pages, copies);
-      for (const { layer, first, count } of runs) this.transformer.layers[layer]?.attention.quantize(this.recorder, first, count);
-      if (policy.choose) results.push(this.#probe(sequence, copies, runs));
+      for (const { layer, first, count, condenses } of runs) {
+        const attention = this.transformer.layers[layer]?.attention;
+        if (condenses) attention?.condense(this.recorder, first, count, queries);
+        else attention?.quantize(this.recorder, first, count);
+      }
+      if (policy.choose) results.push(this.#probe(sequence, copies, runs, queries));
       else for (const copy of copies) cache.accept(pages, copy, 0, tokens.length);
       this.recorder.submit(); // the tasks are written anew for the next sequence
     }
@@ -55,20 +60,19 @@ export class PageTrials {
     sequence.trial = undefined;
   }
 
-  async #probe(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[]): Promise<void> {
+  async #probe(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[], queries: ProbedQueries): Promise<void> {
     const { layers, cache, config } = this.transformer;
     const { pages, policy } = sequence;
     const length = sequence.tokens.length;
     const trial: PageTrial = { copies, length };
     sequence.trial = trial;
-    const queries = { slot: sequence.slot, queries: Math.min(PROBES, length - sequence.reused), position: length - 1 };
     for (const { layer, first, count } of runs) layers[layer]?.attention.probe(this.recorder, first, count, queries);
     const size = copies.length * config.numHeads * 4;
     const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]);
     const errors = new Float32Array(bytes);
-    const trials = copies.map(({ page, layer, form }, i): Trial => {
+    const trials = copies.map(({ page, layer, form, entries }, i): Trial => {
       const heads = errors.subarray(i * config.numHeads, (i + 1) * config.numHeads);
-      return { page, layer, form, error: Math.max(...heads), bytes: pageUnits(form, config) * UNIT_BYTES };
+      return { page, layer, form, entries, error: Math.max(...heads), bytes: pageUnits(form, config, entries) * UNIT_BYTES };
     });
     const chosen = new Set(policy.choose?.(trials, { pages, tokens: length }));
     trial.taken = new Map(copies.flatMap((copy, i) => (chosen.has(trials[i] as Trial) ? [[copy, trials[i] as Trial]] : [])));
@@ -78,11 +82,18 @@ export class PageTrials {
     const { trial, pages, tokens } = sequence;
     if (!trial?.taken || tokens.length < trial.length + STEPS_TO_RESULT) return;
     for (const copy of trial.copies) {
-      copy.from.isSettled = true;
+      copy.from.tried = trial.length;
       const taken = trial.taken.get(copy);
-      if (taken) this.transformer.cache.accept(pages, copy, taken.error, trial.length);
+      if (taken) this.transformer.cache.accept(pages, copy, totalError(copy.from, taken), trial.length);
       else this.transformer.cache.reject(copy);
     }
     sequence.trial = undefined;
   }
 }
+
+/** Of those computed since the sequence is gone on from, as the GPU has them. */
+const latestQueries = ({ slot, tokens, reused }: Sequence): ProbedQueries => ({
+  slot,
+  queries: Math.min(PROBES, tokens.length - reused),
+  position: tokens.length - 1,
+});

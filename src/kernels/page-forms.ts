@@ -2,19 +2,21 @@ import type { Constant } from '../gpu/kernel.ts';
 import { type Heads, PAGE_TOKENS } from './heads.ts';
 
 /**
- * How a page of one layer may lie on the GPU: every token in f16; codes of 8 or 4 bits, keys with a range a channel and
+ * How a page of one layer may lie on the GPU: every token in f16; codes of 8, 4 or 2 bits, keys with a range a channel and
  * values with a range a token; or only some entries, in f16, each with the logarithm of how many tokens it stands for.
  */
-export const PAGE_FORMS = ['f16', 'q8', 'q4', 'sparse'] as const;
+export const PAGE_FORMS = ['f16', 'q8', 'q4', 'q2', 'sparse'] as const;
 export type PageForm = (typeof PAGE_FORMS)[number];
-export type QuantizedForm = 'q8' | 'q4';
+export type QuantizedForm = 'q8' | 'q4' | 'q2';
+/** What a page in f16 may be written anew as. */
+export type SmallerForm = QuantizedForm | 'sparse';
 
 /** Offsets within a layer's buffer count these: kernels read it as vec2u. */
 export const UNIT_BYTES = 8;
 
 type Shape = Pick<Heads, 'numKvHeads' | 'headDim'>;
 
-const CODE_BITS: Record<QuantizedForm, number> = { q8: 8, q4: 4 };
+const CODE_BITS: Record<QuantizedForm, number> = { q8: 8, q4: 4, q2: 2 };
 
 /** Where the parts of a quantised head lie, in units; its steps come first. */
 export interface HeadLayout {
@@ -33,7 +35,7 @@ export interface HeadLayout {
  * scale is its code · largest scale / 255, its minimum code · span / 255 + lowest.
  */
 export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
-  const rowUnits = (headDim * CODE_BITS[form]) / 8 / UNIT_BYTES;
+  const rowUnits = Math.ceil((headDim * CODE_BITS[form]) / 8 / UNIT_BYTES);
   const keyRanges = 2;
   const keyCodes = keyRanges + (headDim * 2) / UNIT_BYTES;
   const valueRanges = keyCodes + PAGE_TOKENS * rowUnits;

@@ -6,6 +6,7 @@ import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { attentionGroups, attentionKernel, splitPages } from '../kernels/attention.ts';
 import { attentionMergeGroups, attentionMergeKernel } from '../kernels/attention-merge.ts';
+import { condensePageGroups, condensePageKernel } from '../kernels/condense-page.ts';
 import { probePageGroups, probePageKernel } from '../kernels/probe-page.ts';
 import { quantizePageGroups, quantizePageKernel } from '../kernels/quantize-page.ts';
 import { storeKvGroups, storeKvKernel } from '../kernels/store-kv.ts';
@@ -68,6 +69,7 @@ export class Attention {
   #cached: { store: Operation; attend: Operation };
   /** Made when first used. */
   #quantize: Operation | undefined;
+  #condense: Operation | undefined;
   #probe: Operation | undefined;
   readonly #merge: Operation;
   readonly #plain: Linears;
@@ -102,7 +104,7 @@ export class Attention {
   /** This layer's pages lie in another buffer. */
   pagesMoved(): void {
     this.#cached = this.#bindPages();
-    this.#quantize = this.#probe = undefined;
+    this.#quantize = this.#condense = this.#probe = undefined;
   }
 
   /** Writes the copies of `count` tasks from `first` on. */
@@ -110,6 +112,15 @@ export class Attention {
     const { device, config, buffers } = this;
     this.#quantize ??= createOperation(device, quantizePageKernel(device, config), { tasks: buffers.tasks, kv: buffers.pages.buffer });
     recorder.run(this.#quantize, quantizePageGroups(config, count), { first });
+  }
+
+  /** Merges the pages of `count` tasks from `first` on into sparse ones, as these queries see them. */
+  condense(recorder: Dispatcher, first: number, count: number, queries: ProbedQueries): void {
+    const { device, config, buffers } = this;
+    this.#condense ??= createOperation(device, condensePageKernel(device, config), {
+      ...{ tasks: buffers.tasks, kv: buffers.pages.buffer, qkv: buffers.probes, rope: buffers.rope },
+    });
+    recorder.run(this.#condense, condensePageGroups(config, count), { first, ...queries });
   }
 
   /** Finds how far those copies would move the output of a stream's latest `queries` queries, the last at `position`. */

@@ -28,7 +28,7 @@ const HEADS = [headsOf(64, 9, 3), headsOf(32, 2, 1), headsOf(80, 2, 2), headsOf(
 
 describe('quantize-page', () => {
   describeVariants(HALF_VARIANTS, (getRunner) => {
-    it.each(HEADS.flatMap((heads) => (['q8', 'q4'] as const).map((form) => ({ ...heads, form }))))(
+    it.each(HEADS.flatMap((heads) => (['q8', 'q4', 'q2'] as const).map((form) => ({ ...heads, form }))))(
       '$form, $numKvHeads heads of $headDim: within half a step of every key and value',
       async ({ form, ...heads }) => {
         const { numKvHeads, headDim } = heads;
@@ -37,7 +37,7 @@ describe('quantize-page', () => {
         const pages = [0, 1].map(() => toHalves(random.normals(2 * numKvHeads * size, 3)));
         const bytes = await quantized(getRunner(), heads, form, pages);
         const { units } = headLayout(form, headDim);
-        const steps = form === 'q8' ? 255 : 15;
+        const steps = { q8: 255, q4: 15, q2: 3 }[form];
         pages.forEach((page, i) => {
           const halves = fromHalves(page);
           for (let head = 0; head < numKvHeads; head++) {
@@ -82,9 +82,9 @@ describe('quantize-page', () => {
     });
   });
 
-  it('costs 8.41 and 4.41 bits an element at 64 channels', () => {
+  it('costs 8.41, 4.41 and 2.41 bits an element at 64 channels', () => {
     const elements = 2 * PAGE_TOKENS * 64;
     const bits = (form: QuantizedForm) => (pageUnits(form, { numKvHeads: 1, headDim: 64 }) * UNIT_BYTES * 8) / elements;
-    expect([bits('q8'), bits('q4')]).toEqual([8.40625, 4.40625]);
+    expect([bits('q8'), bits('q4'), bits('q2')]).toEqual([8.40625, 4.40625, 2.40625]);
   });
 });

@@ -1,5 +1,5 @@
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { headLayout, type PageForm, pageEntry, pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+import { headLayout, type PageForm, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
 import type { Random } from '../weights/random.ts';
 import { decodeHead, fromHalves, toHalves } from './pages.ts';
 
@@ -65,7 +65,7 @@ function fillHalves({ numKvHeads, headDim }: Heads, { form, entries, base }: Pag
 
 function fillCodes(
   { headDim }: Heads,
-  { form, base }: Page & { form: 'q8' | 'q4' },
+  { form, base }: Page & { form: QuantizedForm },
   bytes: Uint8Array,
   into: Entry[][],
   random: Random,
@@ -75,7 +75,7 @@ function fillCodes(
     const own = bytes.subarray(kvHead * units * UNIT_BYTES, (kvHead + 1) * units * UNIT_BYTES);
     own.set(Uint8Array.from(own, () => Math.floor(256 * random.next())));
     const halves = new Uint16Array(own.buffer, own.byteOffset, own.byteLength / 2);
-    for (const steps of [0, 4]) halves.set(toHalves([4 / (form === 'q8' ? 255 : 15), 2, -2 * random.next()]), steps);
+    for (const steps of [0, 4]) halves.set(toHalves([4 / { q8: 255, q4: 15, q2: 3 }[form], 2, -2 * random.next()]), steps);
     const { keys, values } = decodeHead(form, own, headDim);
     for (let j = 0; j < PAGE_TOKENS; j++) {
       const of = (part: Float64Array): Float64Array => part.slice(j * headDim, (j + 1) * headDim);

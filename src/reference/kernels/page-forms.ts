@@ -24,16 +24,17 @@ export interface DecodedHead {
   valueScales: Float64Array;
 }
 
-/** One head of a page of `pageTokens` tokens in codes of 4 or 8 `bits`, `bytes` from its beginning. */
-export function decodeHead(bits: 4 | 8, bytes: Uint8Array, headDim: number, pageTokens: number, layout: HeadLayout): DecodedHead {
+/** One head of a page of `pageTokens` tokens in codes of `bits`, `bytes` from its beginning. */
+export function decodeHead(bits: 2 | 4 | 8, bytes: Uint8Array, headDim: number, pageTokens: number, layout: HeadLayout): DecodedHead {
   const { keyRanges, keyCodes, valueRanges, valueCodes, rowUnits } = layout;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const half = (unit: number, i: number): number => halfToFloat(view.getUint16(unit * UNIT_BYTES + 2 * i, true));
   const code = (unit: number, i: number): number => {
     if (bits === 8) return bytes[unit * UNIT_BYTES + i] ?? NaN;
-    // Of eight codes the first four lie in the low halves of four bytes.
-    const byte = bytes[unit * UNIT_BYTES + Math.floor(i / 8) * 4 + (i % 4)] ?? NaN;
-    return i % 8 < 4 ? byte & 15 : byte >> 4;
+    // Four codes are the lowest bits of four bytes, the next four the bits above them.
+    const inWord = 32 / bits;
+    const byte = bytes[unit * UNIT_BYTES + Math.floor(i / inWord) * 4 + (i % 4)] ?? NaN;
+    return (byte >> (bits * Math.floor((i % inWord) / 4))) & (2 ** bits - 1);
   };
   /** Largest scale, span of the minima and lowest minimum: of the keys, and of the values. */
   const ranges = [0, 1].map((unit) => {
