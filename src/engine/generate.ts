@@ -1,4 +1,5 @@
 import { policyOf } from '../cache/kv-options.ts';
+import { kvReport } from '../cache/kv-report.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Detokenizer } from '../tokenizer/detokenizer.ts';
@@ -11,7 +12,7 @@ import type { Drawn } from './decode-steps.ts';
 import { attach, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { Stopwatch } from './statistics.ts';
-import type { FinishReason, GenerateEvent, GenerateOptions } from './types.ts';
+import type { FinishReason, GenerateEvent, GenerateOptions, GenerationReport } from './types.ts';
 
 /** Tokens that an answer may have at most. */
 export const answerLimit = (contextLength: number, promptTokens: number, maxTokens = Infinity): number =>
@@ -26,14 +27,14 @@ export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
   prompt: readonly number[],
-  { maxTokens, sampling, stop, wantsEntropy = false, onPlan, signal, ...kv }: GenerateOptions,
+  { maxTokens, sampling, stop, wantsEntropy = false, onPlan, signal, ...kvOptions }: GenerateOptions,
   adaptation: Adaptation,
   slot: number,
 ): AsyncGenerator<GenerateEvent, void> {
   const limit = answerLimit(session.plan.contextLength, prompt.length, maxTokens);
   const watch = new Stopwatch();
   const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt, adaptation.key, slot, policyOf(kv));
+  const sequence = session.sequences.take(prompt, adaptation.key, slot, policyOf(kvOptions));
   const cachedTokens = sequence.tokens.length;
   let dispatches = 0;
   let dispatchesPerLayer = 0;
@@ -42,7 +43,7 @@ export async function* generate(
   let finishReason: FinishReason = 'length';
   let adapted: AdaptedText | undefined;
   let chunks: DecodedChunks | undefined;
-  let meanRank = 0;
+  let measured: Pick<GenerationReport, 'kv' | 'meanRank'>;
   const draw = (position: number) => ({
     ...{ sequence, sampling, position },
     wantsEntropy: wantsEntropy || chunks !== undefined,
@@ -95,7 +96,9 @@ export async function* generate(
       if (pending) sequence.tokens.push(token);
     }
     session.steps.leave(sequence);
-    meanRank = await session.ranks.read(sequence);
+    const meanRank = await session.ranks.read(sequence);
+    const kv = kvReport(session.plan.config, sequence.pages, sequence.tokens.length, sequence.peakKvBytes);
+    measured = { kv, ...(chunks && { meanRank }) };
   } finally {
     session.steps.leave(sequence);
     await pending?.catch(() => undefined);
@@ -110,7 +113,7 @@ export async function* generate(
     text: text.flush(),
     finishReason,
     usage: { promptTokens: prompt.length, cachedTokens, completionTokens },
-    report: { ...watch.report({ dispatchesPerToken, dispatchesPerLayer }), ...(chunks && { meanRank }) },
+    report: { ...watch.report(), dispatchesPerToken, dispatchesPerLayer, ...measured },
   };
 }
 

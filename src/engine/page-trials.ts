@@ -1,4 +1,5 @@
 import { type Copy, type PageTrial, totalError, type Trial } from '../cache/cache-page.ts';
+import { kvBytes } from '../cache/kv-report.ts';
 import { errorBytes, type TaskRun } from '../cache/kv-cache.ts';
 import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
@@ -37,6 +38,7 @@ export class PageTrials {
     const results: Promise<void>[] = [];
     for (const sequence of sequences) {
       const { pages, tokens, policy } = sequence;
+      sequence.peakKvBytes = Math.max(sequence.peakKvBytes, kvBytes(this.transformer.config, pages));
       const queries = latestQueries(sequence);
       if (sequence.trial || queries.queries === 0) continue;
       const copies = cache.copies(pages, policy.changes({ pages, tokens: tokens.length }));

@@ -22,6 +22,8 @@ export interface Sequence {
   policy: CachePolicy;
   /** Pages of it that are being tried in other forms. */
   trial: PageTrial | undefined;
+  /** Most bytes its pages had at the beginning of a batch of the request. */
+  peakKvBytes: number;
   /** Tokens that were in the cache when the request began. */
   reused: number;
   /** Of the stream that computes it. */
@@ -29,7 +31,7 @@ export interface Sequence {
 }
 
 export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0, policy = DENSE): Sequence {
-  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, policy, trial: undefined, reused: 0, slot };
+  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, policy, trial: undefined, peakKvBytes: 0, reused: 0, slot };
 }
 
 /** From here on the tokens of `sequence` are those of `text`. */
@@ -62,6 +64,7 @@ export class SequenceCache {
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.slot = slot;
     best.reused = shared;
+    best.peakKvBytes = 0;
     best.tokens.length = shared;
     best.rows.length = Math.min(best.rows.length, shared);
     this.cache.resize(best.pages, shared);

@@ -20,14 +20,13 @@ export class Stopwatch {
     return interval;
   }
 
-  report(dispatches: Pick<GenerationReport, 'dispatchesPerToken' | 'dispatchesPerLayer'>): GenerationReport {
+  report(): Pick<GenerationReport, 'ttftMs' | 'msPerToken' | 'tokensPerSecond'> {
     const [ttftMs = 0, ...later] = this.#intervals;
     const total = later.reduce((sum, ms) => sum + ms, 0);
     return {
       ttftMs,
       msPerToken: { median: quantile(later, 0.5), p95: quantile(later, 0.95) },
       tokensPerSecond: total > 0 ? (later.length * 1000) / total : 0,
-      ...dispatches,
     };
   }
 }

@@ -6,6 +6,7 @@ import type { PlannedPart } from '../chunking/prompt-plan.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { LadderBuilder } from '../adapters/adapter-ladder.ts';
 import type { KvOptions } from '../cache/kv-options.ts';
+import type { KvReport } from '../cache/kv-report.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
@@ -111,6 +112,8 @@ export interface GenerationReport {
   dispatchesPerLayer: number;
   /** Ranks read of the adapters, as the GPU counted: mean over the tokens computed and the linears that change. */
   meanRank?: number;
+  /** How the keys and values of the whole text lie at its end. */
+  kv: KvReport;
 }
 
 /** Where adapters are used: what the token takes of them. */

@@ -2,12 +2,14 @@ import { expect, it } from 'vitest';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from '../../src/api/responses.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 
+const FORMS = { f16: 6, q8: 7, q4: 8, q2: 9, sparse: 10 };
 const report = {
   ttftMs: 5,
   msPerToken: { median: 1, p95: 2 },
   tokensPerSecond: 3,
   dispatchesPerToken: 4,
   dispatchesPerLayer: 5,
+  kv: { pages: FORMS, bytes: FORMS, peakBytes: 0, layerErrors: [], mergedTokens: 0 },
 };
 const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, prompt_tokens_details: { cached_tokens: 6 } };
 

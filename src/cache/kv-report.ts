@@ -1,0 +1,38 @@
+import type { ModelConfig } from '../config/model-config.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { PAGE_FORMS, type PageForm, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
+import type { CachePage } from './cache-page.ts';
+
+/** How the keys and values of one sequence lie. */
+export interface KvReport {
+  /** Of a layer each. */
+  pages: Record<PageForm, number>;
+  bytes: Record<PageForm, number>;
+  /** Most bytes that the sequence had at the beginning of a batch, in all. */
+  peakBytes: number;
+  /** Of each layer: how far its pages' forms are estimated to move its attention output, relative L2, largest head. */
+  layerErrors: number[];
+  /** Tokens, of a layer each, that share an entry with others. */
+  mergedTokens: number;
+}
+
+export function kvReport(config: ModelConfig, pages: readonly CachePage[], tokens: number, peakBytes: number): KvReport {
+  const zeros = (): Record<PageForm, number> => Object.fromEntries(PAGE_FORMS.map((form) => [form, 0])) as Record<PageForm, number>;
+  const squares = new Float64Array(config.numLayers);
+  const report = { pages: zeros(), bytes: zeros(), peakBytes, layerErrors: [] as number[], mergedTokens: 0 };
+  for (const { layers } of pages) {
+    layers.forEach(({ form, entries, error, length }, layer) => {
+      report.pages[form]++;
+      report.bytes[form] += pageUnits(form, config, entries) * UNIT_BYTES;
+      if (form === 'sparse') report.mergedTokens += PAGE_TOKENS - entries;
+      // What came since takes its part of the attention.
+      squares[layer]! += (error * (length / Math.max(1, tokens))) ** 2;
+    });
+  }
+  report.layerErrors = Array.from(squares, Math.sqrt);
+  return report;
+}
+
+/** Of all pages, in all layers. */
+export const kvBytes = (config: ModelConfig, pages: readonly CachePage[]): number =>
+  pages.reduce((sum, { layers }) => sum + layers.reduce((of, { form, entries }) => of + pageUnits(form, config, entries), 0), 0) * UNIT_BYTES;
