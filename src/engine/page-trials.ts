@@ -50,8 +50,8 @@ export class PageTrials {
         else attention?.quantize(this.recorder, first, count);
       }
       if (policy.choose) results.push(this.#probe(sequence, copies, runs, queries));
-      else for (const copy of copies) cache.accept(pages, copy, 0, tokens.length);
       this.recorder.submit(); // the tasks are written anew for the next sequence
+      if (!policy.choose) for (const copy of copies) cache.accept(pages, copy, 0, tokens.length);
     }
     await Promise.all(results);
   }
