@@ -42,7 +42,7 @@ export const budgetPolicy = (errorBudget: number): CachePolicy => ({
       .sort((a, b) => a.bytes - b.bytes)
       .filter((trial) => {
         const page = view.pages[trial.page]?.layers[trial.layer];
-        if (!page || taken.has(page) || totalError(page, trial) > allowed) return false;
+        if (!page || taken.has(page) || !(totalError(page, trial) <= allowed)) return false; // NaN is not within it
         taken.add(page);
         return true;
       });
