@@ -52,7 +52,7 @@ async function scored(engine: LocalEngine, windows: readonly Window[], adaptatio
         if (next !== undefined) result.nlls.push(logSumExp(row) - (row[next] ?? NaN));
       }
     };
-    const meanRank = await engine.alone((session) => eachLogits(session, tokens, score, adaptation));
+    const { meanRank } = await engine.alone((session) => eachLogits(session, tokens, score, adaptation));
     result.meanRank += meanRank / windows.length;
   }
   return result;

@@ -1,14 +1,16 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { evaluateEstimator } from '../evaluations/estimator.ts';
+import { evaluateKv } from '../evaluations/kv.ts';
 import { evaluateSquad } from '../evaluations/squad.ts';
 import type { Output } from '../output.ts';
 
 const EVALUATIONS: Record<string, (args: string[]) => Promise<Output>> = {
   estimator: evaluateEstimator,
+  kv: evaluateKv,
   squad: evaluateSquad,
 };
 
-/** `eval estimator|squad`: see each. */
+/** `eval estimator|kv|squad`: see each. */
 export async function evaluate([name = '', ...args]: string[]): Promise<Output> {
   const run = EVALUATIONS[name];
   if (run) return run(args);

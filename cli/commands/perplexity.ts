@@ -45,9 +45,8 @@ export async function perplexity(args: string[]): Promise<Output> {
         throw new ChunkwiseError('bad_request', { file: path, field: '--start', reason: 'no token there to score' });
       }
       await recorder.save(values['save-plan']);
-      const memory = engine.memory();
-      // Nothing is allocated or freed while it runs, so what is in use is what was at most.
-      const json = { ...result, memory, memoryPeak: memory, device: engine.device };
+      const { perplexity, nll, tokens: count, meanRank, kv, memoryPeak } = result;
+      const json = { ...{ perplexity, nll, tokens: count, meanRank, kv }, memory: engine.memory(), memoryPeak, device: engine.device };
       return { json, text: `perplexity ${result.perplexity.toFixed(4)} over ${result.tokens} tokens${uses.length > 0 ? `, mean rank ${result.meanRank.toFixed(2)}` : ''}` };
     },
     context,

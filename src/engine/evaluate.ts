@@ -1,12 +1,15 @@
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
+import type { MemoryReport } from '../config/memory-report.ts';
 import { type Adaptation, UNADAPTED } from './adaptation.ts';
 import { logSumExp } from './divergence.ts';
+import { type KvReport, kvReport } from '../cache/kv-report.ts';
 import { attach, newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
 /**
  * Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on. Nothing else may
- * run meanwhile (see `LocalEngine.alone`). Gives the mean rank read of the adapters, as the GPU counted.
+ * run meanwhile (see `LocalEngine.alone`). Gives the mean rank read of the adapters, as the GPU counted, and how the keys
+ * and values lie at the end.
  */
 export async function eachLogits(
   session: Session,
@@ -14,7 +17,7 @@ export async function eachLogits(
   visit: (start: number, length: number, logits: Float32Array) => void,
   adaptation: Adaptation = UNADAPTED,
   policy: CachePolicy = DENSE,
-): Promise<number> {
+): Promise<{ meanRank: number; kv: KvReport }> {
   const text = await adaptation.begin(tokens, 0);
   const sequence = { ...newSequence(), policy };
   attach(sequence, text);
@@ -24,7 +27,8 @@ export async function eachLogits(
       visit(start, length, await session.logits(0, length));
     };
     await session.prefill(sequence, tokens, onBatch);
-    return await session.ranks.read(sequence);
+    const meanRank = await session.ranks.read(sequence);
+    return { meanRank, kv: kvReport(session.plan.config, sequence.pages, sequence.tokens.length, sequence.peakKvBytes) };
   } finally {
     session.release(sequence);
     text.close();
@@ -49,8 +53,7 @@ async function score(session: Session, tokens: readonly number[], adaptation?: A
       if (next !== undefined) nlls.push(negativeLogLikelihood(logits.subarray(i * width, (i + 1) * width), next));
     }
   };
-  const meanRank = await eachLogits(session, tokens, visit, adaptation, policy);
-  return { nlls, meanRank };
+  return { nlls, ...(await eachLogits(session, tokens, visit, adaptation, policy)) };
 }
 
 const negativeLogLikelihood = (logits: Float32Array, token: number): number =>
@@ -69,30 +72,44 @@ export interface PerplexityWindow {
   policy?: CachePolicy;
 }
 
+export interface Perplexity {
+  perplexity: number;
+  nll: number;
+  nlls: readonly number[];
+  tokens: number;
+  meanRank: number;
+  kv: KvReport;
+  memoryPeak: MemoryReport;
+}
+
 /**
  * Perplexity over consecutive windows: every token after a window's first is scored; exp of their mean negative
- * log-likelihood. `tokens`: the scored tokens; 0 when there were too few to score any. `meanRank`: as the GPU counted.
+ * log-likelihood, each of which is in `nlls`. `tokens`: those scored; 0 when there were too few. `meanRank`: as the GPU
+ * counted. `kv`: how keys and values lie at the end of the last window. `memoryPeak`: what lived when most did.
  */
 export async function perplexity(
   session: Session,
   text: readonly number[],
   { context, start, maxTokens, bosId, adaptation, policy }: PerplexityWindow,
-): Promise<{ perplexity: number; nll: number; tokens: number; meanRank: number }> {
+): Promise<Perplexity> {
   const taken = text.slice(start, start + maxTokens);
   const bos = bosId === undefined ? [] : [bosId];
   const step = context - bos.length;
-  let sum = 0;
-  let count = 0;
+  const { buffers } = session.device;
+  const nlls: number[] = [];
+  let kv = kvReport(session.plan.config, [], 0, 0);
   let ranks = 0;
   let computed = 0;
+  buffers.watchPeak();
   for (let at = 0; at < taken.length; at += step) {
     const tokens = [...bos, ...taken.slice(at, at + step)];
-    const { nlls, meanRank } = await score(session, tokens, adaptation, policy);
-    sum += nlls.reduce((total, nll) => total + nll, 0);
-    count += nlls.length;
-    ranks += meanRank * tokens.length;
+    const scored = await score(session, tokens, adaptation, policy);
+    nlls.push(...scored.nlls);
+    kv = scored.kv;
+    ranks += scored.meanRank * tokens.length;
     computed += tokens.length;
   }
-  const nll = count === 0 ? 0 : sum / count;
-  return { perplexity: Math.exp(nll), nll, tokens: count, meanRank: ranks / Math.max(1, computed) };
+  const nll = nlls.length === 0 ? 0 : nlls.reduce((total, each) => total + each, 0) / nlls.length;
+  const meanRank = ranks / Math.max(1, computed);
+  return { perplexity: Math.exp(nll), nll, nlls, tokens: nlls.length, meanRank, kv, memoryPeak: buffers.peak };
 }

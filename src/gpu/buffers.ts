@@ -3,6 +3,7 @@ import type { MemoryCategory, MemoryReport } from '../config/memory-report.ts';
 /** Every GPU buffer is created and destroyed here, so that what is reported is what lives. */
 export class Buffers {
   readonly #live = new Map<GPUBuffer, MemoryCategory>();
+  #peak: MemoryReport | undefined;
 
   constructor(private readonly gpuDevice: GPUDevice) {}
 
@@ -10,6 +11,7 @@ export class Buffers {
   create(label: string, category: MemoryCategory, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
     const buffer = this.gpuDevice.createBuffer({ label, size: Math.max(4, Math.ceil(size / 4) * 4), usage });
     this.#live.set(buffer, category);
+    if (this.#peak) this.#raisePeak();
     return buffer;
   }
 
@@ -26,6 +28,20 @@ export class Buffers {
 
   destroyAll(): void {
     for (const buffer of [...this.#live.keys()]) this.destroy(buffer);
+  }
+
+  /** From here on until it is called again, `peak` is what lived when most did. */
+  watchPeak(): void {
+    this.#peak = this.report();
+  }
+
+  get peak(): MemoryReport {
+    return this.#peak ?? this.report();
+  }
+
+  #raisePeak(): void {
+    const now = this.report();
+    if (this.#peak && now.total > this.#peak.total) this.#peak = now;
   }
 
   report(): MemoryReport {
