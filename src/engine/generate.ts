@@ -55,13 +55,13 @@ export async function* generate(
     adapted.later.forEach((row, i) => (sequence.rows[prompt.length + i] = row));
     if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, onPlan, (token) => tokenizer.decode([token]));
     session.ranks.reset(sequence);
-    session.beginSampling(slot, sampling, prompt);
+    session.draws.sampler.begin(slot, sampling, prompt);
     await session.prefill(
       sequence,
       prompt.slice(cachedTokens),
       (start, length) => {
         if (cachedTokens + start + length < prompt.length) return;
-        if (adapted?.follow) session.levels.begin(slot, adapted.follow.start);
+        if (adapted?.follow) session.draws.levels.begin(slot, adapted.follow.start);
         pending = session.sample(length, draw(prompt.length));
       },
       signal,

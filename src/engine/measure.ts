@@ -104,7 +104,7 @@ async function prefillAndDraw(
   attach(sequence, text);
   await session.prefill(sequence, tokens, (start, length) => {
     if (start + length < context) return;
-    if (text.follow) session.levels.begin(sequence.slot, text.follow.start);
+    if (text.follow) session.draws.levels.begin(sequence.slot, text.follow.start);
     drawn = session.sample(length, greedy(sequence, context));
   });
   await drawn;

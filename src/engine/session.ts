@@ -1,5 +1,5 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
-import { GREEDY, type SamplingOptions } from '../config/sampling.ts';
+import { GREEDY } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
 import { noErrors } from '../gpu/error-scopes.ts';
@@ -13,27 +13,20 @@ import type { Transformer } from '../models/transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { loraBatch } from './adapter-mix.ts';
 import { type Draw, type Drawn, DecodeSteps } from './decode-steps.ts';
-import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
+import { Draws } from './draws.ts';
 import { PageTrials } from './page-trials.ts';
 import { PlannedRows } from './planned-rows.ts';
 import { RankCounter } from './rank-counter.ts';
-import { Sampler } from './sampler.ts';
 import { newSequence, type Sequence, SequenceCache } from './sequence.ts';
 import type { EngineCoreOptions } from './types.ts';
-
-/** Results under way at once: of each stream one, and one that is read while it is computed. */
-const RESULTS_AHEAD = 2 * MAX_STREAMS;
-/** Of a value a stream. */
-const SLOT_BYTES = MAX_STREAMS * 4;
 
 /** A model on a device: everything that is lost with the device. Computes; knows nothing of requests or text. */
 export class Session {
   readonly sequences: SequenceCache;
   readonly steps = new DecodeSteps((draws) => this.decode(draws));
   readonly ranks: RankCounter;
-  readonly levels: LevelControl;
+  readonly draws: Draws;
   readonly trials: PageTrials;
-  readonly #drawnReadback: Readback;
   #logitsReadback: Readback | undefined;
 
   private constructor(
@@ -41,14 +34,12 @@ export class Session {
     readonly plan: ModelPlan,
     readonly transformer: Transformer,
     readonly recorder: Recorder,
-    private readonly sampler: Sampler,
     private readonly onTrace: EngineCoreOptions['onTrace'],
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
-    this.levels = new LevelControl(device, transformer.arena, sampler.entropy);
+    this.draws = new Draws(device, transformer, recorder);
     this.trials = new PageTrials(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
-    this.#drawnReadback = new Readback(device, 'drawn', 2 * SLOT_BYTES + LEVEL_ROWS_BYTES, RESULTS_AHEAD);
   }
 
   static async open(options: EngineCoreOptions): Promise<Session> {
@@ -65,10 +56,8 @@ export class Session {
         };
         const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal });
         onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
-        const { logits, tokens } = transformer.activations;
-        const sampler = new Sampler(device, plan.config.vocabSize, logits, tokens);
+        const session = new Session(device, plan, transformer, new Recorder(device), options.onTrace);
         await device.pipelines.ready();
-        const session = new Session(device, plan, transformer, new Recorder(device), sampler, options.onTrace);
         await session.#warmUp();
         return session;
       });
@@ -145,16 +134,11 @@ export class Session {
     this.transformer.forward(recorder, { kind, tokens: tokens.length, length, loras, lora: adapted?.lora, tap });
   }
 
-  /** Before the first `sample` of a request. */
-  beginSampling(slot: number, sampling: SamplingOptions, prompt: readonly number[]): void {
-    this.sampler.begin(slot, sampling, prompt);
-  }
-
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
   async sample(length: number, draw: Draw): Promise<Drawn> {
     const before = this.recorder.dispatches;
-    this.#drawFrom(length - 1, [draw]);
-    const [drawn] = await this.#readDrawn([draw], before);
+    this.draws.record(length - 1, [draw]);
+    const [drawn] = await this.draws.read([draw], before);
     return drawn as Drawn;
   }
 
@@ -168,9 +152,9 @@ export class Session {
       if (i > 0) recorder.submit(); // the table is written once a submission
       const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
       this.forward(recorder, 'decode', tokens);
-      this.#drawFrom(0, group);
+      this.draws.record(0, group);
     }
-    const drawn = await this.#readDrawn(draws, before);
+    const drawn = await this.draws.read(draws, before);
     await trials;
     return drawn;
   }
@@ -213,34 +197,6 @@ export class Session {
       await this.decode([{ sequence, sampling: GREEDY, position: tokens.length + 1, wantsEntropy: false }]);
     }
     this.release(sequence);
-  }
-
-  /** Records draws after consecutive tokens of the batch from `start` on. */
-  #drawFrom(start: number, draws: readonly Draw[]): void {
-    this.transformer.head(this.recorder, start, draws.length);
-    draws.forEach(({ sequence: { slot }, level, ...drawing }, row) => {
-      this.sampler.record(this.recorder, row, { ...drawing, slot });
-      if (level) this.levels.record(this.recorder, slot, level);
-    });
-  }
-
-  async #readDrawn(draws: readonly Draw[], dispatchesBefore: number): Promise<Drawn[]> {
-    const { recorder, sampler, transformer } = this;
-    const dispatchesPerToken = (recorder.dispatches - dispatchesBefore) / draws.length;
-    const { dispatchesPerLayer } = transformer;
-    const bytes = await this.#drawnReadback.submit(recorder, [
-      { buffer: transformer.activations.tokens, offset: 0, size: SLOT_BYTES },
-      { buffer: sampler.entropy, offset: 0, size: SLOT_BYTES },
-      ...(draws.some(({ level }) => level) ? [this.levels.rows] : []),
-    ]);
-    const tokens = new Uint32Array(bytes, 0, MAX_STREAMS);
-    const entropies = new Float32Array(bytes, SLOT_BYTES, MAX_STREAMS);
-    return draws.map(({ sequence: { slot }, wantsEntropy, level }) => ({
-      token: tokens[slot] as number,
-      entropy: wantsEntropy ? entropies[slot] : undefined,
-      row: level && LevelControl.rowOf(bytes, 2 * SLOT_BYTES, slot),
-      ...{ dispatchesPerToken, dispatchesPerLayer },
-    }));
   }
 
   async #settled(): Promise<void> {

@@ -1,0 +1,60 @@
+import { MAX_STREAMS } from '../config/max-streams.ts';
+import type { Device } from '../gpu/device.ts';
+import { Readback } from '../gpu/readback.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import type { Transformer } from '../models/transformer.ts';
+import type { Draw, Drawn } from './decode-steps.ts';
+import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
+import { Sampler } from './sampler.ts';
+
+/** Results under way at once: of each stream one, and one that is read while it is computed. */
+const RESULTS_AHEAD = 2 * MAX_STREAMS;
+/** Of a value a stream. */
+const SLOT_BYTES = MAX_STREAMS * 4;
+
+/** Draws tokens from a batch's logits on the GPU, with the levels they take of the adapters. */
+export class Draws {
+  readonly sampler: Sampler;
+  readonly levels: LevelControl;
+  readonly #readback: Readback;
+
+  constructor(
+    device: Device,
+    private readonly transformer: Transformer,
+    private readonly recorder: Recorder,
+  ) {
+    const { activations, arena, config } = transformer;
+    this.sampler = new Sampler(device, config.vocabSize, activations.logits, activations.tokens);
+    this.levels = new LevelControl(device, arena, this.sampler.entropy);
+    this.#readback = new Readback(device, 'drawn', 2 * SLOT_BYTES + LEVEL_ROWS_BYTES, RESULTS_AHEAD);
+  }
+
+  /** Records draws after consecutive tokens of the recorded batch from `start` on. */
+  record(start: number, draws: readonly Draw[]): void {
+    this.transformer.head(this.recorder, start, draws.length);
+    draws.forEach(({ sequence: { slot }, level, ...drawing }, row) => {
+      this.sampler.record(this.recorder, row, { ...drawing, slot });
+      if (level) this.levels.record(this.recorder, slot, level);
+    });
+  }
+
+  /** Submits. `dispatchesBefore`: that the recorder had counted when the batch began. */
+  async read(draws: readonly Draw[], dispatchesBefore: number): Promise<Drawn[]> {
+    const { recorder, sampler, transformer } = this;
+    const dispatchesPerToken = (recorder.dispatches - dispatchesBefore) / draws.length;
+    const { dispatchesPerLayer } = transformer;
+    const bytes = await this.#readback.submit(recorder, [
+      { buffer: transformer.activations.tokens, offset: 0, size: SLOT_BYTES },
+      { buffer: sampler.entropy, offset: 0, size: SLOT_BYTES },
+      ...(draws.some(({ level }) => level) ? [this.levels.rows] : []),
+    ]);
+    const tokens = new Uint32Array(bytes, 0, MAX_STREAMS);
+    const entropies = new Float32Array(bytes, SLOT_BYTES, MAX_STREAMS);
+    return draws.map(({ sequence: { slot }, wantsEntropy, level }) => ({
+      token: tokens[slot] as number,
+      entropy: wantsEntropy ? entropies[slot] : undefined,
+      row: level && LevelControl.rowOf(bytes, 2 * SLOT_BYTES, slot),
+      ...{ dispatchesPerToken, dispatchesPerLayer },
+    }));
+  }
+}
