@@ -1,6 +1,6 @@
 // What ranks by chunk cost in quality, on text the adapters were not trained on: chunkwise beside the whole adapter,
 // one rank everywhere with the same mean, and the chunkwise levels in random order. Arguments: estimators to try
-// beside the default.
+// beside the default, recorded apart.
 import { bootstrap, type Estimate, formatEstimate, mean } from '../cli/statistics.ts';
 import type { EstimatorName } from '../src/chunking/complexity.ts';
 import { type Adaptation, UNADAPTED } from '../src/engine/adaptation.ts';
@@ -119,5 +119,5 @@ for (const name of DEMO_ADAPTERS) {
   results[name] = { rank, tokens: windows.length * WINDOW, base: summary(base), whole: summary(whole), plans };
   engine.unloadAdapter(name);
 }
-await record('adapter-ranks', engine.device, results);
+await record(estimators.length > 0 ? 'adapter-ranks-estimators' : 'adapter-ranks', engine.device, results);
 process.exit(0);
