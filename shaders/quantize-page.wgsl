@@ -1,4 +1,4 @@
-// Writes f16 pages again as q8, q4 or q2, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
+// Writes f16 pages again as q8, q4 or k4v2, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
 // Ranges are codes of steps that the whole head shares: minima are rounded down and scales up, so that every range holds
 // what it is of. A code is (x − minimum) / scale to the nearest, with scale and minimum as they are kept.
 const HALF4 = HEAD_DIM4 / 2u;
@@ -7,8 +7,10 @@ const KEY_RANGES = 2u;
 const KEY_CODES = KEY_RANGES + HEAD_DIM4;
 const VALUE_RANGES = PAGE_TOKENS / 4u;
 
-// Of a copy: the largest code, and the units of a token's codes.
+// Of the keys or the values of a copy: the largest code, and the units of a token's codes.
 struct Form { largest: f32, row: u32 }
+
+fn form_of(bits: u32) -> Form { return Form(f32((1u << bits) - 1u), (HEAD_DIM4 * bits + 15u) / 16u); }
 
 // Of what one invocation saw: the widest range, the lowest and the highest minimum.
 var<workgroup> seen: array<vec3f, WORKGROUP>;
@@ -109,15 +111,12 @@ fn quantize_channels(source: u32, head: u32, form: Form, steps: Steps, i: u32) {
     if (form.largest > 15.0) {
       kv[row + i] = vec2u(packed_bytes(c[0]), packed_bytes(c[1]));
       kv[row + i + 1u] = vec2u(packed_bytes(c[2]), packed_bytes(c[3]));
-    } else if (form.largest > 3.0) {
-      kv[row + i / 2u] = vec2u(packed_nibbles(c[0], c[1]), packed_nibbles(c[2], c[3]));
     } else {
-      kv[row + i / 4u][(i / 2u) & 1u] = packed_crumbs(c[0], c[1], c[2], c[3]);
+      kv[row + i / 2u] = vec2u(packed_nibbles(c[0], c[1]), packed_nibbles(c[2], c[3]));
     }
   }
 }
 
-// Of two bits, 32 channels' codes share a unit, which one invocation writes.
 fn quantize_keys(source: u32, head: u32, form: Form, id: u32) {
   var own = UNSEEN;
   for (var i = id; i < HEAD_DIM4; i += WORKGROUP) {
@@ -125,9 +124,7 @@ fn quantize_keys(source: u32, head: u32, form: Form, id: u32) {
     for (var c = 0u; c < 4u; c++) { own = with_range(own, ends.low[c], ends.high[c]); }
   }
   let steps = shared_steps(own, id, form.largest, head);
-  for (var first = 4u * id; first < HALF4; first += 4u * WORKGROUP) {
-    for (var i = first; i < min(first + 4u, HALF4); i += 2u) { quantize_channels(source, head, form, steps, i); }
-  }
+  for (var i = 2u * id; i < HALF4; i += 2u * WORKGROUP) { quantize_channels(source, head, form, steps, i); }
 }
 
 // Lowest and highest of a token's value.
@@ -142,14 +139,14 @@ fn value_ends(token: u32) -> vec2f {
 }
 
 // Ranges of four tokens share a unit.
-fn quantize_values(source: u32, head: u32, form: Form, id: u32) {
+// `unit`: of their ranges.
+fn quantize_values(source: u32, head: u32, unit: u32, form: Form, id: u32) {
   var own = UNSEEN;
   for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
     let ends = value_ends(source + j * HEAD_DIM4);
     own = with_range(own, ends.x, ends.y);
   }
   let steps = shared_steps(own, id, form.largest, head + 1u);
-  let unit = head + KEY_CODES + PAGE_TOKENS * form.row;
   for (var first = 4u * id; first < PAGE_TOKENS; first += 4u * WORKGROUP) {
     var low: vec4f;
     var high: vec4f;
@@ -188,14 +185,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) id
   let task = 2u * (params.first + group.y);
   let kv_head = group.x / 2u;
   let source = tasks[task].x + kv_head * PAGE_TOKENS * HEAD_DIM4;
-  var form = Form(15.0, HEAD_DIM4 / 4u);
   let copy_form = tasks[task + 1u].y & 255u;
-  if (copy_form == FORM_Q8) { form = Form(255.0, HALF4); }
-  if (copy_form == FORM_Q2) { form = Form(3.0, (HEAD_DIM4 + 7u) / 8u); }
-  let head = tasks[task + 1u].x + kv_head * (KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * form.row);
+  var keys = form_of(4u);
+  var values = form_of(4u);
+  if (copy_form == FORM_Q8) {
+    keys = form_of(8u);
+    values = keys;
+  } else if (copy_form == FORM_K4V2) {
+    values = form_of(2u);
+  }
+  let head = tasks[task + 1u].x + kv_head * (KEY_CODES + VALUE_RANGES + PAGE_TOKENS * (keys.row + values.row));
   if ((group.x & 1u) == 0u) {
-    quantize_keys(source, head, form, id);
+    quantize_keys(source, head, keys, id);
   } else {
-    quantize_values(source + HALF_PART, head, form, id);
+    quantize_values(source + HALF_PART, head, head + KEY_CODES + PAGE_TOKENS * keys.row, values, id);
   }
 }

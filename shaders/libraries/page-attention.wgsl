@@ -34,10 +34,8 @@ fn attend_page(page: vec4u, kv_head: u32, start: u32, position: u32, so_far: Sof
   let values = NUM_KV_HEADS * entries * HEAD_DIM4;
   // By hand: an array declared in a loop is not zeroed again on lavapipe (Mesa 25.0), nor one of a function it calls.
   for (var j = 0u; j < keys; j++) { scores[j] = 0.0; }
-  if (form == FORM_Q4) {
-    score_q4(&scores, page.x + kv_head * Q4_HEAD, query, keys);
-  } else if (form == FORM_Q2) {
-    score_q2(&scores, page.x + kv_head * Q2_HEAD, query, keys);
+  if (form == FORM_Q4 || form == FORM_K4V2) {
+    score_q4(&scores, page.x + kv_head * select(Q4_HEAD, K4V2_HEAD, form == FORM_K4V2), query, keys);
   } else if (form == FORM_Q8) {
     score_q8(&scores, page.x + kv_head * Q8_HEAD, query, keys);
   } else {
@@ -54,8 +52,8 @@ fn attend_page(page: vec4u, kv_head: u32, start: u32, position: u32, so_far: Sof
   }
   if (form == FORM_Q4) {
     add_q4(output, &scores, page.x + kv_head * Q4_HEAD, keys, shrink);
-  } else if (form == FORM_Q2) {
-    add_q2(output, &scores, page.x + kv_head * Q2_HEAD, keys, shrink);
+  } else if (form == FORM_K4V2) {
+    add_q2(output, &scores, page.x + kv_head * K4V2_HEAD, keys, shrink);
   } else if (form == FORM_Q8) {
     add_q8(output, &scores, page.x + kv_head * Q8_HEAD, keys, shrink);
   } else {

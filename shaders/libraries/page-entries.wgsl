@@ -1,21 +1,24 @@
 // One entry of a page of any form, for kernels that write pages anew.
 
-fn is_quantized(form: u32) -> bool { return form == FORM_Q8 || form == FORM_Q4 || form == FORM_Q2; }
+fn is_quantized(form: u32) -> bool { return form == FORM_Q8 || form == FORM_Q4 || form == FORM_K4V2; }
 
-// Where a head of a quantised page begins, and the units of its rows.
-struct Rows { base: u32, row: u32 }
+// Where a head of a quantised page begins, and the bits of a key's codes and of a value's.
+struct Codes { base: u32, key: u32, value: u32 }
 
-fn rows_of(page: vec4u, kv_head: u32) -> Rows {
+fn codes_of(page: vec4u, kv_head: u32) -> Codes {
   let form = page.y & 255u;
-  if (form == FORM_Q8) { return Rows(page.x + kv_head * Q8_HEAD, Q8_ROW); }
-  if (form == FORM_Q4) { return Rows(page.x + kv_head * Q4_HEAD, Q4_ROW); }
-  return Rows(page.x + kv_head * Q2_HEAD, Q2_ROW);
+  if (form == FORM_Q8) { return Codes(page.x + kv_head * Q8_HEAD, 8u, 8u); }
+  if (form == FORM_Q4) { return Codes(page.x + kv_head * Q4_HEAD, 4u, 4u); }
+  return Codes(page.x + kv_head * K4V2_HEAD, 4u, 2u);
 }
 
-// The codes of the sixteen components `g` of a row, a byte each.
-fn codes_of(form: u32, row: u32, g: u32) -> vec4u {
-  if (form == FORM_Q8) { return vec4u(kv[row + 2u * g], kv[row + 2u * g + 1u]); }
-  if (form == FORM_Q4) {
+// Units of a token's codes.
+fn row_of(bits: u32) -> u32 { return (HEAD_DIM4 * bits + 15u) / 16u; }
+
+// The codes of the sixteen components `g` of the row at unit `row`, a byte each.
+fn code_bytes(bits: u32, row: u32, g: u32) -> vec4u {
+  if (bits == 8u) { return vec4u(kv[row + 2u * g], kv[row + 2u * g + 1u]); }
+  if (bits == 4u) {
     let unit = kv[row + g];
     return vec4u(unit.x, unit.x >> 4u, unit.y, unit.y >> 4u) & vec4u(NIBBLES);
   }
@@ -26,12 +29,12 @@ fn codes_of(form: u32, row: u32, g: u32) -> vec4u {
 fn key_quad(page: vec4u, kv_head: u32, j: u32, i: u32) -> Quad {
   let form = page.y & 255u;
   if (is_quantized(form)) {
-    let rows = rows_of(page, kv_head);
-    let codes = codes_of(form, rows.base + KEY_CODES + j * rows.row, i / 2u);
-    let range = rows.base + KEY_RANGES + 2u * i;
+    let of_head = codes_of(page, kv_head);
+    let codes = code_bytes(of_head.key, of_head.base + KEY_CODES + j * row_of(of_head.key), i / 2u);
+    let range = of_head.base + KEY_RANGES + 2u * i;
     let scales = vec4u(kv[range], kv[range + 1u]);
     let minima = vec4u(kv[range + 2u], kv[range + 3u]);
-    let steps = steps_at(rows.base);
+    let steps = steps_at(of_head.base);
     var key: array<vec4f, 4>;
     for (var v = 0u; v < 4u; v++) {
       key[v] = bytes(codes[v]) * bytes(scales[v]) * steps.scale + bytes(minima[v]) * steps.minimum + steps.lowest;
@@ -46,10 +49,10 @@ fn key_quad(page: vec4u, kv_head: u32, j: u32, i: u32) -> Quad {
 fn value_at(page: vec4u, kv_head: u32, j: u32, i: u32) -> vec4f {
   let form = page.y & 255u;
   if (is_quantized(form)) {
-    let rows = rows_of(page, kv_head);
-    let ranges = rows.base + KEY_CODES + PAGE_TOKENS * rows.row;
-    let codes = codes_of(form, ranges + VALUE_RANGES + j * rows.row, i / 4u);
-    let range = value_range(steps_at(rows.base + 1u), ranges, j);
+    let of_head = codes_of(page, kv_head);
+    let ranges = of_head.base + KEY_CODES + PAGE_TOKENS * row_of(of_head.key);
+    let codes = code_bytes(of_head.value, ranges + VALUE_RANGES + j * row_of(of_head.value), i / 4u);
+    let range = value_range(steps_at(of_head.base + 1u), ranges, j);
     return bytes(codes[i & 3u]) * range.x + range.y;
   }
   let entries = page.y >> 8u;

@@ -12,7 +12,7 @@ const Q4_ROW = HEAD_DIM4 / 4u;
 const Q2_ROW = (HEAD_DIM4 + 7u) / 8u;
 const Q8_HEAD = KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * Q8_ROW;
 const Q4_HEAD = KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * Q4_ROW;
-const Q2_HEAD = KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * Q2_ROW;
+const K4V2_HEAD = KEY_CODES + VALUE_RANGES + PAGE_TOKENS * (Q4_ROW + Q2_ROW);
 
 // What the codes of scales and of minima count, and the lowest minimum.
 struct Steps { scale: f32, minimum: f32, lowest: f32 }
@@ -73,23 +73,6 @@ fn score_q4(scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, query: Qu
       let code = kv[base + KEY_CODES + j * Q4_ROW + i / 2u];
       let low = vec2u(code.x, code.x >> 4u) & vec2u(NIBBLES);
       scores[j] += quad_dot(q, low, vec2u(code.y, code.y >> 4u) & vec2u(NIBBLES));
-    }
-  }
-  in_steps(scores, base, minima, keys);
-}
-
-fn score_q2(scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, query: Query, keys: u32) {
-  var minima = vec2f();
-  for (var i = 0u; i < HALF4; i += 2u) {
-    let range = base + KEY_RANGES + 2u * i;
-    let plain = rotated(query, i);
-    let q = key_scaled(plain, range);
-    minima += vec2f(quad_dot(plain, kv[range + 2u], kv[range + 3u]), quad_sum(plain));
-    for (var j = 0u; j < keys; j++) {
-      let unit = kv[base + KEY_CODES + j * Q2_ROW + i / 4u];
-      let code = select(unit.x, unit.y, (i & 2u) == 2u);
-      let low = vec2u(code, code >> 2u) & vec2u(CRUMBS);
-      scores[j] += quad_dot(q, low, (vec2u(code, code >> 2u) >> vec2u(4u)) & vec2u(CRUMBS));
     }
   }
   in_steps(scores, base, minima, keys);
@@ -164,7 +147,7 @@ fn add_q4(output: ptr<function, array<vec4f, HEAD_DIM4>>, scores: ptr<function, 
 }
 
 fn add_q2(output: ptr<function, array<vec4f, HEAD_DIM4>>, scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, keys: u32, shrink: f32) {
-  let ranges = base + KEY_CODES + PAGE_TOKENS * Q2_ROW;
+  let ranges = base + KEY_CODES + PAGE_TOKENS * Q4_ROW;
   let minima = weigh(scores, steps_at(base + 1u), ranges, keys);
   let codes = ranges + VALUE_RANGES;
   for (var i = 0u; i < HEAD_DIM4; i += 4u) {

@@ -1,25 +1,13 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import type { SmallerForm } from '../kernels/page-forms.ts';
+import type { QuantizedForm } from '../kernels/page-forms.ts';
 import { type LayerPage, totalError } from './cache-page.ts';
 import { type CachePolicy, type CacheView, oldPages } from './policy.ts';
 
-/** What is tried, the most bytes first. */
-const FORMS: readonly { form: SmallerForm; entries: number }[] = [
-  { form: 'q8', entries: PAGE_TOKENS },
-  { form: 'q4', entries: PAGE_TOKENS },
-  { form: 'q2', entries: PAGE_TOKENS },
-  { form: 'sparse', entries: 3 },
-  { form: 'sparse', entries: 1 },
-];
+/** What is tried of a page in f16. Merged pages are not: what the latest queries do not look at, later ones may (ARCHITECTURE.md). */
+const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'k4v2'];
 
 /** A page is tried again once the sequence is this many times as long: by then less may look at it. */
 const TRIED_AGAIN = 2;
-
-/** Those that take fewer bytes than a page has now. Only f16 is quantised: what is quantised already is merged. */
-const smaller = ({ form, entries }: LayerPage) =>
-  form === 'f16'
-    ? FORMS
-    : FORMS.slice(1 + FORMS.findIndex((each) => each.form === form && each.entries === entries)).filter((each) => each.form === 'sparse');
 
 /**
  * Of each page the form of fewest bytes that moves its layer's attention output (relative L2, largest head) by no more
@@ -32,8 +20,8 @@ export const budgetPolicy = (errorBudget: number): CachePolicy => ({
   changes(view) {
     if (errorBudget === 0) return [];
     return oldPages(view)
-      .filter(({ now }) => view.tokens >= TRIED_AGAIN * now.tried)
-      .flatMap(({ page, layer, now }) => smaller(now).map((each) => ({ page, layer, ...each })));
+      .filter(({ now }) => now.form === 'f16' && view.tokens >= TRIED_AGAIN * now.tried)
+      .flatMap(({ page, layer }) => FORMS.map((form) => ({ page, layer, form, entries: PAGE_TOKENS })));
   },
   choose(trials, view) {
     const allowed = allowance(errorBudget, view);

@@ -2,7 +2,7 @@ import { budgetPolicy } from './budget-policy.ts';
 import { type CachePolicy, DENSE, fixedForm } from './policy.ts';
 
 /** What a request may ask for. */
-export const KV_MODES = ['dense', 'policy', 'q8', 'q4'] as const;
+export const KV_MODES = ['dense', 'policy', 'q8', 'q4', 'k4v2'] as const;
 export type KvMode = (typeof KV_MODES)[number];
 
 export interface KvOptions {
@@ -12,7 +12,7 @@ export interface KvOptions {
   kvErrorBudget?: number;
 }
 
-export const DEFAULT_KV_ERROR_BUDGET = 0.05;
+export const DEFAULT_KV_ERROR_BUDGET = 0.1;
 
 export function policyOf({ kv = 'dense', kvErrorBudget = DEFAULT_KV_ERROR_BUDGET }: KvOptions = {}): CachePolicy {
   if (kv === 'dense') return DENSE;

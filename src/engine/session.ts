@@ -179,6 +179,7 @@ export class Session {
   release(sequence: Sequence): void {
     this.trials.drop(sequence);
     this.transformer.cache.resize(sequence.pages, 0);
+    this.transformer.cache.shrink();
     sequence.tokens.length = 0;
     sequence.rows.length = 0;
   }

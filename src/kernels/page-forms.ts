@@ -2,12 +2,12 @@ import type { Constant } from '../gpu/kernel.ts';
 import { type Heads, PAGE_TOKENS } from './heads.ts';
 
 /**
- * How a page of one layer may lie on the GPU: every token in f16; codes of 8, 4 or 2 bits, keys with a range a channel and
+ * How a page of one layer may lie on the GPU: every token in f16; codes of 8 or 4 bits, of the values also 2, keys with a range a channel and
  * values with a range a token; or only some entries, in f16, each with the logarithm of how many tokens it stands for.
  */
-export const PAGE_FORMS = ['f16', 'q8', 'q4', 'q2', 'sparse'] as const;
+export const PAGE_FORMS = ['f16', 'q8', 'q4', 'k4v2', 'sparse'] as const;
 export type PageForm = (typeof PAGE_FORMS)[number];
-export type QuantizedForm = 'q8' | 'q4' | 'q2';
+export type QuantizedForm = 'q8' | 'q4' | 'k4v2';
 /** What a page in f16 may be written anew as. */
 export type SmallerForm = QuantizedForm | 'sparse';
 
@@ -16,7 +16,12 @@ export const UNIT_BYTES = 8;
 
 type Shape = Pick<Heads, 'numKvHeads' | 'headDim'>;
 
-const CODE_BITS: Record<QuantizedForm, number> = { q8: 8, q4: 4, q2: 2 };
+/** Of keys, and of values. A score is off by the error of a key times the query, and its exponential follows: keys need more. */
+const CODE_BITS: Record<QuantizedForm, { key: number; value: number }> = {
+  q8: { key: 8, value: 8 },
+  q4: { key: 4, value: 4 },
+  k4v2: { key: 4, value: 2 },
+};
 
 /** Where the parts of a quantised head lie, in units; its steps come first. */
 export interface HeadLayout {
@@ -25,7 +30,8 @@ export interface HeadLayout {
   valueRanges: number;
   valueCodes: number;
   /** Of the codes of one token. */
-  rowUnits: number;
+  keyRow: number;
+  valueRow: number;
   units: number;
 }
 
@@ -35,12 +41,14 @@ export interface HeadLayout {
  * scale is its code · largest scale / 255, its minimum code · span / 255 + lowest.
  */
 export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
-  const rowUnits = Math.ceil((headDim * CODE_BITS[form]) / 8 / UNIT_BYTES);
+  const { key, value } = CODE_BITS[form];
+  const rowOf = (bits: number): number => Math.ceil((headDim * bits) / 8 / UNIT_BYTES);
+  const [keyRow, valueRow] = [rowOf(key), rowOf(value)];
   const keyRanges = 2;
   const keyCodes = keyRanges + (headDim * 2) / UNIT_BYTES;
-  const valueRanges = keyCodes + PAGE_TOKENS * rowUnits;
+  const valueRanges = keyCodes + PAGE_TOKENS * keyRow;
   const valueCodes = valueRanges + (PAGE_TOKENS * 2) / UNIT_BYTES;
-  return { keyRanges, keyCodes, valueRanges, valueCodes, rowUnits, units: valueCodes + PAGE_TOKENS * rowUnits };
+  return { keyRanges, keyCodes, valueRanges, valueCodes, keyRow, valueRow, units: valueCodes + PAGE_TOKENS * valueRow };
 }
 
 /** Units of a page of `entries` entries: all tokens, or of a sparse page some. */

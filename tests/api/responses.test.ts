@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from '../../src/api/responses.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 
-const FORMS = { f16: 6, q8: 7, q4: 8, q2: 9, sparse: 10 };
+const FORMS = { f16: 6, q8: 7, q4: 8, k4v2: 9, sparse: 10 };
 const report = {
   ttftMs: 5,
   msPerToken: { median: 1, p95: 2 },

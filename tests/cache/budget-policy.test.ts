@@ -27,17 +27,13 @@ describe('what is tried', () => {
     expect(budgetPolicy(0.1).changes({ pages: pagesOf(2), tokens: 2 * PAGE_TOKENS })).toEqual([]);
   });
 
-  test('again once the text is twice as long, and only what takes fewer bytes', () => {
+  test('pages in f16, again once the text is twice as long', () => {
     const pages = pagesOf(12);
-    pages[1] = { base: PAGE_TOKENS, layers: [{ ...NEW, form: 'q4', tried: 100 }] };
-    const formsAt = (tokens: number) =>
-      budgetPolicy(0.1)
-        .changes({ pages, tokens })
-        .flatMap(({ page, form }) => (page === 1 ? [form] : []));
-    expect(formsAt(199)).toEqual([]);
-    expect(new Set(formsAt(200))).toEqual(new Set(['sparse']));
-    pages[1] = { base: PAGE_TOKENS, layers: [{ ...NEW, form: 'sparse', entries: 1, tried: 100 }] };
-    expect(formsAt(12 * PAGE_TOKENS)).toEqual([]);
+    pages[1] = { base: PAGE_TOKENS, layers: [{ ...NEW, tried: 100 }] };
+    pages[2] = { base: 2 * PAGE_TOKENS, layers: [{ ...NEW, form: 'q4', tried: 100 }] };
+    const triedAt = (tokens: number) => new Set(budgetPolicy(0.1).changes({ pages, tokens }).map(({ page }) => page));
+    expect(triedAt(199)).toEqual(new Set([3, 4]));
+    expect(triedAt(200)).toEqual(new Set([1, 3, 4]));
   });
 });
 
@@ -50,7 +46,7 @@ describe('what is taken', () => {
     const trials = [
       trialOf({ ...at(1), form: 'q8', entries: PAGE_TOKENS }, 0.001),
       trialOf({ ...at(1), form: 'q4', entries: PAGE_TOKENS }, allowed * 0.99),
-      trialOf({ ...at(1), form: 'sparse', entries: 3 }, allowed * 1.01),
+      trialOf({ ...at(1), form: 'k4v2', entries: PAGE_TOKENS }, allowed * 1.01),
       trialOf({ ...at(2), form: 'q8', entries: PAGE_TOKENS }, allowed * 1.01),
       trialOf({ ...at(2, 1), form: 'sparse', entries: 1 }, 0),
     ];

@@ -16,7 +16,7 @@ export const PAGES: Page[] = [
   { form: 'q4', entries: PAGE_TOKENS, base: 128 },
   { form: 'sparse', entries: 1, base: 160 },
   { form: 'sparse', entries: 32, base: 224 },
-  { form: 'q2', entries: PAGE_TOKENS, base: 256 },
+  { form: 'k4v2', entries: PAGE_TOKENS, base: 256 },
   { form: 'f16', entries: PAGE_TOKENS, base: 288 },
   { form: 'f16', entries: PAGE_TOKENS, base: 320 },
 ];

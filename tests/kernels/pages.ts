@@ -49,4 +49,4 @@ export const fromHalves = (halves: Uint16Array): Float64Array => Float64Array.fr
 
 /** One head of a quantised page, `bytes` from its beginning. */
 export const decodeHead = (form: QuantizedForm, bytes: Uint8Array, headDim: number): DecodedHead =>
-  decode(({ q8: 8, q4: 4, q2: 2 } as const)[form], bytes, headDim, PAGE_TOKENS, headLayout(form, headDim));
+  decode({ q8: { key: 8, value: 8 }, q4: { key: 4, value: 4 }, k4v2: { key: 4, value: 2 } }[form], bytes, headDim, PAGE_TOKENS, headLayout(form, headDim));

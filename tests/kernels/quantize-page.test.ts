@@ -28,7 +28,7 @@ const HEADS = [headsOf(64, 9, 3), headsOf(32, 2, 1), headsOf(80, 2, 2), headsOf(
 
 describe('quantize-page', () => {
   describeVariants(HALF_VARIANTS, (getRunner) => {
-    it.each(HEADS.flatMap((heads) => (['q8', 'q4', 'q2'] as const).map((form) => ({ ...heads, form }))))(
+    it.each(HEADS.flatMap((heads) => (['q8', 'q4', 'k4v2'] as const).map((form) => ({ ...heads, form }))))(
       '$form, $numKvHeads heads of $headDim: within half a step of every key and value',
       async ({ form, ...heads }) => {
         const { numKvHeads, headDim } = heads;
@@ -37,7 +37,7 @@ describe('quantize-page', () => {
         const pages = [0, 1].map(() => toHalves(random.normals(2 * numKvHeads * size, 3)));
         const bytes = await quantized(getRunner(), heads, form, pages);
         const { units } = headLayout(form, headDim);
-        const steps = { q8: 255, q4: 15, q2: 3 }[form];
+        const steps = { q8: { keys: 255, values: 255 }, q4: { keys: 15, values: 15 }, k4v2: { keys: 15, values: 3 } }[form];
         pages.forEach((page, i) => {
           const halves = fromHalves(page);
           for (let head = 0; head < numKvHeads; head++) {
@@ -58,15 +58,15 @@ describe('quantize-page', () => {
                 const held = Array.from({ length }, (_, i) => part[at(range, i)] ?? NaN);
                 return { low: Math.min(...held), width: Math.max(...held) - Math.min(...held) };
               });
-            for (const { ranges, kept } of [
-              { ranges: rangesOf(parts.keys, headDim, (channel, token) => token * headDim + channel, PAGE_TOKENS), kept: decoded.keyScales },
-              { ranges: rangesOf(parts.values, PAGE_TOKENS, (token, i) => token * headDim + i, headDim), kept: decoded.valueScales },
+            for (const { ranges, kept, steps: largest } of [
+              { ranges: rangesOf(parts.keys, headDim, (channel, token) => token * headDim + channel, PAGE_TOKENS), kept: decoded.keyScales, steps: steps.keys },
+              { ranges: rangesOf(parts.values, PAGE_TOKENS, (token, i) => token * headDim + i, headDim), kept: decoded.valueScales, steps: steps.values },
             ]) {
               const widest = Math.max(...ranges.map(({ width }) => width));
               const lows = ranges.map(({ low }) => low);
               const span = Math.max(...lows) - Math.min(...lows);
               ranges.forEach(({ width }, range) => {
-                expect((kept[range] ?? NaN) * steps - width).toBeLessThan(((widest + span) / 255 + span / 255) * 1.01);
+                expect((kept[range] ?? NaN) * largest - width).toBeLessThan(((widest + span) / 255 + span / 255) * 1.01);
               });
             }
           }
@@ -82,9 +82,9 @@ describe('quantize-page', () => {
     });
   });
 
-  it('costs 8.41, 4.41 and 2.41 bits an element at 64 channels', () => {
+  it('costs 8.41, 4.41 and 3.41 bits an element at 64 channels', () => {
     const elements = 2 * PAGE_TOKENS * 64;
     const bits = (form: QuantizedForm) => (pageUnits(form, { numKvHeads: 1, headDim: 64 }) * UNIT_BYTES * 8) / elements;
-    expect([bits('q8'), bits('q4'), bits('q2')]).toEqual([8.40625, 4.40625, 2.40625]);
+    expect([bits('q8'), bits('q4'), bits('k4v2')]).toEqual([8.40625, 4.40625, 3.40625]);
   });
 });

@@ -75,7 +75,8 @@ function fillCodes(
     const own = bytes.subarray(kvHead * units * UNIT_BYTES, (kvHead + 1) * units * UNIT_BYTES);
     own.set(Uint8Array.from(own, () => Math.floor(256 * random.next())));
     const halves = new Uint16Array(own.buffer, own.byteOffset, own.byteLength / 2);
-    for (const steps of [0, 4]) halves.set(toHalves([4 / { q8: 255, q4: 15, q2: 3 }[form], 2, -2 * random.next()]), steps);
+    const largest = { q8: [255, 255], q4: [15, 15], k4v2: [15, 3] }[form];
+    largest.forEach((code, part) => halves.set(toHalves([4 / code, 2, -2 * random.next()]), 4 * part));
     const { keys, values } = decodeHead(form, own, headDim);
     for (let j = 0; j < PAGE_TOKENS; j++) {
       const of = (part: Float64Array): Float64Array => part.slice(j * headDim, (j + 1) * headDim);

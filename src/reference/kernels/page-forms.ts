@@ -9,7 +9,8 @@ interface HeadLayout {
   valueRanges: number;
   valueCodes: number;
   /** Of the codes of one token. */
-  rowUnits: number;
+  keyRow: number;
+  valueRow: number;
 }
 
 /** Scale and minimum of the codes they have. */
@@ -24,12 +25,12 @@ export interface DecodedHead {
   valueScales: Float64Array;
 }
 
-/** One head of a page of `pageTokens` tokens in codes of `bits`, `bytes` from its beginning. */
-export function decodeHead(bits: 2 | 4 | 8, bytes: Uint8Array, headDim: number, pageTokens: number, layout: HeadLayout): DecodedHead {
-  const { keyRanges, keyCodes, valueRanges, valueCodes, rowUnits } = layout;
+/** One head of a page of `pageTokens` tokens in codes of so many bits, `bytes` from its beginning. */
+export function decodeHead(bits: { key: number; value: number }, bytes: Uint8Array, headDim: number, pageTokens: number, layout: HeadLayout): DecodedHead {
+  const { keyRanges, keyCodes, valueRanges, valueCodes, keyRow, valueRow } = layout;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const half = (unit: number, i: number): number => halfToFloat(view.getUint16(unit * UNIT_BYTES + 2 * i, true));
-  const code = (unit: number, i: number): number => {
+  const code = (bits: number, unit: number, i: number): number => {
     if (bits === 8) return bytes[unit * UNIT_BYTES + i] ?? NaN;
     // Four codes are the lowest bits of four bytes, the next four the bits above them.
     const inWord = 32 / bits;
@@ -53,12 +54,12 @@ export function decodeHead(bits: 2 | 4 | 8, bytes: Uint8Array, headDim: number, 
     const [scale, minimum] = ranges[1](byte(valueRanges, 2 * token), byte(valueRanges, 2 * token + 1));
     head.valueScales[token] = scale;
     for (let i = 0; i < headDim; i++) {
-      head.values[token * headDim + i] = code(valueCodes + token * rowUnits, i) * scale + minimum;
+      head.values[token * headDim + i] = code(bits.value, valueCodes + token * valueRow, i) * scale + minimum;
       const channel = channelOf(i, headDim);
       const range = Math.floor(i / 16) * 32 + (i % 16);
       const [keyScale, keyMinimum] = ranges[0](byte(keyRanges, range), byte(keyRanges, range + 16));
       head.keyScales[channel] = keyScale;
-      head.keys[token * headDim + channel] = code(keyCodes + token * rowUnits, i) * keyScale + keyMinimum;
+      head.keys[token * headDim + channel] = code(bits.key, keyCodes + token * keyRow, i) * keyScale + keyMinimum;
     }
   }
   return head;
