@@ -14,9 +14,11 @@ const LEAST_LIVE = 0.6;
 /** The pages of one layer in a buffer that grows and shrinks. */
 export class LayerPages {
   readonly #space: PageSpace;
+  /** Beyond it the buffer grows only by what lives. */
+  readonly #mostUnits: number;
   #buffer: GPUBuffer;
 
-  /** `mostPages`: that are ever in it. `onMoved`: pages lie elsewhere, in another buffer; nothing may be recorded for the former one. */
+  /** `mostPages`: of sequences; copies that are tried come beside them. `onMoved`: pages lie elsewhere, in another buffer; nothing may be recorded for the former one. */
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
@@ -24,6 +26,7 @@ export class LayerPages {
     mostPages: number,
     private readonly onMoved: () => void,
   ) {
+    this.#mostUnits = mostPages * pageUnits('f16', config);
     this.#space = new PageSpace(Math.min(mostPages, FIRST_PAGES) * pageUnits('f16', config));
     this.#buffer = this.#create();
   }
@@ -61,7 +64,8 @@ export class LayerPages {
 
   #roomFor(units: number): number {
     const live = this.#space.liveUnits + units;
-    return live + Math.max(pageUnits('f16', this.config), Math.ceil(live * SPARE));
+    const spare = Math.max(pageUnits('f16', this.config), Math.ceil(live * SPARE));
+    return Math.max(live, Math.min(live + spare, this.#mostUnits));
   }
 
   #pack(capacity: number): void {

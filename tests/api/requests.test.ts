@@ -98,6 +98,23 @@ describe('what is taken', () => {
   });
 });
 
+describe('the cache', () => {
+  it('is carried over, and left to the engine where nothing is said', () => {
+    expect(parse({ kv: 'policy', kvErrorBudget: 0.2 }).options).toMatchObject({ kv: 'policy', kvErrorBudget: 0.2 });
+    expect(parse({ kv: 'q4' }).options.kv).toBe('q4');
+    for (const name of ['kv', 'kvErrorBudget']) expect(parse({}).options).not.toHaveProperty(name);
+  });
+
+  it('has forms and budgets of its own only', () => {
+    for (const kv of ['q3', 4, true, {}]) expect([kv, refusedField({ kv })]).toEqual([kv, 'kv']);
+    for (const kvErrorBudget of [-0.1, 1.1, NaN, '0.5']) {
+      expect([kvErrorBudget, refusedField({ kv: 'policy', kvErrorBudget })]).toEqual([kvErrorBudget, 'kvErrorBudget']);
+    }
+    expect(refusedField({ kvErrorBudget: 0.1 })).toBe('kvErrorBudget');
+    expect(refusedField({ kv: 'q8', kvErrorBudget: 0.1 })).toBe('kvErrorBudget');
+  });
+});
+
 describe('ranks', () => {
   const plan = planChunks([0, 1, 2, 0], { vocabulary: { size: 3, text: () => 'x' } });
 

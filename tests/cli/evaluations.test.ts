@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { evaluate } from '../../cli/commands/eval.ts';
+import type { ComparedCache } from '../../cli/evaluations/kv.ts';
 import { normalizeAnswer, score } from '../../cli/evaluations/squad-scores.ts';
 import { bootstrap, type Estimate, mean, spearman } from '../../cli/statistics.ts';
 import { VARIED_TEXT } from '../engine/plan-cases.ts';
@@ -73,6 +74,21 @@ it('eval estimator gives every estimator with its interval', async () => {
   expect(tokens).toBeGreaterThan(200);
   expect(meanKl).toBeGreaterThan(0);
   expect(text).toContain('surprisal');
+});
+
+it('eval kv sets perplexity, bytes and error of each form and budget beside the dense cache', async () => {
+  const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT.repeat(2) });
+  const args = ['kv', ...flags, '--text', at('text.txt'), '--context', '320'];
+  const { json } = await evaluate([...args, '--budget', '0,0.3']);
+  const { results, dense } = json as { results: ComparedCache[]; dense: { perplexity: number } };
+  expect(results.map(({ kv, kvErrorBudget }) => [kv, kvErrorBudget])).toEqual([['q8', undefined], ['q4', undefined], ['policy', 0], ['policy', 0.3]]);
+  const [q8, q4, nothing, policy] = results as [ComparedCache, ComparedCache, ComparedCache, ComparedCache];
+  expect(nothing).toMatchObject({ perplexity: dense.perplexity, pageBytes: 1, error: { median: 0, most: 0 } });
+  expect(q4.pageBytes).toBeLessThan(q8.pageBytes);
+  expect(q8.pageBytes).toBeLessThan(1);
+  expect(policy.pageBytes).toBeLessThan(1);
+  expect(policy.error.most).toBeGreaterThan(0);
+  await expectError(() => evaluate([...args, '--budget', '2']), 'bad_request', { field: '--budget' });
 });
 
 it('eval squad asks the questions of the last twelve articles', async () => {
