@@ -47,7 +47,7 @@ async function openOwn(files: Parameters<ReturnType<typeof demo.page.locator>['s
 }
 
 it('answers with an adapter of the page, shows its ranks in the text, and is the base again without', async () => {
-  const [total, plain] = [await demo.bytes(), await fresh()];
+  const [adapters, plain] = [await demo.bytes('adapters'), await fresh()];
   expect(await demo.page.getByTestId('rank-strip').count()).toBe(0);
 
   await demo.chooseAdapter('shakespeare');
@@ -87,7 +87,7 @@ it('answers with an adapter of the page, shows its ranks in the text, and is the
   expect(await demo.page.getByTestId('mean-rank').isVisible()).toBe(false);
   await demo.chooseAdapter('shakespeare');
   await demo.page.getByRole('button', { name: 'Unload' }).click();
-  await expect.poll(() => demo.bytes()).toBe(total);
+  await expect.poll(() => demo.bytes('adapters')).toBe(adapters);
   expect(await demo.page.getByTestId('adapter-select').inputValue()).toBe('none');
 });
 
