@@ -1,5 +1,5 @@
 // Merges the splits of each (token, head): y = Σ exp(m_s − m) · output_s / Σ exp(m_s − m) · sum_s. One invocation for
-// four components of a head. Of some tokens it keeps what probe-page asks for: query, output, softmax.
+// four components of a head. Of a batch's last tokens it keeps what probe-page asks for: query, output, softmax.
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const PROBE4 = 2u * HEAD_DIM4 + 1u;
 
@@ -26,10 +26,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   y[id.x] = output / sum;
 
+  if (token + PROBES < params.tokens) { return; }
   let entry = batch_table[token];
-  if (token + PROBES * PROBE_STRIDE < params.tokens || entry.y % PROBE_STRIDE != 0u) { return; }
   let slot = entry.z / params.slotPages;
-  let probe = ((slot * PROBES + entry.y / PROBE_STRIDE % PROBES) * NUM_HEADS + head) * PROBE4;
+  let probe = ((slot * PROBES + entry.y % PROBES) * NUM_HEADS + head) * PROBE4;
   probes[probe + i] = qkv[token * ROW4 + head * HEAD_DIM4 + i];
   probes[probe + HEAD_DIM4 + i] = output / sum;
   if (i == 0u) { probes[probe + 2u * HEAD_DIM4] = vec4f(maximum, sum, 0.0, 0.0); }

@@ -24,11 +24,9 @@ fn plus(a: Quad, b: Quad, weight: f32) -> Quad {
 fn mass(page: vec4u, kv_head: u32, j: u32, raised: f32) -> f32 {
   var sum = LEAST_MASS;
   for (var q = 0u; q < params.queries; q++) {
-    let kept_query = params.position / PROBE_STRIDE - q;
-    let position = kept_query * PROBE_STRIDE;
-    if (position < page.z + PAGE_TOKENS) { continue; }
+    let position = params.position - q;
     for (var h = 0u; h < QUERY_HEADS; h++) {
-      let probe = ((params.slot * PROBES + kept_query % PROBES) * NUM_HEADS + kv_head * QUERY_HEADS + h) * PROBE4;
+      let probe = ((params.slot * PROBES + position % PROBES) * NUM_HEADS + kv_head * QUERY_HEADS + h) * PROBE4;
       let known = qkv[probe + 2u * HEAD_DIM4];
       var score = raised;
       for (var i = 0u; i < HALF4; i += 2u) {

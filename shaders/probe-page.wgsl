@@ -13,17 +13,13 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var change = 0.0;
   var size = 0.0;
   for (var q = 0u; q < params.queries; q++) {
-    let kept = params.position / PROBE_STRIDE - q;
-    let position = kept * PROBE_STRIDE;
-    // It sees all of the page, or nothing of it.
-    if (position < tasks[2u * task].z + PAGE_TOKENS) { continue; }
-    let probe = ((params.slot * PROBES + kept % PROBES) * NUM_HEADS + head) * PROBE4;
+    let probe = ((params.slot * PROBES + (params.position - q) % PROBES) * NUM_HEADS + head) * PROBE4;
     let known = qkv[probe + 2u * HEAD_DIM4];
     for (var i = 0u; i < HEAD_DIM4; i++) { moved[i] = qkv[probe + HEAD_DIM4 + i]; }
     var total = 1.0;
     for (var form = 0u; form < 2u; form++) {
       for (var i = 0u; i < HEAD_DIM4; i++) { output[i] = vec4f(); }
-      let part = attend_page(tasks[2u * task + form], kv_head, probe, position, Softmax(-1e30, 0.0), &output);
+      let part = attend_page(tasks[2u * task + form], kv_head, probe, params.position - q, Softmax(-1e30, 0.0), &output);
       let weight = select(-1.0, 1.0, form == 1u) * exp(part.maximum - known.x) / known.y;
       total += weight * part.sum;
       for (var i = 0u; i < HEAD_DIM4; i++) { moved[i] += weight * output[i]; }

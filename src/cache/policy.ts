@@ -23,7 +23,7 @@ export interface CachePolicy {
 export const DENSE: CachePolicy = { key: 'dense', changes: () => [] };
 
 /** Pages at the end that stay in f16; so does the first one, which every token attends to. */
-export const RECENT_PAGES = 2;
+export const RECENT_PAGES = 1;
 
 /** A page that is neither the first one nor recent, with its places. */
 export interface OldPage {

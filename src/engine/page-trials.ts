@@ -5,7 +5,7 @@ import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
-import { PROBE_STRIDE, PROBES } from '../kernels/probe-page.ts';
+import { PROBES } from '../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ProbedQueries } from '../layers/attention.ts';
 import type { Transformer } from '../models/transformer.ts';
@@ -96,6 +96,6 @@ export class PageTrials {
 /** Of those computed since the sequence is gone on from, as the GPU has them. */
 const latestQueries = ({ slot, tokens, reused }: Sequence): ProbedQueries => ({
   slot,
-  queries: Math.min(PROBES, Math.ceil(tokens.length / PROBE_STRIDE) - Math.ceil(reused / PROBE_STRIDE)),
+  queries: Math.min(PROBES, tokens.length - reused),
   position: tokens.length - 1,
 });

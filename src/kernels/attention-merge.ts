@@ -2,18 +2,18 @@ import source from '../../shaders/attention-merge.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads } from './heads.ts';
-import { PROBE_STRIDE, PROBES } from './probe-page.ts';
+import { PROBES } from './probe-page.ts';
 import { variantOf } from './variants.ts';
 
 /**
- * `partial_outputs [T, splits, numHeads, headDim + 4]` → `y [T, numHeads headDim]`; of some tokens also their part of
+ * `partial_outputs [T, splits, numHeads, headDim + 4]` → `y [T, numHeads headDim]`; of the last tokens also their part of
  * `probes`, see probe-page.ts. `slotPages`: entries of a stream's region of the page table.
  */
 export function attentionMergeKernel(device: Device, heads: Heads): Kernel {
   return {
     name: 'attention-merge',
     sources: [source],
-    constants: { ...headConstants(heads), PROBES, PROBE_STRIDE, WORKGROUP: variantOf(device).workgroup },
+    constants: { ...headConstants(heads), PROBES, WORKGROUP: variantOf(device).workgroup },
     bindings: [
       { name: 'partial_outputs', type: 'array<vec4f>', access: 'read' },
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },

@@ -5,7 +5,7 @@ import type { Kernel } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
 import { headConstants, type Heads } from './heads.ts';
 import { formConstants } from './page-forms.ts';
-import { PROBE_STRIDE, PROBES } from './probe-page.ts';
+import { PROBES } from './probe-page.ts';
 import { halfPrecision } from './variants.ts';
 
 /** A page of 32 entries has little to do: small workgroups. */
@@ -25,7 +25,6 @@ export function condensePageKernel(device: Device, heads: Heads): Kernel {
       ...headConstants(heads),
       ...formConstants,
       PROBES,
-      PROBE_STRIDE,
       WORKGROUP,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },

@@ -6,16 +6,15 @@ import { headConstants, type Heads } from './heads.ts';
 import { formConstants } from './page-forms.ts';
 import { halfPrecision, variantOf } from './variants.ts';
 
-/** Queries of a stream that are kept, with their outputs: of the latest tokens whose positions are multiples of the stride. */
+/** Latest tokens of a stream whose queries and outputs are kept. */
 export const PROBES = 4;
-export const PROBE_STRIDE = 16;
 
 /** Floats of one of them and one head: query, output, and maximum and sum of its softmax. */
 export const probeFloats = (headDim: number): number => 2 * headDim + 4;
 
 /**
- * `tasks [N, 2, 4]`, page-table entries of a page in two forms, seen by the latest `queries` queries kept of tokens
- * up to `position`, in `probes [MAX_STREAMS, PROBES, numHeads, probeFloats]` → `errors [N, numHeads]`: relative L2 of the change
+ * `tasks [N, 2, 4]`, page-table entries of a page in two forms, seen by the latest `queries` queries, the last of them at
+ * `position`, in `probes [MAX_STREAMS, PROBES, numHeads, probeFloats]` → `errors [N, numHeads]`: relative L2 of the change
  * of the attention output, over those queries.
  */
 export function probePageKernel(device: Device, heads: Heads): Kernel {
@@ -28,7 +27,6 @@ export function probePageKernel(device: Device, heads: Heads): Kernel {
       ...headConstants(heads),
       ...formConstants,
       PROBES,
-      PROBE_STRIDE,
       WORKGROUP: variantOf(device).attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { condensePageGroups, condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { pageEntry, pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
-import { PROBE_STRIDE, PROBES, probeFloats, probePageGroups, probePageKernel } from '../../src/kernels/probe-page.ts';
+import { PROBES, probeFloats, probePageGroups, probePageKernel } from '../../src/kernels/probe-page.ts';
 import { type AskingQuery, condensed, type PageEntry } from '../../src/reference/kernels/condense-page.ts';
 import { rotateHead } from '../../src/reference/kernels/paged-heads.ts';
 import { Random } from '../weights/random.ts';
@@ -13,7 +13,6 @@ import { type Cache, type Page, randomCache } from './random-pages.ts';
 import { describeVariants, type Runner } from './runner.ts';
 
 const POSITION = 350;
-/** Kept of those at positions up to it: 336 and 320, and 304, which does not see all of the page at 288. */
 const QUERIES = 3;
 /** Which page is condensed to how many entries: of every form, to an even count, an odd one and to one. */
 const TASKS: readonly (readonly [at: number, count: number])[] = [[8, 8], [1, 5], [2, 1], [6, 4], [7, 3]];
@@ -56,12 +55,9 @@ class Condensing {
     const { numHeads, numKvHeads, headDim } = this.heads;
     const floats = probeFloats(headDim);
     const group = numHeads / numKvHeads;
-    const newest = Math.floor(POSITION / PROBE_STRIDE);
-    const kept = Array.from({ length: QUERIES }, (_, q) => newest - q).filter((each) => each * PROBE_STRIDE >= base + PAGE_TOKENS);
-    return Array.from({ length: kept.length * group }, (_, i) => {
-      const query = kept[Math.floor(i / group)] ?? NaN;
-      const position = query * PROBE_STRIDE;
-      const at = ((query % PROBES) * numHeads + kvHead * group + (i % group)) * floats;
+    return Array.from({ length: QUERIES * group }, (_, i) => {
+      const position = POSITION - Math.floor(i / group);
+      const at = ((position % PROBES) * numHeads + kvHead * group + (i % group)) * floats;
       const rotated = rotateHead(Float64Array.from(probes.subarray(at, at + headDim)), position - base, this.rope);
       const [maximum = NaN, sum = NaN] = probes.subarray(at + 2 * headDim);
       return { query: rotated.map((x) => x / Math.sqrt(headDim)), maximum, sum };
@@ -84,7 +80,7 @@ class Condensing {
 
   async run(runner: Runner) {
     const { heads, tasks } = this;
-    const positions = [304, 310, 320, 321, 336, POSITION];
+    const positions = [345, 346, 347, 348, 349, POSITION];
     const { qkv } = randomRows(heads, positions.length, new Random(36));
     const kv = runner.upload(new Uint32Array(this.bytes.buffer));
     const buffers = { kv, rope: runner.upload(this.rope) };
