@@ -78,7 +78,7 @@ it('eval estimator gives every estimator with its interval', async () => {
 
 it('eval kv sets perplexity, bytes and error of each form and budget beside the dense cache', async () => {
   const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT.repeat(2) });
-  const args = ['kv', ...flags, '--text', at('text.txt'), '--context', '320'];
+  const args = ['kv', ...flags, '--text', at('text.txt'), '--context', '320', '--max-tokens', '300'];
   const { json } = await evaluate([...args, '--budget', '0,0.3']);
   const { results, dense } = json as { results: ComparedCache[]; dense: { perplexity: number } };
   expect(results.map(({ kv, kvErrorBudget }) => [kv, kvErrorBudget])).toEqual([['q8', undefined], ['q4', undefined], ['policy', 0], ['policy', 0.3]]);
