@@ -1,22 +1,15 @@
 // Writes f16 pages again as q8, q4 or k4v2, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
 // Ranges are codes of steps that the whole head shares: minima are rounded down and scales up, so that every range holds
 // what it is of. A code is (x − minimum) / scale to the nearest, with scale and minimum as they are kept.
-const HALF4 = HEAD_DIM4 / 2u;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
-const KEY_RANGES = 2u;
-const KEY_CODES = KEY_RANGES + HEAD_DIM4;
-const VALUE_RANGES = PAGE_TOKENS / 4u;
 
 // Of the keys or the values of a copy: the largest code, and the units of a token's codes.
 struct Form { largest: f32, row: u32 }
 
-fn form_of(bits: u32) -> Form { return Form(f32((1u << bits) - 1u), (HEAD_DIM4 * bits + 15u) / 16u); }
+fn form_of(bits: u32) -> Form { return Form(f32((1u << bits) - 1u), row_of(bits)); }
 
 // Of what one invocation saw: the widest range, the lowest and the highest minimum.
 var<workgroup> seen: array<vec3f, WORKGROUP>;
-
-// What the codes of scales and of minima count, and the lowest minimum.
-struct Steps { scale: f32, minimum: f32, lowest: f32 }
 
 fn packed_bytes(codes: vec4f) -> u32 {
   let c = vec4u(codes) << vec4u(0u, 8u, 16u, 24u);

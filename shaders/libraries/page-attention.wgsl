@@ -1,6 +1,5 @@
 // One page's part in the attention of one head of a query, by online softmax. The query, in `qkv`, is rotated by its
 // distance from the page's base. Sixteen components of a head at a time stay in registers while the page's tokens pass by.
-const HALF4 = HEAD_DIM4 / 2u;
 
 // Where a head of a query stands in qkv, and how far it is from the page's base.
 struct Query { start: u32, distance: u32 }

@@ -12,9 +12,6 @@ fn codes_of(page: vec4u, kv_head: u32) -> Codes {
   return Codes(page.x + kv_head * K4V2_HEAD, 4u, 2u);
 }
 
-// Units of a token's codes.
-fn row_of(bits: u32) -> u32 { return (HEAD_DIM4 * bits + 15u) / 16u; }
-
 // The codes of the sixteen components `g` of the row at unit `row`, a byte each.
 fn code_bytes(bits: u32, row: u32, g: u32) -> vec4u {
   if (bits == 8u) { return vec4u(kv[row + 2u * g], kv[row + 2u * g + 1u]); }

@@ -3,19 +3,12 @@
 // into its weight, and the minima give one number for all components. Ranges are codes too.
 const NIBBLES = 0x0f0f0f0fu;
 const CRUMBS = 0x03030303u;
-const KEY_RANGES = 2u;
-const KEY_CODES = KEY_RANGES + HEAD_DIM4;
-const VALUE_RANGES = PAGE_TOKENS / 4u;
 const Q8_ROW = HALF4;
 const Q4_ROW = HEAD_DIM4 / 4u;
-// Sixteen codes of two bits are a word, of which a unit may be left over.
 const Q2_ROW = (HEAD_DIM4 + 7u) / 8u;
 const Q8_HEAD = KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * Q8_ROW;
 const Q4_HEAD = KEY_CODES + VALUE_RANGES + 2u * PAGE_TOKENS * Q4_ROW;
 const K4V2_HEAD = KEY_CODES + VALUE_RANGES + PAGE_TOKENS * (Q4_ROW + Q2_ROW);
-
-// What the codes of scales and of minima count, and the lowest minimum.
-struct Steps { scale: f32, minimum: f32, lowest: f32 }
 
 fn steps_at(unit: u32) -> Steps {
   let steps = half4(kv[unit]);

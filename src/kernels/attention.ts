@@ -1,6 +1,7 @@
 import source from '../../shaders/attention.wgsl?raw';
 import pageAttention from '../../shaders/libraries/page-attention.wgsl?raw';
 import pageHalf from '../../shaders/libraries/page-half.wgsl?raw';
+import pageLayout from '../../shaders/libraries/page-layout.wgsl?raw';
 import pageQuantized from '../../shaders/libraries/page-quantized.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
@@ -19,7 +20,7 @@ export function splitPages(tokens: number, length: number): { splits: number; pa
 }
 
 /** `attend_page`. */
-export const PAGE_LIBRARIES = [pageHalf, pageQuantized, pageAttention];
+export const PAGE_LIBRARIES = [pageLayout, pageHalf, pageQuantized, pageAttention];
 
 /** Floats of one (token, split, head) in `partial_outputs`. */
 export const partialFloats = (headDim: number): number => headDim + 4;

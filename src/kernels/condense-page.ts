@@ -1,4 +1,4 @@
-import libraryEntries from '../../shaders/libraries/page-entries.wgsl?raw';
+import pageEntries from '../../shaders/libraries/page-entries.wgsl?raw';
 import source from '../../shaders/condense-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
@@ -12,14 +12,14 @@ import { halfPrecision } from './variants.ts';
 const WORKGROUP = 8;
 
 /**
- * Pages of any form in `kv` → sparse ones of at most half as many entries, elsewhere in it. `tasks [N, 2, 4]`: page-table
+ * Pages of any form in `kv` → sparse ones of fewer entries, elsewhere in it. `tasks [N, 2, 4]`: page-table
  * entries of a page and of its copy; `qkv`, the parameters: the latest queries, as for probe-page.
  */
 export function condensePageKernel(device: Device, heads: Heads): Kernel {
   const half = halfPrecision(device);
   return {
     name: 'condense-page',
-    sources: [half.source, ...PAGE_LIBRARIES, libraryEntries, source],
+    sources: [half.source, ...PAGE_LIBRARIES, pageEntries, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),

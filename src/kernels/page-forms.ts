@@ -2,8 +2,8 @@ import type { Constant } from '../gpu/kernel.ts';
 import { type Heads, PAGE_TOKENS } from './heads.ts';
 
 /**
- * How a page of one layer may lie on the GPU: every token in f16; codes of 8 or 4 bits, of the values also 2, keys with a range a channel and
- * values with a range a token; or only some entries, in f16, each with the logarithm of how many tokens it stands for.
+ * How a page of one layer may lie on the GPU: every token in f16; codes of 8 or 4 bits, of the values also 2, keys with a
+ * range a channel and values with a range a token; or only some entries, in f16, each with what its score is raised by.
  */
 export const PAGE_FORMS = ['f16', 'q8', 'q4', 'k4v2', 'sparse'] as const;
 export type PageForm = (typeof PAGE_FORMS)[number];

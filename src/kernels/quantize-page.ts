@@ -1,3 +1,4 @@
+import pageLayout from '../../shaders/libraries/page-layout.wgsl?raw';
 import source from '../../shaders/quantize-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
@@ -13,7 +14,7 @@ export function quantizePageKernel(device: Device, heads: Heads): Kernel {
   const half = halfPrecision(device);
   return {
     name: 'quantize-page',
-    sources: [half.source, source],
+    sources: [half.source, pageLayout, source],
     enables: half.enables,
     constants: { ...headConstants(heads), ...formConstants, WORKGROUP },
     bindings: [
