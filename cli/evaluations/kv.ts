@@ -1,7 +1,6 @@
 import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
 import { perplexity } from '../../src/engine/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
@@ -25,11 +24,7 @@ const BLOCK = 64;
 export async function evaluateKv(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, FLAGS);
   const text = await readText(required('text', values.text));
-  const budgets = (values.budget ?? DEFAULT_BUDGETS).split(',').map((each) => {
-    const budget = numberFlag('budget', each, 0, 1);
-    if (budget === undefined) throw new ChunkwiseError('bad_request', { field: '--budget', reason: 'lists numbers from 0 to 1' });
-    return budget;
-  });
+  const budgets = (values.budget ?? DEFAULT_BUDGETS).split(',').map((each) => numberFlag('budget', each, 0, 1) as number);
   const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
   const maxTokens = Math.floor(numberFlag('max-tokens', values['max-tokens'], 2) ?? Infinity);
   return withModel(

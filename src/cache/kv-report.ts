@@ -1,6 +1,5 @@
-import type { ModelConfig } from '../config/model-config.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { PAGE_FORMS, type PageForm, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
+import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/page-forms.ts';
 import type { CachePage } from './cache-page.ts';
 
 /** How the keys and values of one sequence lie. */
@@ -16,17 +15,24 @@ export interface KvReport {
   mergedTokens: number;
 }
 
-export function kvReport(config: ModelConfig, pages: readonly CachePage[], tokens: number, peakBytes: number): KvReport {
+/** A sequence as the report sees it. */
+interface CachedText {
+  pages: readonly CachePage[];
+  tokens: readonly number[];
+  peakKvBytes: number;
+}
+
+export function kvReport({ pages, tokens, peakKvBytes: peakBytes }: CachedText): KvReport {
   const zeros = (): Record<PageForm, number> => Object.fromEntries(PAGE_FORMS.map((form) => [form, 0])) as Record<PageForm, number>;
-  const squares = new Float64Array(config.numLayers);
+  const squares = new Float64Array(pages[0]?.layers.length ?? 0);
   const report = { pages: zeros(), bytes: zeros(), peakBytes, layerErrors: [] as number[], mergedTokens: 0 };
   for (const { layers } of pages) {
-    layers.forEach(({ form, entries, error, length }, layer) => {
+    layers.forEach(({ form, entries, place, error, length }, layer) => {
       report.pages[form]++;
-      report.bytes[form] += pageUnits(form, config, entries) * UNIT_BYTES;
+      report.bytes[form] += place.units * UNIT_BYTES;
       if (form === 'sparse') report.mergedTokens += PAGE_TOKENS - entries;
       // What came since takes its part of the attention.
-      squares[layer]! += (error * (length / Math.max(1, tokens))) ** 2;
+      squares[layer]! += (error * (length / Math.max(1, tokens.length))) ** 2;
     });
   }
   report.layerErrors = Array.from(squares, Math.sqrt);
@@ -34,5 +40,5 @@ export function kvReport(config: ModelConfig, pages: readonly CachePage[], token
 }
 
 /** Of all pages, in all layers. */
-export const kvBytes = (config: ModelConfig, pages: readonly CachePage[]): number =>
-  pages.reduce((sum, { layers }) => sum + layers.reduce((of, { form, entries }) => of + pageUnits(form, config, entries), 0), 0) * UNIT_BYTES;
+export const kvBytes = (pages: readonly CachePage[]): number =>
+  pages.reduce((sum, { layers }) => sum + layers.reduce((units, { place }) => units + place.units, 0), 0) * UNIT_BYTES;

@@ -18,7 +18,10 @@ export class LayerPages {
   readonly #mostUnits: number;
   #buffer: GPUBuffer;
 
-  /** `mostPages`: of sequences; copies that are tried come beside them. `onMoved`: pages lie elsewhere, in another buffer; nothing may be recorded for the former one. */
+  /**
+   * `mostPages`: of sequences; copies that are tried come beside them. `onMoved`: pages lie elsewhere, in another buffer;
+   * nothing may be recorded for the former one.
+   */
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,

@@ -1,8 +1,8 @@
+import { type KvReport, kvReport } from '../cache/kv-report.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import { type Adaptation, UNADAPTED } from './adaptation.ts';
 import { logSumExp } from './divergence.ts';
-import { type KvReport, kvReport } from '../cache/kv-report.ts';
 import { attach, newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
@@ -28,7 +28,7 @@ export async function eachLogits(
     };
     await session.prefill(sequence, tokens, onBatch);
     const meanRank = await session.ranks.read(sequence);
-    return { meanRank, kv: kvReport(session.plan.config, sequence.pages, sequence.tokens.length, sequence.peakKvBytes) };
+    return { meanRank, kv: kvReport(sequence) };
   } finally {
     session.release(sequence);
     text.close();
@@ -97,7 +97,7 @@ export async function perplexity(
   const step = context - bos.length;
   const { buffers } = session.device;
   const nlls: number[] = [];
-  let kv = kvReport(session.plan.config, [], 0, 0);
+  let kv = kvReport(newSequence());
   let ranks = 0;
   let computed = 0;
   buffers.watchPeak();

@@ -97,7 +97,7 @@ export async function* generate(
     }
     session.steps.leave(sequence);
     const meanRank = await session.ranks.read(sequence);
-    const kv = kvReport(session.plan.config, sequence.pages, sequence.tokens.length, sequence.peakKvBytes);
+    const kv = kvReport(sequence);
     measured = { kv, ...(chunks && { meanRank }) };
   } finally {
     session.steps.leave(sequence);

@@ -38,7 +38,7 @@ export class PageTrials {
     const results: Promise<void>[] = [];
     for (const sequence of sequences) {
       const { pages, tokens, policy } = sequence;
-      sequence.peakKvBytes = Math.max(sequence.peakKvBytes, kvBytes(this.transformer.config, pages));
+      sequence.peakKvBytes = Math.max(sequence.peakKvBytes, kvBytes(pages));
       const queries = latestQueries(sequence);
       if (sequence.trial || queries.queries === 0) continue;
       const copies = cache.copies(pages, policy.changes({ pages, tokens: tokens.length }));
