@@ -1,5 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { KV_MODES, type KvOptions } from '../src/cache/kv-options.ts';
+import { KV_MODES, KV_PRIORITIES, type KvOptions } from '../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
@@ -15,13 +15,25 @@ export const RANK_FLAGS = {
 } as const satisfies Options;
 
 /** How keys and values are kept. */
-export const KV_FLAGS = { kv: { type: 'string' }, 'kv-error-budget': { type: 'string' } } as const satisfies Options;
+export const KV_FLAGS = {
+  kv: { type: 'string' },
+  'kv-error-budget': { type: 'string' },
+  'kv-memory-budget': { type: 'string' },
+  'kv-priority': { type: 'string' },
+} as const satisfies Options;
 
 /** Errors: `bad_request`. */
-export function kvOptions(flags: { kv?: string; 'kv-error-budget'?: string }): KvOptions {
+export function kvOptions(flags: Partial<Record<keyof typeof KV_FLAGS, string>>): KvOptions {
   const kv = choiceFlag('kv', flags.kv, KV_MODES);
   const kvErrorBudget = numberFlag('kv-error-budget', flags['kv-error-budget'], 0, 1);
-  return { ...(kv && { kv }), ...(kvErrorBudget !== undefined && { kvErrorBudget }) };
+  const kvMemoryBudget = numberFlag('kv-memory-budget', flags['kv-memory-budget'], 1);
+  const kvPriority = choiceFlag('kv-priority', flags['kv-priority'], KV_PRIORITIES);
+  return {
+    ...(kv && { kv }),
+    ...(kvErrorBudget !== undefined && { kvErrorBudget }),
+    ...(kvMemoryBudget !== undefined && { kvMemoryBudget }),
+    ...(kvPriority && { kvPriority }),
+  };
 }
 
 /** Flags of every command that runs a model. */

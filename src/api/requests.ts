@@ -1,4 +1,4 @@
-import { KV_MODES, type KvOptions } from '../cache/kv-options.ts';
+import { KV_MODES, KV_PRIORITIES, type KvOptions } from '../cache/kv-options.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { SentOptions } from '../../workers/protocol.ts';
 import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
@@ -31,6 +31,8 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   ...RANK_FIELDS,
   kv: true,
   kvErrorBudget: true,
+  kvMemoryBudget: true,
+  kvPriority: true,
   stream: true,
   stream_options: true,
 };
@@ -145,13 +147,20 @@ function parseAdapters(value: unknown): { name: string; scale: number }[] {
   });
 }
 
-function parseKv({ kv, kvErrorBudget }: Record<string, unknown>): KvOptions {
+function parseKv({ kv, kvPriority, ...fields }: Record<string, unknown>): KvOptions {
   const mode = KV_MODES.find((known) => known === kv);
   if (kv !== undefined && !mode) refuse('kv', `must be one of ${KV_MODES.join(', ')}, but is ${describe(kv)}`);
-  if (kvErrorBudget !== undefined && mode !== 'policy') refuse('kvErrorBudget', "is for kv: 'policy' only");
+  const { kvErrorBudget, kvMemoryBudget } = fields;
+  for (const [name, value] of Object.entries({ kvErrorBudget, kvMemoryBudget, kvPriority })) {
+    if (value !== undefined && mode !== 'policy') refuse(name, "is for kv: 'policy' only");
+  }
+  const priority = KV_PRIORITIES.find((known) => known === kvPriority);
+  if (kvPriority !== undefined && !priority) refuse('kvPriority', `must be one of ${KV_PRIORITIES.join(', ')}, but is ${describe(kvPriority)}`);
   return {
     ...(mode && { kv: mode }),
     ...(kvErrorBudget !== undefined && { kvErrorBudget: checkNumber(kvErrorBudget, 'kvErrorBudget', 0, 1) }),
+    ...(kvMemoryBudget !== undefined && { kvMemoryBudget: checkInteger(kvMemoryBudget, 'kvMemoryBudget', 1) }),
+    ...(priority && { kvPriority: priority }),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { KvMode } from '../cache/kv-options.ts';
+import type { KvMode, KvPriority } from '../cache/kv-options.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
 import type { ChunkerOptions } from '../chunking/chunker.ts';
@@ -71,8 +71,12 @@ export interface CompletionOptions {
    * bytes as an error budget allows; or all but the first and the last pages in 8 or 4 bits.
    */
   kv?: KvMode;
-  /** Of `policy`: how far a layer's attention output may be moved, relative L2; default 0.05. */
+  /** Of `policy`: how far a layer's attention output may be moved, relative L2; default 0.1. */
   kvErrorBudget?: number;
+  /** Of `policy`: bytes that the keys and values of the text may take; default: no limit. */
+  kvMemoryBudget?: number;
+  /** Which of the two budgets holds where both cannot; default `error`. The answer's report says which did. */
+  kvPriority?: KvPriority;
   stream?: boolean;
   stream_options?: { include_usage?: boolean };
 }

@@ -10,7 +10,14 @@ export interface KvOptions {
   kv?: KvMode;
   /** Of `policy`: how far a layer's attention output may be moved, relative L2. */
   kvErrorBudget?: number;
+  /** Of `policy`: bytes that the pages of the text may take on the GPU. */
+  kvMemoryBudget?: number;
+  /** Which budget holds where both cannot; default `error`. */
+  kvPriority?: KvPriority;
 }
+
+export const KV_PRIORITIES = ['error', 'memory'] as const;
+export type KvPriority = (typeof KV_PRIORITIES)[number];
 
 export const DEFAULT_KV_ERROR_BUDGET = 0.1;
 
