@@ -1,7 +1,7 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { QuantizedForm } from '../kernels/page-forms.ts';
 import { type LayerPage, totalError } from './cache-page.ts';
-import { type CachePolicy, type CacheView, oldPages } from './policy.ts';
+import { type CachePolicy, type CacheView, oldPages, pagesBeyondContext } from './policy.ts';
 
 /** What is tried of a page in f16. Merged pages are not: what the latest queries do not look at, later ones may (ARCHITECTURE.md). */
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'k4v2'];
@@ -17,7 +17,8 @@ const TRIED_AGAIN = 2;
  */
 export const budgetPolicy = (errorBudget: number): CachePolicy => ({
   key: `policy ${errorBudget}`,
-  changes(view) {
+  drops: pagesBeyondContext,
+  trials(view) {
     if (errorBudget === 0) return [];
     return oldPages(view)
       .filter(({ now }) => now.form === 'f16' && view.tokens >= TRIED_AGAIN * now.tried)

@@ -49,7 +49,9 @@ export interface Trial extends Change {
 /** Copies of a sequence's pages in other forms, and once they are probed which of them are taken. */
 export interface PageTrial {
   copies: readonly Copy[];
-  /** Tokens of the sequence when it began. */
+  /** Tokens of the text when it began. */
+  began: number;
+  /** Tokens in the cache by then. */
   length: number;
   taken?: ReadonlyMap<Copy, Trial>;
 }
