@@ -30,6 +30,8 @@ export interface Change {
   form: SmallerForm;
   /** All tokens of a page; of `sparse`, to how many its entries are merged. */
   entries: number;
+  /** How far it is estimated to move the attention output of the latest queries, relative L2, largest head; default 0. */
+  error?: number;
 }
 
 /** A page of one layer with a copy in another form beside it. */

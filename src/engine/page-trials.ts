@@ -61,13 +61,12 @@ export class PageTrials {
     const changes = policy.changes?.(this.#view(sequence, upcoming)) ?? [];
     if (changes.length === 0) return;
     this.drop(sequence);
-    if (policy.trials) sequence.memoryOverrode = true;
     // As many as can be written at once.
     while (changes.length > 0) {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
       this.#write(sequence, copies);
       this.recorder.submit(); // the tasks are written anew for the next ones
-      for (const copy of copies) cache.accept(pages, copy, 0, heldTokens(sequence));
+      for (const copy of copies) cache.accept(pages, copy, Math.hypot(copy.from.error, copy.error ?? 0), heldTokens(sequence));
     }
   }
 
