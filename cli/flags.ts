@@ -20,10 +20,13 @@ export const KV_FLAGS = {
   'kv-error-budget': { type: 'string' },
   'kv-memory-budget': { type: 'string' },
   'kv-priority': { type: 'string' },
+  'kv-shadow': { type: 'boolean' },
 } as const satisfies Options;
 
+type KvFlags = { 'kv-shadow'?: boolean } & { [name in Exclude<keyof typeof KV_FLAGS, 'kv-shadow'>]?: string };
+
 /** Errors: `bad_request`. */
-export function kvOptions(flags: Partial<Record<keyof typeof KV_FLAGS, string>>): KvOptions {
+export function kvOptions({ 'kv-shadow': kvShadow, ...flags }: KvFlags): KvOptions {
   const kv = choiceFlag('kv', flags.kv, KV_MODES);
   const kvErrorBudget = numberFlag('kv-error-budget', flags['kv-error-budget'], 0, 1);
   const kvMemoryBudget = numberFlag('kv-memory-budget', flags['kv-memory-budget'], 1);
@@ -33,6 +36,7 @@ export function kvOptions(flags: Partial<Record<keyof typeof KV_FLAGS, string>>)
     ...(kvErrorBudget !== undefined && { kvErrorBudget }),
     ...(kvMemoryBudget !== undefined && { kvMemoryBudget }),
     ...(kvPriority && { kvPriority }),
+    ...(kvShadow && { kvShadow }),
   };
 }
 

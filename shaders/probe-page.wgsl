@@ -1,12 +1,13 @@
-// How far another form of a page moves the whole attention output of the latest queries, each known with its output and
-// softmax: without the page's part in its former form, with that in the new one. One invocation a (task, head).
+// How far other forms of pages move the whole attention output of the latest queries, each known with its output and
+// softmax: without the pages' parts in their former forms, with those in the new ones. One invocation a head of a task, or
+// of some of them together.
 const PROBE4 = 2u * HEAD_DIM4 + 1u;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let task = params.first + id.x / NUM_HEADS;
+  let group = params.first / params.together + id.x / NUM_HEADS;
   let head = id.x % NUM_HEADS;
-  if (id.x >= params.count * NUM_HEADS) { return; }
+  if (id.x >= params.count / params.together * NUM_HEADS) { return; }
   let kv_head = head / (NUM_HEADS / NUM_KV_HEADS);
   var output: array<vec4f, HEAD_DIM4>;
   var moved: array<vec4f, HEAD_DIM4>;
@@ -17,10 +18,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let known = qkv[probe + 2u * HEAD_DIM4];
     for (var i = 0u; i < HEAD_DIM4; i++) { moved[i] = qkv[probe + HEAD_DIM4 + i]; }
     var total = 1.0;
-    for (var form = 0u; form < 2u; form++) {
+    // The former form of each, then the new one.
+    for (var t = 0u; t < 2u * params.together; t++) {
       for (var i = 0u; i < HEAD_DIM4; i++) { output[i] = vec4f(); }
-      let part = attend_page(tasks[2u * task + form], kv_head, probe, params.position - q, Softmax(-1e30, 0.0), &output);
-      let weight = select(-1.0, 1.0, form == 1u) * exp(part.maximum - known.x) / known.y;
+      let part = attend_page(tasks[2u * group * params.together + t], kv_head, probe, params.position - q, Softmax(-1e30, 0.0), &output);
+      let weight = select(-1.0, 1.0, (t & 1u) == 1u) * exp(part.maximum - known.x) / known.y;
       total += weight * part.sum;
       for (var i = 0u; i < HEAD_DIM4; i++) { moved[i] += weight * output[i]; }
     }
@@ -31,5 +33,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       size += dot(y, y);
     }
   }
-  errors[task * NUM_HEADS + head] = sqrt(change / size);
+  errors[group * NUM_HEADS + head] = sqrt(change / size);
 }

@@ -56,7 +56,7 @@ export interface ComparedCache extends KvOptions {
 export async function comparedCaches(engine: LocalEngine, tokens: readonly number[], context: number, modes: readonly KvOptions[]) {
   const { addBos, bosId } = engine.tokenizer;
   const windows = { context, start: 0, maxTokens: tokens.length, bosId: addBos ? bosId : undefined };
-  const run = (kv: KvOptions) => engine.alone((session) => perplexity(session, tokens, { ...windows, policy: policyOf(kv) }));
+  const run = (kv: KvOptions) => engine.alone((session) => perplexity(session, tokens, { ...windows, policy: policyOf(kv), shadows: kv.kvShadow }));
   const dense = await run({});
   const results: ComparedCache[] = [];
   for (const mode of modes) {

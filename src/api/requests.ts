@@ -33,6 +33,7 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   kvErrorBudget: true,
   kvMemoryBudget: true,
   kvPriority: true,
+  kvShadow: true,
   stream: true,
   stream_options: true,
 };
@@ -147,7 +148,7 @@ function parseAdapters(value: unknown): { name: string; scale: number }[] {
   });
 }
 
-function parseKv({ kv, kvPriority, ...fields }: Record<string, unknown>): KvOptions {
+function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, unknown>): KvOptions {
   const mode = KV_MODES.find((known) => known === kv);
   if (kv !== undefined && !mode) refuse('kv', `must be one of ${KV_MODES.join(', ')}, but is ${describe(kv)}`);
   const { kvErrorBudget, kvMemoryBudget } = fields;
@@ -161,6 +162,7 @@ function parseKv({ kv, kvPriority, ...fields }: Record<string, unknown>): KvOpti
     ...(kvErrorBudget !== undefined && { kvErrorBudget: checkNumber(kvErrorBudget, 'kvErrorBudget', 0, 1) }),
     ...(kvMemoryBudget !== undefined && { kvMemoryBudget: checkInteger(kvMemoryBudget, 'kvMemoryBudget', 1) }),
     ...(priority && { kvPriority: priority }),
+    ...(kvShadow !== undefined && { kvShadow: checkBoolean(kvShadow, 'kvShadow') }),
   };
 }
 

@@ -77,6 +77,8 @@ export interface CompletionOptions {
   kvMemoryBudget?: number;
   /** Which of the two holds where both cannot; default: `error`, and `memory` where it alone is set. The report says which did. */
   kvPriority?: KvPriority;
+  /** Measures the true error beside the estimated one, at the cost of keeping the dense pages too. */
+  kvShadow?: boolean;
   stream?: boolean;
   stream_options?: { include_usage?: boolean };
 }

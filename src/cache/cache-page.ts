@@ -13,6 +13,8 @@ export interface LayerPage {
   readonly length: number;
   /** Tokens of the sequence when other forms were last tried. */
   tried: number;
+  /** What it was written from, where that is kept to tell the true error. */
+  shadow?: LayerPage;
 }
 
 /** Consecutive tokens of a sequence: in each layer a page of its own form. */

@@ -3,9 +3,9 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry } from '../kernels/page-forms.ts';
-import { PROBES, probeFloats } from '../kernels/probe-page.ts';
 import type { CachePage, Change, Copy, LayerPage } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
+import { probeBytes, StreamProbes } from './stream-probes.ts';
 
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
@@ -14,14 +14,12 @@ const TASKS_OF_LAYER = 32;
 
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
-const probeBytes = ({ numHeads, headDim }: ModelConfig): number => MAX_STREAMS * PROBES * numHeads * probeFloats(headDim) * 4;
-
 /** Of the errors of every trial at once. */
 export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number => numLayers * TASKS_OF_LAYER * numHeads * 4;
 
 /** Most bytes of the whole cache for `numPages` pages. */
 export const cacheBytes = (config: ModelConfig, numPages: number): number =>
-  config.numLayers * (numPages * (pageBytes(config) + MAX_STREAMS * PAGE_ENTRY_WORDS * 4) + TASKS_OF_LAYER * TASK_WORDS * 4 + probeBytes(config)) +
+  config.numLayers * (numPages * (pageBytes(config) + MAX_STREAMS * PAGE_ENTRY_WORDS * 4) + TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
   errorBytes(config);
 
 /** Tasks of one layer and one kernel, `count` from `first` on. */
@@ -38,8 +36,7 @@ export class KvCache {
   readonly layers: readonly LayerPages[];
   /** Of each layer: entries of the pages of the sequences being computed, in order: `[MAX_STREAMS, numPages, 4]`, u32. */
   readonly tables: readonly GPUBuffer[];
-  /** Of each layer: what each stream's latest queries were and found; see probe-page.ts. */
-  readonly probes: readonly GPUBuffer[];
+  readonly probes: StreamProbes;
   /** Copies to write before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
   /** What probe-page finds: `[tasks, numHeads]`. */
@@ -47,7 +44,7 @@ export class KvCache {
   readonly #shown: (readonly CachePage[])[] = Array.from({ length: MAX_STREAMS }, () => []);
   #count = 0;
 
-  /** `onMoved`: a layer has another buffer. */
+  /** `onMoved`: what a layer binds lies in another buffer. */
   constructor(
     private readonly device: Device,
     config: ModelConfig,
@@ -62,7 +59,7 @@ export class KvCache {
       return new LayerPages(device, config, layer, numPages, moved);
     });
     const bytes = MAX_STREAMS * numPages * PAGE_ENTRY_WORDS * 4;
-    this.probes = this.layers.map((_, layer) => device.buffers.storage(`probes ${layer}`, 'kv', probeBytes(config)));
+    this.probes = new StreamProbes(device, config, onMoved);
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
     this.tables = this.layers.map((_, layer) => device.buffers.storage(`page table ${layer}`, 'kv', bytes));
@@ -133,10 +130,25 @@ export class KvCache {
     });
   }
 
+  /** Writes tasks: of pages of one layer in two forms each. */
+  #writeTasks(pages: readonly CachePage[], tasks: readonly { page: number; from: LayerPage; to: LayerPage }[]): void {
+    const words = tasks.flatMap(({ page, from, to }) => [from, to].flatMap((each) => entryOf(each, pages[page]?.base ?? 0)));
+    this.device.gpuDevice.queue.writeBuffer(this.tasks, 0, Uint32Array.from(words));
+  }
+
+  /** Writes as tasks the pages of a layer that have a shadow, and that; returns how many. */
+  writeShadows(pages: readonly CachePage[], layer: number): number {
+    const tasks = pages.flatMap(({ layers }, page) => {
+      const from = layers[layer];
+      return from?.shadow ? [{ page, from, to: from.shadow }] : [];
+    });
+    this.#writeTasks(pages, tasks);
+    return tasks.length;
+  }
+
   /** Writes the tasks of copies; returns those that each layer is to run before the next batch. */
   writeTasks(pages: readonly CachePage[], copies: readonly Copy[]): TaskRun[] {
-    const words = copies.flatMap(({ page, from, to }) => [from, to].flatMap((each) => entryOf(each, pages[page]?.base ?? 0)));
-    this.device.gpuDevice.queue.writeBuffer(this.tasks, 0, Uint32Array.from(words));
+    this.#writeTasks(pages, copies);
     const runs: TaskRun[] = [];
     copies.forEach(({ layer, form }, i) => {
       const last = runs.at(-1);
@@ -147,12 +159,13 @@ export class KvCache {
     return runs;
   }
 
-  /** The copy takes its page's place. `error`: of the page by then; `length`: of the sequence. */
-  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, error: number, length: number): void {
+  /** The copy takes its page's place. `error`: of the page by then; `length`: of the sequence; `shadows`: the page is kept behind it. */
+  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, error: number, length: number, shadows: boolean): void {
     const page = pages[at];
     if (!page) throw new Error(`no page ${at}`);
-    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, error, length, tried: length }) };
-    this.layers[layer]?.remove(from);
+    const shadow = shadows ? { shadow: from } : {};
+    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, error, length, tried: length, ...shadow }) };
+    if (!shadows) this.layers[layer]?.remove(from);
   }
 
   reject({ layer, to }: Copy): void {

@@ -15,6 +15,8 @@ export interface KvOptions {
   kvMemoryBudget?: number;
   /** Which budget holds where both cannot; default: `error`, and `memory` where no budget of error is set. */
   kvPriority?: KvPriority;
+  /** Keeps pages in f16 beside the forms they take, and reports the true error: costs the memory of `dense` and more. */
+  kvShadow?: boolean;
 }
 
 export const KV_PRIORITIES = ['error', 'memory'] as const;

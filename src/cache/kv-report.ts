@@ -11,6 +11,8 @@ export interface KvReport {
   peakBytes: number;
   /** Of each layer: how far its pages' forms are estimated to move its attention output, relative L2, largest head. */
   layerErrors: number[];
+  /** The same, as measured by the latest queries over all pages at once; where `kvShadow` asked for it. */
+  shadowErrors?: number[];
   /** Tokens, of a layer each, that share an entry with others. */
   mergedTokens: number;
   /** Tokens given up, in all layers, to make room: the text went on past its context or its memory. */

@@ -5,8 +5,9 @@ import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
 import type { LayerPage } from './cache-page.ts';
 import { PageSpace } from './page-space.ts';
 
-/** A new buffer has an eighth more than lives in it, so that growing costs little for a page; at first these pages. */
-const SPARE = 1 / 8;
+/** A new buffer has room for a thirty-second more than lives in it, and for a few pages, of each layer another number: they grow at different times. */
+const SPARE = 1 / 32;
+const SPARE_PAGES = 4;
 const FIRST_PAGES = 8;
 /** It is packed into a smaller one where less than this share of it lives. */
 const LEAST_LIVE = 0.6;
@@ -57,6 +58,7 @@ export class LayerPages {
 
   remove(page: LayerPage): void {
     this.#space.giveBack(page.place);
+    if (page.shadow) this.remove(page.shadow);
   }
 
   /** Gives memory back that few pages use. */
@@ -67,7 +69,7 @@ export class LayerPages {
 
   #roomFor(units: number): number {
     const live = this.#space.liveUnits + units;
-    const spare = Math.max(pageUnits('f16', this.config), Math.ceil(live * SPARE));
+    const spare = (1 + (this.layer % SPARE_PAGES)) * pageUnits('f16', this.config) + Math.ceil(live * SPARE);
     return Math.max(live, Math.min(live + spare, this.#mostUnits));
   }
 

@@ -20,7 +20,13 @@ export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boole
   ...policy,
   key: `${policy.key} ${bytes} ${wins}`,
   trials: (view) => (bytesToCome(view) > bytes ? (policy.trials?.(view) ?? []) : []),
-  changes: (view) => (wins && bytesToCome(view) > bytes ? oldPagesAs(view, FORCED_FORM) : []),
+  changes(view) {
+    if (bytesToCome(view) <= bytes) return [];
+    const wanted = policy.changes?.(view) ?? [];
+    if (!wins) return wanted;
+    const others = oldPagesAs(view, FORCED_FORM).filter((forced) => !wanted.some(({ page, layer }) => page === forced.page && layer === forced.layer));
+    return [...wanted, ...others];
+  },
   drops(view) {
     const beyondContext = policy.drops?.(view) ?? pagesBeyondContext(view);
     return wins ? Math.max(beyondContext, pagesBeyond(bytes, view)) : beyondContext;

@@ -17,9 +17,10 @@ export async function eachLogits(
   visit: (start: number, length: number, logits: Float32Array) => void,
   adaptation: Adaptation = UNADAPTED,
   policy: CachePolicy = DENSE,
+  shadows = false,
 ): Promise<{ meanRank: number; kv: KvReport }> {
   const text = await adaptation.begin(tokens, 0);
-  const sequence = { ...newSequence(), policy };
+  const sequence = { ...newSequence(), policy, shadows };
   attach(sequence, text);
   session.ranks.reset(sequence);
   try {
@@ -28,7 +29,8 @@ export async function eachLogits(
     };
     await session.prefill(sequence, tokens, onBatch);
     const meanRank = await session.ranks.read(sequence);
-    return { meanRank, kv: kvReport(sequence) };
+    const kv = kvReport(sequence);
+    return { meanRank, kv: shadows ? { ...kv, shadowErrors: await session.shadow.errors(sequence) } : kv };
   } finally {
     session.release(sequence);
     text.close();
@@ -44,7 +46,7 @@ export async function negativeLogLikelihoods(
   return (await score(session, tokens, adaptation)).nlls;
 }
 
-async function score(session: Session, tokens: readonly number[], adaptation?: Adaptation, policy?: CachePolicy) {
+async function score(session: Session, tokens: readonly number[], adaptation?: Adaptation, policy?: CachePolicy, shadows?: boolean) {
   const nlls: number[] = [];
   const visit = (start: number, length: number, logits: Float32Array): void => {
     const width = logits.length / length;
@@ -53,7 +55,7 @@ async function score(session: Session, tokens: readonly number[], adaptation?: A
       if (next !== undefined) nlls.push(negativeLogLikelihood(logits.subarray(i * width, (i + 1) * width), next));
     }
   };
-  return { nlls, ...(await eachLogits(session, tokens, visit, adaptation, policy)) };
+  return { nlls, ...(await eachLogits(session, tokens, visit, adaptation, policy, shadows)) };
 }
 
 const negativeLogLikelihood = (logits: Float32Array, token: number): number =>
@@ -70,6 +72,8 @@ export interface PerplexityWindow {
   adaptation?: Adaptation;
   /** Of the cache. */
   policy?: CachePolicy;
+  /** See `KvOptions.kvShadow`. */
+  shadows?: boolean | undefined;
 }
 
 export interface Perplexity {
@@ -90,7 +94,7 @@ export interface Perplexity {
 export async function perplexity(
   session: Session,
   text: readonly number[],
-  { context, start, maxTokens, bosId, adaptation, policy }: PerplexityWindow,
+  { context, start, maxTokens, bosId, adaptation, policy, shadows }: PerplexityWindow,
 ): Promise<Perplexity> {
   const taken = text.slice(start, start + maxTokens);
   const bos = bosId === undefined ? [] : [bosId];
@@ -103,7 +107,7 @@ export async function perplexity(
   buffers.watchPeak();
   for (let at = 0; at < taken.length; at += step) {
     const tokens = [...bos, ...taken.slice(at, at + step)];
-    const scored = await score(session, tokens, adaptation, policy);
+    const scored = await score(session, tokens, adaptation, policy, shadows);
     nlls.push(...scored.nlls);
     kv = scored.kv;
     ranks += scored.meanRank * tokens.length;

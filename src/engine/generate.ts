@@ -46,6 +46,7 @@ export async function* generate(
   const text = new TextStream(tokenizer, stop);
   const sequence = session.sequences.take(prompt, adaptation.key, slot, policy);
   keep(sequence, kept, contextLength);
+  sequence.shadows = kvOptions.kvShadow ?? false;
   const cachedTokens = sequence.tokens.length;
   let dispatches = 0;
   let dispatchesPerLayer = 0;
@@ -108,7 +109,7 @@ export async function* generate(
     }
     session.steps.leave(sequence);
     const meanRank = await session.ranks.read(sequence);
-    const kv = kvReport(sequence);
+    const kv = { ...kvReport(sequence), ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }) };
     measured = { kv, ...(chunks && { meanRank }) };
   } finally {
     session.steps.leave(sequence);

@@ -59,14 +59,17 @@ export class PageTrials {
     const { pages, policy } = sequence;
     const { cache } = this.transformer;
     const changes = policy.changes?.(this.#view(sequence, upcoming)) ?? [];
-    if (changes.length === 0) return;
-    this.drop(sequence);
+    if (policy.trials && changes.some(({ error }) => error === undefined)) {
+      // A policy of errors did not choose them: the memory budget did, and pages that are being tried may be among them.
+      sequence.memoryOverrode = true;
+      this.drop(sequence);
+    }
     // As many as can be written at once.
     while (changes.length > 0) {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
       this.#write(sequence, copies);
       this.recorder.submit(); // the tasks are written anew for the next ones
-      for (const copy of copies) cache.accept(pages, copy, Math.hypot(copy.from.error, copy.error ?? 0), heldTokens(sequence));
+      for (const copy of copies) cache.accept(pages, copy, Math.hypot(copy.from.error, copy.error ?? 0), heldTokens(sequence), sequence.shadows);
     }
   }
 
@@ -134,7 +137,7 @@ export class PageTrials {
     for (const copy of trial.copies) {
       copy.from.tried = trial.length;
       const taken = trial.taken.get(copy);
-      if (taken) this.transformer.cache.accept(pages, copy, totalError(copy.from, taken), trial.length);
+      if (taken) this.transformer.cache.accept(pages, copy, totalError(copy.from, taken), trial.length, sequence.shadows);
       else this.transformer.cache.reject(copy);
     }
     sequence.trial = undefined;

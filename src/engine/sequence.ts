@@ -29,6 +29,8 @@ export interface Sequence {
   trial: PageTrial | undefined;
   /** Most bytes its pages had during the request. */
   peakKvBytes: number;
+  /** Pages stay in f16 beside the form they take, to tell the true error. */
+  shadows: boolean;
   /** The memory budget had its way with its pages against the error budget. */
   memoryOverrode: boolean;
   /** Tokens that were in the cache when the request began. */
@@ -39,7 +41,7 @@ export interface Sequence {
 
 export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0, policy = DENSE): Sequence {
   const text = { tokens: [], keptPages: 1, dropped: 0, pages: [], rows: [], text: undefined };
-  return { ...text, adapters, decodeRow: FULL_ROW, policy, trial: undefined, peakKvBytes: 0, memoryOverrode: false, reused: 0, slot };
+  return { ...text, adapters, decodeRow: FULL_ROW, policy, trial: undefined, peakKvBytes: 0, memoryOverrode: false, shadows: false, reused: 0, slot };
 }
 
 /** Where the token at `position` of the text stands in the cache. */
@@ -107,6 +109,7 @@ export class SequenceCache {
   /** Gives `sequence` pages up to its `length`-th token, at the cost of the sequences longest unused. */
   reserve(sequence: Sequence, length: number): void {
     const tokens = placeOf(sequence, length);
+    this.cache.probes.use(sequence.slot);
     while (!this.cache.resize(sequence.pages, tokens)) {
       const oldest = this.#idle.shift();
       if (!oldest) {

@@ -18,6 +18,7 @@ import { PageTrials } from './page-trials.ts';
 import { PlannedRows } from './planned-rows.ts';
 import { RankCounter } from './rank-counter.ts';
 import { newSequence, placeOf, type Sequence, SequenceCache } from './sequence.ts';
+import { ShadowCheck } from './shadow-check.ts';
 import type { EngineCoreOptions } from './types.ts';
 
 /** A model on a device: everything that is lost with the device. Computes; knows nothing of requests or text. */
@@ -27,6 +28,7 @@ export class Session {
   readonly ranks: RankCounter;
   readonly draws: Draws;
   readonly trials: PageTrials;
+  readonly shadow: ShadowCheck;
   #logitsReadback: Readback | undefined;
 
   private constructor(
@@ -39,6 +41,7 @@ export class Session {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
     this.draws = new Draws(device, transformer, recorder);
     this.trials = new PageTrials(device, recorder, transformer, plan.contextLength);
+    this.shadow = new ShadowCheck(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
   }
 

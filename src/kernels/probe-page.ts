@@ -14,8 +14,8 @@ export const probeFloats = (headDim: number): number => 2 * headDim + 4;
 
 /**
  * `tasks [N, 2, 4]`, page-table entries of a page in two forms, seen by the latest `queries` queries, the last of them at
- * `position`, in `probes [MAX_STREAMS, PROBES, numHeads, probeFloats]` → `errors [N, numHeads]`: relative L2 of the change
- * of the attention output, over those queries.
+ * `position`, in `probes [streams, PROBES, numHeads, probeFloats]` → `errors [N / together, numHeads]`: relative L2 of the change
+ * of the attention output, over those queries, by `together` tasks at once.
  */
 export function probePageKernel(device: Device, heads: Heads): Kernel {
   const half = halfPrecision(device);
@@ -37,7 +37,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel {
       { name: 'kv', type: 'array<vec2u>', access: 'read' },
       { name: 'errors', type: 'array<f32>', access: 'read_write' },
     ],
-    params: { first: 'u32', count: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
+    params: { first: 'u32', count: 'u32', together: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
   };
 }
 

@@ -1,6 +1,7 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LinearName } from '../adapters/module-names.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
+import type { StreamProbes } from '../cache/stream-probes.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
@@ -40,8 +41,8 @@ export interface AttentionBuffers {
   slotPages: number;
   /** Copies of pages to write, see quantize-page.ts, and what probing them finds. */
   tasks: GPUBuffer;
-  /** What each stream's latest queries were and found; see probe-page.ts. */
-  probes: GPUBuffer;
+  /** What each stream's latest queries were and found. */
+  probes: StreamProbes;
   errors: GPUBuffer;
   /** cos and sin of each position: `[position, 2, headDim / 2]`. */
   rope: GPUBuffer;
@@ -66,12 +67,11 @@ const OUTPUT: readonly LinearName[] = ['attn_output'];
 
 /** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
 export class Attention {
-  #cached: { store: Operation; attend: Operation };
+  #cached: { store: Operation; attend: Operation; merge: Operation };
   /** Made when first used. */
   #quantize: Operation | undefined;
   #condense: Operation | undefined;
   #probe: Operation | undefined;
-  readonly #merge: Operation;
   readonly #plain: Linears;
   #adapted: Linears | undefined;
 
@@ -83,12 +83,7 @@ export class Attention {
     private readonly buffers: AttentionBuffers,
     private readonly weights: AttentionWeights,
   ) {
-    const { partials, attended, batchTable, qkv } = activations;
-    this.#cached = this.#bindPages();
-    this.#merge = createOperation(device, attentionMergeKernel(device, config), {
-      ...{ partial_outputs: partials, batch_table: batchTable, qkv },
-      ...{ y: attended, probes: buffers.probes },
-    });
+    this.#cached = this.#bindCache();
     this.#plain = this.#linears();
   }
 
@@ -101,9 +96,9 @@ export class Attention {
     this.#adapted = buffers && this.#linears({ buffers, mlpNorm });
   }
 
-  /** This layer's pages lie in another buffer. */
-  pagesMoved(): void {
-    this.#cached = this.#bindPages();
+  /** This layer's pages, or what streams asked of them, lie in another buffer. */
+  cacheMoved(): void {
+    this.#cached = this.#bindCache();
     this.#quantize = this.#condense = this.#probe = undefined;
   }
 
@@ -118,19 +113,22 @@ export class Attention {
   condense(recorder: Dispatcher, first: number, count: number, queries: ProbedQueries): void {
     const { device, config, buffers } = this;
     this.#condense ??= createOperation(device, condensePageKernel(device, config), {
-      ...{ tasks: buffers.tasks, kv: buffers.pages.buffer, qkv: buffers.probes, rope: buffers.rope },
+      ...{ tasks: buffers.tasks, kv: buffers.pages.buffer, qkv: buffers.probes.buffer(this.layer), rope: buffers.rope },
     });
     recorder.run(this.#condense, condensePageGroups(config, count), { first, ...queries });
   }
 
-  /** Finds how far those copies would move the output of a stream's latest `queries` queries, the last at `position`. */
-  probe(recorder: Dispatcher, first: number, count: number, queries: ProbedQueries): void {
+  /**
+   * Finds how far those copies would move the output of a stream's latest `queries` queries, the last at `position`:
+   * each, or `together` of them at once.
+   */
+  probe(recorder: Dispatcher, first: number, count: number, queries: ProbedQueries, together = 1): void {
     const { device, config, buffers } = this;
     this.#probe ??= createOperation(device, probePageKernel(device, config), {
-      ...{ tasks: buffers.tasks, kv: buffers.pages.buffer, qkv: buffers.probes },
+      ...{ tasks: buffers.tasks, kv: buffers.pages.buffer, qkv: buffers.probes.buffer(this.layer) },
       ...{ rope: buffers.rope, errors: buffers.errors },
     });
-    recorder.run(this.#probe, probePageGroups(device, config, count), { first, count, ...queries });
+    recorder.run(this.#probe, probePageGroups(device, config, count / together), { first, count, together, ...queries });
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
@@ -148,7 +146,7 @@ export class Attention {
     const { splits, pagesPerSplit } = splitPages(tokens, length);
     const groups = attentionGroups(this.device, this.config, tokens, splits);
     recorder.run(this.#cached.attend, groups, { tokens, splits, pagesPerSplit });
-    recorder.run(this.#merge, attentionMergeGroups(this.device, this.config, tokens), { tokens, splits, slotPages: this.buffers.slotPages });
+    recorder.run(this.#cached.merge, attentionMergeGroups(this.device, this.config, tokens), { tokens, splits, slotPages: this.buffers.slotPages });
     if (prefills) batch.tap?.(this.layer, OUTPUT, this.activations.attended);
     if (prefills) lora?.output.record(recorder, batch);
     output.record(recorder, batch);
@@ -156,17 +154,21 @@ export class Attention {
     recordLora(recorder, batch, this.layer, OUTPUT);
   }
 
-  #bindPages() {
-    const { device, config } = this;
-    const { batchTable, qkv, partials } = this.activations;
+  #bindCache() {
+    const { device, config, layer } = this;
+    const { batchTable, qkv, partials, attended } = this.activations;
     const { queryNorm, keyNorm } = this.weights;
-    const { pages, table, rope } = this.buffers;
+    const { pages, table, rope, probes } = this.buffers;
     const kv = pages.buffer;
     const norms = { ...(queryNorm && { query_norm_weight: queryNorm }), ...(keyNorm && { key_norm_weight: keyNorm }) };
     const cached = { batch_table: batchTable, qkv, kv, pages: table, rope };
     return {
       store: createOperation(device, storeKvKernel(device, config), { ...cached, ...norms }),
       attend: createOperation(device, attentionKernel(device, config), { ...cached, partial_outputs: partials }),
+      merge: createOperation(device, attentionMergeKernel(device, config), {
+        ...{ partial_outputs: partials, batch_table: batchTable, qkv },
+        ...{ y: attended, probes: probes.buffer(layer) },
+      }),
     };
   }
 

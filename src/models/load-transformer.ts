@@ -49,7 +49,7 @@ class Loader {
     private readonly options: LoadOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
-    this.#cache = new KvCache(device, config, options.numPages, (layer) => this.#attentions[layer]?.pagesMoved());
+    this.#cache = new KvCache(device, config, options.numPages, (layer) => this.#attentions[layer]?.cacheMoved());
   }
 
   async load(): Promise<Transformer> {
@@ -90,7 +90,7 @@ class Loader {
       ? [await this.vector(name('attn_q_norm.weight')), await this.vector(name('attn_k_norm.weight'))]
       : [];
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
-    const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes: probes[layer] as GPUBuffer, rope };
+    const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
     const weights = { norm, qkv, bias, output, queryNorm, keyNorm };
     const attention = new Attention(device, layer, config, this.#activations, buffers, weights);
     this.#attentions.push(attention);

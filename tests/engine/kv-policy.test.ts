@@ -68,7 +68,7 @@ describe('logits with pages in other forms', () => {
   test('what the largest error is allowed to be is what it comes to', async () => {
     const engine = await engineUnderTest(bytes);
     const errors: number[] = [];
-    for (const budget of [0.01, 0.05, 0.2]) errors.push(nmse(await logitsWith(engine, budgetPolicy(budget)), dense));
+    for (const budget of [0.05, 0.2, 0.8]) errors.push(nmse(await logitsWith(engine, budgetPolicy(budget)), dense));
     expect(errors[0]).toBeGreaterThan(0);
     expect(errors).toEqual([...errors].sort((a, b) => a - b));
   });

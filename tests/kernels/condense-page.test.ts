@@ -91,7 +91,7 @@ class Condensing {
     runner.run(condensePageKernel(runner.device, heads), bounds, condensePageGroups(heads, count), params);
     const errors = runner.empty((count + 1) * heads.numHeads * 4);
     const probed = { ...bounds, errors };
-    runner.run(probePageKernel(runner.device, heads), probed, probePageGroups(runner.device, heads, count), { ...params, count });
+    runner.run(probePageKernel(runner.device, heads), probed, probePageGroups(runner.device, heads, count), { ...params, count, together: 1 });
     return { bytes: new Uint8Array(await runner.read(kv)), probes: await runner.floats(probes), errors: await runner.floats(errors), bounds };
   }
 }
@@ -149,7 +149,7 @@ describeVariants(['cpu', 'cpu, without shader-f16'], (getRunner) => {
     }
     dropped.fill(0, start + 4 * heads.numKvHeads * count * heads.headDim);
     const without = runner.empty(2 * heads.numHeads * 4);
-    const params = { first: 1, count: 1, queries: QUERIES, slot: 0, position: POSITION };
+    const params = { first: 1, count: 1, together: 1, queries: QUERIES, slot: 0, position: POSITION };
     const kv = runner.upload(new Uint32Array(dropped.buffer));
     runner.run(probePageKernel(runner.device, heads), { ...bounds, kv, errors: without }, probePageGroups(runner.device, heads, 1), params);
     const droppedErrors = (await runner.floats(without)).subarray(heads.numHeads);
