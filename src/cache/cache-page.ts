@@ -15,6 +15,9 @@ export interface LayerPage {
   tried: number;
 }
 
+/** What is known of a page besides where it lies. */
+export type PageState = Omit<LayerPage, 'place'>;
+
 /** Consecutive tokens of a sequence: in each layer a page of its own form. */
 export interface CachePage {
   /** Position of its first token. */
