@@ -12,6 +12,7 @@ import { AdapterRegistry } from './adapter-registry.ts';
 import { answerLimit, generate } from './generate.ts';
 import { inlinePlans } from './plan-service.ts';
 import { RequestQueue, type Turn } from './request-queue.ts';
+import { SavedSequences } from './saved-sequences.ts';
 import { Session } from './session.ts';
 import type {
   AdapterInfo,
@@ -48,6 +49,7 @@ export class LocalEngine implements EngineCore {
   readonly model: string;
   readonly contextLength: number;
   readonly device: string;
+  readonly savedCaches: SavedSequences;
 
   constructor(
     private readonly options: EngineCoreOptions,
@@ -61,6 +63,7 @@ export class LocalEngine implements EngineCore {
     this.contextLength = session.plan.contextLength;
     this.device = session.device.name;
     this.#metadata = session.plan.tokenizer;
+    this.savedCaches = new SavedSequences(this, options.savedCaches, options.sources);
   }
 
   chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {

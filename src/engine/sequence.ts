@@ -63,12 +63,23 @@ export class SequenceCache {
     if (!best) return newSequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.slot = slot;
+    best.policy = policy; // a saved sequence has but its key
     best.reused = shared;
     best.peakKvBytes = 0;
     best.tokens.length = shared;
     best.rows.length = Math.min(best.rows.length, shared);
     this.cache.resize(best.pages, shared);
     return best;
+  }
+
+  /** The one used last. */
+  get latest(): Sequence | undefined {
+    return this.#idle.at(-1);
+  }
+
+  /** Frees pages until `count` are free, or no sequence is left, at the cost of those longest unused. */
+  makeRoom(count: number): void {
+    while (this.cache.freePages < count && this.#idle.length > 0) this.cache.resize(this.#idle.shift()?.pages ?? [], 0);
   }
 
   giveBack(sequence: Sequence): void {
