@@ -198,7 +198,9 @@ it('tells of plans, made in a thread whose end one request sees and the next doe
   if (!first.told) throw new Error(first.code);
   expect(new Set(first.told.map(({ id }) => id))).toEqual(new Set([first.id]));
   expect(first.told.at(-1)?.end).toBe(first.usage.total_tokens);
-  expect(first.told.flatMap(({ rows }) => rows)).toHaveLength(first.usage.total_tokens);
+  // The same adapter had answered under another name: how a chat begins was in the cache.
+  const cached = first.usage.prompt_tokens_details.cached_tokens;
+  expect(first.told.flatMap(({ rows }) => rows)).toHaveLength(first.usage.total_tokens - cached);
   expect(first.levels).toEqual(first.levels.map(() => expect.any(Number) as number));
   expect(first.meanRank).toBeGreaterThan(0);
   // It ends when the second part of the next plan is asked for, after the beginning and the first part.

@@ -2,16 +2,20 @@ import { describe, expect, test } from 'vitest';
 import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { modelHash } from '../../src/engine/model-hash.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
+import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { BytesSource } from '../weights/bytes-source.ts';
 import { tinyModel } from '../weights/tiny-model.ts';
 import { answer, type Answer } from './answer.ts';
-import { engineUnderTest } from './engine-under-test.ts';
+import { engineUnderTest, sourceOf } from './engine-under-test.ts';
 import { fixedMemory } from './fixed-memory.ts';
 import { countGpu } from './gpu-counts.ts';
 import { MemoryStore } from './memory-store.ts';
 import { ADAPTER, adaptedEngine, planOf, VARIED_TEXT } from './plan-cases.ts';
 
-const model = (seed: number) => tinyModel({ architecture: 'llama', type: 'Q4_1', seed, contextLength: 1024, neverEnds: true });
+const TINY = { architecture: 'llama', type: 'Q4_1', contextLength: 1024, neverEnds: true } as const;
+const model = (seed: number) => tinyModel({ ...TINY, seed });
 const bytes = model(51);
 const STORY = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(5);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
@@ -138,6 +142,16 @@ describe('what is refused changes nothing', () => {
     const without = await engineUnderTest(bytes);
     await expect(without.savedCaches.save('story')).rejects.toMatchObject({ code: 'unsupported' });
   });
+});
+
+test('a model is told by its header and where its tensors begin, not by its name', async () => {
+  const hash = await modelHash([sourceOf(bytes)]);
+  expect(await modelHash([new BytesSource('renamed.gguf', bytes)])).toBe(hash);
+  const { tensors } = await readGguf(sourceOf(bytes));
+  const { offset } = tensors.at(-1)!;
+  const others = [bytes.with(offset, bytes[offset]! ^ 1), tinyModel({ ...TINY, seed: 51, ropeTheta: 10_001 }), model(52)];
+  for (const other of others) expect(await modelHash([sourceOf(other)])).not.toBe(hash);
+  expect(await modelHash([sourceOf(bytes), sourceOf(others[0]!)])).toBe(await modelHash([sourceOf(others[0]!), sourceOf(bytes)]));
 });
 
 describe('with adapters', () => {
