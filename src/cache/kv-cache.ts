@@ -72,6 +72,17 @@ export class KvCache {
     return this.numPages - this.#count;
   }
 
+  /**
+   * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
+   * another. As many must be free. Nothing may be recorded.
+   */
+  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[]): CachePage[] {
+    if (saved.length > this.freePages) throw new Error(`${saved.length} pages are restored, ${this.freePages} are free`);
+    const ofLayers = this.layers.map((layer, i) => layer.restore(saved.flatMap((page) => page[i] ?? []), bytes[i] as Uint8Array<ArrayBuffer>));
+    this.#count += saved.length;
+    return saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((pages) => pages[page] as LayerPage) }));
+  }
+
   /** Lengthens or shortens `pages` in place to hold `tokens` tokens; false when too few pages are free. */
   resize(pages: CachePage[], tokens: number): boolean {
     const wanted = pagesFor(tokens);
@@ -83,17 +94,6 @@ export class KvCache {
       this.#count++;
     }
     return true;
-  }
-
-  /**
-   * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
-   * another. As many must be free. Nothing may be recorded.
-   */
-  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[]): CachePage[] {
-    if (saved.length > this.freePages) throw new Error(`${saved.length} pages are restored, ${this.freePages} are free`);
-    const ofLayers = this.layers.map((layer, i) => layer.restore(saved.flatMap((page) => page[i] ?? []), bytes[i] as Uint8Array<ArrayBuffer>));
-    this.#count += saved.length;
-    return saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((pages) => pages[page] as LayerPage) }));
   }
 
   /** First entry of a stream slot's region of the tables. */

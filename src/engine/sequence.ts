@@ -48,6 +48,16 @@ export class SequenceCache {
 
   constructor(private readonly cache: KvCache) {}
 
+  /** The one used last. */
+  get latest(): Sequence | undefined {
+    return this.#idle.at(-1);
+  }
+
+  /** Frees pages until `count` are free, or no sequence is left, at the cost of those longest unused. */
+  makeRoom(count: number): void {
+    while (this.cache.freePages < count && this.#idle.length > 0) this.cache.resize(this.#idle.shift()?.pages ?? [], 0);
+  }
+
   /**
    * The sequence whose adapters have this key, and whose pages have this policy, that shares the longest beginning with
    * `prompt`, cut to it; at least one token is left to compute.
@@ -70,16 +80,6 @@ export class SequenceCache {
     best.rows.length = Math.min(best.rows.length, shared);
     this.cache.resize(best.pages, shared);
     return best;
-  }
-
-  /** The one used last. */
-  get latest(): Sequence | undefined {
-    return this.#idle.at(-1);
-  }
-
-  /** Frees pages until `count` are free, or no sequence is left, at the cost of those longest unused. */
-  makeRoom(count: number): void {
-    while (this.cache.freePages < count && this.#idle.length > 0) this.cache.resize(this.#idle.shift()?.pages ?? [], 0);
   }
 
   giveBack(sequence: Sequence): void {
