@@ -77,7 +77,7 @@ export interface CompletionOptions {
   kvErrorBudget?: number;
   /** Of `policy`: bytes that the keys and values of the text may take; default: no limit. */
   kvMemoryBudget?: number;
-  /** Which of the two budgets holds where both cannot; default `error`. The answer's report says which did. */
+  /** Which of the two holds where both cannot; default: `error`, and `memory` where it alone is set. The report says which did. */
   kvPriority?: KvPriority;
   stream?: boolean;
   stream_options?: { include_usage?: boolean };

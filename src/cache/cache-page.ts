@@ -33,6 +33,8 @@ export interface Change {
   form: SmallerForm;
   /** All tokens of a page; of `sparse`, to how many its entries are merged. */
   entries: number;
+  /** How far it is estimated to move the attention output of the latest queries, relative L2, largest head; default 0. */
+  error?: number;
 }
 
 /** A page of one layer with a copy in another form beside it. */
@@ -52,7 +54,9 @@ export interface Trial extends Change {
 /** Copies of a sequence's pages in other forms, and once they are probed which of them are taken. */
 export interface PageTrial {
   copies: readonly Copy[];
-  /** Tokens of the sequence when it began. */
+  /** Tokens of the text when it began. */
+  began: number;
+  /** Tokens in the cache by then. */
   length: number;
   taken?: ReadonlyMap<Copy, Trial>;
 }

@@ -96,6 +96,12 @@ export class KvCache {
     return true;
   }
 
+  /** Gives up `count` pages from the `first` on; those behind them take their places. Nothing may be recorded. */
+  drop(pages: CachePage[], first: number, count: number): void {
+    for (const page of pages.splice(first, count)) this.#remove(page);
+    for (let i = first; i < pages.length; i++) pages[i] = { ...(pages[i] as CachePage), base: i * PAGE_TOKENS };
+  }
+
   /** First entry of a stream slot's region of the tables. */
   firstPage(slot: number): number {
     return slot * this.numPages;
@@ -122,10 +128,14 @@ export class KvCache {
     for (const layer of this.layers) layer.shrink();
   }
 
-  /** Makes room for copies of pages, by layer, of as many as can be written at once. Nothing may be recorded. */
+  /** As many copies as can be written at once. */
+  get mostCopies(): number {
+    return this.layers.length * TASKS_OF_LAYER;
+  }
+
+  /** Makes room for copies of pages, by layer. Nothing may be recorded. */
   copies(pages: readonly CachePage[], changes: readonly Change[]): Copy[] {
-    const most = this.layers.length * TASKS_OF_LAYER;
-    const inOrder = changes.slice(0, most).sort((a, b) => a.layer - b.layer || Number(a.form === 'sparse') - Number(b.form === 'sparse'));
+    const inOrder = [...changes].sort((a, b) => a.layer - b.layer || Number(a.form === 'sparse') - Number(b.form === 'sparse'));
     return inOrder.map((change) => {
       const from = pages[change.page]?.layers[change.layer];
       const to = this.layers[change.layer]?.add(change.form, change.entries);

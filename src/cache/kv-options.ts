@@ -1,4 +1,5 @@
 import { budgetPolicy } from './budget-policy.ts';
+import { withMemoryBudget } from './memory-budget.ts';
 import { type CachePolicy, DENSE, fixedForm } from './policy.ts';
 
 /** What a request may ask for. */
@@ -12,7 +13,7 @@ export interface KvOptions {
   kvErrorBudget?: number;
   /** Of `policy`: bytes that the pages of the text may take on the GPU. */
   kvMemoryBudget?: number;
-  /** Which budget holds where both cannot; default `error`. */
+  /** Which budget holds where both cannot; default: `error`, and `memory` where no budget of error is set. */
   kvPriority?: KvPriority;
 }
 
@@ -21,7 +22,11 @@ export type KvPriority = (typeof KV_PRIORITIES)[number];
 
 export const DEFAULT_KV_ERROR_BUDGET = 0.1;
 
-export function policyOf({ kv = 'dense', kvErrorBudget = DEFAULT_KV_ERROR_BUDGET }: KvOptions = {}): CachePolicy {
+export function policyOf({ kv = 'dense', kvErrorBudget, kvMemoryBudget, kvPriority }: KvOptions = {}): CachePolicy {
   if (kv === 'dense') return DENSE;
-  return kv === 'policy' ? budgetPolicy(kvErrorBudget) : fixedForm(kv);
+  if (kv !== 'policy') return fixedForm(kv);
+  const policy = budgetPolicy(kvErrorBudget ?? DEFAULT_KV_ERROR_BUDGET);
+  if (kvMemoryBudget === undefined) return policy;
+  const priority = kvPriority ?? (kvErrorBudget === undefined ? 'memory' : 'error');
+  return withMemoryBudget(policy, kvMemoryBudget, priority === 'memory');
 }

@@ -7,32 +7,41 @@ export interface KvReport {
   /** Of a layer each. */
   pages: Record<PageForm, number>;
   bytes: Record<PageForm, number>;
-  /** Most bytes that the sequence had at the beginning of a batch, in all. */
+  /** Most bytes that they had during the request, in all. */
   peakBytes: number;
   /** Of each layer: how far its pages' forms are estimated to move its attention output, relative L2, largest head. */
   layerErrors: number[];
   /** Tokens, of a layer each, that share an entry with others. */
   mergedTokens: number;
+  /** Tokens given up, in all layers, to make room: the text went on past its context or its memory. */
+  droppedTokens: number;
+  /** The memory budget changed or gave up pages without regard to the error budget. */
+  memoryOverrode: boolean;
 }
 
 /** A sequence as the report sees it. */
 interface CachedText {
   pages: readonly CachePage[];
   tokens: readonly number[];
+  dropped: number;
+  memoryOverrode: boolean;
   peakKvBytes: number;
 }
 
-export function kvReport({ pages, tokens, peakKvBytes: peakBytes }: CachedText): KvReport {
+export function kvReport({ pages, tokens, dropped, memoryOverrode, peakKvBytes: peakBytes }: CachedText): KvReport {
   const zeros = (): Record<PageForm, number> => Object.fromEntries(PAGE_FORMS.map((form) => [form, 0])) as Record<PageForm, number>;
   const squares = new Float64Array(pages[0]?.layers.length ?? 0);
-  const report = { pages: zeros(), bytes: zeros(), peakBytes, layerErrors: [] as number[], mergedTokens: 0 };
+  const report = {
+    ...{ pages: zeros(), bytes: zeros(), peakBytes, layerErrors: [] as number[] },
+    ...{ mergedTokens: 0, droppedTokens: dropped, memoryOverrode },
+  };
   for (const { layers } of pages) {
     layers.forEach(({ form, entries, place, error, length }, layer) => {
       report.pages[form]++;
       report.bytes[form] += place.units * UNIT_BYTES;
       if (form === 'sparse') report.mergedTokens += PAGE_TOKENS - entries;
       // What came since takes its part of the attention.
-      squares[layer]! += (error * (length / Math.max(1, tokens.length))) ** 2;
+      squares[layer]! += (error * (length / Math.max(1, tokens.length - dropped))) ** 2;
     });
   }
   report.layerErrors = Array.from(squares, Math.sqrt);

@@ -7,20 +7,35 @@ export interface CacheView {
   pages: readonly CachePage[];
   /** Tokens whose keys and values are in them. */
   tokens: number;
+  /** Tokens that come next, in f16. */
+  upcoming: number;
+  /** Pages at the beginning that are never given up. */
+  keptPages: number;
+  /** Most tokens that the pages may hold. */
+  contextLength: number;
+  /** Of a page in f16, in all layers. */
+  halfBytes: number;
 }
 
-/** Decides in which form the pages of a sequence lie. */
+/** Decides in which form the pages of a sequence lie, and which are given up. */
 export interface CachePolicy {
   /** A cached sequence is gone on from only where this is the same. */
   readonly key: string;
-  /** Pages that are to lie in another form, or may; each is written beside the former. */
-  changes(view: CacheView): Change[];
-  /** Which of them are taken, at most one a page; without it all are, and nothing is probed. */
+  /** Pages that lie in another form from now on. */
+  changes?(view: CacheView): Change[];
+  /**
+   * How many pages are given up behind the kept ones, oldest first, so that what comes next has room. Without it a text
+   * ends with the context.
+   */
+  drops?(view: CacheView): number;
+  /** Pages that may lie in other forms: each is written beside the former one, and probed. */
+  trials?(view: CacheView): Change[];
+  /** Which of them are taken, at most one a page. */
   choose?(trials: readonly Trial[], view: CacheView): Trial[];
 }
 
 /** Every page in f16. */
-export const DENSE: CachePolicy = { key: 'dense', changes: () => [] };
+export const DENSE: CachePolicy = { key: 'dense' };
 
 /** Pages at the end that stay in f16; so does the first one, which every token attends to. */
 export const RECENT_PAGES = 1;
@@ -37,9 +52,16 @@ export function oldPages({ pages, tokens }: CacheView): OldPage[] {
   return pages.slice(1, Math.max(1, full)).flatMap(({ layers }, i) => layers.map((now, layer) => ({ page: i + 1, layer, now })));
 }
 
+/** Those of them in f16, in another form. */
+export const oldPagesAs = (view: CacheView, form: SmallerForm, entries = PAGE_TOKENS): Change[] =>
+  oldPages(view).flatMap(({ page, layer, now }) => (now.form === 'f16' ? [{ page, layer, form, entries }] : []));
+
 /** Every page in one form that is neither the first one nor recent. */
 export const fixedForm = (form: SmallerForm, entries = PAGE_TOKENS): CachePolicy => ({
   key: `${form} ${entries}`,
-  changes: (view) =>
-    oldPages(view).flatMap(({ page, layer, now }) => (now.form === 'f16' ? [{ page, layer, form, entries }] : [])),
+  changes: (view) => oldPagesAs(view, form, entries),
 });
+
+/** Pages to give up before what comes next fits into the context. */
+export const pagesBeyondContext = ({ tokens, upcoming, contextLength }: CacheView): number =>
+  Math.max(0, Math.ceil((tokens + upcoming - contextLength) / PAGE_TOKENS));

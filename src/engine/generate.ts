@@ -9,14 +9,22 @@ import type { Adaptation } from './adaptation.ts';
 import type { AdaptedText } from './adapted-text.ts';
 import { DecodedChunks } from './decoded-chunks.ts';
 import type { Drawn } from './decode-steps.ts';
-import { attach, type Sequence } from './sequence.ts';
+import { attach, keep, placeOf, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { Stopwatch } from './statistics.ts';
 import type { FinishReason, GenerateEvent, GenerateOptions, GenerationReport } from './types.ts';
 
-/** Tokens that an answer may have at most. */
-export const answerLimit = (contextLength: number, promptTokens: number, maxTokens = Infinity): number =>
-  Math.min(maxTokens, contextLength - promptTokens);
+/** What is asked, as tokens. */
+export interface Prompt {
+  tokens: readonly number[];
+  /** Of them at the beginning, what the system says: it is not given up where the text goes on past the context. */
+  kept: number;
+}
+
+/** Tokens that an answer may have at most: what the context still holds, or, where a text may go on past it, what is asked. */
+export function answerLimit(contextLength: number, promptTokens: number, shifts: boolean, maxTokens?: number): number {
+  return shifts ? (maxTokens ?? contextLength) : Math.min(maxTokens ?? Infinity, contextLength - promptTokens);
+}
 
 /**
  * Answers `prompt` in a stream slot: prefills what the cache does not hold, then decodes. The step after each token is
@@ -26,15 +34,18 @@ export const answerLimit = (contextLength: number, promptTokens: number, maxToke
 export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
-  prompt: readonly number[],
+  { tokens: prompt, kept }: Prompt,
   { maxTokens, sampling, stop, wantsEntropy = false, onPlan, signal, ...kvOptions }: GenerateOptions,
   adaptation: Adaptation,
   slot: number,
 ): AsyncGenerator<GenerateEvent, void> {
-  const limit = answerLimit(session.plan.contextLength, prompt.length, maxTokens);
+  const policy = policyOf(kvOptions);
+  const { contextLength } = session.plan;
+  const limit = answerLimit(contextLength, prompt.length, policy.drops !== undefined, maxTokens);
   const watch = new Stopwatch();
   const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt, adaptation.key, slot, policyOf(kvOptions));
+  const sequence = session.sequences.take(prompt, adaptation.key, slot, policy);
+  keep(sequence, kept, contextLength);
   const cachedTokens = sequence.tokens.length;
   let dispatches = 0;
   let dispatchesPerLayer = 0;
@@ -81,7 +92,7 @@ export async function* generate(
       ({ dispatchesPerLayer } = step);
       const ended = tokenizer.eosIds.has(token);
       const piece = ended ? '' : text.push(token);
-      const contextUsed = position + 1;
+      const contextUsed = placeOf(sequence, position + 1);
       yield {
         ...{ type: 'token', token, text: piece, ms: watch.lap(), contextUsed },
         ...(wantsEntropy && entropy !== undefined && { entropy }),

@@ -1,6 +1,7 @@
 import { type AdapterModules, readAdapter } from '../adapters/adapter-file.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import { buildAdapterLadder } from '../adapters/adapter-ladder.ts';
+import { policyOf } from '../cache/kv-options.ts';
 import { pagesFor } from '../cache/kv-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
@@ -9,10 +10,11 @@ import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type Adaptation, planned, UNADAPTED, wholeAdapters } from './adaptation.ts';
 import { AdapterRegistry } from './adapter-registry.ts';
-import { answerLimit, generate } from './generate.ts';
+import { answerLimit, generate, type Prompt } from './generate.ts';
 import { inlinePlans } from './plan-service.ts';
 import { RequestQueue, type Turn } from './request-queue.ts';
 import { SavedSequences } from './saved-sequences.ts';
+import { commonPrefix } from './sequence.ts';
 import { Session } from './session.ts';
 import type {
   AdapterInfo,
@@ -67,11 +69,14 @@ export class LocalEngine implements EngineCore {
   }
 
   chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
-    return this.#answer(() => this.#encodeChat(messages, this.contextLength), options);
+    return this.#answer((maxTokens) => {
+      const tokens = this.#encodeChat(messages, maxTokens);
+      return { tokens, kept: commonPrefix(tokens, this.#encodeChat(withAnyTurn(messages))) };
+    }, options);
   }
 
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
-    return this.#answer(() => this.tokenizer.encode(prompt, { maxTokens: this.contextLength }), options);
+    return this.#answer((maxTokens) => ({ tokens: this.tokenizer.encode(prompt, { maxTokens }), kept: 0 }), options);
   }
 
   countTokens(messages: readonly ChatTurn[]): number {
@@ -151,17 +156,19 @@ export class LocalEngine implements EngineCore {
     return this.#session;
   }
 
-  async *#answer(encode: () => number[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
+  async *#answer(encode: (maxTokens?: number) => Prompt, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
     this.#throwIfDisposed();
     const { adapters: uses = [], signal } = options;
     const release = this.#adapters.hold(uses);
     let turn: Turn | undefined;
     let session: Session | undefined;
     try {
-      const prompt = encode();
-      this.#check(prompt, options);
-      const limit = answerLimit(this.contextLength, prompt.length, options.maxTokens);
-      turn = await this.#queue.enter(pagesFor(prompt.length + limit - 1), signal); // the last token is not computed
+      const shifts = policyOf(options).drops !== undefined;
+      const prompt = encode(shifts ? undefined : this.contextLength);
+      this.#check(prompt.tokens, shifts, options);
+      const limit = answerLimit(this.contextLength, prompt.tokens.length, shifts, options.maxTokens);
+      const most = Math.min(prompt.tokens.length + limit - 1, this.contextLength); // the last token is not computed
+      turn = await this.#queue.enter(pagesFor(most), signal);
       session = await this.session();
       const adaptation = await this.adapt(uses, options);
       yield* generate(session, this.tokenizer, prompt, options, adaptation, turn.slot);
@@ -176,9 +183,9 @@ export class LocalEngine implements EngineCore {
   }
 
   /** Errors: `bad_request`, `context_overflow`. */
-  #check(prompt: readonly number[], { sampling }: GenerateOptions): void {
+  #check(prompt: readonly number[], shifts: boolean, { sampling }: GenerateOptions): void {
     if (prompt.length === 0) throw new ChunkwiseError('bad_request', { field: 'prompt', reason: 'it is empty' });
-    if (prompt.length >= this.contextLength) {
+    if (!shifts && prompt.length >= this.contextLength) {
       const reason = `${prompt.length} tokens leave no room for an answer in a context of ${this.contextLength}`;
       throw new ChunkwiseError('context_overflow', { field: 'prompt', reason });
     }
@@ -203,4 +210,10 @@ export class LocalEngine implements EngineCore {
   #throwIfDisposed(cause?: unknown): void {
     if (this.#disposed) throw new ChunkwiseError('disposed', { reason: 'the engine was disposed' }, { cause });
   }
+}
+
+/** What the system says, and a question that no chat begins with. */
+function withAnyTurn(messages: readonly ChatTurn[]): ChatTurn[] {
+  const firstTurn = messages.findIndex(({ role }) => role !== 'system');
+  return [...messages.slice(0, Math.max(0, firstTurn)), { role: 'user', content: '\u0007' }];
 }

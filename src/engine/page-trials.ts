@@ -1,15 +1,16 @@
 import { type Copy, type PageTrial, totalError, type Trial } from '../cache/cache-page.ts';
-import { kvBytes } from '../cache/kv-report.ts';
 import { errorBytes, type TaskRun } from '../cache/kv-cache.ts';
+import { type CacheView, pagesBeyondContext } from '../cache/policy.ts';
 import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
+import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
 import { PROBES } from '../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ProbedQueries } from '../layers/attention.ts';
 import type { Transformer } from '../models/transformer.ts';
-import type { Sequence } from './sequence.ts';
+import { heldTokens, type Sequence } from './sequence.ts';
 
 /** Steps of decoding from a trial to what follows of it: by then its result has come, however streams are interleaved. */
 const STEPS_TO_RESULT = 2;
@@ -22,37 +23,28 @@ export class PageTrials {
     device: Device,
     private readonly recorder: Recorder,
     private readonly transformer: Transformer,
+    private readonly contextLength: number,
   ) {
     const { config } = transformer;
     this.#readback = new Readback(device, 'page errors', errorBytes(config), MAX_STREAMS);
   }
 
   /**
-   * Before a batch of tokens of these sequences: pages take the forms that were chosen, and copies of those that may take
-   * another are written and probed. Nothing may be recorded. Resolves when it is known which of them are taken.
+   * Before a batch that lengthens each of these texts to `length`: pages take the forms that were chosen or are told to
+   * take, some are given up, and copies of those that may take another are written and probed. Nothing may be recorded.
+   * Resolves when it is known which of them are taken.
    */
-  async settle(sequences: readonly Sequence[]): Promise<void> {
-    const { cache } = this.transformer;
-    for (const sequence of sequences) this.#conclude(sequence);
-    cache.shrink();
+  async settle(texts: readonly { sequence: Sequence; length: number }[]): Promise<void> {
     const results: Promise<void>[] = [];
-    for (const sequence of sequences) {
-      const { pages, tokens, policy } = sequence;
-      sequence.peakKvBytes = Math.max(sequence.peakKvBytes, kvBytes(pages));
-      const queries = latestQueries(sequence);
-      if (sequence.trial || queries.queries === 0) continue;
-      const copies = cache.copies(pages, policy.changes({ pages, tokens: tokens.length }));
-      if (copies.length === 0) continue;
-      const runs = cache.writeTasks(pages, copies);
-      for (const { layer, first, count, condenses } of runs) {
-        const attention = this.transformer.layers[layer]?.attention;
-        if (condenses) attention?.condense(this.recorder, first, count, queries);
-        else attention?.quantize(this.recorder, first, count);
-      }
-      if (policy.choose) results.push(this.#probe(sequence, copies, runs, queries));
-      this.recorder.submit(); // the tasks are written anew for the next sequence
-      if (!policy.choose) for (const copy of copies) cache.accept(pages, copy, 0, tokens.length);
+    for (const { sequence, length } of texts) {
+      const upcoming = length - sequence.tokens.length;
+      this.#conclude(sequence);
+      this.#change(sequence, upcoming);
+      this.#giveUp(sequence, upcoming);
+      const trying = this.#try(sequence, upcoming);
+      if (trying) results.push(trying);
     }
+    this.transformer.cache.shrink();
     await Promise.all(results);
   }
 
@@ -62,11 +54,60 @@ export class PageTrials {
     sequence.trial = undefined;
   }
 
+  /** Pages take the forms that the policy tells them to. */
+  #change(sequence: Sequence, upcoming: number): void {
+    const { pages, policy } = sequence;
+    const { cache } = this.transformer;
+    const changes = policy.changes?.(this.#view(sequence, upcoming)) ?? [];
+    if (changes.length === 0) return;
+    this.drop(sequence);
+    // As many as can be written at once.
+    while (changes.length > 0) {
+      const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
+      this.#write(sequence, copies);
+      this.recorder.submit(); // the tasks are written anew for the next ones
+      for (const copy of copies) cache.accept(pages, copy, Math.hypot(copy.from.error, copy.error ?? 0), heldTokens(sequence));
+    }
+  }
+
+  #giveUp(sequence: Sequence, upcoming: number): void {
+    const { pages, policy, keptPages } = sequence;
+    const view = this.#view(sequence, upcoming);
+    const count = Math.min(policy.drops?.(view) ?? 0, Math.max(0, pages.length - keptPages));
+    if (count === 0) return;
+    this.drop(sequence); // what is tried is told by its place
+    if (policy.trials && count > pagesBeyondContext(view)) sequence.memoryOverrode = true;
+    this.transformer.cache.drop(pages, keptPages, count);
+    sequence.dropped += count * PAGE_TOKENS;
+  }
+
+  #try(sequence: Sequence, upcoming: number): Promise<void> | undefined {
+    const { pages, policy, trial } = sequence;
+    const { cache } = this.transformer;
+    const queries = latestQueries(sequence);
+    if (trial || queries.queries === 0) return undefined;
+    const copies = cache.copies(pages, policy.trials?.(this.#view(sequence, upcoming)).slice(0, cache.mostCopies) ?? []);
+    if (copies.length === 0) return undefined;
+    const result = this.#probe(sequence, copies, this.#write(sequence, copies), queries);
+    this.recorder.submit();
+    return result;
+  }
+
+  #write(sequence: Sequence, copies: readonly Copy[]): TaskRun[] {
+    const runs = this.transformer.cache.writeTasks(sequence.pages, copies);
+    for (const { layer, first, count, condenses } of runs) {
+      const attention = this.transformer.layers[layer]?.attention;
+      if (condenses) attention?.condense(this.recorder, first, count, latestQueries(sequence));
+      else attention?.quantize(this.recorder, first, count);
+    }
+    return runs;
+  }
+
   async #probe(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[], queries: ProbedQueries): Promise<void> {
     const { layers, cache, config } = this.transformer;
-    const { pages, policy } = sequence;
-    const length = sequence.tokens.length;
-    const trial: PageTrial = { copies, length };
+    const { pages, policy, tokens } = sequence;
+    const trial: PageTrial = { copies, began: tokens.length, length: heldTokens(sequence) };
+    const view = this.#view(sequence, 0);
     sequence.trial = trial;
     for (const { layer, first, count } of runs) layers[layer]?.attention.probe(this.recorder, first, count, queries);
     const size = copies.length * config.numHeads * 4;
@@ -76,13 +117,20 @@ export class PageTrials {
       const heads = errors.subarray(i * config.numHeads, (i + 1) * config.numHeads);
       return { page, layer, form, entries, error: Math.max(...heads), bytes: pageUnits(form, config, entries) * UNIT_BYTES };
     });
-    const chosen = new Set(policy.choose?.(trials, { pages, tokens: length }));
+    const chosen = new Set(policy.choose?.(trials, { ...view, pages }));
     trial.taken = new Map(copies.flatMap((copy, i) => (chosen.has(trials[i] as Trial) ? [[copy, trials[i] as Trial]] : [])));
+  }
+
+  #view(sequence: Sequence, upcoming: number): CacheView {
+    const { config } = this.transformer;
+    const { pages, keptPages } = sequence;
+    const halfBytes = config.numLayers * pageBytes(config);
+    return { ...{ pages, keptPages, upcoming, halfBytes }, tokens: heldTokens(sequence), contextLength: this.contextLength };
   }
 
   #conclude(sequence: Sequence): void {
     const { trial, pages, tokens } = sequence;
-    if (!trial?.taken || tokens.length < trial.length + STEPS_TO_RESULT) return;
+    if (!trial?.taken || tokens.length < trial.began + STEPS_TO_RESULT) return;
     for (const copy of trial.copies) {
       copy.from.tried = trial.length;
       const taken = trial.taken.get(copy);
@@ -94,8 +142,8 @@ export class PageTrials {
 }
 
 /** Of those computed since the sequence is gone on from, as the GPU has them. */
-const latestQueries = ({ slot, tokens, reused }: Sequence): ProbedQueries => ({
-  slot,
-  queries: Math.min(PROBES, tokens.length - reused),
-  position: tokens.length - 1,
+const latestQueries = (sequence: Sequence): ProbedQueries => ({
+  slot: sequence.slot,
+  queries: Math.min(PROBES, sequence.tokens.length - sequence.reused),
+  position: heldTokens(sequence) - 1,
 });

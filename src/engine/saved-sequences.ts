@@ -1,5 +1,11 @@
-import { type CacheStore, decodeSavedCache, encodeSavedCache, type SavedCache, type SavedFile, type SavedText } from '../cache/saved-cache.ts';
-import { pagesFor } from '../cache/kv-cache.ts';
+import {
+  type CacheStore,
+  decodeSavedCache,
+  encodeSavedCache,
+  type SavedCache,
+  type SavedFile,
+  type SavedText,
+} from '../cache/saved-cache.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/readback.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
@@ -70,16 +76,20 @@ export class SavedSequences implements SavedCaches {
   }
 }
 
+interface LatestText extends Pick<SavedCache, 'layers'> {
+  text: Omit<SavedText, 'model'>;
+}
+
 /** The text that was computed last. Nothing may run meanwhile. Errors: `bad_request`, `unsupported`, `device_lost`. */
-async function readLatest({ device, sequences, transformer }: Session): Promise<Omit<SavedCache, 'text'> & { text: Omit<SavedText, 'model'> }> {
-  const { latest } = sequences;
+async function readLatest({ device, sequences, transformer }: Session): Promise<LatestText> {
+  const latest = sequences.idle.at(-1);
   if (!latest) throw new ChunkwiseError('bad_request', { field: 'saveCache', reason: 'no computed text is in the cache' });
-  const { tokens, pages, adapters, policy } = latest;
+  const { tokens, pages, dropped, adapters, policy } = latest;
   if (followsRecordedPlan(adapters.key)) {
     const reason = 'the text follows a recorded plan, which no later request is known to go on with';
     throw new ChunkwiseError('unsupported', { field: 'plan', reason });
   }
-  if (pages.length !== pagesFor(tokens.length)) {
+  if (dropped > 0) {
     throw new ChunkwiseError('unsupported', { field: 'pages', reason: 'tokens in the middle of the text were given up' });
   }
   const layers: Uint8Array<ArrayBuffer>[] = [];
@@ -98,7 +108,7 @@ function restore({ sequences, transformer }: Session, { text, layers }: SavedCac
   const { cache } = transformer;
   sequences.makeRoom(text.pages.length);
   // A request that goes on from it brings the adapters and the policy that the keys stand for.
-  const sequence = newSequence({ ...NO_ADAPTERS, key: text.adapters }, 0, { key: text.policy, changes: () => [] });
+  const sequence = newSequence({ ...NO_ADAPTERS, key: text.adapters }, 0, { key: text.policy });
   sequence.tokens = [...text.tokens];
   sequence.pages = cache.restore(text.pages, layers);
   sequences.giveBack(sequence);

@@ -3,13 +3,18 @@ import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import type { CachePage, PageTrial } from '../cache/cache-page.ts';
-import type { KvCache } from '../cache/kv-cache.ts';
+import { kvBytes } from '../cache/kv-report.ts';
+import { type KvCache, pagesFor } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 
-/** Tokens whose keys and values are in the cache, and the pages they are in. */
+/** A text, and the pages that the keys and values of its tokens are in. */
 export interface Sequence {
   tokens: number[];
+  /** Pages at the beginning that are never given up: what every token attends to, and what the system says. */
+  keptPages: number;
+  /** Tokens behind those of the kept pages that were given up (context shift): what follows them stands that much nearer. */
+  dropped: number;
   pages: CachePage[];
   /** The adapters they were computed with; only a request with the same ones goes on from there. */
   adapters: AdapterMix;
@@ -22,8 +27,10 @@ export interface Sequence {
   policy: CachePolicy;
   /** Pages of it that are being tried in other forms. */
   trial: PageTrial | undefined;
-  /** Most bytes its pages had at the beginning of a batch of the request. */
+  /** Most bytes its pages had during the request. */
   peakKvBytes: number;
+  /** The memory budget had its way with its pages against the error budget. */
+  memoryOverrode: boolean;
   /** Tokens that were in the cache when the request began. */
   reused: number;
   /** Of the stream that computes it. */
@@ -31,8 +38,15 @@ export interface Sequence {
 }
 
 export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0, policy = DENSE): Sequence {
-  return { tokens: [], pages: [], adapters, rows: [], decodeRow: FULL_ROW, text: undefined, policy, trial: undefined, peakKvBytes: 0, reused: 0, slot };
+  const text = { tokens: [], keptPages: 1, dropped: 0, pages: [], rows: [], text: undefined };
+  return { ...text, adapters, decodeRow: FULL_ROW, policy, trial: undefined, peakKvBytes: 0, memoryOverrode: false, reused: 0, slot };
 }
+
+/** Where the token at `position` of the text stands in the cache. */
+export const placeOf = ({ dropped }: Sequence, position: number): number => position - dropped;
+
+/** Tokens whose keys and values are in the cache. */
+export const heldTokens = (sequence: Sequence): number => placeOf(sequence, sequence.tokens.length);
 
 /** From here on the tokens of `sequence` are those of `text`. */
 export function attach(sequence: Sequence, text: AdaptedText): void {
@@ -41,21 +55,27 @@ export function attach(sequence: Sequence, text: AdaptedText): void {
   sequence.text = text;
 }
 
+/** Never gives up its first `tokens` tokens, nor the first page, as far as half a context goes. */
+export function keep(sequence: Sequence, tokens: number, contextLength: number): void {
+  if (sequence.dropped > 0) return; // what stands behind them is gone
+  const most = Math.floor(pagesFor(contextLength) / 2);
+  sequence.keptPages = Math.max(1, Math.min(pagesFor(tokens), most));
+}
+
 /** The sequences of finished requests: the next one that begins like one of them goes on from there. */
 export class SequenceCache {
-  /** Least recently used first. */
   readonly #idle: Sequence[] = [];
 
   constructor(private readonly cache: KvCache) {}
 
-  /** The one used last. */
-  get latest(): Sequence | undefined {
-    return this.#idle.at(-1);
-  }
-
   /** Frees pages until `count` are free, or no sequence is left, at the cost of those longest unused. */
   makeRoom(count: number): void {
     while (this.cache.freePages < count && this.#idle.length > 0) this.cache.resize(this.#idle.shift()?.pages ?? [], 0);
+  }
+
+  /** Those of finished requests, least recently used first. */
+  get idle(): readonly Sequence[] {
+    return this.#idle;
   }
 
   /**
@@ -67,7 +87,7 @@ export class SequenceCache {
     let shared = 0;
     for (const sequence of this.#idle) {
       if (sequence.adapters.key !== key || sequence.policy.key !== policy.key) continue;
-      const length = writableEnd(sequence.pages, Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1));
+      const length = reusable(sequence, Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1));
       if (length > shared) [best, shared] = [sequence, length];
     }
     if (!best) return newSequence(NO_ADAPTERS, slot, policy);
@@ -76,20 +96,23 @@ export class SequenceCache {
     best.policy = policy; // a saved sequence has but its key
     best.reused = shared;
     best.peakKvBytes = 0;
+    best.memoryOverrode = false;
+    if (shared < droppedEnd(best)) best.dropped = 0;
     best.tokens.length = shared;
     best.rows.length = Math.min(best.rows.length, shared);
-    this.cache.resize(best.pages, shared);
+    this.cache.resize(best.pages, heldTokens(best));
     return best;
   }
 
   giveBack(sequence: Sequence): void {
     sequence.text = undefined;
-    this.cache.resize(sequence.pages, sequence.tokens.length);
+    this.cache.resize(sequence.pages, heldTokens(sequence));
     if (sequence.tokens.length > 0) this.#idle.push(sequence);
   }
 
-  /** Gives `sequence` pages for `tokens` tokens, at the cost of the sequences longest unused. */
-  reserve(sequence: Sequence, tokens: number): void {
+  /** Gives `sequence` pages up to its `length`-th token, at the cost of the sequences longest unused. */
+  reserve(sequence: Sequence, length: number): void {
+    const tokens = placeOf(sequence, length);
     while (!this.cache.resize(sequence.pages, tokens)) {
       const oldest = this.#idle.shift();
       if (!oldest) {
@@ -98,7 +121,19 @@ export class SequenceCache {
       }
       this.cache.resize(oldest.pages, 0);
     }
+    sequence.peakKvBytes = Math.max(sequence.peakKvBytes, kvBytes(sequence.pages));
   }
+}
+
+/** The position behind the last token that was given up. */
+const droppedEnd = ({ keptPages, dropped }: Sequence): number => keptPages * PAGE_TOKENS + dropped;
+
+/** Where tokens can be added at or before `length`: where tokens were given up behind them, or in the kept pages. */
+function reusable(sequence: Sequence, length: number): number {
+  const { pages, dropped, keptPages } = sequence;
+  const end = writableEnd(pages, placeOf(sequence, length)) + dropped;
+  if (dropped === 0 || end >= droppedEnd(sequence)) return end;
+  return writableEnd(pages, Math.min(length, keptPages * PAGE_TOKENS));
 }
 
 /** Where tokens can be added at or before `length`: within a page only while all of it is in f16. */
@@ -107,7 +142,8 @@ function writableEnd(pages: readonly CachePage[], length: number): number {
   return !page || page.layers.every(({ form }) => form === 'f16') ? length : page.base;
 }
 
-function commonPrefix(a: readonly number[], b: readonly number[]): number {
+/** How many of their first tokens two texts share. */
+export function commonPrefix(a: readonly number[], b: readonly number[]): number {
   let length = 0;
   while (length < a.length && length < b.length && a[length] === b[length]) length++;
   return length;

@@ -17,7 +17,7 @@ import { Draws } from './draws.ts';
 import { PageTrials } from './page-trials.ts';
 import { PlannedRows } from './planned-rows.ts';
 import { RankCounter } from './rank-counter.ts';
-import { newSequence, type Sequence, SequenceCache } from './sequence.ts';
+import { newSequence, placeOf, type Sequence, SequenceCache } from './sequence.ts';
 import type { EngineCoreOptions } from './types.ts';
 
 /** A model on a device: everything that is lost with the device. Computes; knows nothing of requests or text. */
@@ -38,7 +38,7 @@ export class Session {
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
     this.draws = new Draws(device, transformer, recorder);
-    this.trials = new PageTrials(device, recorder, transformer);
+    this.trials = new PageTrials(device, recorder, transformer, plan.contextLength);
     this.sequences = new SequenceCache(transformer.cache);
   }
 
@@ -88,9 +88,9 @@ export class Session {
       const trace = await rows.take();
       const ids = new Uint32Array(batch);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
-      this.sequences.reserve(sequence, sequence.tokens.length + batch.length);
-      const trials = handled(this.trials.settle([sequence]));
       const position = sequence.tokens.length;
+      const trials = handled(this.trials.settle([{ sequence, length: position + batch.length }]));
+      this.sequences.reserve(sequence, position + batch.length);
       const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
       // Few tokens are cheaper in the form of decoding.
       this.forward(recorder, batch.length > MAX_STREAMS ? 'prefill' : 'decode', places);
@@ -117,11 +117,15 @@ export class Session {
     const { cache, activations, arena } = this.transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
     for (const { slot, pages } of sequences) cache.show(slot, pages);
+    const places = tokens.map(({ sequence, position }) => placeOf(sequence, position));
     const table = batchTable(
-      tokens.map(({ sequence, position, place }) => ({ place, position, firstPage: cache.firstPage(sequence.slot), page: Math.floor(position / PAGE_TOKENS) })),
+      tokens.map(({ sequence, place }, i) => {
+        const position = places[i] as number;
+        return { place, position, firstPage: cache.firstPage(sequence.slot), page: Math.floor(position / PAGE_TOKENS) };
+      }),
     );
     this.device.gpuDevice.queue.writeBuffer(activations.batchTable, 0, table);
-    const length = Math.max(...tokens.map(({ position }) => position)) + 1;
+    const length = Math.max(...places) + 1;
     const loras = sequences[0]?.adapters.loras ?? [];
     const doses = tokens.map(({ sequence, position }) => ({
       mix: sequence.adapters,
@@ -146,8 +150,8 @@ export class Session {
   async decode(draws: readonly Draw[]): Promise<Drawn[]> {
     const { recorder } = this;
     const before = recorder.dispatches;
+    const trials = handled(this.trials.settle(draws.map(({ sequence, position }) => ({ sequence, length: position }))));
     for (const { sequence, position } of draws) this.sequences.reserve(sequence, position);
-    const trials = handled(this.trials.settle(draws.map(({ sequence }) => sequence)));
     for (const [i, group] of byAdapters(draws).entries()) {
       if (i > 0) recorder.submit(); // the table is written once a submission
       const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
@@ -181,6 +185,7 @@ export class Session {
     this.transformer.cache.resize(sequence.pages, 0);
     this.transformer.cache.shrink();
     sequence.tokens.length = 0;
+    sequence.dropped = 0;
     sequence.rows.length = 0;
   }
 

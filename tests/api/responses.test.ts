@@ -9,7 +9,7 @@ const report = {
   tokensPerSecond: 3,
   dispatchesPerToken: 4,
   dispatchesPerLayer: 5,
-  kv: { pages: FORMS, bytes: FORMS, peakBytes: 0, layerErrors: [], mergedTokens: 0 },
+  kv: { pages: FORMS, bytes: FORMS, peakBytes: 0, layerErrors: [], mergedTokens: 0, droppedTokens: 0, memoryOverrode: false },
 };
 const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, prompt_tokens_details: { cached_tokens: 6 } };
 

@@ -20,18 +20,18 @@ const trialOf = (change: Change, error: number): Trial => ({
 describe('what is tried', () => {
   test('neither the first page nor the last full one nor one that is not full; nothing with a budget of 0', () => {
     const view = { pages: pagesOf(6, 2), tokens: 5 * PAGE_TOKENS + 3 };
-    const changes = budgetPolicy(0.1).changes(view);
+    const changes = budgetPolicy(0.1).trials?.(view);
     expect([...new Set(changes.map(({ page }) => page))]).toEqual([1, 2, 3]);
     expect([...new Set(changes.map(({ layer }) => layer))]).toEqual([0, 1]);
-    expect(budgetPolicy(0).changes(view)).toEqual([]);
-    expect(budgetPolicy(0.1).changes({ pages: pagesOf(2), tokens: 2 * PAGE_TOKENS })).toEqual([]);
+    expect(budgetPolicy(0).trials?.(view)).toEqual([]);
+    expect(budgetPolicy(0.1).trials?.({ pages: pagesOf(2), tokens: 2 * PAGE_TOKENS })).toEqual([]);
   });
 
   test('pages in f16, again once the text is twice as long', () => {
     const pages = pagesOf(12);
     pages[1] = { base: PAGE_TOKENS, layers: [{ ...NEW, tried: 100 }] };
     pages[2] = { base: 2 * PAGE_TOKENS, layers: [{ ...NEW, form: 'q4', tried: 100 }] };
-    const triedAt = (tokens: number) => new Set(budgetPolicy(0.1).changes({ pages, tokens }).map(({ page }) => page));
+    const triedAt = (tokens: number) => new Set(budgetPolicy(0.1).trials?.({ pages, tokens }).map(({ page }) => page));
     expect(triedAt(199)).toEqual(new Set([3, 4]));
     expect(triedAt(200)).toEqual(new Set([1, 3, 4]));
   });
@@ -72,7 +72,7 @@ test('however long a text becomes, its pages together stay within the budget', (
     pages.push({ base: (count - 1) * PAGE_TOKENS, layers: [{ ...NEW }] });
     const view = { pages, tokens: count * PAGE_TOKENS };
     // As if every page took whatever error it is allowed.
-    const trials = policy.changes(view).map((change) => trialOf(change, 0.3 * random.next() ** 4));
+    const trials = policy.trials?.(view).map((change) => trialOf(change, 0.3 * random.next() ** 4));
     for (const trial of policy.choose?.(trials, view) ?? []) {
       const page = pages[trial.page];
       const layer = page?.layers[0];

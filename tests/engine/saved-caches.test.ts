@@ -144,6 +144,14 @@ describe('what is refused changes nothing', () => {
   });
 });
 
+test('a text that went on past its context is not saved', async () => {
+  const savedCaches = new MemoryStore();
+  const engine = await engineUnderTest(bytes, { savedCaches, contextLength: 128 });
+  const { end } = await ask(engine, STORY.slice(0, 90), { kv: 'policy', maxTokens: 80 });
+  expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
+  await expect(engine.savedCaches.save('long')).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'pages' } });
+});
+
 test('a model is told by its header and where its tensors begin, not by its name', async () => {
   const hash = await modelHash([sourceOf(bytes)]);
   expect(await modelHash([new BytesSource('renamed.gguf', bytes)])).toBe(hash);

@@ -1,0 +1,40 @@
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { kvBytes } from './kv-report.ts';
+import { type CachePolicy, type CacheView, oldPagesAs, pagesBeyondContext, RECENT_PAGES } from './policy.ts';
+
+/** What pages are written as, unasked, where memory is short: the smallest form that costs next to nothing. */
+const FORCED_FORM = 'q4';
+
+/** Bytes that the sequence's pages come to with what comes next. */
+function bytesToCome({ pages, tokens, upcoming, halfBytes }: CacheView): number {
+  const more = Math.max(0, Math.ceil((tokens + upcoming) / PAGE_TOKENS) - pages.length);
+  return kvBytes(pages) + more * halfBytes;
+}
+
+/**
+ * `policy` where the pages of a text take at most `bytes` on the GPU. Nothing is tried until they would come to more.
+ * Where `wins`, what the policy does not bring is brought without asking: old pages in f16 are quantised at once, and then
+ * the oldest are given up. Else the budget of error holds, and the bytes may come to more.
+ */
+export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boolean): CachePolicy => ({
+  ...policy,
+  key: `${policy.key} ${bytes} ${wins}`,
+  trials: (view) => (bytesToCome(view) > bytes ? (policy.trials?.(view) ?? []) : []),
+  changes: (view) => (wins && bytesToCome(view) > bytes ? oldPagesAs(view, FORCED_FORM) : []),
+  drops(view) {
+    const beyondContext = policy.drops?.(view) ?? pagesBeyondContext(view);
+    return wins ? Math.max(beyondContext, pagesBeyond(bytes, view)) : beyondContext;
+  },
+});
+
+function pagesBeyond(bytes: number, view: CacheView): number {
+  const { pages, keptPages } = view;
+  const most = Math.max(0, pages.length - RECENT_PAGES - 1 - keptPages);
+  let over = bytesToCome(view) - bytes;
+  let count = 0;
+  while (over > 0 && count < most) {
+    over -= kvBytes(pages.slice(keptPages + count, keptPages + count + 1));
+    count++;
+  }
+  return count;
+}
