@@ -1,9 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { build } from 'vite';
 import type * as Chunkwise from '../src/api/index.ts';
 import { openGguf } from '../src/weights/gguf-split.ts';
 import { readModelConfig } from '../src/weights/model-config.ts';
@@ -11,11 +9,9 @@ import { CONFIG_FILE, peftSource, tinyAdapter, WEIGHTS_FILE } from '../tests/ada
 import { BytesSource } from '../tests/weights/bytes-source.ts';
 import { launchBrowser } from './browser.ts';
 import type { DemoServer } from './demo-server.ts';
-import { serveDemo } from './demo-server.ts';
+import { servePackage, visit } from './package-page.ts';
 
 declare global {
-  var loading: Promise<Chunkwise.Engine>;
-  var engine: Chunkwise.Engine;
   var started: Map<string, Worker>;
 }
 
@@ -23,27 +19,12 @@ let server: DemoServer;
 let browser: Browser;
 let page: Page;
 
-/** Opens a bare page anew, with an engine of the tiny model. */
-async function visit(): Promise<void> {
-  await page.goto(`${server.url()}index.js`); // any document of this origin will do
-  const content = `
-    import { createEngine } from '/index.js';
-    globalThis.loading = createEngine({ model: 'models/tiny.gguf', contextLength: 1024, queueLimit: 1 });`;
-  await page.addScriptTag({ type: 'module', content });
-  await page.waitForFunction(() => 'loading' in globalThis);
-  await page.evaluate(async () => {
-    globalThis.engine = await globalThis.loading;
-  });
-}
-
 /** The built package in a page. */
 beforeAll(async () => {
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  await build({ root, configFile: `${root}/vite.config.ts`, logLevel: 'warn' });
-  server = await serveDemo('../dist');
+  server = await servePackage();
   browser = await launchBrowser('swiftshader');
   page = await browser.newPage();
-  await visit();
+  await visit(page, server);
   // The engine's worker starts others: they are kept, by what their files are called, so that they can be ended.
   await page.workers()[0]?.evaluate(() => {
     globalThis.started = new Map();
@@ -230,50 +211,4 @@ it('ends everything at dispose', async () => {
   });
   expect(codes).toEqual(['disposed', 'disposed', 'disposed']);
   await expect.poll(() => page.workers().length, { timeout: 5_000 }).toBe(0);
-});
-
-it('goes on from a text that was saved in an earlier visit', async () => {
-  const messages = [{ role: 'user' as const, content: 'One and two and three. '.repeat(10) }];
-  const request = { messages, max_tokens: 12, temperature: 0 };
-  const ask = () =>
-    page.evaluate(async (asked) => {
-      const { choices, usage } = await globalThis.engine.chat.completions.create(asked);
-      return { text: choices[0]?.message.content, cached: usage.prompt_tokens_details.cached_tokens, prompt: usage.prompt_tokens };
-    }, request);
-  await visit();
-  const first = await ask();
-  const saved = await page.evaluate(() => globalThis.engine.saveCache('a/ä'));
-  await visit();
-  const loaded = await page.evaluate(async () => {
-    const { engine } = globalThis;
-    const codeOf = (work: Promise<unknown>) => work.catch((error: unknown) => (error as Chunkwise.ChunkwiseError).code);
-    const codes = [await codeOf(engine.loadCache('b')), await codeOf(engine.saveCache('b')), await codeOf(engine.loadCache(''))];
-    return { codes, list: await engine.cache.list(), size: await engine.cache.size(), loaded: await engine.loadCache('a/ä') };
-  });
-  expect(loaded.codes).toEqual(['bad_request', 'bad_request', 'bad_request']);
-  expect(loaded.list).toEqual([{ name: 'a/ä', bytes: saved.bytes }]);
-  expect(loaded.size).toBe(saved.bytes);
-  expect(loaded.loaded).toEqual(saved);
-  expect(first.cached).toBe(0);
-  expect(await ask()).toEqual({ ...first, cached: first.prompt - 1 });
-
-  // Damaged where it lies, it is refused, and the engine answers.
-  const damaged = await page.evaluate(async () => {
-    const { engine } = globalThis;
-    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('chunkwise-caches');
-    const file = await folder.getFileHandle('a%2F%C3%A4.cache');
-    const bytes = new Uint8Array(await (await file.getFile()).arrayBuffer());
-    bytes[bytes.length - 1000]! ^= 1;
-    const writable = await file.createWritable();
-    await writable.write(bytes);
-    await writable.close();
-    const { code, detail } = await engine.loadCache('a/ä').then(
-      () => ({ code: 'fine', detail: undefined }),
-      (error: Chunkwise.ChunkwiseError) => error,
-    );
-    await engine.cache.delete('a/ä');
-    return { code, detail, size: await engine.cache.size() };
-  });
-  expect(damaged).toMatchObject({ code: 'bad_file', detail: { file: 'a/ä', field: 'checksum' }, size: 0 });
-  expect(await ask()).toEqual({ ...first, cached: first.prompt - 1 });
 });
