@@ -6,6 +6,7 @@ import { openEngine } from '../src/engine/open-engine.ts';
 import type { EngineCore, GenerateEvent, LoadProgress, PlanEvent } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { buildLadders, openAdapter } from './adapter-files.ts';
+import { cacheStore } from './cache-store.ts';
 import { openModel } from './model-store.ts';
 import { serveStream } from './port-stream.ts';
 import type { EngineWorker, WorkerEvent } from './protocol.ts';
@@ -55,6 +56,7 @@ const worker: EngineWorker = {
       sources,
       ...options,
       buildLadders,
+      savedCaches: cacheStore,
       plans: new SchedulerPlans(startScheduler),
       onProgress,
       onDeviceLost: (reason) => tell({ type: 'devicelost', event: { reason } }),
@@ -86,6 +88,18 @@ const worker: EngineWorker = {
   },
 
   adapters: () => engine().adapters(),
+
+  saveCache: (name) => engine().savedCaches.save(name),
+
+  async loadCache(name) {
+    const loaded = await engine().savedCaches.load(name);
+    tellMemory();
+    return loaded;
+  },
+
+  savedCaches: () => engine().savedCaches.list(),
+
+  deleteCache: (name) => engine().savedCaches.delete(name),
 
   countTokens: (messages) => engine().countTokens(messages),
 

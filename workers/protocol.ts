@@ -1,5 +1,6 @@
+import type { SavedFile } from '../src/cache/saved-cache.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
-import type { AdapterInfo, GenerateOptions, LoadProgress, PlanEvent } from '../src/engine/types.ts';
+import type { AdapterInfo, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
 import type { ChatTurn } from '../src/tokenizer/chat-template.ts';
 
 export interface LoadOptions {
@@ -39,6 +40,10 @@ export interface EngineWorker {
   loadAdapter(name: string, source: AdapterFiles): Promise<AdapterInfo>;
   unloadAdapter(name: string): void;
   adapters(): AdapterInfo[];
+  saveCache(name: string): Promise<SavedSize>;
+  loadCache(name: string): Promise<SavedSize>;
+  savedCaches(): Promise<SavedFile[]>;
+  deleteCache(name: string): Promise<void>;
   countTokens(messages: readonly ChatTurn[]): number;
   memory(): MemoryReport;
   dispose(): void;

@@ -2,7 +2,7 @@ import type { WorkerEvent } from '../../workers/protocol.ts';
 import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Listeners } from './listeners.ts';
-import { parseAdapterName, parseAdapterSource, parseEngineOptions } from './options.ts';
+import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
 import { parseChatRequest, parseCompletionRequest, parseMessages } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
@@ -54,7 +54,7 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
   else listeners.tell('devicelost', message.event);
 }
 
-type Methods = Pick<Engine, 'adapters' | 'chat' | 'completions' | 'memory' | 'countTokens' | 'on' | 'dispose'>;
+type Methods = Omit<Engine, 'model' | 'contextLength' | 'device'>;
 
 function methods(client: WorkerClient, listeners: Listeners, model: string): Methods {
   async function* watchTokens(
@@ -107,6 +107,13 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
       load: async (name, source) => client.loadAdapter(parseAdapterName(name), parseAdapterSource(source, baseUrl())),
       unload: (name) => client.unloadAdapter(name),
       list: () => client.adapters(),
+    },
+    saveCache: async (name) => client.saveCache(parseCacheName(name)),
+    loadCache: async (name) => client.loadCache(parseCacheName(name)),
+    cache: {
+      list: () => client.savedCaches(),
+      delete: async (name) => client.deleteCache(parseCacheName(name)),
+      size: async () => (await client.savedCaches()).reduce((sum, { bytes }) => sum + bytes, 0),
     },
     memory: () => client.memory(),
     countTokens: async (messages) => client.countTokens(parseMessages(messages)),

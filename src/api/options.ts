@@ -21,6 +21,22 @@ export function parseAdapterName(name: unknown): string {
   return name === '' ? refuse('name', 'is empty') : name;
 }
 
+/** Longest name that a file of the browser's may have, with what comes behind it. */
+const MOST_NAME_BYTES = 200;
+
+/** Checks the name of a saved cache. Throws `bad_request`. */
+export function parseCacheName(name: unknown): string {
+  if (typeof name !== 'string') refuse('name', `must be a string, but is ${describe(name)}`);
+  if (name === '') refuse('name', 'is empty');
+  let bytes = 0;
+  try {
+    bytes = encodeURIComponent(name).length; // as files are named
+  } catch {
+    refuse('name', 'has half a character');
+  }
+  return bytes <= MOST_NAME_BYTES ? name : refuse('name', `takes ${bytes} bytes as a file's name; at most ${MOST_NAME_BYTES} are allowed`);
+}
+
 /** Checks an adapter's files. Throws `bad_request`, naming the field. */
 export function parseAdapterSource(source: unknown, baseUrl: string): AdapterFiles {
   if (typeof source === 'string') {

@@ -1,4 +1,5 @@
 import type { KvMode, KvPriority } from '../cache/kv-options.ts';
+import type { SavedFile } from '../cache/saved-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
 import type { ChunkerOptions } from '../chunking/chunker.ts';
@@ -11,10 +12,11 @@ import type {
   LoadProgress,
   PlanEvent as PlannedEvent,
   PlannedChunk,
+  SavedSize,
 } from '../engine/types.ts';
 
 export type { AdapterInfo, AdapterSpectrum, Chunk, ChunkerOptions, ChunkPlan, FinishReason, GenerationReport };
-export type { LevelRule, LoadProgress, PlannedChunk, RampRow };
+export type { LevelRule, LoadProgress, PlannedChunk, RampRow, SavedFile, SavedSize };
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
@@ -201,6 +203,30 @@ export interface Engine {
     /** Errors: `bad_request` for an unknown name, or an adapter that a request uses. */
     unload(name: string): Promise<void>;
     list(): Promise<AdapterInfo[]>;
+  };
+  /**
+   * Saves the keys and values of the text that was computed last (of the last request that ended: prompt and answer)
+   * under `name`, in the origin's private file system, in place of what was there. It waits until no request runs.
+   * Resolves with the text's tokens and the bytes of the file. Errors: `bad_request` when nothing is computed, or for the
+   * name; `unsupported` when the text follows a recorded plan, tokens of its middle were given up, or the browser has no
+   * such file system; `over_limit` when the storage is full; `queue_full`.
+   */
+  saveCache(name: string): Promise<SavedSize>;
+  /**
+   * Brings a saved text back to the GPU, in this visit or a later one. A request that begins with the same tokens, with
+   * the same adapters (by content), scales, plan options and `kv` options, goes on from it:
+   * `usage.prompt_tokens_details.cached_tokens` says how far. Texts longest unused make room. Errors: `bad_request` for
+   * an unknown name; `bad_file`, naming file and field, for a file that is damaged or cut off, of another version
+   * (`version`) or of another model (`model`); `context_overflow`; `queue_full`. Then what is in the cache stays.
+   */
+  loadCache(name: string): Promise<SavedSize>;
+  /** Saved texts; those in the cache on the GPU come and go by themselves. */
+  cache: {
+    list(): Promise<SavedFile[]>;
+    /** Errors: `bad_request` for an unknown name. */
+    delete(name: string): Promise<void>;
+    /** Bytes of all of them. */
+    size(): Promise<number>;
   };
   memory(): Promise<MemoryReport>;
   countTokens(messages: ChatMessage[]): Promise<number>;

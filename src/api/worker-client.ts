@@ -3,8 +3,9 @@ import { proxy, releaseProxy, transfer, wrap } from 'comlink';
 import { readStream } from '../../workers/port-stream.ts';
 import type { AdapterFiles, EngineInfo, EngineWorker, LoadOptions, Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts';
 import { carryErrors } from '../../workers/wire-error.ts';
+import type { SavedFile } from '../cache/saved-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
-import type { GenerateEvent } from '../engine/types.ts';
+import type { GenerateEvent, SavedSize } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { AdapterInfo, ChatMessage } from './types.ts';
 
@@ -50,6 +51,22 @@ export class WorkerClient {
 
   adapters(): Promise<AdapterInfo[]> {
     return this.unlessGone(() => this.remote.adapters());
+  }
+
+  saveCache(name: string): Promise<SavedSize> {
+    return this.unlessGone(() => this.remote.saveCache(name));
+  }
+
+  loadCache(name: string): Promise<SavedSize> {
+    return this.unlessGone(() => this.remote.loadCache(name));
+  }
+
+  savedCaches(): Promise<SavedFile[]> {
+    return this.unlessGone(() => this.remote.savedCaches());
+  }
+
+  deleteCache(name: string): Promise<void> {
+    return this.unlessGone(() => this.remote.deleteCache(name));
   }
 
   memory(): Promise<MemoryReport> {

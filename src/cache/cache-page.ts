@@ -17,6 +17,9 @@ export interface LayerPage {
   shadow?: LayerPage;
 }
 
+/** What is known of a page besides where it lies. */
+export type PageState = Omit<LayerPage, 'place'>;
+
 /** Consecutive tokens of a sequence: in each layer a page of its own form. */
 export interface CachePage {
   /** Position of its first token. */

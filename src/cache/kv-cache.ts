@@ -3,7 +3,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry } from '../kernels/page-forms.ts';
-import type { CachePage, Change, Copy, LayerPage } from './cache-page.ts';
+import type { CachePage, Change, Copy, LayerPage, PageState } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
 import { probeBytes, StreamProbes } from './stream-probes.ts';
 
@@ -67,6 +67,17 @@ export class KvCache {
 
   get freePages(): number {
     return this.numPages - this.#count;
+  }
+
+  /**
+   * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
+   * another. As many must be free. Nothing may be recorded.
+   */
+  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[]): CachePage[] {
+    if (saved.length > this.freePages) throw new Error(`${saved.length} pages are restored, ${this.freePages} are free`);
+    const ofLayers = this.layers.map((layer, i) => layer.restore(saved.flatMap((page) => page[i] ?? []), bytes[i] as Uint8Array<ArrayBuffer>));
+    this.#count += saved.length;
+    return saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((pages) => pages[page] as LayerPage) }));
   }
 
   /** Lengthens or shortens `pages` in place to hold `tokens` tokens; false when too few pages are free. */

@@ -2,7 +2,8 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
-import type { LayerPage } from './cache-page.ts';
+import type { BufferRange } from '../gpu/operation.ts';
+import type { LayerPage, PageState } from './cache-page.ts';
 import { PageSpace } from './page-space.ts';
 
 /** A new buffer has room for a thirty-second more than lives in it, and for a few pages, of each layer another number: they grow at different times. */
@@ -52,8 +53,24 @@ export class LayerPages {
 
   /** Makes room for that many pages in f16 at once. */
   reserve(pages: number): void {
-    const units = pages * pageUnits('f16', this.config);
-    if (this.#space.liveUnits + units > this.#space.capacity) this.#pack(this.#roomFor(units));
+    this.#reserve(pages * pageUnits('f16', this.config));
+  }
+
+  /** Where these pages lie until the buffer is packed. */
+  ranges(pages: readonly LayerPage[]): BufferRange[] {
+    return pages.map(({ place }) => ({ buffer: this.#buffer, offset: place.offset * UNIT_BYTES, size: place.units * UNIT_BYTES }));
+  }
+
+  /** Adds pages as they were saved; `bytes`: of all of them, one behind another. Nothing may be recorded. */
+  restore(saved: readonly PageState[], bytes: Uint8Array<ArrayBuffer>): LayerPage[] {
+    this.#reserve(bytes.length / UNIT_BYTES);
+    const pages = saved.map((state) => ({ ...this.add(state.form, state.entries), ...state }));
+    let at = 0;
+    for (const { buffer, offset, size } of this.ranges(pages)) {
+      this.device.gpuDevice.queue.writeBuffer(buffer, offset, bytes, at, size);
+      at += size;
+    }
+    return pages;
   }
 
   remove(page: LayerPage): void {
@@ -65,6 +82,10 @@ export class LayerPages {
   shrink(): void {
     const room = this.#roomFor(0);
     if (this.#space.liveUnits < LEAST_LIVE * this.#space.capacity && room < this.#space.capacity) this.#pack(room);
+  }
+
+  #reserve(units: number): void {
+    if (this.#space.liveUnits + units > this.#space.capacity) this.#pack(this.#roomFor(units));
   }
 
   #roomFor(units: number): number {

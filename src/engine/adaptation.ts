@@ -94,6 +94,9 @@ export function planned(options: PlanningOptions): Adaptation {
 
 let nextPlan = 1;
 
+/** Whether the texts of a key follow a recorded plan: the key is not used again. */
+export const followsRecordedPlan = (key: string): boolean => / plan \d+$/.test(key);
+
 /** In decoding the level follows the model's own entropy, smoothed: a single sure token in hard text does not lower it. */
 export const FOLLOW = { thresholds: DEFAULT_THRESHOLDS, hysteresis: 0.03, smoothing: 0.25 };
 

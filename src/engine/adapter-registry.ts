@@ -10,8 +10,6 @@ import type { Session } from './session.ts';
 import type { AdapterInfo, AdapterUse } from './types.ts';
 
 interface Entry {
-  /** Never used again, so that a name loaded anew is another adapter. */
-  id: number;
   ladder: AdapterLadder;
   /** Its modules as in the file, for the plain form. */
   plain: AdapterModules | undefined;
@@ -33,7 +31,6 @@ interface OnDevice {
 /** The adapters of an engine, by name. They outlive a lost device: the next use uploads them again. */
 export class AdapterRegistry {
   readonly #entries = new Map<string, Entry>();
-  #nextId = 1;
 
   /** `form`: how adapters are computed; the plain one is the reference of the other. */
   constructor(private readonly form: 'fused' | 'unfused') {}
@@ -55,7 +52,7 @@ export class AdapterRegistry {
     }));
     const info = { name, rank, modules: modules.length, bytes: 0, warnings, spectra };
     const plain = this.form === 'unfused' ? adapter : undefined;
-    const entry: Entry = { id: this.#nextId++, ladder, plain, info, loaded: undefined, uses: 0 };
+    const entry: Entry = { ladder, plain, info, loaded: undefined, uses: 0 };
     this.#entries.set(name, entry);
     try {
       const before = session.device.buffers.report().adapters;
@@ -91,9 +88,9 @@ export class AdapterRegistry {
     };
   }
 
-  /** Stands for these adapters and scales: others have another key, also when they are loaded under the same names. */
+  /** Stands for these adapters by content, and scales: the same in another visit, whatever they are called. */
   key(uses: readonly AdapterUse[]): string {
-    return uses.map(({ name, scale }) => `${this.#find(name).id}×${scale}`).join('+');
+    return uses.map(({ name, scale }) => `${this.#find(name).ladder.contentHash}×${scale}`).join('+');
   }
 
   /** Mean rank of each level over all linears of the adapters. Errors: `bad_request`. */

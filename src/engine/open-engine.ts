@@ -13,6 +13,7 @@ import { AdapterRegistry } from './adapter-registry.ts';
 import { answerLimit, generate, type Prompt } from './generate.ts';
 import { inlinePlans } from './plan-service.ts';
 import { RequestQueue, type Turn } from './request-queue.ts';
+import { SavedSequences } from './saved-sequences.ts';
 import { commonPrefix } from './sequence.ts';
 import { Session } from './session.ts';
 import type {
@@ -50,6 +51,7 @@ export class LocalEngine implements EngineCore {
   readonly model: string;
   readonly contextLength: number;
   readonly device: string;
+  readonly savedCaches: SavedSequences;
 
   constructor(
     private readonly options: EngineCoreOptions,
@@ -63,6 +65,7 @@ export class LocalEngine implements EngineCore {
     this.contextLength = session.plan.contextLength;
     this.device = session.device.name;
     this.#metadata = session.plan.tokenizer;
+    this.savedCaches = new SavedSequences(this, options.savedCaches, options.sources);
   }
 
   chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {

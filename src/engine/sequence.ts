@@ -70,6 +70,11 @@ export class SequenceCache {
 
   constructor(private readonly cache: KvCache) {}
 
+  /** Frees pages until `count` are free, or no sequence is left, at the cost of those longest unused. */
+  makeRoom(count: number): void {
+    while (this.cache.freePages < count && this.#idle.length > 0) this.cache.resize(this.#idle.shift()?.pages ?? [], 0);
+  }
+
   /** Those of finished requests, least recently used first. */
   get idle(): readonly Sequence[] {
     return this.#idle;
@@ -90,6 +95,7 @@ export class SequenceCache {
     if (!best) return newSequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.slot = slot;
+    best.policy = policy; // a saved sequence has but its key
     best.reused = shared;
     best.peakKvBytes = 0;
     best.memoryOverrode = false;

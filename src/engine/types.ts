@@ -7,6 +7,7 @@ import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { LadderBuilder } from '../adapters/adapter-ladder.ts';
 import type { KvOptions } from '../cache/kv-options.ts';
 import type { KvReport } from '../cache/kv-report.ts';
+import type { CacheStore, SavedFile } from '../cache/saved-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
@@ -162,6 +163,8 @@ export interface EngineCoreOptions {
   queueLimit?: number;
   /** How adapters are computed; `unfused` is the plain form, two products and an add a linear. Default: `fused`. */
   lora?: 'fused' | 'unfused';
+  /** Where computed texts are saved; default: nowhere. */
+  savedCaches?: CacheStore;
   /** How rank ladders are built; default: here and now. */
   buildLadders?: LadderBuilder;
   /** How prompts are planned; default: here, between two steps. */
@@ -175,6 +178,31 @@ export interface EngineCoreOptions {
   /** For tests of the kernel variants an adapter would not get. */
   without?: readonly ('shader-f16' | 'subgroups')[];
   deviceClass?: 'cpu' | 'gpu';
+}
+
+/** Of a computed text: its tokens, and the bytes that it takes where it is saved. */
+export interface SavedSize {
+  tokens: number;
+  bytes: number;
+}
+
+/** Computed texts that outlast a visit. Errors of all: `unsupported` where there is no place to save to. */
+export interface SavedCaches {
+  /**
+   * Saves the keys and values of the text that was computed last, once no request runs, in place of what `name` had.
+   * Errors: `bad_request` when none is in the cache; `unsupported` when it follows a recorded plan or tokens of it were
+   * given up; `over_limit` when the storage is full; `queue_full`, `device_lost`.
+   */
+  save(name: string): Promise<SavedSize>;
+  /**
+   * Puts a saved text among those that requests go on from: one that begins with the same tokens, with the same adapters
+   * and the same form of cache. Errors: `bad_request` for an unknown name; `bad_file` for a damaged file, one of another
+   * version or model; `context_overflow`, `queue_full`. What is in the cache is then as it was.
+   */
+  load(name: string): Promise<SavedSize>;
+  list(): Promise<SavedFile[]>;
+  /** Errors: `bad_request` for an unknown name. */
+  delete(name: string): Promise<void>;
 }
 
 /** The engine as the worker, and Node, hold it: no threads, no OpenAI shapes. Made by `openEngine`. */
@@ -194,6 +222,7 @@ export interface EngineCore {
   /** Errors: `bad_request` for an unknown name, or one in use. */
   unloadAdapter(name: string): void;
   adapters(): AdapterInfo[];
+  readonly savedCaches: SavedCaches;
   memory(): MemoryReport;
   /** Destroys every buffer; running requests end with `disposed`. */
   dispose(): void;

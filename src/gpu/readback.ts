@@ -36,6 +36,28 @@ export class Readback {
   }
 }
 
+/**
+ * Bytes of `parts`, one behind the other, as what is submitted so far leaves them; by way of a buffer that lives no
+ * longer. Errors: `device_lost`.
+ */
+export async function readOnce(device: Device, label: string, parts: readonly BufferRange[]): Promise<ArrayBuffer> {
+  const size = parts.reduce((sum, part) => sum + part.size, 0);
+  const buffer = device.buffers.create(label, 'staging', size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  try {
+    const encoder = device.gpuDevice.createCommandEncoder();
+    let at = 0;
+    for (const part of parts) {
+      encoder.copyBufferToBuffer(part.buffer, part.offset, buffer, at, part.size);
+      at += part.size;
+    }
+    device.gpuDevice.queue.submit([encoder.finish()]);
+    await unlessLost(device, buffer.mapAsync(GPUMapMode.READ, 0, size));
+    return buffer.getMappedRange(0, size).slice(0);
+  } finally {
+    device.buffers.destroy(buffer);
+  }
+}
+
 /** Waits for work of the GPU. Errors: `device_lost`. */
 export async function unlessLost(device: Device, work: Promise<unknown>): Promise<void> {
   try {

@@ -1,0 +1,31 @@
+import { fileURLToPath } from 'node:url';
+import type { Page } from 'playwright';
+import { build } from 'vite';
+import type * as Chunkwise from '../src/api/index.ts';
+import type { DemoServer } from './demo-server.ts';
+import { serveDemo } from './demo-server.ts';
+
+declare global {
+  var loading: Promise<Chunkwise.Engine>;
+  var engine: Chunkwise.Engine;
+}
+
+/** Builds the package and serves it beside the models. */
+export async function servePackage(): Promise<DemoServer> {
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  await build({ root, configFile: `${root}/vite.config.ts`, logLevel: 'warn' });
+  return serveDemo('../dist');
+}
+
+/** Opens a bare page anew, with an engine of the tiny model in `globalThis.engine`. */
+export async function visit(page: Page, server: DemoServer): Promise<void> {
+  await page.goto(`${server.url()}index.js`); // any document of this origin will do
+  const content = `
+    import { createEngine } from '/index.js';
+    globalThis.loading = createEngine({ model: 'models/tiny.gguf', contextLength: 1024, queueLimit: 1 });`;
+  await page.addScriptTag({ type: 'module', content });
+  await page.waitForFunction(() => 'loading' in globalThis);
+  await page.evaluate(async () => {
+    globalThis.engine = await globalThis.loading;
+  });
+}

@@ -1,0 +1,151 @@
+import type { ModelConfig } from '../config/model-config.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { PAGE_FORMS, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
+import type { PageState } from './cache-page.ts';
+import { pagesFor } from './kv-cache.ts';
+
+/** A saved cache as it lies in a store. */
+export interface SavedFile {
+  name: string;
+  bytes: number;
+}
+
+/** Keeps bytes by name. Errors: `over_limit` when it is full; `unsupported` when there is no place to keep them. */
+export interface CacheStore {
+  get(name: string): Promise<ArrayBuffer | undefined>;
+  /** Replaces what was there, wholly or not at all. */
+  put(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  delete(name: string): Promise<void>;
+  list(): Promise<SavedFile[]>;
+}
+
+/** A computed text, but for the bytes of its pages. */
+export interface SavedText {
+  /** Stands for the model that computed it (model-hash.ts). */
+  model: string;
+  tokens: readonly number[];
+  /** Keys of its adapters with their plan, and of its policy: a request goes on from it only where both are its own. */
+  adapters: string;
+  policy: string;
+  /** `[page][layer]`; page i begins at position i · PAGE_TOKENS. */
+  pages: readonly (readonly PageState[])[];
+}
+
+/** A text with, of each layer, the bytes of its pages, one behind another. */
+export interface SavedCache {
+  text: SavedText;
+  layers: readonly Uint8Array<ArrayBuffer>[];
+}
+
+/** The model that a saved cache must be of. */
+export interface SavedFor {
+  hash: string;
+  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'vocabSize'>;
+}
+
+const MAGIC = 0x564b5743; // "CWKV"
+/** To be raised whenever the bytes of a page or a key would mean something else, or the same tokens other pages. */
+export const SAVED_VERSION = 1;
+const PRELUDE_BYTES = 16;
+const DIGEST_BYTES = 32;
+
+/**
+ * Magic, version, bytes of the text and a zero (u32 each); the text (JSON), padded with spaces to a multiple of 8; the
+ * pages of each layer; the SHA-256 of all that. In the byte order of the machine, as the GPU has the pages.
+ */
+export async function encodeSavedCache({ text, layers }: SavedCache): Promise<Uint8Array<ArrayBuffer>> {
+  const json = new TextEncoder().encode(JSON.stringify(text) + ' '.repeat(8));
+  const textBytes = json.length - (json.length % 8);
+  const pageBytes = layers.reduce((sum, { length }) => sum + length, 0);
+  const bytes = new Uint8Array(PRELUDE_BYTES + textBytes + pageBytes + DIGEST_BYTES);
+  new Uint32Array(bytes.buffer, 0, 4).set([MAGIC, SAVED_VERSION, textBytes, 0]);
+  let at = PRELUDE_BYTES;
+  for (const part of [json.subarray(0, textBytes), ...layers]) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  bytes.set(await digestOf(bytes.subarray(0, at)), at);
+  return bytes;
+}
+
+/** The inverse, its layers on `bytes` itself. Errors: `bad_file`, naming `file` and the field; of another model: `model`. */
+export async function decodeSavedCache(bytes: ArrayBuffer, file: string, { hash, config }: SavedFor): Promise<SavedCache> {
+  const check: Check = (holds, field, reason) => {
+    if (!holds) throw new ChunkwiseError('bad_file', { file, field, reason });
+  };
+  const end = bytes.byteLength - DIGEST_BYTES;
+  check(end >= PRELUDE_BYTES, 'length', `it ends after ${bytes.byteLength} bytes`);
+  const [magic, version, textBytes = 0, zero] = new Uint32Array(bytes, 0, 4);
+  check(magic === MAGIC, 'magic', 'it is not a saved cache');
+  check(version === SAVED_VERSION, 'version', `it is of version ${version}; this is version ${SAVED_VERSION}`);
+  const digest = await digestOf(new Uint8Array(bytes, 0, end));
+  const isWhole = new Uint8Array(bytes, end).every((byte, i) => byte === digest[i]);
+  check(isWhole, 'checksum', 'its bytes are not those that were saved: it was cut off or damaged');
+  const textEnd = PRELUDE_BYTES + textBytes;
+  check(textBytes % 8 === 0 && zero === 0 && textEnd <= end, 'prelude', 'it names an impossible length');
+  const text = parseJson(new Uint8Array(bytes, PRELUDE_BYTES, textBytes));
+  checkText(text, hash, config, check);
+  let at = textEnd;
+  const layers = Array.from({ length: config.numLayers }, (_, layer) => {
+    const length = layerBytes(text, layer, config);
+    check(at + length <= end, 'length', `the pages of layer ${layer} reach past its end`);
+    at += length;
+    return new Uint8Array(bytes, at - length, length);
+  });
+  check(at === end, 'length', `${end - at} bytes follow the last page`);
+  return { text, layers };
+}
+
+type Check = (holds: boolean, field: string, reason: string) => asserts holds;
+
+function checkText(text: unknown, hash: string, config: SavedFor['config'], check: Check): asserts text is SavedText {
+  check(isRecord(text), 'text', 'it is not a JSON object');
+  const { model, tokens, adapters, policy, pages } = text;
+  check(typeof model === 'string', 'model', 'it is not a string');
+  check(model === hash, 'model', 'it was saved from another model');
+  check(typeof adapters === 'string', 'adapters', 'it is not a string');
+  check(typeof policy === 'string', 'policy', 'it is not a string');
+  check(Array.isArray(tokens) && tokens.length > 0, 'tokens', 'there are none');
+  check(tokens.every((token) => isWhole(token, 0, config.vocabSize - 1)), 'tokens', 'one is not in the vocabulary');
+  const numPages = pagesFor(tokens.length);
+  check(Array.isArray(pages) && pages.length === numPages, 'pages', `they are not the ${numPages} of ${tokens.length} tokens`);
+  pages.forEach((page: unknown, i) => {
+    check(Array.isArray(page) && page.length === config.numLayers, `page ${i}`, `it is not of ${config.numLayers} layers`);
+    page.forEach((state, layer) => checkPage(state, `page ${i} of layer ${layer}`, check));
+  });
+}
+
+function checkPage(state: unknown, field: string, check: Check): void {
+  check(isRecord(state), field, 'it is not a JSON object');
+  const { form, entries, error, length, tried } = state;
+  check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
+  const least = form === 'sparse' ? 1 : PAGE_TOKENS;
+  check(isWhole(entries, least, PAGE_TOKENS), field, `it has ${JSON.stringify(entries)} entries`);
+  check(typeof error === 'number' && error >= 0 && error < Infinity, field, `its error is ${JSON.stringify(error)}`);
+  check(isWhole(length, 0), field, `its length is ${JSON.stringify(length)}`);
+  check(isWhole(tried, 0), field, `it was tried at ${JSON.stringify(tried)}`);
+}
+
+const layerBytes = ({ pages }: SavedText, layer: number, config: SavedFor['config']): number =>
+  pages.reduce((sum, page) => {
+    const { form, entries } = page[layer] as PageState;
+    return sum + pageUnits(form, config, entries) * UNIT_BYTES;
+  }, 0);
+
+function parseJson(bytes: Uint8Array<ArrayBuffer>): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isWhole = (value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean =>
+  Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+
+const digestOf = async (bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> =>
+  new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));

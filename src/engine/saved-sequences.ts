@@ -1,0 +1,119 @@
+import {
+  type CacheStore,
+  decodeSavedCache,
+  encodeSavedCache,
+  type SavedCache,
+  type SavedFile,
+  type SavedText,
+} from '../cache/saved-cache.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { readOnce } from '../gpu/readback.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
+import { followsRecordedPlan } from './adaptation.ts';
+import { NO_ADAPTERS } from './adapter-mix.ts';
+import { modelHash } from './model-hash.ts';
+import { newSequence } from './sequence.ts';
+import type { Session } from './session.ts';
+import type { SavedCaches, SavedSize } from './types.ts';
+
+/** The engine, as far as saving needs it; see `LocalEngine`. */
+interface Host {
+  session(): Promise<Session>;
+  alone<T>(work: (session: Session) => Promise<T>): Promise<T>;
+}
+
+/** Computed texts in a store: their pages go there from the GPU, and come back in another visit. */
+export class SavedSequences implements SavedCaches {
+  /** Read when first needed. */
+  #model: Promise<string> | undefined;
+
+  constructor(
+    private readonly host: Host,
+    private readonly store: CacheStore | undefined,
+    private readonly sources: readonly ByteSource[],
+  ) {}
+
+  async save(name: string): Promise<SavedSize> {
+    const store = this.#place();
+    const model = await this.#modelHash();
+    const { text, layers } = await this.host.alone(readLatest);
+    const bytes = await encodeSavedCache({ text: { model, ...text }, layers });
+    await store.put(name, bytes);
+    return { tokens: text.tokens.length, bytes: bytes.length };
+  }
+
+  async load(name: string): Promise<SavedSize> {
+    const bytes = await this.#place().get(name);
+    if (!bytes) throw unknown(name);
+    const { config, contextLength } = (await this.host.session()).plan;
+    const saved = await decodeSavedCache(bytes, name, { hash: await this.#modelHash(), config });
+    const { length } = saved.text.tokens;
+    if (length > contextLength) {
+      const reason = `${name} has ${length} tokens, the context is ${contextLength}`;
+      throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
+    }
+    await this.host.alone(async (session) => restore(session, saved));
+    return { tokens: length, bytes: bytes.byteLength };
+  }
+
+  list(): Promise<SavedFile[]> {
+    return this.#place().list();
+  }
+
+  async delete(name: string): Promise<void> {
+    const store = this.#place();
+    if (!(await store.list()).some((file) => file.name === name)) throw unknown(name);
+    await store.delete(name);
+  }
+
+  #place(): CacheStore {
+    if (this.store) return this.store;
+    throw new ChunkwiseError('unsupported', { field: 'savedCaches', reason: 'this engine was given no place to save to' });
+  }
+
+  #modelHash(): Promise<string> {
+    return (this.#model ??= modelHash(this.sources));
+  }
+}
+
+interface LatestText extends Pick<SavedCache, 'layers'> {
+  text: Omit<SavedText, 'model'>;
+}
+
+/** The text that was computed last. Nothing may run meanwhile. Errors: `bad_request`, `unsupported`, `device_lost`. */
+async function readLatest({ device, sequences, transformer }: Session): Promise<LatestText> {
+  const latest = sequences.idle.at(-1);
+  if (!latest) throw new ChunkwiseError('bad_request', { field: 'saveCache', reason: 'no computed text is in the cache' });
+  const { tokens, pages, dropped, adapters, policy } = latest;
+  if (followsRecordedPlan(adapters.key)) {
+    const reason = 'the text follows a recorded plan, which no later request is known to go on with';
+    throw new ChunkwiseError('unsupported', { field: 'plan', reason });
+  }
+  if (dropped > 0) {
+    throw new ChunkwiseError('unsupported', { field: 'pages', reason: 'tokens in the middle of the text were given up' });
+  }
+  const layers: Uint8Array<ArrayBuffer>[] = [];
+  for (const [i, layer] of transformer.cache.layers.entries()) {
+    const ranges = layer.ranges(pages.flatMap((page) => page.layers[i] ?? []));
+    layers.push(new Uint8Array(await readOnce(device, 'saved pages', ranges)));
+  }
+  const states = pages.map((page) =>
+    page.layers.map(({ form, entries, error, length, tried }) => ({ form, entries, error, length, tried })),
+  );
+  return { text: { tokens, adapters: adapters.key, policy: policy.key, pages: states }, layers };
+}
+
+/** Puts a text among those that requests go on from, at the cost of those longest unused. Nothing may run meanwhile. */
+function restore({ sequences, transformer }: Session, { text, layers }: SavedCache): void {
+  const { cache } = transformer;
+  sequences.makeRoom(text.pages.length);
+  // A request that goes on from it brings the adapters and the policy that the keys stand for.
+  const sequence = newSequence({ ...NO_ADAPTERS, key: text.adapters }, 0, { key: text.policy });
+  sequence.tokens = [...text.tokens];
+  sequence.pages = cache.restore(text.pages, layers);
+  sequences.giveBack(sequence);
+  cache.shrink();
+}
+
+const unknown = (name: string): ChunkwiseError =>
+  new ChunkwiseError('bad_request', { field: 'name', reason: `no cache is saved as ${JSON.stringify(name)}` });

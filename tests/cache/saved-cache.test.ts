@@ -1,0 +1,100 @@
+import { expect, test } from 'vitest';
+import type { PageState } from '../../src/cache/cache-page.ts';
+import { decodeSavedCache, encodeSavedCache, type SavedCache, SAVED_VERSION } from '../../src/cache/saved-cache.ts';
+import { pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+import { Random } from '../weights/random.ts';
+
+const CONFIG = { numLayers: 2, numKvHeads: 1, headDim: 16, vocabSize: 300 };
+const FOR = { hash: 'abc', config: CONFIG };
+const PRELUDE = 16;
+
+const page = (form: PageState['form'], entries = 32): PageState => ({ form, entries, error: 0.25, length: 70, tried: 64 });
+/** Three pages of two layers, in every form. */
+const PAGES = [
+  [page('f16'), page('sparse', 3)],
+  [page('q8'), page('q4')],
+  [page('k4v2'), page('f16')],
+];
+
+function saved(): SavedCache {
+  const random = new Random(1);
+  const layers = [0, 1].map((layer) => {
+    const units = PAGES.reduce((sum, layers) => sum + pageUnits(layers[layer]!.form, CONFIG, layers[layer]!.entries), 0);
+    return Uint8Array.from({ length: units * UNIT_BYTES }, () => random.below(256));
+  });
+  const tokens = Array.from({ length: 70 }, () => random.below(300));
+  return { text: { model: 'abc', tokens, adapters: 'f00×1 {}', policy: 'policy 0.1', pages: PAGES }, layers };
+}
+
+const decode = (bytes: Uint8Array<ArrayBuffer>, model = FOR) => decodeSavedCache(bytes.slice().buffer, 'story', model);
+
+/** The same bytes with another digest, as if they had been saved that way. */
+async function signed(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const changed = bytes.slice();
+  changed.set(new Uint8Array(await crypto.subtle.digest('SHA-256', changed.subarray(0, -32))), changed.length - 32);
+  return changed;
+}
+
+const refused = (field: string | RegExp) => ({
+  code: 'bad_file',
+  detail: { file: 'story', field: typeof field === 'string' ? field : expect.stringMatching(field) as string, reason: expect.any(String) as string },
+});
+
+test('a text comes back as it was saved', async () => {
+  expect(await decode(await encodeSavedCache(saved()))).toEqual(saved());
+});
+
+test('cut anywhere, or with a byte too many, it is refused', async () => {
+  const whole = await encodeSavedCache(saved());
+  for (let length = 0; length < whole.length; length += length < 64 ? 1 : 97) {
+    await expect(decode(whole.slice(0, length)), `${length} bytes`).rejects.toMatchObject(refused(/^(length|checksum)$/));
+  }
+  await expect(decode(new Uint8Array([...whole, 0]))).rejects.toMatchObject(refused('checksum'));
+});
+
+test('a flipped bit is found wherever it is', async () => {
+  const whole = await encodeSavedCache(saved());
+  const random = new Random(2);
+  for (let i = 0; i < 300; i++) {
+    const at = i < 64 ? i : random.below(whole.length);
+    const bytes = whole.with(at, whole[at]! ^ (1 << random.below(8)));
+    await expect(decode(bytes), `byte ${at}`).rejects.toMatchObject(refused(/^(magic|version|checksum)$/));
+  }
+});
+
+test('another version and another model are refused as such', async () => {
+  const whole = await encodeSavedCache(saved());
+  const newer = await signed(whole.with(4, SAVED_VERSION + 1));
+  await expect(decode(newer)).rejects.toMatchObject(refused('version'));
+  await expect(decode(whole, { hash: 'other', config: CONFIG })).rejects.toMatchObject(refused('model'));
+});
+
+test.each<[string, string, unknown]>([
+  ['model', 'model', 7],
+  ['tokens', 'tokens', []],
+  ['tokens', 'tokens', [1, -1]],
+  ['tokens', 'tokens', [1, 300]],
+  ['tokens', 'tokens', [1, 0.5]],
+  ['tokens', 'pages', [1, 2]],
+  ['adapters', 'adapters', null],
+  ['policy', 'policy', undefined],
+  ['pages', 'pages', {}],
+  ['pages', 'page 1', [PAGES[0], [page('f16')], PAGES[2]]],
+  ['pages', 'page 1 of layer 0', [PAGES[0], [null, page('q4')], PAGES[2]]],
+  ...[{ form: 'f8' }, { entries: 31 }, { error: -1 }, { error: null }, { length: 1.5 }, { tried: '2' }, { form: 'sparse', entries: 0 }].map(
+    (odd): [string, string, unknown] => ['pages', 'page 1 of layer 0', [PAGES[0], [{ ...page('q8'), ...odd }, page('q4')], PAGES[2]]],
+  ),
+  ['pages', 'length', [PAGES[0], [page('q4'), page('q4')], PAGES[2]]],
+  ['pages', 'length', [PAGES[0], [page('f16'), page('f16')], PAGES[2]]],
+])('whole, but with another %s: %s is refused', async (key, field, value) => {
+  const { text, layers } = saved();
+  const odd = await encodeSavedCache({ text: { ...text, [key]: value }, layers });
+  await expect(decode(odd)).rejects.toMatchObject(refused(field));
+});
+
+test('a text that is no JSON object, or longer than the file, is refused', async () => {
+  const whole = await encodeSavedCache(saved());
+  await expect(decode(await signed(whole.with(PRELUDE, 0x78)))).rejects.toMatchObject(refused('text'));
+  await expect(decode(await signed(whole.with(11, 0x7f)))).rejects.toMatchObject(refused('prelude'));
+  await expect(decode(await signed(whole.with(12, 1)))).rejects.toMatchObject(refused('prelude'));
+});

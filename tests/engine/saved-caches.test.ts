@@ -1,0 +1,196 @@
+import { describe, expect, test } from 'vitest';
+import type { KvOptions } from '../../src/cache/kv-options.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { modelHash } from '../../src/engine/model-hash.ts';
+import type { GenerateOptions } from '../../src/engine/types.ts';
+import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { BytesSource } from '../weights/bytes-source.ts';
+import { tinyModel } from '../weights/tiny-model.ts';
+import { answer, type Answer } from './answer.ts';
+import { engineUnderTest, sourceOf } from './engine-under-test.ts';
+import { fixedMemory } from './fixed-memory.ts';
+import { countGpu } from './gpu-counts.ts';
+import { MemoryStore } from './memory-store.ts';
+import { ADAPTER, adaptedEngine, planOf, VARIED_TEXT } from './plan-cases.ts';
+
+const TINY = { architecture: 'llama', type: 'Q4_1', contextLength: 1024, neverEnds: true } as const;
+const model = (seed: number) => tinyModel({ ...TINY, seed });
+const bytes = model(51);
+const STORY = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(5);
+const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
+
+const ask = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}): Promise<Answer> =>
+  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
+
+/** A store in which `story` is saved, and what it was saved from answers to the question. */
+async function savedStory(kv: KvOptions = {}) {
+  const savedCaches = new MemoryStore();
+  const engine = await engineUnderTest(bytes, { savedCaches });
+  await ask(engine, STORY, { ...kv, maxTokens: 2 });
+  const saved = await engine.savedCaches.save('story');
+  const next = await ask(engine, QUESTION, kv);
+  engine.dispose();
+  return { savedCaches, saved, next };
+}
+
+describe.each<[string, KvOptions]>([
+  ['dense', {}],
+  ['q4', { kv: 'q4' }],
+  ['policy', { kv: 'policy', kvErrorBudget: 0.2 }],
+])('%s', (_name, kv) => {
+  test('a text is gone on from in another visit as it would have been in this one', async () => {
+    const { savedCaches, saved, next } = await savedStory(kv);
+    expect(saved.bytes).toBe(savedCaches.files.get('story')?.length);
+    const gpu = countGpu();
+    const engine = await engineUnderTest(bytes, { savedCaches });
+    const fixed = fixedMemory(engine.memory());
+    expect(await engine.savedCaches.load('story')).toEqual(saved);
+    expect(fixedMemory(engine.memory())).toEqual(fixed);
+    expect(engine.memory().total).toBe(gpu.liveBytes());
+    const again = await ask(engine, QUESTION, kv);
+    const shared = engine.tokenizer.encode(STORY).length;
+    expect(again.end.usage).toEqual(next.end.usage);
+    // The page that the two texts part in is in f16.
+    expect(again.end.usage.cachedTokens).toBeGreaterThan(shared - 3);
+    expect(again.tokens).toEqual(next.tokens);
+    expect(again.end.report.kv.pages).toEqual(next.end.report.kv.pages);
+    if (kv.kv) expect(again.end.report.kv.bytes.f16).toBeLessThan(0.8 * again.end.report.kv.peakBytes);
+  });
+});
+
+test('only requests of its own kind go on from a saved text', async () => {
+  const { savedCaches } = await savedStory({ kv: 'q4' });
+  const engine = await engineUnderTest(bytes, { savedCaches });
+  await engine.savedCaches.load('story');
+  expect((await ask(engine, QUESTION)).end.usage.cachedTokens).toBe(0);
+  expect((await ask(engine, QUESTION, { kv: 'q8' })).end.usage.cachedTokens).toBe(0);
+  expect((await ask(engine, QUESTION, { kv: 'q4' })).end.usage.cachedTokens).toBeGreaterThan(200);
+});
+
+test('it waits for running requests, saves the last text, and can be loaded beside others', async () => {
+  const savedCaches = new MemoryStore();
+  const engine = await engineUnderTest(bytes, { savedCaches });
+  const running = ask(engine, STORY);
+  const saving = engine.savedCaches.save('story');
+  const [{ tokens, end }, saved] = await Promise.all([running, saving]);
+  expect(saved.tokens).toBe(end.usage.promptTokens + tokens.length - 1);
+  const [before] = await Promise.all([ask(engine, QUESTION), engine.savedCaches.load('story')]);
+  const after = await ask(engine, QUESTION);
+  expect(after.tokens).toEqual(before.tokens);
+});
+
+test('a loaded text takes the place of those longest unused; one that does not fit is refused', async () => {
+  const { savedCaches, saved } = await savedStory();
+  const small = await engineUnderTest(bytes, { savedCaches, contextLength: saved.tokens - 1 });
+  await expect(small.savedCaches.load('story')).rejects.toMatchObject({ code: 'context_overflow' });
+  const engine = await engineUnderTest(bytes, { savedCaches, contextLength: saved.tokens + 80 });
+  const other = 'Of the mountains little is known. '.repeat(5);
+  await ask(engine, other, { maxTokens: 2 });
+  await engine.savedCaches.load('story');
+  const { transformer } = await engine.session();
+  expect(transformer.cache.freePages).toBeGreaterThanOrEqual(0);
+  expect((await ask(engine, QUESTION, { maxTokens: 2 })).end.usage.cachedTokens).toBeGreaterThan(200);
+  expect((await ask(engine, other, { maxTokens: 2 })).end.usage.cachedTokens).toBe(0);
+});
+
+describe('what is refused changes nothing', () => {
+  test('files that are damaged, of another version, of another model', async () => {
+    const { savedCaches, next } = await savedStory();
+    const whole = savedCaches.files.get('story')!;
+    const engine = await engineUnderTest(bytes, { savedCaches });
+    await engine.savedCaches.load('story');
+    const first = await ask(engine, QUESTION, { maxTokens: 1 });
+    const memory = engine.memory();
+    const cases: [string, Uint8Array<ArrayBuffer>][] = [
+      ['length', new Uint8Array()],
+      ['length', whole.slice(0, 20)],
+      ...[0.1, 0.5, 0.9].map((part): [string, Uint8Array<ArrayBuffer>] => ['checksum', whole.slice(0, part * whole.length)]),
+      ['checksum', whole.slice(0, -1)],
+      ['magic', whole.with(0, 0)],
+      ['version', whole.with(4, 9)],
+      ['checksum', whole.with(40, whole[40]! ^ 1)],
+      ['checksum', whole.with(whole.length - 5000, whole[whole.length - 5000]! ^ 16)],
+    ];
+    for (const [field, damaged] of cases) {
+      savedCaches.files.set('damaged', damaged);
+      await expect(engine.savedCaches.load('damaged')).rejects.toMatchObject({ code: 'bad_file', detail: { file: 'damaged', field } });
+    }
+    expect(engine.memory()).toEqual(memory);
+    const again = await ask(engine, QUESTION);
+    expect(again.end.usage.cachedTokens).toBe(first.end.usage.promptTokens - 1);
+    expect(again.tokens).toEqual(next.tokens);
+
+    const another = await engineUnderTest(model(52), { savedCaches });
+    const refused = { code: 'bad_file', detail: { file: 'story', field: 'model' } };
+    await expect(another.savedCaches.load('story')).rejects.toMatchObject(refused);
+    expect((await ask(another, QUESTION)).tokens).toHaveLength(40);
+  });
+
+  test('unknown names, nothing to save, no place to save to', async () => {
+    const savedCaches = new MemoryStore();
+    const engine = await engineUnderTest(bytes, { savedCaches });
+    for (const work of [engine.savedCaches.load('none'), engine.savedCaches.delete('none'), engine.savedCaches.save('story')]) {
+      await expect(work).rejects.toMatchObject({ code: 'bad_request' });
+    }
+    expect(await engine.savedCaches.list()).toEqual([]);
+    await ask(engine, STORY, { maxTokens: 1 });
+    const saved = await engine.savedCaches.save('story');
+    expect(await engine.savedCaches.list()).toEqual([{ name: 'story', bytes: saved.bytes }]);
+    await engine.savedCaches.delete('story');
+    expect(await engine.savedCaches.list()).toEqual([]);
+    const without = await engineUnderTest(bytes);
+    await expect(without.savedCaches.save('story')).rejects.toMatchObject({ code: 'unsupported' });
+  });
+});
+
+test('a text that went on past its context is not saved', async () => {
+  const savedCaches = new MemoryStore();
+  const engine = await engineUnderTest(bytes, { savedCaches, contextLength: 128 });
+  const { end } = await ask(engine, STORY.slice(0, 90), { kv: 'policy', maxTokens: 80 });
+  expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
+  await expect(engine.savedCaches.save('long')).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'pages' } });
+});
+
+test('a model is told by its header and where its tensors begin, not by its name', async () => {
+  const hash = await modelHash([sourceOf(bytes)]);
+  expect(await modelHash([new BytesSource('renamed.gguf', bytes)])).toBe(hash);
+  const { tensors } = await readGguf(sourceOf(bytes));
+  const { offset } = tensors.at(-1)!;
+  const others = [bytes.with(offset, bytes[offset]! ^ 1), tinyModel({ ...TINY, seed: 51, ropeTheta: 10_001 }), model(52)];
+  for (const other of others) expect(await modelHash([sourceOf(other)])).not.toBe(hash);
+  expect(await modelHash([sourceOf(bytes), sourceOf(others[0]!)])).toBe(await modelHash([sourceOf(others[0]!), sourceOf(bytes)]));
+});
+
+describe('with adapters', () => {
+  const SPECTRA = [{ seed: 21, rank: 16, gain: 0.1 }, { seed: 22, rank: 16, gain: 0.1 }];
+  /** The loaded text is not pushed out by the others. */
+  const ROOMY = { contextLength: 2048 };
+  const longer = `${VARIED_TEXT}And so it went on.`;
+
+  test('a text is gone on from with the same content and scale, whatever its name', async () => {
+    const savedCaches = new MemoryStore();
+    const engine = await adaptedEngine(SPECTRA, { savedCaches, model: ROOMY });
+    await ask(engine, VARIED_TEXT, { adapters: [ADAPTER], maxTokens: 2 });
+    await engine.savedCaches.save('adapted');
+    const next = await ask(engine, longer, { adapters: [ADAPTER] });
+    const later = await adaptedEngine([...SPECTRA].reverse(), { savedCaches, model: ROOMY });
+    await later.savedCaches.load('adapted');
+    const cachedWith = async (adapters: GenerateOptions['adapters']) => (await ask(later, longer, { adapters, maxTokens: 1 })).end.usage.cachedTokens;
+    expect(await cachedWith([ADAPTER])).toBe(0);
+    expect(await cachedWith([{ name: 'b', scale: 0.5 }])).toBe(0);
+    const again = await ask(later, longer, { adapters: [{ name: 'b', scale: 1 }] });
+    expect(again.end.usage).toEqual(next.end.usage);
+    expect(again.end.usage.cachedTokens).toBeGreaterThan(100);
+    expect(again.tokens).toEqual(next.tokens);
+  });
+
+  test('one that follows a recorded plan is not saved', async () => {
+    const savedCaches = new MemoryStore();
+    const engine = await adaptedEngine(SPECTRA, { savedCaches });
+    const plan = planOf([...engine.tokenizer.encode(VARIED_TEXT), 0, 0], [0, 1, 2], 0.9);
+    await ask(engine, VARIED_TEXT, { adapters: [ADAPTER], plan, maxTokens: 2 });
+    await expect(engine.savedCaches.save('planned')).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'plan' } });
+    expect(savedCaches.files.size).toBe(0);
+  });
+});
