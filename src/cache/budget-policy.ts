@@ -1,6 +1,6 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { QuantizedForm } from '../kernels/page-forms.ts';
-import type { Change, Trial } from './cache-page.ts';
+import type { Change } from './cache-page.ts';
 import { type CachePolicy, type CacheView, oldPages, pagesBeyondContext } from './policy.ts';
 
 /** What a page may be written as. Merged pages are not: what the latest queries do not look at, later ones may (ARCHITECTURE.md). */
@@ -12,69 +12,48 @@ const PROBED_PAGES = 4;
 /**
  * Of each page the form that costs least: the square of the error that it brings to its layer's attention output
  * (relative L2, largest head) over what a page is allowed, and its bytes over those of f16. What the latest queries say
- * of one page is noise; what they say of all pages probed so far tells how much the layer bears. So the error of a form
- * is taken to be the root mean square over the layer's probed pages, each times the pages there were by then: a page's
- * part of attention falls as others come.
+ * of one page is noise; what they say of all pages probed so far tells how much the layer bears (`LayerErrors`).
  *
  * Roundings of pages are independent: the squares of their errors add up. The n-th page is allowed budget · √(2 / n): as
  * tokens come it weighs less, n / N once there are N pages, and so all N together have Σ (2 / n) (n / N)² ≈ 1 times the
  * budget squared, however long the sequence becomes.
  */
-export function budgetPolicy(errorBudget: number): CachePolicy {
-  const layers = new LayerErrors();
-  const formOf = (layer: number, { pages }: CacheView): { form: QuantizedForm; error: number } | undefined => {
-    let best: { form: QuantizedForm; error: number } | undefined;
-    let least = 1; // of f16
-    const allowed = errorBudget * Math.sqrt(2 / pages.length);
-    for (const form of FORMS) {
-      const { error, share } = layers.of(layer, form, pages.length);
-      const cost = (error / allowed) ** 2 + share;
-      if (error <= allowed && cost < least) [best, least] = [{ form, error }, cost];
-    }
-    return best;
-  };
-  return {
-    key: `policy ${errorBudget}`,
-    drops: pagesBeyondContext,
-    changes: (view) =>
-      errorBudget === 0
-        ? []
-        : oldPages(view)
-            .filter(({ page, now }) => now.form === 'f16' && (now.tried > 0 || !isProbed(page)))
-            .flatMap(({ page, layer }): Change[] => {
-              const best = formOf(layer, view);
-              return best ? [{ page, layer, ...best, entries: PAGE_TOKENS }] : [];
-            }),
-    trials: (view) =>
-      errorBudget === 0
-        ? []
-        : oldPages(view)
-            .filter(({ page, now }) => now.form === 'f16' && now.tried === 0 && isProbed(page))
-            .flatMap(({ page, layer }) => FORMS.map((form) => ({ page, layer, form, entries: PAGE_TOKENS }))),
-    choose(trials, view) {
-      for (const trial of trials) layers.add(trial, view);
-      return trials.filter(({ layer, form }) => formOf(layer, view)?.form === form);
-    },
-  };
-}
+export const budgetPolicy = (errorBudget: number): CachePolicy => ({
+  key: `policy ${errorBudget}`,
+  drops: pagesBeyondContext,
 
-const isProbed = (page: number): boolean => page <= PROBED_PAGES || page % PROBED_PAGES === 0;
+  changes(view) {
+    const pages = untouched(errorBudget, view).filter((old) => old.now.tried > 0 || !isProbed(old, view));
+    return pages.flatMap(({ page, layer }): Change[] => {
+      const best = bestForm(errorBudget, view, layer);
+      return best ? [{ page, layer, ...best, entries: PAGE_TOKENS }] : [];
+    });
+  },
 
-/** What forms cost in each layer, by the pages probed so far. */
-class LayerErrors {
-  readonly #found = new Map<string, { squares: number; count: number; share: number }>();
+  trials(view) {
+    const pages = untouched(errorBudget, view).filter((old) => old.now.tried === 0 && isProbed(old, view));
+    return pages.flatMap(({ page, layer }) => FORMS.map((form) => ({ page, layer, form, entries: PAGE_TOKENS })));
+  },
 
-  add({ layer, form, error, bytes }: Trial, { halfBytes, pages }: CacheView): void {
-    const key = `${layer} ${form}`;
-    const found = this.#found.get(key) ?? { squares: 0, count: 0, share: (bytes * (pages[0]?.layers.length ?? 1)) / halfBytes };
-    found.squares += (error * pages.length) ** 2;
-    found.count++;
-    this.#found.set(key, found);
+  choose: (trials, view) => trials.filter(({ layer, form }) => bestForm(errorBudget, view, layer)?.form === form),
+});
+
+const untouched = (errorBudget: number, view: CacheView) =>
+  errorBudget === 0 ? [] : oldPages(view).filter(({ now }) => now.form === 'f16');
+
+const isProbed = ({ page, layer }: { page: number; layer: number }, { probed }: CacheView): boolean =>
+  page <= PROBED_PAGES || page % PROBED_PAGES === 0 || !probed.has(layer);
+
+/** None where f16 costs least. */
+function bestForm(errorBudget: number, { pages, probed, halfBytes }: CacheView, layer: number) {
+  const allowed = errorBudget * Math.sqrt(2 / pages.length);
+  const numLayers = pages[0]?.layers.length ?? 1;
+  let best: { form: QuantizedForm; error: number } | undefined;
+  let least = 1;
+  for (const form of FORMS) {
+    const { error, bytes } = probed.of(layer, form, pages.length);
+    const cost = (error / allowed) ** 2 + (bytes * numLayers) / halfBytes;
+    if (error <= allowed && cost < least) [best, least] = [{ form, error }, cost]; // NaN is not within it
   }
-
-  /** Of one of `numPages` pages the error, and bytes over those of f16; NaN where nothing was probed. */
-  of(layer: number, form: QuantizedForm, numPages: number): { error: number; share: number } {
-    const { squares = NaN, count = 1, share = NaN } = this.#found.get(`${layer} ${form}`) ?? {};
-    return { error: Math.sqrt(squares / count) / numPages, share };
-  }
+  return best;
 }

@@ -1,6 +1,7 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { SmallerForm } from '../kernels/page-forms.ts';
 import type { CachePage, Change, LayerPage, Trial } from './cache-page.ts';
+import type { LayerErrors } from './layer-errors.ts';
 
 /** A sequence before its next tokens are computed. */
 export interface CacheView {
@@ -15,6 +16,8 @@ export interface CacheView {
   contextLength: number;
   /** Of a page in f16, in all layers. */
   halfBytes: number;
+  /** What trials of this sequence found so far. */
+  probed: LayerErrors;
 }
 
 /** Decides in which form the pages of a sequence lie, and which are given up. */

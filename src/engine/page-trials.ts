@@ -120,15 +120,16 @@ export class PageTrials {
       const heads = errors.subarray(i * config.numHeads, (i + 1) * config.numHeads);
       return { page, layer, form, entries, error: Math.max(...heads), bytes: pageUnits(form, config, entries) * UNIT_BYTES };
     });
+    for (const each of trials) sequence.probed.add(each, view.pages.length);
     const chosen = new Set(policy.choose?.(trials, { ...view, pages }));
     trial.taken = new Map(copies.flatMap((copy, i) => (chosen.has(trials[i] as Trial) ? [[copy, trials[i] as Trial]] : [])));
   }
 
   #view(sequence: Sequence, upcoming: number): CacheView {
     const { config } = this.transformer;
-    const { pages, keptPages } = sequence;
+    const { pages, keptPages, probed } = sequence;
     const halfBytes = config.numLayers * pageBytes(config);
-    return { ...{ pages, keptPages, upcoming, halfBytes }, tokens: heldTokens(sequence), contextLength: this.contextLength };
+    return { ...{ pages, keptPages, upcoming, halfBytes, probed }, tokens: heldTokens(sequence), contextLength: this.contextLength };
   }
 
   #conclude(sequence: Sequence): void {

@@ -3,6 +3,7 @@ import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import type { CachePage, PageTrial } from '../cache/cache-page.ts';
+import { LayerErrors } from '../cache/layer-errors.ts';
 import { kvBytes } from '../cache/kv-report.ts';
 import { type KvCache, pagesFor } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
@@ -25,6 +26,8 @@ export interface Sequence {
   text: AdaptedText | undefined;
   /** Decides in which form its pages lie. */
   policy: CachePolicy;
+  /** What trials of its pages found. */
+  probed: LayerErrors;
   /** Pages of it that are being tried in other forms. */
   trial: PageTrial | undefined;
   /** Most bytes its pages had during the request. */
@@ -41,7 +44,7 @@ export interface Sequence {
 
 export function newSequence(adapters: AdapterMix = NO_ADAPTERS, slot = 0, policy = DENSE): Sequence {
   const text = { tokens: [], keptPages: 1, dropped: 0, pages: [], rows: [], text: undefined };
-  return { ...text, adapters, decodeRow: FULL_ROW, policy, trial: undefined, peakKvBytes: 0, memoryOverrode: false, shadows: false, reused: 0, slot };
+  return { ...text, adapters, decodeRow: FULL_ROW, policy, probed: new LayerErrors(), trial: undefined, peakKvBytes: 0, memoryOverrode: false, shadows: false, reused: 0, slot };
 }
 
 /** Where the token at `position` of the text stands in the cache. */

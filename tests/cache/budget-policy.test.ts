@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { budgetPolicy } from '../../src/cache/budget-policy.ts';
 import type { CachePage, LayerPage, Trial } from '../../src/cache/cache-page.ts';
 import type { CachePolicy, CacheView } from '../../src/cache/policy.ts';
+import { LayerErrors } from '../../src/cache/layer-errors.ts';
 import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
 import { pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
 import { Random } from '../weights/random.ts';
@@ -12,19 +13,28 @@ const NEW: LayerPage = { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, 
 const pagesOf = (count: number, layers = 1): CachePage[] =>
   Array.from({ length: count }, (_, i) => ({ base: i * PAGE_TOKENS, layers: Array.from({ length: layers }, () => ({ ...NEW })) }));
 
-const viewOf = (pages: readonly CachePage[], tokens = pages.length * PAGE_TOKENS): CacheView => ({
+const viewOf = (pages: readonly CachePage[], tokens = pages.length * PAGE_TOKENS, probed = new LayerErrors()): CacheView => ({
+  probed,
   ...{ pages, tokens, upcoming: 1, keptPages: 1, contextLength: 4096 },
   halfBytes: pageBytes(HEADS) * (pages[0]?.layers.length ?? 0),
 });
 
+interface Probing {
+  policy: CachePolicy;
+  probed: LayerErrors;
+}
+
+const probing = (errorBudget: number): Probing => ({ policy: budgetPolicy(errorBudget), probed: new LayerErrors() });
+
 /** Probes what the policy tries, and gives the pages the forms it wants; returns what was told and what was tried. */
-function settle(policy: CachePolicy, pages: CachePage[], errorOf: (layer: number, form: QuantizedForm) => number) {
-  const view = viewOf(pages);
+function settle({ policy, probed }: Probing, pages: CachePage[], errorOf: (layer: number, form: QuantizedForm) => number) {
+  const view = viewOf(pages, pages.length * PAGE_TOKENS, probed);
   const changes = policy.changes?.(view) ?? [];
   const trials = (policy.trials?.(view) ?? []).map((change): Trial => {
     const bytes = pageUnits(change.form, HEADS, change.entries) * UNIT_BYTES;
     return { ...change, bytes, error: errorOf(change.layer, change.form as QuantizedForm) };
   });
+  for (const trial of trials) probed.add(trial, pages.length);
   const taken = policy.choose?.(trials, view) ?? [];
   for (const { page, layer, form, error = 0 } of [...changes, ...taken]) {
     const old = pages[page] as CachePage;
@@ -47,12 +57,22 @@ describe('what is tried', () => {
     expect(budgetPolicy(0.1).trials?.(viewOf(pagesOf(2)))).toEqual([]);
   });
 
-  test('the first pages and a few of the later ones; the others take what those say, without a probe', () => {
-    const pages = pagesOf(30);
-    const { trials, changes } = settle(budgetPolicy(0.5), pages, () => 0.001);
-    const tried = new Set(trials.map(({ page }) => page));
-    expect(tried).toEqual(new Set([1, 2, 3, 4, 8, 12, 16, 20, 24, 28]));
-    expect(changes).toEqual([]); // nothing is known yet
+  test('the first pages and a few of the later ones; the others are told by what those say', () => {
+    const policy = probing(0.5);
+    const pages = pagesOf(6);
+    const triedOf = (found: ReturnType<typeof settle>): Set<number> => new Set(found.trials.map(({ page }) => page));
+    expect(triedOf(settle(policy, pages, () => 0.01))).toEqual(new Set([1, 2, 3, 4]));
+    pages.push(...pagesOf(14));
+    const { changes, ...later } = settle(policy, pages, () => 0.01);
+    expect(triedOf(later)).toEqual(new Set([8, 12, 16]));
+    expect(changes.map(({ page }) => page)).toEqual([5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18]);
+    // What weighed so much among six pages weighs less among twenty.
+    for (const { error } of changes) expect(error).toBeCloseTo((0.01 * 6) / 20, 10);
+  });
+
+  test('where nothing is known every page', () => {
+    const { trials } = settle(probing(0.5), pagesOf(20), () => 0.001);
+    expect(new Set(trials.map(({ page }) => page)).size).toBe(18);
   });
 });
 
@@ -60,7 +80,7 @@ describe('what a layer takes', () => {
   const ERRORS: Record<QuantizedForm, number> = { q8: 0.001, q4: 0.01, k4v2: 0.03 };
 
   test('the smaller a form the more its layer bears', () => {
-    const policy = budgetPolicy(0.3);
+    const policy = probing(0.3);
     const pages = pagesOf(40, 3);
     const scales = [0.3, 3, 300];
     const errorOf = (layer: number, form: QuantizedForm): number => ERRORS[form] * (scales[layer] as number);
@@ -74,30 +94,21 @@ describe('what a layer takes', () => {
   });
 
   test('follows all pages probed, not one of them; what is not a number is not taken', () => {
-    const policy = budgetPolicy(0.1);
+    const policy = probing(0.1);
     const pages = pagesOf(40);
     let probed = 0;
     // One page whose latest queries do not look at it, among others that matter.
     settle(policy, pages, (_, form) => (probed++ < 3 ? 1e-6 : ERRORS[form] * 3));
     expect(formsOf(pages, 0)).not.toContain('k4v2');
     const unknown = pagesOf(40);
-    settle(budgetPolicy(0.1), unknown, () => NaN);
+    settle(probing(0.1), unknown, () => NaN);
     expect(new Set(formsOf(unknown, 0))).toEqual(new Set(['f16']));
-  });
-
-  test('a page that is told its form carries the error that the layer is known for', () => {
-    const policy = budgetPolicy(0.5);
-    const pages = pagesOf(12);
-    settle(policy, pages, (_, form) => ERRORS[form]);
-    const { changes } = settle(policy, pages, () => NaN);
-    expect(changes.length).toBeGreaterThan(0);
-    for (const { form, error } of changes) expect(error).toBeCloseTo(ERRORS[form as QuantizedForm], 10);
   });
 });
 
 test('however long a text becomes, its pages together stay within the budget', () => {
   const budget = 0.05;
-  const policy = budgetPolicy(budget);
+  const policy = probing(budget);
   const random = new Random(61);
   const pages: CachePage[] = [];
   for (let count = 1; count <= 400; count++) {
