@@ -13,6 +13,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var moved: array<vec4f, HEAD_DIM4>;
   var change = 0.0;
   var size = 0.0;
+  var mass = 0.0;
   for (var q = 0u; q < params.queries; q++) {
     let probe = ((params.slot * PROBES + (params.position - q) % PROBES) * NUM_HEADS + head) * PROBE4;
     let known = qkv[probe + 2u * HEAD_DIM4];
@@ -24,6 +25,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let part = attend_page(tasks[2u * group * params.together + t], kv_head, probe, params.position - q, Softmax(-1e30, 0.0), &output);
       let weight = select(-1.0, 1.0, (t & 1u) == 1u) * exp(part.maximum - known.x) / known.y;
       total += weight * part.sum;
+      mass += max(-weight * part.sum, 0.0);
       for (var i = 0u; i < HEAD_DIM4; i++) { moved[i] += weight * output[i]; }
     }
     for (var i = 0u; i < HEAD_DIM4; i++) {
@@ -33,5 +35,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       size += dot(y, y);
     }
   }
-  errors[group * NUM_HEADS + head] = sqrt(change / size);
+  errors[group * NUM_HEADS + head] = vec2f(sqrt(change / size), mass / f32(params.queries));
 }

@@ -13,6 +13,8 @@ export interface LayerPage {
   readonly length: number;
   /** Tokens of the sequence when other forms were last tried. */
   tried: number;
+  /** Its part of attention in its trials so far, summed. */
+  mass: number;
   /** What it was written from, where that is kept to tell the true error. */
   shadow?: LayerPage;
 }
@@ -51,6 +53,8 @@ export interface Trial extends Change {
   error: number;
   /** Of the page in that form. */
   bytes: number;
+  /** Of their attention what the latest queries give the page, mean over them and the heads. */
+  mass: number;
 }
 
 /** Copies of a sequence's pages in other forms, and once they are probed which of them are taken. */

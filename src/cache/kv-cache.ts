@@ -3,6 +3,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry } from '../kernels/page-forms.ts';
+import { FOUND_BYTES } from '../kernels/probe-page.ts';
 import type { CachePage, Change, Copy, LayerPage, PageState } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
 import { probeBytes, StreamProbes } from './stream-probes.ts';
@@ -15,7 +16,7 @@ const TASKS_OF_LAYER = 32;
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
 /** Of the errors of every trial at once. */
-export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number => numLayers * TASKS_OF_LAYER * numHeads * 4;
+export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number => numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
 
 /** Most bytes of the whole cache for `numPages` pages. */
 export const cacheBytes = (config: ModelConfig, numPages: number): number =>
@@ -39,7 +40,7 @@ export class KvCache {
   readonly probes: StreamProbes;
   /** Copies to write before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
-  /** What probe-page finds: `[tasks, numHeads]`. */
+  /** What probe-page finds: `[tasks, numHeads, 2]`. */
   readonly errors: GPUBuffer;
   readonly #shown: (readonly CachePage[])[] = Array.from({ length: MAX_STREAMS }, () => []);
   #count = 0;

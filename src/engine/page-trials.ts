@@ -6,7 +6,7 @@ import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
-import { PROBES } from '../kernels/probe-page.ts';
+import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ProbedQueries } from '../layers/attention.ts';
 import type { Transformer } from '../models/transformer.ts';
@@ -113,14 +113,21 @@ export class PageTrials {
     const view = this.#view(sequence, 0);
     sequence.trial = trial;
     for (const { layer, first, count } of runs) layers[layer]?.attention.probe(this.recorder, first, count, queries);
-    const size = copies.length * config.numHeads * 4;
+    const size = copies.length * config.numHeads * FOUND_BYTES;
     const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]);
-    const errors = new Float32Array(bytes);
+    const found = new Float32Array(bytes);
     const trials = copies.map(({ page, layer, form, entries }, i): Trial => {
-      const heads = errors.subarray(i * config.numHeads, (i + 1) * config.numHeads);
-      return { page, layer, form, entries, error: Math.max(...heads), bytes: pageUnits(form, config, entries) * UNIT_BYTES };
+      const heads = Array.from({ length: config.numHeads }, (_, head) => 2 * (i * config.numHeads + head));
+      const mass = heads.reduce((sum, at) => sum + (found[at + 1] ?? 0), 0) / config.numHeads;
+      return {
+        ...{ page, layer, form, entries, mass },
+        error: Math.max(...heads.map((at) => found[at] ?? 0)),
+        bytes: pageUnits(form, config, entries) * UNIT_BYTES,
+      };
     });
     for (const each of trials) sequence.probed.add(each, view.pages.length);
+    const masses = new Map(copies.map(({ from }, i) => [from, trials[i]?.mass ?? 0]));
+    for (const [page, mass] of masses) page.mass += mass;
     const chosen = new Set(policy.choose?.(trials, { ...view, pages }));
     trial.taken = new Map(copies.flatMap((copy, i) => (chosen.has(trials[i] as Trial) ? [[copy, trials[i] as Trial]] : [])));
   }

@@ -2,7 +2,7 @@ import { errorBytes } from '../cache/kv-cache.ts';
 import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { PROBES } from '../kernels/probe-page.ts';
+import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { heldTokens, type Sequence } from './sequence.ts';
 
@@ -33,8 +33,8 @@ export class ShadowCheck {
         continue;
       }
       attention.probe(this.recorder, 0, count, queries, count);
-      const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size: config.numHeads * 4 }]);
-      errors.push(Math.max(...new Float32Array(bytes)));
+      const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size: config.numHeads * FOUND_BYTES }]);
+      errors.push(Math.max(...new Float32Array(bytes).filter((_, i) => i % 2 === 0))); // beside each its page's mass
     }
     return errors;
   }

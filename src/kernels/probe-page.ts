@@ -9,13 +9,17 @@ import { halfPrecision, variantOf } from './variants.ts';
 /** Latest tokens of a stream whose queries and outputs are kept. */
 export const PROBES = 4;
 
+/** Bytes of what is found of one task and head. */
+export const FOUND_BYTES = 8;
+
 /** Floats of one of them and one head: query, output, and maximum and sum of its softmax. */
 export const probeFloats = (headDim: number): number => 2 * headDim + 4;
 
 /**
  * `tasks [N, 2, 4]`, page-table entries of a page in two forms, seen by the latest `queries` queries, the last of them at
- * `position`, in `probes [streams, PROBES, numHeads, probeFloats]` → `errors [N / together, numHeads]`: relative L2 of the change
- * of the attention output, over those queries, by `together` tasks at once.
+ * `position`, in `probes [streams, PROBES, numHeads, probeFloats]` → `errors [N / together, numHeads, 2]`: relative L2 of the change
+ * of the attention output, over those queries, by `together` tasks at once; and the mean share of attention that the
+ * pages have in their former forms.
  */
 export function probePageKernel(device: Device, heads: Heads): Kernel {
   const half = halfPrecision(device);
@@ -35,7 +39,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel {
       { name: 'qkv', type: 'array<vec4f>', access: 'read' },
       { name: 'rope', type: 'array<vec4f>', access: 'read' },
       { name: 'kv', type: 'array<vec2u>', access: 'read' },
-      { name: 'errors', type: 'array<f32>', access: 'read_write' },
+      { name: 'errors', type: 'array<vec2f>', access: 'read_write' },
     ],
     params: { first: 'u32', count: 'u32', together: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
   };

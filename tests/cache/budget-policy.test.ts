@@ -8,7 +8,7 @@ import { pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/pag
 import { Random } from '../weights/random.ts';
 
 const HEADS = { numKvHeads: 3, headDim: 64 };
-const NEW: LayerPage = { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: pageUnits('f16', HEADS) }, error: 0, length: 0, tried: 0 };
+const NEW: LayerPage = { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: pageUnits('f16', HEADS) }, error: 0, length: 0, tried: 0, mass: 0 };
 
 const pagesOf = (count: number, layers = 1): CachePage[] =>
   Array.from({ length: count }, (_, i) => ({ base: i * PAGE_TOKENS, layers: Array.from({ length: layers }, () => ({ ...NEW })) }));
@@ -32,7 +32,7 @@ function settle({ policy, probed }: Probing, pages: CachePage[], errorOf: (layer
   const changes = policy.changes?.(view) ?? [];
   const trials = (policy.trials?.(view) ?? []).map((change): Trial => {
     const bytes = pageUnits(change.form, HEADS, change.entries) * UNIT_BYTES;
-    return { ...change, bytes, error: errorOf(change.layer, change.form as QuantizedForm) };
+    return { ...change, bytes, mass: 0, error: errorOf(change.layer, change.form as QuantizedForm) };
   });
   for (const trial of trials) probed.add(trial, pages.length);
   const taken = policy.choose?.(trials, view) ?? [];
@@ -60,7 +60,7 @@ describe('what is tried', () => {
   test('the first pages and a few of the later ones; the others are told by what those say', () => {
     const policy = probing(0.5);
     const pages = pagesOf(6);
-    const triedOf = (found: ReturnType<typeof settle>): Set<number> => new Set(found.trials.map(({ page }) => page));
+    const triedOf = (found: Pick<ReturnType<typeof settle>, 'trials'>): Set<number> => new Set(found.trials.map(({ page }) => page));
     expect(triedOf(settle(policy, pages, () => 0.01))).toEqual(new Set([1, 2, 3, 4]));
     pages.push(...pagesOf(14));
     const { changes, ...later } = settle(policy, pages, () => 0.01);

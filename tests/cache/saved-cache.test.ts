@@ -8,7 +8,7 @@ const CONFIG = { numLayers: 2, numKvHeads: 1, headDim: 16, vocabSize: 300 };
 const FOR = { hash: 'abc', config: CONFIG };
 const PRELUDE = 16;
 
-const page = (form: PageState['form'], entries = 32): PageState => ({ form, entries, error: 0.25, length: 70, tried: 64 });
+const page = (form: PageState['form'], entries = 32): PageState => ({ form, entries, error: 0.25, length: 70, tried: 64, mass: 0 });
 /** Three pages of two layers, in every form. */
 const PAGES = [
   [page('f16'), page('sparse', 3)],
