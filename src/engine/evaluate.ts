@@ -7,9 +7,9 @@ import { attach, newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
 /**
- * Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on. Nothing else may
- * run meanwhile (see `LocalEngine.alone`). Gives the mean rank read of the adapters, as the GPU counted, and how the keys
- * and values lie at the end.
+ * Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on; of positions
+ * before `from` none are computed. Nothing else may run meanwhile (see `LocalEngine.alone`). Gives the mean rank read of
+ * the adapters, as the GPU counted, and how the keys and values lie at the end.
  */
 export async function eachLogits(
   session: Session,
@@ -17,6 +17,7 @@ export async function eachLogits(
   visit: (start: number, length: number, logits: Float32Array) => void,
   adaptation: Adaptation = UNADAPTED,
   policy: CachePolicy = DENSE,
+  from = 0,
 ): Promise<{ meanRank: number; kv: KvReport }> {
   const text = await adaptation.begin(tokens, 0);
   const sequence = { ...newSequence(), policy };
@@ -24,7 +25,9 @@ export async function eachLogits(
   session.ranks.reset(sequence);
   try {
     const onBatch = async (start: number, length: number): Promise<void> => {
-      visit(start, length, await session.logits(0, length));
+      const skipped = Math.max(0, from - start);
+      const wanted = length - skipped;
+      if (wanted > 0) visit(start + skipped, wanted, await session.logits(skipped, wanted));
     };
     await session.prefill(sequence, tokens, onBatch);
     const meanRank = await session.ranks.read(sequence);
@@ -42,6 +45,38 @@ export async function negativeLogLikelihoods(
   adaptation?: Adaptation,
 ): Promise<number[]> {
   return (await score(session, tokens, adaptation)).nlls;
+}
+
+export interface AnswerScores {
+  /** Of each token, in nats. */
+  logProbs: number[];
+  /** Every token was the likeliest: decoding greedily would have given them. */
+  isGreedy: boolean;
+  kv: KvReport;
+}
+
+/** What a model makes of the last `count` of `tokens`, as an answer to those before. */
+export async function scoreAnswer(
+  session: Session,
+  tokens: readonly number[],
+  count: number,
+  adaptation?: Adaptation,
+  policy?: CachePolicy,
+): Promise<AnswerScores> {
+  const logProbs: number[] = [];
+  let isGreedy = true;
+  const visit = (start: number, length: number, logits: Float32Array): void => {
+    const width = logits.length / length;
+    for (let i = 0; i < length; i++) {
+      const next = tokens[start + i + 1];
+      if (next === undefined) continue;
+      const row = logits.subarray(i * width, (i + 1) * width);
+      logProbs.push(-negativeLogLikelihood(row, next));
+      isGreedy &&= row.every((logit) => logit <= (row[next] as number));
+    }
+  };
+  const { kv } = await eachLogits(session, tokens, visit, adaptation, policy, tokens.length - count - 1);
+  return { logProbs, isGreedy, kv };
 }
 
 async function score(session: Session, tokens: readonly number[], adaptation?: Adaptation, policy?: CachePolicy) {
