@@ -69,22 +69,26 @@ export async function retrievalCases(engine: LocalEngine, filler: readonly numbe
   const { tokenizer } = engine;
   const { plan } = await engine.session();
   const plain = (text: string): number[] => tokenizer.encode(text, { addSpecial: false });
+  const textOf = (token: number): string => tokenizer.decode([token]);
+  const content = '\u0000';
+  const [before = '', after = ''] = renderChat(plan.tokenizer, [{ role: 'user', content }]).split(content);
+  const head = tokenizer.encode(before, { parseSpecial: true });
+  const turn = tokenizer.encode(after, { addSpecial: false, parseSpecial: true });
   return Array.from({ length: depths }, (_, i) => {
     const { statement, question, code } = factOf(i);
-    const content = '\u0000';
-    const [before = '', after = ''] = renderChat(plan.tokenizer, [{ role: 'user', content }]).split(content);
-    const head = tokenizer.encode(before, { parseSpecial: true });
     const fact = plain(`\n${statement}${code}.\n`);
-    const tail = [...plain(`\n\n${question}`), ...tokenizer.encode(after, { addSpecial: false, parseSpecial: true }), ...plain(statement)];
-    const answer = plain(code);
+    // From its first digit on: whether a space comes before it says nothing of the fact.
+    const spaces = plain(code).findIndex((token) => textOf(token).trim() !== '');
+    const tail = [...plain(`\n\n${question}`), ...turn, ...plain(statement), ...plain(code).slice(0, spaces)];
+    const answer = plain(code).slice(spaces);
     const room = context - head.length - fact.length - tail.length - answer.length;
-    if (room < 1 || filler.length < room) {
-      const reason = `${filler.length} tokens of text for a context of ${context}: ${Math.max(1, room)} are needed`;
-      throw new ChunkwiseError('bad_request', { field: room < 1 ? '--context' : '--text', reason });
+    if (room < 1) throw new ChunkwiseError('bad_request', { field: '--context', reason: `${context} tokens leave no room for a text` });
+    if (filler.length < room) {
+      throw new ChunkwiseError('bad_request', { field: '--text', reason: `it has ${filler.length} tokens, ${room} are needed` });
     }
     const start = Math.floor(((filler.length - room) * i) / Math.max(1, depths - 1));
     const text = filler.slice(start, start + room);
-    const at = sentenceEnd(text, Math.floor((room * (i + 0.5)) / depths), (token) => tokenizer.decode([token]));
+    const at = sentenceEnd(text, Math.floor((room * (i + 0.5)) / depths), textOf);
     const tokens = [...head, ...text.slice(0, at), ...fact, ...text.slice(at), ...tail, ...answer];
     return { depth: at / room, tokens, answerTokens: answer.length, answer: code.trim() };
   });
