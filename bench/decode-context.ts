@@ -5,6 +5,7 @@ import { type CachePolicy, DENSE } from '../src/cache/policy.ts';
 import { policyOf } from '../src/cache/kv-options.ts';
 import { UNADAPTED } from '../src/engine/adaptation.ts';
 import { measureDecode, timeSteps } from '../src/engine/measure.ts';
+import { PAGE_TOKENS } from '../src/kernels/heads.ts';
 import { quantile } from '../src/engine/statistics.ts';
 import { openInNode } from './engine.ts';
 import { record } from './results.ts';
@@ -51,10 +52,14 @@ for (const [name, policy] of Object.entries(POLICIES)) {
   growth[name] = stepsOf((await timeSteps(session, first, GROWTH_STEPS, [UNADAPTED], { policy, text })).times);
 }
 
-/** How much longer steps take from one window to the next at most, and single ones than their window's median. */
+/**
+ * How much longer steps take from one window to the next at most, single ones than their window's median, and those at
+ * one place of a page, of all pages the median, where it is most.
+ */
 function stepsOf(ms: readonly number[]) {
   const windows: number[] = [];
   const overMedian: number[] = [];
+  const inPage: number[][] = Array.from({ length: PAGE_TOKENS }, () => []);
   for (let start = 0; start + WINDOW <= ms.length; start += WINDOW) {
     const window = ms.slice(start, start + WINDOW);
     const median = quantile(window, 0.5);
@@ -63,9 +68,14 @@ function stepsOf(ms: readonly number[]) {
   }
   const jumps = windows.slice(1).map((median, i) => median / (windows[i] ?? NaN));
   const largest = jumps.indexOf(Math.max(...jumps));
+  // The first timed step computes the third token after the first context's.
+  overMedian.forEach((each, i) => inPage[(first + 2 + i) % PAGE_TOKENS]?.push(each));
+  const byPlace = inPage.map((each) => quantile(each, 0.5));
+  const place = byPlace.indexOf(Math.max(...byPlace));
   return {
     windows,
     largestJump: { ratio: jumps[largest] ?? 1, context: first + (largest + 1) * WINDOW },
+    inPage: { ratio: byPlace[place] ?? 1, place },
     singleStep: { p95: quantile(overMedian, 0.95), most: Math.max(...overMedian) },
   };
 }
@@ -80,10 +90,11 @@ for (const name of Object.keys(POLICIES)) {
   for (const { context, msPerToken, ratio } of contexts) {
     console.log(`  ${name} at ${context}: ${format(msPerToken)} ms a token, ${format(ratio)} times as at ${first}`);
   }
-  const { largestJump, singleStep } = growth[name] ?? stepsOf([]);
+  const { largestJump, inPage, singleStep } = growth[name] ?? stepsOf([]);
   console.log(
     `  ${name}: from ${WINDOW} steps to the next at most ${largestJump.ratio.toFixed(2)} times as long (at ${largestJump.context}); ` +
-      `a single step ${singleStep.p95.toFixed(2)} times its neighbours' median (p95), at most ${singleStep.most.toFixed(2)}`,
+      `at place ${inPage.place} of a page ${inPage.ratio.toFixed(2)} times its neighbours' median; ` +
+      `a single step ${singleStep.p95.toFixed(2)} times it (p95), at most ${singleStep.most.toFixed(2)}`,
   );
   results[name] = { contexts, growth: growth[name] };
 }

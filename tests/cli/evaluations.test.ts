@@ -5,7 +5,9 @@ import type { ComparedCache } from '../../cli/evaluations/kv.ts';
 import type { Retrieval } from '../../cli/evaluations/retrieval.ts';
 import { normalizeAnswer, score } from '../../cli/evaluations/squad-scores.ts';
 import { bootstrap, type Estimate, mean, spearman } from '../../cli/statistics.ts';
+import type { Timing } from '../../src/engine/measure.ts';
 import type { AttentionTiming } from '../../src/engine/measure-attention.ts';
+import { pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
 import { VARIED_TEXT } from '../engine/plan-cases.ts';
 import { expectError } from '../weights/expect-error.ts';
 import { Random } from '../weights/random.ts';
@@ -135,6 +137,20 @@ it('bench attention measures each form of the cache at each context, for one tok
   const policy = (await bench(['attention', ...flags, '-T', '512', '--kv', 'policy'])).json as { results: AttentionTiming[] };
   expect(policy.results.map(({ kv, tokens }) => [kv, tokens])).toEqual([['policy', 1], ['policy', 64]]);
   expect(policy.results[0]?.bytes).toBeLessThan(bytes[0] ?? 0);
+});
+
+it('bench decode lets pages take their forms as tokens come', async () => {
+  const { flags } = await tinyFiles({});
+  const bytesPerToken = async (kv: string): Promise<number> => {
+    const { json } = await bench(['decode', ...flags, '-T', '32', '--steps', '128', '--kv', kv]);
+    return (json as { results: Timing[] }).results[0]?.bytesPerToken ?? NaN;
+  };
+  // 160 tokens and a few: of six pages the first, the last full one and the one just begun are in f16 either way.
+  const [dense, q4] = [await bytesPerToken('dense'), await bytesPerToken('q4')];
+  const pages = 3 * 2; // in two layers
+  const f16 = 2 * 2 * 32 * 64 * 2;
+  const heads = { numKvHeads: 2, headDim: 64 };
+  expect(dense - q4).toBe(pages * (f16 - pageUnits('q4', heads) * UNIT_BYTES));
 });
 
 it('eval squad asks the questions of the last twelve articles', async () => {
