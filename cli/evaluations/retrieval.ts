@@ -63,7 +63,8 @@ const factOf = (i: number) => {
 
 /**
  * Chats of `context` tokens, answer included: the user gives a text of `filler`'s, another part of it each time, with a
- * fact in it, evenly from the beginning to the end, and then asks for it. Errors: `bad_request` where it is too short.
+ * fact in it, evenly from the beginning to the end, and then asks for it; the answer's first words, up to the fact, are
+ * given. Errors: `bad_request` where it is too short.
  */
 export async function retrievalCases(engine: LocalEngine, filler: readonly number[], context: number, depths: number): Promise<RetrievalCase[]> {
   const { tokenizer } = engine;
@@ -101,7 +102,7 @@ function sentenceEnd(tokens: readonly number[], end: number, textOf: (token: num
 }
 
 export interface Retrieved {
-  /** A greedy answer would have been the fact. */
+  /** Each of its tokens was the likeliest: a greedy answer would have been the fact. */
   found: boolean;
   /** Of the answer's tokens, a mean, in nats. */
   logProb: number;
