@@ -29,7 +29,7 @@ for (const name of DEMO_ADAPTERS) {
       const width = all.length / length;
       for (let i = 0; i < length; i++) rows.push(all.slice(i * width, (i + 1) * width));
     };
-    await eachLogits(session, tokens.slice(0, COMPARED), keep, whole);
+    await eachLogits(session, tokens.slice(0, COMPARED), keep, { adaptation: whole });
     logits.push(rows);
     if (path === undefined) perplexity = exp(await negativeLogLikelihoods(session, tokens, whole));
     engine.unloadAdapter(name);

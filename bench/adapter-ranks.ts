@@ -35,7 +35,7 @@ interface Window {
 async function wholeLogits(engine: LocalEngine, tokens: readonly number[], whole: Adaptation): Promise<Window> {
   const logits = new Float32Array(tokens.length * engine.tokenizer.vocabSize);
   const keep = (start: number, length: number, rows: Float32Array): void => logits.set(rows, (start * rows.length) / length);
-  await engine.alone((session) => eachLogits(session, tokens, keep, whole));
+  await engine.alone((session) => eachLogits(session, tokens, keep, { adaptation: whole }));
   return { tokens, logits };
 }
 
@@ -52,7 +52,7 @@ async function scored(engine: LocalEngine, windows: readonly Window[], adaptatio
         if (next !== undefined) result.nlls.push(logSumExp(row) - (row[next] ?? NaN));
       }
     };
-    const { meanRank } = await engine.alone((session) => eachLogits(session, tokens, score, adaptation));
+    const { meanRank } = await engine.alone((session) => eachLogits(session, tokens, score, { adaptation }));
     result.meanRank += meanRank / windows.length;
   }
   return result;

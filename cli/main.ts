@@ -31,7 +31,12 @@ const USAGE = `chunkwise COMMAND [flags]
   eval estimator --model FILE --adapter A --text FILE [--context N] [--max-tokens N]
                                                         what foretells where the adapter matters
   eval squad --model FILE --data FILE [--limit N]       exact match and F1 of answers
-  bench decode|prefill|kernels --model FILE [-T LIST]   timings on this device
+  eval kv --model FILE --text FILE [--budget LIST] [--context N] [--max-tokens N]
+                                                        what smaller forms of the cache cost and save
+  eval retrieval --model FILE --text FILE [--kv MODE] [--context N] [--depths N]
+                                                        whether a fact is found in a long text
+  bench decode|prefill|kernels|attention --model FILE [-T LIST]
+                                                        timings on this device
 
   --adapter DIR|FILE[:scale]   a LoRA adapter, PEFT or GGUF; several are summed
   --ranks chunkwise|uniform|shuffled|N   ranks of each token; --equal-mean-rank: uniform as many as chunkwise

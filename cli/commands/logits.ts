@@ -41,7 +41,7 @@ export async function logits(args: string[]): Promise<Output> {
         writes.push(file.write(new Uint8Array(values.buffer), 0, values.byteLength, start * vocabSize * 4));
       };
       const adaptation = await engine.adapt(uses, ranks);
-      await engine.alone((session) => eachLogits(session, tokens, write, adaptation, policy));
+      await engine.alone((session) => eachLogits(session, tokens, write, { adaptation, policy }));
       await Promise.all(writes);
       await recorder.save(values['save-plan']);
     } finally {

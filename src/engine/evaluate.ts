@@ -6,18 +6,27 @@ import { logSumExp } from './divergence.ts';
 import { attach, newSequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
+/** How a text is computed. */
+export interface Computed {
+  adaptation?: Adaptation | undefined;
+  /** Of the cache. */
+  policy?: CachePolicy | undefined;
+  /** See `KvOptions.kvShadow`. */
+  shadows?: boolean | undefined;
+  /** First position whose logits are wanted. */
+  from?: number;
+}
+
 /**
- * Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on. Nothing else may
- * run meanwhile (see `LocalEngine.alone`). Gives the mean rank read of the adapters, as the GPU counted, and how the keys
- * and values lie at the end.
+ * Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on; of positions
+ * before `from` none are computed. Nothing else may run meanwhile (see `LocalEngine.alone`). Gives the mean rank read of
+ * the adapters, as the GPU counted, and how the keys and values lie at the end.
  */
 export async function eachLogits(
   session: Session,
   tokens: readonly number[],
   visit: (start: number, length: number, logits: Float32Array) => void,
-  adaptation: Adaptation = UNADAPTED,
-  policy: CachePolicy = DENSE,
-  shadows = false,
+  { adaptation = UNADAPTED, policy = DENSE, shadows = false, from = 0 }: Computed = {},
 ): Promise<{ meanRank: number; kv: KvReport }> {
   const text = await adaptation.begin(tokens, 0);
   const sequence = { ...newSequence(), policy, shadows };
@@ -25,7 +34,9 @@ export async function eachLogits(
   session.ranks.reset(sequence);
   try {
     const onBatch = async (start: number, length: number): Promise<void> => {
-      visit(start, length, await session.logits(0, length));
+      const skipped = Math.max(0, from - start);
+      const wanted = length - skipped;
+      if (wanted > 0) visit(start + skipped, wanted, await session.logits(skipped, wanted));
     };
     await session.prefill(sequence, tokens, onBatch);
     const meanRank = await session.ranks.read(sequence);
@@ -43,10 +54,41 @@ export async function negativeLogLikelihoods(
   tokens: readonly number[],
   adaptation?: Adaptation,
 ): Promise<number[]> {
-  return (await score(session, tokens, adaptation)).nlls;
+  return (await score(session, tokens, { adaptation })).nlls;
 }
 
-async function score(session: Session, tokens: readonly number[], adaptation?: Adaptation, policy?: CachePolicy, shadows?: boolean) {
+export interface AnswerScores {
+  /** Of each token, in nats. */
+  logProbs: number[];
+  /** Every token was the likeliest: decoding greedily would have given them. */
+  isGreedy: boolean;
+  kv: KvReport;
+}
+
+/** What a model makes of the last `count` of `tokens`, as an answer to those before. */
+export async function scoreAnswer(
+  session: Session,
+  tokens: readonly number[],
+  count: number,
+  computed: Computed,
+): Promise<AnswerScores> {
+  const logProbs: number[] = [];
+  let isGreedy = true;
+  const visit = (start: number, length: number, logits: Float32Array): void => {
+    const width = logits.length / length;
+    for (let i = 0; i < length; i++) {
+      const next = tokens[start + i + 1];
+      if (next === undefined) continue;
+      const row = logits.subarray(i * width, (i + 1) * width);
+      logProbs.push(-negativeLogLikelihood(row, next));
+      isGreedy &&= row.every((logit) => logit <= (row[next] as number));
+    }
+  };
+  const { kv } = await eachLogits(session, tokens, visit, { ...computed, from: tokens.length - count - 1 });
+  return { logProbs, isGreedy, kv };
+}
+
+async function score(session: Session, tokens: readonly number[], computed: Computed) {
   const nlls: number[] = [];
   const visit = (start: number, length: number, logits: Float32Array): void => {
     const width = logits.length / length;
@@ -55,13 +97,13 @@ async function score(session: Session, tokens: readonly number[], adaptation?: A
       if (next !== undefined) nlls.push(negativeLogLikelihood(logits.subarray(i * width, (i + 1) * width), next));
     }
   };
-  return { nlls, ...(await eachLogits(session, tokens, visit, adaptation, policy, shadows)) };
+  return { nlls, ...(await eachLogits(session, tokens, visit, computed)) };
 }
 
 const negativeLogLikelihood = (logits: Float32Array, token: number): number =>
   logSumExp(logits) - (logits[token] as number);
 
-export interface PerplexityWindow {
+export interface PerplexityWindow extends Omit<Computed, 'from'> {
   /** Tokens of a window, BOS included where the tokenizer adds one. */
   context: number;
   /** First token taken, and how many at most. */
@@ -69,11 +111,6 @@ export interface PerplexityWindow {
   maxTokens: number;
   /** Put before each window. */
   bosId: number | undefined;
-  adaptation?: Adaptation;
-  /** Of the cache. */
-  policy?: CachePolicy;
-  /** See `KvOptions.kvShadow`. */
-  shadows?: boolean | undefined;
 }
 
 export interface Perplexity {
@@ -94,7 +131,7 @@ export interface Perplexity {
 export async function perplexity(
   session: Session,
   text: readonly number[],
-  { context, start, maxTokens, bosId, adaptation, policy, shadows }: PerplexityWindow,
+  { context, start, maxTokens, bosId, ...computing }: PerplexityWindow,
 ): Promise<Perplexity> {
   const taken = text.slice(start, start + maxTokens);
   const bos = bosId === undefined ? [] : [bosId];
@@ -107,7 +144,7 @@ export async function perplexity(
   buffers.watchPeak();
   for (let at = 0; at < taken.length; at += step) {
     const tokens = [...bos, ...taken.slice(at, at + step)];
-    const scored = await score(session, tokens, adaptation, policy, shadows);
+    const scored = await score(session, tokens, computing);
     nlls.push(...scored.nlls);
     kv = scored.kv;
     ranks += scored.meanRank * tokens.length;

@@ -1,3 +1,5 @@
+import { kvBytes } from '../cache/kv-report.ts';
+import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { GREEDY } from '../config/sampling.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
@@ -19,7 +21,7 @@ export interface Timing {
   msPerToken: { median: number; p95: number };
   dispatchesPerToken: number;
   dispatchesPerLayer: number;
-  /** Bytes that a step must read at least: weights, all loaded adapters where any takes part, and, of the cache, the pages in use. */
+  /** Bytes that a step must read at least: weights, all loaded adapters where any takes part, and the pages of its sequences. */
   bytesPerToken: number;
   gbPerSecond: number;
   /** Of the speed at which the device streams a large buffer, measured beside it. */
@@ -30,6 +32,13 @@ export interface Timing {
 export const anyTokens = (session: Session, count: number): number[] =>
   Array.from({ length: count }, (_, i) => (i * 7919 + 13) % session.plan.config.vocabSize);
 
+export interface DecodeOptions {
+  /** Of the cache; default: dense. */
+  policy?: CachePolicy;
+  /** What is in the cache, from the beginning on; default: any. A policy looks at it. */
+  text?: readonly number[];
+}
+
 /**
  * Times `steps` greedy decode steps after `context` tokens, run as chat runs them: one submitted ahead.
  * `adaptations`: of each stream that takes part in every step.
@@ -39,39 +48,15 @@ export async function measureDecode(
   context: number,
   steps: number,
   adaptations: readonly Adaptation[] = [UNADAPTED],
+  options?: DecodeOptions,
 ): Promise<Timing> {
-  const { recorder, transformer, device } = session;
+  const { transformer, device } = session;
   const streams = adaptations.length;
-  const sequences = adaptations.map((_, slot) => newSequence(undefined, slot));
-  const decode = (position: number): Promise<unknown> =>
-    session.decode(sequences.map((sequence) => greedy(sequence, position)));
-  const times: number[] = [];
-  let dispatches = 0;
-  try {
-    for (const [i, sequence] of sequences.entries()) {
-      await prefillAndDraw(session, sequence, anyTokens(session, context), adaptations[i]);
-    }
-    const before = recorder.dispatches;
-    let pending = decode(context + 1);
-    let last = performance.now();
-    // The first step is not counted: it compiles what the driver has left until now.
-    for (let step = 0; step <= steps; step++) {
-      const current = pending;
-      pending = decode(context + step + 2);
-      await current;
-      const now = performance.now();
-      if (step > 0) times.push(now - last);
-      last = now;
-    }
-    await pending;
-    dispatches = (recorder.dispatches - before) / (steps + 2);
-  } finally {
-    for (const sequence of sequences) end(session, sequence);
-  }
+  const { times, dispatches, cacheBytes } = await timeSteps(session, context, steps, adaptations, options);
   const msPerStep = { median: quantile(times, 0.5), p95: quantile(times, 0.95) };
-  const { kv, weights, adapters } = device.buffers.report();
+  const { weights, adapters } = device.buffers.report();
   const loaded = adaptations.some((adaptation) => adaptation !== UNADAPTED) ? adapters : 0;
-  const bytesPerStep = weights + loaded + (streams * kv * context) / session.plan.contextLength;
+  const bytesPerStep = weights + loaded + cacheBytes;
   const gbPerSecond = bytesPerStep / msPerStep.median / 1e6;
   return {
     context,
@@ -86,6 +71,47 @@ export async function measureDecode(
   };
 }
 
+/** Milliseconds of each step, dispatches of one, and bytes of the pages after the last. */
+export async function timeSteps(
+  session: Session,
+  context: number,
+  steps: number,
+  adaptations: readonly Adaptation[],
+  { policy = DENSE, text = anyTokens(session, context) }: DecodeOptions = {},
+): Promise<{ times: number[]; dispatches: number; cacheBytes: number }> {
+  const { recorder } = session;
+  const sequences = adaptations.map((_, slot) => newSequence(undefined, slot, policy));
+  const decode = (position: number): Promise<Drawn[]> =>
+    session.decode(sequences.map((sequence) => greedy(sequence, position)));
+  // As in a chat, a token counts as cached once it is read and its step is asked for; the policy goes by that.
+  const keep = (drawn: readonly Drawn[]): void => sequences.forEach(({ tokens }, i) => tokens.push(drawn[i]?.token ?? 0));
+  const times: number[] = [];
+  try {
+    const first: Drawn[] = [];
+    for (const [i, sequence] of sequences.entries()) {
+      first.push(await prefillAndDraw(session, sequence, text.slice(0, context), adaptations[i]));
+    }
+    const before = recorder.dispatches;
+    let pending = decode(context + 1);
+    keep(first);
+    let last = performance.now();
+    // The first step is not counted: it compiles what the driver has left until now.
+    for (let step = 0; step <= steps; step++) {
+      const current = pending;
+      pending = decode(context + step + 2);
+      keep(await current);
+      const now = performance.now();
+      if (step > 0) times.push(now - last);
+      last = now;
+    }
+    await pending;
+    const dispatches = (recorder.dispatches - before) / (steps + 2);
+    return { times, dispatches, cacheBytes: sequences.reduce((sum, { pages }) => sum + kvBytes(pages), 0) };
+  } finally {
+    for (const sequence of sequences) end(session, sequence);
+  }
+}
+
 function greedy(sequence: Sequence, position: number): Draw {
   const level = sequence.text?.follow?.options;
   return { sequence, sampling: GREEDY, position, wantsEntropy: level !== undefined, level };
@@ -97,7 +123,7 @@ async function prefillAndDraw(
   sequence: Sequence,
   tokens: readonly number[],
   adaptation = UNADAPTED,
-): Promise<void> {
+): Promise<Drawn> {
   let drawn: Promise<Drawn> | undefined;
   const context = tokens.length;
   const text = await adaptation.begin(tokens, 0);
@@ -107,7 +133,8 @@ async function prefillAndDraw(
     if (text.follow) session.draws.levels.begin(sequence.slot, text.follow.start);
     drawn = session.sample(length, greedy(sequence, context));
   });
-  await drawn;
+  if (!drawn) throw new Error('nothing to prefill');
+  return drawn;
 }
 
 function end(session: Session, sequence: Sequence): void {
@@ -115,13 +142,13 @@ function end(session: Session, sequence: Sequence): void {
   session.release(sequence);
 }
 
-/** Times the prefill of `tokens`, `repeats` times. What they say matters with an adapter: ranks follow it. */
-export async function measurePrefill(session: Session, tokens: readonly number[], repeats: number, adaptation?: Adaptation) {
+/** Times the prefill of `tokens`, `repeats` times. What they say matters with an adapter, or a policy: these follow it. */
+export async function measurePrefill(session: Session, tokens: readonly number[], repeats: number, adaptation?: Adaptation, policy?: CachePolicy) {
   const context = tokens.length;
   const times: number[] = [];
   // The first is not counted: it compiles.
   for (let repeat = 0; repeat <= repeats; repeat++) {
-    const sequence = newSequence();
+    const sequence = newSequence(undefined, 0, policy);
     const start = performance.now();
     await prefillAndDraw(session, sequence, tokens, adaptation);
     if (repeat > 0) times.push((performance.now() - start) / context);
@@ -139,7 +166,7 @@ async function measureStreamingRead(session: Session): Promise<number> {
   const x = device.buffers.storage('stream', 'staging', bytes);
   const y = device.buffers.storage('stream sums', 'staging', groups[0] * 64 * 4);
   const operation = createOperation(device, streamReadKernel(), { x, y });
-  const ms = await measureCall(session, { operation, groups, params: {} }, 1);
+  const ms = quantile(await timeCalls(session, [{ operation, groups, params: {} }], 1), 0.5);
   device.buffers.destroy(x);
   device.buffers.destroy(y);
   return bytes / ms / 1e6;
@@ -159,12 +186,8 @@ export interface KernelTiming {
 export async function measureKernels(session: Session, context: number, tokens: number): Promise<KernelTiming[]> {
   const sequence = newSequence();
   session.sequences.reserve(sequence, context + tokens);
-  const trace = new Trace();
-  const places = Array.from({ length: tokens }, (_, i) => ({ sequence, position: context + i, place: FIRST_PREFILL_TOKEN + i }));
-  session.forward(trace, tokens === 1 ? 'decode' : 'prefill', places);
-  session.transformer.head(trace, 0, 1);
   const kinds = new Map<string, Call[]>();
-  for (const call of trace.calls) {
+  for (const call of stepCalls(session, sequence, context, tokens)) {
     const kind = `${call.operation.pipeline.kernel.name} ${call.operation.weightBytes}`;
     kinds.set(kind, [...(kinds.get(kind) ?? []), call]);
   }
@@ -172,7 +195,7 @@ export async function measureKernels(session: Session, context: number, tokens: 
   for (const calls of kinds.values()) {
     const [call] = calls;
     if (!call) continue;
-    const ms = await measureCall(session, call, tokens === 1 ? 20 : 2);
+    const ms = quantile(await timeCalls(session, [call], tokens === 1 ? 20 : 2), 0.5);
     const { pipeline, weightBytes } = call.operation;
     const gbPerSecond = weightBytes / ms / 1e6;
     timings.push({ kernel: pipeline.kernel.name, ms, dispatches: calls.length, weightBytes, gbPerSecond });
@@ -181,7 +204,16 @@ export async function measureKernels(session: Session, context: number, tokens: 
   return timings;
 }
 
-interface Call {
+/** Dispatches of a step of `tokens` tokens after `context`, for which `sequence` has pages. */
+export function stepCalls(session: Session, sequence: Sequence, context: number, tokens: number): Call[] {
+  const trace = new Trace();
+  const places = Array.from({ length: tokens }, (_, i) => ({ sequence, position: context + i, place: FIRST_PREFILL_TOKEN + i }));
+  session.forward(trace, tokens === 1 ? 'decode' : 'prefill', places);
+  session.transformer.head(trace, 0, 1);
+  return trace.calls;
+}
+
+export interface Call {
   operation: Operation;
   groups: Groups;
   params: Params;
@@ -199,15 +231,15 @@ class Trace implements Dispatcher {
 
 const REPEATS = 5;
 
-/** Milliseconds of one dispatch: median over a few submissions of `count`, after one to warm up. */
-async function measureCall({ device, recorder }: Session, call: Call, count: number): Promise<number> {
+/** Milliseconds of these dispatches: of each of a few submissions of `count` of them, after one to warm up. */
+export async function timeCalls({ device, recorder }: Session, calls: readonly Call[], count: number): Promise<number[]> {
   const times: number[] = [];
   for (let repeat = 0; repeat <= REPEATS; repeat++) {
     const start = performance.now();
-    for (let i = 0; i < count; i++) recorder.run(call.operation, call.groups, call.params);
+    for (let i = 0; i < count; i++) for (const { operation, groups, params } of calls) recorder.run(operation, groups, params);
     recorder.submit();
     await device.wait(device.gpuDevice.queue.onSubmittedWorkDone());
     if (repeat > 0) times.push((performance.now() - start) / count);
   }
-  return quantile(times, 0.5);
+  return times;
 }

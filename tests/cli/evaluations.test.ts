@@ -1,8 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { bench } from '../../cli/commands/bench.ts';
 import { evaluate } from '../../cli/commands/eval.ts';
 import type { ComparedCache } from '../../cli/evaluations/kv.ts';
+import type { Retrieval } from '../../cli/evaluations/retrieval.ts';
 import { normalizeAnswer, score } from '../../cli/evaluations/squad-scores.ts';
 import { bootstrap, type Estimate, mean, spearman } from '../../cli/statistics.ts';
+import type { Timing } from '../../src/engine/measure.ts';
+import type { AttentionTiming } from '../../src/engine/measure-attention.ts';
+import { pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
 import { VARIED_TEXT } from '../engine/plan-cases.ts';
 import { expectError } from '../weights/expect-error.ts';
 import { Random } from '../weights/random.ts';
@@ -89,6 +94,63 @@ it('eval kv sets perplexity, bytes and error of each form and budget beside the 
   expect(policy.pageBytes).toBeLessThan(1);
   expect(policy.error.most).toBeGreaterThan(0);
   await expectError(() => evaluate([...args, '--budget', '2']), 'bad_request', { field: '--budget' });
+});
+
+it('eval retrieval asks for a fact at every depth, in the mode asked for and with the dense cache', async () => {
+  const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT.repeat(2) });
+  const args = ['retrieval', ...flags, '--text', at('text.txt'), '--context', '640', '--depths', '3'];
+  const { json, text } = await evaluate([...args, '--kv', 'q4']);
+  const { mode, depths, cases, difference, found } = json as Retrieval;
+  expect({ mode, depths }).toEqual({ mode: { kv: 'q4' }, depths: 3 });
+  for (const [i, each] of cases.entries()) {
+    expect(each.answer).toMatch(/^\d{5}$/);
+    expect(Math.abs(each.depth - (i + 0.5) / 3)).toBeLessThan(0.2);
+    expect(each.mode.logProb).not.toBe(each.dense.logProb);
+    expect(each.mode.logProb).toBeCloseTo(each.dense.logProb, 0);
+    expect(each.pageBytes).toBeLessThan(1);
+  }
+  expect(found.dense).toBe(cases.filter(({ dense }) => dense.found).length);
+  expect(difference.value).toBeCloseTo(mean(cases.map((each) => each.mode.logProb - each.dense.logProb)), 12);
+  expect(text).toContain('of 3');
+
+  const nothing = (await evaluate([...args, '--kv-error-budget', '0'])).json as Retrieval;
+  expect(nothing).toMatchObject({ mode: { kv: 'policy', kvErrorBudget: 0 }, difference: { value: 0, interval: [0, 0] } });
+  await expectError(() => evaluate([...args.slice(0, -4), '--context', '60']), 'bad_request', { field: '--context' });
+  await expectError(() => evaluate([...args.slice(0, -4), '--context', '1000']), 'bad_request', { field: '--text' });
+});
+
+it('bench attention measures each form of the cache at each context, for one token and for a batch', async () => {
+  const { flags } = await tinyFiles({});
+  const { json } = await bench(['attention', ...flags, '-T', '128,512']);
+  const { results } = json as { results: AttentionTiming[] };
+  const forms = ['dense', 'q8', 'q4', 'k4v2'];
+  const rows = [128, 512].flatMap((context) => forms.flatMap((kv) => [1, 64].map((tokens) => ({ context, kv, tokens }))));
+  expect(results).toMatchObject(rows);
+  for (const { msPerToken, gbPerSecond, dispatchesPerToken, tokens } of results) {
+    expect(msPerToken.median).toBeGreaterThan(0);
+    expect(gbPerSecond).toBeGreaterThan(0);
+    expect(dispatchesPerToken * tokens).toBe(2);
+  }
+  const bytes = results.filter(({ context, tokens }) => context === 512 && tokens === 1).map((each) => each.bytes);
+  expect(bytes[0]).toBe(512 * 2 * 2 * 64 * 2); // keys and values of 2 heads of 64 components, f16
+  expect(bytes).toEqual([...bytes].sort((a, b) => b - a));
+  const policy = (await bench(['attention', ...flags, '-T', '512', '--kv', 'policy'])).json as { results: AttentionTiming[] };
+  expect(policy.results.map(({ kv, tokens }) => [kv, tokens])).toEqual([['policy', 1], ['policy', 64]]);
+  expect(policy.results[0]?.bytes).toBeLessThan(bytes[0] ?? 0);
+});
+
+it('bench decode lets pages take their forms as tokens come', async () => {
+  const { flags } = await tinyFiles({});
+  const bytesPerToken = async (kv: string): Promise<number> => {
+    const { json } = await bench(['decode', ...flags, '-T', '32', '--steps', '128', '--kv', kv]);
+    return (json as { results: Timing[] }).results[0]?.bytesPerToken ?? NaN;
+  };
+  // 160 tokens and a few: of six pages the first, the last full one and the one just begun are in f16 either way.
+  const [dense, q4] = [await bytesPerToken('dense'), await bytesPerToken('q4')];
+  const pages = 3 * 2; // in two layers
+  const f16 = 2 * 2 * 32 * 64 * 2;
+  const heads = { numKvHeads: 2, headDim: 64 };
+  expect(dense - q4).toBe(pages * (f16 - pageUnits('q4', heads) * UNIT_BYTES));
 });
 
 it('eval squad asks the questions of the last twelve articles', async () => {

@@ -23,7 +23,7 @@ const SHIFTING: CachePolicy = { key: 'shifting', drops: pagesBeyondContext };
 async function lastLogits(engine: LocalEngine, tokens: readonly number[], policy?: CachePolicy): Promise<Float32Array> {
   let last = new Float32Array();
   const visit = (_: number, length: number, logits: Float32Array): void => void (last = logits.slice(logits.length - logits.length / length));
-  await engine.alone((session) => eachLogits(session, tokens, visit, undefined, policy));
+  await engine.alone((session) => eachLogits(session, tokens, visit, { policy }));
   return last;
 }
 

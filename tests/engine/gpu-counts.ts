@@ -6,6 +6,8 @@ export interface GpuCounts {
   /** Buffers made since and not destroyed. */
   live: ReadonlySet<GPUBuffer>;
   liveBytes(): number;
+  /** Bytes of the largest buffer made since. */
+  largestBuffer: number;
   buffersCreated: number;
   buffersDestroyed: number;
   bindGroups: number;
@@ -20,6 +22,7 @@ export function countGpu(): GpuCounts {
   const counts: GpuCounts = {
     live,
     liveBytes: () => [...live].reduce((sum, { size }) => sum + size, 0),
+    largestBuffer: 0,
     buffersCreated: 0,
     buffersDestroyed: 0,
     bindGroups: 0,
@@ -28,6 +31,7 @@ export function countGpu(): GpuCounts {
   };
   after(GPUDevice.prototype, 'createBuffer', (_, buffer) => {
     live.add(buffer as GPUBuffer);
+    counts.largestBuffer = Math.max(counts.largestBuffer, (buffer as GPUBuffer).size);
     counts.buffersCreated++;
   });
   after(GPUBuffer.prototype, 'destroy', (buffer) => {

@@ -28,8 +28,7 @@ async function logitsWith(engine: LocalEngine, policy: CachePolicy): Promise<Flo
       (_, length, logits) => {
         for (let t = 0; t < length; t++) rows.push(logits.slice((t * logits.length) / length, ((t + 1) * logits.length) / length));
       },
-      undefined,
-      policy,
+      { policy },
     ),
   );
   return rows;

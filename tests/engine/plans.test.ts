@@ -27,7 +27,7 @@ async function run(engine: LocalEngine, ranks: RankOptions = {}, uses: readonly 
   const { meanRank: counted } = await engine.alone((session) =>
     eachLogits(session, tokens, (_start, length, values) => {
       for (let i = 0; i < length; i++) logits.push(values.slice((i * values.length) / length, ((i + 1) * values.length) / length));
-    }, adaptation),
+    }, { adaptation }),
   );
   return { logits, plan: recorder.plan, counted };
 }

@@ -1,0 +1,171 @@
+import { DEFAULT_KV_ERROR_BUDGET, type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
+import { type Adaptation, UNADAPTED } from '../../src/engine/adaptation.ts';
+import { scoreAnswer } from '../../src/engine/evaluate.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { renderChat } from '../../src/tokenizer/chat-template.ts';
+import { KV_FLAGS, kvOptions, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { withModel } from '../open-model.ts';
+import type { Output } from '../output.ts';
+import { rankOptions } from '../ranks.ts';
+import { readText } from '../read-text.ts';
+import { bootstrap, type Estimate, formatEstimate, mean } from '../statistics.ts';
+
+const FLAGS = {
+  ...MODEL_FLAGS,
+  ...KV_FLAGS,
+  text: { type: 'string' },
+  context: { type: 'string' },
+  depths: { type: 'string' },
+} as const;
+
+const DEFAULT_CONTEXT = 4096;
+const DEFAULT_DEPTHS = 10;
+
+/** `eval retrieval`: whether a fact is found at several depths of a long text, beside the dense cache. */
+export async function evaluateRetrieval(args: string[]): Promise<Output> {
+  const { values } = parseFlags(args, FLAGS);
+  const text = await readText(required('text', values.text));
+  const context = Math.floor(numberFlag('context', values.context, 1) ?? DEFAULT_CONTEXT);
+  const depths = Math.floor(numberFlag('depths', values.depths, 1) ?? DEFAULT_DEPTHS);
+  const mode: KvOptions = { kv: 'policy', ...kvOptions(values) };
+  const ranks = await rankOptions(values);
+  return withModel(
+    values,
+    async (engine, uses) => {
+      const filler = engine.tokenizer.encode(text, { addSpecial: false });
+      const cases = await retrievalCases(engine, filler, context, depths);
+      const found = await retrieval(engine, cases, mode, { adaptation: await engine.adapt(uses, ranks) });
+      return { json: { context, ...found, device: engine.device }, text: [...found.cases.map(lineOf), summaryOf(found)].join('\n') };
+    },
+    context,
+  );
+}
+
+/** A text that holds a fact, and later asks for it. */
+export interface RetrievalCase {
+  /** Tokens before the fact, as a share of the filler. */
+  depth: number;
+  /** The answer's included: the last ones. */
+  tokens: readonly number[];
+  answerTokens: number;
+  answer: string;
+}
+
+/** Invented: nothing the model has read tells their codes. */
+const PLACES = ['Aldmouth', 'Brackwater', 'Corvenna', 'Dunlisk', 'Eskerry', 'Farrowgate', 'Gullhaven', 'Hestrand', 'Inverloe', 'Jorvath'];
+
+const factOf = (i: number) => {
+  const statement = `The secret code of the harbour of ${PLACES[i % PLACES.length]} is`;
+  const question = `What is the secret code of the harbour of ${PLACES[i % PLACES.length]}?`;
+  return { statement, question, code: ` ${10_000 + ((48_213 + i * 27_644_437) % 90_000)}` };
+};
+
+/**
+ * Chats of `context` tokens, answer included: the user gives a text of `filler`'s, another part of it each time, with a
+ * fact in it, evenly from the beginning to the end, and then asks for it; the answer's first words, up to the fact, are
+ * given. Errors: `bad_request` where it is too short.
+ */
+export async function retrievalCases(engine: LocalEngine, filler: readonly number[], context: number, depths: number): Promise<RetrievalCase[]> {
+  const { tokenizer } = engine;
+  const { plan } = await engine.session();
+  const plain = (text: string): number[] => tokenizer.encode(text, { addSpecial: false });
+  const textOf = (token: number): string => tokenizer.decode([token]);
+  const content = '\u0000';
+  const [before = '', after = ''] = renderChat(plan.tokenizer, [{ role: 'user', content }]).split(content);
+  const head = tokenizer.encode(before, { parseSpecial: true });
+  const turn = tokenizer.encode(after, { addSpecial: false, parseSpecial: true });
+  return Array.from({ length: depths }, (_, i) => {
+    const { statement, question, code } = factOf(i);
+    const fact = plain(`\n${statement}${code}.\n`);
+    // From its first digit on: whether a space comes before it says nothing of the fact.
+    const spaces = plain(code).findIndex((token) => textOf(token).trim() !== '');
+    const tail = [...plain(`\n\n${question}`), ...turn, ...plain(statement), ...plain(code).slice(0, spaces)];
+    const answer = plain(code).slice(spaces);
+    const room = context - head.length - fact.length - tail.length - answer.length;
+    if (room < 1) throw new ChunkwiseError('bad_request', { field: '--context', reason: `${context} tokens leave no room for a text` });
+    if (filler.length < room) {
+      throw new ChunkwiseError('bad_request', { field: '--text', reason: `it has ${filler.length} tokens, ${room} are needed` });
+    }
+    const start = Math.floor(((filler.length - room) * i) / Math.max(1, depths - 1));
+    const text = filler.slice(start, start + room);
+    const at = sentenceEnd(text, Math.floor((room * (i + 0.5)) / depths), textOf);
+    const tokens = [...head, ...text.slice(0, at), ...fact, ...text.slice(at), ...tail, ...answer];
+    return { depth: at / room, tokens, answerTokens: answer.length, answer: code.trim() };
+  });
+}
+
+/** Where the last sentence before `end` ends, in tokens; `end` where there is none. */
+function sentenceEnd(tokens: readonly number[], end: number, textOf: (token: number) => string): number {
+  for (let at = end; at > 0; at--) if (/[.!?\n]\s*$/.test(textOf(tokens[at - 1] as number))) return at;
+  return end;
+}
+
+export interface Retrieved {
+  /** Each of its tokens was the likeliest: a greedy answer would have been the fact. */
+  found: boolean;
+  /** Of the answer's tokens, a mean, in nats. */
+  logProb: number;
+}
+
+export interface RetrievalResult {
+  depth: number;
+  answer: string;
+  dense: Retrieved;
+  mode: Retrieved;
+  /** Of the mode's pages at the end, of the dense ones'. */
+  pageBytes: number;
+}
+
+export interface Retrieval {
+  mode: KvOptions;
+  /** Of how many, in each. */
+  depths: number;
+  found: { dense: number; mode: number };
+  /** Mean log p of an answer's token, in nats. */
+  logProb: { dense: number; mode: number };
+  /** The mode's above the dense cache's; facts are resampled. */
+  difference: Estimate;
+  cases: RetrievalResult[];
+}
+
+/** Asks for every fact with the cache in `mode` and with every page in f16. */
+export async function retrieval(
+  engine: LocalEngine,
+  cases: readonly RetrievalCase[],
+  mode: KvOptions,
+  { adaptation = UNADAPTED, progress }: { adaptation?: Adaptation; progress?: (result: RetrievalResult) => void } = {},
+): Promise<Retrieval> {
+  const budget = mode.kv === 'policy' ? { kvErrorBudget: DEFAULT_KV_ERROR_BUDGET } : {};
+  const results: RetrievalResult[] = [];
+  for (const { depth, tokens, answerTokens, answer } of cases) {
+    const scored = async (kv: KvOptions) => {
+      const { logProbs, isGreedy, kv: report } = await engine.alone((session) => scoreAnswer(session, tokens, answerTokens, { adaptation, policy: policyOf(kv) }));
+      return { found: isGreedy, logProb: mean(logProbs), bytes: mean(Object.values(report.bytes)) };
+    };
+    const [dense, other] = [await scored({}), await scored(mode)];
+    const retrieved = ({ found, logProb }: Retrieved): Retrieved => ({ found, logProb });
+    const result = { depth, answer, dense: retrieved(dense), mode: retrieved(other), pageBytes: other.bytes / dense.bytes };
+    results.push(result);
+    progress?.(result);
+  }
+  const both = <T>(of: (name: 'dense' | 'mode') => T): Record<'dense' | 'mode', T> => ({ dense: of('dense'), mode: of('mode') });
+  return {
+    mode: { ...budget, ...mode },
+    depths: results.length,
+    found: both((name) => results.filter((result) => result[name].found).length),
+    logProb: both((name) => mean(results.map((result) => result[name].logProb))),
+    difference: bootstrap(results.length, (indices) => mean(indices.map((i) => lead(results[i] as RetrievalResult)))),
+    cases: results,
+  };
+}
+
+const lead = ({ mode, dense }: RetrievalResult): number => mode.logProb - dense.logProb;
+
+export function lineOf({ depth, answer, dense, mode, pageBytes }: RetrievalResult): string {
+  const told = ({ found, logProb }: Retrieved): string => `${found ? 'found' : 'not found'} (${logProb.toFixed(3)})`;
+  return `depth ${depth.toFixed(2)}: ${answer} ${told(mode)}, dense ${told(dense)}, pages ${(100 * pageBytes).toFixed(1)} %`;
+}
+
+export const summaryOf = ({ depths, found, difference }: Retrieval): string =>
+  `found ${found.mode} of ${depths}, dense ${found.dense}; log p a token differs by ${formatEstimate(difference)} nats`;
