@@ -15,15 +15,18 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let first_page = split * params.pagesPerSplit;
   let end_page = min(first_page + params.pagesPerSplit, entry.w + 1u);
 
-  var softmax: array<Softmax, GROUP>;
-  for (var g = 0u; g < GROUP; g++) { softmax[g] = NO_PAGE; }
-  var output: array<vec4f, OUTPUT4>;
+  var heads = no_page();
   for (var p = first_page; p < end_page; p++) {
-    attend_page(pages[entry.z + p], kv_head, token * ROW4 + head * HEAD_DIM4, entry.y, &softmax, &output);
+    attend_page(pages[entry.z + p], kv_head, token * ROW4 + head * HEAD_DIM4, entry.y, &heads);
   }
-  for (var g = 0u; g < GROUP; g++) {
-    let base = ((token * params.splits + split) * NUM_HEADS + head + g) * (HEAD_DIM4 + 1u);
-    for (var i = 0u; i < HEAD_DIM4; i++) { partial_outputs[base + i] = output[g * HEAD_DIM4 + i]; }
-    partial_outputs[base + HEAD_DIM4] = vec4f(softmax[g].maximum, softmax[g].sum, 0.0, 0.0);
-  }
+#for g in GROUP
+  let base#g = ((token * params.splits + split) * NUM_HEADS + head + #g) * (HEAD_DIM4 + 1u);
+  partial_outputs[base#g + HEAD_DIM4] = vec4f(heads.maximum#g, heads.sum#g, 0.0, 0.0);
+#for n in QUADS
+  partial_outputs[base#g + 4u * #n] = heads.o#g_#n.a + heads.lift#g;
+  partial_outputs[base#g + 4u * #n + 1u] = heads.o#g_#n.b + heads.lift#g;
+  partial_outputs[base#g + 4u * #n + 2u] = heads.o#g_#n.c + heads.lift#g;
+  partial_outputs[base#g + 4u * #n + 3u] = heads.o#g_#n.d + heads.lift#g;
+#end
+#end
 }

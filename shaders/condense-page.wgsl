@@ -14,10 +14,6 @@ var<workgroup> owners: array<u32, PAGE_TOKENS>;
 var<workgroup> away: array<f32, PAGE_TOKENS>;
 var<workgroup> kept: u32;
 
-fn plus(a: Quad, b: Quad, weight: f32) -> Quad {
-  return Quad(a.a + weight * b.a, a.b + weight * b.b, a.c + weight * b.c, a.d + weight * b.d);
-}
-
 // What the latest queries, of every head that sees this one, give an entry.
 fn mass(page: vec4u, kv_head: u32, j: u32, raised: f32) -> f32 {
   var sum = LEAST_MASS;
@@ -28,7 +24,7 @@ fn mass(page: vec4u, kv_head: u32, j: u32, raised: f32) -> f32 {
       let known = qkv[probe + 2u * HEAD_DIM4];
       var score = raised;
       for (var i = 0u; i < HALF4; i += 2u) {
-        score += inner(rotated(Query(probe, position - page.z), i), key_quad(page, kv_head, j, i));
+        score += inner(turned(probe, turn_of(position - page.z, i), i), key_quad(page, kv_head, j, i));
       }
       sum += exp(score - known.x) / known.y;
     }

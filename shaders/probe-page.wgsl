@@ -3,40 +3,46 @@
 // of some of them together.
 const PROBE4 = 2u * HEAD_DIM4 + 1u;
 
+fn known_output(probe: u32, i: u32) -> Quad {
+  let at = probe + HEAD_DIM4 + i;
+  return Quad(qkv[at], qkv[at + 1u], qkv[at + 2u], qkv[at + 3u]);
+}
+
+fn lifted(a: Quad, by: f32) -> Quad { return Quad(a.a + by, a.b + by, a.c + by, a.d + by); }
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let group = params.first / params.together + id.x / NUM_HEADS;
   let head = id.x % NUM_HEADS;
   if (id.x >= params.count / params.together * NUM_HEADS) { return; }
   let kv_head = head / (NUM_HEADS / NUM_KV_HEADS);
-  var softmax: array<Softmax, GROUP>;
-  var output: array<vec4f, OUTPUT4>;
-  var moved: array<vec4f, HEAD_DIM4>;
   var change = 0.0;
   var size = 0.0;
   var mass = 0.0;
   for (var q = 0u; q < params.queries; q++) {
     let probe = ((params.slot * PROBES + (params.position - q) % PROBES) * NUM_HEADS + head) * PROBE4;
     let known = qkv[probe + 2u * HEAD_DIM4];
-    for (var i = 0u; i < HEAD_DIM4; i++) { moved[i] = qkv[probe + HEAD_DIM4 + i]; }
+#for n in QUADS
+    let y#n = known_output(probe, 4u * #n);
+    var moved#n = y#n;
+#end
     var total = 1.0;
     // The former form of each, then the new one.
     for (var t = 0u; t < 2u * params.together; t++) {
-      for (var i = 0u; i < HEAD_DIM4; i++) { output[i] = vec4f(); }
-      softmax[0] = NO_PAGE;
-      attend_page(tasks[2u * group * params.together + t], kv_head, probe, params.position - q, &softmax, &output);
-      let part = softmax[0];
-      let weight = select(-1.0, 1.0, (t & 1u) == 1u) * exp(part.maximum - known.x) / known.y;
-      total += weight * part.sum;
-      mass += max(-weight * part.sum, 0.0);
-      for (var i = 0u; i < HEAD_DIM4; i++) { moved[i] += weight * output[i]; }
+      var part = no_page();
+      attend_page(tasks[2u * group * params.together + t], kv_head, probe, params.position - q, &part);
+      let weight = select(-1.0, 1.0, (t & 1u) == 1u) * exp(part.maximum0 - known.x) / known.y;
+      total += weight * part.sum0;
+      mass += max(-weight * part.sum0, 0.0);
+#for n in QUADS
+      moved#n = plus(moved#n, lifted(part.o0_#n, part.lift0), weight);
+#end
     }
-    for (var i = 0u; i < HEAD_DIM4; i++) {
-      let y = qkv[probe + HEAD_DIM4 + i];
-      let by = moved[i] / total - y;
-      change += dot(by, by);
-      size += dot(y, y);
-    }
+#for n in QUADS
+    let by#n = plus(times(moved#n, 1.0 / total), y#n, -1.0);
+    change += inner(by#n, by#n);
+    size += inner(y#n, y#n);
+#end
   }
   errors[group * NUM_HEADS + head] = vec2f(sqrt(change / size), mass / f32(params.queries));
 }

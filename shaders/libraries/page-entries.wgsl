@@ -55,9 +55,3 @@ fn value_at(page: vec4u, kv_head: u32, j: u32, i: u32) -> vec4f {
   let entries = page.y >> 8u;
   return half4(kv[page.x + ((NUM_KV_HEADS + kv_head) * entries + j) * HEAD_DIM4 + i]);
 }
-
-// What an entry's score is raised by.
-fn raise_of(page: vec4u, kv_head: u32, j: u32) -> f32 {
-  if ((page.y & 255u) != FORM_SPARSE) { return 0.0; }
-  return bitcast<f32>(kv[weights_at(page, kv_head) + j / 2u][j & 1u]);
-}

@@ -15,68 +15,39 @@ fn steps_at(unit: u32) -> Steps {
   return Steps(steps.x / 255.0, steps.y / 255.0, steps.z);
 }
 
+// By way of signed numbers, which processors that run shaders turn into floats faster.
 fn bytes(word: u32) -> vec4f {
-  return vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u));
+  return vec4f(vec4i((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u)));
 }
 
 fn quad_of(low: vec2u, high: vec2u) -> Quad { return Quad(bytes(low.x), bytes(low.y), bytes(high.x), bytes(high.y)); }
 
 fn quad_sum(q: Quad) -> f32 { return dot(q.a + q.b + q.c + q.d, vec4f(1.0)); }
 
-fn times(a: Quad, b: Quad) -> Quad { return Quad(a.a * b.a, a.b * b.b, a.c * b.c, a.d * b.d); }
-
-// Sixteen components of each head's query times the codes of their channels' scales. Adds to `minima` the query times the
-// codes of the channels' minima, and the query.
-fn scaled_queries(query: Query, i: u32, range: u32, minima: ptr<function, array<vec2f, GROUP>>) -> array<Quad, GROUP> {
-  var q: array<Quad, GROUP>;
-  let scales = quad_of(kv[range], kv[range + 1u]);
-  let lowest = quad_of(kv[range + 2u], kv[range + 3u]);
-  for (var g = 0u; g < GROUP; g++) {
-    let plain = rotated(of_head(query, g), i);
-    q[g] = times(plain, scales);
-    minima[g] += vec2f(inner(plain, lowest), quad_sum(plain));
-  }
-  return q;
-}
-
-fn in_steps(scores: ptr<function, array<f32, SCORES>>, base: u32, minima: ptr<function, array<vec2f, GROUP>>, keys: u32) {
+// Multiplies the queries by the codes of their channels' scales. Returns, of each head, the query times the minima.
+fn scale_queries(base: u32, queries: ptr<function, Queries>) -> vec4f {
   let steps = steps_at(base);
-  for (var g = 0u; g < GROUP; g++) {
-    let minimum = minima[g].x * steps.minimum + minima[g].y * steps.lowest;
-    for (var j = 0u; j < keys; j++) { scores[j * GROUP + g] = scores[j * GROUP + g] * steps.scale + minimum; }
-  }
+  var minima = vec4f();
+  var sums = vec4f();
+#for n in QUADS
+  let range#n = base + KEY_RANGES + 4u * #n;
+  let scale#n = quad_of(kv[range#n], kv[range#n + 1u]);
+  let minimum#n = quad_of(kv[range#n + 2u], kv[range#n + 3u]);
+#for g in GROUP
+  minima[#g] += inner(queries.q#g_#n, minimum#n);
+  sums[#g] += quad_sum(queries.q#g_#n);
+  queries.q#g_#n = product(queries.q#g_#n, scale#n);
+#end
+#end
+  return minima * steps.minimum + sums * steps.lowest;
 }
 
-fn no_minima(minima: ptr<function, array<vec2f, GROUP>>) {
-  for (var g = 0u; g < GROUP; g++) { minima[g] = vec2f(); }
-}
+fn product(a: Quad, b: Quad) -> Quad { return Quad(a.a * b.a, a.b * b.b, a.c * b.c, a.d * b.d); }
 
-fn score_q8(scores: ptr<function, array<f32, SCORES>>, base: u32, query: Query, keys: u32) {
-  var minima: array<vec2f, GROUP>;
-  no_minima(&minima);
-  for (var i = 0u; i < HALF4; i += 2u) {
-    var q = scaled_queries(query, i, base + KEY_RANGES + 2u * i, &minima);
-    for (var j = 0u; j < keys; j++) {
-      let code = base + KEY_CODES + j * Q8_ROW + i;
-      let key = quad_of(kv[code], kv[code + 1u]);
-      for (var g = 0u; g < GROUP; g++) { scores[j * GROUP + g] += inner(q[g], key); }
-    }
-  }
-  in_steps(scores, base, &minima, keys);
-}
-
-fn score_q4(scores: ptr<function, array<f32, SCORES>>, base: u32, query: Query, keys: u32) {
-  var minima: array<vec2f, GROUP>;
-  no_minima(&minima);
-  for (var i = 0u; i < HALF4; i += 2u) {
-    var q = scaled_queries(query, i, base + KEY_RANGES + 2u * i, &minima);
-    for (var j = 0u; j < keys; j++) {
-      let code = kv[base + KEY_CODES + j * Q4_ROW + i / 2u];
-      let key = quad_of(vec2u(code.x, code.x >> 4u) & vec2u(NIBBLES), vec2u(code.y, code.y >> 4u) & vec2u(NIBBLES));
-      for (var g = 0u; g < GROUP; g++) { scores[j * GROUP + g] += inner(q[g], key); }
-    }
-  }
-  in_steps(scores, base, &minima, keys);
+fn lift(heads: ptr<function, Heads>, by: vec4f) {
+#for g in GROUP
+  heads.lift#g += by[#g];
+#end
 }
 
 // Scale and minimum of a token's value. `steps`: of the values.
@@ -86,74 +57,98 @@ fn value_range(steps: Steps, ranges: u32, j: u32) -> vec2f {
   return vec2f(f32(range & 255u) * steps.scale, f32((range >> 8u) & 255u) * steps.minimum + steps.lowest);
 }
 
-// Multiplies each weight by its value's scale; adds the sum of weights times minima to the output so far, shrunk.
-fn weigh(output: ptr<function, array<vec4f, OUTPUT4>>, scores: ptr<function, array<f32, SCORES>>, steps: Steps, ranges: u32, keys: u32, softmax: ptr<function, array<Softmax, GROUP>>) {
-  for (var g = 0u; g < GROUP; g++) {
-    var minima = 0.0;
-    for (var j = 0u; j < keys; j++) {
-      let range = value_range(steps, ranges, j);
-      minima += scores[j * GROUP + g] * range.y;
-      scores[j * GROUP + g] *= range.x;
-    }
-    for (var i = 0u; i < HEAD_DIM4; i++) { output[g * HEAD_DIM4 + i] = output[g * HEAD_DIM4 + i] * softmax[g].shrink + minima; }
-    softmax[g].shrink = 1.0;
+fn q8_quad(at: u32) -> Quad { return quad_of(kv[at], kv[at + 1u]); }
+
+fn q4_quad(at: u32) -> Quad {
+  let code = kv[at];
+  return quad_of(vec2u(code.x, code.x >> 4u) & vec2u(NIBBLES), vec2u(code.y, code.y >> 4u) & vec2u(NIBBLES));
+}
+
+// Sixteen codes of two bits are a word, each four of them every fourth pair of its bits.
+fn q2_quad(row: u32, n: u32) -> Quad {
+  let code = kv[row + n / 2u][n & 1u];
+  return quad_of(vec2u(code, code >> 2u) & vec2u(CRUMBS), vec2u(code >> 4u, code >> 6u) & vec2u(CRUMBS));
+}
+
+fn score_q8(scores: ptr<function, Scores>, base: u32, queries: ptr<function, Queries>, keys: u32) {
+  let minima = scale_queries(base, queries);
+  let scale = steps_at(base).scale;
+  for (var j = 0u; j < keys; j++) {
+    let key = base + KEY_CODES + j * Q8_ROW;
+    var score = vec4f();
+#for n in QUADS
+    let k#n = q8_quad(key + 2u * #n);
+#for g in GROUP
+    score[#g] += inner(queries.q#g_#n, k#n);
+#end
+#end
+    scores[j] = score * scale + minima;
   }
 }
 
-fn add_q8(output: ptr<function, array<vec4f, OUTPUT4>>, scores: ptr<function, array<f32, SCORES>>, base: u32, keys: u32, softmax: ptr<function, array<Softmax, GROUP>>) {
+fn score_q4(scores: ptr<function, Scores>, base: u32, queries: ptr<function, Queries>, keys: u32) {
+  let minima = scale_queries(base, queries);
+  let scale = steps_at(base).scale;
+  for (var j = 0u; j < keys; j++) {
+    let key = base + KEY_CODES + j * Q4_ROW;
+    var score = vec4f();
+#for n in QUADS
+    let k#n = q4_quad(key + #n);
+#for g in GROUP
+    score[#g] += inner(queries.q#g_#n, k#n);
+#end
+#end
+    scores[j] = score * scale + minima;
+  }
+}
+
+fn add_q8(heads: ptr<function, Heads>, scores: ptr<function, Scores>, base: u32, keys: u32) {
+  let steps = steps_at(base + 1u);
   let ranges = base + KEY_CODES + PAGE_TOKENS * Q8_ROW;
-  weigh(output, scores, steps_at(base + 1u), ranges, keys, softmax);
-  let codes = ranges + VALUE_RANGES;
-  for (var i = 0u; i < HEAD_DIM4; i += 2u) {
-    var o = shrunk(output, softmax, i);
-    for (var j = 0u; j < keys; j++) {
-      let code = kv[codes + j * Q8_ROW + i / 2u];
-      let low = bytes(code.x);
-      let high = bytes(code.y);
-      for (var g = 0u; g < GROUP; g++) {
-        o[2u * g] += scores[j * GROUP + g] * low;
-        o[2u * g + 1u] += scores[j * GROUP + g] * high;
-      }
-    }
-    keep(output, o, i);
+  for (var j = 0u; j < keys; j++) {
+    let value = ranges + VALUE_RANGES + j * Q8_ROW;
+    let range = value_range(steps, ranges, j);
+    let weights = scores[j] * range.x;
+    lift(heads, scores[j] * range.y);
+#for n in QUADS
+    let v#n = q8_quad(value + 2u * #n);
+#for g in GROUP
+    heads.o#g_#n = plus(heads.o#g_#n, v#n, weights[#g]);
+#end
+#end
   }
 }
 
-fn add_q4(output: ptr<function, array<vec4f, OUTPUT4>>, scores: ptr<function, array<f32, SCORES>>, base: u32, keys: u32, softmax: ptr<function, array<Softmax, GROUP>>) {
+fn add_q4(heads: ptr<function, Heads>, scores: ptr<function, Scores>, base: u32, keys: u32) {
+  let steps = steps_at(base + 1u);
   let ranges = base + KEY_CODES + PAGE_TOKENS * Q4_ROW;
-  weigh(output, scores, steps_at(base + 1u), ranges, keys, softmax);
-  let codes = ranges + VALUE_RANGES;
-  for (var i = 0u; i < HEAD_DIM4; i += 2u) {
-    var o = shrunk(output, softmax, i);
-    for (var j = 0u; j < keys; j++) {
-      let code = kv[codes + j * Q4_ROW + i / 4u][(i / 2u) & 1u];
-      let low = bytes(code & NIBBLES);
-      let high = bytes((code >> 4u) & NIBBLES);
-      for (var g = 0u; g < GROUP; g++) {
-        o[2u * g] += scores[j * GROUP + g] * low;
-        o[2u * g + 1u] += scores[j * GROUP + g] * high;
-      }
-    }
-    keep(output, o, i);
+  for (var j = 0u; j < keys; j++) {
+    let value = ranges + VALUE_RANGES + j * Q4_ROW;
+    let range = value_range(steps, ranges, j);
+    let weights = scores[j] * range.x;
+    lift(heads, scores[j] * range.y);
+#for n in QUADS
+    let v#n = q4_quad(value + #n);
+#for g in GROUP
+    heads.o#g_#n = plus(heads.o#g_#n, v#n, weights[#g]);
+#end
+#end
   }
 }
 
-fn add_q2(output: ptr<function, array<vec4f, OUTPUT4>>, scores: ptr<function, array<f32, SCORES>>, base: u32, keys: u32, softmax: ptr<function, array<Softmax, GROUP>>) {
+fn add_q2(heads: ptr<function, Heads>, scores: ptr<function, Scores>, base: u32, keys: u32) {
+  let steps = steps_at(base + 1u);
   let ranges = base + KEY_CODES + PAGE_TOKENS * Q4_ROW;
-  weigh(output, scores, steps_at(base + 1u), ranges, keys, softmax);
-  let codes = ranges + VALUE_RANGES;
-  for (var i = 0u; i < HEAD_DIM4; i += 2u) {
-    var o = shrunk(output, softmax, i);
-    for (var j = 0u; j < keys; j++) {
-      // Sixteen components are a word, four of them every other bit of its bytes.
-      let code = kv[codes + j * Q2_ROW + i / 8u][(i / 4u) & 1u] >> (2u * (i & 2u));
-      let low = bytes(code & CRUMBS);
-      let high = bytes((code >> 2u) & CRUMBS);
-      for (var g = 0u; g < GROUP; g++) {
-        o[2u * g] += scores[j * GROUP + g] * low;
-        o[2u * g + 1u] += scores[j * GROUP + g] * high;
-      }
-    }
-    keep(output, o, i);
+  for (var j = 0u; j < keys; j++) {
+    let value = ranges + VALUE_RANGES + j * Q2_ROW;
+    let range = value_range(steps, ranges, j);
+    let weights = scores[j] * range.x;
+    lift(heads, scores[j] * range.y);
+#for n in QUADS
+    let v#n = q2_quad(value, #n);
+#for g in GROUP
+    heads.o#g_#n = plus(heads.o#g_#n, v#n, weights[#g]);
+#end
+#end
   }
 }

@@ -53,3 +53,6 @@ export function kvReport({ pages, tokens, dropped, memoryOverrode, peakKvBytes: 
 /** Of all pages, in all layers. */
 export const kvBytes = (pages: readonly CachePage[]): number =>
   pages.reduce((sum, { layers }) => sum + layers.reduce((units, { place }) => units + place.units, 0), 0) * UNIT_BYTES;
+
+/** Every page lies in f16, in all layers. */
+export const allHalf = (pages: readonly CachePage[]): boolean => pages.every(({ layers }) => layers.every(({ form }) => form === 'f16'));

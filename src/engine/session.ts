@@ -8,6 +8,7 @@ import { type Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { allHalf } from '../cache/kv-report.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
@@ -138,7 +139,8 @@ export class Session {
     for (const { sequence } of tokens) this.ranks.count(sequence);
     const adapted = loraBatch(arena, doses);
     if (adapted) arena.writeRows(adapted.rows);
-    this.transformer.forward(recorder, { kind, tokens: tokens.length, length, loras, lora: adapted?.lora, tap });
+    const halfOnly = sequences.every(({ pages }) => allHalf(pages));
+    this.transformer.forward(recorder, { kind, tokens: tokens.length, length, halfOnly, loras, lora: adapted?.lora, tap });
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */

@@ -1,3 +1,5 @@
+import { unroll } from './unroll.ts';
+
 /** A value fixed when a pipeline is built: whole numbers become u32, booleans bool, `{ f32 }` f32. */
 export type Constant = number | boolean | { f32: number };
 
@@ -13,7 +15,8 @@ export type ParamsLayout = Readonly<Record<string, 'u32' | 'f32'>>;
 
 /**
  * Everything a pipeline is built from. The shader text never changes: what is fixed per model or device is a
- * generated prelude of constants, bindings and the Params struct, and variants swap whole libraries.
+ * generated prelude of constants, bindings and the Params struct, loops that are written out (unroll.ts), and variants
+ * swap whole libraries.
  */
 export interface Kernel {
   /** Stem of the .wgsl file. */
@@ -40,7 +43,7 @@ export function renderKernel(kernel: Kernel): string {
   if (fields.length > 0) {
     lines.push(`struct Params { ${fields.join(' ')} }`, '@group(1) @binding(0) var<uniform> params: Params;');
   }
-  return [...lines, ...kernel.sources].join('\n');
+  return [...lines, ...kernel.sources.map((source) => unroll(source, kernel.constants))].join('\n');
 }
 
 function renderConstant(name: string, value: Constant): string {

@@ -25,8 +25,11 @@ export const PAGE_LIBRARIES = [pageLayout, pageHalf, pageQuantized, pageAttentio
 /** Floats of one (token, split, head) in `partial_outputs`. */
 export const partialFloats = (headDim: number): number => headDim + 4;
 
-/** Queries of `qkv` over the pages → `partial_outputs [T, splits, numHeads, headDim + 4]`. */
-export function attentionKernel(device: Device, heads: Heads): Kernel {
+/**
+ * Queries of `qkv` over the pages → `partial_outputs [T, splits, numHeads, headDim + 4]`. `halfOnly`: every page is in f16;
+ * drivers take a second or more to compile what reads the other forms.
+ */
+export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean): Kernel {
   const half = halfPrecision(device);
   return {
     name: 'attention',
@@ -36,6 +39,7 @@ export function attentionKernel(device: Device, heads: Heads): Kernel {
       ...headConstants(heads),
       ...formConstants,
       GROUP: headGroup(device, heads),
+      HALF_ONLY: halfOnly,
       WORKGROUP: variantOf(device).attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },
@@ -55,10 +59,13 @@ export const attentionGroups = (device: Device, heads: Heads, tokens: number, sp
   Math.ceil((tokens * splits * heads.numHeads) / headGroup(device, heads) / variantOf(device).attentionWorkgroup),
 ];
 
+/** Components of outputs that one invocation keeps, at most, where it attends with several heads. */
+const MOST_DIMENSIONS = 256;
+
 /** Heads of a query that one invocation attends with: they share keys and values. */
-function headGroup(device: Device, { numHeads, numKvHeads }: Heads): number {
+function headGroup(device: Device, { numHeads, numKvHeads, headDim }: Heads): number {
   const shared = numHeads / numKvHeads;
-  let group = Math.min(variantOf(device).attentionHeads, shared);
+  let group = Math.max(1, Math.min(variantOf(device).attentionHeads, shared, Math.floor(MOST_DIMENSIONS / headDim)));
   while (shared % group !== 0) group--;
   return group;
 }

@@ -26,6 +26,7 @@ export function condensePageKernel(device: Device, heads: Heads): Kernel {
       ...formConstants,
       PROBES,
       GROUP: 1,
+      HALF_ONLY: false,
       WORKGROUP,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },

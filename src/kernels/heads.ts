@@ -11,6 +11,7 @@ export const headConstants = ({ numHeads, numKvHeads, headDim }: Heads): Record<
   NUM_HEADS: numHeads,
   NUM_KV_HEADS: numKvHeads,
   HEAD_DIM4: headDim / 4,
+  QUADS: headDim / 16,
   PAGE_TOKENS,
 });
 

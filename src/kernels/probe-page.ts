@@ -32,6 +32,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel {
       ...formConstants,
       PROBES,
       GROUP: 1,
+      HALF_ONLY: false,
       WORKGROUP: variantOf(device).attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },

@@ -68,6 +68,8 @@ const OUTPUT: readonly LinearName[] = ['attn_output'];
 /** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
 export class Attention {
   #cached: { store: Operation; attend: Operation; merge: Operation };
+  /** With pages of every form; made when first used. */
+  #attendEvery: Operation | undefined;
   /** Made when first used. */
   #quantize: Operation | undefined;
   #condense: Operation | undefined;
@@ -99,7 +101,7 @@ export class Attention {
   /** This layer's pages, or what streams asked of them, lie in another buffer. */
   cacheMoved(): void {
     this.#cached = this.#bindCache();
-    this.#quantize = this.#condense = this.#probe = undefined;
+    this.#attendEvery = this.#quantize = this.#condense = this.#probe = undefined;
   }
 
   /** Writes the copies of `count` tasks from `first` on. */
@@ -145,7 +147,8 @@ export class Attention {
     recorder.run(this.#cached.store, storeKvGroups(this.config, tokens));
     const { splits, pagesPerSplit } = splitPages(tokens, length);
     const groups = attentionGroups(this.device, this.config, tokens, splits);
-    recorder.run(this.#cached.attend, groups, { tokens, splits, pagesPerSplit });
+    const attend = batch.halfOnly ? this.#cached.attend : (this.#attendEvery ??= this.#attend(false));
+    recorder.run(attend, groups, { tokens, splits, pagesPerSplit });
     recorder.run(this.#cached.merge, attentionMergeGroups(this.device, this.config, tokens), { tokens, splits, slotPages: this.buffers.slotPages });
     if (prefills) batch.tap?.(this.layer, OUTPUT, this.activations.attended);
     if (prefills) lora?.output.record(recorder, batch);
@@ -164,12 +167,20 @@ export class Attention {
     const cached = { batch_table: batchTable, qkv, kv, pages: table, rope };
     return {
       store: createOperation(device, storeKvKernel(device, config), { ...cached, ...norms }),
-      attend: createOperation(device, attentionKernel(device, config), { ...cached, partial_outputs: partials }),
+      attend: this.#attend(true),
       merge: createOperation(device, attentionMergeKernel(device, config), {
         ...{ partial_outputs: partials, batch_table: batchTable, qkv },
         ...{ y: attended, probes: probes.buffer(layer) },
       }),
     };
+  }
+
+  #attend(halfOnly: boolean): Operation {
+    const { device, config } = this;
+    const { batchTable, qkv, partials } = this.activations;
+    const { pages, table, rope } = this.buffers;
+    const buffers = { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, partial_outputs: partials };
+    return createOperation(device, attentionKernel(device, config, halfOnly), buffers);
   }
 
   #linears(adapters?: { buffers: ArenaBuffers; mlpNorm: Norm }): Linears {

@@ -37,6 +37,8 @@ export interface BatchShape {
 export interface Batch extends BatchShape {
   /** Of the longest sequence with its tokens of this batch. */
   length: number;
+  /** Every page of its sequences is in f16. */
+  halfOnly: boolean;
   /** Shown what linears read `[T, inFeatures]`, once it is computed; a prefill's only. */
   tap?: ((layer: number, linears: readonly LinearName[], x: GPUBuffer) => void) | undefined;
   /** Adapters that take part in their plain form. */

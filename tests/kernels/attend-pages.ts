@@ -47,7 +47,7 @@ export function attend(runner: Runner, { heads, positions, ...buffers }: Shown, 
   const y = runner.empty(tokens * numHeads * headDim * 4);
   const probes = runner.empty(PROBES * numHeads * probeFloats(headDim) * 4);
   const bounds = { ...buffers, batch_table: runner.upload(batch), pages: runner.upload(table), partial_outputs, y, probes };
-  runner.run(attentionKernel(device, heads), bounds, attentionGroups(device, heads, tokens, splits), { tokens, splits, pagesPerSplit });
+  runner.run(attentionKernel(device, heads, false), bounds, attentionGroups(device, heads, tokens, splits), { tokens, splits, pagesPerSplit });
   const params = { tokens, splits, slotPages: pages.length };
   runner.run(attentionMergeKernel(device, heads), bounds, attentionMergeGroups(device, heads, tokens), params);
   return { y, probes };

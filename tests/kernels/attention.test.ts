@@ -74,7 +74,7 @@ function recordBuffers(
   const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
   const bounds = { ...buffers, partial_outputs };
   const params = { tokens, splits, pagesPerSplit };
-  runner.run(attentionKernel(device, heads), bounds, attentionGroups(device, heads, tokens, splits), params);
+  runner.run(attentionKernel(device, heads, true), bounds, attentionGroups(device, heads, tokens, splits), params);
   const groups = attentionMergeGroups(device, heads, tokens);
   const merged = { ...buffers, partial_outputs, y, probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4) };
   runner.run(attentionMergeKernel(device, heads), merged, groups, { tokens, splits, slotPages: 1024 });
