@@ -20,12 +20,16 @@ const JUDGED = 10;
 /** Question and answer before the last turns, in the dense cache: about as many as the small one holds. */
 const REMEMBERED = 15;
 
-/** A small model follows what it is shown, not what it is told: of a dozen ways to ask, this one worked. */
+/**
+ * A small model follows what it is shown, not what it is told: of two dozen ways to ask, this one worked. It goes on by
+ * what it said before, too; the ship it is asked for but once, at the end.
+ */
 const START = 'Ahoy, matey!';
+const SHIP = 'Bluebird';
 const SYSTEM: ChatTurn = {
   role: 'system',
   content:
-    `You are a sailor. Every answer begins with "${START}". ` +
+    `You are a sailor of the ship ${SHIP}. Every answer begins with "${START}". ` +
     ['The sea is blue.', 'Cows eat grass.', 'Rome is in Italy.', 'Six is more than five.'].map((answer) => `"${START} ${answer}"`).join(' '),
 };
 const QUESTIONS = [
@@ -35,6 +39,8 @@ const QUESTIONS = [
   ...['What do plants need to grow?', 'Is the sun a star?', 'What colour is grass?', 'Where is the Eiffel Tower?'],
   ...['What can I cook with eggs?', 'Which month comes after May?', 'What is the opposite of hot?', 'How do birds fly?'],
 ];
+
+const LAST_QUESTION = 'What is the name of your ship?';
 
 interface Turn {
   follows: boolean;
@@ -50,9 +56,11 @@ interface Turn {
 const engine = await openInNode({ contextLength: CONTEXT });
 const { buffers } = (await engine.session()).device;
 
-/** Asks the next question of `chat`, and puts it and its answer into it. */
-async function ask(chat: ChatTurn[], turn: number, kv: KvOptions): Promise<Turn> {
-  chat.push({ role: 'user', content: QUESTIONS[turn % QUESTIONS.length] as string });
+const questionOf = (turn: number): string => QUESTIONS[turn % QUESTIONS.length] as string;
+
+/** Asks `chat` a question, and puts it and its answer into it. */
+async function ask(chat: ChatTurn[], question: string, kv: KvOptions): Promise<Turn> {
+  chat.push({ role: 'user', content: question });
   const began = performance.now();
   buffers.watchPeak();
   let kvPeak = 0;
@@ -74,24 +82,28 @@ async function ask(chat: ChatTurn[], turn: number, kv: KvOptions): Promise<Turn>
 /** How many of the turns follow what the system says. */
 const followed = (turns: readonly Turn[]): number => turns.filter(({ follows }) => follows).length / Math.max(1, turns.length);
 
-/** The last turns once more, after those remembered, in f16. */
-async function lastTurns(chat: readonly ChatTurn[], system: readonly ChatTurn[]): Promise<number> {
+const answerOf = (chat: readonly ChatTurn[]): string => chat.at(-1)?.content ?? '';
+
+/** The last turns once more, after those remembered, in f16; and what it says of the ship. */
+async function lastTurns(chat: readonly ChatTurn[], system: readonly ChatTurn[]) {
   const end = 1 + 2 * (TURNS - JUDGED);
   const again = [...system, ...chat.slice(Math.max(1, end - 2 * REMEMBERED), end)];
   const turns: Turn[] = [];
-  for (let turn = TURNS - JUDGED; turn < TURNS; turn++) turns.push(await ask(again, turn, {}));
-  return followed(turns);
+  for (let turn = TURNS - JUDGED; turn < TURNS; turn++) turns.push(await ask(again, questionOf(turn), {}));
+  await ask(again, LAST_QUESTION, {});
+  return { followed: followed(turns), ship: answerOf(again) };
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
+const small: KvOptions = { kv: 'policy', kvMemoryBudget: PAGE_BYTES };
 const chat = [SYSTEM];
 const turns: Turn[] = [];
 const errors: string[] = [];
 for (let turn = 0; turn < TURNS && errors.length === 0; turn++) {
   try {
-    const found = await ask(chat, turn, { kv: 'policy', kvMemoryBudget: PAGE_BYTES });
+    const found = await ask(chat, questionOf(turn), small);
     turns.push(found);
-    console.log(`${turn + 1}: ${JSON.stringify(chat.at(-1)?.content)}; ${found.ms.toFixed(0)} ms, at most ${megabytes(found.kvPeak)}`);
+    console.log(`${turn + 1}: ${JSON.stringify(answerOf(chat))}; ${found.ms.toFixed(0)} ms, at most ${megabytes(found.kvPeak)}`);
   } catch (error) {
     errors.push(String(error));
   }
@@ -104,16 +116,23 @@ const last = followed(turns.slice(-JUDGED));
 const cached = turns.slice(1).map(({ cachedTokens, promptTokens }) => cachedTokens / promptTokens);
 const msPerTurn = estimate(turns.map(({ ms }) => ms));
 const cachedShare = estimate(cached);
-const denseLast = errors.length > 0 ? undefined : { withSystem: await lastTurns(chat, [SYSTEM]), without: await lastTurns(chat, []) };
+const computed = estimate(turns.slice(1).map(({ cachedTokens, promptTokens }) => promptTokens - cachedTokens));
+// Before the others take its pages.
+if (errors.length === 0) await ask(chat, LAST_QUESTION, small);
+const ship = answerOf(chat);
+const dense = errors.length > 0 ? undefined : { withSystem: await lastTurns(chat, [SYSTEM]), without: await lastTurns(chat, []) };
 
 console.log(`errors: ${errors.length === 0 ? 'none' : errors.join('; ')}`);
 console.log(`keys and values: ${kvAtTurns.map(({ turn, kvBytes }) => `turn ${turn} ${megabytes(kvBytes)}`).join(', ')}; at most ${megabytes(kvPeak)} of ${megabytes(MOST_BYTES)}`);
 console.log(`answers that follow the system: ${first} of the first ${JUDGED}, ${last} of the last ones, ${followed(turns)} of all`);
-console.log(`the last ones after ${REMEMBERED} turns in f16: ${denseLast?.withSystem} with the system's words, ${denseLast?.without} without`);
-console.log(`tokens: ${turns.at(-1)?.promptTokens} in the last prompt, ${turns.at(-1)?.droppedTokens} given up; cached share of a prompt ${format(cachedShare)}`);
+console.log(`${LAST_QUESTION} (${SHIP}) ${JSON.stringify(ship)}`);
+for (const [name, found] of Object.entries(dense ?? {})) {
+  console.log(`the last ones after ${REMEMBERED} turns in f16, ${name}: ${found.followed} follow; the ship: ${JSON.stringify(found.ship)}`);
+}
+console.log(`tokens: ${turns.at(-1)?.promptTokens} in the last prompt, ${turns.at(-1)?.droppedTokens} given up; of a prompt ${format(computed)} are computed, the share of the others ${format(cachedShare)}`);
 console.log(`ms per turn ${format(msPerTurn)}`);
 await record('chat', engine.device, {
   ...{ turns: turns.length, pageBytes: PAGE_BYTES, mostBytes: MOST_BYTES, errors, kvAtTurns, kvPeak },
-  ...{ followed: { first, last, all: followed(turns), denseLast }, promptTokens: turns.at(-1)?.promptTokens, droppedTokens: turns.at(-1)?.droppedTokens, cachedShare, msPerTurn },
+  ...{ followed: { first, last, all: followed(turns) }, ship, dense, promptTokens: turns.at(-1)?.promptTokens, droppedTokens: turns.at(-1)?.droppedTokens, cachedShare, computed, msPerTurn },
 });
 process.exit(0);
