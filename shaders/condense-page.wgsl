@@ -14,8 +14,6 @@ var<workgroup> owners: array<u32, PAGE_TOKENS>;
 var<workgroup> away: array<f32, PAGE_TOKENS>;
 var<workgroup> kept: u32;
 
-fn inner(a: Quad, b: Quad) -> f32 { return dot(a.a, b.a) + dot(a.b, b.b) + dot(a.c, b.c) + dot(a.d, b.d); }
-
 fn plus(a: Quad, b: Quad, weight: f32) -> Quad {
   return Quad(a.a + weight * b.a, a.b + weight * b.b, a.c + weight * b.c, a.d + weight * b.d);
 }

@@ -9,7 +9,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let head = id.x % NUM_HEADS;
   if (id.x >= params.count / params.together * NUM_HEADS) { return; }
   let kv_head = head / (NUM_HEADS / NUM_KV_HEADS);
-  var output: array<vec4f, HEAD_DIM4>;
+  var softmax: array<Softmax, GROUP>;
+  var output: array<vec4f, OUTPUT4>;
   var moved: array<vec4f, HEAD_DIM4>;
   var change = 0.0;
   var size = 0.0;
@@ -22,7 +23,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     // The former form of each, then the new one.
     for (var t = 0u; t < 2u * params.together; t++) {
       for (var i = 0u; i < HEAD_DIM4; i++) { output[i] = vec4f(); }
-      let part = attend_page(tasks[2u * group * params.together + t], kv_head, probe, params.position - q, Softmax(-1e30, 0.0), &output);
+      softmax[0] = NO_PAGE;
+      attend_page(tasks[2u * group * params.together + t], kv_head, probe, params.position - q, &softmax, &output);
+      let part = softmax[0];
       let weight = select(-1.0, 1.0, (t & 1u) == 1u) * exp(part.maximum - known.x) / known.y;
       total += weight * part.sum;
       mass += max(-weight * part.sum, 0.0);

@@ -19,56 +19,64 @@ fn bytes(word: u32) -> vec4f {
   return vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u));
 }
 
-fn quad_dot(q: Quad, low: vec2u, high: vec2u) -> f32 {
-  return dot(q.a, bytes(low.x)) + dot(q.b, bytes(low.y)) + dot(q.c, bytes(high.x)) + dot(q.d, bytes(high.y));
-}
+fn quad_of(low: vec2u, high: vec2u) -> Quad { return Quad(bytes(low.x), bytes(low.y), bytes(high.x), bytes(high.y)); }
 
 fn quad_sum(q: Quad) -> f32 { return dot(q.a + q.b + q.c + q.d, vec4f(1.0)); }
 
-// Times the codes of the channels' scales.
-fn key_scaled(q: Quad, range: u32) -> Quad {
-  let low = kv[range];
-  let high = kv[range + 1u];
-  return Quad(q.a * bytes(low.x), q.b * bytes(low.y), q.c * bytes(high.x), q.d * bytes(high.y));
+fn times(a: Quad, b: Quad) -> Quad { return Quad(a.a * b.a, a.b * b.b, a.c * b.c, a.d * b.d); }
+
+// Sixteen components of each head's query times the codes of their channels' scales. Adds to `minima` the query times the
+// codes of the channels' minima, and the query.
+fn scaled_queries(query: Query, i: u32, range: u32, minima: ptr<function, array<vec2f, GROUP>>) -> array<Quad, GROUP> {
+  var q: array<Quad, GROUP>;
+  let scales = quad_of(kv[range], kv[range + 1u]);
+  let lowest = quad_of(kv[range + 2u], kv[range + 3u]);
+  for (var g = 0u; g < GROUP; g++) {
+    let plain = rotated(of_head(query, g), i);
+    q[g] = times(plain, scales);
+    minima[g] += vec2f(inner(plain, lowest), quad_sum(plain));
+  }
+  return q;
 }
 
-fn in_steps(scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, minima: vec2f, keys: u32) {
+fn in_steps(scores: ptr<function, array<f32, SCORES>>, base: u32, minima: ptr<function, array<vec2f, GROUP>>, keys: u32) {
   let steps = steps_at(base);
-  let minimum = minima.x * steps.minimum + minima.y * steps.lowest;
-  for (var j = 0u; j < keys; j++) { scores[j] = scores[j] * steps.scale + minimum; }
+  for (var g = 0u; g < GROUP; g++) {
+    let minimum = minima[g].x * steps.minimum + minima[g].y * steps.lowest;
+    for (var j = 0u; j < keys; j++) { scores[j * GROUP + g] = scores[j * GROUP + g] * steps.scale + minimum; }
+  }
 }
 
-fn score_q8(scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, query: Query, keys: u32) {
-  // Of the query times the codes of minima, and of the query.
-  var minima = vec2f();
+fn no_minima(minima: ptr<function, array<vec2f, GROUP>>) {
+  for (var g = 0u; g < GROUP; g++) { minima[g] = vec2f(); }
+}
+
+fn score_q8(scores: ptr<function, array<f32, SCORES>>, base: u32, query: Query, keys: u32) {
+  var minima: array<vec2f, GROUP>;
+  no_minima(&minima);
   for (var i = 0u; i < HALF4; i += 2u) {
-    let range = base + KEY_RANGES + 2u * i;
-    let plain = rotated(query, i);
-    let q = key_scaled(plain, range);
-    minima += vec2f(quad_dot(plain, kv[range + 2u], kv[range + 3u]), quad_sum(plain));
+    var q = scaled_queries(query, i, base + KEY_RANGES + 2u * i, &minima);
     for (var j = 0u; j < keys; j++) {
       let code = base + KEY_CODES + j * Q8_ROW + i;
-      scores[j] += quad_dot(q, kv[code], kv[code + 1u]);
+      let key = quad_of(kv[code], kv[code + 1u]);
+      for (var g = 0u; g < GROUP; g++) { scores[j * GROUP + g] += inner(q[g], key); }
     }
   }
-  in_steps(scores, base, minima, keys);
+  in_steps(scores, base, &minima, keys);
 }
 
-fn score_q4(scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, query: Query, keys: u32) {
-  // Of the query times the codes of minima, and of the query.
-  var minima = vec2f();
+fn score_q4(scores: ptr<function, array<f32, SCORES>>, base: u32, query: Query, keys: u32) {
+  var minima: array<vec2f, GROUP>;
+  no_minima(&minima);
   for (var i = 0u; i < HALF4; i += 2u) {
-    let range = base + KEY_RANGES + 2u * i;
-    let plain = rotated(query, i);
-    let q = key_scaled(plain, range);
-    minima += vec2f(quad_dot(plain, kv[range + 2u], kv[range + 3u]), quad_sum(plain));
+    var q = scaled_queries(query, i, base + KEY_RANGES + 2u * i, &minima);
     for (var j = 0u; j < keys; j++) {
       let code = kv[base + KEY_CODES + j * Q4_ROW + i / 2u];
-      let low = vec2u(code.x, code.x >> 4u) & vec2u(NIBBLES);
-      scores[j] += quad_dot(q, low, vec2u(code.y, code.y >> 4u) & vec2u(NIBBLES));
+      let key = quad_of(vec2u(code.x, code.x >> 4u) & vec2u(NIBBLES), vec2u(code.y, code.y >> 4u) & vec2u(NIBBLES));
+      for (var g = 0u; g < GROUP; g++) { scores[j * GROUP + g] += inner(q[g], key); }
     }
   }
-  in_steps(scores, base, minima, keys);
+  in_steps(scores, base, &minima, keys);
 }
 
 // Scale and minimum of a token's value. `steps`: of the values.
@@ -78,88 +86,74 @@ fn value_range(steps: Steps, ranges: u32, j: u32) -> vec2f {
   return vec2f(f32(range & 255u) * steps.scale, f32((range >> 8u) & 255u) * steps.minimum + steps.lowest);
 }
 
-// Multiplies each weight by its value's scale; returns the sum of weights times minima.
-fn weigh(scores: ptr<function, array<f32, PAGE_TOKENS>>, steps: Steps, ranges: u32, keys: u32) -> f32 {
-  var minima = 0.0;
-  for (var j = 0u; j < keys; j++) {
-    let range = value_range(steps, ranges, j);
-    minima += scores[j] * range.y;
-    scores[j] *= range.x;
+// Multiplies each weight by its value's scale; adds the sum of weights times minima to the output so far, shrunk.
+fn weigh(output: ptr<function, array<vec4f, OUTPUT4>>, scores: ptr<function, array<f32, SCORES>>, steps: Steps, ranges: u32, keys: u32, softmax: ptr<function, array<Softmax, GROUP>>) {
+  for (var g = 0u; g < GROUP; g++) {
+    var minima = 0.0;
+    for (var j = 0u; j < keys; j++) {
+      let range = value_range(steps, ranges, j);
+      minima += scores[j * GROUP + g] * range.y;
+      scores[j * GROUP + g] *= range.x;
+    }
+    for (var i = 0u; i < HEAD_DIM4; i++) { output[g * HEAD_DIM4 + i] = output[g * HEAD_DIM4 + i] * softmax[g].shrink + minima; }
+    softmax[g].shrink = 1.0;
   }
-  return minima;
 }
 
-fn add_q8(output: ptr<function, array<vec4f, HEAD_DIM4>>, scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, keys: u32, shrink: f32) {
+fn add_q8(output: ptr<function, array<vec4f, OUTPUT4>>, scores: ptr<function, array<f32, SCORES>>, base: u32, keys: u32, softmax: ptr<function, array<Softmax, GROUP>>) {
   let ranges = base + KEY_CODES + PAGE_TOKENS * Q8_ROW;
-  let minima = weigh(scores, steps_at(base + 1u), ranges, keys);
+  weigh(output, scores, steps_at(base + 1u), ranges, keys, softmax);
   let codes = ranges + VALUE_RANGES;
-  for (var i = 0u; i < HEAD_DIM4; i += 4u) {
-    var o0 = output[i] * shrink + minima;
-    var o1 = output[i + 1u] * shrink + minima;
-    var o2 = output[i + 2u] * shrink + minima;
-    var o3 = output[i + 3u] * shrink + minima;
+  for (var i = 0u; i < HEAD_DIM4; i += 2u) {
+    var o = shrunk(output, softmax, i);
     for (var j = 0u; j < keys; j++) {
-      let code = codes + j * Q8_ROW + i / 2u;
-      let low = kv[code];
-      let high = kv[code + 1u];
-      let p = scores[j];
-      o0 += p * bytes(low.x);
-      o1 += p * bytes(low.y);
-      o2 += p * bytes(high.x);
-      o3 += p * bytes(high.y);
+      let code = kv[codes + j * Q8_ROW + i / 2u];
+      let low = bytes(code.x);
+      let high = bytes(code.y);
+      for (var g = 0u; g < GROUP; g++) {
+        o[2u * g] += scores[j * GROUP + g] * low;
+        o[2u * g + 1u] += scores[j * GROUP + g] * high;
+      }
     }
-    output[i] = o0;
-    output[i + 1u] = o1;
-    output[i + 2u] = o2;
-    output[i + 3u] = o3;
+    keep(output, o, i);
   }
 }
 
-fn add_q4(output: ptr<function, array<vec4f, HEAD_DIM4>>, scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, keys: u32, shrink: f32) {
+fn add_q4(output: ptr<function, array<vec4f, OUTPUT4>>, scores: ptr<function, array<f32, SCORES>>, base: u32, keys: u32, softmax: ptr<function, array<Softmax, GROUP>>) {
   let ranges = base + KEY_CODES + PAGE_TOKENS * Q4_ROW;
-  let minima = weigh(scores, steps_at(base + 1u), ranges, keys);
+  weigh(output, scores, steps_at(base + 1u), ranges, keys, softmax);
   let codes = ranges + VALUE_RANGES;
-  for (var i = 0u; i < HEAD_DIM4; i += 4u) {
-    var o0 = output[i] * shrink + minima;
-    var o1 = output[i + 1u] * shrink + minima;
-    var o2 = output[i + 2u] * shrink + minima;
-    var o3 = output[i + 3u] * shrink + minima;
+  for (var i = 0u; i < HEAD_DIM4; i += 2u) {
+    var o = shrunk(output, softmax, i);
     for (var j = 0u; j < keys; j++) {
-      let code = kv[codes + j * Q4_ROW + i / 4u];
-      let p = scores[j];
-      o0 += p * bytes(code.x & NIBBLES);
-      o1 += p * bytes((code.x >> 4u) & NIBBLES);
-      o2 += p * bytes(code.y & NIBBLES);
-      o3 += p * bytes((code.y >> 4u) & NIBBLES);
+      let code = kv[codes + j * Q4_ROW + i / 4u][(i / 2u) & 1u];
+      let low = bytes(code & NIBBLES);
+      let high = bytes((code >> 4u) & NIBBLES);
+      for (var g = 0u; g < GROUP; g++) {
+        o[2u * g] += scores[j * GROUP + g] * low;
+        o[2u * g + 1u] += scores[j * GROUP + g] * high;
+      }
     }
-    output[i] = o0;
-    output[i + 1u] = o1;
-    output[i + 2u] = o2;
-    output[i + 3u] = o3;
+    keep(output, o, i);
   }
 }
 
-fn add_q2(output: ptr<function, array<vec4f, HEAD_DIM4>>, scores: ptr<function, array<f32, PAGE_TOKENS>>, base: u32, keys: u32, shrink: f32) {
+fn add_q2(output: ptr<function, array<vec4f, OUTPUT4>>, scores: ptr<function, array<f32, SCORES>>, base: u32, keys: u32, softmax: ptr<function, array<Softmax, GROUP>>) {
   let ranges = base + KEY_CODES + PAGE_TOKENS * Q4_ROW;
-  let minima = weigh(scores, steps_at(base + 1u), ranges, keys);
+  weigh(output, scores, steps_at(base + 1u), ranges, keys, softmax);
   let codes = ranges + VALUE_RANGES;
-  for (var i = 0u; i < HEAD_DIM4; i += 4u) {
-    var o0 = output[i] * shrink + minima;
-    var o1 = output[i + 1u] * shrink + minima;
-    var o2 = output[i + 2u] * shrink + minima;
-    var o3 = output[i + 3u] * shrink + minima;
+  for (var i = 0u; i < HEAD_DIM4; i += 2u) {
+    var o = shrunk(output, softmax, i);
     for (var j = 0u; j < keys; j++) {
-      let unit = kv[codes + j * Q2_ROW + i / 8u];
-      let code = select(unit.x, unit.y, (i & 4u) == 4u);
-      let p = scores[j];
-      o0 += p * bytes(code & CRUMBS);
-      o1 += p * bytes((code >> 2u) & CRUMBS);
-      o2 += p * bytes((code >> 4u) & CRUMBS);
-      o3 += p * bytes((code >> 6u) & CRUMBS);
+      // Sixteen components are a word, four of them every other bit of its bytes.
+      let code = kv[codes + j * Q2_ROW + i / 8u][(i / 4u) & 1u] >> (2u * (i & 2u));
+      let low = bytes(code & CRUMBS);
+      let high = bytes((code >> 2u) & CRUMBS);
+      for (var g = 0u; g < GROUP; g++) {
+        o[2u * g] += scores[j * GROUP + g] * low;
+        o[2u * g + 1u] += scores[j * GROUP + g] * high;
+      }
     }
-    output[i] = o0;
-    output[i + 1u] = o1;
-    output[i + 2u] = o2;
-    output[i + 3u] = o3;
+    keep(output, o, i);
   }
 }

@@ -35,6 +35,7 @@ export function attentionKernel(device: Device, heads: Heads): Kernel {
     constants: {
       ...headConstants(heads),
       ...formConstants,
+      GROUP: headGroup(device, heads),
       WORKGROUP: variantOf(device).attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },
@@ -50,6 +51,14 @@ export function attentionKernel(device: Device, heads: Heads): Kernel {
   };
 }
 
-export const attentionGroups = (device: Device, { numHeads }: Heads, tokens: number, splits: number): [number] => [
-  Math.ceil((tokens * splits * numHeads) / variantOf(device).attentionWorkgroup),
+export const attentionGroups = (device: Device, heads: Heads, tokens: number, splits: number): [number] => [
+  Math.ceil((tokens * splits * heads.numHeads) / headGroup(device, heads) / variantOf(device).attentionWorkgroup),
 ];
+
+/** Heads of a query that one invocation attends with: they share keys and values. */
+function headGroup(device: Device, { numHeads, numKvHeads }: Heads): number {
+  const shared = numHeads / numKvHeads;
+  let group = Math.min(variantOf(device).attentionHeads, shared);
+  while (shared % group !== 0) group--;
+  return group;
+}

@@ -25,6 +25,7 @@ export function condensePageKernel(device: Device, heads: Heads): Kernel {
       ...headConstants(heads),
       ...formConstants,
       PROBES,
+      GROUP: 1,
       WORKGROUP,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },

@@ -31,6 +31,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel {
       ...headConstants(heads),
       ...formConstants,
       PROBES,
+      GROUP: 1,
       WORKGROUP: variantOf(device).attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },

@@ -23,6 +23,8 @@ interface Variant {
   prefillWorkgroup: number;
   /** The same for attention, whose invocations are few and long: small, so that every core gets some. */
   attentionWorkgroup: number;
+  /** Most heads of a query that an invocation attends with, where they share keys and values: reading a page costs more there than computing. */
+  attentionHeads: number;
   /** The same for kernels of one token: small for the same reason. */
   rowWorkgroup: number;
   /** Invocations that share out one row, or one token's norm: 1, or the whole of `rowWorkgroup`. */
@@ -34,8 +36,8 @@ interface Variant {
 }
 
 const VARIANTS: Record<DeviceClass, Variant> = {
-  cpu: { workgroup: 64, prefillWorkgroup: 8, attentionWorkgroup: 16, rowWorkgroup: 8, lanes: 1, scanners: 64, batchTokens: 64 },
-  gpu: { workgroup: 32, prefillWorkgroup: 32, attentionWorkgroup: 32, rowWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
+  cpu: { workgroup: 64, prefillWorkgroup: 8, attentionWorkgroup: 8, attentionHeads: 4, rowWorkgroup: 8, lanes: 1, scanners: 64, batchTokens: 64 },
+  gpu: { workgroup: 32, prefillWorkgroup: 32, attentionWorkgroup: 32, attentionHeads: 1, rowWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
 };
 
 export const variantOf = (device: Device): Variant => VARIANTS[device.deviceClass];
