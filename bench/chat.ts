@@ -18,7 +18,7 @@ const MAX_TOKENS = 24;
 /** Turns that are judged together, at the beginning and at the end. */
 const JUDGED = 10;
 /** Question and answer before the last turns, in the dense cache: about as many as the small one holds. */
-const REMEMBERED = 15;
+const REMEMBERED = 28;
 
 /**
  * A small model follows what it is shown, not what it is told: of two dozen ways to ask, this one worked. It goes on by
