@@ -1,5 +1,7 @@
 import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
-import { perplexity } from '../../src/engine/evaluate.ts';
+import type { KvReport } from '../../src/cache/kv-report.ts';
+import type { CachePolicy } from '../../src/cache/policy.ts';
+import { type Perplexity, perplexity } from '../../src/engine/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import { withModel } from '../open-model.ts';
@@ -39,7 +41,8 @@ export async function evaluateKv(args: string[]): Promise<Output> {
   );
 }
 
-export interface ComparedCache extends KvOptions {
+/** What a cache costs in quality and saves in bytes, beside the dense one. */
+export interface CacheCost {
   perplexity: number;
   /** Above the dense cache's, as a fraction. */
   increase: Estimate;
@@ -52,37 +55,55 @@ export interface ComparedCache extends KvOptions {
   error: { median: number; most: number };
 }
 
+export type ComparedCache = KvOptions & CacheCost;
+
 /** Perplexity over windows of `context` tokens and bytes of the cache, with each of `modes` and with every page in f16. */
 export async function comparedCaches(engine: LocalEngine, tokens: readonly number[], context: number, modes: readonly KvOptions[]) {
-  const { addBos, bosId } = engine.tokenizer;
-  const windows = { context, start: 0, maxTokens: tokens.length, bosId: addBos ? bosId : undefined };
-  const run = (kv: KvOptions) => engine.alone((session) => perplexity(session, tokens, { ...windows, policy: policyOf(kv), shadows: kv.kvShadow }));
-  const dense = await run({});
+  const dense = await cachedPerplexity(engine, tokens, context, policyOf());
   const results: ComparedCache[] = [];
   for (const mode of modes) {
-    const { nlls, kv, memoryPeak, perplexity: value } = await run(mode);
-    const lost = nlls.map((nll, i) => nll - (dense.nlls[i] ?? NaN));
-    const increase = bootstrap(lost.length, (indices) => Math.expm1(mean(indices.map((i) => lost[i] as number))), { block: BLOCK });
-    const errors = [...kv.layerErrors].sort((a, b) => a - b);
-    const bytesOf = (report: typeof kv): number => Object.values(report.bytes).reduce((sum, each) => sum + each, 0);
-    results.push({
-      ...mode,
-      ...{ perplexity: value, increase, pages: kv.pages },
-      bytes: memoryPeak.kv / dense.memoryPeak.kv,
-      pageBytes: bytesOf(kv) / bytesOf(dense.kv),
-      error: { median: errors[Math.floor(errors.length / 2)] ?? 0, most: errors.at(-1) ?? 0 },
-    });
+    const found = await cachedPerplexity(engine, tokens, context, policyOf(mode), mode.kvShadow);
+    results.push({ ...mode, ...costOf(found, dense) });
   }
   return { tokens: dense.tokens, context, dense: { perplexity: dense.perplexity, bytes: dense.memoryPeak.kv }, results };
 }
 
+/** Of `tokens` in windows of `context`, the cache's pages as `policy` wants them. */
+export function cachedPerplexity(engine: LocalEngine, tokens: readonly number[], context: number, policy: CachePolicy, shadows = false): Promise<Perplexity> {
+  const { addBos, bosId } = engine.tokenizer;
+  const windows = { context, start: 0, maxTokens: tokens.length, bosId: addBos ? bosId : undefined };
+  return engine.alone((session) => perplexity(session, tokens, { ...windows, policy, shadows }));
+}
+
+export function costOf(found: Perplexity, dense: Perplexity): CacheCost {
+  const errors = [...found.kv.layerErrors].sort((a, b) => a - b);
+  return {
+    ...{ perplexity: found.perplexity, increase: increaseOver(dense, found), pages: found.kv.pages },
+    bytes: found.memoryPeak.kv / dense.memoryPeak.kv,
+    pageBytes: bytesOf(found.kv) / bytesOf(dense.kv),
+    error: { median: errors[Math.floor(errors.length / 2)] ?? 0, most: errors.at(-1) ?? 0 },
+  };
+}
+
+/** Of perplexity on the same tokens, as a fraction. */
+export function increaseOver(base: Perplexity, found: Perplexity): Estimate {
+  const lost = found.nlls.map((nll, i) => nll - (base.nlls[i] ?? NaN));
+  return bootstrap(lost.length, (indices) => Math.expm1(mean(indices.map((i) => lost[i] as number))), { block: BLOCK });
+}
+
+const bytesOf = ({ bytes }: KvReport): number => Object.values(bytes).reduce((sum, each) => sum + each, 0);
+
 const percent = (x: number): string => `${(100 * x).toFixed(1)} %`;
 
-export function lineOf({ kv, kvErrorBudget, increase, bytes, pageBytes, error, pages }: ComparedCache): string {
-  const name = kv === 'policy' ? `budget ${kvErrorBudget}` : kv;
-  const inPercent = { value: 100 * increase.value, interval: increase.interval.map((x) => 100 * x) as Estimate['interval'] };
+export const formatIncrease = ({ value, interval: [low, high] }: Estimate): string =>
+  formatEstimate({ value: 100 * value, interval: [100 * low, 100 * high] }, 2);
+
+export const lineOf = (result: ComparedCache): string =>
+  costLine(result.kv === 'policy' ? `budget ${result.kvErrorBudget}` : (result.kv ?? 'dense'), result);
+
+export function costLine(name: string, { increase, bytes, pageBytes, error, pages }: CacheCost): string {
   return [
-    `${name}: perplexity + % ${formatEstimate(inPercent, 2)}`,
+    `${name}: perplexity + % ${formatIncrease(increase)}`,
     `bytes at most ${percent(bytes)}`,
     `pages at the end ${percent(pageBytes)}`,
     `estimated error ${error.median.toFixed(4)}, worst layer ${error.most.toFixed(4)}`,

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { budgetPolicy } from '../../src/cache/budget-policy.ts';
 import type { LayerPage } from '../../src/cache/cache-page.ts';
+import { slidingWindow } from '../../src/cache/eviction-policies.ts';
 import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { type CachePolicy, DENSE, fixedForm } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
@@ -73,7 +74,7 @@ describe('logits with pages in other forms', () => {
   });
 
   test('pages that were given back are not read: NaN in them changes nothing', async () => {
-    const policies = [budgetPolicy(0.1), fixedForm('q4')];
+    const policies = [budgetPolicy(0.1), fixedForm('q4'), slidingWindow(0.5)];
     for (const policy of policies) {
       const clean = await logitsWith(await engineUnderTest(bytes), policy);
       const engine = await engineUnderTest(bytes);
