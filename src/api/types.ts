@@ -1,3 +1,4 @@
+import type { KvMap } from '../cache/kv-map.ts';
 import type { KvMode, KvPriority } from '../cache/kv-options.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
@@ -14,7 +15,7 @@ import type {
 } from '../engine/types.ts';
 
 export type { AdapterInfo, AdapterSpectrum, Chunk, ChunkerOptions, ChunkPlan, FinishReason, GenerationReport };
-export type { LevelRule, LoadProgress, PlannedChunk, RampRow };
+export type { KvMap, KvMode, KvPriority, LevelRule, LoadProgress, PlannedChunk, RampRow };
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
@@ -153,9 +154,16 @@ export interface PlanEvent extends PlannedEvent {
   id: string;
 }
 
+/** How the keys and values of a request's text lie, when that has changed. */
+export interface KvEvent extends KvMap {
+  /** Of the response. */
+  id: string;
+}
+
 export interface EngineEvents {
   progress: LoadProgress;
   plan: PlanEvent;
+  kv: KvEvent;
   token: TokenEvent;
   memory: MemoryReport;
   devicelost: { reason: string };
