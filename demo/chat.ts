@@ -1,7 +1,7 @@
 import type { ChatMessage, Engine } from '../src/api/index.ts';
 import { ChunkwiseError } from '../src/api/index.ts';
 import type { ChosenAdapter } from './adapter-picker.ts';
-import { formatCount, formatMs } from './format.ts';
+import { formatBytes, formatCount, formatMs } from './format.ts';
 import type { RankRecord } from './rank-record.ts';
 import { RankStrip } from './rank-strip.ts';
 import type { Asked, Piece } from './request.ts';
@@ -85,6 +85,7 @@ function noteOf({ usage, report }: NonNullable<Piece['end']>): string {
   return [
     `${formatCount(usage.completion_tokens)} tokens`,
     `${formatMs(report.msPerToken.median)} each`,
+    `KV cache ${formatBytes(Object.values(report.kv.bytes).reduce((sum, bytes) => sum + bytes))}`,
     ...(cached > 0 ? [`${formatCount(cached)} of ${formatCount(usage.prompt_tokens)} prompt tokens reused`] : []),
   ].join(' · ');
 }

@@ -2,6 +2,7 @@ import type { Engine, TokenEvent } from '../src/api/index.ts';
 import { byId } from './dom.ts';
 import { formatCount, formatMs, formatRank, formatRate, modelName } from './format.ts';
 import { oncePerFrame } from './frame.ts';
+import { KvMapView } from './kv-map-view.ts';
 import { MemoryView } from './memory-view.ts';
 import type { RankRecord } from './rank-record.ts';
 import { Sparkline } from './sparkline.ts';
@@ -18,6 +19,7 @@ export class Readouts {
   private readonly meter = byId('context-meter', HTMLElement);
   private readonly fill = byId('context-fill', HTMLElement);
   private readonly memory = new MemoryView();
+  private readonly kvMap = new KvMapView();
   private readonly sparkline: Sparkline;
   /** Milliseconds of each token of the answer; the first is the time to the first token. */
   private times: number[] = [];
@@ -42,6 +44,7 @@ export class Readouts {
     this.contextLength = engine.contextLength;
     byId('device', HTMLElement).textContent = `${modelName(engine.model)} on ${engine.device}`;
     engine.on('token', (event) => this.addToken(event));
+    engine.on('kv', (event) => this.kvMap.show(event));
     engine.on('memory', (report) => this.memory.show(report));
     this.memory.show(await engine.memory());
     this.newChat();
@@ -49,6 +52,7 @@ export class Readouts {
 
   newChat(): void {
     this.contextUsed = 0;
+    this.kvMap.clear();
     this.newAnswer();
   }
 

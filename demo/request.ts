@@ -1,5 +1,6 @@
 import type { ChatMessage, CompletionOptions, Engine, GenerationReport, Usage } from '../src/api/index.ts';
 import type { ChosenAdapter } from './adapter-picker.ts';
+import { kvOptions } from './kv-settings.ts';
 import type { Settings } from './settings.ts';
 
 /** A part of an answer, as it comes. */
@@ -16,7 +17,7 @@ export type Asked = { messages: ChatMessage[] } | { prompt: string };
 export async function* answerPieces(
   engine: Engine,
   asked: Asked,
-  { temperature, topP, maxTokens, ranks, adapterScale }: Settings,
+  { temperature, topP, maxTokens, ranks, adapterScale, ...cache }: Settings,
   adapter: ChosenAdapter | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<Piece, void> {
@@ -26,6 +27,7 @@ export async function* answerPieces(
     max_tokens: maxTokens,
     stream: true,
     stream_options: { include_usage: true },
+    ...kvOptions(cache),
     ...(adapter && { adapter: [{ name: adapter.name, scale: adapterScale }], ranks }),
   } satisfies CompletionOptions;
   const chunks =

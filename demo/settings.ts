@@ -1,7 +1,8 @@
 import { get, set } from 'idb-keyval';
 import { byId } from './dom.ts';
+import { DEFAULT_KV, type KvChoice, KvSettings } from './kv-settings.ts';
 
-export interface Settings {
+export interface Settings extends KvChoice {
   temperature: number;
   topP: number;
   maxTokens: number;
@@ -19,6 +20,7 @@ const DEFAULTS: Settings = {
   systemPrompt: '',
   ranks: 'chunkwise',
   adapterScale: 1,
+  ...DEFAULT_KV,
 };
 
 /** The dialog of what the user may set, kept across visits where the browser keeps anything. */
@@ -30,6 +32,7 @@ export class SettingsDialog {
   private readonly systemPrompt = byId('system-prompt', HTMLTextAreaElement);
   private readonly ranks = byId('ranks', HTMLSelectElement);
   private readonly adapterScale = byId('adapter-scale', HTMLInputElement);
+  private readonly cache = new KvSettings();
 
   constructor() {
     this.show(DEFAULTS);
@@ -59,6 +62,7 @@ export class SettingsDialog {
       systemPrompt: this.systemPrompt.value,
       ranks: this.ranks.value === 'uniform' ? 'uniform' : 'chunkwise',
       adapterScale: this.adapterScale.valueAsNumber,
+      ...this.cache.values,
     };
   }
 
@@ -71,13 +75,14 @@ export class SettingsDialog {
     void set(ADAPTER_KEY, name).catch(() => undefined);
   }
 
-  private show({ temperature, topP, maxTokens, systemPrompt, ranks, adapterScale }: Settings): void {
+  private show({ temperature, topP, maxTokens, systemPrompt, ranks, adapterScale, ...cache }: Settings): void {
     this.temperature.valueAsNumber = temperature;
     this.topP.valueAsNumber = topP;
     this.maxTokens.valueAsNumber = maxTokens;
     this.systemPrompt.value = systemPrompt;
     this.ranks.value = ranks;
     this.adapterScale.valueAsNumber = adapterScale;
+    this.cache.show(cache);
     this.showValues();
   }
 
@@ -85,5 +90,6 @@ export class SettingsDialog {
     byId('temperature-value', HTMLOutputElement).value = this.temperature.valueAsNumber.toFixed(2);
     byId('top-p-value', HTMLOutputElement).value = this.topP.valueAsNumber.toFixed(2);
     byId('adapter-scale-value', HTMLOutputElement).value = this.adapterScale.valueAsNumber.toFixed(2);
+    this.cache.showValues();
   }
 }

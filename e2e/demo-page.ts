@@ -36,6 +36,13 @@ export class DemoPage {
     await this.page.getByRole('button', { name: 'Done' }).click();
   }
 
+  /** Chooses in the settings, by label. */
+  async setChoices(choices: Record<string, string>): Promise<void> {
+    await this.page.getByRole('button', { name: 'Settings' }).click();
+    for (const [label, choice] of Object.entries(choices)) await this.page.getByLabel(label, { exact: true }).selectOption(choice);
+    await this.page.getByRole('button', { name: 'Done' }).click();
+  }
+
   /** Chooses an adapter, and waits until it is loaded or refused. */
   async chooseAdapter(choice: string): Promise<void> {
     await this.page.getByTestId('adapter-select').selectOption(choice);

@@ -1,5 +1,6 @@
 /** Owns the GPU and hosts the engine. */
 import { expose } from 'comlink';
+import type { KvMap } from '../src/cache/kv-map.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import { checkModel } from '../src/engine/check-model.ts';
 import { openEngine } from '../src/engine/open-engine.ts';
@@ -69,7 +70,11 @@ const worker: EngineWorker = {
   generate(port, id, prompt, options) {
     void serveStream(port, (signal) => {
       const onPlan = (event: PlanEvent): void => tell({ type: 'plan', event: { id, ...event } });
-      const request = { ...options, onPlan, signal };
+      const onKv = (map: KvMap): void => {
+        tell({ type: 'kv', event: { id, ...map } });
+        tellMemory(); // during a prompt no token tells
+      };
+      const request = { ...options, onPlan, onKv, signal };
       return watchMemory(
         'messages' in prompt ? engine().chat(prompt.messages, request) : engine().complete(prompt.text, request),
       );

@@ -1,3 +1,4 @@
+import type { KvMap } from '../src/cache/kv-map.ts';
 import type { SavedFile } from '../src/cache/saved-cache.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import type { AdapterInfo, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
@@ -23,12 +24,13 @@ export type AdapterFiles = { config: string | Blob; weights: string | Blob } | {
 export type Prompt = { messages: readonly ChatTurn[] } | { text: string };
 
 /** A request's options, as far as they can be sent. */
-export type SentOptions = Omit<GenerateOptions, 'signal' | 'onPlan'>;
+export type SentOptions = Omit<GenerateOptions, 'signal' | 'onPlan' | 'onKv'>;
 
 export type WorkerEvent =
   | { type: 'progress'; event: LoadProgress }
   /** `id`: of the request, as `generate` was given it. */
   | { type: 'plan'; event: PlanEvent & { id: string } }
+  | { type: 'kv'; event: KvMap & { id: string } }
   | { type: 'memory'; event: MemoryReport }
   | { type: 'devicelost'; event: { reason: string } };
 

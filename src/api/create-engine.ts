@@ -50,6 +50,7 @@ const baseUrl = (): string => globalThis.document?.baseURI ?? location.href;
 function tell(listeners: Listeners, message: WorkerEvent): void {
   if (message.type === 'progress') listeners.tell('progress', message.event);
   else if (message.type === 'plan') listeners.tell('plan', message.event);
+  else if (message.type === 'kv') listeners.tell('kv', message.event);
   else if (message.type === 'memory') listeners.tell('memory', message.event);
   else listeners.tell('devicelost', message.event);
 }

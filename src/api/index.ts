@@ -1,6 +1,9 @@
 /** What the package exports. */
+export { DEFAULT_KV_ERROR_BUDGET } from '../cache/kv-options.ts';
 export { ChunkwiseError } from '../errors/chunkwise-error.ts';
 export type { ErrorCode, ErrorDetail } from '../errors/chunkwise-error.ts';
 export type { MemoryCategory, MemoryReport } from '../config/memory-report.ts';
+export { PAGE_FORMS } from '../kernels/page-forms.ts';
+export type { PageForm } from '../kernels/page-forms.ts';
 export { createEngine } from './create-engine.ts';
 export type * from './types.ts';

@@ -7,6 +7,7 @@ export class Listeners {
   private readonly byEvent: { [E in keyof EngineEvents]: Set<Listener<E>> } = {
     progress: new Set(),
     plan: new Set(),
+    kv: new Set(),
     token: new Set(),
     memory: new Set(),
     devicelost: new Set(),

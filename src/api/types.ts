@@ -1,3 +1,4 @@
+import type { KvMap } from '../cache/kv-map.ts';
 import type { KvMode, KvPriority } from '../cache/kv-options.ts';
 import type { SavedFile } from '../cache/saved-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
@@ -16,7 +17,7 @@ import type {
 } from '../engine/types.ts';
 
 export type { AdapterInfo, AdapterSpectrum, Chunk, ChunkerOptions, ChunkPlan, FinishReason, GenerationReport };
-export type { LevelRule, LoadProgress, PlannedChunk, RampRow, SavedFile, SavedSize };
+export type { KvMap, KvMode, KvPriority, LevelRule, LoadProgress, PlannedChunk, RampRow, SavedFile, SavedSize };
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
@@ -157,9 +158,16 @@ export interface PlanEvent extends PlannedEvent {
   id: string;
 }
 
+/** How the keys and values of a request's text lie, when that has changed. */
+export interface KvEvent extends KvMap {
+  /** Of the response. */
+  id: string;
+}
+
 export interface EngineEvents {
   progress: LoadProgress;
   plan: PlanEvent;
+  kv: KvEvent;
   token: TokenEvent;
   memory: MemoryReport;
   devicelost: { reason: string };

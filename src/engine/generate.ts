@@ -1,3 +1,4 @@
+import { KvWatch } from '../cache/kv-map.ts';
 import { policyOf } from '../cache/kv-options.ts';
 import { kvReport } from '../cache/kv-report.ts';
 import type { RampRow } from '../chunking/ramps.ts';
@@ -35,7 +36,7 @@ export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
   { tokens: prompt, kept }: Prompt,
-  { maxTokens, sampling, stop, wantsEntropy = false, onPlan, signal, ...kvOptions }: GenerateOptions,
+  { maxTokens, sampling, stop, wantsEntropy = false, onPlan, onKv, signal, ...kvOptions }: GenerateOptions,
   adaptation: Adaptation,
   slot: number,
 ): AsyncGenerator<GenerateEvent, void> {
@@ -47,6 +48,7 @@ export async function* generate(
   const sequence = session.sequences.take(prompt, adaptation.key, slot, policy);
   keep(sequence, kept, contextLength);
   sequence.shadows = kvOptions.kvShadow ?? false;
+  const watched = onKv && new KvWatch(onKv);
   const cachedTokens = sequence.tokens.length;
   let dispatches = 0;
   let dispatchesPerLayer = 0;
@@ -72,6 +74,7 @@ export async function* generate(
       sequence,
       prompt.slice(cachedTokens),
       (start, length) => {
+        watched?.look(sequence.pages);
         if (cachedTokens + start + length < prompt.length) return;
         if (adapted?.follow) session.draws.levels.begin(slot, adapted.follow.start);
         pending = session.sample(length, draw(prompt.length));
@@ -86,6 +89,7 @@ export async function* generate(
       pending?.catch(() => undefined); // reported when it is awaited, below or in `finally`
       const { token, entropy, row = rowOf(sequence, position), ...step } = await current;
       throwIfAborted(signal);
+      watched?.look(sequence.pages);
       if (row) sequence.rows[position] = row;
       completionTokens++;
       // The first is of the prefill.
@@ -110,6 +114,7 @@ export async function* generate(
     session.steps.leave(sequence);
     const meanRank = await session.ranks.read(sequence);
     const kv = { ...kvReport(sequence), ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }) };
+    watched?.look(sequence.pages);
     measured = { kv, ...(chunks && { meanRank }) };
   } finally {
     session.steps.leave(sequence);

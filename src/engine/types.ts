@@ -5,6 +5,7 @@ import type { Ranks } from '../chunking/planner.ts';
 import type { PlannedPart } from '../chunking/prompt-plan.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { LadderBuilder } from '../adapters/adapter-ladder.ts';
+import type { KvMap } from '../cache/kv-map.ts';
 import type { KvOptions } from '../cache/kv-options.ts';
 import type { KvReport } from '../cache/kv-report.ts';
 import type { CacheStore, SavedFile } from '../cache/saved-cache.ts';
@@ -93,6 +94,8 @@ export interface GenerateOptions extends RankOptions, KvOptions {
   wantsEntropy?: boolean;
   /** Told of the plan as it is made, and in decoding as the GPU chooses. */
   onPlan?: (event: PlanEvent) => void;
+  /** Told how the keys and values of the text lie, after a batch of the prompt or a token with which that has changed. */
+  onKv?: (map: KvMap) => void;
   signal?: AbortSignal;
 }
 

@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import type { CachePage, LayerPage } from '../../src/cache/cache-page.ts';
+import { type KvMap, kvMap, KvWatch } from '../../src/cache/kv-map.ts';
+import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+
+const lying = (form: PageForm, units: number, entries = PAGE_TOKENS): LayerPage => ({
+  ...{ form, entries, place: { offset: 0, units }, error: 0, length: 0, tried: 0 },
+});
+
+const pageOf = (base: number, ...layers: LayerPage[]): CachePage => ({ base, layers });
+
+/** Three pages of two layers. */
+const pages = (): CachePage[] => [
+  pageOf(0, lying('f16', 100), lying('f16', 100)),
+  pageOf(PAGE_TOKENS, lying('q4', 30), lying('sparse', 5, 3)),
+  pageOf(2 * PAGE_TOKENS, lying('f16', 100), lying('q8', 55)),
+];
+
+test('a map has a row a layer and a column a page: forms, entries, and the bytes of all', () => {
+  const { forms, entries, ...sizes } = kvMap(pages());
+  const names = [...forms].map((form) => PAGE_FORMS[form]);
+  expect(names).toEqual(['f16', 'q4', 'f16', 'f16', 'sparse', 'q8']);
+  const all = PAGE_TOKENS;
+  expect([...entries]).toEqual([all, all, all, all, 3, all]);
+  expect(sizes).toEqual({ layers: 2, pages: 3, bytes: 390 * UNIT_BYTES });
+  expect(kvMap([])).toMatchObject({ layers: 0, pages: 0, bytes: 0 });
+});
+
+test('survives being sent to another thread', () => {
+  const map = kvMap(pages());
+  expect(structuredClone(map)).toEqual(map);
+});
+
+test('a change is told once: pages that are added, removed, or take another form in one layer', () => {
+  const told: KvMap[] = [];
+  const watch = new KvWatch((map) => told.push(map));
+  const text: CachePage[] = [];
+  watch.look(text);
+  expect(told).toHaveLength(0);
+  text.push(...pages());
+  watch.look(text);
+  watch.look(text);
+  expect(told.map((map) => map.pages)).toEqual([3]);
+  text[2] = pageOf(2 * PAGE_TOKENS, lying('q8', 55), lying('q8', 55));
+  watch.look(text);
+  watch.look(text);
+  expect(told.map(({ bytes }) => bytes / UNIT_BYTES)).toEqual([390, 345]);
+  text.push(pageOf(3 * PAGE_TOKENS, lying('f16', 100), lying('f16', 100)));
+  watch.look(text);
+  text.length = 1;
+  watch.look(text);
+  watch.look(text);
+  expect(told.map((map) => map.pages)).toEqual([3, 3, 4, 1]);
+  // What was told stays as it was.
+  expect(told[0]?.forms).toEqual(kvMap(pages()).forms);
+});
