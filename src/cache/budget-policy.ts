@@ -9,9 +9,12 @@ const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'k4v2'];
 /** Every page up to this one is probed, and every so manieth after it. */
 const PROBED_PAGES = 4;
 
+/** What all the error that a page is allowed costs, where all of its bytes in f16 cost 1. */
+const PRICE = 1 / 20;
+
 /**
- * Of each page the form that costs least: the square of the error that it brings to its layer's attention output
- * (relative L2, largest head) over what a page is allowed, and its bytes over those of f16. What the latest queries say
+ * Of each page the form that costs least: its bytes over those of f16, and PRICE times the square of the error that it
+ * brings to its layer's attention output (relative L2, largest head) over what a page is allowed. What the latest queries say
  * of one page is noise; what they say of all pages probed so far tells how much the layer bears (`LayerErrors`).
  *
  * Roundings of pages are independent: the squares of their errors add up. The n-th page is allowed budget · √(2 / n): as
@@ -52,7 +55,7 @@ function bestForm(errorBudget: number, { pages, probed, halfBytes }: CacheView, 
   let least = 1;
   for (const form of FORMS) {
     const { error, bytes } = probed.of(layer, form, pages.length);
-    const cost = (error / allowed) ** 2 + (bytes * numLayers) / halfBytes;
+    const cost = PRICE * (error / allowed) ** 2 + (bytes * numLayers) / halfBytes;
     if (error <= allowed && cost < least) [best, least] = [{ form, error }, cost]; // NaN is not within it
   }
   return best;

@@ -6,12 +6,12 @@ import type { BufferRange } from '../gpu/operation.ts';
 import type { LayerPage, PageState } from './cache-page.ts';
 import { PageSpace } from './page-space.ts';
 
-/** A new buffer has room for a thirty-second more than lives in it, and for a few pages, of each layer another number: they grow at different times. */
+/** A new buffer has room for a thirty-second more than lives in it, and for a page or two: not all layers grow at a time. */
 const SPARE = 1 / 32;
-const SPARE_PAGES = 4;
+const SPARE_PAGES = 2;
 const FIRST_PAGES = 8;
-/** It is packed into a smaller one where less than this share of it lives. */
-const LEAST_LIVE = 0.6;
+/** It is packed into a smaller one where that gives back two pages, and this share of it. */
+const WORTH = 1 / 16;
 
 /** The pages of one layer in a buffer that grows and shrinks. */
 export class LayerPages {
@@ -81,7 +81,8 @@ export class LayerPages {
   /** Gives memory back that few pages use. */
   shrink(): void {
     const room = this.#roomFor(0);
-    if (this.#space.liveUnits < LEAST_LIVE * this.#space.capacity && room < this.#space.capacity) this.#pack(room);
+    const { capacity } = this.#space;
+    if (capacity - room >= Math.max(2 * pageUnits('f16', this.config), WORTH * capacity)) this.#pack(room);
   }
 
   #reserve(units: number): void {
