@@ -15,6 +15,7 @@ const FLAGS = {
   budget: { type: 'string' },
   context: { type: 'string' },
   'max-tokens': { type: 'string' },
+  shadow: { type: 'boolean' },
 } as const;
 
 const DEFAULT_BUDGETS = '0.01,0.05,0.2';
@@ -22,7 +23,10 @@ const DEFAULT_WINDOW = 2048;
 /** Tokens that are resampled together: they depend on each other. */
 const BLOCK = 64;
 
-/** `eval kv`: perplexity and bytes of a text with its cache in other forms, beside the dense cache. */
+/**
+ * `eval kv`: perplexity and bytes of a text with its cache in other forms, beside the dense cache. With `--shadow` also the
+ * true errors of its layers, at the cost of the bytes.
+ */
 export async function evaluateKv(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, FLAGS);
   const text = await readText(required('text', values.text));
@@ -33,7 +37,8 @@ export async function evaluateKv(args: string[]): Promise<Output> {
     values,
     async (engine) => {
       const tokens = engine.tokenizer.encode(text, { addSpecial: false }).slice(0, maxTokens);
-      const modes: KvOptions[] = [{ kv: 'q8' }, { kv: 'q4' }, ...budgets.map((kvErrorBudget) => ({ kv: 'policy' as const, kvErrorBudget }))];
+      const forms: KvOptions[] = [{ kv: 'q8' }, { kv: 'q4' }, ...budgets.map((kvErrorBudget) => ({ kv: 'policy' as const, kvErrorBudget }))];
+      const modes = forms.map((form) => ({ ...form, ...(values.shadow && { kvShadow: true }) }));
       const found = await comparedCaches(engine, tokens, context, modes);
       return { json: { ...found, device: engine.device }, text: [`dense: perplexity ${found.dense.perplexity.toFixed(4)}`, ...found.results.map(lineOf)].join('\n') };
     },
@@ -52,7 +57,14 @@ export interface CacheCost {
   pageBytes: number;
   pages: Record<string, number>;
   /** Estimated, of the median layer and of the worst. */
-  error: { median: number; most: number };
+  error: OverLayers;
+  /** The same, as it truly is; with `kvShadow`. */
+  shadowError?: OverLayers;
+}
+
+interface OverLayers {
+  median: number;
+  most: number;
 }
 
 export type ComparedCache = KvOptions & CacheCost;
@@ -76,13 +88,19 @@ export function cachedPerplexity(engine: LocalEngine, tokens: readonly number[],
 }
 
 export function costOf(found: Perplexity, dense: Perplexity): CacheCost {
-  const errors = [...found.kv.layerErrors].sort((a, b) => a - b);
+  const { layerErrors, shadowErrors } = found.kv;
   return {
     ...{ perplexity: found.perplexity, increase: increaseOver(dense, found), pages: found.kv.pages },
     bytes: found.memoryPeak.kv / dense.memoryPeak.kv,
     pageBytes: bytesOf(found.kv) / bytesOf(dense.kv),
-    error: { median: errors[Math.floor(errors.length / 2)] ?? 0, most: errors.at(-1) ?? 0 },
+    error: overLayers(layerErrors),
+    ...(shadowErrors && { shadowError: overLayers(shadowErrors) }),
   };
+}
+
+function overLayers(errors: readonly number[]): OverLayers {
+  const sorted = [...errors].sort((a, b) => a - b);
+  return { median: sorted[Math.floor(sorted.length / 2)] ?? 0, most: sorted.at(-1) ?? 0 };
 }
 
 /** Of perplexity on the same tokens, as a fraction. */
@@ -101,12 +119,13 @@ export const formatIncrease = ({ value, interval: [low, high] }: Estimate): stri
 export const lineOf = (result: ComparedCache): string =>
   costLine(result.kv === 'policy' ? `budget ${result.kvErrorBudget}` : (result.kv ?? 'dense'), result);
 
-export function costLine(name: string, { increase, bytes, pageBytes, error, pages }: CacheCost): string {
+export function costLine(name: string, { increase, bytes, pageBytes, error, shadowError, pages }: CacheCost): string {
   return [
     `${name}: perplexity + % ${formatIncrease(increase)}`,
     `bytes at most ${percent(bytes)}`,
     `pages at the end ${percent(pageBytes)}`,
     `estimated error ${error.median.toFixed(4)}, worst layer ${error.most.toFixed(4)}`,
+    ...(shadowError ? [`true error ${shadowError.median.toFixed(4)}, worst layer ${shadowError.most.toFixed(4)}`] : []),
     Object.entries(pages).map(([form, count]) => `${form} ${count}`).join(' '),
   ].join('; ');
 }

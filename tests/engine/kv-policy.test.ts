@@ -124,6 +124,18 @@ describe('a request', () => {
     expect(peakBytes).toBeLessThan(plain?.peakBytes ?? 0);
   });
 
+  test('says of the error of its layers what it truly is, within a factor of two for the median layer', async () => {
+    const engine = await engineUnderTest(bytes);
+    for (const kvErrorBudget of [0.05, 0.2]) {
+      const { end } = await ask(engine, { kv: 'policy', kvErrorBudget, kvShadow: true });
+      const { layerErrors, shadowErrors = [] } = end.report.kv;
+      const median = (errors: readonly number[]): number => [...errors].sort((a, b) => a - b)[Math.floor(errors.length / 2)] ?? NaN;
+      expect(shadowErrors).toHaveLength(layerErrors.length);
+      expect(median(shadowErrors)).toBeGreaterThan(median(layerErrors) / 2);
+      expect(median(shadowErrors)).toBeLessThan(median(layerErrors) * 2);
+    }
+  });
+
   test('goes on from pages of its own policy only', async () => {
     const engine = await engineUnderTest(bytes);
     const policy = { kv: 'q4' as const };
