@@ -35,7 +35,7 @@ export const budgetPolicy = (errorBudget: number): CachePolicy => ({
 
   trials(view) {
     const pages = untouched(errorBudget, view).filter((old) => old.now.tried === 0 && isProbed(old, view));
-    return pages.flatMap(({ page, layer }) => FORMS.map((form) => ({ page, layer, form, entries: PAGE_TOKENS })));
+    return pages.flatMap(({ page, layer }) => formsToTry(errorBudget, view, layer).map((form) => ({ page, layer, form, entries: PAGE_TOKENS })));
   },
 
   choose: (trials, view) => trials.filter(({ layer, form }) => bestForm(errorBudget, view, layer)?.form === form),
@@ -46,6 +46,12 @@ const untouched = (errorBudget: number, view: CacheView) =>
 
 const isProbed = ({ page, layer }: { page: number; layer: number }, { probed }: CacheView): boolean =>
   page <= PROBED_PAGES || page % PROBED_PAGES === 0 || !probed.has(layer);
+
+/** Where a smaller form is known to do, q8 is not written to be thrown away. */
+function formsToTry(errorBudget: number, view: CacheView, layer: number): readonly QuantizedForm[] {
+  const best = bestForm(errorBudget, view, layer)?.form;
+  return best === undefined || best === 'q8' ? FORMS : FORMS.slice(1);
+}
 
 /** None where f16 costs least. */
 function bestForm(errorBudget: number, { pages, probed, halfBytes }: CacheView, layer: number) {

@@ -6,9 +6,11 @@ import type { BufferRange } from '../gpu/operation.ts';
 import type { LayerPage, PageState } from './cache-page.ts';
 import { PageSpace } from './page-space.ts';
 
-/** A new buffer has room for a thirty-second more than lives in it, and for a page or two: not all layers grow at a time. */
-const SPARE = 1 / 32;
-const SPARE_PAGES = 2;
+/**
+ * A new buffer has room for a page in f16, or a sixty-fourth more than lives in it, so that few tokens grow it; every other
+ * layer's for twice as much: not all grow at a time. At first for these pages.
+ */
+const SPARE = 1 / 64;
 const FIRST_PAGES = 8;
 /** It is packed into a smaller one where that gives back two pages, and this share of it. */
 const WORTH = 1 / 16;
@@ -91,7 +93,7 @@ export class LayerPages {
 
   #roomFor(units: number): number {
     const live = this.#space.liveUnits + units;
-    const spare = (1 + (this.layer % SPARE_PAGES)) * pageUnits('f16', this.config) + Math.ceil(live * SPARE);
+    const spare = (1 + (this.layer % 2)) * Math.max(pageUnits('f16', this.config), Math.ceil(live * SPARE));
     return Math.max(live, Math.min(live + spare, this.#mostUnits));
   }
 
