@@ -176,7 +176,7 @@ export class KvCache {
     const page = pages[at];
     if (!page) throw new Error(`no page ${at}`);
     const shadow = shadows ? { shadow: from } : {};
-    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, error, length, tried: length, ...shadow }) };
+    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, error, length, tried: length, mass: from.mass, ...shadow }) };
     if (!shadows) this.layers[layer]?.remove(from);
   }
 

@@ -1,6 +1,7 @@
 import { type Copy, type PageTrial, totalError, type Trial } from '../cache/cache-page.ts';
 import { errorBytes, type TaskRun } from '../cache/kv-cache.ts';
 import { type CacheView, pagesBeyondContext } from '../cache/policy.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
@@ -73,10 +74,16 @@ export class PageTrials {
     }
   }
 
+  /** Errors: `context_overflow` where what is left and what comes is still too much. */
   #giveUp(sequence: Sequence, upcoming: number): void {
     const { pages, policy, keptPages } = sequence;
     const view = this.#view(sequence, upcoming);
-    const count = Math.min(policy.drops?.(view) ?? 0, Math.max(0, pages.length - keptPages));
+    const full = Math.floor(view.tokens / PAGE_TOKENS);
+    const count = Math.max(0, Math.min(policy.drops?.(view) ?? 0, full - keptPages));
+    if (view.tokens + upcoming - count * PAGE_TOKENS > this.contextLength) {
+      const reason = `${view.tokens} tokens, of which ${count * PAGE_TOKENS} can be given up, and ${upcoming} more exceed the context of ${this.contextLength}`;
+      throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
+    }
     if (count === 0) return;
     this.drop(sequence); // what is tried is told by its place
     if (policy.trials && count > pagesBeyondContext(view)) sequence.memoryOverrode = true;

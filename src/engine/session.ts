@@ -83,7 +83,7 @@ export class Session {
     signal?: AbortSignal,
   ): Promise<void> {
     const { transformer, recorder, device } = this;
-    const { batchTokens } = transformer;
+    const batchTokens = this.#batchTokens(sequence);
     const rows = new PlannedRows(sequence, this.onTrace);
     rows.ask(Math.min(batchTokens, tokens.length));
     for (let start = 0; start < tokens.length; start += batchTokens) {
@@ -208,6 +208,12 @@ export class Session {
       await this.decode([{ sequence, sampling: GREEDY, position: tokens.length + 1, wantsEntropy: false }]);
     }
     this.release(sequence);
+  }
+
+  /** A text that goes on past the context needs room for a batch behind what is kept, which may be half of it. */
+  #batchTokens({ policy }: Sequence): number {
+    const { batchTokens } = this.transformer;
+    return policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(this.plan.contextLength / 4))) : batchTokens;
   }
 
   async #settled(): Promise<void> {

@@ -163,3 +163,10 @@ test('a chat of a hundred turns keeps to its memory and to what the system says'
   const first = sequence?.tokens.slice(0, (sequence?.keptPages ?? 0) * PAGE_TOKENS) ?? [];
   expect(engine.tokenizer.decode(first)).toContain(engine.tokenizer.decode(kept));
 });
+
+test('a context too small to keep anything in refuses what does not fit, and answers what does', async () => {
+  const small = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: 40, neverEnds: true });
+  const engine = await engineUnderTest(small);
+  await expectError(() => answer(engine.complete(PROSE.repeat(3), options({ kv: 'policy' }, 8))), 'context_overflow', { field: 'contextLength' });
+  expect((await answer(engine.complete('Seven winds.', options({ kv: 'policy' }, 8)))).tokens).toHaveLength(8);
+});
