@@ -4,6 +4,7 @@ import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
 import type { PageState } from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
+import type { FormErrors } from './layer-errors.ts';
 
 /** A saved cache as it lies in a store. */
 export interface SavedFile {
@@ -30,6 +31,8 @@ export interface SavedText {
   policy: string;
   /** `[page][layer]`; page i begins at position i · PAGE_TOKENS. */
   pages: readonly (readonly PageState[])[];
+  /** What trials of its pages found. */
+  probed: readonly FormErrors[];
 }
 
 /** A text with, of each layer, the bytes of its pages, one behind another. */
@@ -101,7 +104,7 @@ type Check = (holds: boolean, field: string, reason: string) => asserts holds;
 
 function checkText(text: unknown, hash: string, config: SavedFor['config'], check: Check): asserts text is SavedText {
   check(isRecord(text), 'text', 'it is not a JSON object');
-  const { model, tokens, adapters, policy, pages } = text;
+  const { model, tokens, adapters, policy, pages, probed } = text;
   check(typeof model === 'string', 'model', 'it is not a string');
   check(model === hash, 'model', 'it was saved from another model');
   check(typeof adapters === 'string', 'adapters', 'it is not a string');
@@ -114,6 +117,17 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
     check(Array.isArray(page) && page.length === config.numLayers, `page ${i}`, `it is not of ${config.numLayers} layers`);
     page.forEach((state, layer) => checkPage(state, `page ${i} of layer ${layer}`, check));
   });
+  check(Array.isArray(probed), 'probed', 'it is not an array');
+  probed.forEach((errors, i) => checkErrors(errors, `probed ${i}`, config.numLayers, check));
+}
+
+function checkErrors(errors: unknown, field: string, numLayers: number, check: Check): void {
+  check(isRecord(errors), field, 'it is not a JSON object');
+  const { layer, form, squares, count, bytes } = errors;
+  check(isWhole(layer, 0, numLayers - 1), field, `its layer is ${JSON.stringify(layer)}`);
+  check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
+  check(typeof squares === 'number' && squares >= 0 && squares < Infinity, field, `its squares are ${JSON.stringify(squares)}`);
+  check(isWhole(count, 1) && isWhole(bytes, 0), field, 'its count or its bytes are no whole numbers');
 }
 
 function checkPage(state: unknown, field: string, check: Check): void {

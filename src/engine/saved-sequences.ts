@@ -6,6 +6,7 @@ import {
   type SavedFile,
   type SavedText,
 } from '../cache/saved-cache.ts';
+import { LayerErrors } from '../cache/layer-errors.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/readback.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
@@ -84,7 +85,7 @@ interface LatestText extends Pick<SavedCache, 'layers'> {
 async function readLatest({ device, sequences, transformer }: Session): Promise<LatestText> {
   const latest = sequences.idle.at(-1);
   if (!latest) throw new ChunkwiseError('bad_request', { field: 'saveCache', reason: 'no computed text is in the cache' });
-  const { tokens, pages, dropped, adapters, policy } = latest;
+  const { tokens, pages, dropped, adapters, policy, probed } = latest;
   if (followsRecordedPlan(adapters.key)) {
     const reason = 'the text follows a recorded plan, which no later request is known to go on with';
     throw new ChunkwiseError('unsupported', { field: 'plan', reason });
@@ -100,7 +101,7 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
   const states = pages.map((page) =>
     page.layers.map(({ form, entries, error, length, tried, mass }) => ({ form, entries, error, length, tried, mass })),
   );
-  return { text: { tokens, adapters: adapters.key, policy: policy.key, pages: states }, layers };
+  return { text: { tokens, adapters: adapters.key, policy: policy.key, pages: states, probed: probed.found.filter(({ squares }) => Number.isFinite(squares)) }, layers };
 }
 
 /** Puts a text among those that requests go on from, at the cost of those longest unused. Nothing may run meanwhile. */
@@ -111,6 +112,7 @@ function restore({ sequences, transformer }: Session, { text, layers }: SavedCac
   const sequence = newSequence({ ...NO_ADAPTERS, key: text.adapters }, 0, { key: text.policy });
   sequence.tokens = [...text.tokens];
   sequence.pages = cache.restore(text.pages, layers);
+  sequence.probed = new LayerErrors(text.probed);
   sequences.giveBack(sequence);
   cache.shrink();
 }

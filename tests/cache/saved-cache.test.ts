@@ -16,6 +16,8 @@ const PAGES = [
   [page('k4v2'), page('f16')],
 ];
 
+const PROBED = [{ layer: 1, form: 'q4' as const, squares: 0.5, count: 3, bytes: 512 }];
+
 function saved(): SavedCache {
   const random = new Random(1);
   const layers = [0, 1].map((layer) => {
@@ -23,7 +25,7 @@ function saved(): SavedCache {
     return Uint8Array.from({ length: units * UNIT_BYTES }, () => random.below(256));
   });
   const tokens = Array.from({ length: 70 }, () => random.below(300));
-  return { text: { model: 'abc', tokens, adapters: 'f00×1 {}', policy: 'policy 0.1', pages: PAGES }, layers };
+  return { text: { model: 'abc', tokens, adapters: 'f00×1 {}', policy: 'policy 0.1', pages: PAGES, probed: PROBED }, layers };
 }
 
 const decode = (bytes: Uint8Array<ArrayBuffer>, model = FOR) => decodeSavedCache(bytes.slice().buffer, 'story', model);
@@ -86,6 +88,10 @@ test.each<[string, string, unknown]>([
   ),
   ['pages', 'length', [PAGES[0], [page('q4'), page('q4')], PAGES[2]]],
   ['pages', 'length', [PAGES[0], [page('f16'), page('f16')], PAGES[2]]],
+  ['probed', 'probed', null],
+  ...[{ layer: 2 }, { form: 'f8' }, { squares: -1 }, { squares: null }, { count: 0 }, { bytes: 0.5 }].map(
+    (odd): [string, string, unknown] => ['probed', 'probed 0', [{ ...PROBED[0], ...odd }]],
+  ),
 ])('whole, but with another %s: %s is refused', async (key, field, value) => {
   const { text, layers } = saved();
   const odd = await encodeSavedCache({ text: { ...text, [key]: value }, layers });
