@@ -1,10 +1,11 @@
-// Decode at growing contexts beside decode at 256, with the dense cache and with the default policy, in one run; and
+// Decode at 2,048 tokens beside decode at 256, with the dense cache and with the default policy, in turn; and
 // whether a step takes longer all at once somewhere on the way: at a page's end, where a buffer grows, where a page's
 // form changes, where splits of attention get longer. Lavapipe.
 import { type CachePolicy, DENSE } from '../src/cache/policy.ts';
 import { policyOf } from '../src/cache/kv-options.ts';
 import { UNADAPTED } from '../src/engine/adaptation.ts';
-import { measureDecode, timeSteps } from '../src/engine/measure.ts';
+import { DecodeRun } from '../src/engine/decode-run.ts';
+import { timeSteps } from '../src/engine/measure.ts';
 import { PAGE_TOKENS } from '../src/kernels/heads.ts';
 import { quantile } from '../src/engine/statistics.ts';
 import { openInNode } from './engine.ts';
@@ -12,40 +13,38 @@ import { record } from './results.ts';
 import { estimate, format } from './statistics.ts';
 import { heldOutTokens } from './texts.ts';
 
-const CONTEXTS = (process.env.CHUNKWISE_CONTEXTS ?? '256,512,1024,1536,2048').split(',').map(Number);
-const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 5);
-const STEPS = 16;
+const CONTEXTS = [256, 2048] as const;
+const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 40);
+/** Of each text in a round: few, so that the machine is in the same state for all. */
+const STEPS = 4;
 /** From the first context to beyond the last: there attention's splits get a second page. */
 const GROWTH_STEPS = Number(process.env.CHUNKWISE_GROWTH_STEPS ?? 2048);
 /** Steps whose median is compared with that of the next ones. */
 const WINDOW = 64;
 
 const POLICIES: Record<string, CachePolicy> = { dense: DENSE, policy: policyOf({ kv: 'policy' }) };
-const [first = 256] = CONTEXTS;
-const last = Math.max(...CONTEXTS);
+const [first, last] = CONTEXTS;
 
-const engine = await openInNode();
+const engine = await openInNode({ contextLength: 8192 }); // of which all texts are cached at once
 const session = await engine.session();
 const text = await heldOutTokens(engine, 'wikitext', last);
 
-/** Milliseconds a token, one a round, of each policy at each context. */
-const times: Record<string, Record<number, number[]>> = {};
-for (const name of Object.keys(POLICIES)) times[name] = Object.fromEntries(CONTEXTS.map((context) => [context, []]));
-for (let round = 0; round <= ROUNDS; round++) {
+const runs: { name: string; context: number; run: DecodeRun; times: number[] }[] = [];
+for (const [name, policy] of Object.entries(POLICIES)) {
   for (const context of CONTEXTS) {
-    const line: string[] = [];
-    for (const [name, policy] of Object.entries(POLICIES)) {
-      const { msPerToken } = await measureDecode(session, context, STEPS, [UNADAPTED], { policy, text });
-      if (round > 0) times[name]?.[context]?.push(msPerToken.median); // the first round compiles
-      line.push(`${name} ${msPerToken.median.toFixed(1)}`);
-    }
-    console.log(`  context ${context}: ${line.join(', ')} ms`);
+    const run = await DecodeRun.open(session, context, runs.length, { policy, text });
+    await run.time(STEPS); // compiles
+    runs.push({ name, context, run, times: [] });
   }
 }
+for (let round = 0; round < ROUNDS; round++) for (const { run, times } of runs) times.push(await run.time(STEPS));
+for (const { run } of runs) run.close();
 
-/** The same round's at the first context. */
-const ratioOf = (name: string, context: number) =>
-  estimate((times[name]?.[context] ?? []).map((ms, i) => ms / (times[name]?.[first]?.[i] ?? NaN)));
+const timesOf = (name: string, context: number): number[] =>
+  runs.find((each) => each.name === name && each.context === context)?.times ?? [];
+
+/** Of each round's times to those of the same round. */
+const ratioTo = (times: readonly number[], base: readonly number[]) => estimate(times.map((ms, i) => ms / (base[i] ?? NaN)));
 
 const growth: Record<string, ReturnType<typeof stepsOf>> = {};
 for (const [name, policy] of Object.entries(POLICIES)) {
@@ -84,8 +83,8 @@ console.log(engine.device);
 const results: Record<string, object> = {};
 for (const name of Object.keys(POLICIES)) {
   const contexts = CONTEXTS.map((context) => ({
-    ...{ context, msPerToken: estimate(times[name]?.[context] ?? []), ratio: ratioOf(name, context) },
-    toDense: estimate((times[name]?.[context] ?? []).map((ms, i) => ms / (times.dense?.[context]?.[i] ?? NaN))),
+    ...{ context, msPerToken: estimate(timesOf(name, context)), ratio: ratioTo(timesOf(name, context), timesOf(name, first)) },
+    toDense: ratioTo(timesOf(name, context), timesOf('dense', context)),
   }));
   for (const { context, msPerToken, ratio } of contexts) {
     console.log(`  ${name} at ${context}: ${format(msPerToken)} ms a token, ${format(ratio)} times as at ${first}`);

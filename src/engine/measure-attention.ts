@@ -1,7 +1,8 @@
 import { type KvOptions, policyOf } from '../cache/kv-options.ts';
 import { partialFloats, splitPages } from '../kernels/attention.ts';
 import { UNIT_BYTES } from '../kernels/page-forms.ts';
-import { anyTokens, stepCalls, timeCalls } from './measure.ts';
+import { anyTokens } from './decode-run.ts';
+import { stepCalls, timeCalls } from './measure.ts';
 import { newSequence, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { quantile } from './statistics.ts';

@@ -1,13 +1,13 @@
 import { kvBytes } from '../cache/kv-report.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
-import { GREEDY } from '../config/sampling.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
 import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { streamReadBytes, streamReadGroups, streamReadKernel } from '../kernels/stream-read.ts';
 import { type Adaptation, UNADAPTED } from './adaptation.ts';
-import type { Draw, Drawn } from './decode-steps.ts';
-import { attach, newSequence, type Sequence } from './sequence.ts';
+import type { Drawn } from './decode-steps.ts';
+import { anyTokens, type DecodeOptions, end, greedy, prefillAndDraw } from './decode-run.ts';
+import { newSequence, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { quantile } from './statistics.ts';
 
@@ -26,17 +26,6 @@ export interface Timing {
   gbPerSecond: number;
   /** Of the speed at which the device streams a large buffer, measured beside it. */
   ratioToStreamingRead: number;
-}
-
-/** Any text, for work that does not depend on it. */
-export const anyTokens = (session: Session, count: number): number[] =>
-  Array.from({ length: count }, (_, i) => (i * 7919 + 13) % session.plan.config.vocabSize);
-
-export interface DecodeOptions {
-  /** Of the cache; default: dense. */
-  policy?: CachePolicy;
-  /** What is in the cache, from the beginning on; default: any. A policy looks at it. */
-  text?: readonly number[];
 }
 
 /**
@@ -110,36 +99,6 @@ export async function timeSteps(
   } finally {
     for (const sequence of sequences) end(session, sequence);
   }
-}
-
-function greedy(sequence: Sequence, position: number): Draw {
-  const level = sequence.text?.follow?.options;
-  return { sequence, sampling: GREEDY, position, wantsEntropy: level !== undefined, level };
-}
-
-/** Prefills `tokens` and draws the next one. */
-async function prefillAndDraw(
-  session: Session,
-  sequence: Sequence,
-  tokens: readonly number[],
-  adaptation = UNADAPTED,
-): Promise<Drawn> {
-  let drawn: Promise<Drawn> | undefined;
-  const context = tokens.length;
-  const text = await adaptation.begin(tokens, 0);
-  attach(sequence, text);
-  await session.prefill(sequence, tokens, (start, length) => {
-    if (start + length < context) return;
-    if (text.follow) session.draws.levels.begin(sequence.slot, text.follow.start);
-    drawn = session.sample(length, greedy(sequence, context));
-  });
-  if (!drawn) throw new Error('nothing to prefill');
-  return drawn;
-}
-
-function end(session: Session, sequence: Sequence): void {
-  sequence.text?.close();
-  session.release(sequence);
 }
 
 /** Times the prefill of `tokens`, `repeats` times. What they say matters with an adapter, or a policy: these follow it. */
