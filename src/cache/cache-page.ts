@@ -51,6 +51,8 @@ export interface Copy extends Change {
 export interface Trial extends Change {
   /** How far it moves the attention output of the latest queries: relative L2, largest head. */
   error: number;
+  /** The same of each head. */
+  headErrors: readonly number[];
   /** Of the page in that form. */
   bytes: number;
   /** Of their attention what the latest queries give the page, mean over them and the heads. */

@@ -1,6 +1,7 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/page-forms.ts';
 import type { CachePage } from './cache-page.ts';
+import type { LayerErrors } from './layer-errors.ts';
 
 /** How the keys and values of one sequence lie. */
 export interface KvReport {
@@ -24,29 +25,28 @@ export interface KvReport {
 /** A sequence as the report sees it. */
 interface CachedText {
   pages: readonly CachePage[];
-  tokens: readonly number[];
   dropped: number;
   memoryOverrode: boolean;
   peakKvBytes: number;
+  probed: LayerErrors;
 }
 
-export function kvReport({ pages, tokens, dropped, memoryOverrode, peakKvBytes: peakBytes }: CachedText): KvReport {
+export function kvReport({ pages, dropped, memoryOverrode, peakKvBytes: peakBytes, probed }: CachedText): KvReport {
   const zeros = (): Record<PageForm, number> => Object.fromEntries(PAGE_FORMS.map((form) => [form, 0])) as Record<PageForm, number>;
-  const squares = new Float64Array(pages[0]?.layers.length ?? 0);
+  const counts = (pages[0]?.layers ?? []).map(() => new Map<PageForm, number>());
   const report = {
     ...{ pages: zeros(), bytes: zeros(), peakBytes, layerErrors: [] as number[] },
     ...{ mergedTokens: 0, droppedTokens: dropped, memoryOverrode },
   };
   for (const { layers } of pages) {
-    layers.forEach(({ form, entries, place, error, length }, layer) => {
+    layers.forEach(({ form, entries, place }, layer) => {
       report.pages[form]++;
       report.bytes[form] += place.units * UNIT_BYTES;
       if (form === 'sparse') report.mergedTokens += PAGE_TOKENS - entries;
-      // What came since takes its part of the attention.
-      squares[layer]! += (error * (length / Math.max(1, tokens.length - dropped))) ** 2;
+      if (form !== 'f16') counts[layer]?.set(form, (counts[layer].get(form) ?? 0) + 1);
     });
   }
-  report.layerErrors = Array.from(squares, Math.sqrt);
+  report.layerErrors = counts.map((ofForms, layer) => probed.ofLayer(layer, ofForms, pages.length));
   return report;
 }
 

@@ -123,10 +123,13 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
 
 function checkErrors(errors: unknown, field: string, numLayers: number, check: Check): void {
   check(isRecord(errors), field, 'it is not a JSON object');
-  const { layer, form, squares, count, bytes } = errors;
+  const { layer, form, squares, headSquares, count, bytes } = errors;
   check(isWhole(layer, 0, numLayers - 1), field, `its layer is ${JSON.stringify(layer)}`);
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
-  check(typeof squares === 'number' && squares >= 0 && squares < Infinity, field, `its squares are ${JSON.stringify(squares)}`);
+  check(Array.isArray(headSquares), field, 'those of its heads are no array');
+  for (const each of [squares, ...headSquares]) {
+    check(typeof each === 'number' && each >= 0 && each < Infinity, field, `one of its squares is ${JSON.stringify(each)}`);
+  }
   check(isWhole(count, 1) && isWhole(bytes, 0), field, 'its count or its bytes are no whole numbers');
 }
 

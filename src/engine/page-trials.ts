@@ -126,9 +126,10 @@ export class PageTrials {
     const trials = copies.map(({ page, layer, form, entries }, i): Trial => {
       const heads = Array.from({ length: config.numHeads }, (_, head) => 2 * (i * config.numHeads + head));
       const mass = heads.reduce((sum, at) => sum + (found[at + 1] ?? 0), 0) / config.numHeads;
+      const headErrors = heads.map((at) => found[at] ?? 0);
       return {
-        ...{ page, layer, form, entries, mass },
-        error: Math.max(...heads.map((at) => found[at] ?? 0)),
+        ...{ page, layer, form, entries, mass, headErrors },
+        error: Math.max(...headErrors),
         bytes: pageUnits(form, config, entries) * UNIT_BYTES,
       };
     });

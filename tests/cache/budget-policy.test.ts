@@ -32,7 +32,8 @@ function settle({ policy, probed }: Probing, pages: CachePage[], errorOf: (layer
   const changes = policy.changes?.(view) ?? [];
   const trials = (policy.trials?.(view) ?? []).map((change): Trial => {
     const bytes = pageUnits(change.form, HEADS, change.entries) * UNIT_BYTES;
-    return { ...change, bytes, mass: 0, error: errorOf(change.layer, change.form as QuantizedForm) };
+    const error = errorOf(change.layer, change.form as QuantizedForm);
+    return { ...change, bytes, mass: 0, error, headErrors: [error] };
   });
   for (const trial of trials) probed.add(trial, pages.length);
   const taken = policy.choose?.(trials, view) ?? [];

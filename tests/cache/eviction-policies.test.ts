@@ -22,7 +22,7 @@ const viewOf = (massOf: (page: number, layer: number) => number = () => 0, count
 
 /** What the policy takes of what it tries, where the latest queries give pages these masses. */
 function chosen(policy: CachePolicy, view: CacheView, massOf: (page: number, layer: number) => number): Trial[] {
-  const trials = (policy.trials?.(view) ?? []).map((change): Trial => ({ ...change, error: 0, bytes: 0, mass: massOf(change.page, change.layer) }));
+  const trials = (policy.trials?.(view) ?? []).map((change): Trial => ({ ...change, error: 0, headErrors: [], bytes: 0, mass: massOf(change.page, change.layer) }));
   return policy.choose?.(trials, view) ?? [];
 }
 
@@ -82,7 +82,7 @@ describe('latest attention', () => {
 
   test('what came while it was asked counts among the old pages, and is not given up unasked', () => {
     const view = viewOf();
-    const trials = (latestAttention(0.5).trials?.(view) ?? []).map((change): Trial => ({ ...change, error: 0, bytes: 0, mass: change.page }));
+    const trials = (latestAttention(0.5).trials?.(view) ?? []).map((change): Trial => ({ ...change, error: 0, headErrors: [], bytes: 0, mass: change.page }));
     const later = viewOf(() => 0, PAGES + 2); // two pages of a batch
     const gone = latestAttention(0.5).choose?.(trials, { ...later, tokens: view.tokens }) ?? [];
     expect(placesOf(gone)).toEqual([1, 2, 3, 4, 5, 6]); // of twelve six are kept

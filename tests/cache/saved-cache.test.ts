@@ -16,7 +16,7 @@ const PAGES = [
   [page('k4v2'), page('f16')],
 ];
 
-const PROBED = [{ layer: 1, form: 'q4' as const, squares: 0.5, count: 3, bytes: 512 }];
+const PROBED = [{ layer: 1, form: 'q4' as const, squares: 0.5, headSquares: [0.5, 0.25], count: 3, bytes: 512 }];
 
 function saved(): SavedCache {
   const random = new Random(1);
@@ -89,7 +89,7 @@ test.each<[string, string, unknown]>([
   ['pages', 'length', [PAGES[0], [page('q4'), page('q4')], PAGES[2]]],
   ['pages', 'length', [PAGES[0], [page('f16'), page('f16')], PAGES[2]]],
   ['probed', 'probed', null],
-  ...[{ layer: 2 }, { form: 'f8' }, { squares: -1 }, { squares: null }, { count: 0 }, { bytes: 0.5 }].map(
+  ...[{ layer: 2 }, { form: 'f8' }, { squares: -1 }, { squares: null }, { headSquares: 1 }, { headSquares: [0, null] }, { count: 0 }, { bytes: 0.5 }].map(
     (odd): [string, string, unknown] => ['probed', 'probed 0', [{ ...PROBED[0], ...odd }]],
   ),
 ])('whole, but with another %s: %s is refused', async (key, field, value) => {
