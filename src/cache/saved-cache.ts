@@ -127,7 +127,7 @@ function checkErrors(errors: unknown, field: string, numLayers: number, check: C
   check(isWhole(layer, 0, numLayers - 1), field, `its layer is ${JSON.stringify(layer)}`);
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
   check(Array.isArray(headSquares), field, 'those of its heads are no array');
-  for (const each of [squares, ...headSquares]) {
+  for (const each of [squares, ...(headSquares as unknown[])]) {
     check(typeof each === 'number' && each >= 0 && each < Infinity, field, `one of its squares is ${JSON.stringify(each)}`);
   }
   check(isWhole(count, 1) && isWhole(bytes, 0), field, 'its count or its bytes are no whole numbers');

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';
+import { budgetPolicy } from '../../src/cache/budget-policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
+import { eachLogits } from '../../src/engine/evaluate.ts';
 import { ensureLlama, perplexity, tokenize } from '../llama/llama.ts';
 import { REAL_MODEL } from '../weights/real-model.ts';
 import { answer, USER } from './answer.ts';
@@ -33,6 +35,20 @@ test("perplexity of 512 tokens of prose is within 0.5 % of llama.cpp's, on the s
   const differences = nlls.map((nll, i) => Math.abs(nll - llama.nlls[i]!));
   const mean = differences.reduce((sum, difference) => sum + difference, 0) / differences.length;
   expect(mean).toBeLessThan(PERPLEXITY.meanNatsOfAToken);
+});
+
+test('the error that the cache is estimated to make is within a factor of two of the true one, in the median layer', async () => {
+  const engine = await realEngine();
+  const tokens = engine.tokenizer.encode(prose);
+  for (const budget of [0.05, 0.2]) {
+    const policy = budgetPolicy(budget);
+    const { kv } = await engine.alone((session) => eachLogits(session, tokens, () => undefined, { policy, shadows: true, from: tokens.length - 1 }));
+    const median = (errors: readonly number[] = []): number => [...errors].sort((a, b) => a - b)[Math.floor(errors.length / 2)] ?? NaN;
+    const ratio = median(kv.layerErrors) / median(kv.shadowErrors);
+    console.log(`budget ${budget}: estimated ${median(kv.layerErrors).toFixed(4)}, true ${median(kv.shadowErrors).toFixed(4)}`);
+    expect(ratio).toBeGreaterThan(1 / 2);
+    expect(ratio).toBeLessThan(2);
+  }
 });
 
 test('it answers a question, and ends the answer itself', async () => {
