@@ -1,7 +1,7 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { QuantizedForm } from '../kernels/page-forms.ts';
 import type { Change } from './cache-page.ts';
-import { type CachePolicy, type CacheView, oldPages, pagesBeyondContext } from './policy.ts';
+import { type CachePolicy, type CacheView, numLayers, oldPages, pagesBeyondContext } from './policy.ts';
 
 /** What a page may be written as. Merged pages are not: what the latest queries do not look at, later ones may (ARCHITECTURE.md). */
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'k4v2'];
@@ -54,14 +54,14 @@ function formsToTry(errorBudget: number, view: CacheView, layer: number): readon
 }
 
 /** None where f16 costs least. */
-function bestForm(errorBudget: number, { pages, probed, halfBytes }: CacheView, layer: number) {
+function bestForm(errorBudget: number, view: CacheView, layer: number) {
+  const { pages, probed, halfBytes } = view;
   const allowed = errorBudget * Math.sqrt(2 / pages.length);
-  const numLayers = pages[0]?.layers.length ?? 1;
   let best: { form: QuantizedForm; error: number } | undefined;
   let least = 1;
   for (const form of FORMS) {
     const { error, bytes } = probed.of(layer, form, pages.length);
-    const cost = PRICE * (error / allowed) ** 2 + (bytes * numLayers) / halfBytes;
+    const cost = PRICE * (error / allowed) ** 2 + (bytes * numLayers(view)) / halfBytes;
     if (error <= allowed && cost < least) [best, least] = [{ form, error }, cost]; // NaN is not within it
   }
   return best;

@@ -1,5 +1,5 @@
 import type { Change, Trial } from './cache-page.ts';
-import { type CachePolicy, type CacheView, type OldPage, oldPages } from './policy.ts';
+import { type CachePolicy, type CacheView, numLayers, type OldPage, oldPages } from './policy.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 
 /**
@@ -49,8 +49,6 @@ const candidates = (view: CacheView): Change[] => oldPages(view).filter(({ now }
 const evicted = ({ page, layer }: OldPage): Change => ({ page, layer, ...EVICTED });
 
 const keptOf = (share: number, oldPages: number): number => Math.round(share * oldPages);
-
-const numLayers = ({ pages }: CacheView): number => pages[0]?.layers.length ?? 1;
 
 /** Pages of a layer that will be old when the choice takes effect: those of the batch meanwhile are full by then. */
 const afterwards = (view: CacheView): CacheView => ({ ...view, tokens: view.pages.length * PAGE_TOKENS });

@@ -43,6 +43,8 @@ export const DENSE: CachePolicy = { key: 'dense' };
 /** Pages at the end that stay in f16; so does the first one, which every token attends to. */
 export const RECENT_PAGES = 1;
 
+export const numLayers = ({ pages }: CacheView): number => pages[0]?.layers.length ?? 1;
+
 /** A page that is neither the first one nor recent, with its places. */
 export interface OldPage {
   page: number;

@@ -71,7 +71,9 @@ export class LocalEngine implements EngineCore {
   chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
     return this.#answer((maxTokens) => {
       const tokens = this.#encodeChat(messages, maxTokens);
-      return { tokens, kept: commonPrefix(tokens, this.#encodeChat(withAnyTurn(messages))) };
+      // Only what may go on past the context has to know what it keeps.
+      const kept = maxTokens === undefined ? commonPrefix(tokens, this.#encodeChat(withAnyTurn(messages))) : 0;
+      return { tokens, kept };
     }, options);
   }
 
