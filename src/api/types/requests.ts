@@ -1,0 +1,79 @@
+/** What is asked for. */
+import type { KvMode, KvPriority } from '../../cache/kv-options.ts';
+import type { ChunkPlan } from '../../chunking/chunk-plan.ts';
+import type { ChunkerOptions } from '../../chunking/chunker.ts';
+
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  content: string;
+}
+
+export interface AdapterRequest {
+  name: string;
+  /** Multiplies what the adapter adds; default 1. */
+  scale?: number;
+}
+
+/**
+ * A LoRA adapter's files: a PEFT directory's URL, its two files (adapter_config.json, adapter_model.safetensors), or
+ * a GGUF file.
+ */
+export type AdapterSource = string | { config: Blob; weights: Blob } | { gguf: string | Blob };
+
+/** Sampling and length fields shared by both kinds of completion; names and defaults are OpenAI's, the rest vLLM's. */
+export interface CompletionOptions {
+  /** Most tokens to answer with; default: what the context still holds. */
+  max_tokens?: number;
+  temperature?: number;
+  top_p?: number;
+  top_k?: number;
+  min_p?: number;
+  repetition_penalty?: number;
+  presence_penalty?: number;
+  frequency_penalty?: number;
+  /** Token id (as a decimal string) → addend to its logit, −100 to 100. */
+  logit_bias?: Record<string, number>;
+  seed?: number;
+  /** Up to four; the answer ends before the first of them. */
+  stop?: string | string[];
+  /** A loaded adapter to answer with, or several, summed. */
+  adapter?: string | AdapterRequest[];
+  /**
+   * How many ranks of the adapters each token gets: by how hard the text is (`chunkwise`, the default), all of them, a
+   * number of them, or the chunkwise levels in random order. Without adapters neither this nor what follows matters.
+   */
+  ranks?: 'chunkwise' | 'uniform' | 'shuffled' | number;
+  /** Gives `uniform` the mean rank that `chunkwise` would have. */
+  equalMeanRank?: boolean;
+  /** What the lowest level may lose of the adapter's change (relative L2), 0 to 1; default 0.41, within fixed shares of the ranks. */
+  rankErrorBudget?: number;
+  /** Where chunks end. */
+  chunks?: Partial<ChunkerOptions>;
+  /** Tokens from one chunk's ranks to the next one's; default 4. */
+  rampWidth?: number;
+  /** A recorded plan of the same text, to be followed instead. */
+  plan?: ChunkPlan;
+  /**
+   * How keys and values are kept: `dense` in f16 (default); `policy`: as few
+   * bytes as an error budget allows; or all but the first and the last pages in 8 or 4 bits.
+   */
+  kv?: KvMode;
+  /** Of `policy`: how far a layer's attention output may be moved, relative L2; default 0.32. */
+  kvErrorBudget?: number;
+  /** Of `policy`: bytes that the keys and values of the text may take; default: no limit. */
+  kvMemoryBudget?: number;
+  /** Which of the two holds where both cannot; default: `error`, and `memory` where it alone is set. The report says which did. */
+  kvPriority?: KvPriority;
+  /** Measures the true error beside the estimated one, at the cost of keeping the dense pages too. */
+  kvShadow?: boolean;
+  stream?: boolean;
+  stream_options?: { include_usage?: boolean };
+}
+
+export interface ChatCompletionRequest extends CompletionOptions {
+  messages: ChatMessage[];
+}
+
+export interface CompletionRequest extends CompletionOptions {
+  prompt: string;
+}
