@@ -28,8 +28,8 @@ export const budgetPolicy = (errorBudget: number): CachePolicy => ({
   changes(view) {
     const pages = untouched(errorBudget, view).filter((old) => old.now.tried > 0 || !isProbed(old, view));
     return pages.flatMap(({ page, layer }): Change[] => {
-      const best = bestForm(errorBudget, view, layer);
-      return best ? [{ page, layer, ...best, entries: PAGE_TOKENS }] : [];
+      const form = bestForm(errorBudget, view, layer);
+      return form ? [{ page, layer, form, entries: PAGE_TOKENS }] : [];
     });
   },
 
@@ -38,7 +38,7 @@ export const budgetPolicy = (errorBudget: number): CachePolicy => ({
     return pages.flatMap(({ page, layer }) => formsToTry(errorBudget, view, layer).map((form) => ({ page, layer, form, entries: PAGE_TOKENS })));
   },
 
-  choose: (trials, view) => trials.filter(({ layer, form }) => bestForm(errorBudget, view, layer)?.form === form),
+  choose: (trials, view) => trials.filter(({ layer, form }) => bestForm(errorBudget, view, layer) === form),
 });
 
 const untouched = (errorBudget: number, view: CacheView) =>
@@ -49,20 +49,20 @@ const isProbed = ({ page, layer }: { page: number; layer: number }, { probed }: 
 
 /** Where a smaller form is known to do, q8 is not written to be thrown away. */
 function formsToTry(errorBudget: number, view: CacheView, layer: number): readonly QuantizedForm[] {
-  const best = bestForm(errorBudget, view, layer)?.form;
+  const best = bestForm(errorBudget, view, layer);
   return best === undefined || best === 'q8' ? FORMS : FORMS.slice(1);
 }
 
 /** None where f16 costs least. */
-function bestForm(errorBudget: number, view: CacheView, layer: number) {
+function bestForm(errorBudget: number, view: CacheView, layer: number): QuantizedForm | undefined {
   const { pages, probed, halfBytes } = view;
   const allowed = errorBudget * Math.sqrt(2 / pages.length);
-  let best: { form: QuantizedForm; error: number } | undefined;
+  let best: QuantizedForm | undefined;
   let least = 1;
   for (const form of FORMS) {
     const { error, bytes } = probed.of(layer, form, pages.length);
     const cost = PRICE * (error / allowed) ** 2 + (bytes * numLayers(view)) / halfBytes;
-    if (error <= allowed && cost < least) [best, least] = [{ form, error }, cost]; // NaN is not within it
+    if (error <= allowed && cost < least) [best, least] = [form, cost]; // NaN is not within it
   }
   return best;
 }

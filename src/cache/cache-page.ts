@@ -7,10 +7,6 @@ export interface LayerPage {
   /** All of its tokens, or of a sparse page some. */
   readonly entries: number;
   readonly place: Place;
-  /** How far its forms so far moved the attention output of the latest queries: relative L2, largest head. */
-  readonly error: number;
-  /** Tokens of the sequence when the page took this form; 0: from its beginning. */
-  readonly length: number;
   /** Tokens of the sequence when other forms were last tried. */
   tried: number;
   /** Its part of attention in its trials so far, summed. */
@@ -37,8 +33,8 @@ export interface Change {
   form: SmallerForm;
   /** All tokens of a page; of `sparse`, to how many its entries are merged. */
   entries: number;
-  /** How far it is estimated to move the attention output of the latest queries, relative L2, largest head; default 0. */
-  error?: number;
+  /** For want of memory: the budget of error was not asked. */
+  forced?: boolean;
 }
 
 /** A page of one layer with a copy in another form beside it. */
@@ -66,8 +62,5 @@ export interface PageTrial {
   began: number;
   /** Tokens in the cache by then. */
   length: number;
-  taken?: ReadonlyMap<Copy, Trial>;
+  taken?: ReadonlySet<Copy>;
 }
-
-/** What the page would be off in the new form, with what it is off by now. */
-export const totalError = ({ error }: LayerPage, trial: Trial): number => Math.hypot(error, trial.error);

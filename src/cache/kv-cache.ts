@@ -171,12 +171,12 @@ export class KvCache {
     return runs;
   }
 
-  /** The copy takes its page's place. `error`: of the page by then; `length`: of the sequence; `shadows`: the page is kept behind it. */
-  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, error: number, length: number, shadows: boolean): void {
+  /** The copy takes its page's place. `length`: of the sequence by then; `shadows`: the page is kept behind it. */
+  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, length: number, shadows: boolean): void {
     const page = pages[at];
     if (!page) throw new Error(`no page ${at}`);
     const shadow = shadows ? { shadow: from } : {};
-    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, error, length, tried: length, mass: from.mass, ...shadow }) };
+    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, tried: length, mass: from.mass, ...shadow }) };
     if (!shadows) this.layers[layer]?.remove(from);
   }
 

@@ -24,8 +24,8 @@ export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boole
     if (bytesToCome(view) <= bytes) return [];
     const wanted = policy.changes?.(view) ?? [];
     if (!wins) return wanted;
-    const others = oldPagesAs(view, FORCED_FORM).filter((forced) => !wanted.some(({ page, layer }) => page === forced.page && layer === forced.layer));
-    return [...wanted, ...others];
+    const others = oldPagesAs(view, FORCED_FORM).filter((other) => !wanted.some(({ page, layer }) => page === other.page && layer === other.layer));
+    return [...wanted, ...others.map((other) => ({ ...other, forced: true }))];
   },
   drops(view) {
     const beyondContext = policy.drops?.(view) ?? pagesBeyondContext(view);

@@ -49,7 +49,7 @@ export interface SavedFor {
 
 const MAGIC = 0x564b5743; // "CWKV"
 /** To be raised whenever the bytes of a page or a key would mean something else, or the same tokens other pages. */
-export const SAVED_VERSION = 1;
+export const SAVED_VERSION = 2;
 const PRELUDE_BYTES = 16;
 const DIGEST_BYTES = 32;
 
@@ -135,12 +135,10 @@ function checkErrors(errors: unknown, field: string, numLayers: number, check: C
 
 function checkPage(state: unknown, field: string, check: Check): void {
   check(isRecord(state), field, 'it is not a JSON object');
-  const { form, entries, error, length, tried, mass } = state;
+  const { form, entries, tried, mass } = state;
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
   const least = form === 'sparse' ? 1 : PAGE_TOKENS;
   check(isWhole(entries, least, PAGE_TOKENS), field, `it has ${JSON.stringify(entries)} entries`);
-  check(typeof error === 'number' && error >= 0 && error < Infinity, field, `its error is ${JSON.stringify(error)}`);
-  check(isWhole(length, 0), field, `its length is ${JSON.stringify(length)}`);
   check(typeof mass === 'number' && mass >= 0 && mass < Infinity, field, `its mass is ${JSON.stringify(mass)}`);
   check(isWhole(tried, 0), field, `it was tried at ${JSON.stringify(tried)}`);
 }

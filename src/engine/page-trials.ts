@@ -1,5 +1,5 @@
-import { type Copy, type PageTrial, totalError, type Trial } from '../cache/cache-page.ts';
-import { errorBytes, type TaskRun } from '../cache/kv-cache.ts';
+import { type Copy, type PageTrial, type Trial } from '../cache/cache-page.ts';
+import { errorBytes, pagesFor, type TaskRun } from '../cache/kv-cache.ts';
 import { type CacheView, pagesBeyondContext } from '../cache/policy.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
@@ -19,6 +19,8 @@ const STEPS_TO_RESULT = 2;
 /** Gives the pages of sequences the forms their policies want. */
 export class PageTrials {
   readonly #readback: Readback;
+  /** What a sequence's policy was last asked about. */
+  readonly #asked = new WeakMap<Sequence, string>();
 
   constructor(
     device: Device,
@@ -40,9 +42,11 @@ export class PageTrials {
     for (const { sequence, length } of texts) {
       const upcoming = length - sequence.tokens.length;
       this.#conclude(sequence);
-      this.#change(sequence, upcoming);
+      // Most tokens fill no page: the policy would look at all of them to say the same again.
+      const isNews = this.#isNews(sequence, upcoming);
+      if (isNews) this.#change(sequence, upcoming);
       this.#giveUp(sequence, upcoming);
-      const trying = this.#try(sequence, upcoming);
+      const trying = isNews ? this.#try(sequence, upcoming) : undefined;
       if (trying) results.push(trying);
     }
     this.transformer.cache.shrink();
@@ -55,22 +59,30 @@ export class PageTrials {
     sequence.trial = undefined;
   }
 
+  /** A page was filled or is to come, a trial ended, or one may begin, since this was asked. */
+  #isNews(sequence: Sequence, upcoming: number): boolean {
+    const held = heldTokens(sequence);
+    const state = [Math.floor(held / PAGE_TOKENS), pagesFor(held + upcoming), latestQueries(sequence).queries > 0, sequence.trial === undefined].join();
+    const isNews = this.#asked.get(sequence) !== state;
+    this.#asked.set(sequence, state);
+    return isNews;
+  }
+
   /** Pages take the forms that the policy tells them to. */
   #change(sequence: Sequence, upcoming: number): void {
     const { pages, policy } = sequence;
     const { cache } = this.transformer;
     const changes = policy.changes?.(this.#view(sequence, upcoming)) ?? [];
-    if (policy.trials && changes.some(({ error }) => error === undefined)) {
-      // A policy of errors did not choose them: the memory budget did, and pages that are being tried may be among them.
+    if (changes.some(({ forced }) => forced)) {
       sequence.memoryOverrode = true;
-      this.drop(sequence);
+      this.drop(sequence); // what is being tried may be among them
     }
     // As many as can be written at once.
     while (changes.length > 0) {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
       this.#write(sequence, copies);
       this.recorder.submit(); // the tasks are written anew for the next ones
-      for (const copy of copies) cache.accept(pages, copy, Math.hypot(copy.from.error, copy.error ?? 0), heldTokens(sequence), sequence.shadows);
+      for (const copy of copies) cache.accept(pages, copy, heldTokens(sequence), sequence.shadows);
     }
   }
 
@@ -137,7 +149,7 @@ export class PageTrials {
     const masses = new Map(copies.map(({ from }, i) => [from, trials[i]?.mass ?? 0]));
     for (const [page, mass] of masses) page.mass += mass;
     const chosen = new Set(policy.choose?.(trials, { ...view, pages }));
-    trial.taken = new Map(copies.flatMap((copy, i) => (chosen.has(trials[i] as Trial) ? [[copy, trials[i] as Trial]] : [])));
+    trial.taken = new Set(copies.filter((_, i) => chosen.has(trials[i] as Trial)));
   }
 
   #view(sequence: Sequence, upcoming: number): CacheView {
@@ -152,8 +164,7 @@ export class PageTrials {
     if (!trial?.taken || tokens.length < trial.began + STEPS_TO_RESULT) return;
     for (const copy of trial.copies) {
       copy.from.tried = trial.length;
-      const taken = trial.taken.get(copy);
-      if (taken) this.transformer.cache.accept(pages, copy, totalError(copy.from, taken), trial.length, sequence.shadows);
+      if (trial.taken.has(copy)) this.transformer.cache.accept(pages, copy, trial.length, sequence.shadows);
       else this.transformer.cache.reject(copy);
     }
     sequence.trial = undefined;

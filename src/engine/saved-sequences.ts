@@ -99,7 +99,7 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
     layers.push(new Uint8Array(await readOnce(device, 'saved pages', ranges)));
   }
   const states = pages.map((page) =>
-    page.layers.map(({ form, entries, error, length, tried, mass }) => ({ form, entries, error, length, tried, mass })),
+    page.layers.map(({ form, entries, tried, mass }) => ({ form, entries, tried, mass })),
   );
   return { text: { tokens, adapters: adapters.key, policy: policy.key, pages: states, probed: probed.found.filter(({ squares }) => Number.isFinite(squares)) }, layers };
 }

@@ -8,7 +8,7 @@ import { pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/pag
 import { Random } from '../weights/random.ts';
 
 const HEADS = { numKvHeads: 3, headDim: 64 };
-const NEW: LayerPage = { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: pageUnits('f16', HEADS) }, error: 0, length: 0, tried: 0, mass: 0 };
+const NEW: LayerPage = { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: pageUnits('f16', HEADS) }, tried: 0, mass: 0 };
 
 const pagesOf = (count: number, layers = 1): CachePage[] =>
   Array.from({ length: count }, (_, i) => ({ base: i * PAGE_TOKENS, layers: Array.from({ length: layers }, () => ({ ...NEW })) }));
@@ -37,9 +37,9 @@ function settle({ policy, probed }: Probing, pages: CachePage[], errorOf: (layer
   });
   for (const trial of trials) probed.add(trial, pages.length);
   const taken = policy.choose?.(trials, view) ?? [];
-  for (const { page, layer, form, error = 0 } of [...changes, ...taken]) {
+  for (const { page, layer, form } of [...changes, ...taken]) {
     const old = pages[page] as CachePage;
-    pages[page] = { ...old, layers: old.layers.with(layer, { ...NEW, form, error, length: view.tokens, tried: view.tokens }) };
+    pages[page] = { ...old, layers: old.layers.with(layer, { ...NEW, form, tried: view.tokens }) };
   }
   for (const { page, layer } of trials) (pages[page]?.layers[layer] as LayerPage).tried = view.tokens;
   return { changes, trials, taken };
@@ -63,12 +63,12 @@ describe('what is tried', () => {
     const pages = pagesOf(6);
     const triedOf = (found: Pick<ReturnType<typeof settle>, 'trials'>): Set<number> => new Set(found.trials.map(({ page }) => page));
     expect(triedOf(settle(policy, pages, () => 0.01))).toEqual(new Set([1, 2, 3, 4]));
+    // What weighed so much among six pages weighs less among twenty.
+    expect(policy.probed.of(0, 'q4', 20).error).toBeCloseTo((0.01 * 6) / 20, 10);
     pages.push(...pagesOf(14));
     const { changes, ...later } = settle(policy, pages, () => 0.01);
     expect(triedOf(later)).toEqual(new Set([8, 12, 16]));
     expect(changes.map(({ page }) => page)).toEqual([5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18]);
-    // What weighed so much among six pages weighs less among twenty.
-    for (const { error } of changes) expect(error).toBeCloseTo((0.01 * 6) / 20, 10);
   });
 
   test('where nothing is known every page', () => {
@@ -112,10 +112,15 @@ test('however long a text becomes, its pages together stay within the budget', (
   const policy = probing(budget);
   const random = new Random(61);
   const pages: CachePage[] = [];
+  /** What each page's form did to it, times the tokens there were by then. */
+  const errors = new Map<LayerPage, number>();
   for (let count = 1; count <= 400; count++) {
     pages.push({ base: (count - 1) * PAGE_TOKENS, layers: [{ ...NEW }] });
     settle(policy, pages, (_, form) => 0.01 * random.next() * { q8: 0.1, q4: 1, k4v2: 3 }[form]);
-    const squares = pages.map(({ layers: [layer] }) => ((layer?.error ?? NaN) * ((layer?.length ?? NaN) / (count * PAGE_TOKENS))) ** 2);
+    for (const { layers: [layer] } of pages) {
+      if (layer && layer.form !== 'f16' && !errors.has(layer)) errors.set(layer, policy.probed.of(0, layer.form, count).error * count);
+    }
+    const squares = [...errors.values()].map((error) => (error / count) ** 2);
     // The root mean square of what was probed so far may lie a little below that of the page itself.
     expect(Math.sqrt(squares.reduce((sum, square) => sum + square, 0))).toBeLessThan(1.2 * budget);
   }

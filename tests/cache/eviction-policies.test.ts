@@ -13,7 +13,7 @@ const PAGES = 12;
 const viewOf = (massOf: (page: number, layer: number) => number = () => 0, count = PAGES): CacheView => {
   const pages = Array.from({ length: count }, (_, page): CachePage => {
     const layers = Array.from({ length: LAYERS }, (_, layer): LayerPage => {
-      return { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: 1 }, error: 0, length: 0, tried: 0, mass: massOf(page, layer) };
+      return { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: 1 }, tried: 0, mass: massOf(page, layer) };
     });
     return { base: page * PAGE_TOKENS, layers };
   });

@@ -8,7 +8,7 @@ const CONFIG = { numLayers: 2, numKvHeads: 1, headDim: 16, vocabSize: 300 };
 const FOR = { hash: 'abc', config: CONFIG };
 const PRELUDE = 16;
 
-const page = (form: PageState['form'], entries = 32): PageState => ({ form, entries, error: 0.25, length: 70, tried: 64, mass: 0 });
+const page = (form: PageState['form'], entries = 32): PageState => ({ form, entries, tried: 64, mass: 0 });
 /** Three pages of two layers, in every form. */
 const PAGES = [
   [page('f16'), page('sparse', 3)],
@@ -83,7 +83,7 @@ test.each<[string, string, unknown]>([
   ['pages', 'pages', {}],
   ['pages', 'page 1', [PAGES[0], [page('f16')], PAGES[2]]],
   ['pages', 'page 1 of layer 0', [PAGES[0], [null, page('q4')], PAGES[2]]],
-  ...[{ form: 'f8' }, { entries: 31 }, { error: -1 }, { error: null }, { length: 1.5 }, { tried: '2' }, { form: 'sparse', entries: 0 }].map(
+  ...[{ form: 'f8' }, { entries: 31 }, { mass: -1 }, { mass: null }, { tried: 1.5 }, { tried: '2' }, { form: 'sparse', entries: 0 }].map(
     (odd): [string, string, unknown] => ['pages', 'page 1 of layer 0', [PAGES[0], [{ ...page('q8'), ...odd }, page('q4')], PAGES[2]]],
   ),
   ['pages', 'length', [PAGES[0], [page('q4'), page('q4')], PAGES[2]]],
