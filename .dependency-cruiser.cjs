@@ -73,7 +73,7 @@ module.exports = {
       comment: 'tests/llama has a package of its own, which its first test installs.',
       severity: 'error',
       from: {},
-      to: { couldNotResolve: true, pathNot: ['\\?raw$', '^node-llama-cpp$'] },
+      to: { couldNotResolve: true, pathNot: ['\\?(raw|worker&inline)$', '^node-llama-cpp$'] },
     },
     {
       name: 'no-undeclared-package',
@@ -85,7 +85,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: ['/dist', '^tests/llama/node_modules'] },
+    exclude: { path: ['/dist', '^tests/(llama|bundlers)/node_modules'] },
     tsPreCompilationDeps: true,
     // ESM and .ts extensions are written out; no alias needs a tsconfig to be resolved.
     enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'node', 'default'] },
