@@ -1,13 +1,9 @@
 /**
- * Builds the package into dist/: a module for each entry of package.json's exports, and the code of the workers as text
- * in chunks that are imported on demand.
+ * Builds the package into dist/: a module for each of its entries, and the code of the workers as text in chunks that
+ * are imported on demand.
  */
 import { defineConfig } from 'vite';
-
-/** Every one but `.` is named as it is imported: `chunkwise/NAME`. */
-const ENTRIES = {
-  index: 'src/api/index.ts',
-};
+import { ENTRIES } from './tools/entries.ts';
 
 export default defineConfig({
   base: './',
@@ -15,7 +11,10 @@ export default defineConfig({
   build: {
     target: 'es2022',
     lib: { entry: ENTRIES, formats: ['es'] },
-    rolldownOptions: { output: { entryFileNames: '[name].js', chunkFileNames: '[name].js' } },
+    rolldownOptions: {
+      external: ['@mlc-ai/web-llm', 'react'],
+      output: { entryFileNames: '[name].js', chunkFileNames: '[name].js' },
+    },
     sourcemap: true,
   },
   worker: { format: 'es' },
