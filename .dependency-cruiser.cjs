@@ -12,6 +12,7 @@ const LAYERS = [
   ['src/engine'],
   ['workers'],
   ['src/api'],
+  ['src/react', 'src/web-llm'],
   ['demo', 'cli'],
 ];
 const TESTS = '^(tests|e2e|bench|tools)/';

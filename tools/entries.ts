@@ -4,4 +4,6 @@
  */
 export const ENTRIES = {
   index: 'src/api/index.ts',
+  react: 'src/react/index.ts',
+  'web-llm': 'src/web-llm/index.ts',
 };

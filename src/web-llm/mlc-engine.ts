@@ -14,9 +14,6 @@ import { deviceLimits, deviceVendor } from './device.ts';
 import { modelKind } from './model-kind.ts';
 import { OwnEngine } from './own-engine.ts';
 
-/** Makes web-llm's own engine, for models in MLC's format. */
-export type RealEngine = (webLlm: typeof WebLlm, config: MLCEngineConfig) => MLCEngineInterface;
-
 /**
  * web-llm's `CreateMLCEngine`. `modelId`: a model of `createEngine`, or of MLC's format, as `engineConfig.appConfig` or
  * web-llm's own list has it.
@@ -41,11 +38,9 @@ export class MLCEngine implements MLCEngineInterface {
   #config: MLCEngineConfig;
   #backend: OwnEngine | MLCEngineInterface | undefined;
   #loading = new AbortController();
-  readonly #makeReal: RealEngine;
 
-  constructor(engineConfig: MLCEngineConfig = {}, makeReal: RealEngine = (webLlm, config) => new webLlm.MLCEngine(config)) {
+  constructor(engineConfig: MLCEngineConfig = {}) {
     this.#config = engineConfig;
-    this.#makeReal = makeReal;
     // web-llm's classes have a private field, so that nothing else is of their types: what is public of them is checked.
     const create: Create = this.chatCompletion.bind(this);
     const chat: { completions: Public<WebLlm.Chat['completions']> } = { completions: { create } };
@@ -62,7 +57,7 @@ export class MLCEngine implements MLCEngineInterface {
     const { signal } = (this.#loading = new AbortController());
     const kind = modelKind(modelId, this.#config.appConfig);
     if (kind.runtime === 'web-llm') {
-      const real = this.#makeReal(await webLlm(), this.#config);
+      const real = this.makeReal(await webLlm(), this.#config);
       this.#backend = real; // before it has loaded, so that it can be unloaded meanwhile
       return real.reload(modelId, chatOpts);
     }
@@ -153,6 +148,11 @@ export class MLCEngine implements MLCEngineInterface {
   /** For web-llm alone: this runtime logs nothing. */
   setLogLevel(logLevel: LogLevel): void {
     this.#configure({ logLevel });
+  }
+
+  /** web-llm's own engine, for models in MLC's format. */
+  protected makeReal(webLlm: typeof WebLlm, config: MLCEngineConfig): MLCEngineInterface {
+    return new webLlm.MLCEngine(config);
   }
 
   #configure(config: MLCEngineConfig): void {

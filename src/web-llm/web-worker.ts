@@ -23,7 +23,11 @@ export class WebWorkerMLCEngine extends MLCEngine {
     readonly worker: WebLlm.WebWorkerMLCEngine['worker'],
     engineConfig?: MLCEngineConfig,
   ) {
-    super(engineConfig, (webLlm, config) => new webLlm.WebWorkerMLCEngine(worker, config));
+    super(engineConfig);
+  }
+
+  protected override makeReal(webLlm: typeof WebLlm, config: MLCEngineConfig): WebLlm.MLCEngineInterface {
+    return new webLlm.WebWorkerMLCEngine(this.worker, config);
   }
 }
 
