@@ -64,6 +64,11 @@ it('no bundler: a module script, with the package on its own origin and on anoth
   await expectAnswer(writePage('plain', '/main.js', `${urlOf(cdn)}/chunkwise/dist/index.js`));
 });
 
+it('Node: the command line', async () => {
+  const { stdout } = await runInApps('npx', 'chunkwise', 'generate', '--model', join(models, 'tiny.gguf'), '--prompt', 'One', '--max-tokens', '10', '--json');
+  expect((JSON.parse(stdout) as { tokens: number[] }).tokens).toHaveLength(10);
+});
+
 /** Opens an app until it has put into the title what came of its request. */
 async function expectAnswer(url: string): Promise<void> {
   const page = await browser.newPage();

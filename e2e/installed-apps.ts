@@ -11,8 +11,8 @@ const TOOLS = ['esbuild', 'next', 'vite', 'webpack', 'webpack-cli'];
 const QUIET = ['--no-audit', '--no-fund', '--ignore-scripts'];
 
 /** Runs a program of the apps' folder. Throws with what it said when it fails. */
-export async function runInApps(program: string, ...args: string[]): Promise<void> {
-  await promisify(execFile)(program, args, FOR_APPS);
+export async function runInApps(program: string, ...args: string[]): Promise<{ stdout: string }> {
+  return promisify(execFile)(program, args, FOR_APPS);
 }
 
 /** Packs dist/ as it would be published, and installs the tarball into the folder of the apps, beside the bundlers. */
