@@ -12,6 +12,7 @@ const LAYERS = [
   ['src/engine'],
   ['workers'],
   ['src/api'],
+  ['src/react', 'src/web-llm'],
   ['demo', 'cli'],
 ];
 const TESTS = '^(tests|e2e|bench|tools)/';
@@ -73,7 +74,7 @@ module.exports = {
       comment: 'tests/llama has a package of its own, which its first test installs.',
       severity: 'error',
       from: {},
-      to: { couldNotResolve: true, pathNot: ['\\?raw$', '^node-llama-cpp$'] },
+      to: { couldNotResolve: true, pathNot: ['\\?(raw|worker&inline)$', '^node-llama-cpp$'] },
     },
     {
       name: 'no-undeclared-package',
@@ -85,7 +86,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: ['/dist', '^tests/llama/node_modules'] },
+    exclude: { path: ['/dist', '^tests/llama/node_modules', '^e2e/apps/'] },
     tsPreCompilationDeps: true,
     // ESM and .ts extensions are written out; no alias needs a tsconfig to be resolved.
     enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'node', 'default'] },

@@ -1,12 +1,20 @@
-/** Builds the package into dist/: one module for the page, and the worker that it starts. */
+/**
+ * Builds the package into dist/: a module for each of its entries, and the code of the workers as text in chunks that
+ * are imported on demand.
+ */
 import { defineConfig } from 'vite';
+import { ENTRIES } from './tools/entries.ts';
 
 export default defineConfig({
   base: './',
   publicDir: false,
   build: {
     target: 'es2022',
-    lib: { entry: 'src/api/index.ts', formats: ['es'], fileName: 'index' },
+    lib: { entry: ENTRIES, formats: ['es'] },
+    rolldownOptions: {
+      external: ['@mlc-ai/web-llm', 'react'],
+      output: { entryFileNames: '[name].js', chunkFileNames: '[name].js' },
+    },
     sourcemap: true,
   },
   worker: { format: 'es' },

@@ -1,21 +1,17 @@
-import { bench } from './commands/bench.ts';
-import { evaluate } from './commands/eval.ts';
-import { generate } from './commands/generate.ts';
-import { inspect } from './commands/inspect.ts';
-import { logits } from './commands/logits.ts';
-import { perplexity } from './commands/perplexity.ts';
-import { plan } from './commands/plan.ts';
 import type { Output } from './output.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 
-const COMMANDS: Record<string, (args: string[]) => Promise<Output>> = {
-  bench,
-  eval: evaluate,
-  generate,
-  inspect,
-  logits,
-  perplexity,
-  plan,
+type Command = (args: string[]) => Promise<Output>;
+
+/** Each comes with its use: not all of them need a GPU. */
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  bench: async () => (await import('./commands/bench.ts')).bench,
+  eval: async () => (await import('./commands/eval.ts')).evaluate,
+  generate: async () => (await import('./commands/generate.ts')).generate,
+  inspect: async () => (await import('./commands/inspect.ts')).inspect,
+  logits: async () => (await import('./commands/logits.ts')).logits,
+  perplexity: async () => (await import('./commands/perplexity.ts')).perplexity,
+  plan: async () => (await import('./commands/plan.ts')).plan,
 };
 
 const USAGE = `chunkwise COMMAND [flags]
@@ -49,19 +45,30 @@ const USAGE = `chunkwise COMMAND [flags]
 `;
 
 async function main([command = '', ...args]: string[]): Promise<number> {
-  const run = COMMANDS[command];
-  if (!run) {
+  const load = COMMANDS[command];
+  if (!load) {
     process.stderr.write(USAGE);
     return command === '' || command === 'help' || command === '--help' ? 0 : 2;
   }
   try {
-    const { json, text } = await run(args);
+    const { json, text } = await (await loaded(load))(args);
     process.stdout.write(args.includes('--json') ? `${JSON.stringify(json)}\n` : `${text}\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof ChunkwiseError)) throw error;
     process.stderr.write(`chunkwise: ${error.message} [${error.code}]\n`);
     return 1;
+  }
+}
+
+/** Throws `no_webgpu` where `webgpu`, an optional dependency, is not installed. */
+async function loaded(load: () => Promise<Command>): Promise<Command> {
+  try {
+    return await load();
+  } catch (cause) {
+    const isMissing = cause instanceof Error && /Cannot find package 'webgpu'/.test(cause.message);
+    if (!isMissing) throw cause;
+    throw new ChunkwiseError('no_webgpu', { reason: 'this command needs a GPU: npm install webgpu' }, { cause });
   }
 }
 

@@ -1,6 +1,4 @@
-import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
-import { build } from 'vite';
 import type * as Chunkwise from '../src/api/index.ts';
 import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
@@ -10,12 +8,8 @@ declare global {
   var engine: Chunkwise.Engine;
 }
 
-/** Builds the package and serves it beside the models. */
-export async function servePackage(): Promise<DemoServer> {
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  await build({ root, configFile: `${root}/vite.config.ts`, logLevel: 'warn' });
-  return serveDemo('../dist');
-}
+/** Serves the built package (npm run build) beside the models. */
+export const servePackage = (): Promise<DemoServer> => serveDemo('../dist');
 
 /** Opens a bare page anew, with an engine of the tiny model in `globalThis.engine`. */
 export async function visit(page: Page, server: DemoServer): Promise<void> {

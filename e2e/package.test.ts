@@ -25,14 +25,14 @@ beforeAll(async () => {
   browser = await launchBrowser('swiftshader');
   page = await browser.newPage();
   await visit(page, server);
-  // The engine's worker starts others: they are kept, by what their files are called, so that they can be ended.
+  // The engine's worker starts others: they are kept by name, so that they can be ended.
   await page.workers()[0]?.evaluate(() => {
     globalThis.started = new Map();
     const Plain = globalThis.Worker;
     globalThis.Worker = class extends Plain {
       constructor(url: string | URL, options?: WorkerOptions) {
         super(url, options);
-        globalThis.started.set(/(\w+)\.worker/.exec(String(url))?.[1] ?? '', this);
+        globalThis.started.set(options?.name ?? '', this);
       }
     };
   });

@@ -54,6 +54,11 @@ const STEPS: [heading: string, step: () => Counts | Promise<Counts>][] = [
   ['Lint and layers', script('lint')],
   ['Types', script('typecheck')],
   ['Unit, kernel and engine tests', vitest('cpu', 'gpu')],
+  ['Package build', script('build')],
+  ['Package: what publint and are-the-types-wrong say', script('check:package')],
+  ['Package: sizes', script('check:size')],
+  ['Package: API report', script('check:api')],
+  ['Documentation of the API', script('docs')],
   ['Demo build', script('build:demo')],
   ['The page in a browser', vitest('e2e')],
 ];

@@ -7,6 +7,7 @@ import { BlobSource } from '../src/weights/blob-source.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import { ladderStore } from './ladder-store.ts';
 import type { LadderWorker } from './ladder.worker.ts';
+import LadderThread from './ladder.worker.ts?worker&inline';
 import type { AdapterFiles } from './protocol.ts';
 import { describeRemote, readRemote } from './remote-file.ts';
 
@@ -29,7 +30,7 @@ async function open(file: string | Blob, name: string): Promise<ByteSource> {
 
 /** Rank ladders as this browser kept them, or built in a worker of their own, which ends with its work. */
 export const buildLadders: LadderBuilder = cachedLadders(ladderStore, async (adapter, options) => {
-  const worker = new Worker(new URL('./ladder.worker.ts', import.meta.url), { type: 'module' });
+  const worker = new LadderThread({ name: 'ladder' });
   try {
     const failed = new Promise<never>((_, reject) => {
       worker.onerror = ({ message }) => {

@@ -5,6 +5,7 @@ import type { PlanService, PlanSession } from '../src/engine/plan-service.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SchedulerWorker } from './scheduler.worker.ts';
+import SchedulerConstructor from './scheduler.worker.ts?worker&inline';
 
 /** A thread that plans. */
 export interface SchedulerThread {
@@ -42,7 +43,7 @@ export class SchedulerPlans implements PlanService {
 
 /** Starts `scheduler.worker`. */
 export function startScheduler(): SchedulerThread {
-  const worker = new Worker(new URL('./scheduler.worker.ts', import.meta.url), { type: 'module' });
+  const worker = new SchedulerConstructor({ name: 'scheduler' });
   const scheduler = wrap<SchedulerWorker>(worker);
   const ended = new Promise<never>((_, reject) => {
     const fail = (reason: string): void => reject(new ChunkwiseError('scheduler_lost', { reason }));

@@ -30,8 +30,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   if (signal?.aborted) throw aborted();
   const listeners = new Listeners();
   if (onProgress !== undefined) listeners.add('progress', onProgress);
-  const client = new WorkerClient();
+  const client = await WorkerClient.start();
   const onAbort = (): void => client.end(aborted());
+  if (signal?.aborted) onAbort(); // meanwhile
   signal?.addEventListener('abort', onAbort);
   try {
     const info = await client.load(load, (event) => tell(listeners, event));

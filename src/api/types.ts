@@ -1,5 +1,6 @@
 /** The public types: what is written for the API in types/, and what it shares with the engine. */
 export type { KvMap } from '../cache/kv-map.ts';
+export type { KvReport } from '../cache/kv-report.ts';
 export type { KvMode, KvPriority } from '../cache/kv-options.ts';
 export type { SavedFile } from '../cache/saved-cache.ts';
 export type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';

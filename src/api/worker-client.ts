@@ -13,16 +13,27 @@ carryErrors();
 
 /** The page's end of an engine's worker. Every call ends when the worker does. */
 export class WorkerClient {
-  private readonly worker = new Worker(new URL('../../workers/engine.worker.ts', import.meta.url), { type: 'module' });
-  private readonly remote: Remote<EngineWorker> = wrap<EngineWorker>(this.worker);
+  private readonly remote: Remote<EngineWorker>;
   private readonly gone = new AbortController();
 
-  constructor() {
+  private constructor(private readonly worker: Worker) {
+    this.remote = wrap<EngineWorker>(worker);
     this.worker.onerror = (event) => {
       event.preventDefault();
       const reason = `the engine's worker failed: ${event.message || 'it could not be started'}`;
       this.end(new ChunkwiseError('disposed', { reason }));
     };
+  }
+
+  /** Starts a worker. Its code comes with the first one, from where the page's came. Throws `network`. */
+  static async start(): Promise<WorkerClient> {
+    // As text in a chunk, which every bundler takes along and every origin may serve; see ARCHITECTURE.md.
+    const { default: EngineThread } = await import('../../workers/engine.worker.ts?worker&inline').catch(
+      (cause: unknown) => {
+        throw new ChunkwiseError('network', { reason: "the code of the engine's worker did not come" }, { cause });
+      },
+    );
+    return new WorkerClient(new EngineThread({ name: 'engine' }));
   }
 
   load(options: LoadOptions, onEvent: (event: WorkerEvent) => void): Promise<EngineInfo> {

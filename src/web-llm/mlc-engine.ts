@@ -1,0 +1,192 @@
+import type * as WebLlm from '@mlc-ai/web-llm';
+import type {
+  AppConfig,
+  ChatOptions,
+  CreateEmbeddingResponse,
+  EmbeddingCreateParams,
+  InitProgressCallback,
+  LogLevel,
+  MLCEngineConfig,
+  MLCEngineInterface,
+} from '@mlc-ai/web-llm';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { deviceLimits, deviceVendor } from './device.ts';
+import { modelKind } from './model-kind.ts';
+import { OwnEngine } from './own-engine.ts';
+
+/**
+ * web-llm's `CreateMLCEngine`. `modelId`: a model of `createEngine`, or of MLC's format, as `engineConfig.appConfig` or
+ * web-llm's own list has it.
+ * @throws ChunkwiseError as `createEngine` does; `unsupported` for options that have no counterpart, and for MLC's
+ * format where `@mlc-ai/web-llm` is not installed.
+ */
+export async function CreateMLCEngine(
+  modelId: string | string[],
+  engineConfig?: MLCEngineConfig,
+  chatOpts?: ChatOptions | ChatOptions[],
+): Promise<MLCEngine> {
+  const engine = new MLCEngine(engineConfig);
+  await engine.reload(modelId, chatOpts);
+  return engine;
+}
+
+/** web-llm's `MLCEngine`. */
+export class MLCEngine implements MLCEngineInterface {
+  readonly chat: WebLlm.Chat;
+  readonly completions: WebLlm.Completions;
+  readonly embeddings: WebLlm.Embeddings;
+  #config: MLCEngineConfig;
+  #backend: OwnEngine | MLCEngineInterface | undefined;
+  #loading = new AbortController();
+
+  constructor(engineConfig: MLCEngineConfig = {}) {
+    this.#config = engineConfig;
+    // web-llm's classes have a private field, so that nothing else is of their types: what is public of them is checked.
+    const create: Create = this.chatCompletion.bind(this);
+    const chat: { completions: Public<WebLlm.Chat['completions']> } = { completions: { create } };
+    const completions: Public<WebLlm.Completions> = { create: this.completion.bind(this) as WebLlm.Completions['create'] };
+    const embeddings: Public<WebLlm.Embeddings> = { create: (request) => this.embedding(request) };
+    this.chat = chat as WebLlm.Chat;
+    this.completions = completions as WebLlm.Completions;
+    this.embeddings = embeddings as WebLlm.Embeddings;
+  }
+
+  /** Loads a model in place of the one before. Errors: those of `CreateMLCEngine`; `aborted` when `unload` is called. */
+  async reload(modelId: string | string[], chatOpts?: ChatOptions | ChatOptions[]): Promise<void> {
+    await this.unload();
+    const { signal } = (this.#loading = new AbortController());
+    const kind = modelKind(modelId, this.#config.appConfig);
+    if (kind.runtime === 'web-llm') {
+      const real = this.makeReal(await webLlm(), this.#config);
+      this.#backend = real; // before it has loaded, so that it can be unloaded meanwhile
+      return real.reload(modelId, chatOpts);
+    }
+    if (this.#config.logitProcessorRegistry !== undefined) throw unsupported('logitProcessorRegistry');
+    const [options = {}] = Array.isArray(chatOpts) ? chatOpts : [chatOpts];
+    this.#backend = await OwnEngine.load(kind.model, options, this.#config.initProgressCallback, signal);
+  }
+
+  async unload(): Promise<void> {
+    this.#loading.abort();
+    const backend = this.#backend;
+    this.#backend = undefined;
+    await backend?.unload();
+  }
+
+  chatCompletion(request: WebLlm.ChatCompletionRequestNonStreaming): Promise<WebLlm.ChatCompletion>;
+  chatCompletion(request: WebLlm.ChatCompletionRequestStreaming): Promise<AsyncIterable<WebLlm.ChatCompletionChunk>>;
+  chatCompletion(request: WebLlm.ChatCompletionRequestBase): Promise<AsyncIterable<WebLlm.ChatCompletionChunk> | WebLlm.ChatCompletion>;
+  async chatCompletion(
+    request: WebLlm.ChatCompletionRequestBase,
+  ): Promise<AsyncIterable<WebLlm.ChatCompletionChunk> | WebLlm.ChatCompletion> {
+    return this.#loaded().chatCompletion(request as WebLlm.ChatCompletionRequest);
+  }
+
+  completion(request: WebLlm.CompletionCreateParamsNonStreaming): Promise<WebLlm.Completion>;
+  completion(request: WebLlm.CompletionCreateParamsStreaming): Promise<AsyncIterable<WebLlm.Completion>>;
+  completion(request: WebLlm.CompletionCreateParamsBase): Promise<AsyncIterable<WebLlm.Completion> | WebLlm.Completion>;
+  async completion(
+    request: WebLlm.CompletionCreateParamsBase,
+  ): Promise<AsyncIterable<WebLlm.Completion> | WebLlm.Completion> {
+    return this.#loaded().completion(request as WebLlm.CompletionCreateParams);
+  }
+
+  async embedding(request: EmbeddingCreateParams): Promise<CreateEmbeddingResponse> {
+    return this.#real('embeddings').embedding(request);
+  }
+
+  async interruptGenerate(): Promise<void> {
+    this.#backend?.interruptGenerate();
+  }
+
+  async resetChat(keepStats?: boolean, modelId?: string): Promise<void> {
+    return this.#loaded().resetChat(keepStats, modelId);
+  }
+
+  async getMessage(modelId?: string): Promise<string> {
+    return this.#loaded().getMessage(modelId);
+  }
+
+  async runtimeStatsText(modelId?: string): Promise<string> {
+    return this.#loaded().runtimeStatsText(modelId);
+  }
+
+  async forwardTokensAndSample(inputIds: number[], isPrefill: boolean, modelId?: string): Promise<number> {
+    return this.#real('forwardTokensAndSample').forwardTokensAndSample(inputIds, isPrefill, modelId);
+  }
+
+  async listResumableSessions(): Promise<WebLlm.ResumeProbeResult[]> {
+    return this.#real('resumable sessions').listResumableSessions();
+  }
+
+  async resumeChatCompletion(
+    sessionId: string,
+    options?: WebLlm.ResumeChatCompletionOptions,
+  ): Promise<WebLlm.ResumeResult | AsyncIterable<WebLlm.ChatCompletionChunk>> {
+    return this.#real('resumable sessions').resumeChatCompletion(sessionId, options);
+  }
+
+  async deleteResumableSession(sessionId: string): Promise<void> {
+    return this.#real('resumable sessions').deleteResumableSession(sessionId);
+  }
+
+  getMaxStorageBufferBindingSize = async (): Promise<number> => (await deviceLimits()).maxStorageBufferBindingSize;
+  getGPUVendor = (): Promise<string> => deviceVendor();
+
+  setInitProgressCallback(initProgressCallback?: InitProgressCallback): void {
+    this.#configure({ initProgressCallback });
+  }
+
+  getInitProgressCallback(): InitProgressCallback | undefined {
+    return this.#config.initProgressCallback;
+  }
+
+  setAppConfig(appConfig: AppConfig): void {
+    this.#configure({ appConfig });
+  }
+
+  /** For web-llm alone: this runtime logs nothing. */
+  setLogLevel(logLevel: LogLevel): void {
+    this.#configure({ logLevel });
+  }
+
+  /** web-llm's own engine, for models in MLC's format. */
+  protected makeReal(webLlm: typeof WebLlm, config: MLCEngineConfig): MLCEngineInterface {
+    return new webLlm.MLCEngine(config);
+  }
+
+  #configure(config: MLCEngineConfig): void {
+    this.#config = { ...this.#config, ...config };
+  }
+
+  #loaded(): OwnEngine | MLCEngineInterface {
+    if (this.#backend === undefined) throw new ChunkwiseError('disposed', { reason: 'no model is loaded: call reload()' });
+    return this.#backend;
+  }
+
+  /** web-llm's own engine. Throws `unsupported` where another model is loaded. */
+  #real(what: string): MLCEngineInterface {
+    const backend = this.#loaded();
+    return backend instanceof OwnEngine ? refuse(what) : backend;
+  }
+}
+
+type Create = WebLlm.Chat['completions']['create'];
+type Public<T> = Pick<T, keyof T>;
+
+const unsupported = (field: string): ChunkwiseError =>
+  new ChunkwiseError('unsupported', { field, reason: 'is for models in MLC format only' });
+
+function refuse(field: string): never {
+  throw unsupported(field);
+}
+
+/** web-llm, when it is installed: an optional dependency of 2 MB, loaded for models of its format alone. */
+export async function webLlm(): Promise<typeof WebLlm> {
+  try {
+    return await import('@mlc-ai/web-llm');
+  } catch (cause) {
+    const reason = 'models in MLC format need the package @mlc-ai/web-llm';
+    throw new ChunkwiseError('unsupported', { field: 'modelId', reason }, { cause });
+  }
+}

@@ -1,0 +1,9 @@
+/**
+ * What the package exports, by the names of the files in dist/: every one but `index` is imported as `chunkwise/NAME`.
+ * package.json's `exports` says the same.
+ */
+export const ENTRIES = {
+  index: 'src/api/index.ts',
+  react: 'src/react/index.ts',
+  'web-llm': 'src/web-llm/index.ts',
+};
