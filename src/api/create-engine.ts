@@ -1,9 +1,11 @@
 import type { WorkerEvent } from '../../workers/protocol.ts';
 import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { Listeners } from './listeners.ts';
 import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
-import { parseChatRequest, parseCompletionRequest, parseMessages } from './requests.ts';
+import { parseMessages } from './chat/messages.ts';
+import { parseChatRequest, parseCompletionRequest } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
   CallOptions,
@@ -34,8 +36,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const onAbort = (): void => client.end(aborted());
   signal?.addEventListener('abort', onAbort);
   try {
-    const info = await client.load(load, (event) => tell(listeners, event));
-    return { ...info, ...methods(client, listeners, info.model) };
+    const { chat, ...info } = await client.load(load, (event) => tell(listeners, event));
+    return { ...info, ...methods(client, listeners, info.model, chat) };
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
     throw error;
@@ -57,7 +59,7 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
 
 type Methods = Omit<Engine, 'model' | 'contextLength' | 'device'>;
 
-function methods(client: WorkerClient, listeners: Listeners, model: string): Methods {
+function methods(client: WorkerClient, listeners: Listeners, model: string, traits: ChatTraits): Methods {
   async function* watchTokens(
     id: string,
     events: AsyncIterable<GenerateEvent>,
@@ -80,10 +82,10 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     request: ChatCompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const { messages, options, stream, includeUsage } = parseChatRequest(request);
+    const { messages, tools, newReader, options, stream, includeUsage } = parseChatRequest(request, traits);
     const head = responseHead('chatcmpl', model);
-    const events = watchTokens(head.id, client.generate(head.id, { messages }, options, signal));
-    return stream ? chatChunks(head, events, includeUsage) : wholeChat(head, events);
+    const events = watchTokens(head.id, client.generate(head.id, { messages, tools }, options, signal));
+    return stream ? chatChunks(head, events, includeUsage, newReader()) : wholeChat(head, events, newReader());
   }
 
   function createCompletion(

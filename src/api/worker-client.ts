@@ -7,7 +7,8 @@ import type { SavedFile } from '../cache/saved-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { GenerateEvent, SavedSize } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { AdapterInfo, ChatMessage } from './types.ts';
+import type { ChatTurn } from '../tokenizer/chat-template.ts';
+import type { AdapterInfo } from './types.ts';
 
 carryErrors();
 
@@ -73,7 +74,7 @@ export class WorkerClient {
     return this.unlessGone(() => this.remote.memory());
   }
 
-  countTokens(messages: ChatMessage[]): Promise<number> {
+  countTokens(messages: readonly ChatTurn[]): Promise<number> {
     return this.unlessGone(() => this.remote.countTokens(messages));
   }
 

@@ -6,7 +6,8 @@ import { pagesFor } from '../cache/kv-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
+import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
+import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-traits.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type Adaptation, planned, UNADAPTED, wholeAdapters } from './adaptation.ts';
 import { AdapterRegistry } from './adapter-registry.ts';
@@ -19,6 +20,7 @@ import { Session } from './session.ts';
 import type {
   AdapterInfo,
   AdapterUse,
+  ChatTools,
   EngineCore,
   EngineCoreOptions,
   GenerateEvent,
@@ -51,6 +53,9 @@ export class LocalEngine implements EngineCore {
   readonly model: string;
   readonly contextLength: number;
   readonly device: string;
+  readonly chatTraits: ChatTraits;
+  /** Shows the marks of calls and reasoning. */
+  readonly #chatTokenizer: Tokenizer;
   readonly savedCaches: SavedSequences;
 
   constructor(
@@ -65,16 +70,19 @@ export class LocalEngine implements EngineCore {
     this.contextLength = session.plan.contextLength;
     this.device = session.device.name;
     this.#metadata = session.plan.tokenizer;
+    this.chatTraits = chatTraits(this.#metadata);
+    this.#chatTokenizer = withMarkers(tokenizer, this.#metadata);
     this.savedCaches = new SavedSequences(this, options.savedCaches, options.sources);
   }
 
-  chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
-    return this.#answer((maxTokens) => {
-      const tokens = this.#encodeChat(messages, maxTokens);
+  chat(messages: readonly ChatTurn[], { tools, ...options }: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void> {
+    const encode = (maxTokens?: number): Prompt => {
+      const tokens = this.#encodeChat(messages, maxTokens, tools);
       // Only what may go on past the context has to know what it keeps.
-      const kept = maxTokens === undefined ? commonPrefix(tokens, this.#encodeChat(withAnyTurn(messages))) : 0;
+      const kept = maxTokens === undefined ? commonPrefix(tokens, this.#encodeChat(withAnyTurn(messages), undefined, tools)) : 0;
       return { tokens, kept };
-    }, options);
+    };
+    return this.#answer(encode, options, this.#chatTokenizer);
   }
 
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
@@ -158,7 +166,11 @@ export class LocalEngine implements EngineCore {
     return this.#session;
   }
 
-  async *#answer(encode: (maxTokens?: number) => Prompt, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
+  async *#answer(
+    encode: (maxTokens?: number) => Prompt,
+    options: GenerateOptions,
+    tokenizer = this.tokenizer,
+  ): AsyncGenerator<GenerateEvent, void> {
     this.#throwIfDisposed();
     const { adapters: uses = [], signal } = options;
     const release = this.#adapters.hold(uses);
@@ -173,7 +185,7 @@ export class LocalEngine implements EngineCore {
       turn = await this.#queue.enter(pagesFor(most), signal);
       session = await this.session();
       const adaptation = await this.adapt(uses, options);
-      yield* generate(session, this.tokenizer, prompt, options, adaptation, turn.slot);
+      yield* generate(session, tokenizer, prompt, options, adaptation, turn.slot);
     } catch (error) {
       this.#throwIfDisposed(error);
       if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession(session);
@@ -198,8 +210,8 @@ export class LocalEngine implements EngineCore {
     }
   }
 
-  #encodeChat(messages: readonly ChatTurn[], maxTokens?: number): number[] {
-    return this.tokenizer.encode(renderChat(this.#metadata, messages), { parseSpecial: true, maxTokens });
+  #encodeChat(messages: readonly ChatTurn[], maxTokens?: number, tools?: readonly ToolDefinition[]): number[] {
+    return this.tokenizer.encode(renderChat(this.#metadata, messages, { tools }), { parseSpecial: true, maxTokens });
   }
 
   /** Of those that ran in a lost session the first closes it. */

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { AnswerReader } from '../../src/api/chat/answer-reader.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from '../../src/api/responses.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 
@@ -26,6 +27,8 @@ async function* answer(): AsyncGenerator<GenerateEvent, void> {
   };
 }
 
+const reader = () => new AnswerReader({ opensReasoning: false }, new Set());
+
 async function gather<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);
@@ -34,7 +37,7 @@ async function gather<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 it('streams a chat as OpenAI does: role, text, finish reason; empty texts are left out', async () => {
   const head = responseHead('chatcmpl', 'm');
-  const chunks = await gather(chatChunks(head, answer(), false));
+  const chunks = await gather(chatChunks(head, answer(), false, reader()));
   expect(chunks.map(({ choices }) => [choices[0]?.delta, choices[0]?.finish_reason])).toEqual([
     [{ role: 'assistant', content: '' }, null],
     [{ content: 'Gr' }, null],
@@ -48,7 +51,7 @@ it('streams a chat as OpenAI does: role, text, finish reason; empty texts are le
 });
 
 it('adds the usage in a last chunk without choices when it is asked for', async () => {
-  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), answer(), true));
+  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), answer(), true, reader()));
   expect(chunks.at(-1)).toMatchObject({ choices: [], usage, chunkwise: report });
   expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null && chunk.choices.length === 1)).toBe(true);
   const texts = await gather(completionChunks(responseHead('cmpl', 'm'), answer(), true));
@@ -63,7 +66,7 @@ it('streams a completion: its text in order, the finish reason on the last', asy
 
 it('gathers whole answers', async () => {
   const choice = { index: 0, finish_reason: 'length', logprobs: null };
-  expect(await wholeChat(responseHead('chatcmpl', 'm'), answer())).toMatchObject({
+  expect(await wholeChat(responseHead('chatcmpl', 'm'), answer(), reader())).toMatchObject({
     object: 'chat.completion',
     model: 'm',
     choices: [{ ...choice, message: { role: 'assistant', content: 'Grüß' } }],

@@ -3,7 +3,7 @@ import type { SavedFile } from '../../cache/saved-cache.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
 import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts';
 import type { EngineEvents } from './events.ts';
-import type { AdapterSource, ChatCompletionRequest, ChatMessage, CompletionRequest } from './requests.ts';
+import type { AdapterSource, ChatCompletionRequest, CompletionRequest, MessageInput } from './requests.ts';
 import type { ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
 
 export interface EngineOptions {
@@ -70,7 +70,7 @@ export interface Engine {
     size(): Promise<number>;
   };
   memory(): Promise<MemoryReport>;
-  countTokens(messages: ChatMessage[]): Promise<number>;
+  countTokens(messages: MessageInput[]): Promise<number>;
   /** Calls `fn` at every event until the returned function is called. */
   on<E extends keyof EngineEvents>(event: E, fn: (event: EngineEvents[E]) => void): () => void;
   /** Destroys every buffer; later calls throw `disposed`. */

@@ -1,5 +1,9 @@
 /** What is answered. */
-import type { FinishReason, GenerationReport } from '../../engine/types.ts';
+import type { FinishReason as EndReason, GenerationReport } from '../../engine/types.ts';
+import type { ToolCall } from './requests.ts';
+
+/** `tool_calls`: the answer waits for what they give. */
+export type FinishReason = EndReason | 'tool_calls';
 
 export interface Usage {
   prompt_tokens: number;
@@ -8,12 +12,28 @@ export interface Usage {
   prompt_tokens_details: { cached_tokens: number };
 }
 
+/** What a chunk adds to a message. */
+export interface AnswerDelta {
+  content?: string;
+  reasoning_content?: string;
+  tool_calls?: (ToolCall & { index: number })[];
+}
+
+/** A whole message, as a client may send it back. */
+export interface AnswerMessage {
+  role: 'assistant';
+  /** Null where only calls came. */
+  content: string | null;
+  reasoning_content?: string;
+  tool_calls?: ToolCall[];
+}
+
 export interface ChatCompletion {
   id: string;
   object: 'chat.completion';
   created: number;
   model: string;
-  choices: { index: number; message: { role: 'assistant'; content: string }; finish_reason: FinishReason; logprobs: null }[];
+  choices: { index: number; message: AnswerMessage; finish_reason: FinishReason; logprobs: null }[];
   usage: Usage;
   chunkwise: GenerationReport;
 }
@@ -25,7 +45,7 @@ export interface ChatCompletionChunk {
   model: string;
   choices: {
     index: number;
-    delta: { role?: 'assistant'; content?: string };
+    delta: { role?: 'assistant' } & AnswerDelta;
     finish_reason: FinishReason | null;
     logprobs: null;
   }[];
