@@ -81,6 +81,10 @@ const worker: EngineWorker = {
     });
   },
 
+  embed(port, inputs, options) {
+    void serveStream(port, (signal) => engine().embed(inputs, { ...options, signal }));
+  },
+
   async loadAdapter(name, files) {
     const info = await engine().loadAdapter(name, await openAdapter(files));
     tellMemory();

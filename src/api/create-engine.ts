@@ -5,6 +5,7 @@ import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { Listeners } from './listeners.ts';
 import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
 import { parseMessages } from './chat/messages.ts';
+import { embed } from './embeddings.ts';
 import { parseChatRequest, parseCompletionRequest } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
@@ -37,13 +38,21 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   signal?.addEventListener('abort', onAbort);
   try {
     const { chat, ...info } = await client.load(load, (event) => tell(listeners, event));
-    return { ...info, ...methods(client, listeners, info.model, chat) };
+    return served({ ...info, ...methods(client, listeners, info.model, chat) });
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
     throw error;
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }
+}
+
+/** The engine with its HTTP routes, which are loaded when the first is asked for. */
+function served(engine: Omit<Engine, 'fetch'>): Engine {
+  return {
+    ...engine,
+    fetch: async (input, init) => (await import('./http/serve.ts')).serve(engine, new Request(input, init)),
+  };
 }
 
 /** What relative URLs are relative to. */
@@ -57,7 +66,7 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
   else listeners.tell('devicelost', message.event);
 }
 
-type Methods = Omit<Engine, 'model' | 'contextLength' | 'device'>;
+type Methods = Omit<Engine, 'model' | 'contextLength' | 'device' | 'fetch'>;
 
 function methods(client: WorkerClient, listeners: Listeners, model: string, traits: ChatTraits): Methods {
   async function* watchTokens(
@@ -106,6 +115,7 @@ function methods(client: WorkerClient, listeners: Listeners, model: string, trai
   return {
     chat: { completions: { create: createChat } },
     completions: { create: createCompletion },
+    embeddings: { create: (request, { signal } = {}) => embed(client, model, request, signal) },
     adapters: {
       load: async (name, source) => client.loadAdapter(parseAdapterName(name), parseAdapterSource(source, baseUrl())),
       unload: (name) => client.unloadAdapter(name),

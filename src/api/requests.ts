@@ -122,7 +122,7 @@ function parseSeed(value: unknown): number {
   return checkInteger(value, 'seed', Number.MIN_SAFE_INTEGER) >>> 0;
 }
 
-function parseAdapters(value: unknown): { name: string; scale: number }[] {
+export function parseAdapters(value: unknown): { name: string; scale: number }[] {
   if (value === undefined) return [];
   if (typeof value === 'string') return [{ name: value, scale: 1 }];
   if (!Array.isArray(value)) refuse('adapter', `must be a name or an array, but is ${describe(value)}`);

@@ -11,6 +11,7 @@ import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-trai
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type Adaptation, planned, UNADAPTED, wholeAdapters } from './adaptation.ts';
 import { AdapterRegistry } from './adapter-registry.ts';
+import { embedText } from './embed-text.ts';
 import { answerLimit, generate, type Prompt } from './generate.ts';
 import { inlinePlans } from './plan-service.ts';
 import { RequestQueue, type Turn } from './request-queue.ts';
@@ -21,6 +22,8 @@ import type {
   AdapterInfo,
   AdapterUse,
   ChatTools,
+  EmbedOptions,
+  Embedding,
   EngineCore,
   EngineCoreOptions,
   GenerateEvent,
@@ -87,6 +90,27 @@ export class LocalEngine implements EngineCore {
 
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
     return this.#answer((maxTokens) => ({ tokens: this.tokenizer.encode(prompt, { maxTokens }), kept: 0 }), options);
+  }
+
+  async *embed(inputs: readonly (string | readonly number[])[], { adapters: uses = [], signal }: EmbedOptions): AsyncGenerator<Embedding, void> {
+    this.#throwIfDisposed();
+    const texts = inputs.map((input, i) => this.#encodeInput(input, `input[${i}]`));
+    const release = this.#adapters.hold(uses);
+    let turn: Turn | undefined;
+    try {
+      turn = await this.#queue.enter(pagesFor(Math.max(0, ...texts.map(({ length }) => length))), signal);
+      const session = await this.session();
+      const adaptation = await this.adapt(uses, { ranks: this.options.lora === 'unfused' ? undefined : 'uniform' });
+      for (const tokens of texts) {
+        yield { vector: await embedText(session, tokens, adaptation, turn.slot, signal), tokens: tokens.length };
+      }
+    } catch (error) {
+      this.#throwIfDisposed(error);
+      throw error;
+    } finally {
+      turn?.leave();
+      release();
+    }
   }
 
   countTokens(messages: readonly ChatTurn[]): number {
@@ -208,6 +232,18 @@ export class LocalEngine implements EngineCore {
       const reason = `token ${token} is not in the vocabulary of ${this.tokenizer.vocabSize}`;
       throw new ChunkwiseError('bad_request', { field: 'logitBias', reason });
     }
+  }
+
+  #encodeInput(input: string | readonly number[], field: string): readonly number[] {
+    const { vocabSize } = this.tokenizer;
+    const tokens = typeof input === 'string' ? this.tokenizer.encode(input) : input;
+    const unknown = tokens.find((token) => token >= vocabSize);
+    if (tokens.length === 0) throw new ChunkwiseError('bad_request', { field, reason: 'it has no tokens' });
+    if (unknown !== undefined) {
+      throw new ChunkwiseError('bad_request', { field, reason: `token ${unknown} is not in the vocabulary of ${vocabSize}` });
+    }
+    if (tokens.length <= this.contextLength) return tokens;
+    throw new ChunkwiseError('context_overflow', { field, reason: `${tokens.length} tokens in a context of ${this.contextLength}` });
   }
 
   #encodeChat(messages: readonly ChatTurn[], maxTokens?: number, tools?: readonly ToolDefinition[]): number[] {

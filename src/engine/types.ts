@@ -214,6 +214,19 @@ export interface ChatTools {
   tools?: readonly ToolDefinition[] | undefined;
 }
 
+export interface EmbedOptions {
+  /** Loaded adapters to compute with, with all of their ranks; default: none. */
+  adapters?: readonly AdapterUse[];
+  signal?: AbortSignal;
+}
+
+/** Of one text. */
+export interface Embedding {
+  /** `[hiddenSize]`, of length one. */
+  vector: Float32Array<ArrayBuffer>;
+  tokens: number;
+}
+
 /** The engine as the worker, and Node, hold it: no threads, no OpenAI shapes. Made by `openEngine`. */
 export interface EngineCore {
   readonly model: string;
@@ -226,6 +239,11 @@ export interface EngineCore {
    */
   chat(messages: readonly ChatTurn[], options: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void>;
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
+  /**
+   * Embeds texts, or tokens, one after the other; each is at most a context long. Errors: `bad_request`,
+   * `context_overflow`, naming the text, before any is computed; `queue_full`, `aborted`, `device_lost`.
+   */
+  embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<Embedding, void>;
   countTokens(messages: readonly ChatTurn[]): number;
   /** Loads an adapter beside the model, unmerged. Errors: `bad_file`, `unsupported`, `bad_request`. */
   loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo>;

@@ -2,6 +2,7 @@
 import type { SavedFile } from '../../cache/saved-cache.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
 import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts';
+import type { EmbeddingRequest, EmbeddingResponse } from './embeddings.ts';
 import type { EngineEvents } from './events.ts';
 import type { AdapterSource, ChatCompletionRequest, CompletionRequest, MessageInput } from './requests.ts';
 import type { ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
@@ -38,6 +39,18 @@ export interface Engine {
     create(request: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<Completion>>;
     create(request: CompletionRequest & { stream?: false }, options?: CallOptions): Promise<Completion>;
   };
+  embeddings: {
+    /**
+     * A vector for each text: the mean of its states after the last norm, scaled to length one. Errors: `bad_request`,
+     * `context_overflow` for a text longer than the context.
+     */
+    create(request: EmbeddingRequest, options?: CallOptions): Promise<EmbeddingResponse>;
+  };
+  /**
+   * As fetch, for OpenAI's clients: serves `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models`,
+   * whatever the origin and the path before. Adapters are models too: naming one as `model` answers with it.
+   */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   adapters: {
     /** Loads an adapter beside the model; nothing is merged. Errors: `network`, `bad_file`, `unsupported`, `bad_request`. */
     load(name: string, source: AdapterSource): Promise<AdapterInfo>;
