@@ -29,7 +29,7 @@ export default tseslint.config(
   {
     // The same code runs in a worker and in Node: what it needs of the page or the platform is handed to it.
     files: ['src/**/*.ts'],
-    ignores: ['src/api/**'],
+    ignores: ['src/api/**', 'src/service-worker/**'],
     rules: { 'no-restricted-globals': ['error', ...DOM_GLOBALS], 'no-console': 'error' },
   },
 );
