@@ -4,6 +4,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { Listeners } from './listeners.ts';
 import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
+import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
 import { embed } from './embeddings.ts';
 import { parseChatRequest, parseCompletionRequest } from './requests.ts';
@@ -24,10 +25,11 @@ import { WorkerClient } from './worker-client.ts';
  * Starts a worker, brings the model there, and resolves when it can answer. A downloaded model is kept by the browser.
  * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model;
  * `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot hold them;
- * `aborted`.
+ * `aborted`. With a `fallback`, `no_webgpu` and `over_limit` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const load = parseEngineOptions(options, baseUrl());
+  const fallback = parseFallback(options.fallback, baseUrl());
   const { onProgress, signal } = options;
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
@@ -38,10 +40,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   signal?.addEventListener('abort', onAbort);
   try {
     const { chat, ...info } = await client.load(load, (event) => tell(listeners, event));
-    return served({ ...info, ...methods(client, listeners, info.model, chat) });
+    return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, chat) });
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
-    throw error;
+    if (!fallback || !canFallBack(error)) throw error;
+    const name = typeof load.model === 'string' ? load.model : nameOf(load.model);
+    return await (await import('./fallback/server-engine.ts')).serverEngine(fallback, name, error);
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }
@@ -55,6 +59,11 @@ function served(engine: Omit<Engine, 'fetch'>): Engine {
   };
 }
 
+/** What a model is called whose files were given. */
+function nameOf([first]: readonly Blob[]): string {
+  return first instanceof File ? first.name : 'model';
+}
+
 /** What relative URLs are relative to. */
 const baseUrl = (): string => globalThis.document?.baseURI ?? location.href;
 
@@ -66,7 +75,7 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
   else listeners.tell('devicelost', message.event);
 }
 
-type Methods = Omit<Engine, 'model' | 'contextLength' | 'device' | 'fetch'>;
+type Methods = Omit<Engine, 'model' | 'contextLength' | 'device' | 'answeredBy' | 'fetch'>;
 
 function methods(client: WorkerClient, listeners: Listeners, model: string, traits: ChatTraits): Methods {
   async function* watchTokens(

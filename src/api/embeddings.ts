@@ -20,7 +20,7 @@ export async function embed(
     data.push({ object: 'embedding', index: data.length, embedding: isBase64 ? base64(vector) : [...vector] });
     tokens += count;
   }
-  return { object: 'list', model, data, usage: { prompt_tokens: tokens, total_tokens: tokens } };
+  return { object: 'list', model, data, usage: { prompt_tokens: tokens, total_tokens: tokens }, chunkwise: { answeredBy: 'device' } };
 }
 
 export function parseEmbeddingRequest(request: unknown) {

@@ -39,6 +39,9 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   stream_options: true,
 };
 
+/** Fields of this package's own, which no server knows. */
+export const OWN_FIELDS: ReadonlySet<string> = new Set(['adapter', ...Object.keys(RANK_FIELDS), 'kv', 'kvErrorBudget', 'kvMemoryBudget', 'kvPriority', 'kvShadow']);
+
 /** Checks a chat request. Throws `bad_request`, naming the field; `unsupported` for tools that the model knows not of. */
 export function parseChatRequest(request: ChatCompletionRequest, traits: ChatTraits): ParsedRequest & ParsedChat {
   const fields = fieldsOf(request, 'messages', 'tools', 'tool_choice');

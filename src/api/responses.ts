@@ -1,6 +1,6 @@
 import type { GenerateEvent } from '../engine/types.ts';
 import { type AnswerReader, joinDeltas } from './chat/answer-reader.ts';
-import type { ChatCompletion, ChatCompletionChunk, Completion, Usage } from './types.ts';
+import type { AnswerReport, ChatCompletion, ChatCompletionChunk, Completion, Usage } from './types.ts';
 
 type End = Extract<GenerateEvent, { type: 'end' }>;
 type Head = { id: string; created: number; model: string };
@@ -30,7 +30,7 @@ export async function* chatChunks(
     for (const delta of reader.push(event.text)) yield chunk(delta);
     if (event.type === 'token') continue;
     for (const delta of reader.flush()) yield chunk(delta);
-    const chunkwise = event.report;
+    const chunkwise = reportOf(event);
     const last = chunk({}, reader.finishReason(event.finishReason));
     if (!includeUsage) yield { ...last, chunkwise };
     else {
@@ -57,7 +57,7 @@ export async function* completionChunks(
       if (event.text !== '') yield chunk(event.text);
       continue;
     }
-    const chunkwise = event.report;
+    const chunkwise = reportOf(event);
     if (!includeUsage) yield { ...chunk(event.text, event.finishReason), chunkwise };
     else {
       yield chunk(event.text, event.finishReason);
@@ -78,7 +78,7 @@ export async function wholeChat(
     object: 'chat.completion',
     choices: [{ index: 0, message, finish_reason: reader.finishReason(end.finishReason), logprobs: null }],
     usage: usageOf(end),
-    chunkwise: end.report,
+    chunkwise: reportOf(end),
   };
 }
 
@@ -89,7 +89,7 @@ export async function wholeCompletion(head: Head, events: AsyncIterable<Generate
     object: 'text_completion',
     choices: [{ index: 0, text, finish_reason: end.finishReason, logprobs: null }],
     usage: usageOf(end),
-    chunkwise: end.report,
+    chunkwise: reportOf(end),
   };
 }
 
@@ -101,6 +101,8 @@ async function collect(events: AsyncIterable<GenerateEvent>): Promise<{ text: st
   }
   throw new Error('the answer has no end');
 }
+
+const reportOf = ({ report }: End): AnswerReport => ({ answeredBy: 'device', ...report });
 
 function usageOf({ usage }: End): Usage {
   return {

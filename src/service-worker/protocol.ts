@@ -3,10 +3,16 @@
  * by the end of a lock that the other held.
  */
 
-/** Pages that offer an engine hold a lock of this name, an id behind it: its `clientId` tells which they are. */
+/** Pages that offer an engine hold a lock of this name, an id behind it. */
 export const OFFER_LOCK = 'chunkwise engine ';
 /** And one of this name, the same id behind it, for as long as they answer. */
 export const PAGE_LOCK = 'chunkwise page ';
+
+/** Is sent to every page: the one that has the lock of this id answers on the port. Browsers do not tell by the lock. */
+export interface Search {
+  type: 'chunkwise-search';
+  id: string;
+}
 
 /** A request as it is sent, beside the port on which the answer is served: first a `ResponseHead`, then bytes. */
 export interface ForwardedRequest {
@@ -26,6 +32,8 @@ export interface ResponseHead {
 
 export type ResponsePart = ResponseHead | Uint8Array<ArrayBuffer>;
 
-export function isForwarded(data: unknown): data is ForwardedRequest {
-  return typeof data === 'object' && data !== null && 'type' in data && data.type === 'chunkwise-request';
+/** Whether a page's message is one of these. */
+export function isOurs(data: unknown): data is Search | ForwardedRequest {
+  const type = typeof data === 'object' && data !== null && 'type' in data ? data.type : undefined;
+  return type === 'chunkwise-search' || type === 'chunkwise-request';
 }

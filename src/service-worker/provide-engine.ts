@@ -1,7 +1,7 @@
 import { serveStream } from '../../workers/port-stream.ts';
 import type { Engine } from '../api/types.ts';
 import { holdLock, watchLock } from './locks.ts';
-import { type ForwardedRequest, isForwarded, OFFER_LOCK, PAGE_LOCK, type ResponsePart } from './protocol.ts';
+import { type ForwardedRequest, isOurs, OFFER_LOCK, PAGE_LOCK, type ResponsePart } from './protocol.ts';
 
 /**
  * Lets the origin's service worker answer requests with this page's engine: those of every tab, for as long as this
@@ -10,9 +10,14 @@ import { type ForwardedRequest, isForwarded, OFFER_LOCK, PAGE_LOCK, type Respons
  */
 export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() => void> {
   const { serviceWorker, locks } = globalThis.navigator;
+  const id = crypto.randomUUID();
   const answering = new Set<Promise<void>>();
   const onMessage = ({ data, ports: [port] }: MessageEvent<unknown>): void => {
-    if (!isForwarded(data) || !port) return;
+    if (!isOurs(data) || !port) return;
+    if (data.type === 'chunkwise-search') {
+      if (data.id === id) port.postMessage('here');
+      return;
+    }
     const gone = new AbortController();
     watchLock(locks, data.lock, () => gone.abort());
     const done = serveStream(port, (signal) => answer(engine, data, signal), gone.signal);
@@ -21,7 +26,6 @@ export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() =
   };
   serviceWorker.addEventListener('message', onMessage);
   serviceWorker.startMessages();
-  const id = crypto.randomUUID();
   const leavePage = await holdLock(locks, PAGE_LOCK + id);
   const leaveOffer = await holdLock(locks, OFFER_LOCK + id);
   return () => {

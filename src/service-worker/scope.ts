@@ -1,20 +1,17 @@
 /** What a service worker's global scope has; TypeScript's library for pages leaves it out. */
 export interface ServiceWorkerScope {
   readonly registration: { readonly scope: string };
-  readonly clients: { get(id: string): Promise<ServiceWorkerClient | undefined> };
+  readonly clients: { matchAll(options: { includeUncontrolled: boolean }): Promise<readonly ServiceWorkerClient[]> };
   readonly navigator: { readonly locks: LockManager };
   addEventListener(type: 'fetch', listener: (event: FetchEvent) => void): void;
 }
 
 export interface ServiceWorkerClient {
-  readonly id: string;
   postMessage(message: unknown, transfer: Transferable[]): void;
 }
 
 export interface FetchEvent {
   readonly request: Request;
-  /** Of the page that asks. */
-  readonly clientId: string;
   respondWith(response: Promise<Response>): void;
   /** Keeps the worker alive until then. */
   waitUntil(done: Promise<unknown>): void;

@@ -2,7 +2,7 @@ import { readStream } from '../../workers/port-stream.ts';
 import { describeError, HttpError } from '../api/http/http-error.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { holdLock, watchLock } from './locks.ts';
-import { type ForwardedRequest, OFFER_LOCK, PAGE_LOCK, type ResponseHead, type ResponsePart } from './protocol.ts';
+import { type ForwardedRequest, OFFER_LOCK, PAGE_LOCK, type ResponseHead, type ResponsePart, type Search } from './protocol.ts';
 import type { ServiceWorkerClient, ServiceWorkerScope } from './scope.ts';
 
 export interface ServeOptions {
@@ -22,12 +22,12 @@ export function serveEngine({ path = 'v1/' }: ServeOptions = {}): void {
     throw new ChunkwiseError('bad_request', { field: 'path', reason: `must end in /v1/, but is ${JSON.stringify(path)}` });
   }
   scope.addEventListener('fetch', (event) => {
-    const { request, clientId } = event;
+    const { request } = event;
     if (!request.url.startsWith(served.href)) return;
     const ended = new AbortController();
     // The worker lives until the last byte is read.
     event.waitUntil(new Promise<void>((resolve) => ended.signal.addEventListener('abort', () => resolve())));
-    event.respondWith(answer(scope, request, clientId, ended));
+    event.respondWith(answer(scope, request, ended));
   });
 }
 
@@ -35,12 +35,11 @@ export function serveEngine({ path = 'v1/' }: ServeOptions = {}): void {
 async function answer(
   scope: ServiceWorkerScope,
   request: Request,
-  asking: string,
   ended: AbortController,
 ): Promise<Response> {
   const { signal } = request;
   try {
-    const parts = await forward(scope, request, await findHolder(scope, asking), ended.signal);
+    const parts = await forward(scope, request, ended.signal);
     const { value } = await parts.next();
     const { status, headers } = value as ResponseHead;
     return new Response(bodyOf(parts, () => ended.abort()), { status, headers });
@@ -52,42 +51,44 @@ async function answer(
   }
 }
 
-interface Holder {
-  client: ServiceWorkerClient;
-  id: string;
-}
-
-/** The asking page itself where it offers an engine, else the one that has done so longest. Throws 503 `no_engine`. */
-async function findHolder({ navigator, clients }: ServiceWorkerScope, asking: string): Promise<Holder> {
-  const { held = [] } = await navigator.locks.query();
-  const offers = held.filter(({ name }) => name?.startsWith(OFFER_LOCK));
-  offers.sort((a, b) => Number(b.clientId === asking) - Number(a.clientId === asking));
-  for (const { name = '', clientId = '' } of offers) {
-    const client = await clients.get(clientId);
-    if (client) return { client, id: name.slice(OFFER_LOCK.length) };
-  }
-  throw new HttpError(503, 'no_engine', null, 'no page of this origin holds an engine');
-}
-
-/** Sends the request to the page; gives its answer's parts. */
+/** Sends the request to a page with an engine; gives its answer's parts. Throws 503 `no_engine` where there is none. */
 async function forward(
-  { navigator: { locks } }: ServiceWorkerScope,
+  { navigator: { locks }, clients }: ServiceWorkerScope,
   request: Request,
-  { client, id }: Holder,
   ended: AbortSignal,
 ): Promise<AsyncGenerator<ResponsePart, void>> {
+  const { held = [] } = await locks.query();
+  const offer = held.find(({ name }) => name?.startsWith(OFFER_LOCK))?.name;
+  if (offer === undefined) throw new HttpError(503, 'no_engine', null, 'no page of this origin holds an engine');
+  const id = offer.slice(OFFER_LOCK.length);
+  const gone = new AbortController();
+  const onGone = (): void => gone.abort(new ChunkwiseError('disposed', { reason: 'the page that held the engine is gone' }));
+  watchLock(locks, PAGE_LOCK + id, onGone, ended);
+  const client = await findClient(await clients.matchAll({ includeUncontrolled: true }), id, gone.signal);
   const { url, method, headers, signal } = request;
   const body = method === 'GET' || method === 'HEAD' ? null : await request.arrayBuffer();
   const lock = `chunkwise request ${crypto.randomUUID()}`;
   const release = await holdLock(locks, lock);
   ended.addEventListener('abort', release);
-  const gone = new AbortController();
-  const onGone = (): void => gone.abort(new ChunkwiseError('disposed', { reason: 'the page that held the engine is gone' }));
-  watchLock(locks, PAGE_LOCK + id, onGone, ended);
   const { port1, port2 } = new MessageChannel();
   const forwarded: ForwardedRequest = { type: 'chunkwise-request', lock, url, method, headers: [...headers], body };
   client.postMessage(forwarded, body ? [port2, body] : [port2]);
   return readStream<ResponsePart>(port1, { signal, gone: gone.signal });
+}
+
+/** The page that offers the engine of this id. Rejects when it is gone. */
+function findClient(clients: readonly ServiceWorkerClient[], id: string, gone: AbortSignal): Promise<ServiceWorkerClient> {
+  const search: Search = { type: 'chunkwise-search', id };
+  return new Promise((resolve, reject) => {
+    const onGone = (): void => reject(gone.reason as ChunkwiseError);
+    gone.addEventListener('abort', onGone);
+    if (gone.aborted) onGone();
+    for (const client of clients) {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => resolve(client);
+      client.postMessage(search, [port2]);
+    }
+  });
 }
 
 function bodyOf(parts: AsyncGenerator<ResponsePart, void>, onEnd: () => void): ReadableStream<Uint8Array> {

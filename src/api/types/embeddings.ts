@@ -1,5 +1,6 @@
 /** Embeddings, in OpenAI's shapes. */
 import type { AdapterRequest } from './requests.ts';
+import type { AnsweredBy } from './responses.ts';
 
 export interface EmbeddingRequest {
   /** A text, or texts; or the tokens of one, or of each. */
@@ -16,4 +17,5 @@ export interface EmbeddingResponse {
   /** `embedding [hiddenSize]`: numbers, or base64 where that was asked for. */
   data: { object: 'embedding'; index: number; embedding: number[] | string }[];
   usage: { prompt_tokens: number; total_tokens: number };
+  chunkwise: { answeredBy: AnsweredBy };
 }

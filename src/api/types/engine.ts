@@ -5,7 +5,7 @@ import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts
 import type { EmbeddingRequest, EmbeddingResponse } from './embeddings.ts';
 import type { EngineEvents } from './events.ts';
 import type { AdapterSource, ChatCompletionRequest, CompletionRequest, MessageInput } from './requests.ts';
-import type { ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
+import type { AnsweredBy, ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
 
 export interface EngineOptions {
   /** A GGUF file: its URL, or the file itself. Of a split model, the first part's URL or all parts. */
@@ -16,8 +16,20 @@ export interface EngineOptions {
   memoryLimitBytes?: number;
   /** Requests that may wait behind the running one; the next is refused. Default 16. */
   queueLimit?: number;
+  /** Who answers where the device cannot: without WebGPU, or with too little memory for the model. */
+  fallback?: FallbackOptions;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
+}
+
+/** An OpenAI-compatible server. Adapters are its models, as vLLM names them. */
+export interface FallbackOptions {
+  /** As OpenAI's client takes it: up to `/v1`. */
+  baseURL: string;
+  apiKey?: string;
+  /** What the server calls the model; default: the file's name without its ending. */
+  model?: string;
+  fetch?: typeof fetch;
 }
 
 export interface CallOptions {
@@ -29,6 +41,8 @@ export interface Engine {
   readonly contextLength: number;
   /** The GPU adapter's own description. */
   readonly device: string;
+  /** `server`: the fallback answers. Then `contextLength` is 0 where the server does not tell it, and what only a device has is `unsupported`. */
+  readonly answeredBy: AnsweredBy;
   chat: {
     completions: {
       create(request: ChatCompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk>>;

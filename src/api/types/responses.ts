@@ -5,6 +5,14 @@ import type { ToolCall } from './requests.ts';
 /** `tool_calls`: the answer waits for what they give. */
 export type FinishReason = EndReason | 'tool_calls';
 
+/** The device, or the server that stands in for it. */
+export type AnsweredBy = 'device' | 'server';
+
+/** Who answered; and, of the device, how. */
+export type AnswerReport =
+  | ({ answeredBy: 'device' } & GenerationReport)
+  | ({ answeredBy: 'server' } & { [Name in keyof GenerationReport]?: undefined });
+
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
@@ -35,7 +43,7 @@ export interface ChatCompletion {
   model: string;
   choices: { index: number; message: AnswerMessage; finish_reason: FinishReason; logprobs: null }[];
   usage: Usage;
-  chunkwise: GenerationReport;
+  chunkwise: AnswerReport;
 }
 
 export interface ChatCompletionChunk {
@@ -51,8 +59,8 @@ export interface ChatCompletionChunk {
   }[];
   /** On the last chunk, when `stream_options.include_usage` asks for it. */
   usage?: Usage | null;
-  /** On the last chunk. */
-  chunkwise?: GenerationReport;
+  /** On the last chunk; a server's on each. */
+  chunkwise?: AnswerReport;
 }
 
 export interface Completion {
@@ -62,5 +70,5 @@ export interface Completion {
   model: string;
   choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: null }[];
   usage?: Usage | null;
-  chunkwise?: GenerationReport;
+  chunkwise?: AnswerReport;
 }
