@@ -219,15 +219,15 @@ describe.each(['engine.fetch', 'service worker'] as const)('through %s', (way) =
       } catch (error) {
         name = (error as Error).constructor.name;
       }
-      const whole = openai.chat.completions.create(request, { signal: AbortSignal.timeout(300) });
+      const whole = openai.chat.completions.create({ ...request, max_tokens: 40 }, { signal: AbortSignal.timeout(100) });
       const failed = await whole.then(() => 'fine', () => 'aborted');
       // Soon everything is free again.
       const after = await Promise.all([1, 2, 3, 4].map(() => openai.chat.completions.create({ ...request, max_tokens: 2 }, { maxRetries: 8 })));
       return { name, failed, after: after.map((answer) => answer.usage?.completion_tokens) };
     });
     expect(result).toMatchObject({ failed: 'aborted', after: [2, 2, 2, 2] });
-    // None of the three came near its end.
-    expect(tokens).toBeLessThan(600);
+    // The streams came nowhere near their ends, which are some thousand tokens away.
+    expect(tokens).toBeLessThan(200);
   });
 
   it('serves tools and reasoning to both clients', async () => {

@@ -46,7 +46,7 @@ async function* answer(
   yield { status: response.status, headers: [...response.headers] };
   const reader = response.body?.getReader();
   try {
-    for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) yield part.value;
+    for (let part = await reader?.read(); part?.done === false && !signal.aborted; part = await reader?.read()) yield part.value;
   } finally {
     await reader?.cancel();
   }
