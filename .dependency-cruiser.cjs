@@ -12,7 +12,7 @@ const LAYERS = [
   ['src/engine'],
   ['workers'],
   ['src/api'],
-  ['src/react', 'src/web-llm'],
+  ['src/react', 'src/service-worker', 'src/web-llm'],
   ['demo', 'cli'],
 ];
 const TESTS = '^(tests|e2e|bench|tools)/';
@@ -55,14 +55,14 @@ module.exports = {
       comment: 'The page is an app like any other: what it needs and cannot reach belongs in src/api.',
       severity: 'error',
       from: { path: '^demo/' },
-      to: { path: '^(src|workers)/', pathNot: '^src/api/' },
+      to: { path: '^(src|workers)/', pathNot: '^src/(api|service-worker)/' },
     },
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
     {
       name: 'no-dead-module',
       comment: 'Nothing that a user can start reaches this module: it is dead, or only tests use it.',
       severity: 'error',
-      from: { path: ['^src/api/', '^workers/[^/]+\\.worker\\.ts$', '^cli/', '^demo/', '^bench/'] },
+      from: { path: ['^src/api/', '^src/service-worker/index\\.ts$', '^workers/[^/]+\\.worker\\.ts$', '^cli/', '^demo/', '^bench/'] },
       to: {
         path: ['^src/', '^workers/'],
         pathNot: ['^src/reference/', '^src/api/', '\\.worker\\.ts$'],

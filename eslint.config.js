@@ -29,7 +29,7 @@ export default tseslint.config(
   {
     // The same code runs in a worker and in Node: what it needs of the page or the platform is handed to it.
     files: ['src/**/*.ts'],
-    ignores: ['src/api/**', 'src/react/**', 'src/web-llm/**'],
+    ignores: ['src/api/**', 'src/react/**', 'src/service-worker/**', 'src/web-llm/**'],
     rules: { 'no-restricted-globals': ['error', ...DOM_GLOBALS], 'no-console': 'error' },
   },
 );

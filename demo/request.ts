@@ -37,6 +37,6 @@ export async function* answerPieces(
   for await (const { choices, usage, chunkwise: report } of chunks) {
     const choice = choices[0];
     const text = (choice && ('delta' in choice ? choice.delta.content : choice.text)) ?? '';
-    yield { text, isCut: choice?.finish_reason === 'length', ...(usage && report && { end: { usage, report } }) };
+    yield { text, isCut: choice?.finish_reason === 'length', ...(usage && report?.answeredBy === 'device' && { end: { usage, report } }) };
   }
 }

@@ -7,6 +7,9 @@ import { CHROMIUM_FOLDER } from '../tools/system.ts';
 /** The two software adapters: `swiftshader` is what Chrome gives a user without a GPU, `lavapipe` adds shader-f16. */
 export type AdapterKind = 'swiftshader' | 'lavapipe';
 
+/** Blink's switch takes `navigator.gpu` away, in pages and workers. */
+const WITHOUT_WEBGPU = '--disable-blink-features=WebGPU';
+
 const ARGUMENTS = [
   '--no-sandbox',
   '--no-first-run',
@@ -17,8 +20,9 @@ const ARGUMENTS = [
   '--enable-unsafe-webgpu',
 ];
 
-/** Starts a headless Chromium on one of the software adapters. */
-export async function launchBrowser(kind: AdapterKind): Promise<Browser> {
+/** Starts a headless Chromium on one of the software adapters, or without any. */
+export async function launchBrowser(kind: AdapterKind | 'no WebGPU'): Promise<Browser> {
   const executablePath = kind === 'lavapipe' ? await ensureChromiumLavapipe() : join(CHROMIUM_FOLDER, 'chromium');
-  return chromium.launch({ executablePath, args: ARGUMENTS, headless: true });
+  const args = kind === 'no WebGPU' ? [...ARGUMENTS, WITHOUT_WEBGPU] : ARGUMENTS;
+  return chromium.launch({ executablePath, args, headless: true });
 }

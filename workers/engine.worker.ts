@@ -64,7 +64,8 @@ const worker: EngineWorker = {
     });
     core = opened;
     tellMemory();
-    return { model: opened.model, contextLength: opened.contextLength, device: opened.device };
+    const { model: name, contextLength, device, chatTraits } = opened;
+    return { model: name, contextLength, device, chat: chatTraits };
   },
 
   generate(port, id, prompt, options) {
@@ -75,10 +76,13 @@ const worker: EngineWorker = {
         tellMemory(); // during a prompt no token tells
       };
       const request = { ...options, onPlan, onKv, signal };
-      return watchMemory(
-        'messages' in prompt ? engine().chat(prompt.messages, request) : engine().complete(prompt.text, request),
-      );
+      if ('text' in prompt) return watchMemory(engine().complete(prompt.text, request));
+      return watchMemory(engine().chat(prompt.messages, { ...request, tools: prompt.tools }));
     });
+  },
+
+  embed(port, inputs, options) {
+    void serveStream(port, (signal) => engine().embed(inputs, { ...options, signal }));
   },
 
   async loadAdapter(name, files) {

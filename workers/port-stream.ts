@@ -10,11 +10,13 @@ type Reply<T> = { type: 'item'; item: T } | { type: 'end' } | { type: 'error'; e
 
 /**
  * Sends what `open` yields through `port` to a `readStream` in another thread, as fast as that one reads. `open` is
- * called when the reader asks for its first item; its signal aborts when the reader stops.
+ * called when the reader asks for its first item; its signal aborts when the reader stops, or when `gone` says that it is
+ * no more.
  */
 export async function serveStream<T>(
   port: MessagePort,
   open: (signal: AbortSignal) => AsyncIterable<T>,
+  gone?: AbortSignal,
 ): Promise<void> {
   const abort = new AbortController();
   const reply = (message: Reply<T>): void => port.postMessage(message);
@@ -28,6 +30,10 @@ export async function serveStream<T>(
     else abort.abort();
     wake();
   };
+  gone?.addEventListener('abort', () => {
+    abort.abort();
+    wake();
+  });
   try {
     await order();
     for await (const item of open(abort.signal)) {

@@ -1,8 +1,9 @@
 import type { KvMap } from '../src/cache/kv-map.ts';
 import type { SavedFile } from '../src/cache/saved-cache.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
-import type { AdapterInfo, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
-import type { ChatTurn } from '../src/tokenizer/chat-template.ts';
+import type { AdapterInfo, EmbedOptions, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
+import type { ChatTurn, ToolDefinition } from '../src/tokenizer/chat-template.ts';
+import type { ChatTraits } from '../src/tokenizer/chat-traits.ts';
 
 export interface LoadOptions {
   /** An absolute URL, or the files themselves. */
@@ -16,12 +17,16 @@ export interface EngineInfo {
   model: string;
   contextLength: number;
   device: string;
+  chat: ChatTraits;
 }
 
 /** An adapter's files, or their absolute URLs. */
 export type AdapterFiles = { config: string | Blob; weights: string | Blob } | { gguf: string | Blob };
 
-export type Prompt = { messages: readonly ChatTurn[] } | { text: string };
+/** A text, or its tokens. */
+export type EmbeddingInput = string | readonly number[];
+
+export type Prompt = { messages: readonly ChatTurn[]; tools?: readonly ToolDefinition[] } | { text: string };
 
 /** A request's options, as far as they can be sent. */
 export type SentOptions = Omit<GenerateOptions, 'signal' | 'onPlan' | 'onKv'>;
@@ -39,6 +44,8 @@ export interface EngineWorker {
   load(options: LoadOptions, onEvent: (event: WorkerEvent) => void): Promise<EngineInfo>;
   /** Serves the answer's `GenerateEvent`s on `port`; see `readStream`. */
   generate(port: MessagePort, id: string, prompt: Prompt, options: SentOptions): void;
+  /** Serves the `Embedding` of each input on `port`. */
+  embed(port: MessagePort, inputs: readonly EmbeddingInput[], options: Omit<EmbedOptions, 'signal'>): void;
   loadAdapter(name: string, source: AdapterFiles): Promise<AdapterInfo>;
   unloadAdapter(name: string): void;
   adapters(): AdapterInfo[];

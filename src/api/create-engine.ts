@@ -1,9 +1,13 @@
 import type { WorkerEvent } from '../../workers/protocol.ts';
 import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { Listeners } from './listeners.ts';
 import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
-import { parseChatRequest, parseCompletionRequest, parseMessages } from './requests.ts';
+import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
+import { parseMessages } from './chat/messages.ts';
+import { embed } from './embeddings.ts';
+import { parseChatRequest, parseCompletionRequest } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
   CallOptions,
@@ -21,10 +25,11 @@ import { WorkerClient } from './worker-client.ts';
  * Starts a worker, brings the model there, and resolves when it can answer. A downloaded model is kept by the browser.
  * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model;
  * `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot hold them;
- * `aborted`.
+ * `aborted`. With a `fallback`, `no_webgpu` and `over_limit` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const load = parseEngineOptions(options, baseUrl());
+  const fallback = parseFallback(options.fallback, baseUrl());
   const { onProgress, signal } = options;
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
@@ -35,14 +40,29 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   if (signal?.aborted) onAbort(); // meanwhile
   signal?.addEventListener('abort', onAbort);
   try {
-    const info = await client.load(load, (event) => tell(listeners, event));
-    return { ...info, ...methods(client, listeners, info.model) };
+    const { chat, ...info } = await client.load(load, (event) => tell(listeners, event));
+    return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, chat) });
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
-    throw error;
+    if (!fallback || !canFallBack(error)) throw error;
+    const name = typeof load.model === 'string' ? load.model : nameOf(load.model);
+    return await (await import('./fallback/server-engine.ts')).serverEngine(fallback, name, error);
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }
+}
+
+/** The engine with its HTTP routes, which are loaded when the first is asked for. */
+function served(engine: Omit<Engine, 'fetch'>): Engine {
+  return {
+    ...engine,
+    fetch: async (input, init) => (await import('./http/serve.ts')).serve(engine, new Request(input, init)),
+  };
+}
+
+/** What a model is called whose files were given. */
+function nameOf([first]: readonly Blob[]): string {
+  return first instanceof File ? first.name : 'model';
 }
 
 /** What relative URLs are relative to. */
@@ -56,9 +76,9 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
   else listeners.tell('devicelost', message.event);
 }
 
-type Methods = Omit<Engine, 'model' | 'contextLength' | 'device'>;
+type Methods = Omit<Engine, 'model' | 'contextLength' | 'device' | 'answeredBy' | 'fetch'>;
 
-function methods(client: WorkerClient, listeners: Listeners, model: string): Methods {
+function methods(client: WorkerClient, listeners: Listeners, model: string, traits: ChatTraits): Methods {
   async function* watchTokens(
     id: string,
     events: AsyncIterable<GenerateEvent>,
@@ -81,10 +101,10 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     request: ChatCompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const { messages, options, stream, includeUsage } = parseChatRequest(request);
+    const { messages, tools, newReader, options, stream, includeUsage } = parseChatRequest(request, traits);
     const head = responseHead('chatcmpl', model);
-    const events = watchTokens(head.id, client.generate(head.id, { messages }, options, signal));
-    return stream ? chatChunks(head, events, includeUsage) : wholeChat(head, events);
+    const events = watchTokens(head.id, client.generate(head.id, { messages, tools }, options, signal));
+    return stream ? chatChunks(head, events, includeUsage, newReader()) : wholeChat(head, events, newReader());
   }
 
   function createCompletion(
@@ -105,6 +125,7 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
   return {
     chat: { completions: { create: createChat } },
     completions: { create: createCompletion },
+    embeddings: { create: (request, { signal } = {}) => embed(client, model, request, signal) },
     adapters: {
       load: async (name, source) => client.loadAdapter(parseAdapterName(name), parseAdapterSource(source, baseUrl())),
       unload: (name) => client.unloadAdapter(name),

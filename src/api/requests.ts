@@ -1,9 +1,11 @@
 import { KV_MODES, KV_PRIORITIES, type KvOptions } from '../cache/kv-options.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { SentOptions } from '../../workers/protocol.ts';
+import type { ChatTraits } from '../tokenizer/chat-traits.ts';
+import { type ParsedChat, parseChat } from './chat/parse-chat.ts';
 import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
 import { parseRanks, RANK_FIELDS } from './ranks.ts';
-import type { ChatMessage, ChatCompletionRequest, CompletionOptions, CompletionRequest } from './types.ts';
+import type { ChatCompletionRequest, CompletionOptions, CompletionRequest } from './types.ts';
 
 /** What the worker is asked for, and how the answer is to be shaped. */
 export interface ParsedRequest {
@@ -12,7 +14,6 @@ export interface ParsedRequest {
   includeUsage: boolean;
 }
 
-const ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
 const MAX_STOPS = 4;
 
 const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
@@ -38,10 +39,13 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   stream_options: true,
 };
 
-/** Checks a chat request. Throws `bad_request`, naming the field. */
-export function parseChatRequest(request: ChatCompletionRequest): ParsedRequest & { messages: ChatMessage[] } {
-  const fields = fieldsOf(request, 'messages');
-  return { messages: parseMessages(fields['messages']), ...parseOptions(fields) };
+/** Fields of this package's own, which no server knows. */
+export const OWN_FIELDS: ReadonlySet<string> = new Set(['adapter', ...Object.keys(RANK_FIELDS), 'kv', 'kvErrorBudget', 'kvMemoryBudget', 'kvPriority', 'kvShadow']);
+
+/** Checks a chat request. Throws `bad_request`, naming the field; `unsupported` for tools that the model knows not of. */
+export function parseChatRequest(request: ChatCompletionRequest, traits: ChatTraits): ParsedRequest & ParsedChat {
+  const fields = fieldsOf(request, 'messages', 'tools', 'tool_choice');
+  return { ...parseChat(fields, traits), ...parseOptions(fields) };
 }
 
 /** Checks a completion request. Throws `bad_request`, naming the field. */
@@ -53,27 +57,13 @@ export function parseCompletionRequest(request: CompletionRequest): ParsedReques
   return { prompt, ...parseOptions(fields) };
 }
 
-/** Checks messages. Throws `bad_request`, naming the message and its field. */
-export function parseMessages(messages: unknown): ChatMessage[] {
-  if (!Array.isArray(messages)) refuse('messages', `must be an array, but is ${describe(messages)}`);
-  if (messages.length === 0) refuse('messages', 'is empty');
-  return messages.map((message: unknown, i) => {
-    const at = `messages[${i}]`;
-    if (!isRecord(message)) refuse(at, `must be an object, but is ${describe(message)}`);
-    const { role, content } = message;
-    if (!isRole(role)) refuse(`${at}.role`, `must be one of ${ROLES.join(', ')}, but is ${describe(role)}`);
-    if (typeof content !== 'string') refuse(`${at}.content`, `must be a string, but is ${describe(content)}`);
-    return { role, content };
-  });
-}
-
 /** A request's fields as they came, which need not be as typed; null is as good as absent, as in OpenAI's API. */
-function fieldsOf(request: unknown, input: string): Record<string, unknown> {
+function fieldsOf(request: unknown, ...inputs: string[]): Record<string, unknown> {
   if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
   const fields = Object.entries(request).filter(([, value]) => value !== undefined && value !== null);
   for (const [name] of fields) {
     // OpenAI's clients always name a model; this engine holds one.
-    const known = name === input || name === 'model' || Object.hasOwn(OPTION_FIELDS, name);
+    const known = inputs.includes(name) || name === 'model' || Object.hasOwn(OPTION_FIELDS, name);
     if (!known) refuse(name, 'is not a field of this request');
   }
   return Object.fromEntries(fields);
@@ -135,7 +125,7 @@ function parseSeed(value: unknown): number {
   return checkInteger(value, 'seed', Number.MIN_SAFE_INTEGER) >>> 0;
 }
 
-function parseAdapters(value: unknown): { name: string; scale: number }[] {
+export function parseAdapters(value: unknown): { name: string; scale: number }[] {
   if (value === undefined) return [];
   if (typeof value === 'string') return [{ name: value, scale: 1 }];
   if (!Array.isArray(value)) refuse('adapter', `must be a name or an array, but is ${describe(value)}`);
@@ -185,8 +175,4 @@ function parseIncludeUsage(value: unknown, stream: boolean): boolean {
     if (name !== 'include_usage') refuse(`stream_options.${name}`, 'is not a field of this request');
   }
   return checkBoolean(value['include_usage'], 'stream_options.include_usage');
-}
-
-function isRole(value: unknown): value is ChatMessage['role'] {
-  return typeof value === 'string' && ROLES.includes(value);
 }

@@ -1,5 +1,6 @@
 import type { GenerateEvent } from '../engine/types.ts';
-import type { ChatCompletion, ChatCompletionChunk, Completion, Usage } from './types.ts';
+import { type AnswerReader, joinDeltas } from './chat/answer-reader.ts';
+import type { AnswerReport, ChatCompletion, ChatCompletionChunk, Completion, Usage } from './types.ts';
 
 type End = Extract<GenerateEvent, { type: 'end' }>;
 type Head = { id: string; created: number; model: string };
@@ -14,6 +15,7 @@ export async function* chatChunks(
   head: Head,
   events: AsyncIterable<GenerateEvent>,
   includeUsage: boolean,
+  reader: AnswerReader,
 ): AsyncGenerator<ChatCompletionChunk, void> {
   const shared = { ...head, object: 'chat.completion.chunk' as const, ...(includeUsage && { usage: null }) };
   type Choice = ChatCompletionChunk['choices'][number];
@@ -25,12 +27,14 @@ export async function* chatChunks(
   for await (const event of events) {
     if (!begun) yield chunk({ role: 'assistant', content: '' });
     begun = true;
-    if (event.text !== '') yield chunk({ content: event.text });
+    for (const delta of reader.push(event.text)) yield chunk(delta);
     if (event.type === 'token') continue;
-    const chunkwise = event.report;
-    if (!includeUsage) yield { ...chunk({}, event.finishReason), chunkwise };
+    for (const delta of reader.flush()) yield chunk(delta);
+    const chunkwise = reportOf(event);
+    const last = chunk({}, reader.finishReason(event.finishReason));
+    if (!includeUsage) yield { ...last, chunkwise };
     else {
-      yield chunk({}, event.finishReason);
+      yield last;
       yield { ...shared, choices: [], usage: usageOf(event), chunkwise };
     }
   }
@@ -53,7 +57,7 @@ export async function* completionChunks(
       if (event.text !== '') yield chunk(event.text);
       continue;
     }
-    const chunkwise = event.report;
+    const chunkwise = reportOf(event);
     if (!includeUsage) yield { ...chunk(event.text, event.finishReason), chunkwise };
     else {
       yield chunk(event.text, event.finishReason);
@@ -62,16 +66,19 @@ export async function* completionChunks(
   }
 }
 
-export async function wholeChat(head: Head, events: AsyncIterable<GenerateEvent>): Promise<ChatCompletion> {
+export async function wholeChat(
+  head: Head,
+  events: AsyncIterable<GenerateEvent>,
+  reader: AnswerReader,
+): Promise<ChatCompletion> {
   const { text, end } = await collect(events);
+  const message = joinDeltas([...reader.push(text), ...reader.flush()]);
   return {
     ...head,
     object: 'chat.completion',
-    choices: [
-      { index: 0, message: { role: 'assistant', content: text }, finish_reason: end.finishReason, logprobs: null },
-    ],
+    choices: [{ index: 0, message, finish_reason: reader.finishReason(end.finishReason), logprobs: null }],
     usage: usageOf(end),
-    chunkwise: end.report,
+    chunkwise: reportOf(end),
   };
 }
 
@@ -82,7 +89,7 @@ export async function wholeCompletion(head: Head, events: AsyncIterable<Generate
     object: 'text_completion',
     choices: [{ index: 0, text, finish_reason: end.finishReason, logprobs: null }],
     usage: usageOf(end),
-    chunkwise: end.report,
+    chunkwise: reportOf(end),
   };
 }
 
@@ -94,6 +101,8 @@ async function collect(events: AsyncIterable<GenerateEvent>): Promise<{ text: st
   }
   throw new Error('the answer has no end');
 }
+
+const reportOf = ({ report }: End): AnswerReport => ({ answeredBy: 'device', ...report });
 
 function usageOf({ usage }: End): Usage {
   return {

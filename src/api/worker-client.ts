@@ -1,13 +1,14 @@
 import type { Remote } from 'comlink';
 import { proxy, releaseProxy, transfer, wrap } from 'comlink';
 import { readStream } from '../../workers/port-stream.ts';
-import type { AdapterFiles, EngineInfo, EngineWorker, LoadOptions, Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts';
+import type { AdapterFiles, EmbeddingInput, EngineInfo, EngineWorker, LoadOptions, Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts';
 import { carryErrors } from '../../workers/wire-error.ts';
 import type { SavedFile } from '../cache/saved-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
-import type { GenerateEvent, SavedSize } from '../engine/types.ts';
+import type { AdapterUse, Embedding, GenerateEvent, SavedSize } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { AdapterInfo, ChatMessage } from './types.ts';
+import type { ChatTurn } from '../tokenizer/chat-template.ts';
+import type { AdapterInfo } from './types.ts';
 
 carryErrors();
 
@@ -52,6 +53,16 @@ export class WorkerClient {
     yield* readStream<GenerateEvent>(port1, { signal, gone: this.gone.signal });
   }
 
+  async *embed(
+    inputs: readonly EmbeddingInput[],
+    adapters: readonly AdapterUse[],
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Embedding, void> {
+    const { port1, port2 } = new MessageChannel();
+    if (!this.gone.signal.aborted) void this.remote.embed(transfer(port2, [port2]), inputs, { adapters });
+    yield* readStream<Embedding>(port1, { signal, gone: this.gone.signal });
+  }
+
   loadAdapter(name: string, files: AdapterFiles): Promise<AdapterInfo> {
     return this.unlessGone(() => this.remote.loadAdapter(name, files));
   }
@@ -84,7 +95,7 @@ export class WorkerClient {
     return this.unlessGone(() => this.remote.memory());
   }
 
-  countTokens(messages: ChatMessage[]): Promise<number> {
+  countTokens(messages: readonly ChatTurn[]): Promise<number> {
     return this.unlessGone(() => this.remote.countTokens(messages));
   }
 

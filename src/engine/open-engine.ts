@@ -6,10 +6,12 @@ import { pagesFor } from '../cache/kv-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
+import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
+import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-traits.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type Adaptation, planned, UNADAPTED, wholeAdapters } from './adaptation.ts';
 import { AdapterRegistry } from './adapter-registry.ts';
+import { embedText } from './embed-text.ts';
 import { answerLimit, generate, type Prompt } from './generate.ts';
 import { inlinePlans } from './plan-service.ts';
 import { RequestQueue, type Turn } from './request-queue.ts';
@@ -19,6 +21,9 @@ import { Session } from './session.ts';
 import type {
   AdapterInfo,
   AdapterUse,
+  ChatTools,
+  EmbedOptions,
+  Embedding,
   EngineCore,
   EngineCoreOptions,
   GenerateEvent,
@@ -51,6 +56,9 @@ export class LocalEngine implements EngineCore {
   readonly model: string;
   readonly contextLength: number;
   readonly device: string;
+  readonly chatTraits: ChatTraits;
+  /** Shows the marks of calls and reasoning. */
+  readonly #chatTokenizer: Tokenizer;
   readonly savedCaches: SavedSequences;
 
   constructor(
@@ -65,20 +73,44 @@ export class LocalEngine implements EngineCore {
     this.contextLength = session.plan.contextLength;
     this.device = session.device.name;
     this.#metadata = session.plan.tokenizer;
+    this.chatTraits = chatTraits(this.#metadata);
+    this.#chatTokenizer = withMarkers(tokenizer, this.#metadata);
     this.savedCaches = new SavedSequences(this, options.savedCaches, options.sources);
   }
 
-  chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
-    return this.#answer((maxTokens) => {
-      const tokens = this.#encodeChat(messages, maxTokens);
+  chat(messages: readonly ChatTurn[], { tools, ...options }: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void> {
+    const encode = (maxTokens?: number): Prompt => {
+      const tokens = this.#encodeChat(messages, maxTokens, tools);
       // Only what may go on past the context has to know what it keeps.
-      const kept = maxTokens === undefined ? commonPrefix(tokens, this.#encodeChat(withAnyTurn(messages))) : 0;
+      const kept = maxTokens === undefined ? commonPrefix(tokens, this.#encodeChat(withAnyTurn(messages), undefined, tools)) : 0;
       return { tokens, kept };
-    }, options);
+    };
+    return this.#answer(encode, options, this.#chatTokenizer);
   }
 
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
     return this.#answer((maxTokens) => ({ tokens: this.tokenizer.encode(prompt, { maxTokens }), kept: 0 }), options);
+  }
+
+  async *embed(inputs: readonly (string | readonly number[])[], { adapters: uses = [], signal }: EmbedOptions): AsyncGenerator<Embedding, void> {
+    this.#throwIfDisposed();
+    const texts = inputs.map((input, i) => this.#encodeInput(input, `input[${i}]`));
+    const release = this.#adapters.hold(uses);
+    let turn: Turn | undefined;
+    try {
+      turn = await this.#queue.enter(pagesFor(Math.max(0, ...texts.map(({ length }) => length))), signal);
+      const session = await this.session();
+      const adaptation = await this.adapt(uses, { ranks: this.options.lora === 'unfused' ? undefined : 'uniform' });
+      for (const tokens of texts) {
+        yield { vector: await embedText(session, tokens, adaptation, turn.slot, signal), tokens: tokens.length };
+      }
+    } catch (error) {
+      this.#throwIfDisposed(error);
+      throw error;
+    } finally {
+      turn?.leave();
+      release();
+    }
   }
 
   countTokens(messages: readonly ChatTurn[]): number {
@@ -158,7 +190,11 @@ export class LocalEngine implements EngineCore {
     return this.#session;
   }
 
-  async *#answer(encode: (maxTokens?: number) => Prompt, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
+  async *#answer(
+    encode: (maxTokens?: number) => Prompt,
+    options: GenerateOptions,
+    tokenizer = this.tokenizer,
+  ): AsyncGenerator<GenerateEvent, void> {
     this.#throwIfDisposed();
     const { adapters: uses = [], signal } = options;
     const release = this.#adapters.hold(uses);
@@ -173,7 +209,7 @@ export class LocalEngine implements EngineCore {
       turn = await this.#queue.enter(pagesFor(most), signal);
       session = await this.session();
       const adaptation = await this.adapt(uses, options);
-      yield* generate(session, this.tokenizer, prompt, options, adaptation, turn.slot);
+      yield* generate(session, tokenizer, prompt, options, adaptation, turn.slot);
     } catch (error) {
       this.#throwIfDisposed(error);
       if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession(session);
@@ -198,8 +234,20 @@ export class LocalEngine implements EngineCore {
     }
   }
 
-  #encodeChat(messages: readonly ChatTurn[], maxTokens?: number): number[] {
-    return this.tokenizer.encode(renderChat(this.#metadata, messages), { parseSpecial: true, maxTokens });
+  #encodeInput(input: string | readonly number[], field: string): readonly number[] {
+    const { vocabSize } = this.tokenizer;
+    const tokens = typeof input === 'string' ? this.tokenizer.encode(input) : input;
+    const unknown = tokens.find((token) => token >= vocabSize);
+    if (tokens.length === 0) throw new ChunkwiseError('bad_request', { field, reason: 'it has no tokens' });
+    if (unknown !== undefined) {
+      throw new ChunkwiseError('bad_request', { field, reason: `token ${unknown} is not in the vocabulary of ${vocabSize}` });
+    }
+    if (tokens.length <= this.contextLength) return tokens;
+    throw new ChunkwiseError('context_overflow', { field, reason: `${tokens.length} tokens in a context of ${this.contextLength}` });
+  }
+
+  #encodeChat(messages: readonly ChatTurn[], maxTokens?: number, tools?: readonly ToolDefinition[]): number[] {
+    return this.tokenizer.encode(renderChat(this.#metadata, messages, { tools }), { parseSpecial: true, maxTokens });
   }
 
   /** Of those that ran in a lost session the first closes it. */

@@ -11,7 +11,8 @@ import type { KvReport } from '../cache/kv-report.ts';
 import type { CacheStore, SavedFile } from '../cache/saved-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
-import type { ChatTurn } from '../tokenizer/chat-template.ts';
+import type { ChatTurn, ToolDefinition } from '../tokenizer/chat-template.ts';
+import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import type { Wait } from '../gpu/device.ts';
 import type { PlanService } from './plan-service.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
@@ -208,17 +209,41 @@ export interface SavedCaches {
   delete(name: string): Promise<void>;
 }
 
+/** Functions that the model is told of; what it calls stands in its text. */
+export interface ChatTools {
+  tools?: readonly ToolDefinition[] | undefined;
+}
+
+export interface EmbedOptions {
+  /** Loaded adapters to compute with, with all of their ranks; default: none. */
+  adapters?: readonly AdapterUse[];
+  signal?: AbortSignal;
+}
+
+/** Of one text. */
+export interface Embedding {
+  /** `[hiddenSize]`, of length one. */
+  vector: Float32Array<ArrayBuffer>;
+  tokens: number;
+}
+
 /** The engine as the worker, and Node, hold it: no threads, no OpenAI shapes. Made by `openEngine`. */
 export interface EngineCore {
   readonly model: string;
   readonly contextLength: number;
   readonly device: string;
+  readonly chatTraits: ChatTraits;
   /**
    * As many requests run side by side as the streams and the cache allow, each with what it may come to need; the rest
    * wait in order, `queue_full` beyond the queue's limit. Ending the iteration early aborts.
    */
-  chat(messages: readonly ChatTurn[], options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
+  chat(messages: readonly ChatTurn[], options: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void>;
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
+  /**
+   * Embeds texts, or tokens, one after the other; each is at most a context long. Errors: `bad_request`,
+   * `context_overflow`, naming the text, before any is computed; `queue_full`, `aborted`, `device_lost`.
+   */
+  embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<Embedding, void>;
   countTokens(messages: readonly ChatTurn[]): number;
   /** Loads an adapter beside the model, unmerged. Errors: `bad_file`, `unsupported`, `bad_request`. */
   loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo>;

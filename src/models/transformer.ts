@@ -57,6 +57,12 @@ export class Transformer {
     this.output.record(recorder, { tokens, kind: tokens <= MAX_STREAMS ? 'decode' : 'prefill' });
   }
 
+  /** States after the last norm of the batch's `tokens` tokens, `[tokens, hiddenSize]` in the buffer given back. */
+  states(recorder: Dispatcher, tokens: number): GPUBuffer {
+    this.outputNorm.record(recorder, tokens);
+    return this.outputNorm.output;
+  }
+
   /** Every layer binds the adapters' buffers, or none. */
   #attach(buffers: ArenaBuffers | undefined): void {
     const { device, config, activations, layers } = this;

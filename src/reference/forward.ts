@@ -11,8 +11,15 @@ type Tensor = (name: string) => Float32Array;
  * Qwen3: 2505.09388), in f64: no cache, no pages, rotation at absolute positions, every score at once.
  * tokens `[T]` → logits `[T, vocabSize]`.
  */
-export function forward({ config, tensors }: ReferenceModel, tokens: readonly number[]): Rows {
-  const { hiddenSize, numLayers, rmsNormEps, tiedEmbeddings } = config;
+export function forward(model: ReferenceModel, tokens: readonly number[]): Rows {
+  const { config, tensors } = model;
+  const output = tensors.get(config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight');
+  return matmul(finalStates(model, tokens), output ?? new Float32Array());
+}
+
+/** Its states after the last norm: tokens `[T]` → `[T, hiddenSize]`. */
+export function finalStates({ config, tensors }: ReferenceModel, tokens: readonly number[]): Rows {
+  const { hiddenSize, numLayers, rmsNormEps } = config;
   const tensor: Tensor = (name) => {
     const values = tensors.get(name);
     if (values === undefined) throw new Error(`no tensor ${name}`);
@@ -26,8 +33,7 @@ export function forward({ config, tensors }: ReferenceModel, tokens: readonly nu
     x = add(x, attention(config, own, norm(x, own('attn_norm.weight'), rmsNormEps), divisors));
     x = add(x, mlp(own, norm(x, own('ffn_norm.weight'), rmsNormEps)));
   }
-  const output = tiedEmbeddings ? embeddings : tensor('output.weight');
-  return matmul(norm(x, tensor('output_norm.weight'), rmsNormEps), output);
+  return norm(x, tensor('output_norm.weight'), rmsNormEps);
 }
 
 /** x `[T, hiddenSize]` → `[T, hiddenSize]` */

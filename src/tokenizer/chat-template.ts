@@ -7,9 +7,29 @@ const CHATML =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}" +
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
+/** A turn as templates know it. */
 export interface ChatTurn {
   role: string;
   content: string;
+  /** Of an assistant's turn. Templates write arguments as JSON themselves. */
+  tool_calls?: { id?: string; type: 'function'; function: { name: string; arguments: Record<string, unknown> } }[];
+  /** Of a tool's turn: the call that it answers. */
+  tool_call_id?: string;
+  name?: string;
+  /** What an assistant thought before its turn. */
+  reasoning_content?: string;
+}
+
+/** A function that the model may call, in OpenAI's form, which is the one templates expect. */
+export interface ToolDefinition {
+  type: 'function';
+  function: { name: string; description?: string; parameters?: Record<string, unknown> };
+}
+
+export interface ChatOptions {
+  /** Opens the assistant's turn; default true. */
+  addGenerationPrompt?: boolean;
+  tools?: readonly ToolDefinition[] | undefined;
 }
 
 /**
@@ -22,13 +42,13 @@ const parsed = new WeakMap<TokenizerMetadata, Template>();
 
 /**
  * The prompt text of a conversation, by the model's own `tokenizer.chat_template` (ChatML where it has none), to be
- * encoded with `parseSpecial`. `addGenerationPrompt` opens the assistant's turn. Throws `bad_file` when the template
- * cannot be parsed or run, `bad_request` when it refuses the messages.
+ * encoded with `parseSpecial`. Throws `bad_file` when the template cannot be parsed or run, `bad_request` when it
+ * refuses the messages.
  */
 export function renderChat(
   metadata: TokenizerMetadata,
   messages: readonly ChatTurn[],
-  { addGenerationPrompt = true }: { addGenerationPrompt?: boolean } = {},
+  { addGenerationPrompt = true, tools = [] }: ChatOptions = {},
 ): string {
   const field = 'tokenizer.chat_template';
   const broken = (cause: unknown): ChunkwiseError => {
@@ -38,6 +58,7 @@ export function renderChat(
   try {
     return parse(metadata).render({
       messages,
+      ...(tools.length > 0 && { tools }), // templates ask whether it is defined
       add_generation_prompt: addGenerationPrompt,
       bos_token: tokenText(metadata, metadata.bosId),
       eos_token: tokenText(metadata, metadata.eosId),

@@ -8,7 +8,7 @@ const messages = [{ role: 'user' as const, content: 'Hi' }];
 
 /** Of a request as JavaScript may send it, types or not. */
 const parse = (fields: Record<string, unknown>) =>
-  parseChatRequest({ messages, ...fields });
+  parseChatRequest({ messages, ...fields }, { opensReasoning: false });
 
 function refusedField(fields: Record<string, unknown>): string | undefined {
   try {
@@ -92,9 +92,9 @@ describe('what is taken', () => {
     expect(parse({ seed: 2 ** 32 + 5 }).options.sampling.seed).toBe(5);
   });
 
-  it('keeps role and content of messages only', () => {
-    const parsed = parse({ messages: [{ role: 'system', content: '', name: 'n' }, ...messages] });
-    expect(parsed.messages).toEqual([{ role: 'system', content: '' }, ...messages]);
+  it('keeps of messages what templates know', () => {
+    const parsed = parse({ messages: [{ role: 'system', content: '', name: 'n', refusal: null }, ...messages] });
+    expect(parsed.messages).toEqual([{ role: 'system', content: '', name: 'n' }, ...messages]);
   });
 });
 
@@ -181,7 +181,7 @@ describe('what is refused, by the name of its field', () => {
     expect(refusedField({ logit_bias: { 3: NaN } })).toBe('logit_bias[3]');
     expect(refusedField({ messages: [...messages, { role: 'robot', content: 'x' }] })).toBe('messages[1].role');
     expect(refusedField({ messages: [{ content: 'x' }] })).toBe('messages[0].role');
-    expect(refusedField({ messages: [{ role: 'user', content: ['x'] }] })).toBe('messages[0].content');
+    expect(refusedField({ messages: [{ role: 'user', content: ['x'] }] })).toBe('messages[0].content[0]');
     expect(refusedField({ messages: [null] })).toBe('messages[0]');
     const field = 'stream_options.include_usage';
     expect(refusedField({ stream: true, stream_options: { include_usage: 1 } })).toBe(field);

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { AnswerReader } from '../../src/api/chat/answer-reader.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from '../../src/api/responses.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 
@@ -11,6 +12,7 @@ const report = {
   dispatchesPerLayer: 5,
   kv: { pages: FORMS, bytes: FORMS, peakBytes: 0, layerErrors: [], mergedTokens: 0, droppedTokens: 0, memoryOverrode: false },
 };
+const told = { answeredBy: 'device', ...report };
 const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, prompt_tokens_details: { cached_tokens: 6 } };
 
 async function* answer(): AsyncGenerator<GenerateEvent, void> {
@@ -26,6 +28,8 @@ async function* answer(): AsyncGenerator<GenerateEvent, void> {
   };
 }
 
+const reader = () => new AnswerReader({ opensReasoning: false }, new Set());
+
 async function gather<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);
@@ -34,7 +38,7 @@ async function gather<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 it('streams a chat as OpenAI does: role, text, finish reason; empty texts are left out', async () => {
   const head = responseHead('chatcmpl', 'm');
-  const chunks = await gather(chatChunks(head, answer(), false));
+  const chunks = await gather(chatChunks(head, answer(), false, reader()));
   expect(chunks.map(({ choices }) => [choices[0]?.delta, choices[0]?.finish_reason])).toEqual([
     [{ role: 'assistant', content: '' }, null],
     [{ content: 'Gr' }, null],
@@ -43,16 +47,16 @@ it('streams a chat as OpenAI does: role, text, finish reason; empty texts are le
     [{}, 'length'],
   ]);
   expect(chunks.every((chunk) => chunk.id === head.id && chunk.object === 'chat.completion.chunk')).toBe(true);
-  expect(chunks.map((chunk) => chunk.chunkwise)).toEqual([undefined, undefined, undefined, undefined, report]);
+  expect(chunks.map((chunk) => chunk.chunkwise)).toEqual([undefined, undefined, undefined, undefined, told]);
   expect(chunks.some((chunk) => 'usage' in chunk)).toBe(false);
 });
 
 it('adds the usage in a last chunk without choices when it is asked for', async () => {
-  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), answer(), true));
-  expect(chunks.at(-1)).toMatchObject({ choices: [], usage, chunkwise: report });
+  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), answer(), true, reader()));
+  expect(chunks.at(-1)).toMatchObject({ choices: [], usage, chunkwise: told });
   expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null && chunk.choices.length === 1)).toBe(true);
   const texts = await gather(completionChunks(responseHead('cmpl', 'm'), answer(), true));
-  expect(texts.at(-1)).toMatchObject({ object: 'text_completion', choices: [], usage, chunkwise: report });
+  expect(texts.at(-1)).toMatchObject({ object: 'text_completion', choices: [], usage, chunkwise: told });
 });
 
 it('streams a completion: its text in order, the finish reason on the last', async () => {
@@ -63,17 +67,17 @@ it('streams a completion: its text in order, the finish reason on the last', asy
 
 it('gathers whole answers', async () => {
   const choice = { index: 0, finish_reason: 'length', logprobs: null };
-  expect(await wholeChat(responseHead('chatcmpl', 'm'), answer())).toMatchObject({
+  expect(await wholeChat(responseHead('chatcmpl', 'm'), answer(), reader())).toMatchObject({
     object: 'chat.completion',
     model: 'm',
     choices: [{ ...choice, message: { role: 'assistant', content: 'Grüß' } }],
     usage,
-    chunkwise: report,
+    chunkwise: told,
   });
   expect(await wholeCompletion(responseHead('cmpl', 'm'), answer())).toMatchObject({
     object: 'text_completion',
     choices: [{ ...choice, text: 'Grüß' }],
     usage,
-    chunkwise: report,
+    chunkwise: told,
   });
 });

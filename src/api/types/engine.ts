@@ -2,9 +2,10 @@
 import type { SavedFile } from '../../cache/saved-cache.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
 import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts';
+import type { EmbeddingRequest, EmbeddingResponse } from './embeddings.ts';
 import type { EngineEvents } from './events.ts';
-import type { AdapterSource, ChatCompletionRequest, ChatMessage, CompletionRequest } from './requests.ts';
-import type { ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
+import type { AdapterSource, ChatCompletionRequest, CompletionRequest, MessageInput } from './requests.ts';
+import type { AnsweredBy, ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
 
 export interface EngineOptions {
   /** A GGUF file: its URL, or the file itself. Of a split model, the first part's URL or all parts. */
@@ -15,8 +16,20 @@ export interface EngineOptions {
   memoryLimitBytes?: number;
   /** Requests that may wait behind the running one; the next is refused. Default 16. */
   queueLimit?: number;
+  /** Who answers where the device cannot: without WebGPU, or with too little memory for the model. */
+  fallback?: FallbackOptions;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
+}
+
+/** An OpenAI-compatible server. Adapters are its models, as vLLM names them. */
+export interface FallbackOptions {
+  /** As OpenAI's client takes it: up to `/v1`. */
+  baseURL: string;
+  apiKey?: string;
+  /** What the server calls the model; default: the file's name without its ending. */
+  model?: string;
+  fetch?: typeof fetch;
 }
 
 export interface CallOptions {
@@ -28,6 +41,8 @@ export interface Engine {
   readonly contextLength: number;
   /** The GPU adapter's own description. */
   readonly device: string;
+  /** `server`: the fallback answers. Then `contextLength` is 0 where the server does not tell it, and what only a device has is `unsupported`. */
+  readonly answeredBy: AnsweredBy;
   chat: {
     completions: {
       create(request: ChatCompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk>>;
@@ -38,6 +53,18 @@ export interface Engine {
     create(request: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<Completion>>;
     create(request: CompletionRequest & { stream?: false }, options?: CallOptions): Promise<Completion>;
   };
+  embeddings: {
+    /**
+     * A vector for each text: the mean of its states after the last norm, scaled to length one. Errors: `bad_request`,
+     * `context_overflow` for a text longer than the context.
+     */
+    create(request: EmbeddingRequest, options?: CallOptions): Promise<EmbeddingResponse>;
+  };
+  /**
+   * As fetch, for OpenAI's clients: serves `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models`,
+   * whatever the origin and the path before. Adapters are models too: naming one as `model` answers with it.
+   */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   adapters: {
     /** Loads an adapter beside the model; nothing is merged. Errors: `network`, `bad_file`, `unsupported`, `bad_request`. */
     load(name: string, source: AdapterSource): Promise<AdapterInfo>;
@@ -70,7 +97,7 @@ export interface Engine {
     size(): Promise<number>;
   };
   memory(): Promise<MemoryReport>;
-  countTokens(messages: ChatMessage[]): Promise<number>;
+  countTokens(messages: MessageInput[]): Promise<number>;
   /** Calls `fn` at every event until the returned function is called. */
   on<E extends keyof EngineEvents>(event: E, fn: (event: EngineEvents[E]) => void): () => void;
   /** Destroys every buffer; later calls throw `disposed`. */

@@ -2,11 +2,41 @@
 import type { KvMode, KvPriority } from '../../cache/kv-options.ts';
 import type { ChunkPlan } from '../../chunking/chunk-plan.ts';
 import type { ChunkerOptions } from '../../chunking/chunker.ts';
+import type { ToolDefinition } from '../../tokenizer/chat-template.ts';
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
   content: string;
 }
+
+/** A message as a request may have it. */
+export interface MessageInput {
+  /** `developer` is OpenAI's later name of `system`. */
+  role: ChatMessage['role'] | 'developer';
+  /** Parts are joined. Only an assistant's message with calls may be without. */
+  content?: string | TextPart[] | null;
+  /** Of an assistant's message. */
+  tool_calls?: ToolCall[];
+  /** Of a tool's message: the call that it answers. */
+  tool_call_id?: string;
+  name?: string;
+  reasoning_content?: string | null;
+}
+
+export interface TextPart {
+  type: 'text';
+  text: string;
+}
+
+export interface ToolCall {
+  id: string;
+  type: 'function';
+  /** `arguments`: a JSON object's text. */
+  function: { name: string; arguments: string };
+}
+
+/** Whether the model may call (`auto`, the default where there are tools), may not, or must: any tool, or this one. */
+export type ToolChoice = 'none' | 'auto' | 'required' | { type: 'function'; function: { name: string } };
 
 export interface AdapterRequest {
   name: string;
@@ -71,7 +101,10 @@ export interface CompletionOptions {
 }
 
 export interface ChatCompletionRequest extends CompletionOptions {
-  messages: ChatMessage[];
+  messages: MessageInput[];
+  /** Functions that the model may call, for models whose chat template knows them. `parameters` is a JSON schema. */
+  tools?: ToolDefinition[];
+  tool_choice?: ToolChoice;
 }
 
 export interface CompletionRequest extends CompletionOptions {

@@ -1,5 +1,17 @@
 /** What is answered. */
-import type { FinishReason, GenerationReport } from '../../engine/types.ts';
+import type { FinishReason as EndReason, GenerationReport } from '../../engine/types.ts';
+import type { ToolCall } from './requests.ts';
+
+/** `tool_calls`: the answer waits for what they give. */
+export type FinishReason = EndReason | 'tool_calls';
+
+/** The device, or the server that stands in for it. */
+export type AnsweredBy = 'device' | 'server';
+
+/** Who answered; and, of the device, how. */
+export type AnswerReport =
+  | ({ answeredBy: 'device' } & GenerationReport)
+  | ({ answeredBy: 'server' } & { [Name in keyof GenerationReport]?: undefined });
 
 export interface Usage {
   prompt_tokens: number;
@@ -8,14 +20,30 @@ export interface Usage {
   prompt_tokens_details: { cached_tokens: number };
 }
 
+/** What a chunk adds to a message. */
+export interface AnswerDelta {
+  content?: string;
+  reasoning_content?: string;
+  tool_calls?: (ToolCall & { index: number })[];
+}
+
+/** A whole message, as a client may send it back. */
+export interface AnswerMessage {
+  role: 'assistant';
+  /** Null where only calls came. */
+  content: string | null;
+  reasoning_content?: string;
+  tool_calls?: ToolCall[];
+}
+
 export interface ChatCompletion {
   id: string;
   object: 'chat.completion';
   created: number;
   model: string;
-  choices: { index: number; message: { role: 'assistant'; content: string }; finish_reason: FinishReason; logprobs: null }[];
+  choices: { index: number; message: AnswerMessage; finish_reason: FinishReason; logprobs: null }[];
   usage: Usage;
-  chunkwise: GenerationReport;
+  chunkwise: AnswerReport;
 }
 
 export interface ChatCompletionChunk {
@@ -25,14 +53,14 @@ export interface ChatCompletionChunk {
   model: string;
   choices: {
     index: number;
-    delta: { role?: 'assistant'; content?: string };
+    delta: { role?: 'assistant' } & AnswerDelta;
     finish_reason: FinishReason | null;
     logprobs: null;
   }[];
   /** On the last chunk, when `stream_options.include_usage` asks for it. */
   usage?: Usage | null;
-  /** On the last chunk. */
-  chunkwise?: GenerationReport;
+  /** On the last chunk; a server's on each. */
+  chunkwise?: AnswerReport;
 }
 
 export interface Completion {
@@ -42,5 +70,5 @@ export interface Completion {
   model: string;
   choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: null }[];
   usage?: Usage | null;
-  chunkwise?: GenerationReport;
+  chunkwise?: AnswerReport;
 }

@@ -1,0 +1,32 @@
+/** Gives a page's console, and so the tests, the package and the clients' real packages. */
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import { embed, generateText, isStepCount, jsonSchema, streamText, tool } from 'ai';
+import OpenAI from 'openai';
+import { createEngine, type Engine } from '../../src/api/index.ts';
+import { provideEngine } from '../../src/service-worker/index.ts';
+
+const clients = {
+  OpenAI,
+  createOpenAICompatible,
+  ai: { embed, generateText, isStepCount, jsonSchema, streamText, tool },
+  createEngine,
+  provideEngine,
+};
+
+/** How a page reaches an engine. */
+interface Reach {
+  baseURL: string;
+  fetch: typeof fetch;
+}
+
+declare global {
+  var clients: typeof import('./page.ts').clients;
+  var held: Engine;
+  var reach: Reach;
+  var openai: OpenAI;
+}
+
+export { clients };
+globalThis.clients = clients;
+await navigator.serviceWorker.register('/sw.js', { type: 'module' });
+await navigator.serviceWorker.ready;

@@ -1,0 +1,80 @@
+import type { ChatTurn } from '../../tokenizer/chat-template.ts';
+import { describe, isRecord, refuse } from '../checks.ts';
+import type { ChatMessage } from '../types.ts';
+
+const ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
+
+/** Checks messages. Throws `bad_request`, naming the message and its field. */
+export function parseMessages(messages: unknown): ChatTurn[] {
+  if (!Array.isArray(messages)) refuse('messages', `must be an array, but is ${describe(messages)}`);
+  if (messages.length === 0) refuse('messages', 'is empty');
+  return messages.map((message: unknown, i) => {
+    const at = `messages[${i}]`;
+    if (!isRecord(message)) refuse(at, `must be an object, but is ${describe(message)}`);
+    return parseMessage(message, at);
+  });
+}
+
+function parseMessage(message: Record<string, unknown>, at: string): ChatTurn {
+  const role = message['role'] === 'developer' ? 'system' : message['role'];
+  if (typeof role !== 'string' || !ROLES.includes(role)) {
+    refuse(`${at}.role`, `must be one of ${ROLES.join(', ')}, but is ${describe(role)}`);
+  }
+  const text = (name: 'tool_call_id' | 'name' | 'reasoning_content'): string | undefined => {
+    const value = message[name] ?? undefined;
+    if (value === undefined || typeof value === 'string') return value;
+    return refuse(`${at}.${name}`, `must be a string, but is ${describe(value)}`);
+  };
+  const [callId, name, reasoning] = [text('tool_call_id'), text('name'), text('reasoning_content')];
+  const calls = parseCalls(message['tool_calls'], role, at);
+  return {
+    role,
+    content: calls && isAbsent(message['content']) ? '' : parseContent(message['content'], `${at}.content`),
+    ...(calls && { tool_calls: calls }),
+    ...(callId !== undefined && { tool_call_id: callId }),
+    ...(name !== undefined && { name }),
+    ...(reasoning !== undefined && { reasoning_content: reasoning }),
+  };
+}
+
+function parseContent(content: unknown, at: string): string {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) refuse(at, `must be a string or an array of text parts, but is ${describe(content)}`);
+  const texts = content.map((part: unknown, i) => {
+    const isText = isRecord(part) && part['type'] === 'text';
+    if (!isText) refuse(`${at}[${i}]`, `must be a part of type text, but is ${describe(isRecord(part) ? part['type'] : part)}`);
+    return typeof part['text'] === 'string' ? part['text'] : refuse(`${at}[${i}].text`, `must be a string, but is ${describe(part['text'])}`);
+  });
+  return texts.join('');
+}
+
+function parseCalls(value: unknown, role: string, at: string): ChatTurn['tool_calls'] {
+  if (isAbsent(value) || (Array.isArray(value) && value.length === 0)) return undefined;
+  if (role !== 'assistant') refuse(`${at}.tool_calls`, `is for an assistant's message, but its role is ${role}`);
+  if (!Array.isArray(value)) refuse(`${at}.tool_calls`, `must be an array, but is ${describe(value)}`);
+  return value.map((call: unknown, i) => {
+    const place = `${at}.tool_calls[${i}]`;
+    if (!isRecord(call)) refuse(place, `must be an object, but is ${describe(call)}`);
+    const { id, function: called } = call;
+    if (typeof id !== 'string') refuse(`${place}.id`, `must be a string, but is ${describe(id)}`);
+    if (!isRecord(called)) refuse(`${place}.function`, `must be an object, but is ${describe(called)}`);
+    const { name } = called;
+    if (typeof name !== 'string') refuse(`${place}.function.name`, `must be a string, but is ${describe(name)}`);
+    return { id, type: 'function', function: { name, arguments: parseArguments(called['arguments'], place) } };
+  });
+}
+
+/** OpenAI has them as text; templates write them as JSON. */
+function parseArguments(value: unknown, place: string): Record<string, unknown> {
+  const field = `${place}.function.arguments`;
+  if (typeof value !== 'string') refuse(field, `must be a string, but is ${describe(value)}`);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(value === '' ? '{}' : value);
+  } catch {
+    refuse(field, `is not JSON: ${describe(value)}`);
+  }
+  return isRecord(parsed) ? parsed : refuse(field, `must be a JSON object, but is ${describe(value)}`);
+}
+
+const isAbsent = (value: unknown): value is null | undefined => value === undefined || value === null;

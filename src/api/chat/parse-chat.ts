@@ -1,0 +1,74 @@
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import type { ChatTurn, ToolDefinition } from '../../tokenizer/chat-template.ts';
+import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
+import { describe, isRecord, refuse } from '../checks.ts';
+import { AnswerReader } from './answer-reader.ts';
+import { parseMessages } from './messages.ts';
+
+/** What a chat request says, and how its answer is to be read. */
+export interface ParsedChat {
+  messages: ChatTurn[];
+  /** That the model is told of. */
+  tools: ToolDefinition[];
+  /** A reader for each answer. */
+  newReader: () => AnswerReader;
+}
+
+/** Checks messages and tools. Throws `bad_request`, naming the field, or `unsupported` where the model's template knows no tools. */
+export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): ParsedChat {
+  const messages = parseMessages(fields['messages']);
+  const given = parseTools(fields['tools']);
+  const tools = mayCall(fields['tool_choice'], given) ? given : [];
+  const { toolFormat } = traits;
+  const place = messages.findIndex((message) => message.tool_calls !== undefined);
+  const unknownTo = tools.length > 0 ? 'tools' : place >= 0 ? `messages[${place}].tool_calls` : undefined;
+  if (toolFormat === undefined && unknownTo !== undefined) {
+    const reason = "the model's chat template knows no tools, or writes calls in a form that is not read here";
+    throw new ChunkwiseError('unsupported', { field: unknownTo, reason });
+  }
+  const known = new Set(tools.map((tool) => tool.function.name));
+  return { messages, tools, newReader: () => new AnswerReader(traits, known) };
+}
+
+function parseTools(value: unknown): ToolDefinition[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) refuse('tools', `must be an array, but is ${describe(value)}`);
+  return value.map((tool: unknown, i) => {
+    const at = `tools[${i}]`;
+    if (!isRecord(tool)) refuse(at, `must be an object, but is ${describe(tool)}`);
+    if (tool['type'] !== 'function') refuse(`${at}.type`, `must be function, but is ${describe(tool['type'])}`);
+    const called = tool['function'];
+    if (!isRecord(called)) refuse(`${at}.function`, `must be an object, but is ${describe(called)}`);
+    const { name, description, parameters } = called;
+    if (typeof name !== 'string' || name === '') refuse(`${at}.function.name`, `must be a name, but is ${describe(name)}`);
+    if (description !== undefined && typeof description !== 'string') {
+      refuse(`${at}.function.description`, `must be a string, but is ${describe(description)}`);
+    }
+    if (parameters !== undefined && !isRecord(parameters)) {
+      refuse(`${at}.function.parameters`, `must be a JSON schema, but is ${describe(parameters)}`);
+    }
+    // Templates index these; a strict schema is for the grammar to keep to.
+    return { type: 'function', function: { name, description: description ?? '', parameters: parameters ?? NO_PARAMETERS } };
+  });
+}
+
+const NO_PARAMETERS = { type: 'object', properties: {} };
+
+/** Whether the model may call tools of its own accord. */
+function mayCall(choice: unknown, tools: readonly ToolDefinition[]): boolean {
+  if (choice === undefined || choice === 'auto') return true;
+  if (choice === 'none') return false;
+  const chosen = isRecord(choice) && isRecord(choice['function']) ? choice['function']['name'] : undefined;
+  if (choice !== 'required' && typeof chosen !== 'string') {
+    refuse('tool_choice', `must be none, auto, required or a function, but is ${describe(choice)}`);
+  }
+  if (choice === 'required' ? tools.length === 0 : !tools.some((tool) => tool.function.name === chosen)) {
+    refuse('tool_choice', `demands ${describe(chosen ?? choice)}, but tools has no such function`);
+  }
+  return forceCall();
+}
+
+/** A call that must come needs the answer's form to be held to: a grammar. */
+function forceCall(): never {
+  throw new ChunkwiseError('unsupported', { field: 'tool_choice', reason: 'a call cannot be demanded yet' });
+}

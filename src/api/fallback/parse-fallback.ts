@@ -1,0 +1,25 @@
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import { describe, isRecord, refuse } from '../checks.ts';
+import type { FallbackOptions } from '../types.ts';
+
+/** Checks the fallback's options. Throws `bad_request`, naming the field; the key is not told. */
+export function parseFallback(value: unknown, baseUrl: string): FallbackOptions | undefined {
+  if (value === undefined) return undefined;
+  if (!isRecord(value)) refuse('fallback', `must be an object, but is ${describe(value)}`);
+  const { baseURL, apiKey, model, fetch } = value;
+  if (typeof baseURL !== 'string' || !URL.canParse(baseURL, baseUrl)) refuse('fallback.baseURL', `must be a URL, but is ${describe(baseURL)}`);
+  if (apiKey !== undefined && typeof apiKey !== 'string') refuse('fallback.apiKey', 'must be a string');
+  if (model !== undefined && typeof model !== 'string') refuse('fallback.model', `must be a string, but is ${describe(model)}`);
+  if (fetch !== undefined && typeof fetch !== 'function') refuse('fallback.fetch', `must be a function, but is ${describe(fetch)}`);
+  return {
+    baseURL: new URL(baseURL, baseUrl).href,
+    ...(apiKey !== undefined && { apiKey }),
+    ...(model !== undefined && { model }),
+    ...(fetch !== undefined && { fetch: fetch as typeof globalThis.fetch }),
+  };
+}
+
+/** The device cannot run this model: it has no WebGPU, or the model is too large. */
+export function canFallBack(error: unknown): error is ChunkwiseError {
+  return error instanceof ChunkwiseError && (error.code === 'no_webgpu' || error.code === 'over_limit');
+}

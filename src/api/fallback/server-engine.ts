@@ -1,0 +1,111 @@
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import { describeError } from '../http/http-error.ts';
+import { baseId } from '../http/models.ts';
+import { ANSWERED_BY } from '../http/serve.ts';
+import { Listeners } from '../listeners.ts';
+import { parseAdapterName } from '../options.ts';
+import { OWN_FIELDS, parseAdapters } from '../requests.ts';
+import type { AdapterInfo, CallOptions, Engine, FallbackOptions } from '../types.ts';
+import { isRecord } from '../checks.ts';
+import { ServerClient } from './server-client.ts';
+
+const ANSWERED = { chunkwise: { answeredBy: 'server' } } as const;
+
+interface ServerModels {
+  data: { id: string; max_model_len?: number }[];
+}
+
+/**
+ * An engine whose calls a server answers, since the device cannot (`cause`). Adapters are models of the server's, as
+ * vLLM names them. What only a device has is `unsupported`. Errors: `network` where the server cannot be reached.
+ */
+export async function serverEngine(options: FallbackOptions, model: string, cause: ChunkwiseError): Promise<Engine> {
+  const server = new ServerClient(options);
+  const base = options.model ?? baseId(model);
+  const models = async (): Promise<ServerModels['data']> => (await server.call<ServerModels>('models')).data;
+  const found = (await models()).find(({ id }) => id === base);
+  const loaded = new Map<string, AdapterInfo>();
+  const onlyOnDevice = (field: string) => async (): Promise<never> => {
+    const reason = `a server answers, which has none; the device could not, since ${cause.message}`;
+    throw new ChunkwiseError('unsupported', { field, reason });
+  };
+
+  /** OpenAI's fields and vLLM's, without those of our own. */
+  const fieldsOf = (request: object, named?: unknown): Record<string, unknown> => {
+    const fields = Object.entries(request).filter(([name]) => !OWN_FIELDS.has(name));
+    const adapter = adapterOf(request);
+    const given = typeof named === 'string' && loaded.has(named) ? named : undefined;
+    return { ...Object.fromEntries(fields), model: adapter ?? given ?? base };
+  };
+  const create =
+    (route: string) =>
+    async (request: object, { signal }: CallOptions = {}): Promise<object> => {
+      const fields = fieldsOf(request);
+      if (fields['stream'] !== true) return { ...(await server.call<object>(route, fields, signal)), ...ANSWERED };
+      return tagged(await server.stream<object>(route, fields, signal));
+    };
+
+  const fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
+    const request = new Request(input, init);
+    const route = /\/v1\/(.*)$/.exec(request.url)?.[1] ?? '';
+    const { method, signal } = request;
+    try {
+      const body: unknown = method === 'POST' ? await request.json() : undefined;
+      const fields = isRecord(body) ? JSON.stringify(fieldsOf(body, body['model'])) : undefined;
+      const { body: answer, status, headers } = await server.send(route, { method, ...(fields && { body: fields }) }, signal);
+      const type = headers.get('content-type') ?? 'application/json';
+      return new Response(answer, { status, headers: { 'content-type': type, [ANSWERED_BY]: 'server' } });
+    } catch (error) {
+      signal.throwIfAborted();
+      const { status, body } = describeError(error);
+      return Response.json(body, { status, headers: { [ANSWERED_BY]: 'server' } });
+    }
+  };
+
+  const listeners = new Listeners();
+  return {
+    model: base,
+    contextLength: found?.max_model_len ?? 0,
+    device: `server at ${server.baseURL}`,
+    answeredBy: 'server',
+    chat: { completions: { create: create('chat/completions') as Engine['chat']['completions']['create'] } },
+    completions: { create: create('completions') as Engine['completions']['create'] },
+    embeddings: { create: create('embeddings') as Engine['embeddings']['create'] },
+    fetch,
+    adapters: {
+      load: async (given) => {
+        const name = parseAdapterName(given);
+        if (!(await models()).some(({ id }) => id === name)) {
+          throw new ChunkwiseError('bad_request', { file: server.baseURL, field: 'name', reason: `the server has no model ${name}` });
+        }
+        const info = { name, rank: 0, modules: 0, bytes: 0, spectra: [], warnings: ['a server answers: what the adapter is, it alone knows'] };
+        loaded.set(name, info);
+        return info;
+      },
+      unload: async (name) => {
+        if (!loaded.delete(name)) throw new ChunkwiseError('bad_request', { field: 'name', reason: `no adapter ${name} is loaded` });
+      },
+      list: async () => [...loaded.values()],
+    },
+    saveCache: onlyOnDevice('saveCache'),
+    loadCache: onlyOnDevice('loadCache'),
+    cache: { list: onlyOnDevice('cache'), delete: onlyOnDevice('cache'), size: onlyOnDevice('cache') },
+    memory: onlyOnDevice('memory'),
+    countTokens: onlyOnDevice('countTokens'),
+    on: (event, fn) => listeners.add(event, fn),
+    dispose: async () => server.dispose(),
+  };
+}
+
+/** The one adapter that a request names. Errors: `bad_request`; `unsupported` for what a model's name cannot say. */
+function adapterOf(request: object): string | undefined {
+  const uses = parseAdapters('adapter' in request ? (request.adapter ?? undefined) : undefined);
+  const [use] = uses;
+  if (uses.length < 2 && (use?.scale ?? 1) === 1) return use?.name;
+  const reason = 'a server answers, which takes one adapter, with its own scale';
+  throw new ChunkwiseError('unsupported', { field: 'adapter', reason });
+}
+
+async function* tagged(chunks: AsyncIterable<object>): AsyncGenerator<object, void> {
+  for await (const chunk of chunks) yield { ...chunk, ...ANSWERED };
+}

@@ -1,0 +1,53 @@
+import { serveStream } from '../../workers/port-stream.ts';
+import type { Engine } from '../api/types.ts';
+import { holdLock, watchLock } from './locks.ts';
+import { type ForwardedRequest, isOurs, OFFER_LOCK, PAGE_LOCK, type ResponsePart } from './protocol.ts';
+
+/**
+ * Lets the origin's service worker answer requests with this page's engine: those of every tab, for as long as this
+ * page lives or until the returned function is called; what is being answered then goes on. Resolves when `serveEngine`
+ * can find it.
+ */
+export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() => void> {
+  const { serviceWorker, locks } = globalThis.navigator;
+  const id = crypto.randomUUID();
+  const answering = new Set<Promise<void>>();
+  const onMessage = ({ data, ports: [port] }: MessageEvent<unknown>): void => {
+    if (!isOurs(data) || !port) return;
+    if (data.type === 'chunkwise-search') {
+      if (data.id === id) port.postMessage('here');
+      return;
+    }
+    const gone = new AbortController();
+    watchLock(locks, data.lock, () => gone.abort());
+    const done = serveStream(port, (signal) => answer(engine, data, signal), gone.signal);
+    answering.add(done);
+    void done.then(() => answering.delete(done));
+  };
+  serviceWorker.addEventListener('message', onMessage);
+  serviceWorker.startMessages();
+  const leavePage = await holdLock(locks, PAGE_LOCK + id);
+  const leaveOffer = await holdLock(locks, OFFER_LOCK + id);
+  return () => {
+    leaveOffer();
+    void Promise.all(answering).then(() => {
+      serviceWorker.removeEventListener('message', onMessage);
+      leavePage();
+    });
+  };
+}
+
+async function* answer(
+  engine: Pick<Engine, 'fetch'>,
+  { url, method, headers, body }: ForwardedRequest,
+  signal: AbortSignal,
+): AsyncGenerator<ResponsePart, void> {
+  const response = await engine.fetch(url, { method, headers, body, signal });
+  yield { status: response.status, headers: [...response.headers] };
+  const reader = response.body?.getReader();
+  try {
+    for (let part = await reader?.read(); part?.done === false && !signal.aborted; part = await reader?.read()) yield part.value;
+  } finally {
+    await reader?.cancel();
+  }
+}

@@ -1,0 +1,59 @@
+import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
+import { renderChat } from './chat-template.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+/**
+ * How a model writes its calls. `hermes`: `<tool_call>{…}</tool_call>` (Hermes, Qwen); `llama`: the answer is
+ * `{"name": …, "parameters": …}` (Llama 3.x); `mistral`: `[TOOL_CALLS][{…}]`.
+ */
+export type ToolFormat = 'hermes' | 'llama' | 'mistral';
+
+/** What a model's chat template says of its answers. */
+export interface ChatTraits {
+  /** Undefined where the template knows no tools, or writes calls in another form. */
+  toolFormat?: ToolFormat | undefined;
+  /** The prompt ends within `<think>`: the answer begins in the middle of the reasoning. */
+  opensReasoning: boolean;
+}
+
+/** Of control tokens, those that have a meaning to who reads the answer. */
+const MARKERS: ReadonlySet<string> = new Set([
+  '<think>',
+  '</think>',
+  '<tool_call>',
+  '</tool_call>',
+  '[TOOL_CALLS]',
+  '<|python_tag|>',
+]);
+
+/** Reads a template's traits. A template that cannot be run has none: a chat will say what is wrong with it. */
+export function chatTraits(metadata: TokenizerMetadata): ChatTraits {
+  return { toolFormat: toolFormat(metadata.chatTemplate ?? ''), opensReasoning: opensReasoning(metadata) };
+}
+
+function toolFormat(template: string): ToolFormat | undefined {
+  if (!/\btools\b/.test(template)) return undefined;
+  // Qwen3-Coder writes XML within the same tags; Mistral's later models put arguments behind a marker of their own.
+  if (template.includes('<tool_call>')) return template.includes('<function=') ? undefined : 'hermes';
+  if (template.includes('[TOOL_CALLS]')) return template.includes('[ARGS]') ? undefined : 'mistral';
+  return /"parameters"\s*:/.test(template) ? 'llama' : undefined;
+}
+
+function opensReasoning(metadata: TokenizerMetadata): boolean {
+  try {
+    return /<think>\s*$/.test(renderChat(metadata, [{ role: 'user', content: 'Hi' }]));
+  } catch {
+    return false;
+  }
+}
+
+/** The tokenizer, but its markers of calls and reasoning have text where they are control tokens. */
+export function withMarkers(tokenizer: Tokenizer, { tokens }: TokenizerMetadata): Tokenizer {
+  const encoder = new TextEncoder();
+  const shown = new Map<number, Uint8Array>();
+  tokens.forEach((text, id) => {
+    if (MARKERS.has(text) && tokenizer.isSpecial(id)) shown.set(id, encoder.encode(text));
+  });
+  if (shown.size === 0) return tokenizer;
+  return { ...tokenizer, tokenBytes: (id) => shown.get(id) ?? tokenizer.tokenBytes(id) };
+}

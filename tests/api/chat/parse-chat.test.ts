@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { parseChat } from '../../../src/api/chat/parse-chat.ts';
+import type { ChatTraits } from '../../../src/tokenizer/chat-traits.ts';
+import { expectError } from '../../weights/expect-error.ts';
+
+const user = { role: 'user', content: 'Hi' };
+const tool = (name: string) => ({ type: 'function', function: { name } });
+const called = (fields: object) => ({
+  role: 'assistant',
+  content: null,
+  tool_calls: [{ id: 'abcdefghi', type: 'function', function: { name: 'f', arguments: '{"n": 1}' }, ...fields }],
+});
+
+const parse = (fields: Record<string, unknown>, traits: Partial<ChatTraits> = { toolFormat: 'hermes' }) =>
+  parseChat({ messages: [user], ...fields }, { opensReasoning: false, ...traits });
+
+describe('messages', () => {
+  it('take calls and what they gave, arguments as JSON', () => {
+    const answer = { role: 'tool', content: [{ type: 'text', text: '2' }, { type: 'text', text: '0' }], tool_call_id: 'abcdefghi' };
+    expect(parse({ messages: [{ ...user, role: 'developer' }, called({}), answer] }).messages).toEqual([
+      { role: 'system', content: 'Hi' },
+      {
+        role: 'assistant',
+        content: '',
+        tool_calls: [{ id: 'abcdefghi', type: 'function', function: { name: 'f', arguments: { n: 1 } } }],
+      },
+      { role: 'tool', content: '20', tool_call_id: 'abcdefghi' },
+    ]);
+  });
+
+  it.each([
+    [{ role: 'user', content: null }, 'content'],
+    [{ role: 'user', content: [{ type: 'image_url' }] }, 'content[0]'],
+    [{ role: 'user', content: [{ type: 'text', text: 1 }] }, 'content[0].text'],
+    [{ ...called({}), role: 'user' }, 'tool_calls'],
+    [{ role: 'assistant', content: '', tool_calls: {} }, 'tool_calls'],
+    [called({ id: 1 }), 'tool_calls[0].id'],
+    [called({ function: { name: 'f', arguments: '{' } }), 'tool_calls[0].function.arguments'],
+    [called({ function: { name: 'f', arguments: '[]' } }), 'tool_calls[0].function.arguments'],
+    [called({ function: { arguments: '{}' } }), 'tool_calls[0].function.name'],
+    [{ role: 'tool', content: '', tool_call_id: 1 }, 'tool_call_id'],
+  ])('%j are refused for %s', async (message, field) => {
+    await expectError(() => parse({ messages: [message] }), 'bad_request', { field: `messages[0].${field}` });
+  });
+});
+
+describe('tools', () => {
+  it('have a description and parameters for the template, given or not', () => {
+    const empty = { type: 'object', properties: {} };
+    expect(parse({ tools: [tool('f')] }).tools).toEqual([
+      { type: 'function', function: { name: 'f', description: '', parameters: empty } },
+    ]);
+  });
+
+  it('are not told of where none may be called', () => {
+    expect(parse({ tools: [tool('f')], tool_choice: 'none' }).tools).toEqual([]);
+  });
+
+  it.each([
+    [{ tools: {} }, 'tools'],
+    [{ tools: [{ type: 'code' }] }, 'tools[0].type'],
+    [{ tools: [{ type: 'function', function: {} }] }, 'tools[0].function.name'],
+    [{ tools: [{ type: 'function', function: { name: 'f', parameters: [] } }] }, 'tools[0].function.parameters'],
+    [{ tools: [tool('f')], tool_choice: 'maybe' }, 'tool_choice'],
+    [{ tools: [tool('f')], tool_choice: tool('g') }, 'tool_choice'],
+    [{ tool_choice: 'required' }, 'tool_choice'],
+  ])('%j are refused for %s', async (fields, field) => {
+    await expectError(() => parse(fields), 'bad_request', { field });
+  });
+
+  it.each([
+    [{ tools: [tool('f')] }, 'tools'],
+    [{ messages: [user, called({})] }, 'messages[1].tool_calls'],
+  ])('%j are unsupported where the template knows none: %s', async (fields, field) => {
+    await expectError(() => parse(fields, {}), 'unsupported', { field });
+  });
+
+  it('cannot be demanded', async () => {
+    await expectError(() => parse({ tools: [tool('f')], tool_choice: 'required' }), 'unsupported', { field: 'tool_choice' });
+    await expectError(() => parse({ tools: [tool('f')], tool_choice: tool('f') }), 'unsupported', { field: 'tool_choice' });
+  });
+});

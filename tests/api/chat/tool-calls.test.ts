@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { type CallOrText, ToolCallReader } from '../../../src/api/chat/tool-calls.ts';
+import type { ToolFormat } from '../../../src/tokenizer/chat-traits.ts';
+
+const WEATHER = { name: 'get_weather', arguments: '{"city": "Paris", "days": 2}' };
+const TIME = { name: 'get_time', arguments: '{}' };
+const known = new Set(['get_weather', 'get_time']);
+
+/** Text that came in pieces is one text again. */
+function joined(parts: readonly CallOrText[]): CallOrText[] {
+  const all: CallOrText[] = [];
+  for (const part of parts) {
+    const last = all.at(-1);
+    if (typeof part === 'string' && typeof last === 'string') all[all.length - 1] = last + part;
+    else all.push(part);
+  }
+  return all;
+}
+
+/** Reads `answer` in pieces of every length, which all give the same. */
+function read(format: ToolFormat, answer: string): CallOrText[] {
+  const results = Array.from({ length: answer.length }, (_, i) => {
+    const reader = new ToolCallReader(format, known);
+    const parts: CallOrText[] = [];
+    for (let at = 0; at < answer.length; at += i + 1) parts.push(...reader.push(answer.slice(at, at + i + 1)));
+    return joined([...parts, ...reader.flush()]);
+  });
+  for (const result of results) expect(result).toEqual(results[0]);
+  return results[0] ?? [];
+}
+
+const weather = '{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}';
+const time = '{"arguments": {}, "name": "get_time"}';
+
+describe('hermes', () => {
+  it('reads calls between tags, and the text around them', () => {
+    const call = `<tool_call>\n${weather}\n</tool_call>`;
+    expect(read('hermes', call)).toEqual([WEATHER]);
+    expect(read('hermes', `Let me see.\n\n${call}\n<tool_call>${time}</tool_call>\n`)).toEqual(['Let me see.', WEATHER, TIME]);
+    expect(read('hermes', `${call}\nSo it is. `)).toEqual([WEATHER, '\nSo it is. ']);
+  });
+
+  it('reads a call that the answer ends with, tag or no tag', () => {
+    expect(read('hermes', `<tool_call>\n${weather}`)).toEqual([WEATHER]);
+  });
+
+  it('passes arguments on to the letter: digits, escapes, tags in strings', () => {
+    const text = '{"n": 12345678901234567890, "s": "a \\"</tool_call>\\" {b", "list": [1.50, {"name": "x"}]}';
+    expect(read('hermes', `<tool_call>{"name":"get_time","arguments": ${text} }</tool_call>`)).toEqual([
+      { name: 'get_time', arguments: text },
+    ]);
+  });
+
+  it.each([
+    ['an unknown tool', '<tool_call>{"name": "rm", "arguments": {}}</tool_call>'],
+    ['no JSON', "<tool_call>{'name': 'get_time'}</tool_call>"],
+    ['arguments of another kind', '<tool_call>{"name": "get_time", "arguments": "{}"}</tool_call>'],
+    ['no arguments', '<tool_call>{"name": "get_time"}</tool_call>'],
+    ['another tag at its end', `<tool_call>${time}</tool>`],
+    ['an unfinished tag at its end', `<tool_call>${time}</tool_`],
+    ['an unfinished object', '<tool_call>{"name": "get_time", "arguments": {'],
+    ['a tag alone', 'The tag <tool_call>'],
+    ['half a tag', 'Is 1 <tool_cal'],
+    ['an empty call', '<tool_call></tool_call> and more'],
+    ['plain text', ' Two < three.\n\n\tSo  what? '],
+  ])('leaves to the letter: %s', (_, answer) => {
+    expect(read('hermes', answer)).toEqual([answer]);
+  });
+
+  it('reads a call behind one that never ends', () => {
+    const broken = '<tool_call>{"name": "get_time"</tool_call>';
+    expect(read('hermes', `${broken}<tool_call>${weather}</tool_call>`)).toEqual([broken, WEATHER]);
+  });
+});
+
+describe('llama', () => {
+  const call = '{"name": "get_weather", "parameters": {"city": "Paris", "days": 2}}';
+
+  it('reads an answer that is a call, or calls', () => {
+    expect(read('llama', call)).toEqual([WEATHER]);
+    expect(read('llama', `\n<|python_tag|>${call}`)).toEqual([WEATHER]);
+    expect(read('llama', `${call}; {"name": "get_time", "parameters": {}}`)).toEqual([WEATHER, TIME]);
+  });
+
+  it.each([
+    ['JSON that is no call', '{"city": "Paris"} is it.'],
+    ['an unknown tool', '{"name": "rm", "parameters": {}}'],
+    ['a call in the middle of a text', `I would call ${call}`],
+    ['half a tag', '<|python'],
+    ['code', '<|python_tag|>print(1)'],
+    ['a semicolon before anything', `;${call}`],
+    ['an unfinished object', '{"name": "get_time", '],
+  ])('leaves to the letter: %s', (_, answer) => {
+    expect(read('llama', answer)).toEqual([answer]);
+  });
+});
+
+describe('mistral', () => {
+  it('reads an array of calls behind the marker', () => {
+    expect(read('mistral', `[TOOL_CALLS] [${weather}, ${time}]`)).toEqual([WEATHER, TIME]);
+    expect(read('mistral', `One moment.[TOOL_CALLS][${weather}]`)).toEqual(['One moment.', WEATHER]);
+  });
+
+  it.each([
+    ['an array with one that is no call', `[TOOL_CALLS][${weather}, 1]`],
+    ['an empty array', '[TOOL_CALLS][]'],
+    ['an unfinished array', `[TOOL_CALLS][${weather}`],
+    ['other brackets', '[TOOL] [1, 2]'],
+  ])('leaves to the letter: %s', (_, answer) => {
+    expect(read('mistral', answer)).toEqual([answer]);
+  });
+});
