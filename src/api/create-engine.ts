@@ -1,6 +1,7 @@
-import type { WorkerEvent } from '../../workers/protocol.ts';
+import type { Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts';
 import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
 import { Listeners } from './listeners.ts';
 import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
 import { parseChatRequest, parseCompletionRequest, parseMessages } from './requests.ts';
@@ -71,6 +72,10 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     }
   }
 
+  /** Nothing runs before the first event of one is asked for. */
+  const answersTo = (id: string, prompt: Prompt, options: readonly SentOptions[], signal?: AbortSignal) =>
+    options.map((own) => watchTokens(id, client.generate(id, prompt, own, signal)));
+
   function createChat(
     request: ChatCompletionRequest & { stream: true },
     call?: CallOptions,
@@ -80,10 +85,11 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     request: ChatCompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const { messages, options, stream, includeUsage } = parseChatRequest(request);
+    const { messages, options, choices, stream, includeUsage } = parseChatRequest(request);
     const head = responseHead('chatcmpl', model);
-    const events = watchTokens(head.id, client.generate(head.id, { messages }, options, signal));
-    return stream ? chatChunks(head, events, includeUsage) : wholeChat(head, events);
+    const answers = answersTo(head.id, { messages }, optionsOfChoices(options, choices), signal);
+    if (stream) return mergeChunks(answers.map((events) => chatChunks(head, events, includeUsage)));
+    return mergeAnswers(answers.map((events) => () => wholeChat(head, events)));
   }
 
   function createCompletion(
@@ -95,10 +101,11 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     request: CompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<Completion> | Completion> {
-    const { prompt, options, stream, includeUsage } = parseCompletionRequest(request);
+    const { prompt, options, choices, stream, includeUsage } = parseCompletionRequest(request);
     const head = responseHead('cmpl', model);
-    const events = watchTokens(head.id, client.generate(head.id, { text: prompt }, options, signal));
-    return stream ? completionChunks(head, events, includeUsage) : wholeCompletion(head, events);
+    const answers = answersTo(head.id, { text: prompt }, optionsOfChoices(options, choices), signal);
+    if (stream) return mergeChunks(answers.map((events) => completionChunks(head, events, includeUsage)));
+    return mergeAnswers(answers.map((events) => () => wholeCompletion(head, events)));
   }
 
   return {

@@ -2,6 +2,7 @@ import { KV_MODES, KV_PRIORITIES, type KvOptions } from '../cache/kv-options.ts'
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { SentOptions } from '../../workers/protocol.ts';
 import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
+import { DECODING_FIELDS, isIdle, parseChoices, parseDecoding } from './decoding-fields.ts';
 import { parseRanks, RANK_FIELDS } from './ranks.ts';
 import type { ChatMessage, ChatCompletionRequest, CompletionOptions, CompletionRequest } from './types.ts';
 
@@ -10,6 +11,8 @@ export interface ParsedRequest {
   options: SentOptions;
   stream: boolean;
   includeUsage: boolean;
+  /** Answers asked for. */
+  choices: number;
 }
 
 const ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
@@ -17,6 +20,7 @@ const MAX_STOPS = 4;
 
 const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   max_tokens: true,
+  ...DECODING_FIELDS,
   temperature: true,
   top_p: true,
   top_k: true,
@@ -40,8 +44,8 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
 
 /** Checks a chat request. Throws `bad_request`, naming the field. */
 export function parseChatRequest(request: ChatCompletionRequest): ParsedRequest & { messages: ChatMessage[] } {
-  const fields = fieldsOf(request, 'messages');
-  return { messages: parseMessages(fields['messages']), ...parseOptions(fields) };
+  const fields = fieldsOf(request, 'messages', 'top_logprobs');
+  return { messages: parseMessages(fields['messages']), ...parseOptions(fields, 'chat') };
 }
 
 /** Checks a completion request. Throws `bad_request`, naming the field. */
@@ -50,7 +54,7 @@ export function parseCompletionRequest(request: CompletionRequest): ParsedReques
   const { prompt } = fields;
   if (typeof prompt !== 'string') refuse('prompt', `must be a string, but is ${describe(prompt)}`);
   if (prompt === '') refuse('prompt', 'is empty');
-  return { prompt, ...parseOptions(fields) };
+  return { prompt, ...parseOptions(fields, 'text') };
 }
 
 /** Checks messages. Throws `bad_request`, naming the message and its field. */
@@ -68,22 +72,22 @@ export function parseMessages(messages: unknown): ChatMessage[] {
 }
 
 /** A request's fields as they came, which need not be as typed; null is as good as absent, as in OpenAI's API. */
-function fieldsOf(request: unknown, input: string): Record<string, unknown> {
+function fieldsOf(request: unknown, ...inputs: string[]): Record<string, unknown> {
   if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
   const fields = Object.entries(request).filter(([, value]) => value !== undefined && value !== null);
-  for (const [name] of fields) {
+  for (const [name, value] of fields) {
     // OpenAI's clients always name a model; this engine holds one.
-    const known = name === input || name === 'model' || Object.hasOwn(OPTION_FIELDS, name);
-    if (!known) refuse(name, 'is not a field of this request');
+    const known = inputs.includes(name) || name === 'model' || Object.hasOwn(OPTION_FIELDS, name);
+    if (!known && !isIdle(name, value)) refuse(name, 'is not a field of this request');
   }
   return Object.fromEntries(fields);
 }
 
-function parseOptions(fields: Record<string, unknown>): ParsedRequest {
+function parseOptions(fields: Record<string, unknown>, kind: 'chat' | 'text'): ParsedRequest {
   const stream = checkBoolean(fields['stream'], 'stream');
   return {
     options: {
-      ...(fields['max_tokens'] !== undefined && { maxTokens: checkInteger(fields['max_tokens'], 'max_tokens', 1) }),
+      ...parseDecoding(fields, kind),
       sampling: parseSampling(fields),
       stop: parseStop(fields['stop']),
       adapters: parseAdapters(fields['adapter']),
@@ -92,6 +96,7 @@ function parseOptions(fields: Record<string, unknown>): ParsedRequest {
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),
+    choices: parseChoices(fields['n']),
   };
 }
 

@@ -6,6 +6,7 @@ export type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
 export type { ChunkerOptions } from '../chunking/chunker.ts';
 export type { RampRow } from '../chunking/ramps.ts';
 export type { AdapterInfo, AdapterSpectrum, FinishReason, GenerationReport, LoadProgress, PlannedChunk, SavedSize } from '../engine/types.ts';
+export type * from './types/decoding.ts';
 export type * from './types/engine.ts';
 export type * from './types/events.ts';
 export type * from './types/requests.ts';

@@ -23,6 +23,8 @@ const MOST_KEPT = 16;
 export class Grammars {
   readonly #compiled = new Map<string, CompiledGrammar>();
   #library: Promise<{ xgrammar: Xgrammar; compiler: GrammarCompiler }> | undefined;
+  /** One begins after the other, so that what one is about to use none gives up. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly vocabulary: GrammarVocabulary,
@@ -33,7 +35,13 @@ export class Grammars {
    * A matcher at the beginning of an answer. Errors: `bad_request`, naming what is wrong with the schema or that the
    * grammar is; `unsupported` when the library cannot be loaded.
    */
-  async begin(format: ResponseFormat): Promise<TokenGrammar> {
+  begin(format: ResponseFormat): Promise<TokenGrammar> {
+    const begun = this.#turn.then(() => this.#begin(format));
+    this.#turn = begun.catch(() => undefined);
+    return begun;
+  }
+
+  async #begin(format: ResponseFormat): Promise<TokenGrammar> {
     const ebnf = format.type === 'grammar' ? format.grammar : schemaGrammar(schemaOf(format));
     this.#library ??= this.#open();
     const { xgrammar, compiler } = await this.#library.catch((cause: unknown) => {
@@ -46,9 +54,10 @@ export class Grammars {
   }
 
   async #open(): Promise<{ xgrammar: Xgrammar; compiler: GrammarCompiler }> {
-    const { vocabSize, tokenBytes, byteText, eosIds } = this.vocabulary;
+    const { vocabulary } = this;
+    const { vocabSize, eosIds } = vocabulary;
     const xgrammar = await this.load();
-    const texts = Array.from({ length: vocabSize }, (_, id) => byteText(tokenBytes(id)));
+    const texts = Array.from({ length: vocabSize }, (_, id) => vocabulary.byteText(vocabulary.tokenBytes(id)));
     const info = await xgrammar.TokenizerInfo.createTokenizerInfo(texts, 'byte_level', false, vocabSize, [...eosIds]);
     // What it would keep by itself it keeps without an end.
     return { xgrammar, compiler: await xgrammar.GrammarCompiler.createGrammarCompiler(info, false) };

@@ -1,5 +1,6 @@
 /** What is answered. */
 import type { FinishReason, GenerationReport } from '../../engine/types.ts';
+import type { ChatLogprobs, TextLogprobs } from './decoding.ts';
 
 export interface Usage {
   prompt_tokens: number;
@@ -13,8 +14,10 @@ export interface ChatCompletion {
   object: 'chat.completion';
   created: number;
   model: string;
-  choices: { index: number; message: { role: 'assistant'; content: string }; finish_reason: FinishReason; logprobs: null }[];
+  choices: { index: number; message: { role: 'assistant'; content: string }; finish_reason: FinishReason; logprobs: ChatLogprobs | null }[];
+  /** Of all choices; the prompt counts once. */
   usage: Usage;
+  /** Of the first choice. */
   chunkwise: GenerationReport;
 }
 
@@ -27,11 +30,11 @@ export interface ChatCompletionChunk {
     index: number;
     delta: { role?: 'assistant'; content?: string };
     finish_reason: FinishReason | null;
-    logprobs: null;
+    logprobs: ChatLogprobs | null;
   }[];
   /** On the last chunk, when `stream_options.include_usage` asks for it. */
   usage?: Usage | null;
-  /** On the last chunk. */
+  /** On the last chunk: of the choice that it ends; where it has the usage, of the first. */
   chunkwise?: GenerationReport;
 }
 
@@ -40,7 +43,7 @@ export interface Completion {
   object: 'text_completion';
   created: number;
   model: string;
-  choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: null }[];
+  choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: TextLogprobs | null }[];
   usage?: Usage | null;
   chunkwise?: GenerationReport;
 }
