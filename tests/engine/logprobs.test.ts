@@ -28,11 +28,12 @@ it('are those of the raw logits, whatever temperature, penalties, bias and gramm
   for (const [topLogprobs, variant] of [5, 20, 0, 3].map((top, i) => [top, variants[i] ?? {}] as const)) {
     const options = { sampling: GREEDY, stop: [], maxTokens: 8, ...variant };
     const tokens = await tokensOf(engine.complete(prompt, { ...options, topLogprobs }));
-    expect(tokens).toHaveLength(8);
-    const text = [...engine.tokenizer.encode(prompt), ...tokens.map(({ token }) => token)];
-    const rows = await logitsOf(engine, text);
+    expect(tokens.length).toBeGreaterThan(4);
+    const asked = engine.tokenizer.encode(prompt);
+    const rows = await logitsOf(engine, [...asked, ...tokens.map(({ token }) => token)]);
     tokens.forEach(({ token, logprobs }, i) => {
-      const logits = rows[text.length - 9 + i] ?? new Float32Array();
+      if (engine.tokenizer.eosIds.has(token)) return;
+      const logits = rows[asked.length - 1 + i] ?? new Float32Array();
       const total = Math.log([...logits].reduce((sum, logit) => sum + Math.exp(logit), 0));
       const ranked = [...logits].sort((a, b) => b - a);
       if (!logprobs) throw new Error('none were told');
