@@ -26,7 +26,7 @@ export type Backend = Pick<
 export class OwnEngine implements Backend {
   private readonly interruption = new Interruption();
   private message = '';
-  private report: Own.GenerationReport | undefined;
+  private report: Own.AnswerReport | undefined;
 
   private constructor(
     private readonly engine: Own.Engine,
@@ -109,7 +109,7 @@ export class OwnEngine implements Backend {
     return statsText(this.report);
   }
 
-  private async *watch<T extends { chunkwise?: Own.GenerationReport }, U>(
+  private async *watch<T extends { chunkwise?: Own.AnswerReport }, U>(
     chunks: AsyncIterable<T>,
     signal: AbortSignal,
     end: () => void,

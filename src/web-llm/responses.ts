@@ -11,14 +11,16 @@ export function chunkOf({ chunkwise, usage, ...rest }: Own.ChatCompletionChunk):
   return { ...rest, ...(usage && chunkwise && { usage: usageOf(usage, chunkwise) }) };
 }
 
-export function completionOf({ chunkwise, usage, ...rest }: Own.Completion): Completion {
-  return { ...rest, ...(usage && chunkwise && { usage: usageOf(usage, chunkwise) }) };
+/** Without log-probabilities: to ask for them as web-llm has it (`logprobs: true`) is refused. */
+export function completionOf({ chunkwise, usage, choices, ...rest }: Own.Completion): Completion {
+  return { ...rest, choices: choices.map((choice) => ({ ...choice, logprobs: null })), ...(usage && chunkwise && { usage: usageOf(usage, chunkwise) }) };
 }
 
-function usageOf(usage: Own.Usage, report: Own.GenerationReport): CompletionUsage {
+function usageOf(usage: Own.Usage, report: Own.AnswerReport): CompletionUsage {
   const { prompt_tokens, completion_tokens, total_tokens } = usage;
-  const firstToken = report.ttftMs / 1000;
-  const perToken = report.msPerToken.median / 1000;
+  const { ttftMs = NaN, msPerToken, tokensPerSecond = NaN } = report;
+  const firstToken = ttftMs / 1000;
+  const perToken = (msPerToken?.median ?? NaN) / 1000;
   return {
     prompt_tokens,
     completion_tokens,
@@ -26,7 +28,7 @@ function usageOf(usage: Own.Usage, report: Own.GenerationReport): CompletionUsag
     extra: {
       e2e_latency_s: firstToken + perToken * Math.max(0, completion_tokens - 1),
       prefill_tokens_per_s: prompt_tokens / firstToken,
-      decode_tokens_per_s: report.tokensPerSecond,
+      decode_tokens_per_s: tokensPerSecond,
       time_to_first_token_s: firstToken,
       time_per_output_token_s: perToken,
     },
@@ -34,7 +36,7 @@ function usageOf(usage: Own.Usage, report: Own.GenerationReport): CompletionUsag
 }
 
 /** Of the last answer; empty before the first. */
-export function statsText(report: Own.GenerationReport | undefined): string {
-  if (report === undefined) return '';
+export function statsText(report: Own.AnswerReport | undefined): string {
+  if (report?.answeredBy !== 'device') return '';
   return `first token: ${report.ttftMs.toFixed(0)} ms, decoding: ${report.tokensPerSecond.toFixed(4)} tokens/sec`;
 }
