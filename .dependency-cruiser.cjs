@@ -65,7 +65,7 @@ module.exports = {
       from: { path: ['^src/api/', '^src/service-worker/index\\.ts$', '^workers/[^/]+\\.worker\\.ts$', '^cli/', '^demo/', '^bench/'] },
       to: {
         path: ['^src/', '^workers/'],
-        pathNot: ['^src/reference/', '^src/api/', '\\.worker\\.ts$'],
+        pathNot: ['^src/reference/', '^src/api/', '^src/service-worker/index\\.ts$', '\\.worker\\.ts$'],
         reachable: false,
       },
     },

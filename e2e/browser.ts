@@ -7,8 +7,8 @@ import { CHROMIUM_FOLDER } from '../tools/system.ts';
 /** The two software adapters: `swiftshader` is what Chrome gives a user without a GPU, `lavapipe` adds shader-f16. */
 export type AdapterKind = 'swiftshader' | 'lavapipe';
 
-/** Blink's switch takes `navigator.gpu` away, in pages and workers. */
-const WITHOUT_WEBGPU = '--disable-blink-features=WebGPU';
+/** Without it Chromium on Linux takes no software adapter. */
+const UNSAFE_WEBGPU = '--enable-unsafe-webgpu';
 
 const ARGUMENTS = [
   '--no-sandbox',
@@ -17,12 +17,11 @@ const ARGUMENTS = [
   '--disable-component-update',
   '--disable-sync',
   '--disable-quic',
-  '--enable-unsafe-webgpu',
 ];
 
 /** Starts a headless Chromium on one of the software adapters, or without any. */
 export async function launchBrowser(kind: AdapterKind | 'no WebGPU'): Promise<Browser> {
   const executablePath = kind === 'lavapipe' ? await ensureChromiumLavapipe() : join(CHROMIUM_FOLDER, 'chromium');
-  const args = kind === 'no WebGPU' ? [...ARGUMENTS, WITHOUT_WEBGPU] : ARGUMENTS;
+  const args = kind === 'no WebGPU' ? ARGUMENTS : [...ARGUMENTS, UNSAFE_WEBGPU];
   return chromium.launch({ executablePath, args, headless: true });
 }

@@ -5,13 +5,15 @@ import OpenAI from 'openai';
 import { createEngine, type Engine } from '../../src/api/index.ts';
 import { provideEngine } from '../../src/service-worker/index.ts';
 
-const clients = {
+const packages = {
   OpenAI,
   createOpenAICompatible,
   ai: { embed, generateText, isStepCount, jsonSchema, streamText, tool },
   createEngine,
   provideEngine,
 };
+
+type Packages = typeof packages;
 
 /** How a page reaches an engine. */
 interface Reach {
@@ -20,13 +22,12 @@ interface Reach {
 }
 
 declare global {
-  var clients: typeof import('./page.ts').clients;
+  var clients: Packages;
   var held: Engine;
   var reach: Reach;
   var openai: OpenAI;
 }
 
-export { clients };
-globalThis.clients = clients;
+globalThis.clients = packages;
 await navigator.serviceWorker.register('/sw.js', { type: 'module' });
 await navigator.serviceWorker.ready;

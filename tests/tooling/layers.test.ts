@@ -55,6 +55,10 @@ const FILES: Record<string, { imports: string; typeOnly?: true; bad?: string[] }
     { imports: '../src/api/index.ts', bad: ['down-only: workers'] },
   ],
   'src/api/index.ts': [{ imports: '../../workers/protocol.ts' }],
+  'src/service-worker/index.ts': [
+    { imports: '../api/index.ts' },
+    { imports: '../../cli/main.ts', bad: ['down-only: src/service-worker'] },
+  ],
   'demo/main.ts': [
     { imports: '../src/api/index.ts' },
     { imports: '../src/engine/types.ts', bad: ['demo: public API only'] },

@@ -5,7 +5,7 @@ import { readStream, serveStream } from '../../workers/port-stream.ts';
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
 /** A stream of 0, 1, 2, … over a real channel, with what its producer did. */
-function countingStream(options: { length?: number; failAt?: number; signal?: AbortSignal; gone?: AbortSignal } = {}) {
+function countingStream(options: { length?: number; failAt?: number; signal?: AbortSignal; gone?: AbortSignal; readerGone?: AbortSignal } = {}) {
   const { length = Infinity, failAt, signal, gone = new AbortController().signal } = options;
   const seen = { produced: 0, aborted: false, closed: false };
   const { port1, port2 } = new MessageChannel();
@@ -25,7 +25,7 @@ function countingStream(options: { length?: number; failAt?: number; signal?: Ab
       seen.closed = true;
     }
   }
-  void serveStream(port2, produce);
+  void serveStream(port2, produce, options.readerGone);
   return { seen, stream: readStream<number>(port1, { signal, gone }) };
 }
 
@@ -84,4 +84,15 @@ it('ends with the given error when the serving thread is gone, before and during
   await expect(stream.next()).rejects.toMatchObject({ code: 'disposed' });
   const late = countingStream({ gone: gone.signal });
   await expect(late.stream.next()).rejects.toMatchObject({ code: 'disposed' });
+});
+
+it('stops when the reader is gone without a word', async () => {
+  const reader = new AbortController();
+  const { seen, stream } = countingStream({ readerGone: reader.signal });
+  await stream.next();
+  await settled();
+  expect(seen.closed).toBe(false);
+  reader.abort();
+  await settled();
+  expect(seen).toMatchObject({ aborted: true, closed: true });
 });

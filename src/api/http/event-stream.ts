@@ -4,7 +4,7 @@ import { describeError } from './http-error.ts';
  * Server-sent events: each item as JSON, then `[DONE]`; an error in the middle as an event in OpenAI's form, which ends
  * them. The stream is read as fast as its reader asks; cancelling it ends the iteration.
  */
-export function eventStream(items: AsyncIterator<unknown>, signal: AbortSignal): ReadableStream<Uint8Array> {
+export function eventStream(items: AsyncIterator<unknown, void>, signal: AbortSignal): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   const event = (data: string): Uint8Array => encoder.encode(`data: ${data}\n\n`);
   return new ReadableStream({

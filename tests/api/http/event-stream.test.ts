@@ -1,0 +1,57 @@
+import { expect, it } from 'vitest';
+import { eventStream } from '../../../src/api/http/event-stream.ts';
+import { ChunkwiseError } from '../../../src/errors/chunkwise-error.ts';
+
+/** Counts up to what it is given, which may be an error to end with; `seen` and `ended` tell how far it came. */
+function counter(last: number | Error) {
+  const state = { seen: 0, ended: false };
+  async function* count(): AsyncGenerator<object, void> {
+    try {
+      for (let n = 1; typeof last !== 'number' || n <= last; n++) {
+        if (typeof last !== 'number' && n === 3) throw last;
+        state.seen = n;
+        yield { n };
+      }
+    } finally {
+      state.ended = true;
+    }
+  }
+  return { state, items: count() };
+}
+
+const never = new AbortController().signal;
+
+it('gives each item as an event, and says when it is done', async () => {
+  const { items } = counter(2);
+  expect(await new Response(eventStream(items, never)).text()).toBe('data: {"n":1}\n\ndata: {"n":2}\n\ndata: [DONE]\n\n');
+});
+
+it('gives an error in the middle as an event in the form of OpenAI', async () => {
+  const { items } = counter(new ChunkwiseError('device_lost', { reason: 'gone' }));
+  const events = (await new Response(eventStream(items, never)).text()).trim().split('\n\n');
+  expect(events.slice(0, 2)).toEqual(['data: {"n":1}', 'data: {"n":2}']);
+  expect(events).toHaveLength(3);
+  expect(JSON.parse(events[2]?.slice('data: '.length) ?? '')).toEqual({
+    error: { message: 'gone', type: 'server_error', param: null, code: 'device_lost' },
+  });
+});
+
+it('takes no more than is read, and ends the iteration when it is cancelled', async () => {
+  const { items, state } = counter(1000);
+  const reader = eventStream(items, never).getReader();
+  await reader.read();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(state.seen).toBeLessThanOrEqual(3);
+  await reader.cancel();
+  expect(state.ended).toBe(true);
+});
+
+it('fails as a body whose fetch is aborted, without being read', async () => {
+  const { items, state } = counter(1000);
+  const abort = new AbortController();
+  const reader = eventStream(items, abort.signal).getReader();
+  await reader.read();
+  abort.abort(new DOMException('enough', 'AbortError'));
+  await expect(reader.read()).rejects.toMatchObject({ name: 'AbortError', message: 'enough' });
+  await expect.poll(() => state.ended).toBe(true);
+});
