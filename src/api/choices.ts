@@ -10,7 +10,28 @@ interface Chunk {
 /** What each of `count` answers to one request is asked with: seeds follow each other. */
 export function optionsOfChoices(options: SentOptions, count: number): SentOptions[] {
   const { sampling } = options;
-  return Array.from({ length: count }, (_, i) => ({ ...options, sampling: { ...sampling, seed: (sampling.seed + i) >>> 0 } }));
+  return Array.from({ length: count }, (_, i) => ({
+    ...options,
+    sampling: { ...sampling, seed: (sampling.seed + i) >>> 0 },
+    ...(i > 0 && { isFurther: true }),
+  }));
+}
+
+/** The same answers, of which all wait until the first has begun: by then the prompt that they share is computed. */
+export function afterTheFirst<T>(answers: readonly AsyncGenerator<T, void>[]): AsyncGenerator<T, void>[] {
+  let begin: () => void = () => undefined;
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  return answers.map(async function* wait(answer, i): AsyncGenerator<T, void> {
+    try {
+      if (i > 0) await begun;
+      for await (const event of answer) {
+        if (i === 0) begin();
+        yield event;
+      }
+    } finally {
+      if (i === 0) begin();
+    }
+  });
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts
 import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
-import { mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
+import { afterTheFirst, mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
 import { Listeners } from './listeners.ts';
 import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
@@ -95,7 +95,7 @@ function methods(client: WorkerClient, listeners: Listeners, model: string, trai
 
   /** Nothing runs before the first event of one is asked for. */
   const answersTo = (id: string, prompt: Prompt, options: readonly SentOptions[], signal?: AbortSignal) =>
-    options.map((own) => watchTokens(id, client.generate(id, prompt, own, signal)));
+    afterTheFirst(options.map((own) => watchTokens(id, client.generate(id, prompt, own, signal))));
 
   function createChat(
     request: ChatCompletionRequest & { stream: true },

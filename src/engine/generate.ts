@@ -48,7 +48,7 @@ export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
   { tokens: prompt, kept }: Prompt,
-  { maxTokens, sampling, stop, wantsEntropy = false, topLogprobs, onPlan, onKv, signal, ...kvOptions }: GenerateOptions,
+  { maxTokens, sampling, stop, wantsEntropy = false, topLogprobs, isFurther, onPlan, onKv, signal, ...kvOptions }: GenerateOptions,
   { adaptation, slot, grammar }: Means,
 ): AsyncGenerator<GenerateEvent, void> {
   const policy = policyOf(kvOptions);
@@ -56,7 +56,7 @@ export async function* generate(
   const limit = answerLimit(contextLength, prompt.length, policy.drops !== undefined, maxTokens);
   const watch = new Stopwatch();
   const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt, adaptation.key, slot, policy);
+  const sequence = session.sequences.take(prompt, adaptation.key, slot, policy, isFurther);
   keep(sequence, kept, contextLength);
   sequence.shadows = kvOptions.kvShadow ?? false;
   const watched = onKv && new KvWatch(onKv);

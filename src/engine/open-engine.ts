@@ -214,7 +214,7 @@ export class LocalEngine implements EngineCore {
       grammar = options.responseFormat && (await this.#grammars.begin(options.responseFormat));
       const limit = answerLimit(this.contextLength, prompt.tokens.length, shifts, options.maxTokens);
       const most = Math.min(prompt.tokens.length + limit - 1, this.contextLength); // the last token is not computed
-      turn = await this.#queue.enter(pagesFor(most), signal);
+      turn = await this.#queue.enter(pagesFor(most), signal, options.isFurther);
       session = await this.session();
       const adaptation = await this.adapt(uses, options);
       yield* generate(session, tokenizer, prompt, options, { adaptation, slot: turn.slot, grammar });

@@ -95,6 +95,8 @@ export interface GenerateOptions extends RankOptions, KvOptions {
   responseFormat?: ResponseFormat;
   /** Tells each token's log-probability, and this many of the likeliest tokens with theirs (0 to 20). */
   topLogprobs?: number;
+  /** One more answer to a request that is being answered: it waits for its turn however many do. */
+  isFurther?: boolean;
   /** Loaded adapters to answer with, summed; default: none. */
   adapters?: readonly AdapterUse[];
   /** Says of each token how sure the model was of it. */
