@@ -17,6 +17,8 @@ export const DECODING_FIELDS = {
   store: true,
   metadata: true,
   service_tier: true,
+  safety_identifier: true,
+  prompt_cache_key: true,
 } as const;
 
 /** Fields that would change the answer, with the value that does not. */

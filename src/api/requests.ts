@@ -47,9 +47,11 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
 export const OWN_FIELDS: ReadonlySet<string> = new Set(['adapter', ...Object.keys(RANK_FIELDS), 'kv', 'kvErrorBudget', 'kvMemoryBudget', 'kvPriority', 'kvShadow']);
 
 /** Checks a chat request. Throws `bad_request`, naming the field; `unsupported` for tools that the model knows not of. */
-export function parseChatRequest(request: ChatCompletionRequest, traits: ChatTraits): ParsedRequest & ParsedChat {
+export function parseChatRequest(request: ChatCompletionRequest, traits: ChatTraits): ParsedRequest & Omit<ParsedChat, 'callFormat'> {
   const fields = fieldsOf(request, 'messages', 'tools', 'tool_choice', 'top_logprobs');
-  return { ...parseChat(fields, traits), ...parseOptions(fields, 'chat') };
+  const { callFormat: responseFormat, ...chat } = parseChat(fields, traits);
+  const { options, ...parsed } = parseOptions(fields, 'chat');
+  return { ...chat, ...parsed, options: { ...options, ...(responseFormat && { responseFormat }) } };
 }
 
 /** Checks a completion request. Throws `bad_request`, naming the field. */

@@ -1,19 +1,21 @@
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { FinishReason as EndReason } from '../../engine/types.ts';
 import type { AnswerDelta, AnswerMessage, FinishReason } from '../types.ts';
+import { ForcedCallReader } from './forced-call.ts';
 import { ReasoningReader, type ThoughtAndText } from './reasoning.ts';
 import { type CallOrText, ToolCallReader } from './tool-calls.ts';
 
 /** Takes an answer apart, piece by piece, into text, reasoning and calls. */
 export class AnswerReader {
   readonly #reasoning: ReasoningReader;
-  readonly #calls: ToolCallReader | undefined;
+  readonly #calls: ToolCallReader | ForcedCallReader | undefined;
   #numCalls = 0;
 
-  /** `known`: names of the tools that may be called. */
-  constructor({ opensReasoning, toolFormat }: ChatTraits, known: ReadonlySet<string>) {
+  /** `known`: names of the tools that may be called; `isForced`: the answer is held to be a call. */
+  constructor({ opensReasoning, toolFormat }: ChatTraits, known: ReadonlySet<string>, isForced = false) {
+    this.#calls = isForced ? new ForcedCallReader() : undefined;
     this.#reasoning = new ReasoningReader(opensReasoning);
-    if (toolFormat !== undefined && known.size > 0) this.#calls = new ToolCallReader(toolFormat, known);
+    if (!isForced && toolFormat !== undefined && known.size > 0) this.#calls = new ToolCallReader(toolFormat, known);
   }
 
   push(text: string): AnswerDelta[] {

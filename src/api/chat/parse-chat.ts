@@ -1,8 +1,10 @@
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import type { ResponseFormat } from '../../grammar/response-format.ts';
 import type { ChatTurn, ToolDefinition } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import { describe, isRecord, refuse } from '../checks.ts';
 import { AnswerReader } from './answer-reader.ts';
+import { formatOfCall } from './forced-call.ts';
 import { parseMessages } from './messages.ts';
 
 /** What a chat request says, and how its answer is to be read. */
@@ -10,6 +12,8 @@ export interface ParsedChat {
   messages: ChatTurn[];
   /** That the model is told of. */
   tools: ToolDefinition[];
+  /** What the answer is held to, where a call is demanded. */
+  callFormat: ResponseFormat | undefined;
   /** A reader for each answer. */
   newReader: () => AnswerReader;
 }
@@ -18,7 +22,7 @@ export interface ParsedChat {
 export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): ParsedChat {
   const messages = parseMessages(fields['messages']);
   const given = parseTools(fields['tools']);
-  const tools = mayCall(fields['tool_choice'], given) ? given : [];
+  const { tools, isForced } = chosenTools(fields['tool_choice'], given);
   const { toolFormat } = traits;
   const place = messages.findIndex((message) => message.tool_calls !== undefined);
   const unknownTo = tools.length > 0 ? 'tools' : place >= 0 ? `messages[${place}].tool_calls` : undefined;
@@ -27,7 +31,12 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
     throw new ChunkwiseError('unsupported', { field: unknownTo, reason });
   }
   const known = new Set(tools.map((tool) => tool.function.name));
-  return { messages, tools, newReader: () => new AnswerReader(traits, known) };
+  if (isForced && fields['response_format'] !== undefined) refuse('response_format', 'does not go with a tool_choice that demands a call');
+  const callFormat = isForced ? formatOfCall(tools) : undefined;
+  // What is held to a form has it from its first token on: no reasoning goes before.
+  const isHeld = isForced || !isText(fields['response_format']);
+  const answerTraits = isHeld ? { ...traits, opensReasoning: false } : traits;
+  return { messages, tools, callFormat, newReader: () => new AnswerReader(answerTraits, known, isForced) };
 }
 
 function parseTools(value: unknown): ToolDefinition[] {
@@ -52,23 +61,19 @@ function parseTools(value: unknown): ToolDefinition[] {
   });
 }
 
+const isText = (format: unknown): boolean => format === undefined || (isRecord(format) && format['type'] === 'text');
+
 const NO_PARAMETERS = { type: 'object', properties: {} };
 
-/** Whether the model may call tools of its own accord. */
-function mayCall(choice: unknown, tools: readonly ToolDefinition[]): boolean {
-  if (choice === undefined || choice === 'auto') return true;
-  if (choice === 'none') return false;
-  const chosen = isRecord(choice) && isRecord(choice['function']) ? choice['function']['name'] : undefined;
-  if (choice !== 'required' && typeof chosen !== 'string') {
+/** The tools that the model is told of, and whether it must call one of them. */
+function chosenTools(choice: unknown, tools: readonly ToolDefinition[]): { tools: ToolDefinition[]; isForced: boolean } {
+  if (choice === undefined || choice === 'auto') return { tools: [...tools], isForced: false };
+  if (choice === 'none') return { tools: [], isForced: false };
+  const name = isRecord(choice) && isRecord(choice['function']) ? choice['function']['name'] : undefined;
+  if (choice !== 'required' && typeof name !== 'string') {
     refuse('tool_choice', `must be none, auto, required or a function, but is ${describe(choice)}`);
   }
-  if (choice === 'required' ? tools.length === 0 : !tools.some((tool) => tool.function.name === chosen)) {
-    refuse('tool_choice', `demands ${describe(chosen ?? choice)}, but tools has no such function`);
-  }
-  return forceCall();
-}
-
-/** A call that must come needs the answer's form to be held to: a grammar. */
-function forceCall(): never {
-  throw new ChunkwiseError('unsupported', { field: 'tool_choice', reason: 'a call cannot be demanded yet' });
+  const chosen = choice === 'required' ? [...tools] : tools.filter((tool) => tool.function.name === name);
+  if (chosen.length === 0) refuse('tool_choice', `demands ${describe(name ?? choice)}, but tools has no such function`);
+  return { tools: chosen, isForced: true };
 }

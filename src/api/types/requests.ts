@@ -110,6 +110,8 @@ export interface CompletionOptions {
   store?: boolean;
   metadata?: Record<string, string>;
   service_tier?: string;
+  safety_identifier?: string;
+  prompt_cache_key?: string;
 }
 
 export interface ChatCompletionRequest extends CompletionOptions {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { joinDeltas } from '../../../src/api/chat/answer-reader.ts';
 import { parseChat } from '../../../src/api/chat/parse-chat.ts';
 import type { ChatTraits } from '../../../src/tokenizer/chat-traits.ts';
 import { expectError } from '../../weights/expect-error.ts';
@@ -75,8 +76,28 @@ describe('tools', () => {
     await expectError(() => parse(fields, {}), 'unsupported', { field });
   });
 
-  it('cannot be demanded', async () => {
-    await expectError(() => parse({ tools: [tool('f')], tool_choice: 'required' }), 'unsupported', { field: 'tool_choice' });
-    await expectError(() => parse({ tools: [tool('f')], tool_choice: tool('f') }), 'unsupported', { field: 'tool_choice' });
+  it('that are demanded hold the answer to their calls', async () => {
+    const f = { type: 'object', properties: { name: { const: 'f' }, arguments: { type: 'object', properties: {} } }, required: ['name', 'arguments'] };
+    const named = parse({ tools: [tool('f'), tool('g')], tool_choice: tool('f') });
+    expect(named.callFormat).toEqual({ type: 'json_schema', schema: f });
+    expect(named.tools.map((each) => each.function.name)).toEqual(['f']);
+    const { callFormat } = parse({ tools: [tool('f'), tool('g')], tool_choice: 'required' });
+    expect(callFormat).toMatchObject({ schema: { anyOf: [f, { properties: { name: { const: 'g' } } }] } });
+    await expectError(() => parse({ tools: [tool('f')], tool_choice: 'required', response_format: { type: 'json_object' } }), 'bad_request', { field: 'response_format' });
+  });
+
+  it('that are demanded are read as the call that the answer is; cut off, as text', () => {
+    const { newReader } = parse({ tools: [tool('f')], tool_choice: 'required' });
+    const json = '{"name": "f", "arguments": {"n": 1}}';
+    const read = (text: string) => {
+      const reader = newReader();
+      const message = joinDeltas([...[...text].flatMap((piece) => reader.push(piece)), ...reader.flush()]);
+      return { message, reason: reader.finishReason('stop') };
+    };
+    expect(read(json)).toMatchObject({
+      message: { content: null, tool_calls: [{ type: 'function', function: { name: 'f', arguments: '{"n": 1}' } }] },
+      reason: 'tool_calls',
+    });
+    expect(read(json.slice(0, 20)).message).toEqual({ role: 'assistant', content: json.slice(0, 20) });
   });
 });

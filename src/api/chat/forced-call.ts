@@ -1,0 +1,33 @@
+import type { ResponseFormat } from '../../grammar/response-format.ts';
+import type { ToolDefinition } from '../../tokenizer/chat-template.ts';
+import { jsonMembers } from './json-span.ts';
+import type { WrittenCall } from './tool-calls.ts';
+
+/** A call of one of these tools, as JSON and nothing else, whatever the form that the model writes calls in by itself. */
+export function formatOfCall(tools: readonly ToolDefinition[]): ResponseFormat {
+  const calls = tools.map(({ function: { name, parameters } }) => ({
+    type: 'object',
+    properties: { name: { const: name }, arguments: parameters },
+    required: ['name', 'arguments'],
+  }));
+  return { type: 'json_schema', schema: calls.length === 1 ? calls[0] : { anyOf: calls } };
+}
+
+/** Reads an answer of that form: the call when it is whole; the text where `max_tokens` cut it off. */
+export class ForcedCallReader {
+  #text = '';
+
+  push(piece: string): [] {
+    this.#text += piece;
+    return [];
+  }
+
+  flush(): (WrittenCall | string)[] {
+    try {
+      const { name } = JSON.parse(this.#text) as { name: string };
+      return [{ name, arguments: jsonMembers(this.#text).get('arguments') ?? '' }]; // as it was written
+    } catch {
+      return [this.#text];
+    }
+  }
+}
