@@ -3,6 +3,7 @@ import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Listeners } from './listeners.ts';
 import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
+import { parseDefaults, withDefaults } from './request-defaults.ts';
 import { parseChatRequest, parseCompletionRequest, parseMessages } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
@@ -14,6 +15,7 @@ import type {
   CompletionRequest,
   Engine,
   EngineOptions,
+  RequestDefaults,
 } from './types.ts';
 import { WorkerClient } from './worker-client.ts';
 
@@ -25,6 +27,7 @@ import { WorkerClient } from './worker-client.ts';
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const load = parseEngineOptions(options, baseUrl());
+  const defaults = parseDefaults(options);
   const { onProgress, signal } = options;
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
@@ -36,7 +39,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   signal?.addEventListener('abort', onAbort);
   try {
     const info = await client.load(load, (event) => tell(listeners, event));
-    return { ...info, ...methods(client, listeners, info.model) };
+    return { ...info, ...methods(client, listeners, info.model, defaults) };
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
     throw error;
@@ -58,7 +61,7 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
 
 type Methods = Omit<Engine, 'model' | 'contextLength' | 'device'>;
 
-function methods(client: WorkerClient, listeners: Listeners, model: string): Methods {
+function methods(client: WorkerClient, listeners: Listeners, model: string, defaults: RequestDefaults): Methods {
   async function* watchTokens(
     id: string,
     events: AsyncIterable<GenerateEvent>,
@@ -81,7 +84,7 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     request: ChatCompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const { messages, options, stream, includeUsage } = parseChatRequest(request);
+    const { messages, options, stream, includeUsage } = parseChatRequest(withDefaults(request, defaults));
     const head = responseHead('chatcmpl', model);
     const events = watchTokens(head.id, client.generate(head.id, { messages }, options, signal));
     return stream ? chatChunks(head, events, includeUsage) : wholeChat(head, events);
@@ -96,7 +99,7 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     request: CompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<Completion> | Completion> {
-    const { prompt, options, stream, includeUsage } = parseCompletionRequest(request);
+    const { prompt, options, stream, includeUsage } = parseCompletionRequest(withDefaults(request, defaults));
     const head = responseHead('cmpl', model);
     const events = watchTokens(head.id, client.generate(head.id, { text: prompt }, options, signal));
     return stream ? completionChunks(head, events, includeUsage) : wholeCompletion(head, events);
