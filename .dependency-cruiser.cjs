@@ -62,10 +62,10 @@ module.exports = {
       name: 'no-dead-module',
       comment: 'Nothing that a user can start reaches this module: it is dead, or only tests use it.',
       severity: 'error',
-      from: { path: ['^src/api/', '^src/service-worker/index\\.ts$', '^workers/[^/]+\\.worker\\.ts$', '^cli/', '^demo/', '^bench/'] },
+      from: { path: ['^src/[^/]+/index\\.ts$', '^workers/[^/]+\\.worker\\.ts$', '^cli/', '^demo/', '^bench/'] },
       to: {
         path: ['^src/', '^workers/'],
-        pathNot: ['^src/reference/', '^src/api/', '^src/service-worker/index\\.ts$', '\\.worker\\.ts$'],
+        pathNot: ['^src/reference/', '^src/[^/]+/index\\.ts$', '\\.worker\\.ts$'],
         reachable: false,
       },
     },
@@ -78,10 +78,10 @@ module.exports = {
     },
     {
       name: 'no-undeclared-package',
-      comment: 'What the package runs on must be in dependencies, not in devDependencies or nowhere.',
+      comment: 'What the package runs on must be in dependencies or peerDependencies, not in devDependencies alone or nowhere.',
       severity: 'error',
       from: { path: '^(src|workers)/', pathNot: '^src/reference/' },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only', 'npm-peer'] },
     },
   ],
   options: {

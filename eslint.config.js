@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 const DOM_GLOBALS = ['window', 'document', 'navigator', 'localStorage', 'sessionStorage', 'location'];
 
 export default tseslint.config(
-  { ignores: ['**/dist/', '**/dist-*/', '**/node_modules/', 'models/', 'data/', '.cache/'] },
+  { ignores: ['**/dist/', '**/dist-*/', '**/.next/', 'docs-site/', '**/node_modules/', 'models/', 'data/', '.cache/'] },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],

@@ -1,6 +1,7 @@
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ChunkwiseError } from '../src/api/index.ts';
+import type {} from './web-llm-app/main.ts';
 import { serveApp } from './app-server.ts';
 import { launchBrowser } from './browser.ts';
 import type { DemoServer } from './demo-server.ts';
@@ -21,7 +22,7 @@ beforeAll(async () => {
     return route.abort();
   });
   await page.goto(server.url());
-  await page.waitForFunction(() => 'getStarted' in globalThis);
+  await page.waitForFunction(() => 'app' in globalThis);
   model = `${server.url()}models/tiny.gguf`;
 });
 afterAll(async () => {
@@ -40,7 +41,7 @@ const largestScript = (): Promise<number> =>
   });
 
 it("runs an app of web-llm's whose import alone was changed", async () => {
-  const reply = await page.evaluate((url) => globalThis.getStarted(url), model);
+  const reply = await page.evaluate((url) => globalThis.app.getStarted(url), model);
   expect(reply).toMatchObject({
     object: 'chat.completion',
     choices: [{ index: 0, finish_reason: 'length', message: { role: 'assistant' } }],
@@ -57,7 +58,7 @@ it("runs an app of web-llm's whose import alone was changed", async () => {
 
 it('completes texts, is interrupted, tells of the device, and refuses what has no counterpart', async () => {
   const result = await page.evaluate(async (url) => {
-    const { webllm } = globalThis;
+    const { webllm } = globalThis.app;
     const progress: number[] = [];
     // As in an app whose worker is its own: this runtime leaves it alone.
     const worker = { onmessage: null, postMessage: () => progress.push(-1) };
@@ -115,7 +116,7 @@ it("hands a model in MLC's format to web-llm, with its config", async () => {
     page.evaluate(
       async ([model_id, listed]) => {
         const config = listed && { appConfig: { model_list: [{ model_id, ...listed }] } };
-        await globalThis.webllm.CreateMLCEngine(model_id, config).catch(() => undefined); // its files are not reached
+        await globalThis.app.webllm.CreateMLCEngine(model_id, config).catch(() => undefined); // its files are not reached
       },
       [id, record] as const,
     );

@@ -1,9 +1,13 @@
 import * as webllm from '../../src/web-llm/index.ts';
 import { getStarted } from './get-started.ts';
 
-declare global {
-  var webllm: typeof import('../../src/web-llm/index.ts');
-  var getStarted: (model: string) => Promise<webllm.ChatCompletion>;
+export interface WebLlmApp {
+  webllm: typeof webllm;
+  getStarted: typeof getStarted;
 }
 
-Object.assign(globalThis, { webllm, getStarted });
+declare global {
+  var app: WebLlmApp;
+}
+
+globalThis.app = { webllm, getStarted };

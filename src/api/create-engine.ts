@@ -8,6 +8,7 @@ import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOption
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
 import { embed } from './embeddings.ts';
+import { parseDefaults, withDefaults } from './request-defaults.ts';
 import { parseChatRequest, parseCompletionRequest } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
@@ -19,6 +20,7 @@ import type {
   CompletionRequest,
   Engine,
   EngineOptions,
+  RequestDefaults,
 } from './types.ts';
 import { WorkerClient } from './worker-client.ts';
 
@@ -31,6 +33,7 @@ import { WorkerClient } from './worker-client.ts';
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const load = parseEngineOptions(options, baseUrl());
   const fallback = parseFallback(options.fallback, baseUrl());
+  const defaults = parseDefaults(options);
   const { onProgress, signal } = options;
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
@@ -41,8 +44,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   if (signal?.aborted) onAbort(); // meanwhile
   signal?.addEventListener('abort', onAbort);
   try {
-    const { chat, ...info } = await client.load(load, (event) => tell(listeners, event));
-    return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, chat) });
+    const { chat: traits, ...info } = await client.load(load, (event) => tell(listeners, event));
+    return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, { traits, defaults }) });
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
     if (!fallback || !canFallBack(error)) throw error;
@@ -79,7 +82,12 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
 
 type Methods = Omit<Engine, 'model' | 'contextLength' | 'device' | 'answeredBy' | 'fetch'>;
 
-function methods(client: WorkerClient, listeners: Listeners, model: string, traits: ChatTraits): Methods {
+function methods(
+  client: WorkerClient,
+  listeners: Listeners,
+  model: string,
+  { traits, defaults }: { traits: ChatTraits; defaults: RequestDefaults },
+): Methods {
   async function* watchTokens(
     id: string,
     events: AsyncIterable<GenerateEvent>,
@@ -106,7 +114,8 @@ function methods(client: WorkerClient, listeners: Listeners, model: string, trai
     request: ChatCompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const { messages, tools, newReader, options, choices, stream, includeUsage } = parseChatRequest(request, traits);
+    const asked = parseChatRequest(withDefaults(request, defaults), traits);
+    const { messages, tools, newReader, options, choices, stream, includeUsage } = asked;
     const head = responseHead('chatcmpl', model);
     const answers = answersTo(head.id, { messages, tools }, optionsOfChoices(options, choices), signal);
     if (stream) return mergeChunks(answers.map((events) => chatChunks(head, events, includeUsage, newReader())));
@@ -122,7 +131,7 @@ function methods(client: WorkerClient, listeners: Listeners, model: string, trai
     request: CompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<Completion> | Completion> {
-    const { prompt, options, choices, stream, includeUsage } = parseCompletionRequest(request);
+    const { prompt, options, choices, stream, includeUsage } = parseCompletionRequest(withDefaults(request, defaults));
     const head = responseHead('cmpl', model);
     const answers = answersTo(head.id, { text: prompt }, optionsOfChoices(options, choices), signal);
     if (stream) return mergeChunks(answers.map((events) => completionChunks(head, events, includeUsage)));

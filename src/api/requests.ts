@@ -145,7 +145,8 @@ export function parseAdapters(value: unknown): { name: string; scale: number }[]
   });
 }
 
-function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, unknown>): KvOptions {
+/** Checks what a request says of its cache. Throws `bad_request`, naming the field. */
+export function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, unknown>): KvOptions {
   const mode = KV_MODES.find((known) => known === kv);
   if (kv !== undefined && !mode) refuse('kv', `must be one of ${KV_MODES.join(', ')}, but is ${describe(kv)}`);
   const { kvErrorBudget, kvMemoryBudget } = fields;

@@ -79,7 +79,7 @@ export class MLCEngine implements MLCEngineInterface {
   async chatCompletion(
     request: WebLlm.ChatCompletionRequestBase,
   ): Promise<AsyncIterable<WebLlm.ChatCompletionChunk> | WebLlm.ChatCompletion> {
-    return this.#loaded().chatCompletion(request as WebLlm.ChatCompletionRequest);
+    return this.#loaded().chatCompletion(request);
   }
 
   completion(request: WebLlm.CompletionCreateParamsNonStreaming): Promise<WebLlm.Completion>;
@@ -88,14 +88,14 @@ export class MLCEngine implements MLCEngineInterface {
   async completion(
     request: WebLlm.CompletionCreateParamsBase,
   ): Promise<AsyncIterable<WebLlm.Completion> | WebLlm.Completion> {
-    return this.#loaded().completion(request as WebLlm.CompletionCreateParams);
+    return this.#loaded().completion(request);
   }
 
   async embedding(request: EmbeddingCreateParams): Promise<CreateEmbeddingResponse> {
     return this.#real('embeddings').embedding(request);
   }
 
-  async interruptGenerate(): Promise<void> {
+  interruptGenerate(): void {
     this.#backend?.interruptGenerate();
   }
 

@@ -49,18 +49,18 @@ export class OwnEngine implements Backend {
   chatCompletion(request: ChatCompletionRequest & { stream: true }): Promise<AsyncIterable<ChatCompletionChunk>>;
   chatCompletion(request: ChatCompletionRequest): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion>;
   async chatCompletion(request: ChatCompletionRequest): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const { create } = this.engine.chat.completions;
+    const { completions } = this.engine.chat;
     // The request's own check refuses by name what it does not know.
     const asked = { ...this.defaults, ...request } as Own.ChatCompletionRequest;
     this.message = '';
     const { signal, end } = this.interruption.begin();
     if (request.stream !== true) {
-      const whole = await create({ ...asked, stream: false }, { signal }).finally(end);
+      const whole = await completions.create({ ...asked, stream: false }, { signal }).finally(end);
       this.message = whole.choices[0]?.message.content ?? '';
       this.report = whole.chunkwise;
       return chatOf(whole);
     }
-    return this.watch(await create({ ...asked, stream: true }, { signal }), signal, end, (chunk) => {
+    return this.watch(await completions.create({ ...asked, stream: true }, { signal }), signal, end, (chunk) => {
       this.message += chunk.choices[0]?.delta.content ?? '';
       return chunkOf(chunk);
     });
@@ -70,17 +70,17 @@ export class OwnEngine implements Backend {
   completion(request: CompletionCreateParams & { stream: true }): Promise<AsyncIterable<Completion>>;
   completion(request: CompletionCreateParams): Promise<AsyncIterable<Completion> | Completion>;
   async completion(request: CompletionCreateParams): Promise<AsyncIterable<Completion> | Completion> {
-    const { create } = this.engine.completions;
+    const { completions } = this.engine;
     const asked = { ...this.defaults, ...request } as Own.CompletionRequest;
     this.message = '';
     const { signal, end } = this.interruption.begin();
     if (request.stream !== true) {
-      const whole = await create({ ...asked, stream: false }, { signal }).finally(end);
+      const whole = await completions.create({ ...asked, stream: false }, { signal }).finally(end);
       this.message = whole.choices[0]?.text ?? '';
       this.report = whole.chunkwise;
       return completionOf(whole);
     }
-    return this.watch(await create({ ...asked, stream: true }, { signal }), signal, end, (chunk) => {
+    return this.watch(await completions.create({ ...asked, stream: true }, { signal }), signal, end, (chunk) => {
       this.message += chunk.choices[0]?.text ?? '';
       return completionOf(chunk);
     });

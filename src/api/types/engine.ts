@@ -4,10 +4,13 @@ import type { MemoryReport } from '../../config/memory-report.ts';
 import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './embeddings.ts';
 import type { EngineEvents } from './events.ts';
-import type { AdapterSource, ChatCompletionRequest, CompletionRequest, MessageInput } from './requests.ts';
+import type { AdapterSource, ChatCompletionRequest, CompletionOptions, CompletionRequest, MessageInput } from './requests.ts';
 import type { AnsweredBy, ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
 
-export interface EngineOptions {
+/** Of requests that do not say otherwise. A budget makes `policy` the form of their cache. */
+export type RequestDefaults = Pick<CompletionOptions, 'ranks' | 'kvErrorBudget' | 'kvMemoryBudget'>;
+
+export interface EngineOptions extends RequestDefaults {
   /** A GGUF file: its URL, or the file itself. Of a split model, the first part's URL or all parts. */
   model: string | Blob | Blob[];
   /** Tokens of prompt and answer together; default: what the model was trained for, at most 4,096. */

@@ -1,0 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+/** A built module with all that it imports statically. */
+function withImports(file, found = new Set()) {
+  if (found.has(file)) return found;
+  found.add(file);
+  const imports = readFileSync(file, 'utf8').matchAll(/^(?:import|export)\b[^;"']*["'](\.[^"']+)["']/gm);
+  for (const [, path] of imports) withImports(join(dirname(file), path), found);
+  return found;
+}
+
+const gzip = true;
+
+export default [
+  { name: 'chunkwise, with what it imports statically', path: [...withImports('dist/index.js')], gzip, limit: '15 kB' },
+  { name: 'the code of the workers, imported on demand', path: 'dist/engine.worker.js', gzip, limit: '250 kB' },
+];

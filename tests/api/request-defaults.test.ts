@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { parseDefaults, withDefaults } from '../../src/api/request-defaults.ts';
+import { parseChatRequest } from '../../src/api/requests.ts';
+import type { ChatCompletionRequest, RequestDefaults } from '../../src/api/types.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+
+const messages: ChatCompletionRequest['messages'] = [{ role: 'user', content: 'Hi' }];
+
+/** What the worker is asked for. */
+function optionsOf(defaults: RequestDefaults, request: Partial<ChatCompletionRequest> = {}): object {
+  return parseChatRequest(withDefaults({ messages, ...request }, parseDefaults(defaults)), { opensReasoning: false }).options;
+}
+
+describe("an engine's defaults for its requests", () => {
+  it('are taken where a request says nothing, budgets with the policy', () => {
+    const options = optionsOf({ ranks: 'uniform', kvErrorBudget: 0.1, kvMemoryBudget: 5e6 });
+    expect(options).toMatchObject({ ranks: 'uniform', kv: 'policy', kvErrorBudget: 0.1, kvMemoryBudget: 5e6 });
+  });
+
+  it('change nothing where there are none', () => {
+    const { kv, ranks } = optionsOf({}) as Record<string, unknown>;
+    expect([kv, ranks]).toEqual([undefined, undefined]);
+  });
+
+  it('give way to what a request says, field by field', () => {
+    const defaults = { ranks: 4, kvErrorBudget: 0.1, kvMemoryBudget: 5e6 };
+    expect(optionsOf(defaults, { ranks: 'chunkwise', kvErrorBudget: 0.3, kvMemoryBudget: undefined })).toMatchObject({
+      ranks: 'chunkwise',
+      kv: 'policy',
+      kvErrorBudget: 0.3,
+      kvMemoryBudget: 5e6,
+    });
+    const dense = optionsOf(defaults, { kv: 'dense' });
+    expect(dense).toMatchObject({ ranks: 4, kv: 'dense' });
+    expect(dense).not.toHaveProperty('kvErrorBudget');
+    expect(dense).not.toHaveProperty('kvMemoryBudget');
+  });
+
+  it('leave what is no request to its check', () => {
+    const nothing = withDefaults(undefined as unknown as ChatCompletionRequest, { ranks: 4 });
+    expect(() => parseChatRequest(nothing, { opensReasoning: false })).toThrow(expect.objectContaining({ code: 'bad_request' }) as Error);
+  });
+
+  it.each([
+    ['ranks', { ranks: -1 }],
+    ['kvErrorBudget', { kvErrorBudget: 2 }],
+    ['kvMemoryBudget', { kvMemoryBudget: 0.5 }],
+  ])('are checked when the engine is created: %s', (field, defaults) => {
+    const check = (): RequestDefaults => parseDefaults(defaults);
+    expect(check).toThrow(ChunkwiseError);
+    expect(check).toThrow(expect.objectContaining({ code: 'bad_request', detail: expect.objectContaining({ field }) as object }) as Error);
+  });
+});
