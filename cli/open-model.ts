@@ -7,6 +7,7 @@ import { choiceFlag, numberFlag, required } from './flags.ts';
 import { buildLadders } from './ladder-store.ts';
 import { openAdapter } from './open-adapter.ts';
 import { napping, nodeGpu } from './node-gpu.ts';
+import { loadXgrammar } from './xgrammar.ts';
 
 /** The files of a model: one, or all parts of a split one, of which `path` names the first. */
 export function openSources(path: string): Promise<FileSource[]> {
@@ -34,7 +35,7 @@ export async function withModel<T>(
     const memoryLimitBytes = numberFlag('memory-limit', flags['memory-limit']);
     const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
     const gpu = nodeGpu(flags['gpu-adapter']);
-    const engine = await openEngine({ gpu, sources, contextLength, memoryLimitBytes, wait: napping, lora, buildLadders: buildLadders(required('model', flags.model)) });
+    const engine = await openEngine({ gpu, sources, contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora, buildLadders: buildLadders(required('model', flags.model)) });
     try {
       return await use(engine, await loadAdapters(engine, flags.adapter ?? []));
     } finally {

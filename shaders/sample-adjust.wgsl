@@ -1,4 +1,4 @@
-// Penalties and bias, in place; then each scanner's largest logit and its token.
+// Penalties and bias, in place, and what may not be drawn is masked; then each scanner's largest logit and its token.
 // counts: times the token stands in the answer, and PROMPT_FLAG when it stands in the prompt.
 // With ENTROPY also what sample-pick needs for the entropy of the logits as they came (online softmax, arXiv 1805.02867).
 const PROMPT_FLAG = 0x80000000u;
@@ -23,6 +23,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       }
       logit -= params.frequency * f32(count) + select(0.0, params.presence, count > 0u);
       logit = max(logit + token_bias[mine + i], MASKED);
+      logits[row + i] = logit;
+    }
+    if (!is_allowed(i)) {
+      logit = MASKED;
       logits[row + i] = logit;
     }
     if (logit > best) {

@@ -1,5 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { KV_FLAGS, kvOptions, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
@@ -15,6 +18,8 @@ const FLAGS = {
   'top-k': { type: 'string' },
   'top-p': { type: 'string' },
   'min-p': { type: 'string' },
+  'json-schema': { type: 'string' },
+  grammar: { type: 'string' },
 } as const;
 
 /** `generate`: answers one prompt; greedy unless a temperature is given. Without `--json` the text streams. */
@@ -22,6 +27,7 @@ export async function generate(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, FLAGS);
   const prompt = required('prompt', values.prompt);
   const recorder = new PlanRecorder();
+  const responseFormat = await readFormat(values);
   const options = {
     maxTokens: numberFlag('max-tokens', values['max-tokens'], 1),
     sampling: {
@@ -33,6 +39,7 @@ export async function generate(args: string[]): Promise<Output> {
       seed: numberFlag('seed', values.seed, 0, 2 ** 32 - 1) ?? 0,
     },
     stop: [],
+    ...(responseFormat && { responseFormat }),
     ...kvOptions(values),
     ...(await rankOptions(values)),
     onPlan: recorder.add,
@@ -58,4 +65,18 @@ export async function generate(args: string[]): Promise<Output> {
     const speed = `${tokensPerSecond.toFixed(1)} tokens/s, ${msPerToken.median.toFixed(1)} ms a token`;
     return { json, text: `\n[${tokens.length} tokens, first after ${ttftMs.toFixed(0)} ms, ${speed}, ${engine.device}]` };
   });
+}
+
+/** What the answer must look like, by the files that the flags name. Errors: `bad_request`. */
+async function readFormat(flags: { 'json-schema'?: string; grammar?: string }): Promise<ResponseFormat | undefined> {
+  const { 'json-schema': schema, grammar } = flags;
+  const bad = (flag: string, cause: unknown): ChunkwiseError =>
+    new ChunkwiseError('bad_request', { field: flag, reason: String(cause) }, { cause });
+  if (schema !== undefined && grammar !== undefined) throw bad('--grammar', 'goes not with --json-schema');
+  try {
+    if (schema !== undefined) return { type: 'json_schema', schema: JSON.parse(await readFile(schema, 'utf8')) as unknown };
+    return grammar === undefined ? undefined : { type: 'grammar', grammar: await readFile(grammar, 'utf8') };
+  } catch (cause) {
+    throw bad(schema === undefined ? '--grammar' : '--json-schema', cause);
+  }
 }

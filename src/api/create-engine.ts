@@ -1,7 +1,8 @@
-import type { WorkerEvent } from '../../workers/protocol.ts';
+import type { Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts';
 import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
+import { afterTheFirst, mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
 import { Listeners } from './listeners.ts';
 import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
@@ -91,6 +92,10 @@ function methods(client: WorkerClient, listeners: Listeners, model: string, trai
     }
   }
 
+  /** Nothing runs before the first event of one is asked for. */
+  const answersTo = (id: string, prompt: Prompt, options: readonly SentOptions[], signal?: AbortSignal) =>
+    afterTheFirst(options.map((own) => watchTokens(id, client.generate(id, prompt, own, signal))));
+
   function createChat(
     request: ChatCompletionRequest & { stream: true },
     call?: CallOptions,
@@ -100,10 +105,11 @@ function methods(client: WorkerClient, listeners: Listeners, model: string, trai
     request: ChatCompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const { messages, tools, newReader, options, stream, includeUsage } = parseChatRequest(request, traits);
+    const { messages, tools, newReader, options, choices, stream, includeUsage } = parseChatRequest(request, traits);
     const head = responseHead('chatcmpl', model);
-    const events = watchTokens(head.id, client.generate(head.id, { messages, tools }, options, signal));
-    return stream ? chatChunks(head, events, includeUsage, newReader()) : wholeChat(head, events, newReader());
+    const answers = answersTo(head.id, { messages, tools }, optionsOfChoices(options, choices), signal);
+    if (stream) return mergeChunks(answers.map((events) => chatChunks(head, events, includeUsage, newReader())));
+    return mergeAnswers(answers.map((events) => () => wholeChat(head, events, newReader())));
   }
 
   function createCompletion(
@@ -115,10 +121,11 @@ function methods(client: WorkerClient, listeners: Listeners, model: string, trai
     request: CompletionRequest,
     { signal }: CallOptions = {},
   ): Promise<AsyncIterable<Completion> | Completion> {
-    const { prompt, options, stream, includeUsage } = parseCompletionRequest(request);
+    const { prompt, options, choices, stream, includeUsage } = parseCompletionRequest(request);
     const head = responseHead('cmpl', model);
-    const events = watchTokens(head.id, client.generate(head.id, { text: prompt }, options, signal));
-    return stream ? completionChunks(head, events, includeUsage) : wholeCompletion(head, events);
+    const answers = answersTo(head.id, { text: prompt }, optionsOfChoices(options, choices), signal);
+    if (stream) return mergeChunks(answers.map((events) => completionChunks(head, events, includeUsage)));
+    return mergeAnswers(answers.map((events) => () => wholeCompletion(head, events)));
   }
 
   return {

@@ -4,6 +4,7 @@ import type { SentOptions } from '../../workers/protocol.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { type ParsedChat, parseChat } from './chat/parse-chat.ts';
 import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
+import { DECODING_FIELDS, isIdle, parseChoices, parseDecoding } from './decoding-fields.ts';
 import { parseRanks, RANK_FIELDS } from './ranks.ts';
 import type { ChatCompletionRequest, CompletionOptions, CompletionRequest } from './types.ts';
 
@@ -12,12 +13,15 @@ export interface ParsedRequest {
   options: SentOptions;
   stream: boolean;
   includeUsage: boolean;
+  /** Answers asked for. */
+  choices: number;
 }
 
 const MAX_STOPS = 4;
 
 const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   max_tokens: true,
+  ...DECODING_FIELDS,
   temperature: true,
   top_p: true,
   top_k: true,
@@ -44,8 +48,10 @@ export const OWN_FIELDS: ReadonlySet<string> = new Set(['adapter', ...Object.key
 
 /** Checks a chat request. Throws `bad_request`, naming the field; `unsupported` for tools that the model knows not of. */
 export function parseChatRequest(request: ChatCompletionRequest, traits: ChatTraits): ParsedRequest & ParsedChat {
-  const fields = fieldsOf(request, 'messages', 'tools', 'tool_choice');
-  return { ...parseChat(fields, traits), ...parseOptions(fields) };
+  const fields = fieldsOf(request, 'messages', 'tools', 'tool_choice', 'top_logprobs');
+  const chat = parseChat(fields, traits);
+  const { options, ...rest } = parseOptions(fields, 'chat');
+  return { ...chat, ...rest, options: { ...options, ...(chat.responseFormat && { responseFormat: chat.responseFormat }) } };
 }
 
 /** Checks a completion request. Throws `bad_request`, naming the field. */
@@ -54,26 +60,26 @@ export function parseCompletionRequest(request: CompletionRequest): ParsedReques
   const { prompt } = fields;
   if (typeof prompt !== 'string') refuse('prompt', `must be a string, but is ${describe(prompt)}`);
   if (prompt === '') refuse('prompt', 'is empty');
-  return { prompt, ...parseOptions(fields) };
+  return { prompt, ...parseOptions(fields, 'text') };
 }
 
 /** A request's fields as they came, which need not be as typed; null is as good as absent, as in OpenAI's API. */
 function fieldsOf(request: unknown, ...inputs: string[]): Record<string, unknown> {
   if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
   const fields = Object.entries(request).filter(([, value]) => value !== undefined && value !== null);
-  for (const [name] of fields) {
+  for (const [name, value] of fields) {
     // OpenAI's clients always name a model; this engine holds one.
     const known = inputs.includes(name) || name === 'model' || Object.hasOwn(OPTION_FIELDS, name);
-    if (!known) refuse(name, 'is not a field of this request');
+    if (!known && !isIdle(name, value)) refuse(name, 'is not a field of this request');
   }
   return Object.fromEntries(fields);
 }
 
-function parseOptions(fields: Record<string, unknown>): ParsedRequest {
+function parseOptions(fields: Record<string, unknown>, kind: 'chat' | 'text'): ParsedRequest {
   const stream = checkBoolean(fields['stream'], 'stream');
   return {
     options: {
-      ...(fields['max_tokens'] !== undefined && { maxTokens: checkInteger(fields['max_tokens'], 'max_tokens', 1) }),
+      ...parseDecoding(fields, kind),
       sampling: parseSampling(fields),
       stop: parseStop(fields['stop']),
       adapters: parseAdapters(fields['adapter']),
@@ -82,6 +88,7 @@ function parseOptions(fields: Record<string, unknown>): ParsedRequest {
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),
+    choices: parseChoices(fields['n']),
   };
 }
 

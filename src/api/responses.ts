@@ -1,5 +1,6 @@
-import type { GenerateEvent } from '../engine/types.ts';
+import type { GenerateEvent, TokenLogprobs } from '../engine/types.ts';
 import { type AnswerReader, joinDeltas } from './chat/answer-reader.ts';
+import { chatLogprobs, textLogprobs } from './logprobs.ts';
 import type { AnswerReport, ChatCompletion, ChatCompletionChunk, Completion, Usage } from './types.ts';
 
 type End = Extract<GenerateEvent, { type: 'end' }>;
@@ -19,15 +20,20 @@ export async function* chatChunks(
 ): AsyncGenerator<ChatCompletionChunk, void> {
   const shared = { ...head, object: 'chat.completion.chunk' as const, ...(includeUsage && { usage: null }) };
   type Choice = ChatCompletionChunk['choices'][number];
-  const chunk = (delta: Choice['delta'], finish_reason: Choice['finish_reason'] = null): ChatCompletionChunk => ({
-    ...shared,
-    choices: [{ index: 0, delta, finish_reason, logprobs: null }],
-  });
+  const chunk = (
+    delta: Choice['delta'],
+    finish_reason: Choice['finish_reason'] = null,
+    logprobs: Choice['logprobs'] = null,
+  ): ChatCompletionChunk => ({ ...shared, choices: [{ index: 0, delta, finish_reason, logprobs }] });
   let begun = false;
   for await (const event of events) {
     if (!begun) yield chunk({ role: 'assistant', content: '' });
     begun = true;
-    for (const delta of reader.push(event.text)) yield chunk(delta);
+    // A token's log-probability goes with what it adds, or by itself.
+    const logprobs = logprobsOf(event);
+    const deltas = reader.push(event.text);
+    if (logprobs) yield chunk(deltas.shift() ?? { content: '' }, null, chatLogprobs([logprobs]));
+    for (const delta of deltas) yield chunk(delta);
     if (event.type === 'token') continue;
     for (const delta of reader.flush()) yield chunk(delta);
     const chunkwise = reportOf(event);
@@ -48,13 +54,17 @@ export async function* completionChunks(
 ): AsyncGenerator<Completion, void> {
   const shared = { ...head, object: 'text_completion' as const, ...(includeUsage && { usage: null }) };
   type Choice = Completion['choices'][number];
-  const chunk = (text: string, finish_reason: Choice['finish_reason'] = null): Completion => ({
-    ...shared,
-    choices: [{ index: 0, text, finish_reason, logprobs: null }],
-  });
+  const chunk = (
+    text: string,
+    finish_reason: Choice['finish_reason'] = null,
+    logprobs: Choice['logprobs'] = null,
+  ): Completion => ({ ...shared, choices: [{ index: 0, text, finish_reason, logprobs }] });
+  let offset = 0;
   for await (const event of events) {
     if (event.type === 'token') {
-      if (event.text !== '') yield chunk(event.text);
+      const logprobs = logprobsOf(event);
+      if (event.text !== '' || logprobs) yield chunk(event.text, null, logprobs && textLogprobs([logprobs], offset));
+      offset += logprobs?.token.length ?? 0;
       continue;
     }
     const chunkwise = reportOf(event);
@@ -71,38 +81,45 @@ export async function wholeChat(
   events: AsyncIterable<GenerateEvent>,
   reader: AnswerReader,
 ): Promise<ChatCompletion> {
-  const { text, end } = await collect(events);
+  const { text, tokens, end } = await collect(events);
   const message = joinDeltas([...reader.push(text), ...reader.flush()]);
+  const finish_reason = reader.finishReason(end.finishReason);
   return {
     ...head,
     object: 'chat.completion',
-    choices: [{ index: 0, message, finish_reason: reader.finishReason(end.finishReason), logprobs: null }],
+    choices: [{ index: 0, message, finish_reason, logprobs: tokens && chatLogprobs(tokens) }],
     usage: usageOf(end),
     chunkwise: reportOf(end),
   };
 }
 
 export async function wholeCompletion(head: Head, events: AsyncIterable<GenerateEvent>): Promise<Completion> {
-  const { text, end } = await collect(events);
+  const { text, tokens, end } = await collect(events);
   return {
     ...head,
     object: 'text_completion',
-    choices: [{ index: 0, text, finish_reason: end.finishReason, logprobs: null }],
+    choices: [{ index: 0, text, finish_reason: end.finishReason, logprobs: tokens && textLogprobs(tokens, 0) }],
     usage: usageOf(end),
     chunkwise: reportOf(end),
   };
 }
 
-async function collect(events: AsyncIterable<GenerateEvent>): Promise<{ text: string; end: End }> {
+/** `tokens`: log-probabilities, where they were asked for and there are any. */
+async function collect(
+  events: AsyncIterable<GenerateEvent>,
+): Promise<{ text: string; tokens: TokenLogprobs[] | null; end: End }> {
   const parts: string[] = [];
+  const tokens: TokenLogprobs[] = [];
   for await (const event of events) {
     parts.push(event.text);
-    if (event.type === 'end') return { text: parts.join(''), end: event };
+    tokens.push(...[logprobsOf(event) ?? []].flat());
+    if (event.type === 'end') return { text: parts.join(''), tokens: tokens.length > 0 ? tokens : null, end: event };
   }
   throw new Error('the answer has no end');
 }
 
 const reportOf = ({ report }: End): AnswerReport => ({ answeredBy: 'device', ...report });
+const logprobsOf = (event: GenerateEvent): TokenLogprobs | null => (event.type === 'token' && event.logprobs) || null;
 
 function usageOf({ usage }: End): Usage {
   return {

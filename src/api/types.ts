@@ -7,6 +7,7 @@ export type { ChunkerOptions } from '../chunking/chunker.ts';
 export type { RampRow } from '../chunking/ramps.ts';
 export type { AdapterInfo, AdapterSpectrum, GenerationReport, LoadProgress, PlannedChunk, SavedSize } from '../engine/types.ts';
 export type { ToolDefinition } from '../tokenizer/chat-template.ts';
+export type * from './types/decoding.ts';
 export type * from './types/embeddings.ts';
 export type * from './types/engine.ts';
 export type * from './types/events.ts';

@@ -81,6 +81,14 @@ export class KvCache {
     return saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((pages) => pages[page] as LayerPage) }));
   }
 
+  /** Copies of pages in f16, where as many are free; else undefined. Nothing may be recorded. */
+  copyOf(pages: readonly CachePage[]): CachePage[] | undefined {
+    if (pages.length > this.freePages) return undefined;
+    const ofLayers = this.layers.map((layer, i) => layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)));
+    this.#count += pages.length;
+    return pages.map(({ base }, page) => ({ base, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
+  }
+
   /** Lengthens or shortens `pages` in place to hold `tokens` tokens; false when too few pages are free. */
   resize(pages: CachePage[], tokens: number): boolean {
     const wanted = pagesFor(tokens);

@@ -75,6 +75,22 @@ export class LayerPages {
     return pages;
   }
 
+  /** Adds copies of pages in f16. Nothing may be recorded. */
+  copyOf(pages: readonly LayerPage[]): LayerPage[] {
+    this.reserve(pages.length);
+    const copies = pages.map(() => this.add('f16'));
+    const [from, to] = [this.ranges(pages), this.ranges(copies)];
+    const { buffers, gpuDevice } = this.device;
+    // Within one buffer WebGPU copies by way of another.
+    const between = buffers.storage('copied pages', 'kv', from.reduce((sum, { size }) => sum + size, 0));
+    const encoder = gpuDevice.createCommandEncoder();
+    from.forEach(({ buffer, offset, size }, i) => encoder.copyBufferToBuffer(buffer, offset, between, i * size, size));
+    to.forEach(({ buffer, offset, size }, i) => encoder.copyBufferToBuffer(between, i * size, buffer, offset, size));
+    gpuDevice.queue.submit([encoder.finish()]);
+    buffers.destroy(between);
+    return copies;
+  }
+
   remove(page: LayerPage): void {
     this.#space.giveBack(page.place);
     if (page.shadow) this.remove(page.shadow);

@@ -9,12 +9,16 @@ export interface Draw extends Omit<Drawing, 'slot'> {
   sequence: Sequence;
   /** Where the GPU chooses the level of the token drawn, by this. */
   level?: LevelOptions | undefined;
+  /** Reads the raw logits back. */
+  wantsLogits?: boolean;
 }
 
 export interface Drawn {
   token: number;
   /** Where it was wanted. */
   entropy: number | undefined;
+  /** `[vocabSize]`: of the model, before what the sampler makes of them; where they were wanted. */
+  logits?: Float32Array | undefined;
   /** What it takes of the adapters, where the GPU chose. */
   row?: RampRow;
   /** Of the submission that drew it, shared out among the tokens it drew. */

@@ -5,6 +5,7 @@ import type { Recorder } from '../gpu/recorder.ts';
 import type { Transformer } from '../models/transformer.ts';
 import type { Draw, Drawn } from './decode-steps.ts';
 import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
+import { RawLogits } from './raw-logits.ts';
 import { Sampler } from './sampler.ts';
 
 /** Results under way at once: of each stream one, and one that is read while it is computed. */
@@ -16,6 +17,7 @@ const SLOT_BYTES = MAX_STREAMS * 4;
 export class Draws {
   readonly sampler: Sampler;
   readonly levels: LevelControl;
+  readonly #rawLogits: RawLogits;
   readonly #readback: Readback;
 
   constructor(
@@ -26,13 +28,15 @@ export class Draws {
     const { activations, arena, config } = transformer;
     this.sampler = new Sampler(device, config.vocabSize, activations.logits, activations.tokens);
     this.levels = new LevelControl(device, arena, this.sampler.entropy);
+    this.#rawLogits = new RawLogits(device, activations.logits, config.vocabSize);
     this.#readback = new Readback(device, 'drawn', 2 * SLOT_BYTES + LEVEL_ROWS_BYTES, RESULTS_AHEAD);
   }
 
   /** Records draws after consecutive tokens of the recorded batch from `start` on. */
   record(start: number, draws: readonly Draw[]): void {
     this.transformer.head(this.recorder, start, draws.length);
-    draws.forEach(({ sequence: { slot }, level, ...drawing }, row) => {
+    draws.forEach(({ sequence: { slot }, level, wantsLogits, ...drawing }, row) => {
+      if (wantsLogits) this.#rawLogits.copy(this.recorder, row, slot);
       this.sampler.record(this.recorder, row, { ...drawing, slot });
       if (level) this.levels.record(this.recorder, slot, level);
     });
@@ -43,15 +47,19 @@ export class Draws {
     const { recorder, sampler, transformer } = this;
     const dispatchesPerToken = (recorder.dispatches - dispatchesBefore) / draws.length;
     const { dispatchesPerLayer } = transformer;
-    const bytes = await this.#readback.submit(recorder, [
+    const submitted = this.#readback.submit(recorder, [
       { buffer: transformer.activations.tokens, offset: 0, size: SLOT_BYTES },
       { buffer: sampler.entropy, offset: 0, size: SLOT_BYTES },
       ...(draws.some(({ level }) => level) ? [this.levels.rows] : []),
     ]);
+    // Of this step, since nothing is submitted between.
+    const wanted = draws.map(({ wantsLogits, sequence: { slot } }) => (wantsLogits ? this.#rawLogits.read(slot) : undefined));
+    const [bytes, ...logits] = await Promise.all([submitted, ...wanted]);
     const tokens = new Uint32Array(bytes, 0, MAX_STREAMS);
     const entropies = new Float32Array(bytes, SLOT_BYTES, MAX_STREAMS);
-    return draws.map(({ sequence: { slot }, wantsEntropy, level }) => ({
+    return draws.map(({ sequence: { slot }, wantsEntropy, level }, i) => ({
       token: tokens[slot] as number,
+      logits: logits[i],
       entropy: wantsEntropy ? entropies[slot] : undefined,
       row: level && LevelControl.rowOf(bytes, 2 * SLOT_BYTES, slot),
       ...{ dispatchesPerToken, dispatchesPerLayer },

@@ -3,6 +3,7 @@ import { policyOf } from '../cache/kv-options.ts';
 import { kvReport } from '../cache/kv-report.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { TokenGrammar } from '../grammar/grammars.ts';
 import { Detokenizer } from '../tokenizer/detokenizer.ts';
 import { StopStrings } from '../tokenizer/stop-strings.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
@@ -13,6 +14,7 @@ import type { Drawn } from './decode-steps.ts';
 import { attach, keep, placeOf, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { Stopwatch } from './statistics.ts';
+import { tokenLogprobs } from './token-logprobs.ts';
 import type { FinishReason, GenerateEvent, GenerateOptions, GenerationReport } from './types.ts';
 
 /** What is asked, as tokens. */
@@ -27,25 +29,34 @@ export function answerLimit(contextLength: number, promptTokens: number, shifts:
   return shifts ? (maxTokens ?? contextLength) : Math.min(maxTokens ?? Infinity, contextLength - promptTokens);
 }
 
+/** What a request is answered with. */
+export interface Means {
+  adaptation: Adaptation;
+  /** Of the stream. */
+  slot: number;
+  /** What the answer must keep to, at its beginning. */
+  grammar?: TokenGrammar | undefined;
+}
+
 /**
  * Answers `prompt` in a stream slot: prefills what the cache does not hold, then decodes. The step after each token is
- * asked for before that token is read; when it turns out to be the last, the step's result is thrown away.
+ * asked for before that token is read; when it turns out to be the last, the step's result is thrown away. With a grammar
+ * it is asked for once the token is read, since that says which may follow.
  * Errors: `context_overflow`, `aborted`, `device_lost`, `scheduler_lost`.
  */
 export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
   { tokens: prompt, kept }: Prompt,
-  { maxTokens, sampling, stop, wantsEntropy = false, onPlan, onKv, signal, ...kvOptions }: GenerateOptions,
-  adaptation: Adaptation,
-  slot: number,
+  { maxTokens, sampling, stop, wantsEntropy = false, topLogprobs, isFurther, onPlan, onKv, signal, ...kvOptions }: GenerateOptions,
+  { adaptation, slot, grammar }: Means,
 ): AsyncGenerator<GenerateEvent, void> {
   const policy = policyOf(kvOptions);
   const { contextLength } = session.plan;
   const limit = answerLimit(contextLength, prompt.length, policy.drops !== undefined, maxTokens);
   const watch = new Stopwatch();
   const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt, adaptation.key, slot, policy);
+  const sequence = session.sequences.take(prompt, adaptation.key, slot, policy, isFurther);
   keep(sequence, kept, contextLength);
   sequence.shadows = kvOptions.kvShadow ?? false;
   const watched = onKv && new KvWatch(onKv);
@@ -58,9 +69,10 @@ export async function* generate(
   let adapted: AdaptedText | undefined;
   let chunks: DecodedChunks | undefined;
   let measured: Pick<GenerationReport, 'kv' | 'meanRank'>;
-  const draw = (position: number) => ({
-    ...{ sequence, sampling, position },
+  const draw = (position: number, allowed?: Uint32Array<ArrayBuffer>) => ({
+    ...{ sequence, sampling, position, allowed },
     wantsEntropy: wantsEntropy || chunks !== undefined,
+    wantsLogits: topLogprobs !== undefined,
     level: sequence.rows[position] ? undefined : adapted?.follow?.options,
   });
   try {
@@ -70,6 +82,7 @@ export async function* generate(
     if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, onPlan, (token) => tokenizer.decode([token]));
     session.ranks.reset(sequence);
     session.draws.sampler.begin(slot, sampling, prompt);
+    const allowedFirst = await grammar?.allowed();
     await session.prefill(
       sequence,
       prompt.slice(cachedTokens),
@@ -77,7 +90,7 @@ export async function* generate(
         watched?.look(sequence.pages);
         if (cachedTokens + start + length < prompt.length) return;
         if (adapted?.follow) session.draws.levels.begin(slot, adapted.follow.start);
-        pending = session.sample(length, draw(prompt.length));
+        pending = session.sample(length, draw(prompt.length, allowedFirst));
       },
       signal,
     );
@@ -85,9 +98,9 @@ export async function* generate(
       const current = pending;
       pending = undefined;
       const position = prompt.length + completionTokens;
-      if (completionTokens + 1 < limit) pending = session.steps.ask(draw(position + 1));
-      pending?.catch(() => undefined); // reported when it is awaited, below or in `finally`
-      const { token, entropy, row = rowOf(sequence, position), ...step } = await current;
+      const isLast = completionTokens + 1 >= limit;
+      if (!isLast && !grammar) pending = handled(session.steps.ask(draw(position + 1)));
+      const { token, entropy, logits, row = rowOf(sequence, position), ...step } = await current;
       throwIfAborted(signal);
       watched?.look(sequence.pages);
       if (row) sequence.rows[position] = row;
@@ -95,16 +108,24 @@ export async function* generate(
       // The first is of the prefill.
       if (completionTokens > 1) dispatches += step.dispatchesPerToken;
       ({ dispatchesPerLayer } = step);
-      const ended = tokenizer.eosIds.has(token);
-      const piece = ended ? '' : text.push(token);
+      const isEnd = tokenizer.eosIds.has(token);
+      const piece = isEnd ? '' : text.push(token);
+      let ended = isEnd || text.stopped;
+      if (grammar && !ended) {
+        grammar.accept(token);
+        const allowed = await grammar.allowed();
+        ended = !allowed;
+        if (allowed && !isLast) pending = handled(session.steps.ask(draw(position + 1, allowed)));
+      }
       const contextUsed = placeOf(sequence, position + 1);
       yield {
         ...{ type: 'token', token, text: piece, ms: watch.lap(), contextUsed },
         ...(wantsEntropy && entropy !== undefined && { entropy }),
+        ...(logits && !isEnd && { logprobs: tokenLogprobs(tokenizer, logits, token, topLogprobs ?? 0) }),
         ...(row && chunks?.push(token, position, row, entropy)),
       };
       throwIfAborted(signal);
-      if (ended || text.stopped) {
+      if (ended) {
         finishReason = 'stop';
         break;
       }
@@ -137,6 +158,12 @@ export async function* generate(
 /** What a token is planned to take of the adapters; undefined where the GPU chooses. */
 function rowOf({ rows, decodeRow }: Sequence, position: number): RampRow | undefined {
   return rows[position] ?? (decodeRow === 'stream' ? undefined : decodeRow);
+}
+
+/** Reported when it is awaited: for the next token, or at the end. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -6,6 +6,9 @@ import { pagesFor } from '../cache/kv-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { Grammars, type TokenGrammar } from '../grammar/grammars.ts';
+import { importXgrammar } from '../grammar/xgrammar.ts';
+import { bytesInAlphabet } from '../tokenizer/byte-alphabet.ts';
 import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
 import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-traits.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
@@ -49,6 +52,7 @@ export async function openEngine(options: EngineCoreOptions): Promise<LocalEngin
 export class LocalEngine implements EngineCore {
   readonly #queue: RequestQueue;
   readonly #adapters: AdapterRegistry;
+  readonly #grammars: Grammars;
   #session: Session | undefined;
   #opening: Promise<Session> | undefined;
   #disposed = false;
@@ -69,6 +73,8 @@ export class LocalEngine implements EngineCore {
     this.#session = session;
     this.#queue = new RequestQueue(options.queueLimit ?? DEFAULT_QUEUE_LIMIT, session.plan.numPages);
     this.#adapters = new AdapterRegistry(options.lora ?? 'fused');
+    const { vocabSize } = session.plan.config;
+    this.#grammars = new Grammars({ ...tokenizer, vocabSize, byteText: bytesInAlphabet }, options.loadXgrammar ?? importXgrammar);
     this.model = session.plan.file;
     this.contextLength = session.plan.contextLength;
     this.device = session.device.name;
@@ -200,21 +206,24 @@ export class LocalEngine implements EngineCore {
     const release = this.#adapters.hold(uses);
     let turn: Turn | undefined;
     let session: Session | undefined;
+    let grammar: TokenGrammar | undefined;
     try {
       const shifts = policyOf(options).drops !== undefined;
       const prompt = encode(shifts ? undefined : this.contextLength);
       this.#check(prompt.tokens, shifts, options);
+      grammar = options.responseFormat && (await this.#grammars.begin(options.responseFormat));
       const limit = answerLimit(this.contextLength, prompt.tokens.length, shifts, options.maxTokens);
       const most = Math.min(prompt.tokens.length + limit - 1, this.contextLength); // the last token is not computed
-      turn = await this.#queue.enter(pagesFor(most), signal);
+      turn = await this.#queue.enter(pagesFor(most), signal, options.isFurther);
       session = await this.session();
       const adaptation = await this.adapt(uses, options);
-      yield* generate(session, tokenizer, prompt, options, adaptation, turn.slot);
+      yield* generate(session, tokenizer, prompt, options, { adaptation, slot: turn.slot, grammar });
     } catch (error) {
       this.#throwIfDisposed(error);
       if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession(session);
       throw error;
     } finally {
+      grammar?.dispose();
       turn?.leave();
       release();
     }

@@ -17,6 +17,8 @@ export interface Turn {
 
 interface Waiting {
   needs: Needs;
+  /** Of a request that has its place already: it takes none of those that wait. */
+  isFurther: boolean;
   admit: (turn: Turn) => void;
 }
 
@@ -34,9 +36,12 @@ export class RequestQueue {
     this.#freePages = numPages;
   }
 
-  /** Resolves when it is the caller's turn. `pages`: at most what the cache has. Errors: `queue_full`, `aborted`. */
-  enter(pages: number, signal?: AbortSignal): Promise<Turn> {
-    return this.#enter({ slots: 1, pages }, signal);
+  /**
+   * Resolves when it is the caller's turn. `pages`: at most what the cache has. `isFurther`: one more answer to a request
+   * that has entered; it is never refused. Errors: `queue_full`, `aborted`.
+   */
+  enter(pages: number, signal?: AbortSignal, isFurther = false): Promise<Turn> {
+    return this.#enter({ slots: 1, pages }, signal, isFurther);
   }
 
   /** The same with everything: while it lasts nobody else runs. */
@@ -44,13 +49,13 @@ export class RequestQueue {
     return this.#enter({ slots: MAX_STREAMS, pages: this.numPages }, signal);
   }
 
-  async #enter(needs: Needs, signal: AbortSignal | undefined): Promise<Turn> {
+  async #enter(needs: Needs, signal: AbortSignal | undefined, isFurther = false): Promise<Turn> {
     const aborted = (): ChunkwiseError =>
       new ChunkwiseError('aborted', { reason: 'the request was aborted while it waited' });
     if (signal?.aborted) throw aborted();
     let stopWaiting: () => void = () => undefined;
     const turn = await new Promise<Turn>((resolve, reject) => {
-      const waiting = { needs, admit: resolve };
+      const waiting = { needs, isFurther, admit: resolve };
       stopWaiting = () => {
         const at = this.#waiting.indexOf(waiting);
         if (at < 0) return;
@@ -60,7 +65,7 @@ export class RequestQueue {
       };
       this.#waiting.push(waiting);
       this.#admit();
-      if (this.#waiting.length <= this.limit) {
+      if (isFurther || this.#waiting.filter((other) => !other.isFurther).length <= this.limit) {
         signal?.addEventListener('abort', stopWaiting);
         return;
       }

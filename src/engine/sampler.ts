@@ -26,7 +26,12 @@ export interface Drawing {
   position: number;
   /** Computes the entropy of the raw logits, over ln vocabSize: 0 is certain, 1 knows nothing. */
   wantsEntropy: boolean;
+  /** Tokens that may be drawn, a bit each `[ceil(vocabSize / 32)]`, the lowest bit first; default: all. */
+  allowed?: Uint32Array<ArrayBuffer> | undefined;
 }
+
+/** Words of a row of allowed tokens. */
+const allowedWords = (vocabSize: number): number => Math.ceil(vocabSize / 32);
 
 interface Operations {
   adjust: Operation;
@@ -47,6 +52,9 @@ export class Sampler {
   readonly #search: Operation;
   readonly #mask: Operation;
   readonly #draw: Operation;
+  /** `[MAX_STREAMS, ceil(vocabSize / 32)]`, and what reads it: made when a stream first has a grammar. */
+  #allowed: GPUBuffer | undefined;
+  readonly #listed: (adjust: boolean, entropy: boolean) => Operation;
 
   constructor(
     private readonly device: Device,
@@ -70,7 +78,7 @@ export class Sampler {
     const picked = { best_tokens, counts: this.#counts, tokens, softmaxes, entropy: this.entropy };
     const adjusted = { counts: this.#counts, token_bias: this.#bias, logits, best_logits, best_tokens, softmaxes };
     const operations = (adjust: boolean, entropy: boolean): Operations => {
-      const extras = { adjust, entropy };
+      const extras = { adjust, entropy, listed: false };
       const pick = kernels.pick(extras);
       return {
         adjust: createOperation(device, kernels.adjust(extras), adjusted),
@@ -80,6 +88,10 @@ export class Sampler {
     };
     this.#plain = { token: operations(false, false), entropy: operations(false, true) };
     this.#adjusted = { token: operations(true, false), entropy: operations(true, true) };
+    this.#listed = remember((adjust, entropy) => {
+      const extras = { adjust, entropy, listed: true };
+      return createOperation(device, kernels.adjust(extras), { ...adjusted, allowed: this.#allowedRows() });
+    });
     this.#search = createOperation(device, kernels.search, { logits, best_logits, bins, searches });
     this.#mask = createOperation(device, kernels.mask, { logits, best_logits, bins, searches });
     this.#draw = createOperation(device, kernels.draw, { logits, best_logits, drawn_scores, best_tokens });
@@ -99,11 +111,12 @@ export class Sampler {
   }
 
   /** `row`: of `logits`. */
-  record(recorder: Recorder, row: number, { slot, sampling, position, wantsEntropy }: Drawing): void {
+  record(recorder: Recorder, row: number, { slot, sampling, position, wantsEntropy, allowed }: Drawing): void {
     const groups = samplingGroups(this.device);
     const operations = adjusts(sampling) ? this.#adjusted : this.#plain;
     const { adjust, pick, pickDrawn } = operations[wantsEntropy ? 'entropy' : 'token'];
-    recorder.run(adjust, groups, {
+    if (allowed) this.#allow(slot, allowed);
+    recorder.run(allowed ? this.#listed(adjusts(sampling), wantsEntropy) : adjust, groups, {
       ...{ row, slot },
       repetition: sampling.repetitionPenalty,
       presence: sampling.presencePenalty,
@@ -122,6 +135,18 @@ export class Sampler {
     recorder.run(pickDrawn, [1], { slot });
   }
 
+  /** What the stream's draw may give; it must be submitted before the next is recorded. */
+  #allow(slot: number, allowed: Uint32Array<ArrayBuffer>): void {
+    const words = allowedWords(this.vocabSize);
+    if (allowed.length !== words) throw new Error(`sampler: ${allowed.length} words of allowed tokens, not ${words}`);
+    this.device.gpuDevice.queue.writeBuffer(this.#allowedRows(), slot * words * 4, allowed);
+  }
+
+  #allowedRows(): GPUBuffer {
+    const { buffers } = this.device;
+    return (this.#allowed ??= buffers.storage('allowed tokens', 'activations', MAX_STREAMS * allowedWords(this.vocabSize) * 4));
+  }
+
   #filter(recorder: Recorder, params: { row: number; inverseTemperature: number; byMass: number }, goal: number): void {
     const groups = samplingGroups(this.device);
     for (let round = 0; round < SEARCH_ROUNDS; round++) recorder.run(this.#search, groups, { ...params, goal, round });
@@ -131,3 +156,14 @@ export class Sampler {
 
 const adjusts = ({ repetitionPenalty, presencePenalty, frequencyPenalty, logitBias }: SamplingOptions): boolean =>
   repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0 || logitBias.size > 0;
+
+/** Each operation is made when it is first needed. */
+function remember(create: (adjust: boolean, entropy: boolean) => Operation): (adjust: boolean, entropy: boolean) => Operation {
+  const made = new Map<string, Operation>();
+  return (adjust, entropy) => {
+    const key = `${adjust} ${entropy}`;
+    const operation = made.get(key) ?? create(adjust, entropy);
+    made.set(key, operation);
+    return operation;
+  };
+}

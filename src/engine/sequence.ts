@@ -70,6 +70,8 @@ export function keep(sequence: Sequence, tokens: number, contextLength: number):
 /** The sequences of finished requests: the next one that begins like one of them goes on from there. */
 export class SequenceCache {
   readonly #idle: Sequence[] = [];
+  /** Those that are being computed. */
+  readonly #running = new Set<Sequence>();
 
   constructor(private readonly cache: KvCache) {}
 
@@ -85,9 +87,16 @@ export class SequenceCache {
 
   /**
    * The sequence whose adapters have this key, and whose pages have this policy, that shares the longest beginning with
-   * `prompt`, cut to it; at least one token is left to compute.
+   * `prompt`, cut to it; at least one token is left to compute. `isFurther`: one more answer to a request: it may begin
+   * with copies of what another answer has computed.
    */
-  take(prompt: readonly number[], key = NO_ADAPTERS.key, slot = 0, policy = DENSE): Sequence {
+  take(prompt: readonly number[], key = NO_ADAPTERS.key, slot = 0, policy = DENSE, isFurther = false): Sequence {
+    const sequence = this.#take(prompt, key, slot, policy, isFurther);
+    this.#running.add(sequence);
+    return sequence;
+  }
+
+  #take(prompt: readonly number[], key: string, slot: number, policy: CachePolicy, isFurther: boolean): Sequence {
     let best: Sequence | undefined;
     let shared = 0;
     for (const sequence of this.#idle) {
@@ -95,6 +104,8 @@ export class SequenceCache {
       const length = reusable(sequence, Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1));
       if (length > shared) [best, shared] = [sequence, length];
     }
+    const copied = isFurther && this.#copyOfRunning(prompt, key, slot, policy, shared);
+    if (copied) return copied;
     if (!best) return newSequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.slot = slot;
@@ -109,7 +120,27 @@ export class SequenceCache {
     return best;
   }
 
+  /**
+   * A sequence that begins with copies of whole pages of one that is being computed, where they hold more than `least`
+   * tokens of `prompt`: of a dense one, whose pages stay as they are. What computes them must be submitted.
+   */
+  #copyOfRunning(prompt: readonly number[], key: string, slot: number, policy: CachePolicy, least: number): Sequence | undefined {
+    if (policy.key !== DENSE.key) return undefined;
+    for (const { adapters, tokens, pages, rows, policy: own } of this.#running) {
+      if (adapters.key !== key || own.key !== policy.key) continue;
+      const length = Math.min(commonPrefix(tokens, prompt), prompt.length - 1);
+      const shared = length - (length % PAGE_TOKENS);
+      if (shared <= least) continue;
+      const copies = this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS));
+      if (!copies) return undefined;
+      const sequence = { ...newSequence(NO_ADAPTERS, slot, policy), tokens: tokens.slice(0, shared), pages: copies };
+      return { ...sequence, rows: rows.slice(0, shared), reused: shared };
+    }
+    return undefined;
+  }
+
   giveBack(sequence: Sequence): void {
+    this.#running.delete(sequence);
     sequence.text = undefined;
     this.cache.resize(sequence.pages, heldTokens(sequence));
     if (sequence.tokens.length > 0) this.#idle.push(sequence);

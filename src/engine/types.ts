@@ -10,6 +10,8 @@ import type { KvOptions } from '../cache/kv-options.ts';
 import type { KvReport } from '../cache/kv-report.ts';
 import type { CacheStore, SavedFile } from '../cache/saved-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
+import type { ResponseFormat } from '../grammar/response-format.ts';
+import type { LoadXgrammar } from '../grammar/xgrammar.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { ChatTurn, ToolDefinition } from '../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
@@ -89,6 +91,12 @@ export interface GenerateOptions extends RankOptions, KvOptions {
   sampling: SamplingOptions;
   /** The answer ends before the first of these. */
   stop: readonly string[];
+  /** What the answer must look like; default: anything. */
+  responseFormat?: ResponseFormat;
+  /** Tells each token's log-probability, and this many of the likeliest tokens with theirs (0 to 20). */
+  topLogprobs?: number;
+  /** One more answer to a request that is being answered: it waits for its turn however many do. */
+  isFurther?: boolean;
   /** Loaded adapters to answer with, summed; default: none. */
   adapters?: readonly AdapterUse[];
   /** Says of each token how sure the model was of it. */
@@ -130,12 +138,36 @@ export interface TokenRank {
   complexity: number;
 }
 
+/** A token that might have come, or did. */
+export interface TokenChance {
+  /** Its text; of half a character U+FFFD, of a control token its name. */
+  token: string;
+  /** Its text in UTF-8; none of a control token. */
+  bytes: readonly number[];
+  /** Natural logarithm of its probability by the model's own logits: before temperature, penalties, bias and grammar. */
+  logprob: number;
+}
+
+/** The token drawn, and the likeliest ones, most probable first. */
+export interface TokenLogprobs extends TokenChance {
+  top: readonly TokenChance[];
+}
+
 export type GenerateEvent =
   /**
    * `text` may be empty: half a character, or a possible beginning of a stop string. `ms` since the token before.
-   * `entropy`: where wanted, of the raw distribution it was drawn from, over ln vocabSize, so from 0 to 1.
+   * `entropy`: where wanted, of the raw distribution it was drawn from, over ln vocabSize, so from 0 to 1. `logprobs`:
+   * where wanted, but of a token that ends the answer.
    */
-  | ({ type: 'token'; token: number; text: string; ms: number; contextUsed: number; entropy?: number } & Partial<TokenRank>)
+  | ({
+      type: 'token';
+      token: number;
+      text: string;
+      ms: number;
+      contextUsed: number;
+      entropy?: number;
+      logprobs?: TokenLogprobs;
+    } & Partial<TokenRank>)
   | { type: 'end'; text: string; finishReason: FinishReason; usage: Usage; report: GenerationReport };
 
 /** When a batch of a prompt was planned and computed: times of performance.now(). */
@@ -171,6 +203,8 @@ export interface EngineCoreOptions {
   savedCaches?: CacheStore;
   /** How rank ladders are built; default: here and now. */
   buildLadders?: LadderBuilder;
+  /** Brings what grammars need; default: an import, as bundlers understand it. */
+  loadXgrammar?: LoadXgrammar;
   /** How prompts are planned; default: here, between two steps. */
   plans?: PlanService;
   /** Told of each batch of a prompt when it is computed. */

@@ -3,6 +3,8 @@ import draw from '../../shaders/sample-draw.wgsl?raw';
 import mask from '../../shaders/sample-mask.wgsl?raw';
 import pick from '../../shaders/sample-pick.wgsl?raw';
 import search from '../../shaders/sample-search.wgsl?raw';
+import allowedAll from '../../shaders/libraries/allowed-all.wgsl?raw';
+import allowedListed from '../../shaders/libraries/allowed-listed.wgsl?raw';
 import library from '../../shaders/libraries/sampling.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
@@ -25,6 +27,8 @@ export interface SamplingExtras {
   adjust: boolean;
   /** Of the raw logits. */
   entropy: boolean;
+  /** Only tokens that are listed as allowed. */
+  listed: boolean;
 }
 
 /** The five sampling kernels for rows of `vocabSize` logits; shaders/sample-*.wgsl say what each reads and leaves. */
@@ -33,7 +37,8 @@ export function samplingKernels(device: Device, vocabSize: number) {
     ...{ VOCAB: vocabSize, SCANNERS: variantOf(device).scanners, WORKGROUP },
     INVERSE_LOG_VOCAB: { f32: vocabSize > 1 ? 1 / Math.log(vocabSize) : 0 },
   };
-  const kernel = (name: string, source: string, bindings: Binding[], params: ParamsLayout, extras?: SamplingExtras): Kernel => ({
+  type Constants = Omit<SamplingExtras, 'listed'>;
+  const kernel = (name: string, source: string, bindings: Binding[], params: ParamsLayout, extras?: Constants): Kernel => ({
     name,
     sources: [library, source],
     constants: extras ? { ...constants, ADJUST: extras.adjust, ENTROPY: extras.entropy } : constants,
@@ -42,13 +47,14 @@ export function samplingKernels(device: Device, vocabSize: number) {
   });
   const filterParams: ParamsLayout = { row: 'u32', inverseTemperature: 'f32', byMass: 'u32' };
   return {
-    adjust: (extras: SamplingExtras) =>
+    adjust: ({ listed, ...extras }: SamplingExtras) =>
       kernel(
         'sample-adjust',
-        adjust,
+        `${listed ? allowedListed : allowedAll}\n${adjust}`,
         [
           words('counts', 'read'),
           floats('token_bias', 'read'),
+          ...(listed ? [words('allowed', 'read')] : []),
           floats('logits', 'read_write'),
           floats('best_logits', 'read_write'),
           words('best_tokens', 'read_write'),
@@ -80,7 +86,7 @@ export function samplingKernels(device: Device, vocabSize: number) {
       ],
       { row: 'u32', inverseTemperature: 'f32', logMinP: 'f32', seed: 'u32', position: 'u32' },
     ),
-    pick: (extras: SamplingExtras) =>
+    pick: (extras: Constants) =>
       kernel(
         'sample-pick',
         pick,

@@ -17,9 +17,12 @@ for (let byte = 0, next = 0x100; byte < 256; byte++) {
 const encoder = new TextEncoder();
 
 /** The UTF-8 bytes of `text`, one character each. A lone surrogate becomes U+FFFD. */
-export function toByteAlphabet(text: string): string {
+export const toByteAlphabet = (text: string): string => bytesInAlphabet(encoder.encode(text));
+
+/** One character for each byte. */
+export function bytesInAlphabet(bytes: Uint8Array): string {
   let chars = '';
-  for (const byte of encoder.encode(text)) chars += CHARS[byte];
+  for (const byte of bytes) chars += CHARS[byte];
   return chars;
 }
 

@@ -34,6 +34,8 @@ export interface Tokenizer {
   isSpecial(id: number): boolean;
   /** UTF-8 bytes of a token's text; may be half a character. */
   tokenBytes(id: number): Uint8Array;
+  /** A token by itself, as people read it: its text, or a control token's name. */
+  tokenText(id: number): string;
 }
 
 /** One of the two kinds of tokenizer: how plain text becomes ids, and an id bytes. */
@@ -114,6 +116,7 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
     eosIds: vocabulary.endIds,
     isSpecial,
     tokenBytes,
+    tokenText: (id) => (isSpecial(id) ? (texts[id] ?? '') : new TextDecoder('utf-8', { ignoreBOM: true }).decode(tokenBytes(id))),
     encode(text, { addSpecial = true, parseSpecial = false, maxTokens = Infinity } = {}) {
       const result: number[] = [];
       const push = (id: number): void => {

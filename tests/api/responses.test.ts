@@ -81,3 +81,45 @@ it('gathers whole answers', async () => {
     chunkwise: told,
   });
 });
+
+const chance = (token: string, logprob: number) => ({ token, logprob, bytes: [...Buffer.from(token)] });
+
+async function* likely(): AsyncGenerator<GenerateEvent, void> {
+  const end = { ...chance('', -3), token: '<end>' };
+  const token = { type: 'token' as const, ms: 1, contextUsed: 10 };
+  yield { ...token, token: 1, text: 'Gr', logprobs: { ...chance('Gr', -0.5), top: [chance('Gr', -0.5), end] } };
+  yield { ...token, token: 2, text: '', logprobs: { token: '\ufffd', bytes: [195], logprob: -1, top: [] } };
+  for await (const event of answer()) if (event.type === 'end') yield event;
+}
+
+it("gives log-probabilities as OpenAI's chats do, whole and streamed, also of a token without a text", async () => {
+  const whole = await wholeChat(responseHead('chatcmpl', 'm'), likely(), reader());
+  expect(whole.choices[0]?.logprobs).toEqual({
+    content: [
+      {
+        ...chance('Gr', -0.5),
+        top_logprobs: [chance('Gr', -0.5), { token: '<end>', bytes: null, logprob: -3 }],
+      },
+      { token: '\ufffd', bytes: [195], logprob: -1, top_logprobs: [] },
+    ],
+    refusal: null,
+  });
+  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), likely(), false, reader()));
+  const streamed = chunks.flatMap(({ choices }) => choices[0]?.logprobs?.content ?? []);
+  expect(streamed).toEqual(whole.choices[0]?.logprobs?.content);
+});
+
+it('gives them as its completions do, with places in the text', async () => {
+  const whole = await wholeCompletion(responseHead('cmpl', 'm'), likely());
+  const logprobs = {
+    tokens: ['Gr', '\ufffd'],
+    token_logprobs: [-0.5, -1],
+    top_logprobs: [{ Gr: -0.5, '<end>': -3 }, {}],
+    text_offset: [0, 2],
+  };
+  expect(whole.choices[0]?.logprobs).toEqual(logprobs);
+  const chunks = await gather(completionChunks(responseHead('cmpl', 'm'), likely(), false));
+  const streamed = chunks.flatMap(({ choices }) => choices[0]?.logprobs ?? []);
+  expect(streamed.flatMap(({ text_offset }) => text_offset)).toEqual(logprobs.text_offset);
+  expect(streamed.flatMap(({ tokens }) => tokens)).toEqual(logprobs.tokens);
+});

@@ -1,5 +1,6 @@
 import { afterEach } from 'vitest';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { loadXgrammar } from '../../cli/xgrammar.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { attach, newSequence } from '../../src/engine/sequence.ts';
 import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';
@@ -26,7 +27,7 @@ export async function engineUnderTest(
   options: EngineTestOptions = {},
 ): Promise<LocalEngine> {
   const source = model instanceof Uint8Array ? sourceOf(model) : model;
-  const engine = await openEngine({ gpu: nodeGpu(), wait: napping, ...options, sources: [source] });
+  const engine = await openEngine({ gpu: nodeGpu(), wait: napping, loadXgrammar, ...options, sources: [source] });
   open.add(engine);
   return engine;
 }

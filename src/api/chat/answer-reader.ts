@@ -4,6 +4,9 @@ import type { AnswerDelta, AnswerMessage, FinishReason } from '../types.ts';
 import { ReasoningReader, type ThoughtAndText } from './reasoning.ts';
 import { type CallOrText, ToolCallReader } from './tool-calls.ts';
 
+/** A model's traits; or, of a call that was demanded, that it is JSON. */
+export type AnswerTraits = Pick<ChatTraits, 'opensReasoning'> & { toolFormat?: ChatTraits['toolFormat'] | 'json' };
+
 /** Takes an answer apart, piece by piece, into text, reasoning and calls. */
 export class AnswerReader {
   readonly #reasoning: ReasoningReader;
@@ -11,7 +14,7 @@ export class AnswerReader {
   #numCalls = 0;
 
   /** `known`: names of the tools that may be called. */
-  constructor({ opensReasoning, toolFormat }: ChatTraits, known: ReadonlySet<string>) {
+  constructor({ opensReasoning, toolFormat }: AnswerTraits, known: ReadonlySet<string>) {
     this.#reasoning = new ReasoningReader(opensReasoning);
     if (toolFormat !== undefined && known.size > 0) this.#calls = new ToolCallReader(toolFormat, known);
   }

@@ -1,4 +1,5 @@
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import type { ResponseFormat } from '../../grammar/response-format.ts';
 import type { ChatTurn, ToolDefinition } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import { describe, isRecord, refuse } from '../checks.ts';
@@ -12,13 +13,15 @@ export interface ParsedChat {
   tools: ToolDefinition[];
   /** A reader for each answer. */
   newReader: () => AnswerReader;
+  /** Of an answer that must be a call. */
+  responseFormat?: ResponseFormat;
 }
 
 /** Checks messages and tools. Throws `bad_request`, naming the field, or `unsupported` where the model's template knows no tools. */
 export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): ParsedChat {
   const messages = parseMessages(fields['messages']);
   const given = parseTools(fields['tools']);
-  const tools = mayCall(fields['tool_choice'], given) ? given : [];
+  const { tools, isDemanded } = parseChoice(fields['tool_choice'], given);
   const { toolFormat } = traits;
   const place = messages.findIndex((message) => message.tool_calls !== undefined);
   const unknownTo = tools.length > 0 ? 'tools' : place >= 0 ? `messages[${place}].tool_calls` : undefined;
@@ -27,7 +30,11 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
     throw new ChunkwiseError('unsupported', { field: unknownTo, reason });
   }
   const known = new Set(tools.map((tool) => tool.function.name));
-  return { messages, tools, newReader: () => new AnswerReader(traits, known) };
+  if (!isDemanded) return { messages, tools, newReader: () => new AnswerReader(traits, known) };
+  if (fields['response_format'] !== undefined) refuse('response_format', 'cannot hold where tool_choice demands a call');
+  // The call is all of the answer: no reasoning comes before it.
+  const newReader = (): AnswerReader => new AnswerReader({ opensReasoning: false, toolFormat: 'json' }, known);
+  return { messages, tools, newReader, responseFormat: { type: 'json_schema', schema: callSchema(tools) } };
 }
 
 function parseTools(value: unknown): ToolDefinition[] {
@@ -54,21 +61,26 @@ function parseTools(value: unknown): ToolDefinition[] {
 
 const NO_PARAMETERS = { type: 'object', properties: {} };
 
-/** Whether the model may call tools of its own accord. */
-function mayCall(choice: unknown, tools: readonly ToolDefinition[]): boolean {
-  if (choice === undefined || choice === 'auto') return true;
-  if (choice === 'none') return false;
+/** The tools that may be called, and whether one must be. */
+function parseChoice(choice: unknown, tools: ToolDefinition[]): { tools: ToolDefinition[]; isDemanded: boolean } {
+  if (choice === undefined || choice === 'auto') return { tools, isDemanded: false };
+  if (choice === 'none') return { tools: [], isDemanded: false };
   const chosen = isRecord(choice) && isRecord(choice['function']) ? choice['function']['name'] : undefined;
   if (choice !== 'required' && typeof chosen !== 'string') {
     refuse('tool_choice', `must be none, auto, required or a function, but is ${describe(choice)}`);
   }
-  if (choice === 'required' ? tools.length === 0 : !tools.some((tool) => tool.function.name === chosen)) {
-    refuse('tool_choice', `demands ${describe(chosen ?? choice)}, but tools has no such function`);
-  }
-  return forceCall();
+  const callable = choice === 'required' ? tools : tools.filter((tool) => tool.function.name === chosen);
+  if (callable.length > 0) return { tools: callable, isDemanded: true };
+  return refuse('tool_choice', `demands ${describe(chosen ?? choice)}, but tools has no such function`);
 }
 
-/** A call that must come needs the answer's form to be held to: a grammar. */
-function forceCall(): never {
-  throw new ChunkwiseError('unsupported', { field: 'tool_choice', reason: 'a call cannot be demanded yet' });
+/** What a call of one of these tools is as JSON. */
+function callSchema(tools: readonly ToolDefinition[]): object {
+  const schemas = tools.map(({ function: { name, parameters } }) => ({
+    type: 'object',
+    properties: { name: { const: name }, arguments: parameters },
+    required: ['name', 'arguments'],
+    additionalProperties: false,
+  }));
+  return schemas.length === 1 ? (schemas[0] as object) : { anyOf: schemas };
 }

@@ -10,9 +10,6 @@ export type Served = Pick<Engine, 'model' | 'contextLength' | 'adapters' | 'chat
 /** Says who answered, the device or the server that stands in for it. */
 export const ANSWERED_BY = 'chunkwise-answered-by';
 
-/** Fields of OpenAI's that change nothing about an answer, or not here; clients send them unasked. */
-const IDLE_FIELDS = ['user', 'metadata', 'store', 'service_tier', 'safety_identifier', 'prompt_cache_key', 'parallel_tool_calls'];
-
 /**
  * Answers a request as an OpenAI-compatible server does, whatever its origin and the path before `/v1`. Rejects as
  * fetch does when its signal aborts; every other error is a response.
@@ -49,16 +46,13 @@ async function answer(engine: Served, request: Request): Promise<Response> {
   allow(request, 'POST');
   const { model, ...fields } = await bodyOf(request);
   const found = await findModel(engine, model);
-  return create(engine, known(fields, found.adapter), found.id, request.signal);
+  return create(engine, withAdapter(fields, found.adapter), found.id, request.signal);
 }
 
-/** The fields that the engine's own calls take, which check what they are. */
-function known(fields: Record<string, unknown>, adapter: string | undefined): Record<string, unknown> {
-  const { max_completion_tokens: maxTokens, ...rest } = fields;
-  for (const name of IDLE_FIELDS) delete rest[name];
-  if (maxTokens !== undefined && maxTokens !== null) rest['max_tokens'] ??= maxTokens;
-  if (adapter === undefined) return rest;
-  if (rest['adapter'] === undefined) return { ...rest, adapter };
+/** The fields with the adapter that the model's name stands for. The engine checks what they are. */
+function withAdapter(fields: Record<string, unknown>, adapter: string | undefined): Record<string, unknown> {
+  if (adapter === undefined) return fields;
+  if (fields['adapter'] === undefined) return { ...fields, adapter };
   throw new HttpError(400, 'bad_request', 'adapter', `model already names the adapter ${adapter}`);
 }
 

@@ -3,6 +3,7 @@ import type { KvMode, KvPriority } from '../../cache/kv-options.ts';
 import type { ChunkPlan } from '../../chunking/chunk-plan.ts';
 import type { ChunkerOptions } from '../../chunking/chunker.ts';
 import type { ToolDefinition } from '../../tokenizer/chat-template.ts';
+import type { ResponseFormat } from './decoding.ts';
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
@@ -54,6 +55,12 @@ export type AdapterSource = string | { config: Blob; weights: Blob } | { gguf: s
 export interface CompletionOptions {
   /** Most tokens to answer with; default: what the context still holds. */
   max_tokens?: number;
+  /** The same, by its later name. */
+  max_completion_tokens?: number;
+  /** What the answer must look like; default: any text. */
+  response_format?: ResponseFormat;
+  /** Answers to give, 1 to 8, with seeds that follow each other: `choices` by `index`. */
+  n?: number;
   temperature?: number;
   top_p?: number;
   top_k?: number;
@@ -98,6 +105,11 @@ export interface CompletionOptions {
   kvShadow?: boolean;
   stream?: boolean;
   stream_options?: { include_usage?: boolean };
+  /** Taken and of no effect: nothing is kept. */
+  user?: string;
+  store?: boolean;
+  metadata?: Record<string, string>;
+  service_tier?: string;
 }
 
 export interface ChatCompletionRequest extends CompletionOptions {
@@ -105,8 +117,14 @@ export interface ChatCompletionRequest extends CompletionOptions {
   /** Functions that the model may call, for models whose chat template knows them. `parameters` is a JSON schema. */
   tools?: ToolDefinition[];
   tool_choice?: ToolChoice;
+  /** Tells each token's log-probability. */
+  logprobs?: boolean;
+  /** With `logprobs`: so many of the likeliest tokens at each place, 0 to 20. */
+  top_logprobs?: number;
 }
 
 export interface CompletionRequest extends CompletionOptions {
   prompt: string;
+  /** Tells each token's log-probability, and so many of the likeliest tokens with theirs, 0 to 20. */
+  logprobs?: number;
 }

@@ -1,5 +1,6 @@
 /** What is answered. */
 import type { FinishReason as EndReason, GenerationReport } from '../../engine/types.ts';
+import type { ChatLogprobs, TextLogprobs } from './decoding.ts';
 import type { ToolCall } from './requests.ts';
 
 /** `tool_calls`: the answer waits for what they give. */
@@ -41,8 +42,10 @@ export interface ChatCompletion {
   object: 'chat.completion';
   created: number;
   model: string;
-  choices: { index: number; message: AnswerMessage; finish_reason: FinishReason; logprobs: null }[];
+  choices: { index: number; message: AnswerMessage; finish_reason: FinishReason; logprobs: ChatLogprobs | null }[];
+  /** Of all choices; the prompt counts once. */
   usage: Usage;
+  /** Of the first choice. */
   chunkwise: AnswerReport;
 }
 
@@ -55,11 +58,11 @@ export interface ChatCompletionChunk {
     index: number;
     delta: { role?: 'assistant' } & AnswerDelta;
     finish_reason: FinishReason | null;
-    logprobs: null;
+    logprobs: ChatLogprobs | null;
   }[];
   /** On the last chunk, when `stream_options.include_usage` asks for it. */
   usage?: Usage | null;
-  /** On the last chunk; a server's on each. */
+  /** On the last chunk: of the choice that it ends; where it has the usage, of the first. A server's is on each. */
   chunkwise?: AnswerReport;
 }
 
@@ -68,7 +71,7 @@ export interface Completion {
   object: 'text_completion';
   created: number;
   model: string;
-  choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: null }[];
+  choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: TextLogprobs | null }[];
   usage?: Usage | null;
   chunkwise?: AnswerReport;
 }

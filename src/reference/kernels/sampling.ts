@@ -19,6 +19,11 @@ export function adjustLogits(
   });
 }
 
+/** Logits of which only those of `allowed` tokens can be drawn. */
+export function maskLogits(logits: ArrayLike<number>, allowed: ReadonlySet<number>): Float64Array {
+  return Float64Array.from(logits, (value, token) => (allowed.has(token) ? value : -3e38));
+}
+
 /** The token of the largest logit, the lowest of several. */
 export function argmax(logits: ArrayLike<number>): number {
   return Array.from(logits).reduce((best, value, token) => (value > (logits[best] ?? 0) ? token : best), 0);

@@ -75,8 +75,24 @@ describe('tools', () => {
     await expectError(() => parse(fields, {}), 'unsupported', { field });
   });
 
-  it('cannot be demanded', async () => {
-    await expectError(() => parse({ tools: [tool('f')], tool_choice: 'required' }), 'unsupported', { field: 'tool_choice' });
-    await expectError(() => parse({ tools: [tool('f')], tool_choice: tool('f') }), 'unsupported', { field: 'tool_choice' });
+  it('may be demanded: any of them, or one; the answer is then held to be a call', async () => {
+    const one = (name: string) => ({
+      type: 'object',
+      properties: { name: { const: name }, arguments: { type: 'object', properties: {} } },
+      required: ['name', 'arguments'],
+      additionalProperties: false,
+    });
+    const tools = [tool('f'), tool('g')];
+    const any = parse({ tools, tool_choice: 'required' });
+    expect(any.responseFormat).toEqual({ type: 'json_schema', schema: { anyOf: [one('f'), one('g')] } });
+    const named = parse({ tools, tool_choice: tool('g') }, { toolFormat: 'llama', opensReasoning: true });
+    expect(named.responseFormat).toEqual({ type: 'json_schema', schema: one('g') });
+    expect(named.tools.map((told) => told.function.name)).toEqual(['g']);
+    const reader = named.newReader();
+    const deltas = [...reader.push('{"name": "g", '), ...reader.push('"arguments": {"a": 1}}'), ...reader.flush()];
+    expect(deltas).toMatchObject([{ tool_calls: [{ index: 0, function: { name: 'g', arguments: '{"a": 1}' } }] }]);
+    await expectError(() => parse({ tools, tool_choice: 'required', response_format: { type: 'json_object' } }), 'bad_request', {
+      field: 'response_format',
+    });
   });
 });

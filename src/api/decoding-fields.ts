@@ -1,0 +1,84 @@
+import type { GenerateOptions } from '../engine/types.ts';
+import type { ResponseFormat } from '../grammar/response-format.ts';
+import { checkBoolean, checkInteger, describe, isRecord, refuse } from './checks.ts';
+
+/** Most answers to one request, and most tokens told at a place. */
+const MAX_CHOICES = 8;
+const MAX_TOP_LOGPROBS = 20;
+
+/** Fields about how tokens are drawn and answers told apart. */
+export const DECODING_FIELDS = {
+  response_format: true,
+  logprobs: true,
+  n: true,
+  max_completion_tokens: true,
+  // What OpenAI keeps beside a request: nothing is kept here.
+  user: true,
+  store: true,
+  metadata: true,
+  service_tier: true,
+  safety_identifier: true,
+  prompt_cache_key: true,
+} as const;
+
+/** Fields that would change the answer, with the value that does not. */
+const UNSUPPORTED: Readonly<Record<string, unknown>> = { best_of: 1, echo: false, suffix: '', parallel_tool_calls: true };
+
+/** Whether a field may be sent though nothing is done about it. Throws `bad_request` where something would have to be. */
+export function isIdle(name: string, value: unknown): boolean {
+  if (!Object.hasOwn(UNSUPPORTED, name)) return false;
+  return value === UNSUPPORTED[name] || refuse(name, `is not supported but as ${describe(UNSUPPORTED[name])}`);
+}
+
+type Decoding = Pick<GenerateOptions, 'maxTokens' | 'responseFormat' | 'topLogprobs'>;
+
+/** Checks the lengths, formats and log-probabilities that are asked for. Throws `bad_request`, naming the field. */
+export function parseDecoding(fields: Record<string, unknown>, kind: 'chat' | 'text'): Decoding {
+  const name = fields['max_completion_tokens'] === undefined ? 'max_tokens' : 'max_completion_tokens';
+  const responseFormat = parseResponseFormat(fields['response_format']);
+  const topLogprobs = kind === 'chat' ? parseChatLogprobs(fields) : parseTextLogprobs(fields['logprobs']);
+  return {
+    ...(fields[name] !== undefined && { maxTokens: checkInteger(fields[name], name, 1) }),
+    ...(responseFormat && { responseFormat }),
+    ...(topLogprobs !== undefined && { topLogprobs }),
+  };
+}
+
+export const parseChoices = (n: unknown): number => (n === undefined ? 1 : checkInteger(n, 'n', 1, MAX_CHOICES));
+
+function parseChatLogprobs({ logprobs, top_logprobs: top }: Record<string, unknown>): number | undefined {
+  const isAsked = checkBoolean(logprobs, 'logprobs');
+  if (top === undefined) return isAsked ? 0 : undefined;
+  if (!isAsked) refuse('top_logprobs', 'is for requests with logprobs: true only');
+  return checkInteger(top, 'top_logprobs', 0, MAX_TOP_LOGPROBS);
+}
+
+const parseTextLogprobs = (logprobs: unknown): number | undefined =>
+  logprobs === undefined ? undefined : checkInteger(logprobs, 'logprobs', 0, MAX_TOP_LOGPROBS);
+
+function parseResponseFormat(format: unknown): ResponseFormat | undefined {
+  const field = 'response_format';
+  if (format === undefined) return undefined;
+  if (!isRecord(format)) refuse(field, `must be an object, but is ${describe(format)}`);
+  const { type, json_schema: schema, grammar } = format;
+  if (type === 'text') return undefined;
+  if (type === 'json_object') return { type };
+  if (type === 'json_schema') {
+    if (!isRecord(schema)) refuse(`${field}.json_schema`, `must be an object, but is ${describe(schema)}`);
+    return { type, schema: plainJson(schema['schema'] ?? { type: 'object' }, `${field}.json_schema.schema`) };
+  }
+  if (type === 'grammar') {
+    if (typeof grammar !== 'string') refuse(`${field}.grammar`, `must be a string, but is ${describe(grammar)}`);
+    return { type, grammar };
+  }
+  return refuse(`${field}.type`, `must be one of text, json_object, json_schema, grammar, but is ${describe(type)}`);
+}
+
+/** A value as JSON has it: it can be sent to the worker. */
+function plainJson(value: unknown, field: string): unknown {
+  try {
+    return JSON.parse(JSON.stringify(value)) as unknown;
+  } catch {
+    return refuse(field, 'must be plain JSON');
+  }
+}

@@ -1,0 +1,114 @@
+import type { CompiledGrammar, GrammarCompiler, GrammarMatcher } from '@mlc-ai/web-xgrammar';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { schemaGrammar } from './json-schema.ts';
+import type { ResponseFormat } from './response-format.ts';
+import type { LoadXgrammar, Xgrammar } from './xgrammar.ts';
+
+/** What grammars must know of a model's tokenizer. */
+export interface GrammarVocabulary {
+  /** Logits of a row: tokens, and what a model has beyond its tokenizer's. */
+  vocabSize: number;
+  /** UTF-8 bytes of a token's text; none of one that no text has. */
+  tokenBytes(id: number): Uint8Array;
+  /** Tokens that end an answer. */
+  eosIds: ReadonlySet<number>;
+  /** A text for each byte, of one character: GPT-2's alphabet, which the library reads. */
+  byteText(bytes: Uint8Array): string;
+}
+
+/** Compiled grammars that are kept; the one longest unused goes first. */
+const MOST_KEPT = 16;
+
+/** Grammars of a model's answers: each is compiled once, the library loaded with the first. */
+export class Grammars {
+  readonly #compiled = new Map<string, CompiledGrammar>();
+  #library: Promise<{ xgrammar: Xgrammar; compiler: GrammarCompiler }> | undefined;
+  /** One begins after the other, so that what one is about to use none gives up. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly vocabulary: GrammarVocabulary,
+    private readonly load: LoadXgrammar,
+  ) {}
+
+  /**
+   * A matcher at the beginning of an answer. Errors: `bad_request`, naming what is wrong with the schema or that the
+   * grammar is; `unsupported` when the library cannot be loaded.
+   */
+  begin(format: ResponseFormat): Promise<TokenGrammar> {
+    const begun = this.#turn.then(() => this.#begin(format));
+    this.#turn = begun.catch(() => undefined);
+    return begun;
+  }
+
+  async #begin(format: ResponseFormat): Promise<TokenGrammar> {
+    const ebnf = format.type === 'grammar' ? format.grammar : schemaGrammar(schemaOf(format));
+    this.#library ??= this.#open();
+    const { xgrammar, compiler } = await this.#library.catch((cause: unknown) => {
+      this.#library = undefined; // a later request may have better luck
+      throw new ChunkwiseError('unsupported', { field: 'response_format', reason: `grammars cannot be loaded: ${String(cause)}` }, { cause });
+    });
+    const compiled = this.#compiled.get(ebnf) ?? (await compile(xgrammar, compiler, ebnf, format));
+    this.#keep(ebnf, compiled);
+    return new TokenGrammar(await xgrammar.GrammarMatcher.createGrammarMatcher(compiled));
+  }
+
+  async #open(): Promise<{ xgrammar: Xgrammar; compiler: GrammarCompiler }> {
+    const { vocabulary } = this;
+    const { vocabSize, eosIds } = vocabulary;
+    const xgrammar = await this.load();
+    const texts = Array.from({ length: vocabSize }, (_, id) => vocabulary.byteText(vocabulary.tokenBytes(id)));
+    const info = await xgrammar.TokenizerInfo.createTokenizerInfo(texts, 'byte_level', false, vocabSize, [...eosIds]);
+    // What it would keep by itself it keeps without an end.
+    return { xgrammar, compiler: await xgrammar.GrammarCompiler.createGrammarCompiler(info, false) };
+  }
+
+  #keep(ebnf: string, compiled: CompiledGrammar): void {
+    this.#compiled.delete(ebnf);
+    this.#compiled.set(ebnf, compiled);
+    for (const [oldest, unused] of this.#compiled) {
+      if (this.#compiled.size <= MOST_KEPT) break;
+      this.#compiled.delete(oldest);
+      unused.dispose(); // matchers hold what they need of it
+    }
+  }
+}
+
+const schemaOf = (format: Exclude<ResponseFormat, { type: 'grammar' }>): unknown =>
+  format.type === 'json_schema' ? format.schema : { type: 'object' };
+
+async function compile({ Grammar }: Xgrammar, compiler: GrammarCompiler, ebnf: string, { type }: ResponseFormat): Promise<CompiledGrammar> {
+  let grammar;
+  try {
+    grammar = await Grammar.fromEBNF(ebnf);
+  } catch (cause) {
+    const field = type === 'grammar' ? 'response_format.grammar' : 'response_format.json_schema.schema';
+    throw new ChunkwiseError('bad_request', { field, reason: 'cannot be read as a grammar; the console says why' }, { cause });
+  }
+  try {
+    return await compiler.compileGrammar(grammar);
+  } finally {
+    grammar.dispose();
+  }
+}
+
+/** What may follow in an answer, token by token. */
+export class TokenGrammar {
+  constructor(private readonly matcher: GrammarMatcher) {}
+
+  /** A bit for each token that may come next, the lowest first, or undefined when none may: the answer is at its end. */
+  async allowed(): Promise<Uint32Array<ArrayBuffer> | undefined> {
+    if (this.matcher.isTerminated()) return undefined;
+    const words = new Uint32Array(await this.matcher.getNextTokenBitmask());
+    return words.some((word) => word !== 0) ? words : undefined;
+  }
+
+  /** Goes on past a token that may come next. */
+  accept(token: number): void {
+    if (!this.matcher.acceptToken(token)) throw new Error(`grammar: token ${token} was drawn, but may not come here`);
+  }
+
+  dispose(): void {
+    this.matcher.dispose();
+  }
+}

@@ -1,0 +1,246 @@
+import { badSchema } from './bad-schema.ts';
+import { classOf, literal, PLAIN } from './code-points.ts';
+import { areDisjoint } from './disjoint.ts';
+import { FORMATS } from './formats.ts';
+import { notStrings } from './not-strings.ts';
+import { type Bounds, decimals, integers } from './number-ranges.ts';
+import { patternOf } from './pattern.ts';
+import { boundOf, countOf, hasType, isSchema, type JsonType, type Schema, typesOf, wholeKeyword } from './schema-keywords.ts';
+
+/** Rules that every grammar has. Numbers are finite in a double; whitespace ends, so that a model cannot stay in it. */
+const COMMON = [
+  'ws ::= "" | " " | "\\n" [ ]{0,32}',
+  `char ::= ${classOf(PLAIN)} | "\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex))`,
+  'hex ::= [0-9a-fA-F]',
+  'string ::= "\\"" char* "\\""',
+  'integer ::= "-"? ("0" | [1-9] [0-9]{0,14})',
+  'number ::= integer ("." [0-9]{1,16})? ([eE] [+-]? [0-9]{1,2})?',
+  'boolean ::= "true" | "false"',
+  'null ::= "null"',
+  'array ::= "[" ws (value ws ("," ws value ws)*)? "]"',
+  'object ::= "{" ws (string ws ":" ws value ws ("," ws string ws ":" ws value ws)*)? "}"',
+  'value ::= object | array | string | number | boolean | null',
+];
+
+/** Deeper schemas are refused. */
+const MOST_DEPTH = 64;
+/** Longest list or string that is counted: a grammar grows by what it counts. */
+const MOST_COUNT = 4096;
+
+/**
+ * The grammar of a JSON Schema (2020-12), as EBNF that @mlc-ai/web-xgrammar reads: every answer it allows is valid.
+ * Not every valid answer is allowed: properties come in the schema's order, others only where `additionalProperties`
+ * says so; patterns match whole strings; numbers have few decimals. What it cannot keep to is refused with
+ * `bad_request`, naming the keyword. The library's own conversion is not used: it lets control characters into strings
+ * of a given length, takes "-" for an integer above −5, and ignores what it does not know.
+ */
+export function schemaGrammar(schema: unknown): string {
+  return new SchemaGrammar(schema).text();
+}
+
+/** A place in the schema, and the references that led there since a character was last taken. */
+interface Place {
+  at: string;
+  depth: number;
+  open: readonly string[];
+}
+
+class SchemaGrammar {
+  readonly #rules: string[] = [];
+  readonly #references = new Map<string, string>();
+
+  constructor(private readonly root: unknown) {}
+
+  text(): string {
+    const root = this.#value(this.root, { at: '', depth: 0, open: ['#'] });
+    return [`root ::= ${root}`, ...this.#rules, ...COMMON].join('\n');
+  }
+
+  #rule(ebnf: string): string {
+    const name = `r${this.#rules.length}`;
+    this.#rules.push(`${name} ::= ${ebnf}`);
+    return name;
+  }
+
+  #value(schema: unknown, place: Place): string {
+    const { at, depth } = place;
+    if (depth > MOST_DEPTH) badSchema(at, `is nested more than ${MOST_DEPTH} deep`);
+    if (schema === true) return 'value';
+    if (!isSchema(schema)) badSchema(at, schema === false ? 'allows nothing' : 'must be an object or true');
+    const whole = wholeKeyword(schema, at);
+    const inner = { ...place, at: `${at}.${whole}`, depth: depth + 1 };
+    if (whole === '$ref') return this.#reference(schema.$ref, inner);
+    if (whole === 'const') return this.#literals([schema['const']], schema, inner.at);
+    if (whole === 'enum') return this.#literals(listOf(schema['enum'], inner.at), schema, inner.at);
+    if (whole) return this.#anyOf(listOf(schema[whole], inner.at), whole, inner);
+    const types = typesOf(schema, at);
+    if (!types) return 'value';
+    return oneOf(types.map((type) => this.#ofType(type, schema, { at, depth: depth + 1, open: [] })));
+  }
+
+  #ofType(type: JsonType, schema: Schema, place: Place): string {
+    if (type === 'object') return this.#object(schema, place);
+    if (type === 'array') return this.#array(schema, place);
+    if (type === 'string') return stringOf(schema, place.at);
+    return type === 'integer' || type === 'number' ? numberOf(type, schema, place.at) : type;
+  }
+
+  #reference(pointer: unknown, place: Place): string {
+    const { at, open } = place;
+    if (typeof pointer !== 'string' || !/^#(\/|$)/.test(pointer)) badSchema(at, "must begin with '#/', or be '#'");
+    if (open.includes(pointer)) badSchema(at, 'comes back to itself');
+    if (pointer === '#' && open.length === 0) return 'root';
+    const known = this.#references.get(pointer);
+    if (known !== undefined && open.length === 0) return known;
+    const target = this.#resolve(pointer, at);
+    // Followed before it is known whether it comes back: what is open has a rule only once a character is taken.
+    if (open.length > 0) return this.#value(target, { ...place, at: placeOf(pointer), open: [...open, pointer] });
+    const name = `d${this.#references.size}`;
+    this.#references.set(pointer, name);
+    this.#rules.push(`${name} ::= ${this.#value(target, { ...place, at: placeOf(pointer), open: [pointer] })}`);
+    return name;
+  }
+
+  #resolve(pointer: string, at: string): unknown {
+    let target = this.root;
+    for (const part of pointer.split('/').slice(1)) {
+      const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
+      const inside: unknown = Array.isArray(target) || isSchema(target) ? (target as Schema) : {};
+      if (!Object.hasOwn(inside as object, name)) badSchema(at, `${pointer} is not in the schema`);
+      target = (inside as Schema)[name];
+    }
+    return target;
+  }
+
+  #literals(values: readonly unknown[], schema: Schema, at: string): string {
+    const types = 'type' in schema ? typesOf({ type: schema['type'] }, at) : undefined;
+    const fitting = values.filter((value) => types?.some((type) => hasType(value, type)) ?? true);
+    if (fitting.length === 0) badSchema(at, 'has no value of the type');
+    return oneOf(fitting.map((value) => literal(JSON.stringify(value))));
+  }
+
+  #anyOf(branches: readonly unknown[], keyword: 'anyOf' | 'oneOf' | 'allOf', place: Place): string {
+    if (keyword === 'allOf' && branches.length > 1) badSchema(place.at, 'is not supported with more than one schema');
+    if (keyword === 'oneOf') {
+      const targets = branches.map((branch) => this.#target(branch, place.at));
+      if (!areDisjoint(targets)) badSchema(place.at, 'has schemas that may share a value; anyOf takes them');
+    }
+    return oneOf(branches.map((branch, i) => this.#value(branch, { ...place, at: `${place.at}[${i}]` })));
+  }
+
+  #target(branch: unknown, at: string): Schema {
+    let target = branch;
+    for (let hops = 0; hops < MOST_DEPTH && isSchema(target) && typeof target['$ref'] === 'string'; hops++) {
+      target = this.#resolve(target['$ref'], at);
+    }
+    return isSchema(target) ? target : {};
+  }
+
+  #object(schema: Schema, place: Place): string {
+    const { at } = place;
+    const { properties = {}, required = [], additionalProperties } = schema;
+    if (!isSchema(properties)) badSchema(`${at}.properties`, 'must be an object');
+    if (!Array.isArray(required) || required.some((name) => typeof name !== 'string')) badSchema(`${at}.required`, 'must be an array of strings');
+    const needed = required as string[];
+    const isOpen = isSchema(additionalProperties) || additionalProperties === true;
+    const others = isOpen ? additionalProperties : additionalProperties !== false;
+    const unnamed = needed.filter((name) => !Object.hasOwn(properties, name));
+    if (unnamed.length > 0 && others === false) badSchema(`${at}.required`, `names '${unnamed[0]}', which is not allowed`);
+    const names = [...Object.keys(properties), ...new Set(unnamed)];
+    if (names.length === 0 && others === false) return '("{" ws "}")';
+    const pair = (key: string, value: unknown, where: string): string =>
+      this.#rule(`${key} ws ":" ws ${this.#value(value, { ...place, at: where })} ws`);
+    const pairs = names.map((name) => {
+      const known = Object.hasOwn(properties, name);
+      return pair(literal(JSON.stringify(name)), known ? properties[name] : others, `${at}.properties.${name}`);
+    });
+    const other = (isOpen || names.length === 0) && pair(`"\\"" ${notStrings(names)} "\\""`, others, `${at}.additionalProperties`);
+    // From the last property to the first: what may follow where something stands before, and where nothing does.
+    let after = this.#rule(other ? `("," ws ${other})*` : '""');
+    let first = this.#rule(other ? `(${other} ("," ws ${other})*)?` : '""');
+    for (let i = names.length - 1; i >= 0; i--) {
+      const isNeeded = needed.includes(names[i] ?? '');
+      const [next, none] = [after, first];
+      after = this.#rule(`"," ws ${pairs[i]} ${next}${isNeeded ? '' : ` | ${next}`}`);
+      first = this.#rule(`${pairs[i]} ${next}${isNeeded ? '' : ` | ${none}`}`);
+    }
+    return `("{" ws ${first} "}")`;
+  }
+
+  #array(schema: Schema, place: Place): string {
+    const { at } = place;
+    const { items = true, prefixItems = [] } = schema;
+    const least = countOf(schema, 'minItems', at, 0);
+    const most = countOf(schema, 'maxItems', at, Infinity);
+    if (least > most) badSchema(`${at}.minItems`, 'is above maxItems');
+    if (!Array.isArray(prefixItems)) badSchema(`${at}.prefixItems`, 'must be an array');
+    const inner = (value: unknown, where: string): string => this.#rule(`${this.#value(value, { ...place, at: `${at}.${where}` })} ws`);
+    const fixed = prefixItems.slice(0, most).map((item: unknown, i) => inner(item, `prefixItems[${i}]`));
+    const [fewest, many] = [Math.max(0, least - fixed.length), most - fixed.length];
+    if (items === false || many === 0) {
+      if (fewest > 0) badSchema(`${at}.minItems`, 'asks for more than items allows');
+      return `("[" ws ${fixed.join(' "," ws ')} "]")`;
+    }
+    const item = inner(items, 'items');
+    if (fixed.length > 0) return `("[" ws ${fixed.join(' "," ws ')} ("," ws ${item})${times(fewest, many, at)} "]")`;
+    const list = `${item} ("," ws ${item})${times(Math.max(0, fewest - 1), many - 1, at)}`;
+    return `("[" ws ${fewest > 0 ? list : `(${list})?`} "]")`;
+  }
+}
+
+function stringOf(schema: Schema, at: string): string {
+  const { pattern, format } = schema;
+  const kinds = ['pattern', 'format', 'minLength', 'maxLength'].filter((keyword) => keyword in schema);
+  if (kinds.length > 1 && !kinds[0]?.startsWith('min')) badSchema(`${at}.${kinds[1]}`, `is not supported beside ${kinds[0]}`);
+  if (pattern !== undefined) {
+    if (typeof pattern !== 'string') badSchema(`${at}.pattern`, 'must be a string');
+    return `("\\"" ${patternOf(pattern, `${at}.pattern`)} "\\"")`;
+  }
+  if (format !== undefined) {
+    const known = typeof format === 'string' && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
+    if (known === undefined) badSchema(`${at}.format`, `must be one of ${Object.keys(FORMATS).join(', ')}`);
+    return `("\\"" ${patternOf(known, at)} "\\"")`;
+  }
+  if (kinds.length === 0) return 'string';
+  const [least, most] = [countOf(schema, 'minLength', at, 0), countOf(schema, 'maxLength', at, Infinity)];
+  if (least > most) badSchema(`${at}.minLength`, 'is above maxLength');
+  return `("\\"" char${times(least, most, at)} "\\"")`;
+}
+
+function numberOf(type: 'integer' | 'number', schema: Schema, at: string): string {
+  const bound = (keyword: string): number | undefined => boundOf(schema, keyword, at);
+  const [least, above, most, below] = ['minimum', 'exclusiveMinimum', 'maximum', 'exclusiveMaximum'].map(bound);
+  if ([least, above, most, below].every((value) => value === undefined)) return type;
+  const whole = type === 'integer';
+  const aboveLeast = above !== undefined && above >= (least ?? -Infinity);
+  const belowMost = below !== undefined && below <= (most ?? Infinity);
+  let bounds: Bounds = { least: aboveLeast ? above : least, most: belowMost ? below : most, aboveLeast, belowMost };
+  if (whole) bounds = wholeBounds(bounds);
+  const range = whole ? integers(bounds) : decimals(bounds);
+  return range === undefined ? badSchema(at, 'has bounds that leave no number') : `(${range})`;
+}
+
+/** Bounds of the integers within bounds that need not be whole. */
+function wholeBounds({ least = -Infinity, most = Infinity, aboveLeast, belowMost }: Bounds): Bounds {
+  return {
+    least: aboveLeast ? Math.floor(least) + 1 : Math.ceil(least),
+    most: belowMost ? Math.ceil(most) - 1 : Math.floor(most),
+  };
+}
+
+function times(least: number, most: number, at: string): string {
+  const largest = Number.isFinite(most) ? most : least;
+  if (largest > MOST_COUNT) badSchema(at, `counts to ${largest}; at most ${MOST_COUNT} is supported`);
+  if (least === 0 && most === Infinity) return '*';
+  return `{${least},${Number.isFinite(most) ? most : ''}}`;
+}
+
+function listOf(value: unknown, at: string): readonly unknown[] {
+  return Array.isArray(value) && value.length > 0 ? value : badSchema(at, 'must be an array of at least one');
+}
+
+const oneOf = (alternatives: readonly string[]): string =>
+  alternatives.length === 1 ? (alternatives[0] ?? '') : `(${alternatives.join(' | ')})`;
+
+/** As errors name it. */
+const placeOf = (pointer: string): string => pointer.slice(1).replaceAll('/', '.');

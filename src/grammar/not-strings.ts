@@ -1,0 +1,35 @@
+import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
+
+interface Node {
+  children: Map<string, Node>;
+  /** One of the strings ends here. */
+  isEnd: boolean;
+}
+
+/** EBNF of all JSON strings without escapes but these, as they stand between their quotes. */
+export function notStrings(strings: readonly string[]): string {
+  const root: Node = { children: new Map(), isEnd: false };
+  for (const text of strings) {
+    let node = root;
+    for (const char of text) {
+      const next = node.children.get(char) ?? { children: new Map(), isEnd: false };
+      node.children.set(char, next);
+      node = next;
+    }
+    node.isEnd = true;
+  }
+  return rest(root);
+}
+
+/** What may follow when a string has come as far as `node`. */
+function rest({ children, isEnd }: Node): string {
+  const any = `${classOf(PLAIN)}*`;
+  if (children.size === 0) return isEnd ? `${classOf(PLAIN)} ${any}` : any;
+  const taken: Range[] = Array.from(children.keys(), (char) => [char.codePointAt(0) ?? 0, char.codePointAt(0) ?? 0]);
+  const alternatives = [`${classOf(intersection(PLAIN, complement(taken)))} ${any}`];
+  for (const [char, child] of children) {
+    if (!/["\\\u0000-\u001f]/.test(char)) alternatives.push(`${literal(char)} ${rest(child)}`);
+  }
+  if (!isEnd) alternatives.push('""');
+  return `(${alternatives.join(' | ')})`;
+}

@@ -1,0 +1,170 @@
+import { badSchema } from './bad-schema.ts';
+import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
+
+const DIGITS: readonly Range[] = [[0x30, 0x39]];
+const WORDS: readonly Range[] = [...DIGITS, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
+/** `\s` of ECMAScript. */
+const SPACES: readonly Range[] = [
+  [0x09, 0x0d],
+  [0x20, 0x20],
+  [0xa0, 0xa0],
+  [0x1680, 0x1680],
+  [0x2000, 0x200a],
+  [0x2028, 0x2029],
+  [0x202f, 0x202f],
+  [0x205f, 0x205f],
+  [0x3000, 0x3000],
+  [0xfeff, 0xfeff],
+];
+const LINE_ENDS: readonly Range[] = [[0x0a, 0x0a], [0x0d, 0x0d], [0x2028, 0x2029]];
+const CLASSES: Readonly<Record<string, readonly Range[]>> = {
+  d: DIGITS,
+  w: WORDS,
+  s: SPACES,
+  D: complement(DIGITS),
+  W: complement(WORDS),
+  S: complement(SPACES),
+};
+const CONTROLS: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', f: '\f', v: '\v', '0': '\0' };
+
+/**
+ * EBNF of the JSON strings' contents that match a regular expression of ECMAScript from end to end, whether it is
+ * anchored or not; of characters that JSON escapes, only those that it names one by one. `at` names it in errors: what
+ * no grammar can say (assertions but for `^` and `$`, back references) is refused.
+ */
+export function patternOf(source: string, at: string): string {
+  try {
+    new RegExp(source, 'u');
+  } catch {
+    badSchema(at, 'is not a regular expression');
+  }
+  return new PatternReader(source, at).read();
+}
+
+class PatternReader {
+  /** Of code points. */
+  readonly #chars: readonly string[];
+  #next = 0;
+
+  constructor(
+    source: string,
+    private readonly at: string,
+  ) {
+    this.#chars = Array.from(source);
+  }
+
+  read(): string {
+    return this.#alternatives(true);
+  }
+
+  #take(char: string): boolean {
+    if (this.#chars[this.#next] !== char) return false;
+    this.#next++;
+    return true;
+  }
+
+  #char(): string {
+    return this.#chars[this.#next++] ?? '';
+  }
+
+  #alternatives(outermost: boolean): string {
+    const alternatives = [this.#sequence(outermost)];
+    while (this.#take('|')) alternatives.push(this.#sequence(outermost));
+    return `(${alternatives.join(' | ')})`;
+  }
+
+  #sequence(outermost: boolean): string {
+    const terms: string[] = [];
+    if (outermost) this.#take('^');
+    while (this.#next < this.#chars.length && !['|', ')'].includes(this.#chars[this.#next] ?? '')) {
+      if (outermost && this.#chars[this.#next] === '$' && [undefined, '|'].includes(this.#chars[this.#next + 1])) {
+        this.#next++;
+        break;
+      }
+      terms.push(this.#atom() + this.#quantifier());
+    }
+    return terms.length === 0 ? '""' : terms.join(' ');
+  }
+
+  #atom(): string {
+    const char = this.#char();
+    if (char === '(') return this.#group();
+    if (char === '.') return this.#class(complement(LINE_ENDS));
+    if (char === '[') return this.#class(this.#bracket());
+    if (char === '^' || char === '$') badSchema(this.at, `'${char}' is supported at the ends alone`);
+    if (char !== '\\') return literal(jsonText(char));
+    const escaped = this.#escape();
+    return typeof escaped === 'string' ? literal(jsonText(escaped)) : this.#class(escaped);
+  }
+
+  #group(): string {
+    if (this.#take('?') && !this.#take(':')) {
+      const name = /^<([^>=!]+)>/u.exec(this.#chars.slice(this.#next).join(''));
+      if (!name) badSchema(this.at, 'looks ahead or behind, which is not supported');
+      this.#next += Array.from(name[0]).length;
+    }
+    const inner = this.#alternatives(false);
+    this.#next++; // its end
+    return inner;
+  }
+
+  /** The character, or the characters, that what follows a backslash stands for. */
+  #escape(): string | readonly Range[] {
+    const char = this.#char();
+    const ranges = CLASSES[char];
+    if (ranges) return ranges;
+    if (char === 'u' || char === 'x') return this.#codePoint(char);
+    if (/[1-9bBkpPc]/.test(char)) badSchema(this.at, `'\\${char}' is not supported`);
+    return CONTROLS[char] ?? char;
+  }
+
+  #codePoint(kind: 'u' | 'x'): string {
+    const rest = this.#chars.slice(this.#next).join('');
+    const hex = kind === 'x' ? /^([0-9a-f]{2})/i : /^(?:\{([0-9a-f]+)\}|([0-9a-f]{4}))/i;
+    const [all = '', braced, plain] = hex.exec(rest) ?? [];
+    this.#next += all.length;
+    return String.fromCodePoint(parseInt(braced ?? plain ?? '0', 16));
+  }
+
+  #bracket(): readonly Range[] {
+    const isNegated = this.#take('^');
+    const ranges: Range[] = [];
+    while (!this.#take(']')) {
+      const from = this.#member();
+      if (typeof from !== 'string') ranges.push(...from);
+      else if (this.#chars[this.#next] === '-' && this.#chars[this.#next + 1] !== ']') {
+        this.#next++;
+        ranges.push([pointOf(from), pointOf(this.#member() as string)]); // a class ends no range: not with the flag u
+      } else ranges.push([pointOf(from), pointOf(from)]);
+    }
+    return isNegated ? complement(ranges) : ranges;
+  }
+
+  #member(): string | readonly Range[] {
+    return this.#take('\\') ? this.#escape() : this.#char();
+  }
+
+  #class(ranges: readonly Range[]): string {
+    const plain = intersection(ranges, PLAIN);
+    if (plain.length === 0) badSchema(this.at, 'has a class of characters that JSON escapes alone, which is not supported');
+    return classOf(plain);
+  }
+
+  #quantifier(): string {
+    const char = this.#chars[this.#next] ?? '';
+    let quantifier = '';
+    if (['*', '+', '?'].includes(char)) quantifier = this.#char();
+    else if (char === '{') {
+      const end = this.#chars.indexOf('}', this.#next);
+      quantifier = this.#chars.slice(this.#next, end + 1).join('');
+      this.#next = end + 1;
+    }
+    if (quantifier !== '') this.#take('?'); // lazy or not, the same strings match
+    return quantifier;
+  }
+}
+
+const pointOf = (char: string): number => char.codePointAt(0) ?? 0;
+
+/** A character as it stands in a JSON string. */
+const jsonText = (char: string): string => JSON.stringify(char).slice(1, -1);

@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest';
+import { optionsOfChoices } from '../../src/api/choices.ts';
+import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
+import type { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+
+const chat = (fields: object) => parseChatRequest({ messages: [{ role: 'user', content: 'Hi' }], ...fields }, { opensReasoning: false });
+const text = (fields: object) => parseCompletionRequest({ prompt: 'Hi', ...fields });
+
+function refusedField(parse: () => unknown): string | undefined {
+  try {
+    parse();
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'bad_request' });
+    return (error as ChunkwiseError).detail.field;
+  }
+  return undefined;
+}
+
+describe('response_format', () => {
+  it("is OpenAI's, and grammars", () => {
+    const formatOf = (response_format: unknown) => chat({ response_format }).options.responseFormat;
+    expect(chat({}).options).not.toHaveProperty('responseFormat');
+    expect(formatOf({ type: 'text' })).toBeUndefined();
+    expect(formatOf({ type: 'json_object' })).toEqual({ type: 'json_object' });
+    const schema = { type: 'object', properties: { b: {}, a: {} } };
+    const format = { type: 'json_schema', json_schema: { name: 'x', schema, strict: true } };
+    expect(formatOf(format)).toEqual({ type: 'json_schema', schema });
+    expect(JSON.stringify(formatOf(format))).toContain('"b":{},"a":{}'); // properties keep their order
+    expect(formatOf({ type: 'json_schema', json_schema: { name: 'x' } })).toEqual({ type: 'json_schema', schema: { type: 'object' } });
+    expect(formatOf({ type: 'grammar', grammar: 'root ::= "a"' })).toEqual({ type: 'grammar', grammar: 'root ::= "a"' });
+    expect(text({ response_format: { type: 'json_object' } }).options.responseFormat).toEqual({ type: 'json_object' });
+  });
+
+  it('that is none is refused, naming the part', () => {
+    const circle: Record<string, unknown> = {};
+    circle['self'] = circle;
+    for (const [response_format, field] of [
+      [{ type: 'xml' }, 'response_format.type'],
+      [{}, 'response_format.type'],
+      [{ type: 'json_schema' }, 'response_format.json_schema'],
+      [{ type: 'json_schema', json_schema: { schema: circle } }, 'response_format.json_schema.schema'],
+      [{ type: 'grammar' }, 'response_format.grammar'],
+    ] as const) {
+      expect(refusedField(() => chat({ response_format }))).toBe(field);
+    }
+  });
+});
+
+describe('log-probabilities', () => {
+  it('are asked for as chats and as completions do', () => {
+    expect(chat({}).options).not.toHaveProperty('topLogprobs');
+    expect(chat({ logprobs: false }).options).not.toHaveProperty('topLogprobs');
+    expect(chat({ logprobs: true }).options.topLogprobs).toBe(0);
+    expect(chat({ logprobs: true, top_logprobs: 20 }).options.topLogprobs).toBe(20);
+    expect(text({ logprobs: 3 }).options.topLogprobs).toBe(3);
+    expect(refusedField(() => chat({ logprobs: true, top_logprobs: 21 }))).toBe('top_logprobs');
+    expect(refusedField(() => chat({ logprobs: false, top_logprobs: 2 }))).toBe('top_logprobs');
+    expect(refusedField(() => text({ logprobs: true }))).toBe('logprobs');
+    expect(refusedField(() => text({ top_logprobs: 2 }))).toBe('top_logprobs');
+  });
+});
+
+describe('n', () => {
+  it('gives each answer the next seed', () => {
+    expect(chat({}).choices).toBe(1);
+    const { options, choices } = chat({ n: 3, seed: 2 ** 32 - 1 });
+    expect(choices).toBe(3);
+    expect(optionsOfChoices(options, choices).map(({ sampling }) => sampling.seed)).toEqual([2 ** 32 - 1, 0, 1]);
+  });
+});
+
+it('takes a length by its later name, which counts, and what clients send beside a request', () => {
+  expect(chat({ max_completion_tokens: 5 }).options.maxTokens).toBe(5);
+  expect(chat({ max_completion_tokens: 5, max_tokens: 9 }).options.maxTokens).toBe(5);
+  const idle = { user: 'u', store: true, metadata: { a: 'b' }, service_tier: 'auto', parallel_tool_calls: true };
+  const { options } = chat({ seed: 1, ...idle });
+  expect(options).toEqual(chat({ seed: 1 }).options);
+  expect(text({ seed: 1, echo: false, best_of: 1, suffix: '' }).options).toEqual(text({ seed: 1 }).options);
+});

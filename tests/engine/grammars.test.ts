@@ -1,0 +1,143 @@
+import { describe, expect, it } from 'vitest';
+import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { GenerateOptions } from '../../src/engine/types.ts';
+import type { ResponseFormat } from '../../src/grammar/response-format.ts';
+import { SCHEMAS } from '../grammar/schemas.ts';
+import { faultsOf } from '../grammar/validate.ts';
+import { tinyModel } from '../weights/tiny-model.ts';
+import { type Answer, answer } from './answer.ts';
+import { engineUnderTest } from './engine-under-test.ts';
+
+const TINY = { architecture: 'llama', type: 'F32', numLayers: 1, hiddenSize: 64, intermediateSize: 64, contextLength: 1024 } as const;
+const open = (seed = 11): Promise<LocalEngine> => engineUnderTest(tinyModel({ ...TINY, seed }), { queueLimit: 100 });
+
+interface Asked extends Partial<Omit<GenerateOptions, 'sampling'>> {
+  sampling?: Partial<SamplingOptions>;
+}
+
+const ask = (engine: LocalEngine, prompt: string, format?: ResponseFormat, { sampling, ...rest }: Asked = {}): Promise<Answer> => {
+  const options = { sampling: { ...GREEDY, temperature: 1, ...sampling }, stop: [], responseFormat: format, ...rest };
+  return answer(engine.complete(prompt, options));
+};
+
+/** A model that knows nothing likes no token above others: without a push it would fill every string and list. */
+const closing = (engine: LocalEngine, push: number) =>
+  new Map(['"', '}', ']', ',', ':'].map((text) => [engine.tokenizer.encode(text)[0] ?? 0, push]));
+
+const PROMPTS = ['One.', 'A b c', '{"', 'Answer in JSON:', 'é ü'];
+
+describe('JSON Schema', () => {
+  it('is kept to by every answer of a model that knows nothing: 20 schemas, 5 prompts each', async () => {
+    const engine = await open();
+    const schemas = Object.entries(SCHEMAS);
+    expect(schemas).toHaveLength(20);
+    const answers = await Promise.all(
+      schemas.flatMap(([name, schema]) =>
+        PROMPTS.map(async (prompt, seed) => {
+          const sampling = { seed, logitBias: closing(engine, 2) };
+          const { text, end } = await ask(engine, prompt, { type: 'json_schema', schema }, { sampling });
+          return { name, text, finishReason: end.finishReason, faults: end.finishReason === 'stop' ? faultsOf(text, schema) : [] };
+        }),
+      ),
+    );
+    expect(answers.filter(({ finishReason, faults }) => finishReason !== 'stop' || faults.length > 0)).toEqual([]);
+    expect(new Set(answers.map(({ text }) => text)).size).toBeGreaterThan(80);
+  }, 300_000);
+
+  it('may be any object', async () => {
+    const engine = await open();
+    for (let seed = 0; seed < 3; seed++) {
+      const sampling = { seed, logitBias: closing(engine, 6) };
+      const { text, end } = await ask(engine, 'x', { type: 'json_object' }, { sampling, maxTokens: 400 });
+      expect(end.finishReason).toBe('stop');
+      expect(JSON.parse(text)).toBeTypeOf('object');
+      expect(text).toMatch(/^\{/);
+    }
+  });
+});
+
+describe('a grammar', () => {
+  const format = { type: 'grammar', grammar: 'root ::= "ab" [cd]{3} ("!" | "")' } as const;
+
+  it('is what an answer is, whatever the sampling, and ends it', async () => {
+    const engine = await open();
+    const texts = new Set<string>();
+    for (const sampling of [{}, { temperature: 0 }, { topK: 1 }, { topP: 0.1 }, { minP: 0.5 }, { presencePenalty: 2, frequencyPenalty: 2 }]) {
+      const { text, end } = await ask(engine, 'Hi', format, { sampling: { seed: texts.size, ...sampling } });
+      expect(text).toMatch(/^ab[cd]{3}!?$/);
+      expect(end.finishReason).toBe('stop');
+      texts.add(text);
+    }
+    expect(texts.size).toBeGreaterThan(1);
+  });
+
+  it('goes by the bias among what it allows', async () => {
+    const engine = await open();
+    const [d = 0, end = 0] = [engine.tokenizer.encode('d')[0], [...engine.tokenizer.eosIds][0]];
+    const sampling = { logitBias: new Map([[d, 100], [end, 100], [engine.tokenizer.encode('z')[0] ?? 0, 100]]) };
+    expect((await ask(engine, 'Hi', format, { sampling })).text).toBe('abddd');
+  });
+
+  it('ends where max tokens or a stop string say', async () => {
+    const engine = await open();
+    const short = await ask(engine, 'Hi', format, { maxTokens: 3 });
+    expect([short.text.length, short.end.finishReason]).toEqual([3, 'length']);
+    const stopped = await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= "abcxyz"' }, { stop: ['x'] });
+    expect([stopped.text, stopped.end.finishReason]).toEqual(['abc', 'stop']);
+  });
+
+  it('cuts no character, though a token has a part of one', async () => {
+    const engine = await open();
+    for (let seed = 0; seed < 4; seed++) {
+      const { text } = await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= "é" ("α" | "→" | "ω") "😀"' }, { sampling: { seed } });
+      expect(text).toMatch(/^é[α→ω]😀$/u);
+    }
+  });
+
+  it('leaves streams beside it as they are, bit for bit, and the same again without it', async () => {
+    const engine = await open();
+    const plain = () => ask(engine, 'Beside', undefined, { maxTokens: 24, sampling: { seed: 3 } });
+    const alone = await plain();
+    const [beside, held, again] = await Promise.all([plain(), ask(engine, 'Hi', format), plain()]);
+    expect(held.text).toMatch(/^ab/);
+    for (const other of [beside, again, await plain()]) expect(other.tokens).toEqual(alone.tokens);
+  });
+
+  it('costs no dispatch, and memory only once it is asked for', async () => {
+    const engine = await open();
+    const plain = await ask(engine, 'Hi', undefined, { maxTokens: 5 });
+    const before = engine.memory().total;
+    await ask(engine, 'Hi', undefined, { maxTokens: 5 });
+    expect(engine.memory().total).toBe(before);
+    const held = await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= [a-z]{5}' });
+    expect(held.end.report.dispatchesPerToken).toBe(plain.end.report.dispatchesPerToken);
+    const words = Math.ceil(engine.tokenizer.vocabSize / 32);
+    expect(engine.memory().total - before).toBe(4 * words * 4);
+  });
+});
+
+describe('what is no grammar is refused before anything is computed', () => {
+  it.each([
+    [{ type: 'json_schema', schema: { type: 'integer', multipleOf: 3 } }, 'response_format.json_schema.schema.multipleOf'],
+    [{ type: 'json_schema', schema: { type: 'object', properties: { a: { not: {} } } } }, 'response_format.json_schema.schema.properties.a.not'],
+    [{ type: 'json_schema', schema: 5 }, 'response_format.json_schema.schema'],
+    [{ type: 'grammar', grammar: 'root ::= (' }, 'response_format.grammar'],
+    [{ type: 'grammar', grammar: 'other ::= "a"' }, 'response_format.grammar'],
+  ] as [ResponseFormat, string][])('%o', async (format, field) => {
+    const engine = await open();
+    await expect(ask(engine, 'Hi', format)).rejects.toMatchObject({ code: 'bad_request', detail: { field } });
+    expect((await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= "ok"' })).text).toBe('ok');
+  });
+
+  it('and a library that cannot be loaded is said to be so, and tried again', async () => {
+    let fails = true;
+    const { loadXgrammar } = await import('../../cli/xgrammar.ts');
+    const load = () => (fails ? Promise.reject(new Error('offline')) : loadXgrammar());
+    const engine = await engineUnderTest(tinyModel({ ...TINY, seed: 1 }), { loadXgrammar: load });
+    const format = { type: 'grammar', grammar: 'root ::= "ok"' } as const;
+    await expect(ask(engine, 'Hi', format)).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'response_format' } });
+    fails = false;
+    expect((await ask(engine, 'Hi', format)).text).toBe('ok');
+  });
+});

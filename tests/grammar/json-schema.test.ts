@@ -1,0 +1,19 @@
+import { describe, expect, it } from 'vitest';
+import { Random } from '../weights/random.ts';
+import { byteGrammars, randomAnswer } from './random-answer.ts';
+import { SCHEMAS } from './schemas.ts';
+import { faultsOf } from './validate.ts';
+
+const grammars = byteGrammars();
+
+describe('whatever a grammar allows parses and is valid', () => {
+  it.each(Object.entries(SCHEMAS))('%s', async (_, schema) => {
+    const answers = new Set<string>();
+    for (let seed = 0; seed < 12; seed++) {
+      const answer = await randomAnswer(grammars, { type: 'json_schema', schema }, new Random(seed));
+      expect(faultsOf(answer, schema), answer).toEqual([]);
+      answers.add(answer);
+    }
+    expect(answers.size).toBeGreaterThan(1);
+  });
+});

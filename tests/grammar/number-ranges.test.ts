@@ -1,0 +1,51 @@
+import { expect, it } from 'vitest';
+import { type Bounds, decimals, integers } from '../../src/grammar/number-ranges.ts';
+
+/** These grammars have digits, points and signs alone, and what both notations share. */
+function toRegExp(ebnf: string | undefined): RegExp {
+  if (ebnf === undefined) return /(?!)/;
+  return new RegExp(`^(${ebnf.replaceAll('"."', '\\.').replaceAll('"', '').replaceAll(' ', '')})$`);
+}
+
+const isWithin = (value: number, { least = -Infinity, most = Infinity, aboveLeast, belowMost }: Bounds): boolean =>
+  value >= least && value <= most && !(aboveLeast && value === least) && !(belowMost && value === most);
+
+it('allow exactly the integers within bounds', () => {
+  const ends = [-1234, -130, -100, -17, -10, -9, -1, 0, 1, 5, 10, 99, 101, 1000, 1205];
+  for (const least of [undefined, ...ends]) {
+    for (const most of [undefined, ...ends]) {
+      for (const open of [{}, { aboveLeast: least !== undefined, belowMost: most !== undefined }]) {
+        const bounds = { least, most, ...open };
+        const pattern = toRegExp(integers(bounds));
+        for (let value = -1300; value <= 1300; value++) {
+          if (pattern.test(String(value)) !== isWithin(value, bounds)) expect([bounds, value]).toBe('told rightly');
+        }
+        expect(pattern.test('-') || pattern.test('01') || pattern.test('')).toBe(false);
+      }
+    }
+  }
+});
+
+it('allow only numbers within bounds, their ends among them where they are closed', () => {
+  const ends = [-12.5, -2, -1.25, -0.1, 0, 0.001, 0.3, 1, 2.75, 100];
+  for (const least of [undefined, ...ends]) {
+    for (const most of [undefined, ...ends]) {
+      for (const open of [{}, { belowMost: most !== undefined }, { aboveLeast: least !== undefined }]) {
+        const bounds: Bounds = { least, most, ...open };
+        const pattern = toRegExp(decimals(bounds));
+        let found = 0;
+        for (let thousandths = -13_000; thousandths <= 101_000; thousandths += 125) {
+          for (const text of [String(thousandths / 1000), (thousandths / 1000).toFixed(3), (thousandths / 1000).toFixed(5), (thousandths / 1000 + 0.0001).toFixed(4)]) {
+            if (!pattern.test(text)) continue;
+            found++;
+            if (!isWithin(Number(text), bounds)) expect([bounds, text]).toBe('told rightly');
+          }
+        }
+        if ((least ?? -Infinity) + 1 < (most ?? Infinity)) expect([bounds, found > 0]).toEqual([bounds, true]);
+      }
+    }
+  }
+  expect(toRegExp(decimals({ least: -1.5, most: 2 })).test('-1.5')).toBe(true);
+  expect(toRegExp(decimals({ least: -1.5, most: 2 })).test('2.0')).toBe(true);
+  expect(decimals({ least: 1, most: 1, belowMost: true })).toBeUndefined();
+});
