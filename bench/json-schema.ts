@@ -29,7 +29,7 @@ interface Counts {
 
 const engine = await openInNode({ contextLength: 1024, queueLimit: 100 });
 const runs: Record<string, Counts> = {};
-for (const temperature of [0, 1]) {
+for (const temperature of [1, 0]) {
   const counts: Counts = { answers: 0, ended: 0, valid: 0, tokens: 0, faults: [] };
   const asked = Object.entries(SCHEMAS).flatMap(([name, schema]) => PROMPTS.map((prompt, seed) => ({ name, schema, prompt, seed })));
   await Promise.all(
@@ -49,8 +49,8 @@ for (const temperature of [0, 1]) {
   console.log(`temperature ${temperature}: ${counts.answers} answers, ${counts.ended} ended, ${counts.valid} valid, ${counts.tokens} tokens`);
   for (const fault of counts.faults) console.log(`  ${fault}`);
   runs[`temperature ${temperature}`] = counts;
+  await record('json-schema', engine.device, { schemas: Object.keys(SCHEMAS).length, prompts: PROMPTS.length, ...runs });
 }
-await record('json-schema', engine.device, { schemas: Object.keys(SCHEMAS).length, prompts: PROMPTS.length, ...runs });
 process.exit(0);
 
 async function readAnswer(events: AsyncIterable<GenerateEvent>) {

@@ -56,9 +56,10 @@ export async function* mergeChunks<C extends Chunk>(answers: readonly AsyncGener
         for (const [later, answer] of waiting.splice(0, 1)) pull(later, answer);
         continue;
       }
-      pull(index, answers[index] as AsyncGenerator<C, void>);
       if (next.value.usage) usages.push(next.value);
       else yield withIndex(next.value, index);
+      // Not before: who leaves at this chunk has asked for no further token.
+      pull(index, answers[index] as AsyncGenerator<C, void>);
     }
   } finally {
     await Promise.allSettled(answers.map((answer) => answer.return()));

@@ -10,7 +10,8 @@ import { boundOf, countOf, hasType, isSchema, type JsonType, type Schema, typesO
 /** Rules that every grammar has. Numbers are finite in a double; whitespace ends, so that a model cannot stay in it. */
 const COMMON = [
   'ws ::= "" | " " | "\\n" [ ]{0,32}',
-  `char ::= ${classOf(PLAIN)} | "\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex))`,
+  `plain ::= ${classOf(PLAIN)}`,
+  'char ::= plain | "\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex))',
   'hex ::= [0-9a-fA-F]',
   'string ::= "\\"" char* "\\""',
   'integer ::= "-"? ("0" | [1-9] [0-9]{0,14})',

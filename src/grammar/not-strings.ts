@@ -6,7 +6,13 @@ interface Node {
   isEnd: boolean;
 }
 
-/** EBNF of all JSON strings without escapes but these, as they stand between their quotes. */
+/** A string that nothing else bounds ends, or a model may never come to its end. */
+const ANY = 'plain{0,64}';
+
+/**
+ * EBNF of JSON strings without escapes, of some length at most, but these, as they stand between their quotes. `plain`
+ * is a rule.
+ */
 export function notStrings(strings: readonly string[]): string {
   const root: Node = { children: new Map(), isEnd: false };
   for (const text of strings) {
@@ -23,10 +29,9 @@ export function notStrings(strings: readonly string[]): string {
 
 /** What may follow when a string has come as far as `node`. */
 function rest({ children, isEnd }: Node): string {
-  const any = `${classOf(PLAIN)}*`;
-  if (children.size === 0) return isEnd ? `${classOf(PLAIN)} ${any}` : any;
+  if (children.size === 0) return isEnd ? `plain ${ANY}` : ANY;
   const taken: Range[] = Array.from(children.keys(), (char) => [char.codePointAt(0) ?? 0, char.codePointAt(0) ?? 0]);
-  const alternatives = [`${classOf(intersection(PLAIN, complement(taken)))} ${any}`];
+  const alternatives = [`${classOf(intersection(PLAIN, complement(taken)))} ${ANY}`];
   for (const [char, child] of children) {
     if (!/["\\\u0000-\u001f]/.test(char)) alternatives.push(`${literal(char)} ${rest(child)}`);
   }

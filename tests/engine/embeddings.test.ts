@@ -13,7 +13,7 @@ import { engineUnderTest, sourceOf } from './engine-under-test.ts';
 import { merged } from './merge.ts';
 import { randomTokens } from './random-tokens.ts';
 
-const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 91, contextLength: 320, hiddenSize: 64, intermediateSize: 128 });
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 91, contextLength: 320, numLayers: 1 });
 /** One token; a few, which are computed as in decoding; and more than one batch. */
 const INPUTS = [1, 3, 300].map((length) => randomTokens(length, 270, length));
 
