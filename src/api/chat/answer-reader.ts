@@ -5,9 +5,6 @@ import { ForcedCallReader } from './forced-call.ts';
 import { ReasoningReader, type ThoughtAndText } from './reasoning.ts';
 import { type CallOrText, ToolCallReader } from './tool-calls.ts';
 
-/** A model's traits; or, of a call that was demanded, that it is JSON. */
-export type AnswerTraits = Pick<ChatTraits, 'opensReasoning'> & { toolFormat?: ChatTraits['toolFormat'] | 'json' };
-
 /** Takes an answer apart, piece by piece, into text, reasoning and calls. */
 export class AnswerReader {
   readonly #reasoning: ReasoningReader;

@@ -16,8 +16,6 @@ export interface ParsedChat {
   callFormat: ResponseFormat | undefined;
   /** A reader for each answer. */
   newReader: () => AnswerReader;
-  /** Of an answer that must be a call. */
-  responseFormat?: ResponseFormat;
 }
 
 /** Checks messages and tools. Throws `bad_request`, naming the field, or `unsupported` where the model's template knows no tools. */

@@ -33,8 +33,7 @@ export class ToolCallReader {
   #behindCall = false;
 
   constructor(
-    /** `json`: the answer is a call that was demanded, of the form of `callSchema`. */
-    format: ToolFormat | 'json',
+    format: ToolFormat,
     /** Names of the tools that the model was told of. */
     private readonly known: ReadonlySet<string>,
   ) {
@@ -78,11 +77,10 @@ export class ToolCallReader {
   }
 }
 
-const FORMATS: Record<ToolFormat | 'json', Read> = {
+const FORMATS: Record<ToolFormat, Read> = {
   hermes: (text, known, isEnd) => tagged(text, '<tool_call>', '</tool_call>', '{', 'arguments', known, isEnd),
   mistral: (text, known, isEnd) => tagged(text, '[TOOL_CALLS]', '', '[', 'arguments', known, isEnd),
-  llama: (text, known, isEnd, before) => bare(text, 'parameters', known, isEnd, before),
-  json: (text, known, isEnd, before) => bare(text, 'arguments', known, isEnd, before),
+  llama: bare,
 };
 
 /** JSON between tags; without a closing tag it ends by itself. What follows the opening tag and is no call makes that text. */
@@ -120,7 +118,7 @@ function tagged(
 const PYTHON_TAG = '<|python_tag|>';
 
 /** An answer that is nothing but JSON, several calls with semicolons between them. */
-function bare(text: string, argumentsName: string, known: ReadonlySet<string>, isEnd: boolean, before: Before): Reading {
+function bare(text: string, known: ReadonlySet<string>, isEnd: boolean, before: Before): Reading {
   const noCall = { text: text.length };
   if (before === 'text') return noCall;
   const unfinished = isEnd ? noCall : 'unfinished';
@@ -131,7 +129,7 @@ function bare(text: string, argumentsName: string, known: ReadonlySet<string>, i
   if (text[start] !== '{') return noCall;
   const end = jsonEnd(text, start);
   if (end === undefined) return unfinished;
-  const calls = parseCalls(text.slice(start, end), argumentsName, known);
+  const calls = parseCalls(text.slice(start, end), 'parameters', known);
   return calls ? { calls, length: end } : noCall;
 }
 
