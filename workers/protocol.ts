@@ -1,15 +1,24 @@
 import type { KvMap } from '../src/cache/kv-map.ts';
-import type { SavedFile } from '../src/cache/saved-cache.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import type { AdapterInfo, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
+import type { HubOptions } from '../src/hub/hub-api.ts';
 import type { ChatTurn } from '../src/tokenizer/chat-template.ts';
 
 export interface LoadOptions {
-  /** An absolute URL, or the files themselves. */
-  model: string | readonly Blob[];
+  /** A hub id, an absolute URL, or the files themselves. */
+  model: string | readonly (Blob | FileSystemFileHandle)[];
+  hub: HubOptions;
   contextLength?: number | undefined;
   memoryLimitBytes?: number | undefined;
   queueLimit?: number | undefined;
+}
+
+/** What the browser stores: a downloaded model or adapter, or a text's keys and values. */
+export interface StoredEntry {
+  kind: 'model' | 'adapter' | 'text';
+  /** As it was loaded or saved: a hub id, a URL, or the text's name. */
+  name: string;
+  bytes: number;
 }
 
 export interface EngineInfo {
@@ -18,8 +27,8 @@ export interface EngineInfo {
   device: string;
 }
 
-/** An adapter's files, or their absolute URLs. */
-export type AdapterFiles = { config: string | Blob; weights: string | Blob } | { gguf: string | Blob };
+/** An adapter's files, their absolute URLs, or its hub id. */
+export type AdapterFiles = { hub: string } | { config: string | Blob; weights: string | Blob } | { gguf: string | Blob };
 
 export type Prompt = { messages: readonly ChatTurn[] } | { text: string };
 
@@ -44,8 +53,8 @@ export interface EngineWorker {
   adapters(): AdapterInfo[];
   saveCache(name: string): Promise<SavedSize>;
   loadCache(name: string): Promise<SavedSize>;
-  savedCaches(): Promise<SavedFile[]>;
-  deleteCache(name: string): Promise<void>;
+  stored(): Promise<StoredEntry[]>;
+  deleteStored(name: string, kind: StoredEntry['kind'] | undefined): Promise<void>;
   countTokens(messages: readonly ChatTurn[]): number;
   memory(): MemoryReport;
   dispose(): void;

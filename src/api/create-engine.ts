@@ -2,7 +2,7 @@ import type { WorkerEvent } from '../../workers/protocol.ts';
 import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Listeners } from './listeners.ts';
-import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
+import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions, parseStoredKind, parseStoredName } from './options.ts';
 import { parseChatRequest, parseCompletionRequest, parseMessages } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
@@ -30,6 +30,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   if (signal?.aborted) throw aborted();
   const listeners = new Listeners();
   if (onProgress !== undefined) listeners.add('progress', onProgress);
+  // Asked of the page alone; workers have no such method. What is not granted is still stored.
+  if (typeof load.model === 'string') void globalThis.navigator.storage?.persist?.().catch(() => false);
   const client = new WorkerClient();
   const onAbort = (): void => client.end(aborted());
   signal?.addEventListener('abort', onAbort);
@@ -112,9 +114,9 @@ function methods(client: WorkerClient, listeners: Listeners, model: string): Met
     saveCache: async (name) => client.saveCache(parseCacheName(name)),
     loadCache: async (name) => client.loadCache(parseCacheName(name)),
     cache: {
-      list: () => client.savedCaches(),
-      delete: async (name) => client.deleteCache(parseCacheName(name)),
-      size: async () => (await client.savedCaches()).reduce((sum, { bytes }) => sum + bytes, 0),
+      list: () => client.stored(),
+      delete: async (name, kind) => client.deleteStored(parseStoredName(name), parseStoredKind(kind)),
+      size: async () => (await client.stored()).reduce((sum, { bytes }) => sum + bytes, 0),
     },
     memory: () => client.memory(),
     countTokens: async (messages) => client.countTokens(parseMessages(messages)),

@@ -1,10 +1,11 @@
 /** The public types: what is written for the API in types/, and what it shares with the engine. */
 export type { KvMap } from '../cache/kv-map.ts';
 export type { KvMode, KvPriority } from '../cache/kv-options.ts';
-export type { SavedFile } from '../cache/saved-cache.ts';
+export type { StoredEntry } from '../../workers/protocol.ts';
 export type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
 export type { ChunkerOptions } from '../chunking/chunker.ts';
 export type { RampRow } from '../chunking/ramps.ts';
+export type { HubOptions } from '../hub/hub-api.ts';
 export type { AdapterInfo, AdapterSpectrum, FinishReason, GenerationReport, LoadProgress, PlannedChunk, SavedSize } from '../engine/types.ts';
 export type * from './types/engine.ts';
 export type * from './types/events.ts';

@@ -151,10 +151,14 @@ export interface BatchTrace {
 }
 
 export interface LoadProgress {
-  phase: 'download' | 'header' | 'upload' | 'compile';
+  /** `verify`: what is stored is read and held against its checksums. */
+  phase: 'header' | 'download' | 'verify' | 'upload' | 'compile';
   /** Bytes done and to do; 0 of 0 where a phase has none. */
   bytes: number;
   total: number;
+  /** Bytes a second, lately, and seconds that the phase will still take at that rate; absent until they are known. */
+  rate?: number;
+  timeLeft?: number;
 }
 
 export interface EngineCoreOptions {
