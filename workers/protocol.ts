@@ -2,6 +2,7 @@ import type { KvMap } from '../src/cache/kv-map.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import type { AdapterInfo, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
+import type { WeightType } from '../src/weights/quantize.ts';
 import type { ChatTurn } from '../src/tokenizer/chat-template.ts';
 
 export interface LoadOptions {
@@ -10,6 +11,7 @@ export interface LoadOptions {
   hub: HubOptions;
   contextLength?: number | undefined;
   memoryLimitBytes?: number | undefined;
+  weights?: WeightType | undefined;
   queueLimit?: number | undefined;
 }
 

@@ -1,6 +1,7 @@
 import type { AdapterFiles, LoadOptions } from '../../workers/protocol.ts';
 import type { HubOptions } from '../hub/hub-api.ts';
 import { parseHubId } from '../hub/model-id.ts';
+import type { WeightType } from '../weights/quantize.ts';
 import { checkInteger, describe, isRecord, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
@@ -14,6 +15,7 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     hub: parseHub(options.hub, baseUrl),
     contextLength: integer('contextLength', 1),
     memoryLimitBytes: integer('memoryLimitBytes', 1),
+    weights: parseWeights(options.weights),
     queueLimit: integer('queueLimit', 0),
   };
 }
@@ -87,6 +89,13 @@ function parseModel(model: unknown, baseUrl: string): LoadOptions['model'] {
 /** Node has no such class. */
 const isFileHandle = (file: unknown): file is FileSystemFileHandle =>
   'FileSystemFileHandle' in globalThis && file instanceof FileSystemFileHandle;
+
+const WEIGHTS = ['F16', 'Q8_0', 'Q4_1', 'stored'] as const satisfies readonly WeightType[];
+
+function parseWeights(weights: unknown): WeightType | undefined {
+  if (weights === undefined) return undefined;
+  return WEIGHTS.find((known) => known === weights) ?? refuse('weights', `must be one of ${WEIGHTS.join(', ')}, but is ${describe(weights)}`);
+}
 
 /** An error must not show the token. */
 function parseHub(hub: unknown, baseUrl: string): HubOptions {

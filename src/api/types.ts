@@ -7,6 +7,7 @@ export type { ChunkerOptions } from '../chunking/chunker.ts';
 export type { RampRow } from '../chunking/ramps.ts';
 export type { HubOptions } from '../hub/hub-api.ts';
 export type { AdapterInfo, AdapterSpectrum, FinishReason, GenerationReport, LoadProgress, PlannedChunk, SavedSize } from '../engine/types.ts';
+export type { WeightType } from '../weights/quantize.ts';
 export type * from './types/engine.ts';
 export type * from './types/events.ts';
 export type * from './types/requests.ts';

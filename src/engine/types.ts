@@ -15,6 +15,7 @@ import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { Wait } from '../gpu/device.ts';
 import type { PlanService } from './plan-service.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
+import type { WeightType } from '../weights/quantize.ts';
 
 export type FinishReason = 'stop' | 'length';
 
@@ -167,6 +168,8 @@ export interface EngineCoreOptions {
   sources: readonly ByteSource[];
   contextLength?: number;
   memoryLimitBytes?: number;
+  /** What a safetensors model's matrices become; see `ModelLimits`. */
+  weights?: WeightType;
   queueLimit?: number;
   /** How adapters are computed; `unfused` is the plain form, two products and an add a linear. Default: `fused`. */
   lora?: 'fused' | 'unfused';

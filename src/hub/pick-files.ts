@@ -10,6 +10,7 @@ const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors'] as co
 /** Types of weights that run here, as file names tell them; floats last, since they take most. */
 const QUANTISED = /[-._](Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q4_K(_[SM])?|Q5_K(_[SM])?|Q6_K)(?=[-.])/i;
 const FLOAT = /[-._](BF16|F16|FP16|F32)(?=[-.])/i;
+const SAFETENSORS_SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
 const SHARD = /-(\d{5})-of-\d{5}(?=\.gguf$)/;
 
 /**
@@ -41,8 +42,8 @@ export function pickAdapterFiles(id: HubId, repo: HubRepo): { config: HubFile; w
 
 function safetensorsFiles(id: HubId, repo: HubRepo, named?: HubFile): HubFile[] {
   const inRoot = repo.files.filter(({ path }) => !path.includes('/'));
-  const single = named ?? inRoot.find(({ path }) => path === 'model.safetensors');
-  const shards = inRoot.filter(({ path }) => /^model-\d{5}-of-\d{5}\.safetensors$/.test(path) || path === INDEX);
+  const single = (named && !SAFETENSORS_SHARD.test(named.path) ? named : undefined) ?? inRoot.find(({ path }) => path === 'model.safetensors');
+  const shards = inRoot.filter(({ path }) => SAFETENSORS_SHARD.test(path) || path === INDEX);
   const weights = single ? [single] : shards;
   if (weights.length === 0) {
     throw new ChunkwiseError('bad_request', { file: id.repo, field: 'model', reason: 'the repository has neither a GGUF nor a safetensors model' });

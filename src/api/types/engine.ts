@@ -3,6 +3,7 @@ import type { StoredEntry } from '../../../workers/protocol.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
 import type { HubOptions } from '../../hub/hub-api.ts';
 import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts';
+import type { WeightType } from '../../weights/quantize.ts';
 import type { EngineEvents } from './events.ts';
 import type { AdapterSource, ChatCompletionRequest, ChatMessage, CompletionRequest } from './requests.ts';
 import type { ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
@@ -21,6 +22,11 @@ export interface EngineOptions {
   hub?: HubOptions;
   /** Tokens of prompt and answer together; default: what the model was trained for, at most 4,096. */
   contextLength?: number;
+  /**
+   * What the matrices of a safetensors model become as they are loaded: half floats, 8 or 4 bits a weight, or what is
+   * stored. Default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`. Not for GGUF, whose types are the file's.
+   */
+  weights?: WeightType;
   /** Refuse a model that needs more GPU memory than this. */
   memoryLimitBytes?: number;
   /** Requests that may wait behind the running one; the next is refused. Default 16. */
