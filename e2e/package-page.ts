@@ -8,6 +8,7 @@ import { serveDemo } from './demo-server.ts';
 declare global {
   var loading: Promise<Chunkwise.Engine>;
   var engine: Chunkwise.Engine;
+  var chunkwise: typeof Chunkwise;
 }
 
 /** Builds the package and serves it beside the models. */
@@ -15,6 +16,13 @@ export async function servePackage(): Promise<DemoServer> {
   const root = fileURLToPath(new URL('..', import.meta.url));
   await build({ root, configFile: `${root}/vite.config.ts`, logLevel: 'warn' });
   return serveDemo('../dist');
+}
+
+/** Opens a bare page with the package in `globalThis.chunkwise`. */
+export async function importPackage(page: Page, server: DemoServer): Promise<void> {
+  await page.goto(`${server.url()}index.js`); // any document of this origin will do
+  await page.addScriptTag({ type: 'module', content: "import * as chunkwise from '/index.js'; globalThis.chunkwise = chunkwise;" });
+  await page.waitForFunction(() => 'chunkwise' in globalThis);
 }
 
 /** Opens a bare page anew, with an engine of the tiny model in `globalThis.engine`. */

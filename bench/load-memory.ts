@@ -1,0 +1,45 @@
+// JavaScript's memory while a generated safetensors model (F32; CHUNKWISE_GIGABYTES, default 1) is downloaded, stored,
+// verified, quantised and uploaded in Chromium: heap and ArrayBuffer stores of the page and its workers together, by the
+// DevTools protocol. Bytes, not time: any device will do.
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { launchBrowser } from '../e2e/browser.ts';
+import { importPackage, servePackage } from '../e2e/package-page.ts';
+import { watchHeap } from '../e2e/heap-watch.ts';
+import { LargeModel } from '../tests/weights/large-model.ts';
+import { record } from './results.ts';
+
+const BOUND = 150e6;
+const gigabytes = Number(process.env['CHUNKWISE_GIGABYTES'] ?? 1);
+
+const model = await LargeModel.create(gigabytes * 1e9);
+const models = createServer((request: IncomingMessage, response: ServerResponse) => model.answer(request, response));
+await new Promise<void>((resolve) => models.listen(0, '127.0.0.1', resolve));
+const endpoint = `http://127.0.0.1:${(models.address() as AddressInfo).port}`;
+const server = await servePackage();
+const browser = await launchBrowser('swiftshader');
+try {
+  const page = await browser.newPage();
+  await importPackage(page, server);
+  const watch = await watchHeap(page);
+  const loading = page.evaluate(
+    async (options) => {
+      const engine = await globalThis.chunkwise.createEngine({ ...options, contextLength: 128 });
+      const { weights } = await engine.memory();
+      await engine.dispose();
+      return weights;
+    },
+    { model: 'owner/large', hub: { endpoint } },
+  );
+  const weights = await loading;
+  const { peak, samples } = watch.stop();
+  const section = { fileBytes: model.size, weightBytes: weights, samples, peakBytes: peak };
+  await record('load-memory', `Chromium ${browser.version()}`, section);
+  console.log(`${JSON.stringify(section)}: ${peak <= BOUND ? 'within' : 'above'} ${BOUND} bytes`);
+  process.exitCode = peak <= BOUND ? 0 : 1;
+} finally {
+  await browser.close();
+  await server.close();
+  models.close();
+}
