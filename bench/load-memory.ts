@@ -7,7 +7,6 @@ import type { AddressInfo } from 'node:net';
 import { launchBrowser } from '../e2e/browser.ts';
 import { importPackage, servePackage } from '../e2e/package-page.ts';
 import { watchHeap } from '../e2e/heap-watch.ts';
-import type { LoadProgress } from '../src/api/index.ts';
 import { LargeModel } from '../tests/weights/large-model.ts';
 import { record } from './results.ts';
 
@@ -27,13 +26,19 @@ try {
   const outcome = await page.evaluate(async (options) => {
     const control = new AbortController();
     let isUploaded = false;
-    // What comes then is the compiler's, not the file's.
-    const onProgress = ({ phase }: LoadProgress): void => {
-      if (phase !== 'compile') return;
-      isUploaded = true;
-      control.abort();
-    };
-    await globalThis.chunkwise.createEngine({ ...options, contextLength: 128, onProgress, signal: control.signal }).catch((error: unknown) => {
+    // A named function would call a helper of tsx's that the page does not have.
+    const loading = globalThis.chunkwise.createEngine({
+      ...options,
+      contextLength: 128,
+      signal: control.signal,
+      onProgress({ phase }) {
+        if (phase !== 'compile') return;
+        // What comes now is the compiler's, not the file's.
+        isUploaded = true;
+        control.abort();
+      },
+    });
+    await loading.catch((error: unknown) => {
       if (!isUploaded) throw error;
     });
     return isUploaded;
