@@ -3,7 +3,7 @@
 const LAYERS = [
   ['src/errors'],
   ['src/config'],
-  ['src/weights', 'src/tokenizer', 'src/chunking', 'src/grammar'],
+  ['src/weights', 'src/tokenizer', 'src/chunking', 'src/grammar', 'src/hub'],
   ['src/gpu'],
   ['src/kernels'],
   ['src/cache', 'src/adapters'],

@@ -7,6 +7,7 @@ import { oncePerFrame } from './frame.ts';
 const TITLES: Record<LoadProgress['phase'], string> = {
   header: 'Checking the model',
   download: 'Downloading the model',
+  verify: 'Checking the stored model',
   upload: 'Loading the model onto the GPU',
   compile: 'Preparing the GPU',
 };

@@ -140,7 +140,7 @@ it('refuses a model the storage has no room for, with the numbers, before its we
   const demo = await open();
   await demo.page.getByTestId('load-error').waitFor();
   expect(await demo.read('load-error')).toMatch(
-    /^over_limit – .*storage: 1000000000000000 bytes are to be stored, the browser grants \d+ \(\d+ of \d+ are used\)$/,
+    /^over_limit – .*storage: 9999999\d{8} bytes are to be stored, the browser grants \d+ \(\d+ of \d+ are used\)$/,
   );
   expect(sent).toBeLessThan(HEADER);
   await demo.close();

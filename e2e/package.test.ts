@@ -139,7 +139,7 @@ it('answers with an adapter, in PEFT form, beside the model, and without it agai
     const texts = [await ask(), await ask('tiny'), await ask()];
     const unknown = await ask('other').catch((error: unknown) => (error as Chunkwise.ChunkwiseError).code);
     const missing = await engine.adapters
-      .load('missing', 'models/nowhere')
+      .load('missing', './models/nowhere')
       .catch((error: unknown) => (error as Chunkwise.ChunkwiseError).code);
     await engine.adapters.unload('tiny');
     return { before, info, memory, listed, texts, unknown, missing, after: await engine.memory() };

@@ -38,8 +38,10 @@ it('goes on from a text that was saved in an earlier visit', async () => {
     return { codes, list: await engine.cache.list(), size: await engine.cache.size(), loaded: await engine.loadCache('a/ä') };
   });
   expect(loaded.codes).toEqual(['bad_request', 'bad_request', 'bad_request']);
-  expect(loaded.list).toEqual([{ name: 'a/ä', bytes: saved.bytes }]);
-  expect(loaded.size).toBe(saved.bytes);
+  const [model, ...texts] = loaded.list;
+  expect(model).toMatchObject({ kind: 'model', name: `${server.url()}models/tiny.gguf` });
+  expect(texts).toEqual([{ kind: 'text', name: 'a/ä', bytes: saved.bytes }]);
+  expect(loaded.size).toBe(saved.bytes + (model?.bytes ?? 0));
   expect(loaded.loaded).toEqual(saved);
   expect(first.cached).toBe(0);
   expect(await ask()).toEqual({ ...first, cached: first.prompt - 1 });
@@ -59,8 +61,8 @@ it('goes on from a text that was saved in an earlier visit', async () => {
       (error: Chunkwise.ChunkwiseError) => error,
     );
     await engine.cache.delete('a/ä');
-    return { code, detail, size: await engine.cache.size() };
+    return { code, detail, kinds: (await engine.cache.list()).map(({ kind }) => kind) };
   });
-  expect(damaged).toMatchObject({ code: 'bad_file', detail: { file: 'a/ä', field: 'checksum' }, size: 0 });
+  expect(damaged).toMatchObject({ code: 'bad_file', detail: { file: 'a/ä', field: 'checksum' }, kinds: ['model'] });
   expect(await ask()).toEqual({ ...first, cached: first.prompt - 1 });
 });

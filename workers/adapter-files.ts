@@ -3,29 +3,58 @@ import type { AdapterSource } from '../src/adapters/adapter-header.ts';
 import type { LadderBuilder } from '../src/adapters/adapter-ladder.ts';
 import { cachedLadders } from '../src/adapters/ladder-cache.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { hubHeaders } from '../src/hub/hub-api.ts';
+import type { HubOptions } from '../src/hub/hub-api.ts';
+import { parseHubId } from '../src/hub/model-id.ts';
 import { BlobSource } from '../src/weights/blob-source.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import { ladderStore } from './ladder-store.ts';
 import type { LadderWorker } from './ladder.worker.ts';
 import LadderThread from './ladder.worker.ts?worker&inline';
+import { openStored } from './model-store.ts';
+import { readManifest } from './model-files.ts';
+import { findAdapterFiles } from './model-sources.ts';
+import type { WantedFile } from './model-sources.ts';
 import type { AdapterFiles } from './protocol.ts';
-import { describeRemote, readRemote } from './remote-file.ts';
 
-/** An adapter's files, ready to be read; those given as URLs are downloaded into memory. Throws `network`. */
-export async function openAdapter(files: AdapterFiles): Promise<AdapterSource> {
-  if ('gguf' in files) return { gguf: await open(files.gguf, 'adapter.gguf') };
+/**
+ * An adapter's files, ready to be read; those given by URLs or a hub id are downloaded into the browser's storage, where
+ * those of a hub id are found without the network too. Throws `network`, `over_limit`, `bad_file`, `bad_request`.
+ */
+export async function openAdapter(files: AdapterFiles, hub: HubOptions): Promise<AdapterSource> {
+  if ('hub' in files) {
+    const [config, weights] = await openStored(files.hub, await findOnHub(files.hub, hub), STORED);
+    if (!config || !weights) throw new Error('two files were wanted');
+    return { config, weights };
+  }
+  if ('gguf' in files) return { gguf: await open(files.gguf, 'adapter.gguf', hub) };
   const [config, weights] = await Promise.all([
-    open(files.config, 'adapter_config.json'),
-    open(files.weights, 'adapter_model.safetensors'),
+    open(files.config, 'adapter_config.json', hub),
+    open(files.weights, 'adapter_model.safetensors', hub),
   ]);
   return { config, weights };
 }
 
-async function open(file: string | Blob, name: string): Promise<ByteSource> {
+const STORED = { kind: 'adapter', onProgress: () => undefined } as const;
+
+async function findOnHub(name: string, hub: HubOptions): Promise<WantedFile[]> {
+  const id = parseHubId(name);
+  if (!id) throw new Error(`${name} is no hub id`); // the page has seen to it
+  const manifest = await readManifest(name).catch(() => undefined);
+  try {
+    const { config, weights } = await findAdapterFiles(id, hub, manifest ? { attempts: 1 } : {});
+    return [config, weights];
+  } catch (error) {
+    if (!manifest) throw error;
+    return manifest.files.map((key) => ({ url: key, key, headers: {} }));
+  }
+}
+
+async function open(file: string | Blob, name: string, hub: HubOptions): Promise<ByteSource> {
   if (file instanceof Blob) return new BlobSource(file instanceof File ? file.name : name, file);
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  for await (const chunk of readRemote(await describeRemote(file), 0)) chunks.push(chunk);
-  return new BlobSource(file, new Blob(chunks));
+  const [source] = await openStored(file, [{ url: file, key: file, headers: hubHeaders(file, hub) }], STORED);
+  if (!source) throw new Error('a file was wanted');
+  return source;
 }
 
 /** Rank ladders as this browser kept them, or built in a worker of their own, which ends with its work. */

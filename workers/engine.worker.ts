@@ -5,16 +5,35 @@ import type { MemoryReport } from '../src/config/memory-report.ts';
 import { checkModel } from '../src/engine/check-model.ts';
 import { openEngine } from '../src/engine/open-engine.ts';
 import type { EngineCore, GenerateEvent, LoadProgress, PlanEvent } from '../src/engine/types.ts';
+import type { HubOptions } from '../src/hub/hub-api.ts';
+import type { ByteSource } from '../src/weights/byte-source.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { buildLadders, openAdapter } from './adapter-files.ts';
 import { cacheStore } from './cache-store.ts';
+import { deleteModel, listModels } from './model-files.ts';
 import { openModel } from './model-store.ts';
+import { withRate } from './progress-rate.ts';
 import { serveStream } from './port-stream.ts';
 import type { EngineWorker, WorkerEvent } from './protocol.ts';
 import { SchedulerPlans, startScheduler } from './scheduler-plans.ts';
 import { carryErrors } from './wire-error.ts';
 
+/** Most of a device's memory that a file chosen among several may take, and the memory where the browser does not tell. */
+const MODEL_SHARE = 0.25;
+const DEFAULT_MEMORY_GIB = 4;
+
+declare global {
+  interface WorkerNavigator {
+    /** GiB, roughly. Not in every browser. */
+    readonly deviceMemory?: number;
+  }
+  interface Navigator {
+    readonly deviceMemory?: number;
+  }
+}
+
 let core: EngineCore | undefined;
+let hubOptions: HubOptions = {};
 let tell: (event: WorkerEvent) => void = () => undefined;
 let toldMemory: MemoryReport | undefined;
 
@@ -30,6 +49,12 @@ function tellMemory(): void {
   tell({ type: 'memory', event: now });
 }
 
+/** Where there is no place for texts there are none. */
+function noStorage(error: unknown): [] {
+  if (error instanceof ChunkwiseError && error.code === 'unsupported') return [];
+  throw error;
+}
+
 async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerator<GenerateEvent, void> {
   try {
     for await (const event of events) {
@@ -42,7 +67,7 @@ async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerato
 }
 
 const worker: EngineWorker = {
-  async load({ model, ...options }, onEvent) {
+  async load({ model, hub, ...options }, onEvent) {
     tell = onEvent;
     // Before anything else: where WebGPU is missing for want of a secure context, so are the storage's interfaces.
     const gpu = navigator.gpu as GPU | undefined;
@@ -50,8 +75,11 @@ const worker: EngineWorker = {
       const reason = isSecureContext ? 'this browser has none' : 'WebGPU needs a secure page: https, or localhost';
       throw new ChunkwiseError('no_webgpu', { reason });
     }
-    const onProgress = (event: LoadProgress): void => tell({ type: 'progress', event });
-    const sources = await openModel(model, { onProgress, check: (remote) => checkModel(remote, { gpu, ...options }) });
+    const onProgress = withRate((event: LoadProgress): void => tell({ type: 'progress', event }));
+    const check = (remote: readonly ByteSource[]) => checkModel(remote, { gpu, ...options });
+    hubOptions = hub;
+    const budgetBytes = options.memoryLimitBytes ?? (navigator.deviceMemory ?? DEFAULT_MEMORY_GIB) * MODEL_SHARE * 2 ** 30;
+    const sources = await openModel(model, { hub, budgetBytes, onProgress, check });
     const opened = await openEngine({
       gpu,
       sources,
@@ -86,7 +114,7 @@ const worker: EngineWorker = {
   },
 
   async loadAdapter(name, files) {
-    const info = await engine().loadAdapter(name, await openAdapter(files));
+    const info = await engine().loadAdapter(name, await openAdapter(files, hubOptions));
     tellMemory();
     return info;
   },
@@ -106,9 +134,15 @@ const worker: EngineWorker = {
     return loaded;
   },
 
-  savedCaches: () => engine().savedCaches.list(),
+  async stored() {
+    const texts = await engine().savedCaches.list().catch(noStorage);
+    return [...(await listModels()), ...texts.map((text) => ({ kind: 'text' as const, ...text }))];
+  },
 
-  deleteCache: (name) => engine().savedCaches.delete(name),
+  async deleteStored(name, kind) {
+    const isText = kind === undefined && (await cacheStore.list().catch(noStorage)).some((text) => text.name === name);
+    if (kind === 'text' || isText || (await deleteModel(name)) === false) await engine().savedCaches.delete(name);
+  },
 
   countTokens: (messages) => engine().countTokens(messages),
 

@@ -1,82 +1,106 @@
 import type { LoadProgress } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import type { HubOptions } from '../src/hub/hub-api.ts';
 import { BlobSource } from '../src/weights/blob-source.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
-import { shardNames } from '../src/weights/gguf-split.ts';
-import { HttpSource } from '../src/weights/http-source.ts';
-import type { RemoteFile } from './remote-file.ts';
-import { describeRemote, readRemote } from './remote-file.ts';
-import { modelFolder, StoredFile } from './stored-file.ts';
+import { FileDownload } from '../src/weights/file-download.ts';
+import type { PieceStore } from '../src/weights/piece-store.ts';
+import { describeRemote } from '../src/weights/remote-file.ts';
+import { openPieces, readManifest, writeManifest } from './model-files.ts';
+import type { StoredModel } from './model-files.ts';
+import { findModelFiles } from './model-sources.ts';
+import type { WantedFile } from './model-sources.ts';
 
 const PROGRESS_INTERVAL_MS = 50;
 
-export interface OpenModelOptions {
+export interface StoreOptions {
+  kind: StoredModel['kind'];
   /** Judges a model by its header, before its weights are downloaded; throws to refuse it. */
-  check: (sources: readonly ByteSource[]) => Promise<unknown>;
+  check?: (sources: readonly ByteSource[]) => Promise<unknown>;
   onProgress: (progress: LoadProgress) => void;
 }
 
+export interface OpenModelOptions extends Required<Omit<StoreOptions, 'kind'>> {
+  hub: HubOptions;
+  /** Most bytes of a file that is chosen among several. */
+  budgetBytes: number;
+}
+
 /**
- * A model's files, ready to be read: given files as they are; those of a URL, all parts of a split model, after they
- * were downloaded into the origin's private file system, or into memory where the browser has none or the server
- * gives no ranges. A stored model needs no network. Throws `network`, `over_limit`, and what `check` throws.
+ * A model's files, ready to be read: given files as they are; those of a hub id or a URL, all parts of a split model,
+ * after they were downloaded into the browser's storage, or into memory where it has none. A stored model needs no
+ * network. Throws `network`, `over_limit`, `bad_file`, and what `check` throws.
  */
-export async function openModel(model: string | readonly Blob[], options: OpenModelOptions): Promise<ByteSource[]> {
-  if (typeof model !== 'string') return model.map((blob, i) => new BlobSource(nameOf(blob, i), blob));
-  const urls = shardNames(model);
+export async function openModel(
+  model: string | readonly (Blob | FileSystemFileHandle)[],
+  { hub, budgetBytes, ...options }: OpenModelOptions,
+): Promise<ByteSource[]> {
+  if (typeof model !== 'string') {
+    const blobs = await Promise.all(model.map(async (file) => (file instanceof Blob ? file : file.getFile())));
+    return blobs.map((blob, i) => new BlobSource(blob instanceof File ? blob.name : `file ${i + 1}`, blob));
+  }
+  const manifest = await readManifest(model).catch(() => undefined);
+  const find = findModelFiles(model, hub, budgetBytes, manifest ? { attempts: 1 } : {});
+  const wanted = await find.catch((error: unknown) => {
+    if (!manifest || !isOffline(error)) throw error;
+    return manifest.files.map((key): WantedFile => ({ url: key, key, headers: {} }));
+  });
+  return openStored(model, wanted, { kind: 'model', ...options });
+}
+
+/** Files that were downloaded, or are now, checked and ready to be read. */
+export async function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
   // One tab downloads, the others wait and find the files.
-  return navigator.locks.request(`chunkwise ${urls[0]}`, async () => {
-    const folder = await modelFolder();
+  return navigator.locks.request(`chunkwise ${wanted[0]?.key}`, async () => {
     const parts: Part[] = [];
-    for (const url of urls) parts.push(await findPart(url, folder));
-    if (parts.some((part) => part.missing > 0)) {
-      await refuseEarly(parts, options);
-      await download(parts, options.onProgress);
+    try {
+      for (const file of wanted) parts.push(await openPart(file));
+      if (parts.some(({ file }) => file.missing > 0)) {
+        await refuseEarly(parts, options);
+        await follow(parts, 'download', options.onProgress, (file, onBytes) => file.complete(onBytes));
+      }
+      await follow(parts, 'verify', options.onProgress, (file, onBytes) => file.verify(onBytes));
+      const manifest = { version: 2 as const, kind: options.kind, files: wanted.map(({ key }) => key) };
+      await writeManifest(name, manifest).catch(() => undefined); // without it a model needs its server
+      return await Promise.all(parts.map(async ({ url, file }) => new BlobSource(url, await file.blob())));
+    } finally {
+      for (const { store } of parts) store.close();
     }
-    return Promise.all(parts.map(async ({ url, blob }) => new BlobSource(url, await blob())));
   });
 }
 
-const nameOf = (blob: Blob, index: number): string => (blob instanceof File ? blob.name : `file ${index + 1}`);
-
-/** One file of the model on its way here. */
 interface Part {
   url: string;
-  size: number;
-  /** Bytes still to be downloaded. */
-  missing: number;
-  /** Where it is kept; memory otherwise. */
-  stored: StoredFile | undefined;
-  /** Undefined for a stored file whose server cannot be reached. */
-  remote: RemoteFile | undefined;
-  blob: () => Promise<Blob>;
+  store: PieceStore;
+  file: FileDownload;
 }
 
-async function findPart(url: string, folder: FileSystemDirectoryHandle | undefined): Promise<Part> {
-  const stored = folder && (await StoredFile.open(folder, url));
-  const remote = await describeRemote(url).catch((error: unknown) => {
-    if (stored?.isComplete && error instanceof ChunkwiseError) return undefined;
+async function openPart({ url, key, headers, known }: WantedFile): Promise<Part> {
+  const store = await openPieces(key);
+  const offline = FileDownload.offline(store);
+  if (offline && known && store.note?.version === known.content) {
+    const file = await FileDownload.open({ url, version: '', hasRanges: true, ...known }, store, { headers });
+    return { url: key, store, file };
+  }
+  try {
+    const described = await describeRemote(url, { headers, ...(offline && { attempts: 1 }) });
+    const remote = known && described.size === known.size ? { ...described, ...known } : described;
+    return { url: key, store, file: await FileDownload.open(remote, store, { headers }) };
+  } catch (error) {
+    if (offline && isOffline(error)) return { url: key, store, file: offline };
+    store.close();
     throw error;
-  });
-  if (stored !== undefined && (remote === undefined || remote.hasRanges)) {
-    const blob = (): Promise<Blob> => stored.blob();
-    const size = remote?.size ?? (await blob()).size;
-    return { url, size, missing: remote === undefined ? 0 : size - stored.held(remote), stored, remote, blob };
   }
-  const blob = (): Promise<Blob> => Promise.reject(new Error(`${url} was not downloaded`));
-  // A server without ranges may not tell the size either; there is at least a byte to get.
-  return { url, size: remote?.size ?? 0, missing: remote?.size || 1, stored: undefined, remote, blob };
 }
 
-async function refuseEarly(parts: readonly Part[], { check, onProgress }: OpenModelOptions): Promise<void> {
+/** There is no judging by the error: a server that is not there may be one that refuses. */
+const isOffline = (error: unknown): boolean => error instanceof ChunkwiseError && error.code === 'network';
+
+async function refuseEarly(parts: readonly Part[], { check, onProgress }: StoreOptions): Promise<void> {
   onProgress({ phase: 'header', bytes: 0, total: 0 });
-  if (parts.every(({ remote }) => remote === undefined || remote.hasRanges)) {
-    const sources = parts.map(async ({ url, missing, blob }) =>
-      missing > 0 ? HttpSource.open(url) : new BlobSource(url, await blob()),
-    );
-    await check(await Promise.all(sources));
-  }
-  const wanted = parts.reduce((sum, part) => sum + (part.stored === undefined ? 0 : part.missing), 0);
+  const isReadable = parts.every(({ file }) => file.missing === 0 || file.hasRanges);
+  if (check && isReadable) await check(parts.map(({ file }) => file));
+  const wanted = parts.reduce((sum, { file }) => sum + file.missing, 0);
   const { quota, usage = 0 } = await navigator.storage.estimate();
   if (quota === undefined || wanted <= quota - usage) return;
   throw new ChunkwiseError('over_limit', {
@@ -86,36 +110,25 @@ async function refuseEarly(parts: readonly Part[], { check, onProgress }: OpenMo
   });
 }
 
-async function download(parts: readonly Part[], onProgress: OpenModelOptions['onProgress']): Promise<void> {
-  const total = parts.reduce((sum, { size }) => sum + size, 0);
+/** Does `work` to one file after another, and tells how far all of them are. */
+async function follow(
+  parts: readonly Part[],
+  phase: 'download' | 'verify',
+  onProgress: StoreOptions['onProgress'],
+  work: (file: FileDownload, onBytes: (bytes: number) => void) => Promise<void>,
+): Promise<void> {
+  const total = parts.reduce((sum, { file }) => sum + file.size, 0);
   let before = 0;
   let toldAt = -Infinity;
   const tell = (bytes: number): void => {
     const now = performance.now();
     if (now - toldAt < PROGRESS_INTERVAL_MS && bytes < total) return;
     toldAt = now;
-    onProgress({ phase: 'download', bytes, total });
+    onProgress({ phase, bytes, total });
   };
-  for (const part of parts) {
-    const { remote, stored } = part;
-    if (remote !== undefined && part.missing > 0) {
-      const onBytes = (held: number): void => tell(before + held);
-      if (stored !== undefined) await stored.append(remote, (offset) => readRemote(remote, offset), onBytes);
-      else part.blob = await readIntoMemory(remote, onBytes);
-    }
-    before += part.size;
+  for (const { file } of parts) {
+    await work(file, (bytes) => tell(before + bytes));
+    before += file.size;
     tell(before);
   }
-}
-
-async function readIntoMemory(remote: RemoteFile, onBytes: (held: number) => void): Promise<() => Promise<Blob>> {
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  let held = 0;
-  for await (const bytes of readRemote(remote, 0)) {
-    chunks.push(bytes);
-    held += bytes.length;
-    onBytes(held);
-  }
-  const blob = new Blob(chunks);
-  return async () => blob;
 }

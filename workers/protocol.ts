@@ -1,16 +1,27 @@
 import type { KvMap } from '../src/cache/kv-map.ts';
-import type { SavedFile } from '../src/cache/saved-cache.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import type { AdapterInfo, EmbedOptions, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
+import type { HubOptions } from '../src/hub/hub-api.ts';
 import type { ChatTurn, ToolDefinition } from '../src/tokenizer/chat-template.ts';
 import type { ChatTraits } from '../src/tokenizer/chat-traits.ts';
+import type { WeightType } from '../src/weights/quantize.ts';
 
 export interface LoadOptions {
-  /** An absolute URL, or the files themselves. */
-  model: string | readonly Blob[];
+  /** A hub id, an absolute URL, or the files themselves. */
+  model: string | readonly (Blob | FileSystemFileHandle)[];
+  hub: HubOptions;
   contextLength?: number | undefined;
   memoryLimitBytes?: number | undefined;
+  weights?: WeightType | undefined;
   queueLimit?: number | undefined;
+}
+
+/** What the browser stores: a downloaded model or adapter, or a text's keys and values. */
+export interface StoredEntry {
+  kind: 'model' | 'adapter' | 'text';
+  /** As it was loaded or saved: a hub id, a URL, or the text's name. */
+  name: string;
+  bytes: number;
 }
 
 export interface EngineInfo {
@@ -20,8 +31,8 @@ export interface EngineInfo {
   chat: ChatTraits;
 }
 
-/** An adapter's files, or their absolute URLs. */
-export type AdapterFiles = { config: string | Blob; weights: string | Blob } | { gguf: string | Blob };
+/** An adapter's files, their absolute URLs, or its hub id. */
+export type AdapterFiles = { hub: string } | { config: string | Blob; weights: string | Blob } | { gguf: string | Blob };
 
 /** A text, or its tokens. */
 export type EmbeddingInput = string | readonly number[];
@@ -51,8 +62,8 @@ export interface EngineWorker {
   adapters(): AdapterInfo[];
   saveCache(name: string): Promise<SavedSize>;
   loadCache(name: string): Promise<SavedSize>;
-  savedCaches(): Promise<SavedFile[]>;
-  deleteCache(name: string): Promise<void>;
+  stored(): Promise<StoredEntry[]>;
+  deleteStored(name: string, kind: StoredEntry['kind'] | undefined): Promise<void>;
   countTokens(messages: readonly ChatTurn[]): number;
   memory(): MemoryReport;
   dispose(): void;

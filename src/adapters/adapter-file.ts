@@ -64,7 +64,7 @@ export async function readAdapter(source: AdapterSource, base: AdapterBase): Pro
 
 /** Whether q and k rows lie in the order of GGUF files of the Llama family. */
 const isPermuted = ({ format }: AdapterHeader, model?: ModelConfig): model is ModelConfig =>
-  format === 'gguf' && model?.ropeLayout === 'interleaved';
+  format === 'gguf' && model?.architecture === 'llama'; // whatever the order of the base's own rows
 
 /** `[rows, columns]`, rows from the order of GGUF files of the Llama family to the model's own. */
 function deinterleaved(matrix: Float32Array, columns: number, headDim: number): Float32Array {

@@ -4,7 +4,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { afterTheFirst, mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
 import { Listeners } from './listeners.ts';
-import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions } from './options.ts';
+import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions, parseStoredKind, parseStoredName } from './options.ts';
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
 import { embed } from './embeddings.ts';
@@ -20,6 +20,7 @@ import type {
   CompletionRequest,
   Engine,
   EngineOptions,
+  ModelFile,
   RequestDefaults,
 } from './types.ts';
 import { WorkerClient } from './worker-client.ts';
@@ -39,6 +40,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   if (signal?.aborted) throw aborted();
   const listeners = new Listeners();
   if (onProgress !== undefined) listeners.add('progress', onProgress);
+  // Asked of the page alone; workers have no such method. What is not granted is still stored.
+  if (typeof load.model === 'string') void globalThis.navigator.storage?.persist?.().catch(() => false);
   const client = await WorkerClient.start();
   const onAbort = (): void => client.end(aborted());
   if (signal?.aborted) onAbort(); // meanwhile
@@ -65,8 +68,8 @@ function served(engine: Omit<Engine, 'fetch'>): Engine {
 }
 
 /** What a model is called whose files were given. */
-function nameOf([first]: readonly Blob[]): string {
-  return first instanceof File ? first.name : 'model';
+function nameOf([first]: readonly ModelFile[]): string {
+  return first && 'name' in first ? first.name : 'model';
 }
 
 /** What relative URLs are relative to. */
@@ -150,9 +153,9 @@ function methods(
     saveCache: async (name) => client.saveCache(parseCacheName(name)),
     loadCache: async (name) => client.loadCache(parseCacheName(name)),
     cache: {
-      list: () => client.savedCaches(),
-      delete: async (name) => client.deleteCache(parseCacheName(name)),
-      size: async () => (await client.savedCaches()).reduce((sum, { bytes }) => sum + bytes, 0),
+      list: () => client.stored(),
+      delete: async (name, kind) => client.deleteStored(parseStoredName(name), parseStoredKind(kind)),
+      size: async () => (await client.stored()).reduce((sum, { bytes }) => sum + bytes, 0),
     },
     memory: () => client.memory(),
     countTokens: async (messages) => client.countTokens(parseMessages(messages)),

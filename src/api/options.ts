@@ -1,4 +1,7 @@
 import type { AdapterFiles, LoadOptions } from '../../workers/protocol.ts';
+import type { HubOptions } from '../hub/hub-api.ts';
+import { parseHubId } from '../hub/model-id.ts';
+import type { WeightType } from '../weights/quantize.ts';
 import { checkInteger, describe, isRecord, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
@@ -9,8 +12,10 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     options[name] === undefined ? undefined : checkInteger(options[name], name, least);
   return {
     model: parseModel(options.model, baseUrl),
+    hub: parseHub(options.hub, baseUrl),
     contextLength: integer('contextLength', 1),
     memoryLimitBytes: integer('memoryLimitBytes', 1),
+    weights: parseWeights(options.weights),
     queueLimit: integer('queueLimit', 0),
   };
 }
@@ -40,6 +45,7 @@ export function parseCacheName(name: unknown): string {
 /** Checks an adapter's files. Throws `bad_request`, naming the field. */
 export function parseAdapterSource(source: unknown, baseUrl: string): AdapterFiles {
   if (typeof source === 'string') {
+    if (parseHubId(source)) return { hub: source };
     const folder = source.endsWith('/') ? source : `${source}/`;
     return {
       config: parseUrl(`${folder}adapter_config.json`, 'source', baseUrl),
@@ -68,12 +74,48 @@ function parseUrl(url: string, field: string, baseUrl: string): string {
 function parseModel(model: unknown, baseUrl: string): LoadOptions['model'] {
   if (typeof model === 'string') {
     if (model === '') refuse('model', 'is empty');
-    return parseUrl(model, 'model', baseUrl);
+    return parseHubId(model) ? model : parseUrl(model, 'model', baseUrl);
   }
   const files: unknown[] = Array.isArray(model) ? model : [model];
   if (files.length === 0) refuse('model', 'no file was given');
   return files.map((file) => {
-    if (!(file instanceof Blob)) refuse('model', `must be a URL, a Blob or Blobs, but is ${describe(file)}`);
+    if (!(file instanceof Blob || isFileHandle(file))) {
+      refuse('model', `must be a hub id, a URL, a Blob, a file handle or an array of them, but is ${describe(file)}`);
+    }
     return file;
   });
+}
+
+/** Node has no such class. */
+const isFileHandle = (file: unknown): file is FileSystemFileHandle =>
+  'FileSystemFileHandle' in globalThis && file instanceof FileSystemFileHandle;
+
+const WEIGHTS = ['F16', 'Q8_0', 'Q4_1', 'stored'] as const satisfies readonly WeightType[];
+
+function parseWeights(weights: unknown): WeightType | undefined {
+  if (weights === undefined) return undefined;
+  return WEIGHTS.find((known) => known === weights) ?? refuse('weights', `must be one of ${WEIGHTS.join(', ')}, but is ${describe(weights)}`);
+}
+
+/** An error must not show the token. */
+function parseHub(hub: unknown, baseUrl: string): HubOptions {
+  if (hub === undefined) return {};
+  if (!isRecord(hub)) refuse('hub', `must be an object, but is ${describe(hub)}`);
+  const { endpoint, token } = hub;
+  if (endpoint !== undefined && typeof endpoint !== 'string') refuse('hub.endpoint', `must be a URL, but is ${describe(endpoint)}`);
+  if (token !== undefined && (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token))) refuse('hub.token', 'is not a token');
+  return { ...(endpoint !== undefined && { endpoint: parseUrl(endpoint, 'hub.endpoint', baseUrl) }), ...(token !== undefined && { token }) };
+}
+
+const KINDS = ['model', 'adapter', 'text'] as const;
+
+/** Checks the name of something stored: that of a model may be a long URL. Throws `bad_request`. */
+export function parseStoredName(name: unknown): string {
+  if (typeof name !== 'string') refuse('name', `must be a string, but is ${describe(name)}`);
+  return name === '' ? refuse('name', 'is empty') : name;
+}
+
+export function parseStoredKind(kind: unknown): (typeof KINDS)[number] | undefined {
+  if (kind === undefined) return undefined;
+  return KINDS.find((known) => known === kind) ?? refuse('kind', `must be one of ${KINDS.join(', ')}, but is ${describe(kind)}`);
 }

@@ -2,12 +2,14 @@
 export type { KvMap } from '../cache/kv-map.ts';
 export type { KvReport } from '../cache/kv-report.ts';
 export type { KvMode, KvPriority } from '../cache/kv-options.ts';
-export type { SavedFile } from '../cache/saved-cache.ts';
+export type { StoredEntry } from '../../workers/protocol.ts';
 export type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
 export type { ChunkerOptions } from '../chunking/chunker.ts';
 export type { RampRow } from '../chunking/ramps.ts';
 export type { AdapterInfo, AdapterSpectrum, GenerationReport, LoadProgress, PlannedChunk, SavedSize } from '../engine/types.ts';
+export type { HubOptions } from '../hub/hub-api.ts';
 export type { ToolDefinition } from '../tokenizer/chat-template.ts';
+export type { WeightType } from '../weights/quantize.ts';
 export type * from './types/decoding.ts';
 export type * from './types/embeddings.ts';
 export type * from './types/engine.ts';

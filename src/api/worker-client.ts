@@ -1,9 +1,18 @@
 import type { Remote } from 'comlink';
 import { proxy, releaseProxy, transfer, wrap } from 'comlink';
 import { readStream } from '../../workers/port-stream.ts';
-import type { AdapterFiles, EmbeddingInput, EngineInfo, EngineWorker, LoadOptions, Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts';
+import type {
+  AdapterFiles,
+  EmbeddingInput,
+  EngineInfo,
+  EngineWorker,
+  LoadOptions,
+  Prompt,
+  SentOptions,
+  StoredEntry,
+  WorkerEvent,
+} from '../../workers/protocol.ts';
 import { carryErrors } from '../../workers/wire-error.ts';
-import type { SavedFile } from '../cache/saved-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { AdapterUse, Embedding, GenerateEvent, SavedSize } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
@@ -83,12 +92,12 @@ export class WorkerClient {
     return this.unlessGone(() => this.remote.loadCache(name));
   }
 
-  savedCaches(): Promise<SavedFile[]> {
-    return this.unlessGone(() => this.remote.savedCaches());
+  stored(): Promise<StoredEntry[]> {
+    return this.unlessGone(() => this.remote.stored());
   }
 
-  deleteCache(name: string): Promise<void> {
-    return this.unlessGone(() => this.remote.deleteCache(name));
+  deleteStored(name: string, kind: StoredEntry['kind'] | undefined): Promise<void> {
+    return this.unlessGone(() => this.remote.deleteStored(name, kind));
   }
 
   memory(): Promise<MemoryReport> {

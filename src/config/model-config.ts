@@ -22,7 +22,7 @@ export interface ModelConfig {
   tiedEmbeddings: boolean;
   /**
    * Which two components of a head a rotation turns: `interleaved` (2i, 2i+1) as in GGUF files of the Llama family,
-   * whose q and k rows were permuted for it, or `half` (i, i + headDim/2).
+   * whose q and k rows were permuted for it, or `half` (i, i + headDim/2), as in all others and in safetensors.
    */
   ropeLayout: 'interleaved' | 'half';
 }

@@ -13,8 +13,11 @@ import { ropeTableBytes } from '../models/rope-table.ts';
 import { samplerBytes } from './sampler.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { openGguf } from '../weights/gguf-split.ts';
+import type { ModelFile } from '../weights/model-file.ts';
 import { readModelConfig } from '../weights/model-config.ts';
 import { checkTensors } from '../weights/model-tensors.ts';
+import type { WeightType } from '../weights/quantize.ts';
+import { isSafetensors, openSafetensorsModel } from '../weights/safetensors-model.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
 
@@ -24,6 +27,8 @@ const DEFAULT_CONTEXT = 4096;
 export interface ModelLimits {
   contextLength?: number;
   memoryLimitBytes?: number;
+  /** What a safetensors model's matrices become; default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`. */
+  weights?: WeightType;
 }
 
 /** A model found fit for a device, from its header alone, and what it will take there. */
@@ -31,6 +36,8 @@ export interface ModelPlan {
   file: string;
   /** What the model may be called. */
   names: readonly string[];
+  /** What the matrices of a safetensors model become; undefined for GGUF, whose types are the file's. */
+  weights?: WeightType;
   config: ModelConfig;
   tokenizer: TokenizerMetadata;
   tensors: ReadonlyMap<string, TensorInfo>;
@@ -52,10 +59,22 @@ export async function planModel(
   sources: readonly ByteSource[],
   limits: ModelLimits = {},
 ): Promise<ModelPlan> {
-  const gguf = await openGguf(sources);
-  const { file } = gguf.metadata;
-  const config = readModelConfig(gguf);
-  const tensors = checkTensors(gguf, config);
+  if (!isSafetensors(sources)) return planFile(device, await openGguf(sources), limits);
+  const plan = async (weights: WeightType): Promise<ModelPlan> => {
+    const file = await openSafetensorsModel(sources, weights === 'stored' ? undefined : weights);
+    return { ...planFile(device, file, limits), weights };
+  };
+  if (limits.weights !== undefined) return plan(limits.weights);
+  return plan('Q8_0').catch((error: unknown) => {
+    if (!(error instanceof ChunkwiseError) || error.code !== 'over_limit') throw error;
+    return plan('Q4_1');
+  });
+}
+
+function planFile(device: Device, model: ModelFile, limits: ModelLimits): ModelPlan {
+  const { file } = model.metadata;
+  const config = readModelConfig(model);
+  const tensors = checkTensors(model, config);
   const contextLength = contextOf(config, limits.contextLength);
   const { batchTokens } = variantOf(device);
   const numPages = pagesFor(contextLength);
@@ -87,8 +106,8 @@ export async function planModel(
     const reason = `256 rows of ${shape[1]} columns in ${type} exceed this device's largest buffer or binding`;
     throw new ChunkwiseError('over_limit', { file, field: name, reason });
   }
-  const tokenizer = readTokenizerMetadata(gguf);
-  const names = baseNames(gguf.metadata);
+  const tokenizer = readTokenizerMetadata(model);
+  const names = baseNames(model.metadata);
   return { file, names, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes };
 }
 

@@ -73,7 +73,14 @@ export class SavedSequences implements SavedCaches {
   }
 
   #modelHash(): Promise<string> {
-    return (this.#model ??= modelHash(this.sources));
+    return (this.#model ??= this.#hash());
+  }
+
+  /** The same files quantised in another way are another model. */
+  async #hash(): Promise<string> {
+    const { weights } = (await this.host.session()).plan;
+    const files = await modelHash(this.sources);
+    return weights === undefined ? files : `${files} ${weights}`;
   }
 }
 

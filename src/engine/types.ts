@@ -18,6 +18,7 @@ import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import type { Wait } from '../gpu/device.ts';
 import type { PlanService } from './plan-service.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
+import type { WeightType } from '../weights/quantize.ts';
 
 export type FinishReason = 'stop' | 'length';
 
@@ -184,10 +185,14 @@ export interface BatchTrace {
 }
 
 export interface LoadProgress {
-  phase: 'download' | 'header' | 'upload' | 'compile';
+  /** `verify`: what is stored is read and held against its checksums. */
+  phase: 'header' | 'download' | 'verify' | 'upload' | 'compile';
   /** Bytes done and to do; 0 of 0 where a phase has none. */
   bytes: number;
   total: number;
+  /** Bytes a second, lately, and seconds that the phase will still take at that rate; absent until they are known. */
+  rate?: number;
+  timeLeft?: number;
 }
 
 export interface EngineCoreOptions {
@@ -196,6 +201,8 @@ export interface EngineCoreOptions {
   sources: readonly ByteSource[];
   contextLength?: number;
   memoryLimitBytes?: number;
+  /** What a safetensors model's matrices become; see `ModelLimits`. */
+  weights?: WeightType;
   queueLimit?: number;
   /** How adapters are computed; `unfused` is the plain form, two products and an add a linear. Default: `fused`. */
   lora?: 'fused' | 'unfused';

@@ -1,4 +1,5 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { GgmlType } from './ggml-types.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
 /** Reads a tensor of unquantised numbers. Errors: `unsupported` for a quantised type, and what the source throws. */
@@ -8,8 +9,13 @@ export async function readFloats(tensor: TensorInfo): Promise<Float32Array> {
     const reason = `is in ${type}; F32, F16 and BF16 are read here`;
     throw new ChunkwiseError('unsupported', { file: source.name, field: name, reason });
   }
+  return decodeFloats(type, await source.read(offset, bytes));
+}
+
+/** The numbers in the bytes of a tensor of a float type. */
+export function decodeFloats(type: GgmlType, bytes: Uint8Array): Float32Array<ArrayBuffer> {
   // A copy: what a source returns may begin at any byte, and typed arrays may not.
-  const { buffer } = (await source.read(offset, bytes)).slice();
+  const { buffer } = bytes.slice();
   if (type === 'F32') return new Float32Array(buffer);
   const halves = new Uint16Array(buffer);
   const floats = new Float32Array(halves.length);

@@ -2,7 +2,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { GgufMetadata } from './gguf-metadata.ts';
-import type { GgufFile } from './gguf-reader.ts';
+import type { ModelFile } from './model-file.ts';
 
 type Architecture = ModelConfig['architecture'];
 
@@ -18,7 +18,7 @@ const ROPE_LAYOUTS: Record<Architecture, ModelConfig['ropeLayout']> = {
  * (src/llama-model.cpp, load_hparams). Throws `bad_file` for a value that makes no sense and `unsupported` for one
  * that this runtime does not run, naming the key.
  */
-export function readModelConfig(file: GgufFile): ModelConfig {
+export function readModelConfig(file: ModelFile): ModelConfig {
   const { metadata } = file;
   const architecture = readArchitecture(metadata);
   const key = (name: string): string => `${architecture}.${name}`;
@@ -56,7 +56,7 @@ export function readModelConfig(file: GgufFile): ModelConfig {
     qkvBias: architecture === 'qwen2' || hasTensor('blk.0.attn_q.bias'),
     qkNorm: architecture === 'qwen3',
     tiedEmbeddings: !hasTensor('output.weight'),
-    ropeLayout: ROPE_LAYOUTS[architecture],
+    ropeLayout: file.ropeLayout ?? ROPE_LAYOUTS[architecture],
   };
 }
 

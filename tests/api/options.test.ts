@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseCacheName } from '../../src/api/options.ts';
+import { parseAdapterSource, parseCacheName, parseEngineOptions } from '../../src/api/options.ts';
 
 it('takes any name that a file can have', () => {
   for (const name of ['a', 'a/b: ä 😀', '..', 'x'.repeat(200)]) expect(parseCacheName(name)).toBe(name);
@@ -7,4 +7,34 @@ it('takes any name that a file can have', () => {
 
 it.each([[undefined], [7], [''], ['\ud83d'], ['x'.repeat(201)], ['ä'.repeat(34)]])('refuses %j as a name', (name) => {
   expect(() => parseCacheName(name)).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'name', reason: expect.any(String) as string } }) as Error);
+});
+
+const BASE = 'https://app.example/chat/';
+
+it.each([
+  ['owner/repo', 'owner/repo'],
+  ['owner/repo@v1:x.gguf', 'owner/repo@v1:x.gguf'],
+  ['models/tiny.gguf', `${BASE}models/tiny.gguf`],
+  ['./owner/repo', `${BASE}owner/repo`],
+])('reads the model %s as %s', (model, expected) => expect(parseEngineOptions({ model }, BASE).model).toBe(expected));
+
+it('reads an adapter as a hub id or a folder', () => {
+  expect(parseAdapterSource('owner/adapter', BASE)).toEqual({ hub: 'owner/adapter' });
+  expect(parseAdapterSource('adapters/pirate/', BASE)).toMatchObject({ config: `${BASE}adapters/pirate/adapter_config.json` });
+});
+
+it('checks the hub and the weights, and never shows a token', () => {
+  const model = 'owner/repo';
+  expect(parseEngineOptions({ model, hub: { endpoint: '/mirror', token: 'hf_x' } }, BASE).hub).toEqual({ endpoint: 'https://app.example/mirror', token: 'hf_x' });
+  expect(parseEngineOptions({ model, weights: 'Q4_1' }, BASE)).toMatchObject({ weights: 'Q4_1', hub: {} });
+  const refused = (options: object): unknown => {
+    try {
+      return parseEngineOptions({ model, ...options }, BASE);
+    } catch (error) {
+      return error;
+    }
+  };
+  expect(refused({ hub: { token: 'hf secret' } })).toMatchObject({ code: 'bad_request', detail: { field: 'hub.token', reason: 'is not a token' } });
+  expect(refused({ hub: 'x' })).toMatchObject({ detail: { field: 'hub' } });
+  expect(refused({ weights: 'Q2_K' })).toMatchObject({ detail: { field: 'weights' } });
 });

@@ -21,13 +21,13 @@ export function sourceOf(bytes: Uint8Array): ByteSource {
   return new BlobSource('tiny.gguf', new Blob([bytes as BlobPart]));
 }
 
-/** The engine over a GGUF file, on the software adapter; disposed after the test. */
+/** The engine over a GGUF file or a model's files, on the software adapter; disposed after the test. */
 export async function engineUnderTest(
-  model: Uint8Array | ByteSource,
+  model: Uint8Array | ByteSource | readonly ByteSource[],
   options: EngineTestOptions = {},
 ): Promise<LocalEngine> {
-  const source = model instanceof Uint8Array ? sourceOf(model) : model;
-  const engine = await openEngine({ gpu: nodeGpu(), wait: napping, loadXgrammar, ...options, sources: [source] });
+  const sources = model instanceof Uint8Array ? [sourceOf(model)] : 'read' in model ? [model] : model;
+  const engine = await openEngine({ gpu: nodeGpu(), wait: napping, loadXgrammar, ...options, sources });
   open.add(engine);
   return engine;
 }

@@ -1,20 +1,36 @@
 /** What `createEngine` takes and gives. */
-import type { SavedFile } from '../../cache/saved-cache.ts';
+import type { StoredEntry } from '../../../workers/protocol.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
+import type { HubOptions } from '../../hub/hub-api.ts';
 import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts';
+import type { WeightType } from '../../weights/quantize.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './embeddings.ts';
 import type { EngineEvents } from './events.ts';
 import type { AdapterSource, ChatCompletionRequest, CompletionOptions, CompletionRequest, MessageInput } from './requests.ts';
 import type { AnsweredBy, ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
 
+export type ModelFile = Blob | FileSystemFileHandle;
+
 /** Of requests that do not say otherwise. A budget makes `policy` the form of their cache. */
 export type RequestDefaults = Pick<CompletionOptions, 'ranks' | 'kvErrorBudget' | 'kvMemoryBudget'>;
 
 export interface EngineOptions extends RequestDefaults {
-  /** A GGUF file: its URL, or the file itself. Of a split model, the first part's URL or all parts. */
-  model: string | Blob | Blob[];
+  /**
+   * A hub id (`owner/repo`, `owner/repo@revision`, `owner/repo:file.gguf`); the URL of a GGUF file, of a split one that
+   * of its first part; or the files themselves, also as handles: a GGUF file, all parts of a split one, or safetensors
+   * with its `config.json`, `tokenizer.json` and what else belongs to it. A relative URL of one folder and a file
+   * without an ending is told from a hub id by `./`.
+   */
+  model: string | ModelFile | ModelFile[];
+  /** Where hub ids lead to. `token` (of gated repositories) is sent to `endpoint` alone, and never in an error. */
+  hub?: HubOptions;
   /** Tokens of prompt and answer together; default: what the model was trained for, at most 4,096. */
   contextLength?: number;
+  /**
+   * What the matrices of a safetensors model become as they are loaded: half floats, 8 or 4 bits a weight, or what is
+   * stored. Default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`. Not for GGUF, whose types are the file's.
+   */
+  weights?: WeightType;
   /** Refuse a model that needs more GPU memory than this. */
   memoryLimitBytes?: number;
   /** Requests that may wait behind the running one; the next is refused. Default 16. */
@@ -91,11 +107,14 @@ export interface Engine {
    * (`version`) or of another model (`model`); `context_overflow`; `queue_full`. Then what is in the cache stays.
    */
   loadCache(name: string): Promise<SavedSize>;
-  /** Saved texts; those in the cache on the GPU come and go by themselves. */
+  /** What the browser stores: downloaded models and adapters, and saved texts. What is on the GPU comes and goes by itself. */
   cache: {
-    list(): Promise<SavedFile[]>;
-    /** Errors: `bad_request` for an unknown name. */
-    delete(name: string): Promise<void>;
+    list(): Promise<StoredEntry[]>;
+    /**
+     * By its name, and its kind where a text is called as a model is: without, the text goes. A model in use goes on
+     * working until its device is lost. Errors: `bad_request` for an unknown name.
+     */
+    delete(name: string, kind?: StoredEntry['kind']): Promise<void>;
     /** Bytes of all of them. */
     size(): Promise<number>;
   };

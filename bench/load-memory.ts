@@ -1,0 +1,56 @@
+// JavaScript's memory while a generated safetensors model (F32; CHUNKWISE_GIGABYTES, default 1) is downloaded, stored,
+// verified, quantised and uploaded in Chromium: heap and ArrayBuffer stores of the page and its workers together, by the
+// DevTools protocol. Bytes, not time: any device will do.
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { launchBrowser } from '../e2e/browser.ts';
+import { importPackage, servePackage } from '../e2e/package-page.ts';
+import { watchHeap } from '../e2e/heap-watch.ts';
+import { LargeModel } from '../tests/weights/large-model.ts';
+import { record } from './results.ts';
+
+const BOUND = 150e6;
+const gigabytes = Number(process.env['CHUNKWISE_GIGABYTES'] ?? 1);
+
+const model = await LargeModel.create(gigabytes * 1e9);
+const models = createServer((request: IncomingMessage, response: ServerResponse) => model.answer(request, response));
+await new Promise<void>((resolve) => models.listen(0, '127.0.0.1', resolve));
+const endpoint = `http://127.0.0.1:${(models.address() as AddressInfo).port}`;
+const server = await servePackage();
+const browser = await launchBrowser('swiftshader');
+try {
+  const page = await browser.newPage();
+  await importPackage(page, server);
+  const watch = await watchHeap(page);
+  const outcome = await page.evaluate(async (options) => {
+    const control = new AbortController();
+    let isUploaded = false;
+    // A named function would call a helper of tsx's that the page does not have.
+    const loading = globalThis.chunkwise.createEngine({
+      ...options,
+      contextLength: 128,
+      signal: control.signal,
+      onProgress({ phase }) {
+        if (phase !== 'compile') return;
+        // What comes now is the compiler's, not the file's.
+        isUploaded = true;
+        control.abort();
+      },
+    });
+    await loading.catch((error: unknown) => {
+      if (!isUploaded) throw error;
+    });
+    return isUploaded;
+  }, { model: 'owner/large', hub: { endpoint } });
+  const { peak, samples } = watch.stop();
+  if (!outcome || samples === 0) throw new Error(`uploaded: ${outcome}, with ${samples} samples`);
+  const section = { fileBytes: model.size, samples, peakBytes: peak };
+  await record('load-memory', `Chromium ${browser.version()}`, section);
+  console.log(`${JSON.stringify(section)}: ${peak <= BOUND ? 'within' : 'above'} ${BOUND} bytes`);
+  process.exitCode = peak <= BOUND ? 0 : 1;
+} finally {
+  await browser.close();
+  await server.close();
+  models.close();
+}

@@ -1,0 +1,77 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { HubId } from './model-id.ts';
+
+/** Where the hub is, and who asks. */
+export interface HubOptions {
+  /** Origin of the hub or a mirror of it; default: https://huggingface.co. */
+  endpoint?: string;
+  /** Access token, for gated and private repositories. It is sent to `endpoint` alone. */
+  token?: string;
+}
+
+export interface HubFile {
+  /** Within the repository. */
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Of files in LFS, which is where weights are. */
+  sha256?: string;
+  /** Changes with the content. */
+  oid: string;
+  /** Of the file at its commit. */
+  url: string;
+}
+
+/** A repository at one commit. */
+export interface HubRepo {
+  commit: string;
+  files: HubFile[];
+}
+
+const ENDPOINT = 'https://huggingface.co';
+
+/** Answers a request for JSON. Throws `network`, `aborted`. */
+export type ReadJson = (url: string) => Promise<unknown>;
+
+/**
+ * Lists a repository's files at the commit that a revision names now (the hub's API, `GET /api/models/{repo}/revision/
+ * {revision}?blobs=true`), so that files of two commits are never mixed. Throws `network`, or `bad_file` for an answer
+ * that is not the hub's.
+ */
+export async function listRepo({ repo, revision }: HubId, { endpoint = ENDPOINT }: HubOptions, read: ReadJson): Promise<HubRepo> {
+  const origin = endpoint.replace(/\/+$/, '');
+  const url = `${origin}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
+  const answer = await read(url);
+  const fail = (field: string, reason: string): never => {
+    throw new ChunkwiseError('bad_file', { file: url, field, reason });
+  };
+  if (!isRecord(answer)) return fail('answer', 'is not a JSON object');
+  const { sha: commit, siblings } = answer;
+  if (typeof commit !== 'string' || !/^[\w.-]+$/.test(commit)) return fail('sha', 'names no commit');
+  if (!Array.isArray(siblings)) return fail('siblings', 'is not a list of files');
+  const files = siblings.map((entry: unknown, i): HubFile => {
+    const field = `siblings[${i}]`;
+    if (!isRecord(entry) || typeof entry['rfilename'] !== 'string') return fail(field, 'names no file');
+    const { rfilename: path, size, lfs, blobId } = entry;
+    if (!isSize(size)) return fail(`${field}.size`, 'is no length in bytes');
+    const sha256 = isRecord(lfs) ? lfs['sha256'] : undefined;
+    if (sha256 !== undefined && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))) {
+      return fail(`${field}.lfs.sha256`, 'is no SHA-256');
+    }
+    const place = `${origin}/${repo}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+    const oid = sha256 ?? (typeof blobId === 'string' ? blobId : commit);
+    return { path, size, oid, url: place, ...(sha256 !== undefined && { sha256 }) };
+  });
+  return { commit, files };
+}
+
+/** What a request to `url` carries: the token, and to nobody but the hub. */
+export function hubHeaders(url: string, { endpoint = ENDPOINT, token }: HubOptions): Record<string, string> {
+  if (token === undefined || new URL(url).origin !== new URL(endpoint).origin) return {};
+  return { Authorization: `Bearer ${token}` };
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

@@ -1,0 +1,30 @@
+/** What a stored file is a copy of. */
+export interface FileNote {
+  url: string;
+  /** Bytes. */
+  size: number;
+  /** Changes with the content: the SHA-256 where it is known, or what the server calls its version. */
+  version: string;
+  /** Bytes of a piece; the last one is shorter. */
+  pieceBytes: number;
+}
+
+/** Where the pieces of one file are kept, whatever happens in between. Nobody else may write meanwhile. */
+export interface PieceStore {
+  /** Undefined where nothing is kept, or nothing that can be read. */
+  readonly note: FileNote | undefined;
+  /** SHA-256 of the pieces held, in hexadecimal, by their number. What lies there need not be that any more. */
+  readonly pieces: ReadonlyMap<number, string>;
+  /** All pieces together were once found to be the file. */
+  readonly isVerified: boolean;
+  /** Forgets what is kept and begins anew. */
+  begin(note: FileNote): Promise<void>;
+  /** Keeps a piece, wholly or not at all. Throws a DOMException `QuotaExceededError` when there is no room. */
+  put(index: number, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void>;
+  /** A piece as it lies there; shorter, or empty, where something took it away. */
+  get(index: number): Promise<Uint8Array<ArrayBuffer>>;
+  setVerified(): Promise<void>;
+  /** The whole file. Nothing may be written after it. */
+  blob(): Promise<Blob>;
+  close(): void;
+}

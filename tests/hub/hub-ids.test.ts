@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { listRepo } from '../../src/hub/hub-api.ts';
+import type { HubRepo } from '../../src/hub/hub-api.ts';
+import { parseHubId } from '../../src/hub/model-id.ts';
+import { pickAdapterFiles, pickModelFiles } from '../../src/hub/pick-files.ts';
+import { FileDownload } from '../../src/weights/file-download.ts';
+import { MemoryPieces } from '../../src/weights/memory-pieces.ts';
+import { describeRemote, readJson } from '../../src/weights/remote-file.ts';
+import { findAdapterFiles, findModelFiles } from '../../workers/model-sources.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { HubServer, sha256Of } from './hub-server.ts';
+
+const TOKEN = 'hf_verySecret123';
+const ID = { repo: 'owner/tiny', revision: 'main' };
+const fill = (length: number, byte: number): Uint8Array => new Uint8Array(length).fill(byte);
+const FILES = {
+  'README.md': fill(10, 1),
+  'config.json': new TextEncoder().encode('{}'),
+  'tokenizer.json': fill(30, 2),
+  'model.safetensors': fill(5000, 3),
+  'tiny-Q8_0.gguf': fill(900, 4),
+  'tiny-Q4_K_M.gguf': fill(500, 5),
+  'tiny-IQ2_XXS.gguf': fill(200, 6),
+  'tiny-F16.gguf': fill(1800, 7),
+  'mmproj-tiny-Q8_0.gguf': fill(850, 8),
+  'deep/a b-Q4_0-00001-of-00002.gguf': fill(400, 9),
+  'deep/a b-Q4_0-00002-of-00002.gguf': fill(300, 10),
+  'adapter_config.json': new TextEncoder().encode('{"r": 4}'),
+  'adapter_model.safetensors': fill(70, 11),
+};
+
+let hub: HubServer;
+beforeAll(async () => {
+  hub = await HubServer.start('owner/tiny', FILES);
+});
+afterAll(() => hub.close());
+beforeEach(() => hub.forget());
+
+test.each<[string, object | undefined]>([
+  ['HuggingFaceTB/SmolLM2-135M-Instruct', { repo: 'HuggingFaceTB/SmolLM2-135M-Instruct', revision: 'main' }],
+  ['owner/repo:model-Q4_1.gguf', { repo: 'owner/repo', revision: 'main', file: 'model-Q4_1.gguf' }],
+  ['owner/repo@v1.0', { repo: 'owner/repo', revision: 'v1.0' }],
+  ['owner/repo@refs/pr/3:deep/x.gguf', { repo: 'owner/repo', revision: 'refs/pr/3', file: 'deep/x.gguf' }],
+  ['models/tiny.gguf', undefined],
+  ['./owner/repo', undefined],
+  ['../owner', undefined],
+  ['/owner/repo', undefined],
+  ['adapters/pirate/', undefined],
+  ['https://example.org/a.gguf', undefined],
+  ['tiny.gguf', undefined],
+  ['owner/repo:../../secret', undefined],
+  ['a/b/c', undefined],
+])('%s is read as %j', (text, expected) => expect(parseHubId(text)).toEqual(expected));
+
+describe('files of a model', () => {
+  const list = (): Promise<HubRepo> => listRepo(ID, { endpoint: hub.endpoint }, readJson);
+  const pick = async (id: object, budget = Infinity): Promise<string[]> =>
+    pickModelFiles({ ...ID, ...id }, await list(), budget).map(({ path }) => path);
+
+  test('the largest quantised GGUF that fits the budget, else the smallest', async () => {
+    expect(await pick({})).toEqual(['tiny-Q8_0.gguf']);
+    expect(await pick({}, 800)).toEqual(['deep/a b-Q4_0-00001-of-00002.gguf', 'deep/a b-Q4_0-00002-of-00002.gguf']);
+    expect(await pick({}, 600)).toEqual(['tiny-Q4_K_M.gguf']);
+    expect(await pick({}, 100)).toEqual(['tiny-Q4_K_M.gguf']);
+  });
+
+  test('the file that the id names, and what belongs to it', async () => {
+    expect(await pick({ file: 'tiny-F16.gguf' })).toEqual(['tiny-F16.gguf']);
+    expect(await pick({ file: 'model.safetensors' })).toEqual(['config.json', 'tokenizer.json', 'model.safetensors']);
+    await expectError(() => pick({ file: 'other.gguf' }), 'bad_request', { file: 'owner/tiny', reason: /has no other.gguf at main/ });
+  });
+
+  test('safetensors where there is no GGUF, an error where there is neither', async () => {
+    const { commit, files } = await list();
+    const without = files.filter(({ path }) => !path.endsWith('.gguf'));
+    expect(pickModelFiles(ID, { commit, files: without }, 1).map(({ path }) => path)).toContain('model.safetensors');
+    const shards = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors', 'model.safetensors.index.json'];
+    const sharded = [...without.filter(({ path }) => path !== 'model.safetensors'), ...shards.map((path) => ({ ...without[0]!, path }))];
+    const found = pickModelFiles(ID, { commit, files: sharded }, 1).map(({ path }) => path);
+    expect(found).toEqual(['config.json', 'tokenizer.json', ...shards]);
+    await expectError(() => pickModelFiles(ID, { commit, files: [] }, 1), 'bad_request', { file: 'owner/tiny', reason: /neither/ });
+    await expectError(() => pickAdapterFiles(ID, { commit, files: [] }), 'bad_request', { reason: /adapter_config.json/ });
+  });
+
+  test('come from the commit that the revision names, and are kept by the revision', async () => {
+    const [file] = await findModelFiles('owner/tiny@v2:deep/a b-Q4_0-00001-of-00002.gguf', { endpoint: hub.endpoint }, 1, {});
+    expect(file?.url).toBe(hub.fileUrl('deep/a%20b-Q4_0-00001-of-00002.gguf', 'v2-commit'));
+    expect(file?.key).toBe(hub.fileUrl('deep/a b-Q4_0-00001-of-00002.gguf', 'v2'));
+    expect(file?.known?.sha256).toBe(sha256Of(FILES['deep/a b-Q4_0-00001-of-00002.gguf']));
+    const adapter = await findAdapterFiles(ID, { endpoint: hub.endpoint }, {});
+    expect([adapter.config.url, adapter.weights.known?.size]).toEqual([hub.fileUrl('adapter_config.json', 'main-commit'), 70]);
+  });
+});
+
+describe('a gated repository', () => {
+  test('opens to the token, which goes to the hub alone, not where it redirects to', async () => {
+    hub.behaviour.token = TOKEN;
+    const [wanted] = await findModelFiles('owner/tiny:tiny-Q8_0.gguf', { endpoint: hub.endpoint, token: TOKEN }, 1, {});
+    const { url, headers, known } = wanted!;
+    const file = await FileDownload.open({ ...(await describeRemote(url, { headers })), ...known }, new MemoryPieces(), { headers });
+    await file.complete();
+    await file.verify();
+    const of = (origin: string) => hub.requests.filter((request) => request.origin === origin).map(({ authorization }) => authorization);
+    expect(new Set(of('hub'))).toEqual(new Set([`Bearer ${TOKEN}`]));
+    expect(new Set(of('cdn'))).toEqual(new Set([undefined]));
+  });
+
+  test.each([undefined, 'hf_wrong1'])('is an error with the token %s, which does not show it', async (token) => {
+    hub.behaviour.token = TOKEN;
+    const options = { endpoint: hub.endpoint, ...(token !== undefined && { token }) };
+    const error: unknown = await findModelFiles('owner/tiny', options, 1, {}).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'network', detail: { reason: 'status 401: the file needs a token of an account with access to it' } });
+    expect(JSON.stringify([error, String(error), (error as Error).stack])).not.toMatch(/hf_/);
+  });
+
+  test('elsewhere the token is not sent at all', async () => {
+    const [file] = await findModelFiles(hub.fileUrl('tiny-Q8_0.gguf'), { token: TOKEN }, 1, {});
+    expect(file?.headers).toEqual({});
+  });
+});
+
+test.each<[string, unknown, string]>([
+  ['no object', [], 'answer'],
+  ['no commit', { siblings: [] }, 'sha'],
+  ['no files', { sha: 'abc' }, 'siblings'],
+  ['a file without a name', { sha: 'abc', siblings: [{ size: 1 }] }, 'siblings[0]'],
+  ['a file without a length', { sha: 'abc', siblings: [{ rfilename: 'a', size: -1 }] }, 'siblings[0].size'],
+  ['no SHA-256', { sha: 'abc', siblings: [{ rfilename: 'a', size: 1, lfs: { sha256: 'x' } }] }, 'siblings[0].lfs.sha256'],
+])('an answer with %s is not the hub’s', async (_, answer, field) => {
+  await expectError(() => listRepo(ID, {}, async () => answer), 'bad_file', { field });
+});
+
+test('a revision that is not there, and an answer that is no JSON', async () => {
+  await expectError(() => findModelFiles('owner/tiny@nowhere', { endpoint: hub.endpoint }, 1, {}), 'network', { reason: /status 404/ });
+  await expectError(() => readJson(hub.fileUrl('README.md')), 'bad_file', { file: hub.fileUrl('README.md'), reason: /not JSON/ });
+});

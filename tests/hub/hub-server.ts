@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** A range request as it reaches the server's files. */
+export interface Asked {
+  path: string;
+  /** First byte, and the one after the last. */
+  from: number;
+  to: number;
+  size: number;
+  /** Counts from 1. */
+  count: number;
+  response: ServerResponse;
+}
+
+/** How the server misbehaves. */
+export interface Behaviour {
+  ranges?: boolean;
+  /** Tells no length either. */
+  length?: boolean;
+  /** Answers, in its own way, and says so. */
+  instead?: (asked: Asked) => boolean;
+  /** Bytes sent in place of the true ones, from `asked.from`. */
+  tampered?: (bytes: Uint8Array, asked: Asked) => Uint8Array;
+  /** The connection breaks when this byte of the file is reached. */
+  cutAt?: (asked: Asked) => number | undefined;
+  token?: string;
+}
+
+/**
+ * A hub of one repository on the loopback interface: its API, files behind a redirect to another origin, their SHA-256
+ * in the listing, CORS. It counts how often it has sent each byte of each file.
+ */
+export class HubServer {
+  behaviour: Behaviour = {};
+  /** Of each file and byte. */
+  readonly sent = new Map<string, Uint8Array>();
+  /** Of both origins: what was asked, with the Authorization it came with. */
+  readonly requests: { origin: 'hub' | 'cdn'; path: string; range?: string; authorization?: string }[] = [];
+  private count = 0;
+  private hub!: Server;
+  private cdn!: Server;
+
+  private constructor(
+    readonly repo: string,
+    readonly files: Record<string, Uint8Array>,
+  ) {}
+
+  static async start(repo: string, files: Record<string, Uint8Array>): Promise<HubServer> {
+    const server = new HubServer(repo, files);
+    server.hub = await listen((request, response) => server.answerHub(request, response));
+    server.cdn = await listen((request, response) => server.answerCdn(request, response));
+    server.forget();
+    return server;
+  }
+
+  get endpoint(): string {
+    return originOf(this.hub);
+  }
+
+  fileUrl(path: string, revision = 'main'): string {
+    return `${this.endpoint}/${this.repo}/resolve/${revision}/${path}`;
+  }
+
+  /** Counts from zero again, and behaves well. */
+  forget(): void {
+    this.behaviour = {};
+    this.requests.length = 0;
+    this.count = 0;
+    for (const [path, bytes] of Object.entries(this.files)) this.sent.set(path, new Uint8Array(bytes.length));
+  }
+
+  /** Bytes of `path` sent more than once. */
+  sentTwice(path: string): number {
+    return this.sent.get(path)?.filter((times) => times > 1).length ?? 0;
+  }
+
+  sentBytes(path: string): number {
+    return this.sent.get(path)?.reduce((sum, times) => sum + times, 0) ?? 0;
+  }
+
+  close(): void {
+    for (const server of [this.hub, this.cdn]) {
+      server.closeAllConnections();
+      server.close();
+    }
+  }
+
+  private answerHub(request: IncomingMessage, response: ServerResponse): void {
+    const url = new URL(request.url ?? '', this.endpoint);
+    if (allow(request, response)) return;
+    this.note('hub', request);
+    const { token } = this.behaviour;
+    if (token !== undefined && request.headers.authorization !== `Bearer ${token}`) {
+      response.writeHead(401).end('Access to this repository is restricted.');
+      return;
+    }
+    const api = `/api/models/${this.repo}/revision/`;
+    if (url.pathname.startsWith(api)) {
+      const revision = decodeURIComponent(url.pathname.slice(api.length));
+      if (revision === 'nowhere') response.writeHead(404).end();
+      else response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(this.listing(revision)));
+      return;
+    }
+    const [, path] = new RegExp(`^/${this.repo}/resolve/[^/]+/(.+)$`).exec(decodeURI(url.pathname)) ?? [];
+    if (path === undefined || !(path in this.files)) response.writeHead(404).end();
+    else response.writeHead(302, { Location: `${originOf(this.cdn)}/${encodeURI(path)}` }).end();
+  }
+
+  private listing(revision: string): object {
+    const siblings = Object.entries(this.files).map(([rfilename, bytes]) => {
+      const isText = rfilename.endsWith('.json');
+      return {
+        rfilename,
+        size: bytes.length,
+        blobId: createHash('sha1').update(bytes).digest('hex'),
+        ...(!isText && { lfs: { sha256: sha256Of(bytes), size: bytes.length, pointerSize: 134 } }),
+      };
+    });
+    return { id: this.repo, sha: `${revision}-commit`, siblings };
+  }
+
+  private answerCdn(request: IncomingMessage, response: ServerResponse): void {
+    if (allow(request, response)) return;
+    this.note('cdn', request);
+    const path = decodeURI(request.url ?? '').slice(1);
+    const bytes = this.files[path];
+    if (!bytes) return void response.writeHead(404).end();
+    const { ranges = true, length = true, instead, tampered, cutAt } = this.behaviour;
+    const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
+    const isPart = ranges && first !== undefined;
+    const from = isPart ? Number(first) : 0;
+    const to = isPart && last ? Number(last) + 1 : bytes.length;
+    const asked: Asked = { path, from, to, size: bytes.length, count: ++this.count, response };
+    response.setHeader('ETag', `"${sha256Of(bytes).slice(0, 32)}"`);
+    if (instead?.(asked)) return;
+    const cut = cutAt?.(asked);
+    const end = cut !== undefined && cut > from && cut < to ? cut : to;
+    response.writeHead(isPart ? 206 : 200, {
+      ...(length && { 'Content-Length': to - from }),
+      ...(isPart && { 'Content-Range': `bytes ${from}-${to - 1}/${bytes.length}` }),
+    });
+    const part = bytes.slice(from, end);
+    // What a description of the file asks for is no download of it.
+    if (request.headers.range !== 'bytes=0-1') part.forEach((_, i) => this.sent.get(path)![from + i]!++);
+    response.write(tampered?.(part, asked) ?? part, () => {
+      if (end < to) setTimeout(() => response.destroy(), 5);
+      else response.end();
+    });
+  }
+
+  private note(origin: 'hub' | 'cdn', { url = '', headers }: IncomingMessage): void {
+    const { range, authorization } = headers;
+    this.requests.push({ origin, path: url, ...(range !== undefined && { range }), ...(authorization !== undefined && { authorization }) });
+  }
+}
+
+/** CORS as the hub has it. */
+function allow(request: IncomingMessage, response: ServerResponse): boolean {
+  response.setHeader('Access-Control-Allow-Origin', '*');
+  response.setHeader('Access-Control-Allow-Headers', 'Range, Authorization');
+  response.setHeader('Access-Control-Expose-Headers', 'Content-Range, ETag, X-Linked-ETag');
+  if (request.method !== 'OPTIONS') return false;
+  response.writeHead(204).end();
+  return true;
+}
+
+async function listen(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<Server> {
+  const server = createServer(answer);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
+
+const originOf = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -1,0 +1,119 @@
+import { describe, expect, test } from 'vitest';
+import { floatToHalf as referenceHalf, halfToFloat } from '../../src/reference/half.ts';
+import { renderChat } from '../../src/tokenizer/chat-template.ts';
+import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import { checkTensors } from '../../src/weights/model-tensors.ts';
+import { floatToHalf, quantize } from '../../src/weights/quantize.ts';
+import { quantised } from '../../src/weights/quantised-tensor.ts';
+import { JsonFields } from '../../src/weights/json-file.ts';
+import { tokenizerMetadata } from '../../src/weights/hf-tokenizer.ts';
+import { GgufMetadata } from '../../src/weights/gguf-metadata.ts';
+import { openSafetensorsModel } from '../../src/weights/safetensors-model.ts';
+import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
+import { BytesSource } from './bytes-source.ts';
+import { expectError } from './expect-error.ts';
+import { quantize as quantizeIndependently } from './quantize.ts';
+import { Random } from './random.ts';
+import { expectedOf, modelFolder } from './safetensors-folder.ts';
+
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3'];
+
+describe('texts', () => {
+  test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
+    const metadata = readTokenizerMetadata(await openSafetensorsModel(modelFolder(model)));
+    const { text, ids, chat, chatText } = expectedOf(model);
+    const tokenizer = createTokenizer(metadata);
+    expect(tokenizer.encode(text, { parseSpecial: true })).toEqual(ids);
+    expect(renderChat(metadata, chat)).toBe(chatText);
+    expect(tokenizer.addBos).toBe(model === 'llama3');
+    expect([...tokenizer.eosIds]).toContain(2);
+  });
+
+  test('llama2: SentencePiece, whose merges stand for its scores', async () => {
+    const files = modelFolder('llama2');
+    const read = (name: string) => JsonFields.read(files.find((file) => file.name === name)!);
+    const config = await JsonFields.read(new BytesSource('config.json', new TextEncoder().encode('{"vocab_size": 300}')));
+    const parts = { tokenizer: await read('tokenizer.json'), tokenizerConfig: await read('tokenizer_config.json') };
+    const values = tokenizerMetadata({ ...parts, config, generationConfig: undefined, chatTemplate: undefined });
+    const tokenizer = createTokenizer(readTokenizerMetadata({ metadata: new GgufMetadata('llama2', values) }));
+    const { text, ids } = expectedOf('llama2');
+    expect(tokenizer.encode(text, { parseSpecial: true })).toEqual(ids);
+    expect([tokenizer.addBos, tokenizer.bosId, [...tokenizer.eosIds]]).toEqual([true, 1, [2]]);
+  });
+});
+
+test('the config is the model’s, rows in their own order', async () => {
+  const model = await openSafetensorsModel(modelFolder('llama3'));
+  const config = readModelConfig(model);
+  expect(config).toMatchObject({ architecture: 'llama', numLayers: 2, headDim: 16, numKvHeads: 1, ropeTheta: 10_000, ropeLayout: 'half', tiedEmbeddings: true });
+  const tensors = checkTensors(model, config);
+  expect(tensors.get('rope_freqs.weight')?.shape).toEqual([8]);
+  expect(tensors.get('blk.1.attn_k.weight')).toMatchObject({ type: 'BF16', shape: [16, 32] });
+  expect(tensors.get('output_norm.weight')?.type).toBe('F32');
+});
+
+const edit = (key: string, value: unknown) => (text: string): string => JSON.stringify({ ...(JSON.parse(text) as object), [key]: value });
+
+test.each<[string, string, string, (text: string) => string | undefined, 'bad_file' | 'unsupported', string, RegExp]>([
+  ['another architecture', 'llama', 'config.json', edit('model_type', 'gemma3'), 'unsupported', 'model_type', /gemma3.*llama, mistral/],
+  ['no layers', 'llama', 'config.json', edit('num_hidden_layers', undefined), 'bad_file', 'num_hidden_layers', /missing/],
+  ['layers that are no number', 'llama', 'config.json', edit('num_hidden_layers', '2'), 'bad_file', 'num_hidden_layers', /number/],
+  ['another activation', 'llama', 'config.json', edit('hidden_act', 'gelu'), 'unsupported', 'hidden_act', /gelu/],
+  ['quantised weights', 'llama', 'config.json', edit('quantization_config', { bits: 4 }), 'unsupported', 'quantization_config', /F16/],
+  ['scaling it does not know', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'yarn' }), 'unsupported', 'rope_parameters.rope_type', /yarn/],
+  ['no config', 'llama', 'config.json', () => undefined, 'bad_file', 'config.json', /missing/],
+  ['no tokenizer', 'llama', 'tokenizer.json', () => undefined, 'bad_file', 'tokenizer.json', /missing/],
+  ['a tokenizer of another kind', 'llama', 'tokenizer.json', edit('model', { type: 'Unigram' }), 'unsupported', 'model.type', /Unigram/],
+  ['another way to cut text', 'llama', 'tokenizer.json', edit('pre_tokenizer', { type: 'Whitespace' }), 'unsupported', 'pre_tokenizer', /Whitespace/],
+  ['another normaliser', 'llama', 'tokenizer.json', edit('normalizer', { type: 'Lowercase' }), 'unsupported', 'normalizer', /Lowercase/],
+  ['fewer rows than tokens', 'llama', 'config.json', edit('vocab_size', 100), 'bad_file', 'model.vocab.', /100 tokens/],
+  ['an index that names another file', 'llama3', 'model.safetensors.index.json', edit('weight_map', { 'model.norm.weight': 'x' }), 'bad_file', 'model.norm.weight', /should be in x/],
+])('%s is refused, naming file and field', async (_, model, file, change, code, field, reason) => {
+  const opening = () => openSafetensorsModel(modelFolder(model, { [file]: change }));
+  if (field.endsWith('.')) await expectError(opening, code, { file: 'tokenizer.json', reason });
+  else await expectError(opening, code, { ...(change('{}') !== undefined && { file }), field, reason });
+});
+
+test('a text that is no JSON, a shard that is missing, a tensor that is unknown', async () => {
+  await expectError(() => openSafetensorsModel(modelFolder('llama', { 'config.json': () => '{"model_type": ' })), 'bad_file', { file: 'config.json', reason: /not JSON/ });
+  const shards = modelFolder('llama3').filter(({ name }) => !name.includes('00002-of'));
+  await expectError(() => openSafetensorsModel(shards), 'bad_file', { file: 'model.safetensors.index.json', reason: /should be in model-00002/ });
+  const twice = modelFolder('llama').flatMap((file) => (file.name === 'model.safetensors' ? [file, file] : [file]));
+  await expectError(() => openSafetensorsModel(twice), 'bad_file', { reason: /is also in/ });
+});
+
+describe('quantising', () => {
+  const random = new Random(8);
+  const values = random.normals(64 * 32, 0.2).fill(0, 32, 64);
+
+  test.each(['F16', 'Q8_0', 'Q4_1'] as const)('%s: the bytes of another implementation', (type) => {
+    expect(quantize(type, values)).toEqual(quantizeIndependently(type, values));
+  });
+
+  test('every half comes back, and what lies between is rounded as the reference rounds it', () => {
+    const wrong: number[] = [];
+    for (let half = 0; half < 65_536; half++) {
+      const value = halfToFloat(half);
+      if (!Number.isNaN(value) && floatToHalf(value) !== half) wrong.push(value);
+    }
+    for (let i = 0; i < 20_000; i++) {
+      const value = random.normal() * 10 ** (random.normal() * 3);
+      if (floatToHalf(Math.fround(value)) !== referenceHalf(Math.fround(value))) wrong.push(value);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test('a tensor is read from any byte, as if it had been quantised at once', async () => {
+    const many = random.normals(3 * 2 ** 17 + 64, 1);
+    const source = new BytesSource('model.safetensors', new Uint8Array(many.buffer));
+    const tensor = { name: 'x', shape: [many.length / 32, 32], type: 'F32' as const, bytes: many.length * 4, offset: 0, source };
+    const whole = quantize('Q8_0', many);
+    const { bytes, source: read } = quantised(tensor, 'Q8_0');
+    expect(bytes).toBe(whole.length);
+    for (const [offset, length] of [[0, whole.length], [5, 100], [139_263, 3], [139_264, 200_001], [whole.length - 1, 1], [7, 0]] as const) {
+      expect(await read.read(offset, length)).toEqual(whole.slice(offset, offset + length));
+    }
+    await expectError(() => read.read(whole.length, 1), 'bad_file', { reason: /ends at/ });
+  });
+});

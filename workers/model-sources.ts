@@ -1,0 +1,43 @@
+import type { HubFile, HubOptions } from '../src/hub/hub-api.ts';
+import { hubHeaders, listRepo } from '../src/hub/hub-api.ts';
+import { parseHubId } from '../src/hub/model-id.ts';
+import type { HubId } from '../src/hub/model-id.ts';
+import { pickAdapterFiles, pickModelFiles } from '../src/hub/pick-files.ts';
+import { shardNames } from '../src/weights/gguf-split.ts';
+import { readJson } from '../src/weights/remote-file.ts';
+import type { RemoteOptions } from '../src/weights/remote-file.ts';
+
+/** A file to be downloaded. */
+export interface WantedFile {
+  url: string;
+  /** What it is kept under: a hub's file by the revision it was asked for, whose commits change. */
+  key: string;
+  headers: Record<string, string>;
+  /** Of a hub's file, which its listing tells. */
+  known?: { size: number; content: string; sha256: string | undefined };
+}
+
+/** The files of a model by its hub id or URL. Throws what `listRepo` and `pickModelFiles` throw. */
+export async function findModelFiles(model: string, hub: HubOptions, budgetBytes: number, options: RemoteOptions): Promise<WantedFile[]> {
+  const id = parseHubId(model);
+  if (!id) return shardNames(model).map((url) => ({ url, key: url, headers: hubHeaders(url, hub) }));
+  return pickModelFiles(id, await list(id, hub, options), budgetBytes).map((file) => wantedFile(file, id, hub));
+}
+
+/** The config and the weights of an adapter by its hub id. */
+export async function findAdapterFiles(
+  id: HubId,
+  hub: HubOptions,
+  options: RemoteOptions,
+): Promise<{ config: WantedFile; weights: WantedFile }> {
+  const { config, weights } = pickAdapterFiles(id, await list(id, hub, options));
+  return { config: wantedFile(config, id, hub), weights: wantedFile(weights, id, hub) };
+}
+
+const list = (id: HubId, hub: HubOptions, options: RemoteOptions): ReturnType<typeof listRepo> =>
+  listRepo(id, hub, (url) => readJson(url, { ...options, headers: hubHeaders(url, hub) }));
+
+function wantedFile({ url, path, size, oid, sha256 }: HubFile, { repo, revision }: HubId, hub: HubOptions): WantedFile {
+  const key = `${new URL(url).origin}/${repo}/resolve/${revision}/${path}`;
+  return { url, key, headers: hubHeaders(url, hub), known: { size, content: oid, sha256 } };
+}
