@@ -2,7 +2,7 @@ import type { ChatMessage, Engine } from '../src/api/index.ts';
 import { ChunkwiseError } from '../src/api/index.ts';
 import type { ChosenAdapter } from './adapter-picker.ts';
 import type { AnswerView } from './answer-view.ts';
-import { type Conversation, type Conversations, type Exchange, newConversation, titleOf } from './conversations.ts';
+import { type Conversation, type Conversations, type Exchange, newConversation, newId, titleOf } from './conversations.ts';
 import { errorWords } from './error-words.ts';
 import type { RankRecord } from './rank-record.ts';
 import { RankStrip } from './rank-strip.ts';
@@ -84,7 +84,7 @@ export class Chat {
   goBackTo(index: number): void {
     const { shown } = this;
     const exchanges = shown.exchanges.slice(0, index);
-    if (index < shown.exchanges.length - 1) this.shown = { ...shown, id: crypto.randomUUID(), exchanges };
+    if (index < shown.exchanges.length - 1) this.shown = { ...shown, id: newId(), exchanges };
     else shown.exchanges = exchanges;
     this.transcript.cutAt(index);
   }

@@ -29,7 +29,12 @@ const PREFIX = 'conversation ';
 const LONGEST_TITLE = 60;
 
 export function newConversation(systemPrompt: string): Conversation {
-  return { id: crypto.randomUUID(), title: '', changed: Date.now(), systemPrompt, exchanges: [] };
+  return { id: newId(), title: '', changed: Date.now(), systemPrompt, exchanges: [] };
+}
+
+/** On an insecure page there is no crypto.randomUUID. */
+export function newId(): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join('-');
 }
 
 /** The beginning of the first prompt. */

@@ -15,12 +15,21 @@ const GIB = 2 ** 30;
 export async function deviceRoom(): Promise<DeviceRoom> {
   const { gpu, deviceMemory } = navigator as { gpu?: GPU; deviceMemory?: number };
   const adapter = await gpu?.requestAdapter().catch(() => null);
-  const { quota, usage = 0 } = await navigator.storage.estimate().catch(() => ({}));
+  const { quota, usage = 0 } = await storageEstimate();
   return {
     storageBytes: quota === undefined ? undefined : quota - usage,
     memoryBytes: deviceMemory === undefined ? undefined : deviceMemory * GIB,
     hasGpu: adapter !== undefined && adapter !== null,
   };
+}
+
+/** Some windows have no storage to tell of. */
+async function storageEstimate(): Promise<StorageEstimate> {
+  try {
+    return await navigator.storage.estimate();
+  } catch {
+    return {};
+  }
 }
 
 /** Whether a model of this size can be kept and run here, as far as can be told before its header is read. */

@@ -1,8 +1,8 @@
 import type { DeviceRoom, Fit } from './device-fit.ts';
 import { deviceRoom, fitOf } from './device-fit.ts';
 import { byId, create } from './dom.ts';
-import { formatBytes, modelName } from './format.ts';
-import { type ListedModel, modelAddress, MODELS } from './models.ts';
+import { modelName } from './format.ts';
+import { type ListedModel, MODELS } from './models.ts';
 import type { PageStorage } from './storage.ts';
 
 const OPENED_KEY = 'models';
@@ -54,38 +54,39 @@ export class ModelPicker {
 
   private async open(): Promise<void> {
     const room = await deviceRoom();
-    const listed = new Set(MODELS.map(({ id }) => modelAddress(id)));
-    const others = this.opened.filter((address) => !listed.has(address));
+    const listed = new Set(MODELS.map(({ id }) => fileOf(id)));
+    const others = this.opened.filter((address) => !listed.has(fileOf(address)));
     this.list.replaceChildren(...others.map((address) => this.otherItem(address)), ...MODELS.map((model) => this.item(model, room)));
     this.dialog.showModal();
   }
 
   private item({ name, id, megabytes, about }: ListedModel, room: DeviceRoom): HTMLElement {
     const bytes = megabytes * 1e6;
-    const address = modelAddress(id);
-    const isHere = this.opened.includes(address);
-    const fit = isHere ? 'fits' : fitOf(bytes, room);
-    const item = this.entry(name, about, formatBytes(bytes), address, id);
+    // Wherever it was had from.
+    const here = this.opened.find((address) => fileOf(address) === fileOf(id));
+    const fit = here === undefined ? fitOf(bytes, room) : 'fits';
+    const size = megabytes < 1000 ? `${megabytes} MB` : `${(megabytes / 1000).toFixed(1)} GB`;
+    const item = this.entry(name, about, size, here ?? id);
     item.dataset['fit'] = fit;
-    const place = create('span', 'model-fit', isHere ? 'On this device' : FITS[fit]);
+    const place = create('span', 'model-fit', here === undefined ? FITS[fit] : 'On this device');
     item.querySelector('.model-facts')?.append(place);
     return item;
   }
 
   private otherItem(address: string): HTMLElement {
-    const item = this.entry(modelName(address), 'Opened here before', 'On this device', address, address);
+    const item = this.entry(modelName(address), 'Opened here before', 'On this device', address);
     item.dataset['fit'] = 'fits';
     return item;
   }
 
-  private entry(name: string, about: string, size: string, address: string, model: string): HTMLElement {
+  private entry(name: string, about: string, size: string, model: string): HTMLElement {
     const item = create('li', '');
     const button = create('button', 'model-choice');
     button.type = 'button';
     const facts = create('span', 'model-facts');
     facts.append(create('span', '', size));
     button.append(create('strong', '', name), facts, create('span', 'model-about', about));
-    if (address === this.current) button.ariaCurrent = 'true';
+    if (model === this.current) button.ariaCurrent = 'true';
     button.addEventListener('click', () => this.choose(model));
     item.append(button);
     return item;
@@ -96,3 +97,6 @@ export class ModelPicker {
     this.onChoose(model);
   }
 }
+
+/** The file's name, in an address or behind a hub's id. */
+const fileOf = (model: string): string => model.split(/[/:]/).at(-1) ?? '';
