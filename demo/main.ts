@@ -52,7 +52,8 @@ const list = new ConversationList({
   onOpen: open,
   onRename: (conversation, title) => {
     conversation.title = title;
-    void conversations.save(conversation).then(update);
+    void conversations.save(conversation);
+    update();
   },
   onDelete: remove,
 });
@@ -103,8 +104,12 @@ function open(conversation: Conversation): void {
 function remove(conversation: Conversation): void {
   // Before it is deleted: an answer that is stopped is saved.
   if (conversation === chat.conversation) open(newConversation(settings.values.systemPrompt));
-  void conversations.delete(conversation).then(update);
-  const undo = (): void => void conversations.save(conversation).then(update);
+  void conversations.delete(conversation);
+  update();
+  const undo = (): void => {
+    void conversations.save(conversation);
+    update();
+  };
   notify('deleted', { text: 'The conversation was deleted.', action: { label: 'Undo', act: undo }, lasts: UNDO_MS });
 }
 

@@ -1,4 +1,4 @@
-import type { Browser, Locator, Page } from 'playwright';
+import type { Browser, BrowserContext, Locator, Page } from 'playwright';
 
 /** The demo as a user drives it. */
 export class DemoPage {
@@ -14,7 +14,10 @@ export class DemoPage {
 
   /** Opens `url` in a fresh profile: nothing is stored yet. */
   static async open(browser: Browser, url: string): Promise<DemoPage> {
-    const context = await browser.newContext();
+    return DemoPage.openIn(await browser.newContext(), url);
+  }
+
+  static async openIn(context: BrowserContext, url: string): Promise<DemoPage> {
     const page = await context.newPage();
     page.setDefaultTimeout(60_000);
     await page.goto(url);
@@ -63,6 +66,17 @@ export class DemoPage {
     await this.page.getByLabel('Longest answer, in tokens').fill(String(count));
     await this.page.getByRole('slider', { name: 'Temperature' }).fill('0');
     await this.page.getByRole('button', { name: 'Done' }).click();
+  }
+
+  async setSystemPrompt(text: string): Promise<void> {
+    await this.page.getByRole('button', { name: 'Settings' }).click();
+    await this.page.getByLabel('System prompt').fill(text);
+    await this.page.getByRole('button', { name: 'Done' }).click();
+  }
+
+  /** Of the conversation that is shown. */
+  systemPrompt(): Promise<string> {
+    return this.page.locator('#system-prompt').inputValue();
   }
 
   async send(text: string): Promise<void> {
