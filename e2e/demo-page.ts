@@ -100,7 +100,7 @@ export class DemoPage {
   async answered(): Promise<{ text: string; note: string }> {
     const last = this.answers.last();
     await this.page.locator('[data-testid=message][aria-busy]').waitFor({ state: 'detached' });
-    return { text: await last.locator('.text').innerText(), note: await last.locator('.note').innerText() };
+    return { text: await last.locator('.text').first().innerText(), note: await last.locator('.note').innerText() };
   }
 
   /** The text that is on the page now. */
