@@ -22,6 +22,7 @@ export class Transcript {
       const { scrollTop, scrollHeight, clientHeight } = this.scroller;
       this.following = scrollHeight - scrollTop - clientHeight < FOLLOW_WITHIN;
     });
+    new ResizeObserver(() => this.follow()).observe(this.scroller);
   }
 
   /** Shows a whole conversation. */

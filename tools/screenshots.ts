@@ -7,7 +7,6 @@ import { DemoPage } from '../e2e/demo-page.ts';
 import { ensureModel } from './fetch-model.ts';
 
 const WIDTHS = { wide: { width: 1280, height: 800 }, narrow: { width: 390, height: 844 } };
-const SCHEMES = ['light', 'dark'] as const;
 const folder = process.argv[2] ?? fileURLToPath(new URL('../docs', import.meta.url));
 
 await ensureModel();
@@ -19,23 +18,21 @@ try {
   await demo.page.setViewportSize(WIDTHS.wide);
   demo.page.setDefaultTimeout(240_000);
   await demo.loaded();
-  await take(demo.page, 'empty');
-
-  await demo.setMaxTokens(180);
+  await demo.setMaxTokens(100);
   await demo.ask('Give me three tips for better sleep, as a numbered list.');
+  await newChat(demo.page);
   await demo.ask('Write a Python function that reverses a string.');
-  await take(demo.page, 'chat');
-  await openFrom(demo.page, 'Settings', 'settings');
-  await openFrom(demo.page, 'Model:', 'models');
+  await take(demo.page, 'chats', ['light'], async (width) => {
+    if (width === 'narrow') await demo.page.getByRole('button', { name: 'Chats' }).click();
+  });
+  await demo.page.keyboard.press('Escape');
 
   await newChat(demo.page);
-  await demo.setMaxTokens(100);
   await demo.chooseAdapter('squad');
   await demo.page.getByTestId('compare').check();
   await askExample(demo);
   await demo.answered();
-  await demo.answers.last().scrollIntoViewIfNeeded();
-  await take(demo.page, 'compare');
+  await take(demo.page, 'compare', ['light'], () => demo.page.getByTestId('comparison').scrollIntoViewIfNeeded());
   await demo.page.getByTestId('compare').uncheck();
 
   await newChat(demo.page);
@@ -44,7 +41,7 @@ try {
   await demo.answered();
   await demo.page.getByTestId('rank-strip').locator('summary').click();
   await demo.page.waitForTimeout(300); // it scrolls into view
-  await take(demo.page, 'ranks');
+  await take(demo.page, '', ['light', 'dark']);
 } finally {
   await browser.close();
   await server.close();
@@ -61,20 +58,16 @@ async function newChat(page: Page): Promise<void> {
   await page.getByRole('button', { name: 'New chat' }).click();
 }
 
-async function openFrom(page: Page, button: string, name: string): Promise<void> {
-  await page.getByRole('button', { name: button }).click();
-  await take(page, name);
-  await page.keyboard.press('Escape');
-}
-
-/** The state the page is in, at both widths and in both schemes. */
-async function take(page: Page, name: string): Promise<void> {
+/** The state the page is in, at both widths. A picture of one scheme alone does not name it. */
+async function take(page: Page, name: string, schemes: ('light' | 'dark')[], ready?: (width: string) => Promise<void>): Promise<void> {
   for (const [width, size] of Object.entries(WIDTHS)) {
     await page.setViewportSize(size);
-    for (const colorScheme of SCHEMES) {
+    await ready?.(width);
+    for (const colorScheme of schemes) {
       await page.emulateMedia({ colorScheme });
-      await page.waitForTimeout(100); // canvases are drawn anew
-      await page.screenshot({ path: `${folder}/screenshot-${name}-${width}-${colorScheme}.png` });
+      await page.waitForTimeout(200); // canvases are drawn anew
+      const parts = ['screenshot', name, width, schemes.length > 1 ? colorScheme : ''].filter((part) => part !== '');
+      await page.screenshot({ path: `${folder}/${parts.join('-')}.png` });
     }
   }
   await page.emulateMedia({ colorScheme: 'light' });
