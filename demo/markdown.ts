@@ -1,6 +1,6 @@
 import DOMPurify from 'dompurify';
 import { Marked } from 'marked';
-import type { Token } from 'marked';
+import type { Token, Tokens } from 'marked';
 import { create } from './dom.ts';
 
 /** HTML in an answer is text that the model wrote, and is shown as such. */
@@ -48,6 +48,8 @@ export class MarkdownView {
 }
 
 function render(block: Token): DocumentFragment {
+  // Below the page's own headings.
+  if (block.type === 'heading') block['depth'] = Math.min((block as Tokens.Heading).depth + 2, 6);
   const fragment = DOMPurify.sanitize(marked.parser([block]), SANITIZING);
   for (const link of fragment.querySelectorAll('a')) {
     link.target = '_blank';

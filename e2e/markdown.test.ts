@@ -121,7 +121,7 @@ it('shows hostile text of a model, a prompt and a title as text', async () => {
     await demo.loaded();
     await page.locator('.conversation').click();
     const answer = demo.answers.first();
-    await answer.locator('.markdown h1').waitFor();
+    await answer.locator('.markdown h3').waitFor();
     expect(await page.locator('.messages, .conversations').locator(FORBIDDEN).count()).toBe(0);
     const links = await answer.locator('a').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
     expect(links.filter((href) => href !== null && !href.startsWith('https://'))).toEqual([]);
