@@ -48,13 +48,15 @@ export function titleOf(prompt: string): string {
 /** The conversations on this device, latest first. One is stored from its first prompt on. */
 export class Conversations {
   private readonly known = new Map<string, Conversation>();
+  /** Deleted by this page: an answer that was being written then is not saved any more. */
+  private readonly deleted = new Set<string>();
 
   constructor(private readonly storage: PageStorage) {}
 
   /** Reads what is stored; another tab may have written since. */
   async read(): Promise<void> {
     for (const value of await this.storage.all(PREFIX)) {
-      if (!isConversation(value)) continue; // damaged: left where it is
+      if (!isConversation(value) || this.deleted.has(value.id)) continue; // damaged: left where it is
       const known = this.known.get(value.id);
       if (!known || known.changed < value.changed) this.known.set(value.id, value);
     }
@@ -64,18 +66,22 @@ export class Conversations {
     return [...this.known.values()].sort((a, b) => b.changed - a.changed);
   }
 
-  find(id: string): Conversation | undefined {
-    return this.known.get(id);
-  }
-
   async save(conversation: Conversation): Promise<void> {
+    if (this.deleted.has(conversation.id)) return;
     this.known.set(conversation.id, conversation);
     await this.storage.set(PREFIX + conversation.id, conversation);
   }
 
   async delete({ id }: Conversation): Promise<void> {
+    this.deleted.add(id);
     this.known.delete(id);
     await this.storage.delete(PREFIX + id);
+  }
+
+  /** Takes a deletion back. */
+  async restore(conversation: Conversation): Promise<void> {
+    this.deleted.delete(conversation.id);
+    await this.save(conversation);
   }
 }
 

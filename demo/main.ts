@@ -102,12 +102,11 @@ function open(conversation: Conversation): void {
 }
 
 function remove(conversation: Conversation): void {
-  // Before it is deleted: an answer that is stopped is saved.
   if (conversation === chat.conversation) open(newConversation(settings.values.systemPrompt));
   void conversations.delete(conversation);
   update();
   const undo = (): void => {
-    void conversations.save(conversation);
+    void conversations.restore(conversation);
     update();
   };
   notify('deleted', { text: 'The conversation was deleted.', action: { label: 'Undo', act: undo }, lasts: UNDO_MS });
@@ -169,6 +168,7 @@ document.addEventListener('keydown', (event) => {
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') void conversations.read().then(update);
 });
+storage.onFull = () => notify('storage', { text: 'The browser has no room left: what is said now is not kept.' });
 if (storage.state === 'newer') {
   notify('storage', { text: 'A newer version of this page keeps your conversations: they are safe, but not shown. Reload for it.' });
 } else if (storage.state === 'unavailable') {

@@ -10,9 +10,12 @@ export type StorageState = 'kept' | 'newer' | 'unavailable';
 
 /** What the page keeps on the device, by key. Where it can keep nothing, everything lasts as long as the page. */
 export class PageStorage {
+  /** Called when something could not be written, for want of room. */
+  onFull: () => void = () => undefined;
+
   private constructor(
     private readonly store: ReturnType<typeof createStore>,
-    private current: StorageState,
+    readonly state: StorageState,
   ) {}
 
   /** Brings what an older version has stored into today's form. */
@@ -28,31 +31,24 @@ export class PageStorage {
     }
   }
 
-  get state(): StorageState {
-    return this.current;
-  }
-
   async get<T>(key: string): Promise<T | undefined> {
-    return this.current === 'kept' ? get<T>(key, this.store) : undefined;
+    return this.state === 'kept' ? get<T>(key, this.store) : undefined;
   }
 
   /** Values whose keys begin with `prefix`. */
   async all(prefix: string): Promise<unknown[]> {
-    if (this.current !== 'kept') return [];
+    if (this.state !== 'kept') return [];
     const found = await entries<string, unknown>(this.store);
     return found.filter(([key]) => key.startsWith(prefix)).map(([, value]) => value);
   }
 
-  /** Never throws; what cannot be written, for want of room, is no longer claimed to be kept. */
+  /** Never throws. */
   async set(key: string, value: unknown): Promise<void> {
-    if (this.current !== 'kept') return;
-    await set(key, value, this.store).catch(() => {
-      this.current = 'unavailable';
-    });
+    if (this.state === 'kept') await set(key, value, this.store).catch(() => this.onFull());
   }
 
   async delete(key: string): Promise<void> {
-    if (this.current === 'kept') await del(key, this.store);
+    if (this.state === 'kept') await del(key, this.store);
   }
 }
 
