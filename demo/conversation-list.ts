@@ -71,8 +71,10 @@ export class ConversationList {
     const field = create('input', 'rename');
     field.ariaLabel = 'Title';
     field.value = conversation.title;
+    let hasEnded = false; // to take the field away is to blur it
     const end = (isKept: boolean): void => {
-      if (!field.isConnected) return;
+      if (hasEnded) return;
+      hasEnded = true;
       const title = field.value.trim();
       field.replaceWith(open);
       if (isKept && title !== '') this.events.onRename(conversation, title);

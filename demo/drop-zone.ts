@@ -23,8 +23,11 @@ export function watchDrops({ onModel, onAdapter }: DropZoneEvents): void {
     sign.hidden = true;
     if (!event.dataTransfer || !isOfFiles(event)) return;
     event.preventDefault();
-    void droppedFiles(event.dataTransfer).then(async (files) => {
-      if (files.length > 0) ((await areModel(files)) ? onModel : onAdapter)(files);
-    });
+    document.body.ariaBusy = 'true'; // until it is known what they are
+    void droppedFiles(event.dataTransfer)
+      .then(async (files) => {
+        if (files.length > 0) ((await areModel(files)) ? onModel : onAdapter)(files);
+      })
+      .finally(() => (document.body.ariaBusy = null));
   });
 }

@@ -53,7 +53,7 @@ export class DemoPage {
   }
 
   async adapterSettled(): Promise<void> {
-    await this.page.locator('#adapter-select[aria-busy=false]:enabled').waitFor();
+    await this.page.locator('body:not([aria-busy]) #adapter-select[aria-busy=false]:enabled').waitFor();
   }
 
   /** GPU bytes as the page tells them, of a category or in all. */

@@ -75,24 +75,23 @@ it('draws the same text letter by letter as at once, and what is done is not dra
   try {
     const page = await browser.newPage();
     await page.goto(`${address}adapters/squad/prompt.json`); // of the same origin, and not the page itself
+    await page.addScriptTag({ type: 'module', content: `globalThis.markdown = await import('${address}markdown.ts')` });
+    await page.waitForFunction(() => 'markdown' in globalThis);
     const draw = (texts: string[]) =>
-      page.evaluate(
-        async ([module, texts]) => {
-          const { MarkdownView } = (await import(module)) as typeof markdown;
-          return texts.map((text) => {
-            const [grown, whole] = [new MarkdownView(), new MarkdownView()];
-            const drawnOnce: Element[] = [];
-            for (const letter of text) {
-              grown.append(letter);
-              drawnOnce.push(...[...grown.element.children].slice(drawnOnce.length, -1));
-            }
-            whole.append(text);
-            const kept = drawnOnce.every((element, i) => grown.element.children[i] === element);
-            return { grown: grown.element.innerHTML, whole: whole.element.innerHTML, kept, blocks: drawnOnce.length };
-          });
-        },
-        [`${address}markdown.ts`, texts] as const,
-      );
+      page.evaluate((texts) => {
+        const { MarkdownView } = (globalThis as unknown as { markdown: typeof markdown }).markdown;
+        return texts.map((text) => {
+          const [grown, whole] = [new MarkdownView(), new MarkdownView()];
+          const drawnOnce: Element[] = [];
+          for (const letter of text) {
+            grown.append(letter);
+            drawnOnce.push(...[...grown.element.children].slice(drawnOnce.length, -1));
+          }
+          whole.append(text);
+          const kept = drawnOnce.every((element, i) => grown.element.children[i] === element);
+          return { grown: grown.element.innerHTML, whole: whole.element.innerHTML, kept, blocks: drawnOnce.length };
+        });
+      }, texts);
     const [sample, hostile] = await draw([SAMPLE, HOSTILE]);
     expect(sample?.grown).toBe(sample?.whole);
     expect(sample).toMatchObject({ kept: true, blocks: 8 });

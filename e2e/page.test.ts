@@ -119,9 +119,9 @@ it('compares with ordinary LoRA: the same prompt both ways, measured side by sid
   const compare = page.getByTestId('compare');
   expect(await compare.isVisible()).toBe(false); // without an adapter there is nothing to compare
   await demo.chooseAdapter('shakespeare');
-  await demo.setMaxTokens(40);
+  await demo.setMaxTokens(16);
   await compare.check();
-  const prompt = 'The king is here, and all his men with him, and the drums of the town are beating. '.repeat(5);
+  const prompt = 'The king is here, and all his men with him, and the drums of the town are beating. '.repeat(4);
   await demo.send(prompt);
   await demo.answered();
   const columns = () => page.getByTestId('comparison').last().locator('.compared');
@@ -164,7 +164,7 @@ it('takes a dropped adapter folder and a dropped model, and opens a model by its
   await drop(cdp, join(server.folder, 'tiny.gguf'));
   await page.getByTestId('progress').waitFor();
   await demo.loaded();
-  expect((await demo.ask('Hello again.')).note).toContain('40 tokens');
+  expect((await demo.ask('Hello again.')).note).toContain('16 tokens');
 
   await page.getByRole('button', { name: 'Model:' }).click();
   const listed = page.locator('.model-choice');
@@ -179,7 +179,7 @@ it('takes a dropped adapter folder and a dropped model, and opens a model by its
   await listed.first().click();
   await page.locator('#failure').waitFor({ state: 'hidden' });
   await demo.loaded();
-  expect((await demo.ask('And again.')).note).toContain('40 tokens');
+  expect((await demo.ask('And again.')).note).toContain('16 tokens');
 });
 
 it('did nothing against its Content-Security-Policy, and would have been seen to', async () => {
