@@ -13,7 +13,7 @@ export default defineConfig({
     lib: { entry: ENTRIES, formats: ['es'] },
     rolldownOptions: {
       external: ['@mlc-ai/web-llm', 'react'],
-      output: { entryFileNames: '[name].js', chunkFileNames: '[name].js' },
+      output: { entryFileNames: '[name].js', chunkFileNames: '[name].js', minify: true },
     },
     sourcemap: true,
   },

@@ -30,6 +30,7 @@ export class AdapterPicker {
   private readonly exampleButton = byId('adapter-example', HTMLButtonElement);
   private readonly own = byId('own-adapter', HTMLFormElement);
   private readonly failure = byId('adapter-failure', HTMLElement);
+  private readonly compare = byId('compare', HTMLInputElement);
   private engine: Engine | undefined;
   /** Of the adapters that are loaded, by the choice they are; those of one's own are loaded under a new name each. */
   private readonly loaded = new Map<string, AdapterInfo>();
@@ -52,11 +53,6 @@ export class AdapterPicker {
       event.preventDefault();
       void this.load(OWN, adapterOfUrl(byId('adapter-url', HTMLInputElement).value.trim()));
     });
-    document.addEventListener('dragover', (event) => event.preventDefault());
-    document.addEventListener('drop', (event) => {
-      event.preventDefault();
-      this.open([...(event.dataTransfer?.files ?? [])]);
-    });
     this.show();
   }
 
@@ -73,6 +69,11 @@ export class AdapterPicker {
   get chosen(): ChosenAdapter | undefined {
     const name = this.loaded.get(this.choice)?.name;
     return name === undefined ? undefined : { name, form: this.listed?.form ?? 'chat' };
+  }
+
+  /** The same prompt is to be answered as LoRA is commonly run, too. */
+  get isComparing(): boolean {
+    return this.compare.checked && !this.compare.disabled;
   }
 
   /** What is worth keeping of the choice: files of one's own are gone with the page. */
@@ -96,11 +97,8 @@ export class AdapterPicker {
     }
   }
 
-  private get listed() {
-    return ADAPTERS.find(({ name }) => name === this.choice);
-  }
-
-  private open(files: readonly File[]): void {
+  /** An adapter of one's own, picked or dropped. */
+  open(files: readonly File[]): void {
     if (files.length === 0 || !this.engine) return;
     try {
       void this.load(OWN, adapterOfFiles(files));
@@ -108,6 +106,10 @@ export class AdapterPicker {
       this.settle(OWN);
       this.fail(error);
     }
+  }
+
+  private get listed() {
+    return ADAPTERS.find(({ name }) => name === this.choice);
   }
 
   private async load(choice: string, source: AdapterSource): Promise<void> {
@@ -167,6 +169,7 @@ export class AdapterPicker {
     this.state.textContent = loading ? `Loading ${this.select.value === OWN ? 'it' : this.select.value} …` : stateOf(info);
     this.unloadButton.hidden = loading || !info;
     this.exampleButton.hidden = loading || !info || !this.listed;
+    this.compare.disabled = loading || !info;
     this.warnings.replaceChildren(...(loading ? [] : (info?.warnings ?? [])).map((text) => create('li', '', text)));
     this.select.setAttribute('aria-busy', String(loading));
   }

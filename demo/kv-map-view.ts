@@ -19,8 +19,6 @@ export class KvMapView {
   private readonly legend = byId('kv-map-legend', HTMLUListElement);
   private readonly size = byId('kv-map-size', HTMLElement);
   private event: KvEvent | undefined;
-  /** The answer that was left for a new chat, of which something may still come. */
-  private leftId: string | undefined;
   /** What the legend says now. */
   private said = '';
 
@@ -30,13 +28,11 @@ export class KvMapView {
   }
 
   show(event: KvEvent): void {
-    if (event.id === this.leftId) return;
     this.event = event;
     this.draw();
   }
 
   clear(): void {
-    this.leftId = this.event?.id;
     this.event = undefined;
     this.draw();
   }

@@ -25,6 +25,9 @@ export class Readouts {
   private times: number[] = [];
   /** Of the answer, where it has an adapter. */
   private ranks: RankRecord | undefined;
+  /** The response that is shown: the first to tell of itself since `newAnswer`. What earlier ones tell late is not. */
+  private id: string | undefined;
+  private readonly earlier = new Set<string>();
   private contextUsed = 0;
   private contextLength = 0;
 
@@ -44,7 +47,9 @@ export class Readouts {
     this.contextLength = engine.contextLength;
     byId('device', HTMLElement).textContent = `${modelName(engine.model)} on ${engine.device}`;
     engine.on('token', (event) => this.addToken(event));
-    engine.on('kv', (event) => this.kvMap.show(event));
+    engine.on('kv', (event) => {
+      if (this.isShown(event.id)) this.kvMap.show(event);
+    });
     engine.on('memory', (report) => this.memory.show(report));
     this.memory.show(await engine.memory());
     this.newChat();
@@ -57,6 +62,8 @@ export class Readouts {
   }
 
   newAnswer(ranks?: RankRecord): void {
+    if (this.id !== undefined) this.earlier.add(this.id);
+    this.id = undefined;
     this.times = [];
     this.ranks = ranks;
     this.sparkline.clear();
@@ -68,7 +75,13 @@ export class Readouts {
     this.draw();
   }
 
-  private addToken({ ms, contextUsed }: TokenEvent): void {
+  private isShown(id: string): boolean {
+    if (!this.earlier.has(id)) this.id ??= id;
+    return id === this.id;
+  }
+
+  private addToken({ id, ms, contextUsed }: TokenEvent): void {
+    if (!this.isShown(id)) return;
     if (this.times.length > 0) this.sparkline.add(ms);
     this.times.push(ms);
     this.contextUsed = contextUsed;

@@ -1,64 +1,79 @@
-import { get, set } from 'idb-keyval';
 import { byId } from './dom.ts';
 import { DEFAULT_KV, type KvChoice, KvSettings } from './kv-settings.ts';
+import type { PageStorage } from './storage.ts';
 
 export interface Settings extends KvChoice {
   temperature: number;
   topP: number;
+  /** 0: all tokens. */
+  topK: number;
+  minP: number;
+  /** Undefined: another one for each answer. */
+  seed: number | undefined;
   maxTokens: number;
+  /** Of new conversations: the one that was written last. */
   systemPrompt: string;
   ranks: 'chunkwise' | 'uniform';
   adapterScale: number;
 }
 
-const KEY = 'chunkwise-demo-settings';
-const ADAPTER_KEY = 'chunkwise-demo-adapter';
+const KEY = 'settings';
+const ADAPTER_KEY = 'adapter';
 const DEFAULTS: Settings = {
   temperature: 0.2,
   topP: 0.9,
+  topK: 0,
+  minP: 0,
+  seed: undefined,
   maxTokens: 512,
   systemPrompt: '',
   ranks: 'chunkwise',
   adapterScale: 1,
   ...DEFAULT_KV,
 };
+const SLIDERS = ['temperature', 'top-p', 'min-p', 'adapter-scale'];
 
 /** The dialog of what the user may set, kept across visits where the browser keeps anything. */
 export class SettingsDialog {
   private readonly dialog = byId('settings', HTMLDialogElement);
   private readonly temperature = byId('temperature', HTMLInputElement);
   private readonly topP = byId('top-p', HTMLInputElement);
+  private readonly topK = byId('top-k', HTMLInputElement);
+  private readonly minP = byId('min-p', HTMLInputElement);
+  private readonly seed = byId('seed', HTMLInputElement);
   private readonly maxTokens = byId('max-tokens', HTMLInputElement);
   private readonly systemPrompt = byId('system-prompt', HTMLTextAreaElement);
   private readonly ranks = byId('ranks', HTMLSelectElement);
   private readonly adapterScale = byId('adapter-scale', HTMLInputElement);
   private readonly cache = new KvSettings();
 
-  constructor() {
+  /** `onSystemPrompt`: it is the conversation's on the page too. */
+  constructor(
+    private readonly storage: PageStorage,
+    onSystemPrompt: (systemPrompt: string) => void,
+  ) {
     this.show(DEFAULTS);
     byId('open-settings', HTMLButtonElement).addEventListener('click', () => this.dialog.showModal());
+    this.systemPrompt.addEventListener('input', () => onSystemPrompt(this.systemPrompt.value));
     this.dialog.addEventListener('input', () => {
       this.showValues();
-      // A private window may have no storage; the settings then last as long as the page.
-      void set(KEY, this.values).catch(() => undefined);
-    });
-    // A click on the backdrop is a click on the dialog itself, outside the form.
-    this.dialog.addEventListener('click', ({ target }) => {
-      if (target === this.dialog) this.dialog.close();
+      void this.storage.set(KEY, this.values);
     });
   }
 
   async restore(): Promise<void> {
-    const kept = await get<Partial<Settings>>(KEY).catch(() => undefined);
+    const kept = await this.storage.get<Partial<Settings>>(KEY);
     this.show({ ...DEFAULTS, ...kept });
   }
 
   get values(): Settings {
-    const maxTokens = this.maxTokens.valueAsNumber;
     return {
       temperature: this.temperature.valueAsNumber,
       topP: this.topP.valueAsNumber,
-      maxTokens: this.maxTokens.validity.valid ? maxTokens : DEFAULTS.maxTokens,
+      topK: valueOf(this.topK) ?? DEFAULTS.topK,
+      minP: this.minP.valueAsNumber,
+      seed: valueOf(this.seed),
+      maxTokens: valueOf(this.maxTokens) ?? DEFAULTS.maxTokens,
       systemPrompt: this.systemPrompt.value,
       ranks: this.ranks.value === 'uniform' ? 'uniform' : 'chunkwise',
       adapterScale: this.adapterScale.valueAsNumber,
@@ -66,18 +81,26 @@ export class SettingsDialog {
     };
   }
 
+  /** Shows the system prompt of another conversation. */
+  showSystemPrompt(systemPrompt: string): void {
+    this.systemPrompt.value = systemPrompt;
+  }
+
   /** The adapter chosen last, which is not in this dialog. */
   async keptAdapter(): Promise<string> {
-    return (await get<string>(ADAPTER_KEY).catch(() => undefined)) ?? '';
+    return (await this.storage.get<string>(ADAPTER_KEY)) ?? '';
   }
 
   keepAdapter(name: string): void {
-    void set(ADAPTER_KEY, name).catch(() => undefined);
+    void this.storage.set(ADAPTER_KEY, name);
   }
 
-  private show({ temperature, topP, maxTokens, systemPrompt, ranks, adapterScale, ...cache }: Settings): void {
+  private show({ temperature, topP, topK, minP, seed, maxTokens, systemPrompt, ranks, adapterScale, ...cache }: Settings): void {
     this.temperature.valueAsNumber = temperature;
     this.topP.valueAsNumber = topP;
+    this.topK.valueAsNumber = topK;
+    this.minP.valueAsNumber = minP;
+    this.seed.value = seed === undefined ? '' : String(seed);
     this.maxTokens.valueAsNumber = maxTokens;
     this.systemPrompt.value = systemPrompt;
     this.ranks.value = ranks;
@@ -87,9 +110,14 @@ export class SettingsDialog {
   }
 
   private showValues(): void {
-    byId('temperature-value', HTMLOutputElement).value = this.temperature.valueAsNumber.toFixed(2);
-    byId('top-p-value', HTMLOutputElement).value = this.topP.valueAsNumber.toFixed(2);
-    byId('adapter-scale-value', HTMLOutputElement).value = this.adapterScale.valueAsNumber.toFixed(2);
+    for (const id of SLIDERS) {
+      byId(`${id}-value`, HTMLOutputElement).value = byId(id, HTMLInputElement).valueAsNumber.toFixed(2);
+    }
     this.cache.showValues();
   }
+}
+
+/** Undefined where a field is empty, or holds what it may not. */
+function valueOf(field: HTMLInputElement): number | undefined {
+  return field.validity.valid && field.value !== '' ? field.valueAsNumber : undefined;
 }

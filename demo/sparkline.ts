@@ -32,7 +32,7 @@ export class Sparkline {
         axes: [
           { show: false },
           {
-            size: 36,
+            size: 44,
             stroke: color('--faint'),
             font: '11px system-ui',
             ticks: { show: false },

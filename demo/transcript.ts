@@ -1,38 +1,106 @@
+import { AnswerView } from './answer-view.ts';
+import type { Conversation, Exchange } from './conversations.ts';
 import { byId, create } from './dom.ts';
-import { errorWords } from './error-words.ts';
-import { oncePerFrame } from './frame.ts';
 
 /** Pixels from the end within which the view follows the text. */
 const FOLLOW_WITHIN = 48;
+
+export interface TranscriptEvents {
+  onRetry: (index: number) => void;
+  onEdit: (index: number, prompt: string) => void;
+}
 
 /** The messages of the conversation as the page shows them. */
 export class Transcript {
   private readonly list = byId('messages', HTMLOListElement);
   private readonly scroller = byId('scroller', HTMLElement);
+  private readonly announcer = byId('announcer', HTMLElement);
   private following = true;
 
-  constructor() {
+  constructor(private readonly events: TranscriptEvents) {
     this.scroller.addEventListener('scroll', () => {
       const { scrollTop, scrollHeight, clientHeight } = this.scroller;
       this.following = scrollHeight - scrollTop - clientHeight < FOLLOW_WITHIN;
     });
+    new ResizeObserver(() => this.follow()).observe(this.scroller);
   }
 
-  addQuestion(text: string): void {
-    this.add('user').append(create('div', 'text', text));
+  /** Shows a whole conversation. */
+  show({ exchanges }: Conversation): void {
+    this.list.replaceChildren();
+    exchanges.forEach((exchange, index) => {
+      const view = this.add(exchange, index);
+      view.restore(exchange);
+    });
     this.following = true;
     this.follow();
   }
 
-  addAnswer(): AnswerView {
-    return new AnswerView(this.add('assistant'), () => this.follow());
+  /** Shows a prompt, and where its answer will be. */
+  add({ prompt, form }: Exchange, index: number): AnswerView {
+    this.addQuestion(prompt, index);
+    const item = this.addItem('assistant');
+    this.following = true;
+    this.follow();
+    return new AnswerView(item, form, { onGrown: () => this.follow(), onRetry: () => this.events.onRetry(index) });
   }
 
-  clear(): void {
-    this.list.replaceChildren();
+  /** Takes away what is shown from an exchange on. */
+  cutAt(index: number): void {
+    for (const item of [...this.list.children].slice(2 * index)) item.remove();
   }
 
-  private add(role: 'user' | 'assistant'): HTMLElement {
+  /** Said by a screen reader: an answer once it is whole, and not token by token. */
+  announce(text: string): void {
+    this.announcer.textContent = text;
+  }
+
+  private addQuestion(prompt: string, index: number): void {
+    const item = this.addItem('user');
+    const text = create('div', 'text', prompt);
+    const edit = create('button', 'plain', 'Edit');
+    edit.type = 'button';
+    const foot = create('div', 'message-foot');
+    foot.append(edit);
+    item.append(text, foot);
+    edit.addEventListener('click', () => this.editIn(item, prompt, index));
+  }
+
+  private editIn(item: HTMLElement, prompt: string, index: number): void {
+    const kept = [...item.childNodes];
+    const form = create('form', 'edit');
+    const box = create('textarea', '');
+    box.value = prompt;
+    box.ariaLabel = 'Edit your message';
+    const send = create('button', 'primary', 'Ask again');
+    const cancel = create('button', 'quiet', 'Cancel');
+    cancel.type = 'button';
+    const actions = create('div', 'card-actions');
+    actions.append(cancel, send);
+    form.append(box, actions);
+    const leave = (): void => {
+      item.classList.remove('editing');
+      item.replaceChildren(...kept);
+      item.querySelector('button')?.focus();
+    };
+    cancel.addEventListener('click', leave);
+    form.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') leave();
+      if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.target !== box) return;
+      event.preventDefault();
+      form.requestSubmit();
+    });
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const edited = box.value.trim();
+      if (edited !== '') this.events.onEdit(index, edited);
+    });
+    item.classList.add('editing');
+    item.replaceChildren(form);
+    box.focus();
+  }
+
+  private addItem(role: 'user' | 'assistant'): HTMLElement {
     const item = create('li', `message ${role}`);
     item.dataset['testid'] = 'message';
     item.dataset['role'] = role;
@@ -43,61 +111,5 @@ export class Transcript {
 
   private follow(): void {
     if (this.following) this.scroller.scrollTop = this.scroller.scrollHeight;
-  }
-}
-
-/** One answer while it is written: its text is added once per frame, however fast the tokens come. */
-export class AnswerView {
-  private readonly text = document.createTextNode('');
-  private pending = '';
-
-  constructor(
-    private readonly item: HTMLElement,
-    private readonly onGrown: () => void,
-  ) {
-    const box = create('div', 'text');
-    box.append(this.text);
-    item.append(box);
-    // A screen reader waits for the whole answer.
-    item.setAttribute('aria-busy', 'true');
-  }
-
-  append(text: string): void {
-    this.pending += text;
-    this.draw();
-  }
-
-  /** Shows something below the text. */
-  attach(element: HTMLElement): void {
-    this.item.append(element);
-  }
-
-  /** Ends the answer with a line about it. */
-  end(note: string): void {
-    this.flush();
-    this.item.removeAttribute('aria-busy');
-    if (note !== '') this.item.querySelector('.text')?.after(create('p', 'note', note));
-    this.onGrown();
-  }
-
-  fail(error: unknown): void {
-    const { title, advice, detail } = errorWords(error);
-    const box = create('div', 'message-error');
-    box.role = 'alert';
-    box.dataset['testid'] = 'message-error';
-    box.append(create('strong', '', `${title}.`), ` ${advice}`, create('p', 'card-detail', detail));
-    this.item.append(box);
-    this.end('');
-  }
-
-  private readonly draw = oncePerFrame(() => {
-    this.flush();
-    this.onGrown();
-  });
-
-  private flush(): void {
-    if (this.pending === '') return;
-    this.text.appendData(this.pending);
-    this.pending = '';
   }
 }

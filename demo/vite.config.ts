@@ -1,6 +1,7 @@
-/** Builds the demo into dist-demo/, a folder for any static server; serves it with models/ beside it. */
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
+import { contentSecurityPolicy } from './content-security-policy.ts';
+import { offlineApp } from './offline-app.ts';
 import { serveModels } from './serve-models.ts';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
@@ -9,7 +10,7 @@ export default defineConfig({
   root,
   base: './',
   appType: 'mpa',
-  plugins: [serveModels()],
+  plugins: [serveModels(), contentSecurityPolicy(), offlineApp()],
   build: { target: 'es2022', outDir: '../dist-demo', emptyOutDir: true },
   worker: { format: 'es' },
 });

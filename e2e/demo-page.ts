@@ -1,4 +1,4 @@
-import type { Browser, Locator, Page } from 'playwright';
+import type { Browser, BrowserContext, Locator, Page } from 'playwright';
 
 /** The demo as a user drives it. */
 export class DemoPage {
@@ -14,7 +14,10 @@ export class DemoPage {
 
   /** Opens `url` in a fresh profile: nothing is stored yet. */
   static async open(browser: Browser, url: string): Promise<DemoPage> {
-    const context = await browser.newContext();
+    return DemoPage.openIn(await browser.newContext(), url);
+  }
+
+  static async openIn(context: BrowserContext, url: string): Promise<DemoPage> {
     const page = await context.newPage();
     page.setDefaultTimeout(60_000);
     await page.goto(url);
@@ -50,7 +53,7 @@ export class DemoPage {
   }
 
   async adapterSettled(): Promise<void> {
-    await this.page.locator('#adapter-select[aria-busy=false]:enabled').waitFor();
+    await this.page.locator('body:not([aria-busy]) #adapter-select[aria-busy=false]:enabled').waitFor();
   }
 
   /** GPU bytes as the page tells them, of a category or in all. */
@@ -63,6 +66,17 @@ export class DemoPage {
     await this.page.getByLabel('Longest answer, in tokens').fill(String(count));
     await this.page.getByRole('slider', { name: 'Temperature' }).fill('0');
     await this.page.getByRole('button', { name: 'Done' }).click();
+  }
+
+  async setSystemPrompt(text: string): Promise<void> {
+    await this.page.getByRole('button', { name: 'Settings' }).click();
+    await this.page.getByLabel('System prompt').fill(text);
+    await this.page.getByRole('button', { name: 'Done' }).click();
+  }
+
+  /** Of the conversation that is shown. */
+  systemPrompt(): Promise<string> {
+    return this.page.locator('#system-prompt').inputValue();
   }
 
   async send(text: string): Promise<void> {
@@ -86,7 +100,7 @@ export class DemoPage {
   async answered(): Promise<{ text: string; note: string }> {
     const last = this.answers.last();
     await this.page.locator('[data-testid=message][aria-busy]').waitFor({ state: 'detached' });
-    return { text: await last.locator('.text').innerText(), note: await last.locator('.note').innerText() };
+    return { text: await last.locator('.text').first().innerText(), note: await last.locator('.note').innerText() };
   }
 
   /** The text that is on the page now. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Engine, EngineOptions } from '../src/api/index.ts';
+import type { Engine } from '../src/api/index.ts';
 import { type OpenaiServer, startOpenaiServer } from '../tests/openai-server/openai-server.ts';
 import { launchBrowser } from './browser.ts';
 import { openClients, serveClients } from './clients-page.ts';
@@ -36,7 +36,7 @@ async function openPage(kind: 'swiftshader' | 'no WebGPU'): Promise<Page> {
 }
 
 /** Loads an engine with the server behind it, and asks it in every way. */
-const ask = (page: Page, options: Partial<EngineOptions> = {}) =>
+const ask = (page: Page, options: { memoryLimitBytes?: number } = {}) =>
   page.evaluate(
     async ([baseURL, apiKey, more]) => {
       const engine: Engine = await globalThis.clients.createEngine({

@@ -5,5 +5,6 @@
 export const ENTRIES = {
   index: 'src/api/index.ts',
   react: 'src/react/index.ts',
+  'service-worker': 'src/service-worker/index.ts',
   'web-llm': 'src/web-llm/index.ts',
 };

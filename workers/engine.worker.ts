@@ -10,6 +10,7 @@ import type { ByteSource } from '../src/weights/byte-source.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { buildLadders, openAdapter } from './adapter-files.ts';
 import { cacheStore } from './cache-store.ts';
+import { xgrammarFrom } from './grammar-library.ts';
 import { deleteModel, listModels } from './model-files.ts';
 import { openModel } from './model-store.ts';
 import { withRate } from './progress-rate.ts';
@@ -67,7 +68,7 @@ async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerato
 }
 
 const worker: EngineWorker = {
-  async load({ model, hub, ...options }, onEvent) {
+  async load({ model, hub, ...options }, onEvent, grammarLibrary) {
     tell = onEvent;
     // Before anything else: where WebGPU is missing for want of a secure context, so are the storage's interfaces.
     const gpu = navigator.gpu as GPU | undefined;
@@ -85,6 +86,7 @@ const worker: EngineWorker = {
       sources,
       ...options,
       buildLadders,
+      loadXgrammar: xgrammarFrom(grammarLibrary),
       savedCaches: cacheStore,
       plans: new SchedulerPlans(startScheduler),
       onProgress,

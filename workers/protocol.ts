@@ -52,7 +52,8 @@ export type WorkerEvent =
 
 /** What the engine's worker does for the page, called through comlink. Errors arrive as they were thrown. */
 export interface EngineWorker {
-  load(options: LoadOptions, onEvent: (event: WorkerEvent) => void): Promise<EngineInfo>;
+  /** `grammarLibrary`: the text of @mlc-ai/web-xgrammar, asked for with the first grammar. */
+  load(options: LoadOptions, onEvent: (event: WorkerEvent) => void, grammarLibrary: () => Promise<string>): Promise<EngineInfo>;
   /** Serves the answer's `GenerateEvent`s on `port`; see `readStream`. */
   generate(port: MessagePort, id: string, prompt: Prompt, options: SentOptions): void;
   /** Serves the `Embedding` of each input on `port`. */

@@ -47,7 +47,8 @@ export class WorkerClient {
   }
 
   load(options: LoadOptions, onEvent: (event: WorkerEvent) => void): Promise<EngineInfo> {
-    return this.unlessGone(() => this.remote.load(options, proxy(onEvent)));
+    const grammarLibrary = async (): Promise<string> => (await import('@mlc-ai/web-xgrammar/lib/index.js?raw')).default;
+    return this.unlessGone(() => this.remote.load(options, proxy(onEvent), proxy(grammarLibrary)));
   }
 
   /** Nothing runs before the first item is asked for. */

@@ -7,7 +7,6 @@ import type { MemoryReport } from '../config/memory-report.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Grammars, type TokenGrammar } from '../grammar/grammars.ts';
-import { importXgrammar } from '../grammar/xgrammar.ts';
 import { bytesInAlphabet } from '../tokenizer/byte-alphabet.ts';
 import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
 import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-traits.ts';
@@ -74,7 +73,7 @@ export class LocalEngine implements EngineCore {
     this.#queue = new RequestQueue(options.queueLimit ?? DEFAULT_QUEUE_LIMIT, session.plan.numPages);
     this.#adapters = new AdapterRegistry(options.lora ?? 'fused');
     const { vocabSize } = session.plan.config;
-    this.#grammars = new Grammars({ ...tokenizer, vocabSize, byteText: bytesInAlphabet }, options.loadXgrammar ?? importXgrammar);
+    this.#grammars = new Grammars({ ...tokenizer, vocabSize, byteText: bytesInAlphabet }, options.loadXgrammar ?? noXgrammar);
     this.model = session.plan.file;
     this.contextLength = session.plan.contextLength;
     this.device = session.device.name;
@@ -270,6 +269,8 @@ export class LocalEngine implements EngineCore {
     if (this.#disposed) throw new ChunkwiseError('disposed', { reason: 'the engine was disposed' }, { cause });
   }
 }
+
+const noXgrammar = (): Promise<never> => Promise.reject(new Error('the engine was opened without their library'));
 
 /** What the system says, and a question that no chat begins with. */
 function withAnyTurn(messages: readonly ChatTurn[]): ChatTurn[] {

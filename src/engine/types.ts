@@ -210,7 +210,7 @@ export interface EngineCoreOptions {
   savedCaches?: CacheStore;
   /** How rank ladders are built; default: here and now. */
   buildLadders?: LadderBuilder;
-  /** Brings what grammars need; default: an import, as bundlers understand it. */
+  /** Brings what grammars need; default: there are none. */
   loadXgrammar?: LoadXgrammar;
   /** How prompts are planned; default: here, between two steps. */
   plans?: PlanService;

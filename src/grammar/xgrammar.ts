@@ -5,6 +5,3 @@ export type Xgrammar = Pick<typeof Library, 'Grammar' | 'GrammarCompiler' | 'Gra
 
 /** Brings the library: 1.1 MB, so only when a request asks for a grammar. */
 export type LoadXgrammar = () => Promise<Xgrammar>;
-
-/** For bundlers, which turn the package into a module. Node needs another loader: it is UMD that calls itself ESM. */
-export const importXgrammar: LoadXgrammar = () => import('@mlc-ai/web-xgrammar');
