@@ -9,7 +9,7 @@ import { byId } from './dom.ts';
 import { watchDrops } from './drop-zone.ts';
 import { LoadView } from './load-view.ts';
 import { ModelPicker } from './model-picker.ts';
-import { defaultModel, modelAddress } from './models.ts';
+import { defaultModel } from './models.ts';
 import { notify } from './notices.ts';
 import { stayOffline } from './offline.ts';
 import { RankRecord } from './rank-record.ts';
@@ -124,11 +124,10 @@ async function load(model: string | File[]): Promise<void> {
   update();
   await before?.dispose();
   try {
-    const address = typeof model === 'string' ? modelAddress(model) : model;
-    const opened = await createEngine({ model: address, signal: own.signal, onProgress: (progress) => loadView.show(progress) });
+    const opened = await createEngine({ model, signal: own.signal, onProgress: (progress) => loadView.show(progress) });
     if (own.signal.aborted) return await opened.dispose();
     engine = opened;
-    await models.remember(engine.model, typeof model === 'string' ? engine.model : undefined);
+    await models.remember(engine.model, typeof model === 'string' ? model : undefined);
     await readouts.follow(engine);
     loadView.done();
     update();

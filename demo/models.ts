@@ -15,12 +15,6 @@ export const MODELS: readonly ListedModel[] = listed;
 /** What comes with the page where it is served with a model. */
 const DEFAULT_MODEL = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';
 
-/** The address of a model that is given as a hub's id; addresses are left as they are. */
-export function modelAddress(model: string): string {
-  const [, repository, file] = /^([\w.-]+\/[\w.-]+):(.+)$/.exec(model) ?? [];
-  return repository === undefined ? model : `https://huggingface.co/${repository}/resolve/main/${file}`;
-}
-
 /** The model that is served beside the page, or the first of the list where none is. */
 export async function defaultModel(): Promise<string> {
   const beside = await fetch(DEFAULT_MODEL, { method: 'HEAD' }).catch(() => undefined);
