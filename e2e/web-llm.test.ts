@@ -83,26 +83,26 @@ it('completes texts, is interrupted, tells of the device, and refuses what has n
       );
     const messages = [{ role: 'user' as const, content: 'Hi' }];
     const refused = [
-      await codeOf(engine.embeddings.create({ input: 'Hi' })),
       await codeOf(engine.forwardTokensAndSample([1], true)),
       await codeOf(engine.chat.completions.create({ messages, ignore_eos: true })),
       await codeOf(engine.reload(url, { sliding_window_size: 64 })),
       await codeOf(engine.reload([url, 'Llama-3.1-8B-Instruct-q4f32_1-MLC'])),
       await codeOf(engine.getMessage()),
     ];
+    const embeddings = await engine.embeddings.create({ input: ['Hi', 'Ho'] });
     const limit = await engine.getMaxStorageBufferBindingSize();
-    return { progress, before, completion, stats, isWhole, refused, limit, vendor: await engine.getGPUVendor() };
+    return { progress, before, completion, stats, isWhole, refused, embeddings, limit, vendor: await engine.getGPUVendor() };
   }, model);
   expect(result.progress.length).toBeGreaterThan(1);
   expect(result.progress.every((share) => share >= 0 && share <= 1)).toBe(true);
   expect(result.completion).toMatchObject({ object: 'text_completion', usage: { completion_tokens: 3 } });
   expect(result.before).toBe('');
   expect(result.stats).toMatch(/tokens\/sec/);
+  expect(result.embeddings.data.map(({ embedding }) => Math.hypot(...embedding))).toEqual([expect.closeTo(1, 5), expect.closeTo(1, 5)]);
   expect(result.isWhole).toBe(true);
   expect(result.limit).toBeGreaterThanOrEqual(128 * 2 ** 20);
   expect(result.vendor).toBe('google');
   expect(result.refused).toEqual([
-    'unsupported embeddings',
     'unsupported forwardTokensAndSample',
     'bad_request ignore_eos',
     'unsupported chatOpts.sliding_window_size',

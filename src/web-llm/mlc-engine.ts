@@ -92,7 +92,7 @@ export class MLCEngine implements MLCEngineInterface {
   }
 
   async embedding(request: EmbeddingCreateParams): Promise<CreateEmbeddingResponse> {
-    return this.#real('embeddings').embedding(request);
+    return this.#loaded().embedding(request);
   }
 
   interruptGenerate(): void {

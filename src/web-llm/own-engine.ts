@@ -5,6 +5,8 @@ import type {
   ChatOptions,
   Completion,
   CompletionCreateParams,
+  CreateEmbeddingResponse,
+  EmbeddingCreateParams,
   InitProgressCallback,
   MLCEngineInterface,
 } from '@mlc-ai/web-llm';
@@ -14,12 +16,13 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { requestDefaults } from './chat-options.ts';
 import { Interruption } from './interruption.ts';
 import { initProgress } from './progress.ts';
-import { chatOf, chunkOf, completionOf, statsText } from './responses.ts';
+import { ownFormat } from './response-format.ts';
+import { chatOf, chunkOf, completionOf, embeddingsOf, statsText } from './responses.ts';
 
 /** What answers behind an `MLCEngine`: this runtime, or web-llm. */
 export type Backend = Pick<
   MLCEngineInterface,
-  'chatCompletion' | 'completion' | 'interruptGenerate' | 'unload' | 'resetChat' | 'getMessage' | 'runtimeStatsText'
+  'chatCompletion' | 'completion' | 'embedding' | 'interruptGenerate' | 'unload' | 'resetChat' | 'getMessage' | 'runtimeStatsText'
 >;
 
 /** This runtime's engine under web-llm's methods. */
@@ -51,7 +54,8 @@ export class OwnEngine implements Backend {
   async chatCompletion(request: ChatCompletionRequest): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
     const { completions } = this.engine.chat;
     // The request's own check refuses by name what it does not know.
-    const asked = { ...this.defaults, ...request } as Own.ChatCompletionRequest;
+    const response_format = request.response_format && ownFormat(request.response_format);
+    const asked = { ...this.defaults, ...request, response_format } as Own.ChatCompletionRequest;
     this.message = '';
     const { signal, end } = this.interruption.begin();
     if (request.stream !== true) {
@@ -84,6 +88,12 @@ export class OwnEngine implements Backend {
       this.message += chunk.choices[0]?.text ?? '';
       return completionOf(chunk);
     });
+  }
+
+  async embedding({ user: _, model: __, ...request }: EmbeddingCreateParams): Promise<CreateEmbeddingResponse> {
+    const began = performance.now();
+    const embeddings = await this.engine.embeddings.create(request);
+    return embeddingsOf(embeddings, (performance.now() - began) / 1000);
   }
 
   /** The running answers end as they are; their iterations too. One that is not streamed throws `aborted`. */
