@@ -1,7 +1,7 @@
 import type { Plugin } from 'vite';
 import { VitePWA } from 'vite-plugin-pwa';
 
-/** Makes the built page one that is installed, and opens without a network. Models lie in the origin's file system. */
+/** Makes the built page one that is installed, and opens without a network. Models and adapters lie in the origin's file system. */
 export function offlineApp(): Plugin[] {
   return VitePWA({
     filename: 'service-worker.js',
@@ -35,8 +35,6 @@ export function offlineApp(): Plugin[] {
       ignoreURLParametersMatching: [/^model$/],
       navigateFallback: 'index.html',
       navigateFallbackDenylist: [/\/(models|adapters)\//],
-      // An adapter that was chosen once is there without a network too.
-      runtimeCaching: [{ urlPattern: ({ url }) => url.pathname.includes('/adapters/'), handler: 'NetworkFirst', options: { cacheName: 'adapters' } }],
     },
   });
 }
