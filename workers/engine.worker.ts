@@ -13,6 +13,7 @@ import { cacheStore } from './cache-store.ts';
 import { xgrammarFrom } from './grammar-library.ts';
 import { deleteModel, listModels } from './model-files.ts';
 import { openModel } from './model-store.ts';
+import { allowOwnThreads } from './own-threads.ts';
 import { withRate } from './progress-rate.ts';
 import { serveStream } from './port-stream.ts';
 import type { EngineWorker, WorkerEvent } from './protocol.ts';
@@ -32,6 +33,8 @@ declare global {
     readonly deviceMemory?: number;
   }
 }
+
+allowOwnThreads();
 
 let core: EngineCore | undefined;
 let hubOptions: HubOptions = {};
