@@ -10,8 +10,8 @@ const env = { VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd()
 // One file at a time where the software adapters run: each of them uses every core.
 const gpu = { pool: 'forks', maxWorkers: 1, env } as const;
 
-// A first run installs llama.cpp and compiles shaders; only a hang takes this long.
-const timeouts = { testTimeout: 120_000, hookTimeout: 300_000 };
+// A first run installs llama.cpp and compiles shaders, which a slow machine does for minutes; only a hang takes this long.
+const timeouts = { testTimeout: 400_000, hookTimeout: 400_000 };
 
 export default defineConfig({
   test: {
