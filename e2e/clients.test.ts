@@ -272,7 +272,7 @@ describe.each(['engine.fetch', 'service worker'] as const)('through %s', (way) =
     const result = await page.evaluate(async () => {
       const { openai, clients } = globalThis;
       const { ai, createOpenAICompatible } = clients;
-      const parameters = { type: 'object' as const, properties: { city: { type: 'string' as const } } };
+      const parameters = { type: 'object' as const, properties: { city: { type: 'string' as const, maxLength: 12 } } };
       const description = 'Degrees.';
       const tools = [{ type: 'function' as const, function: { name: 'get_weather', description, parameters } }];
       const question = { role: 'user' as const, content: 'How warm is it in Paris?' };
