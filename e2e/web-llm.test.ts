@@ -81,6 +81,7 @@ it('completes texts, is interrupted, tells of the device, and refuses what has n
         () => 'fine',
         ({ code, detail }: ChunkwiseError) => `${code} ${detail.field}`,
       );
+    const embeddings = await engine.embeddings.create({ input: ['Hi', 'Ho'] });
     const messages = [{ role: 'user' as const, content: 'Hi' }];
     const refused = [
       await codeOf(engine.forwardTokensAndSample([1], true)),
@@ -89,7 +90,6 @@ it('completes texts, is interrupted, tells of the device, and refuses what has n
       await codeOf(engine.reload([url, 'Llama-3.1-8B-Instruct-q4f32_1-MLC'])),
       await codeOf(engine.getMessage()),
     ];
-    const embeddings = await engine.embeddings.create({ input: ['Hi', 'Ho'] });
     const limit = await engine.getMaxStorageBufferBindingSize();
     return { progress, before, completion, stats, isWhole, refused, embeddings, limit, vendor: await engine.getGPUVendor() };
   }, model);
