@@ -8,8 +8,12 @@ const MODELS = fileURLToPath(new URL('../models/', import.meta.url));
 export function serveModels(folder = MODELS, path = '/models'): Plugin {
   const files = sirv(folder, { dev: true, etag: true });
   const mount = ({ middlewares }: ViteDevServer | PreviewServer): void => {
-    // Without a next handler sirv answers 404 itself, where Vite would answer with the page.
-    middlewares.use(path, (request, response) => files(request, response));
+    middlewares.use(path, (request, response, next) => {
+      // The page's own models.ts and models.css come here too.
+      if (!request.originalUrl?.startsWith(`${path}/`)) return next();
+      // Without a next handler sirv answers 404 itself, where Vite would answer with the page.
+      files(request, response);
+    });
   };
   return { name: `serve ${path}`, configureServer: mount, configurePreviewServer: mount };
 }
