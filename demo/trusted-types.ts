@@ -3,7 +3,7 @@ interface TrustedTypes {
   createPolicy: (name: string, rules: { createScriptURL: (url: string) => string }) => unknown;
 }
 
-/** Lets workers be started from this page's own origin, and from nowhere else. The engine starts its own by URL. */
+/** Lets workers be started from this page's own origin, and from nowhere else. The engine's own is a blob of this origin. */
 export function allowOwnWorkers(): void {
   const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
   trustedTypes?.createPolicy('default', {

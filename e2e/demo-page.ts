@@ -1,4 +1,4 @@
-import type { Browser, BrowserContext, Locator, Page } from 'playwright';
+import type { Browser, BrowserContext, JSHandle, Locator, Page } from 'playwright';
 
 /** The demo as a user drives it. */
 export class DemoPage {
@@ -30,6 +30,19 @@ export class DemoPage {
     await this.page.getByTestId('progress').or(failure).first().waitFor();
     await this.page.locator('#loading').waitFor({ state: 'hidden' });
     if (await failure.isVisible()) throw new Error(await failure.innerText());
+  }
+
+  /** What the page sends to its workers from now on. */
+  sentToWorkers(): Promise<JSHandle<unknown[]>> {
+    return this.page.evaluateHandle(() => {
+      const messages: unknown[] = [];
+      const post = Reflect.get(Worker.prototype, 'postMessage') as (...message: unknown[]) => void;
+      Worker.prototype.postMessage = function (this: Worker, ...message: unknown[]) {
+        messages.push(message[0]);
+        Reflect.apply(post, this, message);
+      };
+      return messages;
+    });
   }
 
   /** Sets a slider of the settings. */

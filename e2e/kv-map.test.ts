@@ -120,15 +120,7 @@ it('follows the error budget while it answers: none shrinks at 0, and the more t
 it('sends the budgets with the request, and keeps them across visits', async () => {
   const demo = await open();
   const asked = async () => {
-    const sent = await demo.page.evaluateHandle(() => {
-      const messages: unknown[] = [];
-      const post = Reflect.get(Worker.prototype, 'postMessage') as (...message: unknown[]) => void;
-      Worker.prototype.postMessage = function (this: Worker, ...message: unknown[]) {
-        messages.push(message[0]);
-        Reflect.apply(post, this, message);
-      };
-      return messages;
-    });
+    const sent = await demo.sentToWorkers();
     await demo.ask('Hello.');
     const call = JSON.stringify(await sent.jsonValue());
     return Object.fromEntries([...call.matchAll(/"(kv\w*)":("\w+"|[\d.]+)/g)].map(([, name, value]) => [name, JSON.parse(value ?? '') as unknown])) as Record<string, unknown>;

@@ -102,15 +102,7 @@ it('sends the sampling settings, and keeps them', async () => {
   await page.getByRole('button', { name: 'Done' }).click();
   await page.reload();
   await demo.loaded();
-  const sent = await page.evaluateHandle(() => {
-    const messages: unknown[] = [];
-    const post = Reflect.get(Worker.prototype, 'postMessage') as (...message: unknown[]) => void;
-    Worker.prototype.postMessage = function (this: Worker, ...message: unknown[]) {
-      messages.push(message[0]);
-      Reflect.apply(post, this, message);
-    };
-    return messages;
-  });
+  const sent = await demo.sentToWorkers();
   await demo.ask('Hello.');
   expect(JSON.stringify(await sent.jsonValue())).toMatch(/"temperature":0,"topK":7,"topP":0\.9,"minP":0\.1,.*"seed":42/);
 });

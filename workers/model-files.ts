@@ -1,5 +1,5 @@
 import { createStore, del, entries, get, set } from 'idb-keyval';
-import { hexDigest } from '../src/adapters/content-hash.ts';
+import { hexDigest } from '../src/weights/digest.ts';
 import { MemoryPieces } from '../src/weights/memory-pieces.ts';
 import type { PieceStore } from '../src/weights/piece-store.ts';
 import { CachePieces } from './cache-pieces.ts';

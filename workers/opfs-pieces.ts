@@ -1,4 +1,4 @@
-import { hexDigest } from '../src/adapters/content-hash.ts';
+import { hexDigest } from '../src/weights/digest.ts';
 import type { FileNote, PieceStore } from '../src/weights/piece-store.ts';
 import { PIECE_BYTES } from '../src/weights/file-download.ts';
 import { journalHead, readJournal } from './piece-journal.ts';

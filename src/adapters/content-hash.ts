@@ -1,4 +1,5 @@
 import type { ByteSource } from '../weights/byte-source.ts';
+import { hexDigest } from '../weights/digest.ts';
 import type { AdapterSource } from './adapter-header.ts';
 
 /** Names an adapter by its content, settings as well as weights: the SHA-256 of its files' SHA-256, in hexadecimal. */
@@ -9,10 +10,4 @@ export async function contentHash(source: AdapterSource): Promise<string> {
 
 async function digest(file: ByteSource): Promise<ArrayBuffer> {
   return crypto.subtle.digest('SHA-256', (await file.read(0, file.size)).slice());
-}
-
-/** The SHA-256 of all parts, one after another, in hexadecimal. */
-export async function hexDigest(parts: BlobPart[]): Promise<string> {
-  const hash = await crypto.subtle.digest('SHA-256', await new Blob(parts).arrayBuffer());
-  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

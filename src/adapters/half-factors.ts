@@ -1,11 +1,6 @@
-import { halfToFloat } from '../weights/float-tensor.ts';
+import { floatToHalf, halfToFloat } from '../weights/float-tensor.ts';
 
 const LARGEST_HALF = 65_504;
-const LEAST_NORMAL_HALF = 2 ** -14;
-
-const float = new Float32Array(1);
-const word = new Uint32Array(float.buffer);
-const BITS_OF_HALF = 0x3f000000; // of 0.5, whose last place is that of the least binary16 number
 
 /**
  * Rounds the factors of one component, `x` and `y`, into `xHalves` and `yHalves` (binary16 bits). A power of two moves
@@ -38,24 +33,10 @@ function roundAll(values: Float64Array, factor: number, halves: Uint16Array): nu
   let square = 0;
   for (let i = 0; i < values.length; i++) {
     const value = values[i]! * factor;
-    const half = toHalf(value);
+    const half = floatToHalf(value);
     halves[i] = half;
     error += (halfToFloat(half) - value) ** 2;
     square += value ** 2;
   }
   return square === 0 ? 1 : error / square;
-}
-
-/** The binary16 bits nearest to `value` as a float32, ties to even; the value must fit. */
-export function toHalf(value: number): number {
-  const sign = value < 0 ? 0x8000 : 0;
-  const size = Math.abs(value);
-  if (size < LEAST_NORMAL_HALF) {
-    float[0] = 0.5 + size;
-    return sign | (word[0]! - BITS_OF_HALF);
-  }
-  float[0] = size;
-  const odd = (word[0]! >>> 13) & 1;
-  // Ten bits of fraction are left of 23, and the exponent's bias becomes 15 instead of 127.
-  return sign | (((word[0]! + 0xfff + odd) >>> 13) - (112 << 10));
 }

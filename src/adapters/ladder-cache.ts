@@ -1,7 +1,7 @@
 import type { AdapterModules } from './adapter-file.ts';
 import type { InputRms, LadderBuilder } from './adapter-ladder.ts';
 import { asLadder } from './adapter-ladder.ts';
-import { hexDigest } from './content-hash.ts';
+import { hexDigest } from '../weights/digest.ts';
 import { decodeLadder, encodeLadder, LADDER_VERSION } from './ladder-bytes.ts';
 
 /** Keeps bytes by name (letters, digits and dashes). It may forget, damage or refuse them. */

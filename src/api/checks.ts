@@ -21,10 +21,6 @@ export function checkNumber(value: unknown, field: string, least: number, most: 
   return refuse(field, `must be ${range}, but is ${value}`);
 }
 
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** A value as an error shows it. */
 export function describe(value: unknown): string {
   if (value === undefined) return 'missing';

@@ -4,7 +4,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { afterTheFirst, mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
 import { Listeners } from './listeners.ts';
-import { parseAdapterName, parseAdapterSource, parseCacheName, parseEngineOptions, parseStoredKind, parseStoredName } from './options.ts';
+import { parseAdapterSource, parseCacheName, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
 import { embed } from './embeddings.ts';
@@ -146,7 +146,7 @@ function methods(
     completions: { create: createCompletion },
     embeddings: { create: (request, { signal } = {}) => embed(client, model, request, signal) },
     adapters: {
-      load: async (name, source) => client.loadAdapter(parseAdapterName(name), parseAdapterSource(source, baseUrl())),
+      load: async (name, source) => client.loadAdapter(parseName(name), parseAdapterSource(source, baseUrl())),
       unload: (name) => client.unloadAdapter(name),
       list: () => client.adapters(),
     },
@@ -154,7 +154,7 @@ function methods(
     loadCache: async (name) => client.loadCache(parseCacheName(name)),
     cache: {
       list: () => client.stored(),
-      delete: async (name, kind) => client.deleteStored(parseStoredName(name), parseStoredKind(kind)),
+      delete: async (name, kind) => client.deleteStored(parseName(name), parseStoredKind(kind)),
       size: async () => (await client.stored()).reduce((sum, { bytes }) => sum + bytes, 0),
     },
     memory: () => client.memory(),

@@ -1,6 +1,7 @@
 import type { GenerateOptions } from '../engine/types.ts';
 import type { ResponseFormat } from '../grammar/response-format.ts';
-import { checkBoolean, checkInteger, describe, isRecord, refuse } from './checks.ts';
+import { isRecord } from '../config/is-record.ts';
+import { checkBoolean, checkInteger, describe, refuse } from './checks.ts';
 
 /** Most answers to one request, and most tokens told at a place. */
 const MAX_CHOICES = 8;

@@ -1,5 +1,6 @@
 import type { EmbeddingInput } from '../../workers/protocol.ts';
-import { checkInteger, describe, isRecord, refuse } from './checks.ts';
+import { isRecord } from '../config/is-record.ts';
+import { checkInteger, describe, refuse } from './checks.ts';
 import { parseAdapters } from './requests.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './types.ts';
 import type { WorkerClient } from './worker-client.ts';

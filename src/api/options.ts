@@ -2,7 +2,8 @@ import type { AdapterFiles, LoadOptions } from '../../workers/protocol.ts';
 import type { HubOptions } from '../hub/hub-api.ts';
 import { parseHubId } from '../hub/model-id.ts';
 import type { WeightType } from '../weights/quantize.ts';
-import { checkInteger, describe, isRecord, refuse } from './checks.ts';
+import { isRecord } from '../config/is-record.ts';
+import { checkInteger, describe, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
 /** Checks `createEngine`'s options. Throws `bad_request`, naming the field. */
@@ -20,8 +21,8 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
   };
 }
 
-/** Checks an adapter's name. Throws `bad_request`. */
-export function parseAdapterName(name: unknown): string {
+/** Checks a name: of an adapter, or of something stored, which may be a long URL. Throws `bad_request`. */
+export function parseName(name: unknown): string {
   if (typeof name !== 'string') refuse('name', `must be a string, but is ${describe(name)}`);
   return name === '' ? refuse('name', 'is empty') : name;
 }
@@ -30,9 +31,8 @@ export function parseAdapterName(name: unknown): string {
 const MOST_NAME_BYTES = 200;
 
 /** Checks the name of a saved cache. Throws `bad_request`. */
-export function parseCacheName(name: unknown): string {
-  if (typeof name !== 'string') refuse('name', `must be a string, but is ${describe(name)}`);
-  if (name === '') refuse('name', 'is empty');
+export function parseCacheName(given: unknown): string {
+  const name = parseName(given);
   let bytes = 0;
   try {
     bytes = encodeURIComponent(name).length; // as files are named
@@ -108,12 +108,6 @@ function parseHub(hub: unknown, baseUrl: string): HubOptions {
 }
 
 const KINDS = ['model', 'adapter', 'text'] as const;
-
-/** Checks the name of something stored: that of a model may be a long URL. Throws `bad_request`. */
-export function parseStoredName(name: unknown): string {
-  if (typeof name !== 'string') refuse('name', `must be a string, but is ${describe(name)}`);
-  return name === '' ? refuse('name', 'is empty') : name;
-}
 
 export function parseStoredKind(kind: unknown): (typeof KINDS)[number] | undefined {
   if (kind === undefined) return undefined;

@@ -3,7 +3,8 @@ import type { ChunkPlan } from '../chunking/chunk-plan.ts';
 import { loadPlan, savePlan } from '../chunking/plan-file.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { RankOptions } from '../engine/types.ts';
-import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
+import { isRecord } from '../config/is-record.ts';
+import { checkBoolean, checkInteger, checkNumber, describe, refuse } from './checks.ts';
 
 /** A request's fields about ranks, and whether each is one of them. */
 export const RANK_FIELDS = {

@@ -1,4 +1,4 @@
-import { isRecord } from './checks.ts';
+import { isRecord } from '../config/is-record.ts';
 import { parseRanks } from './ranks.ts';
 import { parseKv } from './requests.ts';
 import type { CompletionOptions, RequestDefaults } from './types.ts';

@@ -3,7 +3,8 @@ import type { SamplingOptions } from '../config/sampling.ts';
 import type { SentOptions } from '../../workers/protocol.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { type ParsedChat, parseChat } from './chat/parse-chat.ts';
-import { checkBoolean, checkInteger, checkNumber, describe, isRecord, refuse } from './checks.ts';
+import { isRecord } from '../config/is-record.ts';
+import { checkBoolean, checkInteger, checkNumber, describe, refuse } from './checks.ts';
 import { DECODING_FIELDS, isIdle, parseChoices, parseDecoding } from './decoding-fields.ts';
 import { parseRanks, RANK_FIELDS } from './ranks.ts';
 import type { ChatCompletionRequest, CompletionOptions, CompletionRequest } from './types.ts';
@@ -18,6 +19,8 @@ export interface ParsedRequest {
 }
 
 const MAX_STOPS = 4;
+
+const KV_FIELDS = { kv: true, kvErrorBudget: true, kvMemoryBudget: true, kvPriority: true, kvShadow: true } as const;
 
 const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   max_tokens: true,
@@ -34,17 +37,13 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   stop: true,
   adapter: true,
   ...RANK_FIELDS,
-  kv: true,
-  kvErrorBudget: true,
-  kvMemoryBudget: true,
-  kvPriority: true,
-  kvShadow: true,
+  ...KV_FIELDS,
   stream: true,
   stream_options: true,
 };
 
 /** Fields of this package's own, which no server knows. */
-export const OWN_FIELDS: ReadonlySet<string> = new Set(['adapter', ...Object.keys(RANK_FIELDS), 'kv', 'kvErrorBudget', 'kvMemoryBudget', 'kvPriority', 'kvShadow']);
+export const OWN_FIELDS: ReadonlySet<string> = new Set(['adapter', ...Object.keys({ ...RANK_FIELDS, ...KV_FIELDS })]);
 
 /** Checks a chat request. Throws `bad_request`, naming the field; `unsupported` for tools that the model knows not of. */
 export function parseChatRequest(request: ChatCompletionRequest, traits: ChatTraits): ParsedRequest & Omit<ParsedChat, 'callFormat'> {

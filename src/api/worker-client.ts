@@ -52,25 +52,21 @@ export class WorkerClient {
   }
 
   /** Nothing runs before the first item is asked for. */
-  async *generate(
+  generate(
     id: string,
     prompt: Prompt,
     options: SentOptions,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<GenerateEvent, void> {
-    const { port1, port2 } = new MessageChannel();
-    if (!this.gone.signal.aborted) void this.remote.generate(transfer(port2, [port2]), id, prompt, options);
-    yield* readStream<GenerateEvent>(port1, { signal, gone: this.gone.signal });
+    return this.stream((port) => void this.remote.generate(port, id, prompt, options), signal);
   }
 
-  async *embed(
+  embed(
     inputs: readonly EmbeddingInput[],
     adapters: readonly AdapterUse[],
     signal: AbortSignal | undefined,
   ): AsyncGenerator<Embedding, void> {
-    const { port1, port2 } = new MessageChannel();
-    if (!this.gone.signal.aborted) void this.remote.embed(transfer(port2, [port2]), inputs, { adapters });
-    yield* readStream<Embedding>(port1, { signal, gone: this.gone.signal });
+    return this.stream((port) => void this.remote.embed(port, inputs, { adapters }), signal);
   }
 
   loadAdapter(name: string, files: AdapterFiles): Promise<AdapterInfo> {
@@ -121,6 +117,13 @@ export class WorkerClient {
     this.gone.abort(error);
     this.remote[releaseProxy]();
     this.worker.terminate();
+  }
+
+  /** `ask`: for what is then served on the port. */
+  private async *stream<T>(ask: (port: MessagePort) => void, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
+    const { port1, port2 } = new MessageChannel();
+    if (!this.gone.signal.aborted) ask(transfer(port2, [port2]));
+    yield* readStream<T>(port1, { signal, gone: this.gone.signal });
   }
 
   private unlessGone<T>(call: () => Promise<T>): Promise<T> {

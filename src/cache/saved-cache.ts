@@ -1,3 +1,4 @@
+import { isRecord } from '../config/is-record.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
@@ -156,9 +157,6 @@ function parseJson(bytes: Uint8Array<ArrayBuffer>): unknown {
     return undefined;
   }
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isWhole = (value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean =>
   Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;

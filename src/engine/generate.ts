@@ -11,6 +11,7 @@ import type { Adaptation } from './adaptation.ts';
 import type { AdaptedText } from './adapted-text.ts';
 import { DecodedChunks } from './decoded-chunks.ts';
 import type { Drawn } from './decode-steps.ts';
+import { handled } from './handled.ts';
 import { attach, keep, placeOf, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 import { Stopwatch } from './statistics.ts';
@@ -158,12 +159,6 @@ export async function* generate(
 /** What a token is planned to take of the adapters; undefined where the GPU chooses. */
 function rowOf({ rows, decodeRow }: Sequence, position: number): RampRow | undefined {
   return rows[position] ?? (decodeRow === 'stream' ? undefined : decodeRow);
-}
-
-/** Reported when it is awaited: for the next token, or at the end. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -1,4 +1,4 @@
-import { hexDigest } from '../adapters/content-hash.ts';
+import { hexDigest } from '../weights/digest.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { readGguf } from '../weights/gguf-reader.ts';

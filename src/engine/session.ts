@@ -15,6 +15,7 @@ import { type ModelPlan, planModel } from './model-plan.ts';
 import { loraBatch } from './adapter-mix.ts';
 import { type Draw, type Drawn, DecodeSteps } from './decode-steps.ts';
 import { Draws } from './draws.ts';
+import { handled } from './handled.ts';
 import { PageTrials } from './page-trials.ts';
 import { PlannedRows } from './planned-rows.ts';
 import { RankCounter } from './rank-counter.ts';
@@ -234,10 +235,4 @@ function byAdapters(draws: readonly Draw[]): Draw[][] {
     groups.set(key, [...(groups.get(key) ?? []), draw]);
   }
   return [...groups.values()];
-}
-
-/** Awaited later: should what comes before fail, nobody does. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }

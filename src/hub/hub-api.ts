@@ -1,3 +1,4 @@
+import { isRecord } from '../config/is-record.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { HubId } from './model-id.ts';
 
@@ -70,8 +71,5 @@ export function hubHeaders(url: string, { endpoint = ENDPOINT, token }: HubOptio
   if (token === undefined || new URL(url).origin !== new URL(endpoint).origin) return {};
   return { Authorization: `Bearer ${token}` };
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

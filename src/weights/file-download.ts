@@ -2,6 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { checkReadRange } from './byte-source.ts';
 import type { ByteSource } from './byte-source.ts';
+import { toHex } from './digest.ts';
 import type { PieceStore } from './piece-store.ts';
 import { missingSpans, pieceCount, pieceLength } from './pieces.ts';
 import type { Span } from './pieces.ts';
@@ -246,5 +247,3 @@ async function readUnknown(remote: RemoteFile, options: RemoteOptions): Promise<
 
 const hexOf = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
   toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
-
-const toHex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -1,4 +1,4 @@
-import { isRecord } from './json-file.ts';
+import { isRecord } from '../config/is-record.ts';
 import type { JsonFields } from './json-file.ts';
 
 const tail = "\\p{N}@| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";

@@ -1,6 +1,6 @@
 import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import type { GgufValue } from './gguf-metadata.ts';
-import { isRecord } from './json-file.ts';
+import { isRecord } from '../config/is-record.ts';
 import type { JsonFields } from './json-file.ts';
 import { preTokenizerName, sentencePiecePrefix } from './hf-pre-tokenizer.ts';
 

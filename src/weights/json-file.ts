@@ -1,3 +1,4 @@
+import { isRecord } from '../config/is-record.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { ByteSource } from './byte-source.ts';
@@ -59,9 +60,6 @@ export class JsonFields {
     throw new ChunkwiseError(code, { file: this.file, field: `${this.path}${key}`.slice(0, 200), reason });
   }
 }
-
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const kindOf = (value: unknown): string =>
   value === undefined ? 'missing' : value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;

@@ -1,4 +1,4 @@
-import { halfToFloat } from './float-tensor.ts';
+import { floatToHalf, halfToFloat } from './float-tensor.ts';
 import { GGML_TYPES } from './ggml-types.ts';
 import type { GgmlType } from './ggml-types.ts';
 
@@ -51,25 +51,4 @@ function putHalf(view: DataView, at: number, value: number): number {
   const half = floatToHalf(value);
   view.setUint16(at, half, true);
   return halfToFloat(half);
-}
-
-const float = new Float32Array(1);
-const bits = new Uint32Array(float.buffer);
-
-/** IEEE 754 binary16 bits of a value, ties to even; above its range infinity. */
-export function floatToHalf(value: number): number {
-  float[0] = value;
-  const word = bits[0]!;
-  const sign = (word >>> 16) & 0x8000;
-  const size = word & 0x7fffffff;
-  if (size > 0x7f800000) return sign | 0x7e00; // NaN
-  if (size >= 0x477ff000) return sign | 0x7c00;
-  // A subnormal is a multiple of 2^-24: adding 0.5 leaves it in the lowest bits, rounded.
-  if (size < 0x38800000) {
-    bits[0] = size;
-    float[0] = float[0] + 0.5;
-    return sign | (bits[0] - 0x3f000000);
-  }
-  const rounded = size + 0xfff + ((size >>> 13) & 1);
-  return sign | ((rounded - 0x38000000) >>> 13);
 }

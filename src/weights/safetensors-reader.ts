@@ -1,3 +1,4 @@
+import { isRecord } from '../config/is-record.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { ByteSource } from './byte-source.ts';
@@ -120,9 +121,6 @@ function checkPlaces(source: ByteSource, tensors: readonly TensorInfo[], dataSta
   }
   if (expected !== source.size) fail(source, 'data', `the tensors end at byte ${expected}, the file at ${source.size}`);
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isSizes = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { readAdapter } from '../../src/adapters/adapter-file.ts';
 import type { AdapterModules } from '../../src/adapters/adapter-file.ts';
 import { buildAdapterLadder } from '../../src/adapters/adapter-ladder.ts';
-import { toHalf } from '../../src/adapters/half-factors.ts';
+import { floatToHalf as toHalf } from '../../src/weights/float-tensor.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
 import { BytesSource } from '../weights/bytes-source.ts';

@@ -1,5 +1,6 @@
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
-import { describe, isRecord, refuse } from '../checks.ts';
+import { isRecord } from '../../config/is-record.ts';
+import { describe, refuse } from '../checks.ts';
 import type { ChatMessage } from '../types.ts';
 
 const ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];

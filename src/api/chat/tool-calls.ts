@@ -1,5 +1,5 @@
 import type { ToolFormat } from '../../tokenizer/chat-traits.ts';
-import { isRecord } from '../checks.ts';
+import { isRecord } from '../../config/is-record.ts';
 import { jsonEnd, jsonMembers } from './json-span.ts';
 import { beginningAtEnd } from './reasoning.ts';
 

@@ -1,5 +1,6 @@
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
-import { describe, isRecord, refuse } from '../checks.ts';
+import { isRecord } from '../../config/is-record.ts';
+import { describe, refuse } from '../checks.ts';
 import type { FallbackOptions } from '../types.ts';
 
 /** Checks the fallback's options. Throws `bad_request`, naming the field; the key is not told. */

@@ -1,6 +1,6 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
-import { isRecord } from '../checks.ts';
+import { isRecord } from '../../config/is-record.ts';
 import type { FallbackOptions } from '../types.ts';
 
 /** Calls of an OpenAI-compatible server. Its key is in no error. */

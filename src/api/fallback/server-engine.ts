@@ -3,10 +3,10 @@ import { describeError } from '../http/http-error.ts';
 import { baseId } from '../http/models.ts';
 import { ANSWERED_BY } from '../http/serve.ts';
 import { Listeners } from '../listeners.ts';
-import { parseAdapterName } from '../options.ts';
+import { parseName } from '../options.ts';
 import { OWN_FIELDS, parseAdapters } from '../requests.ts';
 import type { AdapterInfo, CallOptions, Engine, FallbackOptions } from '../types.ts';
-import { isRecord } from '../checks.ts';
+import { isRecord } from '../../config/is-record.ts';
 import { ServerClient } from './server-client.ts';
 
 const ANSWERED = { chunkwise: { answeredBy: 'server' } } as const;
@@ -74,7 +74,7 @@ export async function serverEngine(options: FallbackOptions, model: string, caus
     fetch,
     adapters: {
       load: async (given) => {
-        const name = parseAdapterName(given);
+        const name = parseName(given);
         if (!(await models()).some(({ id }) => id === name)) {
           throw new ChunkwiseError('bad_request', { file: server.baseURL, field: 'name', reason: `the server has no model ${name}` });
         }

@@ -1,4 +1,4 @@
-import { isRecord } from '../checks.ts';
+import { isRecord } from '../../config/is-record.ts';
 import type { ChatCompletionRequest, CompletionRequest, EmbeddingRequest, Engine } from '../types.ts';
 import { eventStream } from './event-stream.ts';
 import { describeError, HttpError } from './http-error.ts';
