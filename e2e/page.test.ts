@@ -160,7 +160,7 @@ it('takes a dropped adapter folder and a dropped model, and opens a model by its
 
   await page.getByRole('button', { name: 'Model:' }).click();
   const listed = page.locator('.model-choice');
-  expect(await listed.count()).toBeGreaterThan(6);
+  await expect.poll(() => listed.count()).toBeGreaterThan(6);
   expect(await listed.first().innerText()).toMatch(/^tiny\s+On this device/);
   expect(await page.locator('.model-list').innerText()).toMatch(/Llama 3\.2 1B[\s\S]+808 MB[\s\S]+(Fits|May be too large|More than)/);
   await page.locator('#model-url').fill('models/missing.gguf');
