@@ -4,12 +4,11 @@ import { buildAdapterLadder } from '../adapters/adapter-ladder.ts';
 import { policyOf } from '../cache/kv-options.ts';
 import { pagesFor } from '../cache/kv-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
-import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Grammars, type TokenGrammar } from '../grammar/grammars.ts';
 import { bytesInAlphabet } from '../tokenizer/byte-alphabet.ts';
-import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
-import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-traits.ts';
+import type { ChatTurn } from '../tokenizer/chat-template.ts';
+import { type ChatTraits, chatTraits } from '../tokenizer/chat-traits.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type Adaptation, planned, UNADAPTED, wholeAdapters } from './adaptation.ts';
 import { AdapterRegistry } from './adapter-registry.ts';
@@ -18,8 +17,8 @@ import { answerLimit, generate, type Prompt } from './generate.ts';
 import { inlinePlans } from './plan-service.ts';
 import { RequestQueue, type Turn } from './request-queue.ts';
 import { SavedSequences } from './saved-sequences.ts';
-import { commonPrefix } from './sequence.ts';
 import { Session } from './session.ts';
+import { Texts } from './texts.ts';
 import type {
   AdapterInfo,
   AdapterUse,
@@ -55,13 +54,11 @@ export class LocalEngine implements EngineCore {
   #session: Session | undefined;
   #opening: Promise<Session> | undefined;
   #disposed = false;
-  readonly #metadata: TokenizerMetadata;
+  readonly #texts: Texts;
   readonly model: string;
   readonly contextLength: number;
   readonly device: string;
   readonly chatTraits: ChatTraits;
-  /** Shows the marks of calls and reasoning. */
-  readonly #chatTokenizer: Tokenizer;
   readonly savedCaches: SavedSequences;
 
   constructor(
@@ -77,29 +74,22 @@ export class LocalEngine implements EngineCore {
     this.model = session.plan.file;
     this.contextLength = session.plan.contextLength;
     this.device = session.device.name;
-    this.#metadata = session.plan.tokenizer;
-    this.chatTraits = chatTraits(this.#metadata);
-    this.#chatTokenizer = withMarkers(tokenizer, this.#metadata);
+    this.#texts = new Texts(tokenizer, session.plan.tokenizer, this.contextLength);
+    this.chatTraits = chatTraits(session.plan.tokenizer);
     this.savedCaches = new SavedSequences(this, options.savedCaches, options.sources);
   }
 
   chat(messages: readonly ChatTurn[], { tools, ...options }: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void> {
-    const encode = (maxTokens?: number): Prompt => {
-      const tokens = this.#encodeChat(messages, maxTokens, tools);
-      // Only what may go on past the context has to know what it keeps.
-      const kept = maxTokens === undefined ? commonPrefix(tokens, this.#encodeChat(withAnyTurn(messages), undefined, tools)) : 0;
-      return { tokens, kept };
-    };
-    return this.#answer(encode, options, this.#chatTokenizer);
+    return this.#answer((shifts) => this.#texts.chat(messages, tools, shifts), options, this.#texts.chatTokenizer);
   }
 
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
-    return this.#answer((maxTokens) => ({ tokens: this.tokenizer.encode(prompt, { maxTokens }), kept: 0 }), options);
+    return this.#answer((shifts) => this.#texts.prompt(prompt, shifts), options);
   }
 
   async *embed(inputs: readonly (string | readonly number[])[], { adapters: uses = [], signal }: EmbedOptions): AsyncGenerator<Embedding, void> {
     this.#throwIfDisposed();
-    const texts = inputs.map((input, i) => this.#encodeInput(input, `input[${i}]`));
+    const texts = inputs.map((input, i) => this.#texts.input(input, `input[${i}]`));
     const release = this.#adapters.hold(uses);
     let turn: Turn | undefined;
     try {
@@ -119,7 +109,7 @@ export class LocalEngine implements EngineCore {
   }
 
   countTokens(messages: readonly ChatTurn[]): number {
-    return this.#encodeChat(messages).length;
+    return this.#texts.encodeChat(messages).length;
   }
 
   async loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo> {
@@ -196,7 +186,7 @@ export class LocalEngine implements EngineCore {
   }
 
   async *#answer(
-    encode: (maxTokens?: number) => Prompt,
+    encode: (shifts: boolean) => Prompt,
     options: GenerateOptions,
     tokenizer = this.tokenizer,
   ): AsyncGenerator<GenerateEvent, void> {
@@ -208,8 +198,8 @@ export class LocalEngine implements EngineCore {
     let grammar: TokenGrammar | undefined;
     try {
       const shifts = policyOf(options).drops !== undefined;
-      const prompt = encode(shifts ? undefined : this.contextLength);
-      this.#check(prompt.tokens, shifts, options);
+      const prompt = encode(shifts);
+      this.#texts.check(prompt, shifts, options);
       grammar = options.responseFormat && (await this.#grammars.begin(options.responseFormat));
       const limit = answerLimit(this.contextLength, prompt.tokens.length, shifts, options.maxTokens);
       const most = Math.min(prompt.tokens.length + limit - 1, this.contextLength); // the last token is not computed
@@ -228,36 +218,6 @@ export class LocalEngine implements EngineCore {
     }
   }
 
-  /** Errors: `bad_request`, `context_overflow`. */
-  #check(prompt: readonly number[], shifts: boolean, { sampling }: GenerateOptions): void {
-    if (prompt.length === 0) throw new ChunkwiseError('bad_request', { field: 'prompt', reason: 'it is empty' });
-    if (!shifts && prompt.length >= this.contextLength) {
-      const reason = `${prompt.length} tokens leave no room for an answer in a context of ${this.contextLength}`;
-      throw new ChunkwiseError('context_overflow', { field: 'prompt', reason });
-    }
-    for (const token of sampling.logitBias.keys()) {
-      if (token < this.tokenizer.vocabSize) continue;
-      const reason = `token ${token} is not in the vocabulary of ${this.tokenizer.vocabSize}`;
-      throw new ChunkwiseError('bad_request', { field: 'logitBias', reason });
-    }
-  }
-
-  #encodeInput(input: string | readonly number[], field: string): readonly number[] {
-    const { vocabSize } = this.tokenizer;
-    const tokens = typeof input === 'string' ? this.tokenizer.encode(input) : input;
-    const unknown = tokens.find((token) => token >= vocabSize);
-    if (tokens.length === 0) throw new ChunkwiseError('bad_request', { field, reason: 'it has no tokens' });
-    if (unknown !== undefined) {
-      throw new ChunkwiseError('bad_request', { field, reason: `token ${unknown} is not in the vocabulary of ${vocabSize}` });
-    }
-    if (tokens.length <= this.contextLength) return tokens;
-    throw new ChunkwiseError('context_overflow', { field, reason: `${tokens.length} tokens in a context of ${this.contextLength}` });
-  }
-
-  #encodeChat(messages: readonly ChatTurn[], maxTokens?: number, tools?: readonly ToolDefinition[]): number[] {
-    return this.tokenizer.encode(renderChat(this.#metadata, messages, { tools }), { parseSpecial: true, maxTokens });
-  }
-
   /** Of those that ran in a lost session the first closes it. */
   #dropSession(session: Session): void {
     if (this.#session !== session) return;
@@ -271,9 +231,3 @@ export class LocalEngine implements EngineCore {
 }
 
 const noXgrammar = (): Promise<never> => Promise.reject(new Error('the engine was opened without their library'));
-
-/** What the system says, and a question that no chat begins with. */
-function withAnyTurn(messages: readonly ChatTurn[]): ChatTurn[] {
-  const firstTurn = messages.findIndex(({ role }) => role !== 'system');
-  return [...messages.slice(0, Math.max(0, firstTurn)), { role: 'user', content: '\u0007' }];
-}

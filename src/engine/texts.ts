@@ -1,0 +1,77 @@
+import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
+import { withMarkers } from '../tokenizer/chat-traits.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { Prompt } from './generate.ts';
+import { commonPrefix } from './sequence.ts';
+import type { GenerateOptions } from './types.ts';
+
+/**
+ * Turns what is asked into tokens, and refuses what the context cannot hold. `shifts`: the text may go on past the
+ * context; otherwise tokens beyond it are not even made.
+ */
+export class Texts {
+  /** Shows the marks of calls and reasoning. */
+  readonly chatTokenizer: Tokenizer;
+
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly metadata: TokenizerMetadata,
+    private readonly contextLength: number,
+  ) {
+    this.chatTokenizer = withMarkers(tokenizer, metadata);
+  }
+
+  prompt(text: string, shifts: boolean): Prompt {
+    return { tokens: this.tokenizer.encode(text, { maxTokens: this.#mostTokens(shifts) }), kept: 0 };
+  }
+
+  chat(messages: readonly ChatTurn[], tools: readonly ToolDefinition[] | undefined, shifts: boolean): Prompt {
+    const tokens = this.encodeChat(messages, tools, this.#mostTokens(shifts));
+    // Only what may go on past the context has to know what it keeps.
+    const kept = shifts ? commonPrefix(tokens, this.encodeChat(withAnyTurn(messages), tools)) : 0;
+    return { tokens, kept };
+  }
+
+  encodeChat(messages: readonly ChatTurn[], tools?: readonly ToolDefinition[], maxTokens?: number): number[] {
+    return this.tokenizer.encode(renderChat(this.metadata, messages, { tools }), { parseSpecial: true, maxTokens });
+  }
+
+  /** A text to embed, or its tokens. Errors: `bad_request`, `context_overflow`, naming `field`. */
+  input(input: string | readonly number[], field: string): readonly number[] {
+    const { vocabSize } = this.tokenizer;
+    const tokens = typeof input === 'string' ? this.tokenizer.encode(input) : input;
+    const unknown = tokens.find((token) => token >= vocabSize);
+    if (tokens.length === 0) throw new ChunkwiseError('bad_request', { field, reason: 'it has no tokens' });
+    if (unknown !== undefined) {
+      throw new ChunkwiseError('bad_request', { field, reason: `token ${unknown} is not in the vocabulary of ${vocabSize}` });
+    }
+    if (tokens.length <= this.contextLength) return tokens;
+    throw new ChunkwiseError('context_overflow', { field, reason: `${tokens.length} tokens in a context of ${this.contextLength}` });
+  }
+
+  /** Errors: `bad_request`, `context_overflow`. */
+  check({ tokens }: Prompt, shifts: boolean, { sampling }: GenerateOptions): void {
+    if (tokens.length === 0) throw new ChunkwiseError('bad_request', { field: 'prompt', reason: 'it is empty' });
+    if (!shifts && tokens.length >= this.contextLength) {
+      const reason = `${tokens.length} tokens leave no room for an answer in a context of ${this.contextLength}`;
+      throw new ChunkwiseError('context_overflow', { field: 'prompt', reason });
+    }
+    for (const token of sampling.logitBias.keys()) {
+      if (token < this.tokenizer.vocabSize) continue;
+      const reason = `token ${token} is not in the vocabulary of ${this.tokenizer.vocabSize}`;
+      throw new ChunkwiseError('bad_request', { field: 'logitBias', reason });
+    }
+  }
+
+  #mostTokens(shifts: boolean): number | undefined {
+    return shifts ? undefined : this.contextLength;
+  }
+}
+
+/** What the system says, and a question that no chat begins with. */
+function withAnyTurn(messages: readonly ChatTurn[]): ChatTurn[] {
+  const firstTurn = messages.findIndex(({ role }) => role !== 'system');
+  return [...messages.slice(0, Math.max(0, firstTurn)), { role: 'user', content: '\u0007' }];
+}

@@ -1,0 +1,90 @@
+/** What an engine answers with. */
+import type { Chunk, ChunkPlan } from '../../chunking/chunk-plan.ts';
+import type { PlannedPart } from '../../chunking/prompt-plan.ts';
+import type { KvReport } from '../../cache/kv-report.ts';
+
+export type FinishReason = 'stop' | 'length';
+
+/** A chunk with the mean rank of its level over all linears of the request's adapters. */
+export interface PlannedChunk extends Chunk {
+  meanRank: number;
+}
+
+/** Tokens whose ranks are known, and the chunks known with them. Positions count from the beginning of the text. */
+export interface PlanEvent extends PlannedPart {
+  /** Of each token; of half a character, U+FFFD. */
+  texts: string[];
+  chunks: PlannedChunk[];
+  /** Mean rank of each level, and what levels are. */
+  ladder: ChunkPlan['ladder'];
+  levels: ChunkPlan['levels'];
+}
+
+export interface Usage {
+  promptTokens: number;
+  /** Of the prompt's tokens, those whose keys and values were still in the cache. */
+  cachedTokens: number;
+  completionTokens: number;
+}
+
+/** How an answer was computed. Times in milliseconds. */
+export interface GenerationReport {
+  ttftMs: number;
+  /** Of the tokens after the first. */
+  msPerToken: { median: number; p95: number };
+  tokensPerSecond: number;
+  dispatchesPerToken: number;
+  dispatchesPerLayer: number;
+  /** Ranks read of the adapters, as the GPU counted: mean over the tokens computed and the linears that change. */
+  meanRank?: number;
+  /** How the keys and values of the whole text lie at its end. */
+  kv: KvReport;
+}
+
+/** Where adapters are used: what the token takes of them. */
+export interface TokenRank {
+  level: number;
+  /** Of that level, over all linears that change. */
+  meanRank: number;
+  /** Where ranks follow it. */
+  complexity: number;
+}
+
+/** A token that might have come, or did. */
+export interface TokenChance {
+  /** Its text; of half a character U+FFFD, of a control token its name. */
+  token: string;
+  /** Its text in UTF-8; none of a control token. */
+  bytes: readonly number[];
+  /** Natural logarithm of its probability by the model's own logits: before temperature, penalties, bias and grammar. */
+  logprob: number;
+}
+
+/** The token drawn, and the likeliest ones, most probable first. */
+export interface TokenLogprobs extends TokenChance {
+  top: readonly TokenChance[];
+}
+
+export type GenerateEvent =
+  /**
+   * `text` may be empty: half a character, or a possible beginning of a stop string. `ms` since the token before.
+   * `entropy`: where wanted, of the raw distribution it was drawn from, over ln vocabSize, so from 0 to 1. `logprobs`:
+   * where wanted, but of a token that ends the answer.
+   */
+  | ({
+      type: 'token';
+      token: number;
+      text: string;
+      ms: number;
+      contextUsed: number;
+      entropy?: number;
+      logprobs?: TokenLogprobs;
+    } & Partial<TokenRank>)
+  | { type: 'end'; text: string; finishReason: FinishReason; usage: Usage; report: GenerationReport };
+
+/** Of one text. */
+export interface Embedding {
+  /** `[hiddenSize]`, of length one. */
+  vector: Float32Array<ArrayBuffer>;
+  tokens: number;
+}

@@ -1,0 +1,146 @@
+/** The engine itself: what it is opened with, and what it does. */
+import type { AdapterSource } from '../../adapters/adapter-header.ts';
+import type { LadderBuilder } from '../../adapters/adapter-ladder.ts';
+import type { CacheStore, SavedFile } from '../../cache/saved-cache.ts';
+import type { MemoryReport } from '../../config/memory-report.ts';
+import type { LoadXgrammar } from '../../grammar/xgrammar.ts';
+import type { ChatTurn } from '../../tokenizer/chat-template.ts';
+import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
+import type { Wait } from '../../gpu/device.ts';
+import type { PlanService } from '../plan-service.ts';
+import type { ByteSource } from '../../weights/byte-source.ts';
+import type { WeightType } from '../../weights/quantize.ts';
+import type { ChatTools, EmbedOptions, GenerateOptions } from './requests.ts';
+import type { Embedding, GenerateEvent } from './answers.ts';
+
+export interface AdapterInfo {
+  name: string;
+  /** Highest rank of its modules. */
+  rank: number;
+  /** Linears it changes. */
+  modules: number;
+  /** GPU bytes. */
+  bytes: number;
+  /** Of its modules, by layer. */
+  spectra: readonly AdapterSpectrum[];
+  /** What is odd about it, though it can be used. */
+  warnings: readonly string[];
+}
+
+/** How much of a linear's change each of its ranks carries. */
+export interface AdapterSpectrum {
+  /** As in the base's GGUF file: `blk.3.attn_q`. */
+  name: string;
+  /** The numerical rank; the file's may be higher. */
+  rank: number;
+  /** `[rank]`, descending: the square of each is what that rank adds to the squared size of the change. */
+  singularValues: readonly number[];
+}
+
+/** When a batch of a prompt was planned and computed: times of performance.now(). */
+export interface BatchTrace {
+  /** Its first token, and the one after its last. */
+  start: number;
+  end: number;
+  planBegan: number;
+  planEnded: number;
+  /** From when the batch could have been recorded to when its plan was there. */
+  waitedMs: number;
+  submitted: number;
+  completed: number;
+}
+
+export interface LoadProgress {
+  /** `verify`: what is stored is read and held against its checksums. */
+  phase: 'header' | 'download' | 'verify' | 'upload' | 'compile';
+  /** Bytes done and to do; 0 of 0 where a phase has none. */
+  bytes: number;
+  total: number;
+  /** Bytes a second, lately, and seconds that the phase will still take at that rate; absent until they are known. */
+  rate?: number;
+  timeLeft?: number;
+}
+
+export interface EngineCoreOptions {
+  gpu: GPU | undefined;
+  /** The model: one file, or all parts of a split one. Kept: a lost device is rebuilt from them. */
+  sources: readonly ByteSource[];
+  contextLength?: number;
+  memoryLimitBytes?: number;
+  /** What a safetensors model's matrices become; see `ModelLimits`. */
+  weights?: WeightType;
+  queueLimit?: number;
+  /** How adapters are computed; `unfused` is the plain form, two products and an add a linear. Default: `fused`. */
+  lora?: 'fused' | 'unfused';
+  /** Where computed texts are saved; default: nowhere. */
+  savedCaches?: CacheStore;
+  /** How rank ladders are built; default: here and now. */
+  buildLadders?: LadderBuilder;
+  /** Brings what grammars need; default: there are none. */
+  loadXgrammar?: LoadXgrammar;
+  /** How prompts are planned; default: here, between two steps. */
+  plans?: PlanService;
+  /** Told of each batch of a prompt when it is computed. */
+  onTrace?: (batch: BatchTrace) => void;
+  onProgress?: (progress: LoadProgress) => void;
+  onDeviceLost?: (reason: string) => void;
+  signal?: AbortSignal;
+  wait?: Wait;
+  /** For tests of the kernel variants an adapter would not get. */
+  without?: readonly ('shader-f16' | 'subgroups')[];
+  deviceClass?: 'cpu' | 'gpu';
+}
+
+/** Of a computed text: its tokens, and the bytes that it takes where it is saved. */
+export interface SavedSize {
+  tokens: number;
+  bytes: number;
+}
+
+/** Computed texts that outlast a visit. Errors of all: `unsupported` where there is no place to save to. */
+export interface SavedCaches {
+  /**
+   * Saves the keys and values of the text that was computed last, once no request runs, in place of what `name` had.
+   * Errors: `bad_request` when none is in the cache; `unsupported` when it follows a recorded plan or tokens of it were
+   * given up; `over_limit` when the storage is full; `queue_full`, `device_lost`.
+   */
+  save(name: string): Promise<SavedSize>;
+  /**
+   * Puts a saved text among those that requests go on from: one that begins with the same tokens, with the same adapters
+   * and the same form of cache. Errors: `bad_request` for an unknown name; `bad_file` for a damaged file, one of another
+   * version or model; `context_overflow`, `queue_full`. What is in the cache is then as it was.
+   */
+  load(name: string): Promise<SavedSize>;
+  list(): Promise<SavedFile[]>;
+  /** Errors: `bad_request` for an unknown name. */
+  delete(name: string): Promise<void>;
+}
+
+/** The engine as the worker, and Node, hold it: no threads, no OpenAI shapes. Made by `openEngine`. */
+export interface EngineCore {
+  readonly model: string;
+  readonly contextLength: number;
+  readonly device: string;
+  readonly chatTraits: ChatTraits;
+  /**
+   * As many requests run side by side as the streams and the cache allow, each with what it may come to need; the rest
+   * wait in order, `queue_full` beyond the queue's limit. Ending the iteration early aborts.
+   */
+  chat(messages: readonly ChatTurn[], options: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void>;
+  complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
+  /**
+   * Embeds texts, or tokens, one after the other; each is at most a context long. Errors: `bad_request`,
+   * `context_overflow`, naming the text, before any is computed; `queue_full`, `aborted`, `device_lost`.
+   */
+  embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<Embedding, void>;
+  countTokens(messages: readonly ChatTurn[]): number;
+  /** Loads an adapter beside the model, unmerged. Errors: `bad_file`, `unsupported`, `bad_request`. */
+  loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo>;
+  /** Errors: `bad_request` for an unknown name, or one in use. */
+  unloadAdapter(name: string): void;
+  adapters(): AdapterInfo[];
+  readonly savedCaches: SavedCaches;
+  memory(): MemoryReport;
+  /** Destroys every buffer; running requests end with `disposed`. */
+  dispose(): void;
+}
