@@ -19,6 +19,7 @@ export interface ModelFlags {
   /** `DIR|FILE[:scale]` each; several are summed. */
   adapter?: string[];
   lora?: string;
+  kv?: string;
   'gpu-adapter'?: string;
   'context-length'?: string;
   'memory-limit'?: string;
@@ -35,7 +36,11 @@ export async function withModel<T>(
     const memoryLimitBytes = numberFlag('memory-limit', flags['memory-limit']);
     const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
     const gpu = nodeGpu(flags['gpu-adapter']);
-    const engine = await openEngine({ gpu, sources, contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora, buildLadders: buildLadders(required('model', flags.model)) });
+    const engine = await openEngine({
+      ...{ gpu, sources, contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora },
+      buildLadders: buildLadders(required('model', flags.model)),
+      compilesPageForms: (flags.kv ?? 'dense') !== 'dense',
+    });
     try {
       return await use(engine, await loadAdapters(engine, flags.adapter ?? []));
     } finally {

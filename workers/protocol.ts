@@ -1,6 +1,7 @@
 import type { KvMap } from '../src/cache/kv-map.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import type { AdapterInfo, EmbedOptions, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
+import type { GpuAdapterOptions } from '../src/gpu/device.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
 import type { ChatTurn, ToolDefinition } from '../src/tokenizer/chat-template.ts';
 import type { ChatTraits } from '../src/tokenizer/chat-traits.ts';
@@ -10,10 +11,13 @@ export interface LoadOptions {
   /** A hub id, an absolute URL, or the files themselves. */
   model: string | readonly (Blob | FileSystemFileHandle)[];
   hub: HubOptions;
+  gpuAdapter?: GpuAdapterOptions | undefined;
   contextLength?: number | undefined;
   memoryLimitBytes?: number | undefined;
   weights?: WeightType | undefined;
   queueLimit?: number | undefined;
+  /** Requests have a policy unless they say otherwise. */
+  compilesPageForms?: boolean;
 }
 
 /** What the browser stores: a downloaded model or adapter, or a text's keys and values. */

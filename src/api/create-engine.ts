@@ -8,7 +8,7 @@ import { parseAdapterSource, parseCacheName, parseEngineOptions, parseName, pars
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
 import { embed } from './embeddings.ts';
-import { parseDefaults, withDefaults } from './request-defaults.ts';
+import { hasBudget, parseDefaults, withDefaults } from './request-defaults.ts';
 import { parseChatRequest, parseCompletionRequest } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
@@ -47,7 +47,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   if (signal?.aborted) onAbort(); // meanwhile
   signal?.addEventListener('abort', onAbort);
   try {
-    const { chat: traits, ...info } = await client.load(load, (event) => tell(listeners, event));
+    const { chat: traits, ...info } = await client.load({ ...load, compilesPageForms: hasBudget(defaults) }, (event) => tell(listeners, event));
     return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, { traits, defaults }) });
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));

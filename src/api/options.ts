@@ -1,9 +1,10 @@
 import type { AdapterFiles, LoadOptions } from '../../workers/protocol.ts';
+import type { GpuAdapterOptions } from '../gpu/device.ts';
 import type { HubOptions } from '../hub/hub-api.ts';
 import { parseHubId } from '../hub/model-id.ts';
 import type { WeightType } from '../weights/quantize.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkInteger, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, describe, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
 /** Checks `createEngine`'s options. Throws `bad_request`, naming the field. */
@@ -18,6 +19,7 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     memoryLimitBytes: integer('memoryLimitBytes', 1),
     weights: parseWeights(options.weights),
     queueLimit: integer('queueLimit', 0),
+    gpuAdapter: parseGpuAdapter(options.gpuAdapter),
   };
 }
 
@@ -95,6 +97,22 @@ const WEIGHTS = ['F16', 'Q8_0', 'Q4_1', 'stored'] as const satisfies readonly We
 function parseWeights(weights: unknown): WeightType | undefined {
   if (weights === undefined) return undefined;
   return WEIGHTS.find((known) => known === weights) ?? refuse('weights', `must be one of ${WEIGHTS.join(', ')}, but is ${describe(weights)}`);
+}
+
+const POWER = ['low-power', 'high-performance'] as const;
+
+function parseGpuAdapter(given: unknown): GpuAdapterOptions | undefined {
+  if (given === undefined) return undefined;
+  if (!isRecord(given)) refuse('gpuAdapter', `must be an object, but is ${describe(given)}`);
+  const { powerPreference: asked, forceFallbackAdapter } = given;
+  const powerPreference = POWER.find((known) => known === asked);
+  if (asked !== undefined && !powerPreference) {
+    refuse('gpuAdapter.powerPreference', `must be one of ${POWER.join(', ')}, but is ${describe(asked)}`);
+  }
+  return {
+    ...(powerPreference && { powerPreference }),
+    forceFallbackAdapter: checkBoolean(forceFallbackAdapter, 'gpuAdapter.forceFallbackAdapter'),
+  };
 }
 
 /** An error must not show the token. */

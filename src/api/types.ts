@@ -7,6 +7,7 @@ export type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
 export type { ChunkerOptions } from '../chunking/chunker.ts';
 export type { RampRow } from '../chunking/ramps.ts';
 export type { AdapterInfo, AdapterSpectrum, GenerationReport, LoadProgress, PlannedChunk, SavedSize } from '../engine/types.ts';
+export type { GpuAdapterOptions } from '../gpu/device.ts';
 export type { HubOptions } from '../hub/hub-api.ts';
 export type { ToolDefinition } from '../tokenizer/chat-template.ts';
 export type { WeightType } from '../weights/quantize.ts';

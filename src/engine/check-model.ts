@@ -1,4 +1,4 @@
-import { openDevice } from '../gpu/device.ts';
+import { type GpuAdapterOptions, openDevice } from '../gpu/device.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { type ModelLimits, planModel } from './model-plan.ts';
 
@@ -8,9 +8,9 @@ import { type ModelLimits, planModel } from './model-plan.ts';
  */
 export async function checkModel(
   sources: readonly ByteSource[],
-  { gpu, ...limits }: ModelLimits & { gpu: GPU | undefined },
+  { gpu, gpuAdapter, ...limits }: ModelLimits & { gpu: GPU | undefined; gpuAdapter?: GpuAdapterOptions | undefined },
 ): Promise<{ totalBytes: number }> {
-  const device = await openDevice(gpu);
+  const device = await openDevice(gpu, { gpuAdapter });
   try {
     const { totalBytes } = await planModel(device, sources, limits);
     return { totalBytes };

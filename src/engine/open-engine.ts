@@ -17,7 +17,8 @@ import { answerLimit, generate, type Prompt } from './generate.ts';
 import { inlinePlans } from './plan-service.ts';
 import { RequestQueue, type Turn } from './request-queue.ts';
 import { SavedSequences } from './saved-sequences.ts';
-import { Session } from './session.ts';
+import { openSession } from './open-session.ts';
+import type { Session } from './session.ts';
 import { Texts } from './texts.ts';
 import type {
   AdapterInfo,
@@ -37,7 +38,7 @@ const DEFAULT_QUEUE_LIMIT = 16;
 
 /** Loads a model. Errors: `no_webgpu`, `bad_file`, `unsupported`, `over_limit`, `aborted`. */
 export async function openEngine(options: EngineCoreOptions): Promise<LocalEngine> {
-  const session = await Session.open(options);
+  const session = await openSession(options);
   try {
     return new LocalEngine(options, session, createTokenizer(session.plan.tokenizer));
   } catch (error) {
@@ -177,7 +178,7 @@ export class LocalEngine implements EngineCore {
     this.#throwIfDisposed();
     if (this.#session?.device.lost() !== undefined) this.#dropSession(this.#session);
     if (!this.#session) {
-      this.#opening ??= Session.open(this.options).finally(() => (this.#opening = undefined));
+      this.#opening ??= openSession(this.options).finally(() => (this.#opening = undefined));
       this.#session = await this.#opening;
     }
     if (this.#disposed) this.dispose();

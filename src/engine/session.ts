@@ -1,17 +1,15 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
-import { GREEDY } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { type Device, openDevice } from '../gpu/device.ts';
-import { noErrors } from '../gpu/error-scopes.ts';
+import type { Device } from '../gpu/device.ts';
 import { Readback, unlessLost } from '../gpu/readback.ts';
-import { type Dispatcher, Recorder } from '../gpu/recorder.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { type Dispatcher } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { allHalf } from '../cache/kv-report.ts';
-import { loadTransformer } from '../models/load-transformer.ts';
 import type { Transformer } from '../models/transformer.ts';
-import { type ModelPlan, planModel } from './model-plan.ts';
+import type { ModelPlan } from './model-plan.ts';
 import { loraBatch } from './adapter-mix.ts';
 import { type Draw, type Drawn, DecodeSteps } from './decode-steps.ts';
 import { Draws } from './draws.ts';
@@ -19,11 +17,11 @@ import { handled } from './handled.ts';
 import { PageTrials } from './page-trials.ts';
 import { PlannedRows } from './planned-rows.ts';
 import { RankCounter } from './rank-counter.ts';
-import { newSequence, placeOf, type Sequence, SequenceCache } from './sequence.ts';
+import { placeOf, type Sequence, SequenceCache } from './sequence.ts';
 import { ShadowCheck } from './shadow-check.ts';
 import type { EngineCoreOptions } from './types.ts';
 
-/** A model on a device: everything that is lost with the device. Computes; knows nothing of requests or text. */
+/** A model on a device: everything that is lost with the device. Made by `openSession`. Computes; knows nothing of requests or text. */
 export class Session {
   readonly sequences: SequenceCache;
   readonly steps = new DecodeSteps((draws) => this.decode(draws));
@@ -33,7 +31,7 @@ export class Session {
   readonly shadow: ShadowCheck;
   #logitsReadback: Readback | undefined;
 
-  private constructor(
+  constructor(
     readonly device: Device,
     readonly plan: ModelPlan,
     readonly transformer: Transformer,
@@ -45,31 +43,6 @@ export class Session {
     this.trials = new PageTrials(device, recorder, transformer, plan.contextLength);
     this.shadow = new ShadowCheck(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
-  }
-
-  static async open(options: EngineCoreOptions): Promise<Session> {
-    const { onProgress, signal, wait, without, deviceClass } = options;
-    const device = await openDevice(options.gpu, { wait, without, deviceClass, onLost: options.onDeviceLost });
-    try {
-      onProgress?.({ phase: 'header', bytes: 0, total: 0 });
-      const plan = await planModel(device, options.sources, options);
-      return await noErrors(device, plan.file, async () => {
-        let bytes = 0;
-        const onBytes = (more: number): void => {
-          bytes += more;
-          onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
-        };
-        const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal });
-        onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
-        const session = new Session(device, plan, transformer, new Recorder(device), options.onTrace);
-        await device.pipelines.ready();
-        await session.#warmUp();
-        return session;
-      });
-    } catch (error) {
-      device.close();
-      throw error;
-    }
   }
 
   /**
@@ -193,22 +166,6 @@ export class Session {
     sequence.tokens.length = 0;
     sequence.dropped = 0;
     sequence.rows.length = 0;
-  }
-
-  /** Drivers compile at the first dispatch: the first answer should not wait for that. */
-  async #warmUp(): Promise<void> {
-    const sequence = newSequence();
-    const tokens = this.plan.contextLength > 2 ? [0, 0] : [0];
-    const everyFilter = { ...GREEDY, temperature: 1, topK: 1, topP: 0.5 };
-    let drawn: Promise<Drawn> | undefined;
-    await this.prefill(sequence, tokens, (_start, position) => {
-      drawn = this.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
-    });
-    await drawn;
-    if (tokens.length > 1) {
-      await this.decode([{ sequence, sampling: GREEDY, position: tokens.length + 1, wantsEntropy: false }]);
-    }
-    this.release(sequence);
   }
 
   /** A text that goes on past the context needs room for a batch behind what is kept, which may be half of it. */

@@ -6,6 +6,8 @@ import { Pipelines } from './pipelines.ts';
 export type DeviceClass = 'cpu' | 'gpu';
 
 export interface OpenOptions {
+  /** Which of the machine's GPUs; default: the fast one. */
+  gpuAdapter?: GpuAdapterOptions | undefined;
   /** Features left unused although the adapter has them; for tests of the paths without. */
   without?: readonly ('shader-f16' | 'subgroups')[];
   /** Kernel variants of this class instead of the adapter's own; for tests of every variant. */
@@ -15,6 +17,9 @@ export interface OpenOptions {
   /** How to wait for the GPU; see `wait.ts`. Default: await. */
   wait?: Wait;
 }
+
+/** As in WebGPU's GPURequestAdapterOptions. */
+export type GpuAdapterOptions = Pick<GPURequestAdapterOptions, 'powerPreference' | 'forceFallbackAdapter'>;
 
 /** Resolves when `work` does; a host may do better than plain awaiting. */
 export type Wait = <T>(work: Promise<T>) => Promise<T>;
@@ -40,9 +45,9 @@ export interface Device {
 /** All that there is of them. Of storage buffers 8 are sure; q, k and v with biases in 5 bits and an adapter take 9. */
 const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage'] as const;
 
-/** Opens the adapter `gpu` prefers. Errors: `no_webgpu`. */
+/** Opens the GPU adapter that is asked for. Errors: `no_webgpu`. */
 export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}): Promise<Device> {
-  const gpuAdapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });
+  const gpuAdapter = await gpu?.requestAdapter({ powerPreference: 'high-performance', ...options.gpuAdapter });
   if (!gpuAdapter) {
     const reason = gpu ? 'WebGPU has no adapter here' : 'this host has no WebGPU';
     throw new ChunkwiseError('no_webgpu', { reason });

@@ -23,7 +23,7 @@ it('reads an adapter as a hub id or a folder', () => {
   expect(parseAdapterSource('adapters/pirate/', BASE)).toMatchObject({ config: `${BASE}adapters/pirate/adapter_config.json` });
 });
 
-it('checks the hub and the weights, and never shows a token', () => {
+it('checks the hub, the weights and the GPU adapter, and never shows a token', () => {
   const model = 'owner/repo';
   expect(parseEngineOptions({ model, hub: { endpoint: '/mirror', token: 'hf_x' } }, BASE).hub).toEqual({ endpoint: 'https://app.example/mirror', token: 'hf_x' });
   expect(parseEngineOptions({ model, weights: 'Q4_1' }, BASE)).toMatchObject({ weights: 'Q4_1', hub: {} });
@@ -37,4 +37,7 @@ it('checks the hub and the weights, and never shows a token', () => {
   expect(refused({ hub: { token: 'hf secret' } })).toMatchObject({ code: 'bad_request', detail: { field: 'hub.token', reason: 'is not a token' } });
   expect(refused({ hub: 'x' })).toMatchObject({ detail: { field: 'hub' } });
   expect(refused({ weights: 'Q2_K' })).toMatchObject({ detail: { field: 'weights' } });
+  expect(refused({ gpuAdapter: 'fast' })).toMatchObject({ detail: { field: 'gpuAdapter' } });
+  expect(refused({ gpuAdapter: { powerPreference: 'turbo' } })).toMatchObject({ detail: { field: 'gpuAdapter.powerPreference' } });
+  expect(refused({ gpuAdapter: { forceFallbackAdapter: 1 } })).toMatchObject({ detail: { field: 'gpuAdapter.forceFallbackAdapter' } });
 });

@@ -1,6 +1,7 @@
 /** What `createEngine` takes and gives. */
 import type { StoredEntry } from '../../../workers/protocol.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
+import type { GpuAdapterOptions } from '../../gpu/device.ts';
 import type { HubOptions } from '../../hub/hub-api.ts';
 import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts';
 import type { WeightType } from '../../weights/quantize.ts';
@@ -31,6 +32,8 @@ export interface EngineOptions extends RequestDefaults {
    * stored. Default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`. Not for GGUF, whose types are the file's.
    */
   weights?: WeightType;
+  /** Which of the machine's GPUs; default: the fast one. As in WebGPU's GPURequestAdapterOptions. */
+  gpuAdapter?: GpuAdapterOptions;
   /** Refuse a model that needs more GPU memory than this. */
   memoryLimitBytes?: number;
   /** Requests that may wait behind the running one; the next is refused. Default 16. */

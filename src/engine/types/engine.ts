@@ -6,7 +6,7 @@ import type { MemoryReport } from '../../config/memory-report.ts';
 import type { LoadXgrammar } from '../../grammar/xgrammar.ts';
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
-import type { Wait } from '../../gpu/device.ts';
+import type { GpuAdapterOptions, Wait } from '../../gpu/device.ts';
 import type { PlanService } from '../plan-service.ts';
 import type { ByteSource } from '../../weights/byte-source.ts';
 import type { WeightType } from '../../weights/quantize.ts';
@@ -63,6 +63,8 @@ export interface LoadProgress {
 
 export interface EngineCoreOptions {
   gpu: GPU | undefined;
+  /** Which of the machine's GPUs; default: the fast one. */
+  gpuAdapter?: GpuAdapterOptions | undefined;
   /** The model: one file, or all parts of a split one. Kept: a lost device is rebuilt from them. */
   sources: readonly ByteSource[];
   contextLength?: number;
@@ -70,6 +72,8 @@ export interface EngineCoreOptions {
   /** What a safetensors model's matrices become; see `ModelLimits`. */
   weights?: WeightType;
   queueLimit?: number;
+  /** Compiles what pages in other forms than f16 need while loading, rather than in the middle of the first answer that has some. */
+  compilesPageForms?: boolean;
   /** How adapters are computed; `unfused` is the plain form, two products and an add a linear. Default: `fused`. */
   lora?: 'fused' | 'unfused';
   /** Where computed texts are saved; default: nowhere. */
