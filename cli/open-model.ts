@@ -7,6 +7,7 @@ import { choiceFlag, numberFlag, required } from './flags.ts';
 import { buildLadders } from './ladder-store.ts';
 import { openAdapter } from './open-adapter.ts';
 import { napping, nodeGpu } from './node-gpu.ts';
+import { tuningStore } from './tuning-store.ts';
 import { loadXgrammar } from './xgrammar.ts';
 
 /** The files of a model: one, or all parts of a split one, of which `path` names the first. */
@@ -39,6 +40,7 @@ export async function withModel<T>(
     const engine = await openEngine({
       ...{ gpu, sources, contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora },
       buildLadders: buildLadders(required('model', flags.model)),
+      tuning: tuningStore(required('model', flags.model)),
       compilesPageForms: (flags.kv ?? 'dense') !== 'dense',
     });
     try {

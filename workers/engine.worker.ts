@@ -16,6 +16,7 @@ import { openModel } from './model-store.ts';
 import { allowOwnThreads } from './own-threads.ts';
 import { withRate } from './progress-rate.ts';
 import { serveStream } from './port-stream.ts';
+import { tuningStore } from './tuning-store.ts';
 import type { EngineWorker, WorkerEvent } from './protocol.ts';
 import { SchedulerPlans, startScheduler } from './scheduler-plans.ts';
 import { carryErrors } from './wire-error.ts';
@@ -91,6 +92,7 @@ const worker: EngineWorker = {
       buildLadders,
       loadXgrammar: xgrammarFrom(grammarLibrary),
       savedCaches: cacheStore,
+      tuning: tuningStore,
       plans: new SchedulerPlans(startScheduler),
       onProgress,
       onDeviceLost: (reason) => tell({ type: 'devicelost', event: { reason } }),

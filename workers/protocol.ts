@@ -16,6 +16,7 @@ export interface LoadOptions {
   memoryLimitBytes?: number | undefined;
   weights?: WeightType | undefined;
   queueLimit?: number | undefined;
+  autotunes?: boolean | undefined;
   /** Requests have a policy unless they say otherwise. */
   compilesPageForms?: boolean;
 }

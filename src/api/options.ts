@@ -19,6 +19,7 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     memoryLimitBytes: integer('memoryLimitBytes', 1),
     weights: parseWeights(options.weights),
     queueLimit: integer('queueLimit', 0),
+    autotunes: options.autotune === undefined ? undefined : checkBoolean(options.autotune, 'autotune'),
     gpuAdapter: parseGpuAdapter(options.gpuAdapter),
   };
 }

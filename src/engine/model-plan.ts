@@ -6,7 +6,6 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import { recorderBytes } from '../gpu/recorder.ts';
 import { pageBytes } from '../kernels/heads.ts';
-import { variantOf } from '../kernels/variants.ts';
 import { activationBytes } from '../layers/activations.ts';
 import { matrixBytes, sliceRows } from '../layers/weight-matrix.ts';
 import { ropeTableBytes } from '../models/rope-table.ts';
@@ -76,7 +75,7 @@ function planFile(device: Device, model: ModelFile, limits: ModelLimits): ModelP
   const config = readModelConfig(model);
   const tensors = checkTensors(model, config);
   const contextLength = contextOf(config, limits.contextLength);
-  const { batchTokens } = variantOf(device);
+  const { batchTokens } = device.variant;
   const numPages = pagesFor(contextLength);
   const tensorBytes = sum([...tensors.values()].map(({ bytes }) => bytes));
   const activations = activationBytes(config, batchTokens);

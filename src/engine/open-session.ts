@@ -1,8 +1,10 @@
-import { openDevice } from '../gpu/device.ts';
+import { autotune, type TuningStore } from '../gpu/autotuner.ts';
+import { type Device, openDevice } from '../gpu/device.ts';
 import { noErrors } from '../gpu/error-scopes.ts';
 import { Recorder } from '../gpu/recorder.ts';
+import { kernelContests } from '../models/kernel-contests.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
-import { planModel } from './model-plan.ts';
+import { type ModelPlan, planModel } from './model-plan.ts';
 import { Session } from './session.ts';
 import type { EngineCoreOptions } from './types.ts';
 import { warmUp, warmUpPageForms } from './warm-up.ts';
@@ -15,6 +17,9 @@ export async function openSession(options: EngineCoreOptions): Promise<Session> 
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
     const plan = await planModel(device, options.sources, options);
     return await noErrors(device, plan.file, async () => {
+      const recorder = new Recorder(device);
+      const { tuning, autotunes = device.deviceClass === 'gpu' } = options;
+      if (tuning && autotunes) await tune(device, recorder, plan, tuning);
       let bytes = 0;
       const onBytes = (more: number): void => {
         bytes += more;
@@ -22,7 +27,7 @@ export async function openSession(options: EngineCoreOptions): Promise<Session> 
       };
       const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal });
       onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
-      const session = new Session(device, plan, transformer, new Recorder(device), options.onTrace);
+      const session = new Session(device, plan, transformer, recorder, options.onTrace);
       await device.pipelines.ready();
       await warmUp(session);
       if (options.compilesPageForms) await warmUpPageForms(session);
@@ -33,4 +38,10 @@ export async function openSession(options: EngineCoreOptions): Promise<Session> 
     device.close();
     throw error;
   }
+}
+
+async function tune(device: Device, recorder: Recorder, { config, tensors }: ModelPlan, store: TuningStore): Promise<void> {
+  const { contests, release } = kernelContests(device, config, tensors);
+  await autotune(device, recorder, contests, store);
+  release();
 }

@@ -1,9 +1,7 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Buffers } from './buffers.ts';
 import { Pipelines } from './pipelines.ts';
-
-/** `cpu`: a software adapter, where barriers are slow and cores are few. `gpu`: everything else. */
-export type DeviceClass = 'cpu' | 'gpu';
+import { type DeviceClass, type Variant, VARIANTS } from './variant.ts';
 
 export interface OpenOptions {
   /** Which of the machine's GPUs; default: the fast one. */
@@ -29,6 +27,8 @@ export interface Device {
   readonly gpuDevice: GPUDevice;
   readonly name: string;
   readonly deviceClass: DeviceClass;
+  /** Of kernels made from now on: its class's, but for what the autotuner has chosen. */
+  variant: Variant;
   readonly hasF16: boolean;
   readonly hasSubgroups: boolean;
   /** Invocations of a subgroup, where it is always the same. */
@@ -58,6 +58,7 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
   const gpuDevice = await gpuAdapter.requestDevice({ requiredFeatures: features, requiredLimits });
   const { info } = gpuAdapter;
   const name = [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ');
+  const deviceClass = options.deviceClass ?? classOf(info);
   const buffers = new Buffers(gpuDevice);
   let closed = false;
   let lostReason: string | undefined;
@@ -69,7 +70,8 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
   return {
     gpuDevice,
     name: name || 'unnamed adapter',
-    deviceClass: options.deviceClass ?? classOf(info),
+    deviceClass,
+    variant: VARIANTS[deviceClass],
     hasF16: gpuDevice.features.has('shader-f16'),
     hasSubgroups: gpuDevice.features.has('subgroups'),
     subgroupSize: info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : undefined,

@@ -3,7 +3,6 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads } from './heads.ts';
 import { PROBES } from './probe-page.ts';
-import { variantOf } from './variants.ts';
 
 /**
  * `partial_outputs [T, splits, numHeads, headDim + 4]` → `y [T, numHeads headDim]`; of the last tokens also their part of
@@ -13,7 +12,7 @@ export function attentionMergeKernel(device: Device, heads: Heads): Kernel {
   return {
     name: 'attention-merge',
     sources: [source],
-    constants: { ...headConstants(heads), PROBES, WORKGROUP: variantOf(device).workgroup },
+    constants: { ...headConstants(heads), PROBES, WORKGROUP: device.variant.workgroup },
     bindings: [
       { name: 'partial_outputs', type: 'array<vec4f>', access: 'read' },
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
@@ -26,5 +25,5 @@ export function attentionMergeKernel(device: Device, heads: Heads): Kernel {
 }
 
 export const attentionMergeGroups = (device: Device, { numHeads, headDim }: Heads, tokens: number): [number] => [
-  Math.ceil((tokens * numHeads * headDim) / 4 / variantOf(device).workgroup),
+  Math.ceil((tokens * numHeads * headDim) / 4 / device.variant.workgroup),
 ];

@@ -7,7 +7,7 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads, PAGE_TOKENS } from './heads.ts';
 import { formConstants } from './page-forms.ts';
-import { halfPrecision, variantOf } from './variants.ts';
+import { halfPrecision } from './variants.ts';
 
 /** Most runs of pages that the attention of a batch's tokens is split into, unless it has more tokens. */
 export const MAX_SPLITS = 64;
@@ -40,7 +40,7 @@ export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean)
       ...formConstants,
       GROUP: headGroup(device, heads),
       HALF_ONLY: halfOnly,
-      WORKGROUP: variantOf(device).attentionWorkgroup,
+      WORKGROUP: device.variant.attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },
     bindings: [
@@ -56,7 +56,7 @@ export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean)
 }
 
 export const attentionGroups = (device: Device, heads: Heads, tokens: number, splits: number): [number] => [
-  Math.ceil((tokens * splits * heads.numHeads) / headGroup(device, heads) / variantOf(device).attentionWorkgroup),
+  Math.ceil((tokens * splits * heads.numHeads) / headGroup(device, heads) / device.variant.attentionWorkgroup),
 ];
 
 /** Components of outputs that one invocation keeps, at most, where it attends with several heads. */
@@ -65,7 +65,7 @@ const MOST_DIMENSIONS = 256;
 /** Heads of a query that one invocation attends with: they share keys and values. */
 function headGroup(device: Device, { numHeads, numKvHeads, headDim }: Heads): number {
   const shared = numHeads / numKvHeads;
-  let group = Math.max(1, Math.min(variantOf(device).attentionHeads, shared, Math.floor(MOST_DIMENSIONS / headDim)));
+  let group = Math.max(1, Math.min(device.variant.attentionHeads, shared, Math.floor(MOST_DIMENSIONS / headDim)));
   while (shared % group !== 0) group--;
   return group;
 }

@@ -3,7 +3,6 @@ import weightBlock from '../../shaders/libraries/weight-block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
-import { variantOf } from './variants.ts';
 import { weightReader } from './weight-formats.ts';
 
 /** `tokens`, as `batch_table` says → rows of the embedding matrix `y [T, columns]`. Params: the slice's first row and rows. */
@@ -13,7 +12,7 @@ export function embedKernel(device: Device, type: GgmlType, columns: number): Ke
     name: 'embed',
     sources: [...reader.sources, weightBlock, source],
     enables: reader.enables,
-    constants: { ...reader.constants, WORKGROUP: variantOf(device).workgroup },
+    constants: { ...reader.constants, WORKGROUP: device.variant.workgroup },
     bindings: [
       ...reader.bindings,
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
@@ -25,6 +24,6 @@ export function embedKernel(device: Device, type: GgmlType, columns: number): Ke
 }
 
 export const embedGroups = (device: Device, columns: number, tokens: number): [number, number] => [
-  Math.ceil(columns / 32 / variantOf(device).workgroup),
+  Math.ceil(columns / 32 / device.variant.workgroup),
   tokens,
 ];

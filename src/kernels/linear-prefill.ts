@@ -8,7 +8,7 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
-import { inputLoading, variantOf } from './variants.ts';
+import { inputLoading } from './variants.ts';
 import { weightReader } from './weight-formats.ts';
 
 export interface LinearPrefillOptions {
@@ -45,7 +45,7 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
     constants: {
       ...reader.constants,
       ...lora.constants,
-      WORKGROUP: variantOf(device).prefillWorkgroup,
+      WORKGROUP: device.variant.prefillWorkgroup,
       ACCUMULATE: accumulate,
     },
     bindings: [
@@ -60,6 +60,6 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
 }
 
 export const linearPrefillGroups = (device: Device, rows: number, tokens: number): [number, number] => [
-  Math.ceil(rows / TILE_ROWS / variantOf(device).prefillWorkgroup),
+  Math.ceil(rows / TILE_ROWS / device.variant.prefillWorkgroup),
   Math.ceil(tokens / TILE_TOKENS),
 ];

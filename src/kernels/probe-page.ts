@@ -4,7 +4,7 @@ import type { Kernel } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
 import { headConstants, type Heads } from './heads.ts';
 import { formConstants } from './page-forms.ts';
-import { halfPrecision, variantOf } from './variants.ts';
+import { halfPrecision } from './variants.ts';
 
 /** Latest tokens of a stream whose queries and outputs are kept. */
 export const PROBES = 4;
@@ -33,7 +33,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel {
       PROBES,
       GROUP: 1,
       HALF_ONLY: false,
-      WORKGROUP: variantOf(device).attentionWorkgroup,
+      WORKGROUP: device.variant.attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },
     bindings: [
@@ -48,5 +48,5 @@ export function probePageKernel(device: Device, heads: Heads): Kernel {
 }
 
 export const probePageGroups = (device: Device, { numHeads }: Heads, count: number): [number] => [
-  Math.ceil((count * numHeads) / variantOf(device).attentionWorkgroup),
+  Math.ceil((count * numHeads) / device.variant.attentionWorkgroup),
 ];

@@ -8,7 +8,6 @@ import allowedListed from '../../shaders/libraries/allowed-listed.wgsl?raw';
 import library from '../../shaders/libraries/sampling.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
-import { variantOf } from './variants.ts';
 
 /** Rounds of sample-search: eight find a 32-bit key four bits at a time, the ninth counts ties. */
 export const SEARCH_ROUNDS = 9;
@@ -34,7 +33,7 @@ export interface SamplingExtras {
 /** The five sampling kernels for rows of `vocabSize` logits; shaders/sample-*.wgsl say what each reads and leaves. */
 export function samplingKernels(device: Device, vocabSize: number) {
   const constants = {
-    ...{ VOCAB: vocabSize, SCANNERS: variantOf(device).scanners, WORKGROUP },
+    ...{ VOCAB: vocabSize, SCANNERS: device.variant.scanners, WORKGROUP },
     INVERSE_LOG_VOCAB: { f32: vocabSize > 1 ? 1 / Math.log(vocabSize) : 0 },
   };
   type Constants = Omit<SamplingExtras, 'listed'>;
@@ -104,12 +103,12 @@ export function samplingKernels(device: Device, vocabSize: number) {
   };
 }
 
-export const samplingGroups = (device: Device): [number] => [variantOf(device).scanners / WORKGROUP];
+export const samplingGroups = (device: Device): [number] => [device.variant.scanners / WORKGROUP];
 
 /** Bytes of the buffers that `searches` and `bins` are. */
 export const samplingBytes = (device: Device) => ({
-  scanner: variantOf(device).scanners * 4,
-  softmaxes: variantOf(device).scanners * 12,
+  scanner: device.variant.scanners * 4,
+  softmaxes: device.variant.scanners * 12,
   searches: SEARCH_ROUNDS * 12,
-  bins: 2 * variantOf(device).scanners * 16 * 4,
+  bins: 2 * device.variant.scanners * 16 * 4,
 });

@@ -1,14 +1,13 @@
 import source from '../../shaders/silu-mul.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
-import { variantOf } from './variants.ts';
 
 /** `x [T, 2 · width]` (gate, then up) → `y [T, width]` = silu(gate) · up. */
 export function siluMulKernel(device: Device, width: number): Kernel {
   return {
     name: 'silu-mul',
     sources: [source],
-    constants: { WORKGROUP: variantOf(device).workgroup, WIDTH4: width / 4 },
+    constants: { WORKGROUP: device.variant.workgroup, WIDTH4: width / 4 },
     bindings: [
       { name: 'x', type: 'array<vec4f>', access: 'read' },
       { name: 'y', type: 'array<vec4f>', access: 'read_write' },
@@ -18,6 +17,6 @@ export function siluMulKernel(device: Device, width: number): Kernel {
 }
 
 export const siluMulGroups = (device: Device, width: number, tokens: number): [number, number] => [
-  Math.ceil(width / 4 / variantOf(device).workgroup),
+  Math.ceil(width / 4 / device.variant.workgroup),
   tokens,
 ];

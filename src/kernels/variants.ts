@@ -1,4 +1,4 @@
-import type { Device, DeviceClass } from '../gpu/device.ts';
+import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import inputBroadcast4 from '../../shaders/libraries/input-broadcast4.wgsl?raw';
 import inputBroadcast8 from '../../shaders/libraries/input-broadcast8.wgsl?raw';
@@ -15,36 +15,9 @@ import reduceWorkgroup from '../../shaders/libraries/reduce-workgroup.wgsl?raw';
 import halfNative from '../../shaders/libraries/half-native.wgsl?raw';
 import halfPacked from '../../shaders/libraries/half-packed.wgsl?raw';
 
-/** What differs between devices in the kernels. A software adapter wants several rows an invocation and no barriers. */
-interface Variant {
-  /** Invocations of a workgroup. */
-  workgroup: number;
-  /** The same for products of many tokens: small, so that few of a last group's invocations have no rows. */
-  prefillWorkgroup: number;
-  /** The same for attention, whose invocations are few and long: small, so that every core gets some. */
-  attentionWorkgroup: number;
-  /** Most heads of a query that an invocation attends with, where they share keys and values: reading a page costs more there than computing. */
-  attentionHeads: number;
-  /** The same for kernels of one token: small for the same reason. */
-  rowWorkgroup: number;
-  /** Invocations that share out one row, or one token's norm: 1, or the whole of `rowWorkgroup`. */
-  lanes: number;
-  /** Invocations that scan the vocabulary when sampling. */
-  scanners: number;
-  /** Most tokens of one prefill submission: an abort waits for no more than that. */
-  batchTokens: number;
-}
-
-const VARIANTS: Record<DeviceClass, Variant> = {
-  cpu: { workgroup: 64, prefillWorkgroup: 8, attentionWorkgroup: 8, attentionHeads: 4, rowWorkgroup: 8, lanes: 1, scanners: 64, batchTokens: 64 },
-  gpu: { workgroup: 32, prefillWorkgroup: 32, attentionWorkgroup: 32, attentionHeads: 1, rowWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
-};
-
-export const variantOf = (device: Device): Variant => VARIANTS[device.deviceClass];
-
 /** Library, constants and directives of `reduce_sum` on this device. */
 export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'> & { source: string; rowsPerGroup: number } {
-  const { rowWorkgroup, lanes } = variantOf(device);
+  const { rowWorkgroup, lanes } = device.variant;
   const constants = { WORKGROUP: rowWorkgroup, LANES: lanes };
   const rowsPerGroup = rowWorkgroup / lanes;
   if (lanes === 1) return { source: reduceSingle, constants, rowsPerGroup };
@@ -62,7 +35,7 @@ export function halfPrecision(device: Device): Pick<Kernel, 'enables'> & { sourc
  * own, and so need the same inputs, come by them. Where they share out a row instead, each needs others.
  */
 export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input: string; squares: string; low: string } {
-  const shared = variantOf(device).lanes === 1 && device.hasSubgroups;
+  const shared = device.variant.lanes === 1 && device.hasSubgroups;
   if (shared && device.subgroupSize === 8) {
     return { input: inputBroadcast8, squares: squaresBroadcast8, low: lowBroadcast8, enables: ['subgroups'] };
   }

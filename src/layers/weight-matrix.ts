@@ -93,6 +93,12 @@ export async function uploadMatrix(
   return { type, rows, columns, slices };
 }
 
+/** A matrix of one slice, whose weights stand for none: to time kernels with. Of the rows as many as fit. */
+export function blankMatrix(device: Device, type: GgmlType, rows: number, columns: number): WeightMatrix {
+  const fitting = Math.min(rows, sliceRows(device.limits, type, columns));
+  return { type, rows: fitting, columns, slices: [createSlice(device, 'blank', 'staging', type, columns, 0, fitting)] };
+}
+
 /** Gives a matrix's buffers back. */
 export function destroyMatrix(device: Device, { slices }: WeightMatrix): void {
   for (const { buffer } of slices) device.buffers.destroy(buffer);

@@ -37,6 +37,7 @@ it('checks the hub, the weights and the GPU adapter, and never shows a token', (
   expect(refused({ hub: { token: 'hf secret' } })).toMatchObject({ code: 'bad_request', detail: { field: 'hub.token', reason: 'is not a token' } });
   expect(refused({ hub: 'x' })).toMatchObject({ detail: { field: 'hub' } });
   expect(refused({ weights: 'Q2_K' })).toMatchObject({ detail: { field: 'weights' } });
+  expect(refused({ autotune: 'yes' })).toMatchObject({ detail: { field: 'autotune' } });
   expect(refused({ gpuAdapter: 'fast' })).toMatchObject({ detail: { field: 'gpuAdapter' } });
   expect(refused({ gpuAdapter: { powerPreference: 'turbo' } })).toMatchObject({ detail: { field: 'gpuAdapter.powerPreference' } });
   expect(refused({ gpuAdapter: { forceFallbackAdapter: 1 } })).toMatchObject({ detail: { field: 'gpuAdapter.forceFallbackAdapter' } });

@@ -34,6 +34,11 @@ export interface EngineOptions extends RequestDefaults {
   weights?: WeightType;
   /** Which of the machine's GPUs; default: the fast one. As in WebGPU's GPURequestAdapterOptions. */
   gpuAdapter?: GpuAdapterOptions;
+  /**
+   * Times the kernels' variants on this device at the first load of a model, a second or so, and remembers which were
+   * fastest. Default: true, but for software adapters, whose variants are known.
+   */
+  autotune?: boolean;
   /** Refuse a model that needs more GPU memory than this. */
   memoryLimitBytes?: number;
   /** Requests that may wait behind the running one; the next is refused. Default 16. */

@@ -6,6 +6,7 @@ import type { MemoryReport } from '../../config/memory-report.ts';
 import type { LoadXgrammar } from '../../grammar/xgrammar.ts';
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
+import type { TuningStore } from '../../gpu/autotuner.ts';
 import type { GpuAdapterOptions, Wait } from '../../gpu/device.ts';
 import type { PlanService } from '../plan-service.ts';
 import type { ByteSource } from '../../weights/byte-source.ts';
@@ -72,6 +73,10 @@ export interface EngineCoreOptions {
   /** What a safetensors model's matrices become; see `ModelLimits`. */
   weights?: WeightType;
   queueLimit?: number;
+  /** Where the autotuner keeps what it found; default: nowhere, and nothing is timed. */
+  tuning?: TuningStore;
+  /** Times kernel variants, where it is not kept which is fastest; default: but on software adapters, which are known. */
+  autotunes?: boolean | undefined;
   /** Compiles what pages in other forms than f16 need while loading, rather than in the middle of the first answer that has some. */
   compilesPageForms?: boolean;
   /** How adapters are computed; `unfused` is the plain form, two products and an add a linear. Default: `fused`. */
