@@ -61,8 +61,8 @@ export class PageTrials {
 
   /** A page was filled or is to come, a trial ended, or one may begin, since this was asked. */
   #isNews(sequence: Sequence, upcoming: number): boolean {
-    const held = heldTokens(sequence);
-    const state = [Math.floor(held / PAGE_TOKENS), pagesFor(held + upcoming), latestQueries(sequence).queries > 0, sequence.trial === undefined].join();
+    const { length } = sequence.tokens; // not those that are held: they are as many again where as many were given up
+    const state = [Math.floor(length / PAGE_TOKENS), pagesFor(length + upcoming), latestQueries(sequence).queries > 0, sequence.trial === undefined].join();
     const isNews = this.#asked.get(sequence) !== state;
     this.#asked.set(sequence, state);
     return isNews;

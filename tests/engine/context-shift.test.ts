@@ -28,6 +28,7 @@ async function lastLogits(engine: LocalEngine, tokens: readonly number[], policy
 }
 
 const options = (kv: KvOptions, maxTokens?: number) => ({ ...kv, sampling: GREEDY, stop: [], ...(maxTokens !== undefined && { maxTokens }) });
+const total = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, each) => sum + each, 0);
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
 test('what is given up is as if it had never been, where keys and values do not depend on what was before them', async () => {
@@ -84,6 +85,13 @@ describe('an answer', () => {
     expect(tokens).toHaveLength(8);
   });
 
+  test('to such a prompt has pages that shrink as the text moves on, though ever as many are held', async () => {
+    const engine = await engineUnderTest(bytes);
+    const { kv } = (await answer(engine.complete(PROSE.repeat(12), options({ kv: 'policy', kvErrorBudget: 1 }, 1)))).end.report;
+    expect(kv.droppedTokens).toBeGreaterThan(CONTEXT);
+    expect(kv.pages.f16).toBeLessThan(0.7 * total(kv.pages));
+  });
+
   test('of a default length is at most a context long', async () => {
     const { tokens } = await answer((await engineUnderTest(bytes)).complete(PROSE, options({ kv: 'policy' })));
     expect(tokens).toHaveLength(CONTEXT);
@@ -107,7 +115,6 @@ describe('an answer', () => {
 });
 
 describe('a memory budget', () => {
-  const total = (bytesOf: Record<string, number>): number => Object.values(bytesOf).reduce((sum, each) => sum + each, 0);
   const prompt = PROSE.repeat(3);
 
   async function ask(kv: KvOptions, maxTokens = 150) {
