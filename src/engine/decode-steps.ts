@@ -7,6 +7,11 @@ import type { Sequence } from './sequence.ts';
 /** A draw that goes on a sequence. */
 export interface Draw extends Omit<Drawing, 'slot'> {
   sequence: Sequence;
+  /**
+   * Known later where the token before must be read first: the step is computed all the same, and only its draw waits.
+   * Undefined: none may be drawn, and the step is thrown away.
+   */
+  allowedLater?: Promise<Uint32Array<ArrayBuffer> | undefined> | undefined;
   /** Where the GPU chooses the level of the token drawn, by this. */
   level?: LevelOptions | undefined;
   /** Reads the raw logits back. */
@@ -21,10 +26,13 @@ export interface Drawn {
   logits?: Float32Array | undefined;
   /** What it takes of the adapters, where the GPU chose. */
   row?: RampRow;
-  /** Of the submission that drew it, shared out among the tokens it drew. */
+  /** Of the submissions that computed and drew it, shared out among the tokens of each. */
   dispatchesPerToken: number;
   dispatchesPerLayer: number;
 }
+
+/** A step that is computed and not drawn. */
+export type Held = Pick<Drawn, 'dispatchesPerToken' | 'dispatchesPerLayer'>;
 
 interface Asked {
   draw: Draw;
@@ -37,22 +45,31 @@ interface Stream {
   asked: Asked[];
   /** A batch went without it: none waits for it until it asks again. */
   isSlow: boolean;
+  /** A step of its is computed whose token is not drawn: the next one needs it. */
+  isHeld: boolean;
 }
 
 /**
  * Puts the decode steps of several streams into one submission. A stream asks for its next step before it reads the
  * token of its last. A batch goes off once every stream has asked, or, with those that have, when no step is under way
- * any more: who reads slowly is not waited for.
+ * any more: who reads slowly is not waited for. Where a draw waits for what it may give, its step does not.
  */
 export class DecodeSteps {
   readonly #streams = new Map<Sequence, Stream>();
   #underWay = 0;
 
-  constructor(private readonly decode: (draws: readonly Draw[]) => Promise<Drawn[]>) {}
+  /**
+   * `decode` submits a step at once, holding the logits of draws whose `allowedLater` is to come; `drawHeld` submits the
+   * draw from what it held for a sequence.
+   */
+  constructor(
+    private readonly decode: (draws: readonly Draw[]) => Promise<(Drawn | Held)[]>,
+    private readonly drawHeld: (draw: Draw) => Promise<Drawn>,
+  ) {}
 
   /** Resolves when the step is done. Errors: those of `decode`, and `aborted` when the stream leaves before. */
   ask(draw: Draw): Promise<Drawn> {
-    const stream = this.#streams.get(draw.sequence) ?? { asked: [], isSlow: false };
+    const stream = this.#streams.get(draw.sequence) ?? { asked: [], isSlow: false, isHeld: false };
     this.#streams.set(draw.sequence, stream);
     stream.isSlow = false;
     return new Promise((resolve, reject) => {
@@ -71,10 +88,11 @@ export class DecodeSteps {
 
   #submitIfReady(): void {
     const streams = [...this.#streams.values()];
-    const isWaitedFor = streams.some(({ asked, isSlow }) => asked.length === 0 && !isSlow);
+    const isWaitedFor = streams.some(({ asked, isSlow, isHeld }) => isHeld || (asked.length === 0 && !isSlow));
     if (isWaitedFor && this.#underWay > 0) return;
     const batch: Asked[] = [];
     for (const stream of streams) {
+      if (stream.isHeld) continue;
       const next = stream.asked.shift();
       if (next) batch.push(next);
       else stream.isSlow = true;
@@ -88,15 +106,29 @@ export class DecodeSteps {
       this.#underWay--;
       this.#submitIfReady();
     };
-    this.decode(batch.map(({ draw }) => draw)).then(
-      (drawn) => {
-        ended();
-        batch.forEach(({ resolve }, i) => resolve(drawn[i] as Drawn));
-      },
-      (error: unknown) => {
-        ended();
-        for (const { reject } of batch) reject(error);
-      },
-    );
+    const step = this.decode(batch.map(({ draw }) => draw));
+    const results = batch.map(async ({ draw }, i): Promise<Drawn> => {
+      const later = draw.allowedLater && this.#drawLater(draw, draw.allowedLater);
+      const [computed, drawn] = await Promise.all([step.then((all) => all[i] as Drawn), later]);
+      return drawn ? { ...drawn, dispatchesPerToken: computed.dispatchesPerToken + drawn.dispatchesPerToken } : computed;
+    });
+    void Promise.allSettled(results).then(ended);
+    results.forEach((result, i) => void result.then(batch[i]?.resolve, batch[i]?.reject));
+  }
+
+  /** Of a step that is submitted. Errors: those of `drawHeld`, and `aborted` when nothing may be drawn, or the stream has left. */
+  async #drawLater(draw: Draw, allowedLater: NonNullable<Draw['allowedLater']>): Promise<Drawn> {
+    const stream = this.#streams.get(draw.sequence) as Stream; // whose step this is
+    stream.isHeld = true;
+    let drawn: Promise<Drawn>;
+    try {
+      const allowed = await allowedLater;
+      if (!allowed || this.#streams.get(draw.sequence) !== stream) throw new ChunkwiseError('aborted', { reason: 'the stream ended' });
+      drawn = this.drawHeld({ ...draw, allowed, allowedLater: undefined }); // submits
+    } finally {
+      stream.isHeld = false;
+      this.#submitIfReady();
+    }
+    return drawn;
   }
 }

@@ -3,7 +3,7 @@ import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import type { Transformer } from '../models/transformer.ts';
-import type { Draw, Drawn } from './decode-steps.ts';
+import type { Draw, Drawn, Held } from './decode-steps.ts';
 import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
 import { RawLogits } from './raw-logits.ts';
 import { Sampler } from './sampler.ts';
@@ -35,25 +35,39 @@ export class Draws {
   /** Records draws after consecutive tokens of the recorded batch from `start` on. */
   record(start: number, draws: readonly Draw[]): void {
     this.transformer.head(this.recorder, start, draws.length);
-    draws.forEach(({ sequence: { slot }, level, wantsLogits, ...drawing }, row) => {
-      if (wantsLogits) this.#rawLogits.copy(this.recorder, row, slot);
-      this.sampler.record(this.recorder, row, { ...drawing, slot });
-      if (level) this.levels.record(this.recorder, slot, level);
+    draws.forEach((draw, row) => {
+      if (draw.wantsLogits || draw.allowedLater) this.#rawLogits.copy(this.recorder, row, draw.sequence.slot);
+      if (!draw.allowedLater) this.#draw(draw, row);
     });
   }
 
+  /** Records the draw after a step that was recorded with its `allowedLater`, once it is known. */
+  recordHeld(draw: Draw): void {
+    this.#rawLogits.copyBack(this.recorder, draw.sequence.slot, 0);
+    this.#draw(draw, 0);
+  }
+
+  #draw({ sequence: { slot }, level, ...drawing }: Draw, row: number): void {
+    this.sampler.record(this.recorder, row, { ...drawing, slot });
+    if (level) this.levels.record(this.recorder, slot, level);
+  }
+
   /** Submits. `dispatchesBefore`: that the recorder had counted when the batch began. */
-  async read(draws: readonly Draw[], dispatchesBefore: number): Promise<Drawn[]> {
+  async read(draws: readonly Draw[], dispatchesBefore: number): Promise<(Drawn | Held)[]> {
     const { recorder, sampler, transformer } = this;
     const dispatchesPerToken = (recorder.dispatches - dispatchesBefore) / draws.length;
     const { dispatchesPerLayer } = transformer;
+    if (draws.every(({ allowedLater }) => allowedLater !== undefined)) {
+      recorder.submit();
+      return draws.map(() => ({ dispatchesPerToken, dispatchesPerLayer }));
+    }
     const submitted = this.#readback.submit(recorder, [
       { buffer: transformer.activations.tokens, offset: 0, size: SLOT_BYTES },
       { buffer: sampler.entropy, offset: 0, size: SLOT_BYTES },
       ...(draws.some(({ level }) => level) ? [this.levels.rows] : []),
     ]);
     // Of this step, since nothing is submitted between.
-    const wanted = draws.map(({ wantsLogits, sequence: { slot } }) => (wantsLogits ? this.#rawLogits.read(slot) : undefined));
+    const wanted = draws.map(({ wantsLogits, allowedLater, sequence: { slot } }) => (wantsLogits && !allowedLater ? this.#rawLogits.read(slot) : undefined));
     const [bytes, ...logits] = await Promise.all([submitted, ...wanted]);
     const tokens = new Uint32Array(bytes, 0, MAX_STREAMS);
     const entropies = new Float32Array(bytes, SLOT_BYTES, MAX_STREAMS);

@@ -10,7 +10,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Adaptation } from './adaptation.ts';
 import type { AdaptedText } from './adapted-text.ts';
 import { DecodedChunks } from './decoded-chunks.ts';
-import type { Drawn } from './decode-steps.ts';
+import type { Draw, Drawn } from './decode-steps.ts';
 import { handled } from './handled.ts';
 import { attach, keep, placeOf, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
@@ -42,7 +42,7 @@ export interface Means {
 /**
  * Answers `prompt` in a stream slot: prefills what the cache does not hold, then decodes. The step after each token is
  * asked for before that token is read; when it turns out to be the last, the step's result is thrown away. With a grammar
- * it is asked for once the token is read, since that says which may follow.
+ * it is computed as early, and drawn once the token is read, since that says which may follow.
  * Errors: `context_overflow`, `aborted`, `device_lost`, `scheduler_lost`.
  */
 export async function* generate(
@@ -66,12 +66,13 @@ export async function* generate(
   let dispatchesPerLayer = 0;
   let completionTokens = 0;
   let pending: Promise<Drawn> | undefined;
+  let allowedLater: Draw['allowedLater'];
   let finishReason: FinishReason = 'length';
   let adapted: AdaptedText | undefined;
   let chunks: DecodedChunks | undefined;
   let measured: Pick<GenerationReport, 'kv' | 'meanRank'>;
-  const draw = (position: number, allowed?: Uint32Array<ArrayBuffer>) => ({
-    ...{ sequence, sampling, position, allowed },
+  const draw = (position: number, allowed: Pick<Draw, 'allowed' | 'allowedLater'> = {}): Draw => ({
+    ...{ sequence, sampling, position, ...allowed },
     wantsEntropy: wantsEntropy || chunks !== undefined,
     wantsLogits: topLogprobs !== undefined,
     level: sequence.rows[position] ? undefined : adapted?.follow?.options,
@@ -91,7 +92,7 @@ export async function* generate(
         watched?.look(sequence.pages);
         if (cachedTokens + start + length < prompt.length) return;
         if (adapted?.follow) session.draws.levels.begin(slot, adapted.follow.start);
-        pending = session.sample(length, draw(prompt.length, allowedFirst));
+        pending = session.sample(length, draw(prompt.length, { allowed: allowedFirst }));
       },
       signal,
     );
@@ -100,7 +101,8 @@ export async function* generate(
       pending = undefined;
       const position = prompt.length + completionTokens;
       const isLast = completionTokens + 1 >= limit;
-      if (!isLast && !grammar) pending = handled(session.steps.ask(draw(position + 1)));
+      allowedLater = grammar && handled(current.then(({ token }) => (tokenizer.eosIds.has(token) ? undefined : grammar.follow(token))));
+      if (!isLast) pending = handled(session.steps.ask(draw(position + 1, { allowedLater })));
       const { token, entropy, logits, row = rowOf(sequence, position), ...step } = await current;
       throwIfAborted(signal);
       watched?.look(sequence.pages);
@@ -111,13 +113,7 @@ export async function* generate(
       ({ dispatchesPerLayer } = step);
       const isEnd = tokenizer.eosIds.has(token);
       const piece = isEnd ? '' : text.push(token);
-      let ended = isEnd || text.stopped;
-      if (grammar && !ended) {
-        grammar.accept(token);
-        const allowed = await grammar.allowed();
-        ended = !allowed;
-        if (allowed && !isLast) pending = handled(session.steps.ask(draw(position + 1, allowed)));
-      }
+      const ended = isEnd || text.stopped || (grammar !== undefined && (await allowedLater) === undefined);
       const contextUsed = placeOf(sequence, position + 1);
       yield {
         ...{ type: 'token', token, text: piece, ms: watch.lap(), contextUsed },
@@ -140,7 +136,7 @@ export async function* generate(
     measured = { kv, ...(chunks && { meanRank }) };
   } finally {
     session.steps.leave(sequence);
-    await pending?.catch(() => undefined);
+    await Promise.allSettled([pending, allowedLater]);
     chunks?.finish();
     adapted?.close();
     session.trials.drop(sequence);

@@ -71,7 +71,7 @@ export async function timeSteps(
   const { recorder } = session;
   const sequences = adaptations.map((_, slot) => newSequence(undefined, slot, policy));
   const decode = (position: number): Promise<Drawn[]> =>
-    session.decode(sequences.map((sequence) => greedy(sequence, position)));
+    session.decode(sequences.map((sequence) => greedy(sequence, position))) as Promise<Drawn[]>; // none is held
   // As in a chat, a token counts as cached once it is read and its step is asked for; the policy goes by that.
   const keep = (drawn: readonly Drawn[]): void => sequences.forEach(({ tokens }, i) => tokens.push(drawn[i]?.token ?? 0));
   const times: number[] = [];

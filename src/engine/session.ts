@@ -11,7 +11,7 @@ import { allHalf } from '../cache/kv-report.ts';
 import type { Transformer } from '../models/transformer.ts';
 import type { ModelPlan } from './model-plan.ts';
 import { loraBatch } from './adapter-mix.ts';
-import { type Draw, type Drawn, DecodeSteps } from './decode-steps.ts';
+import { type Draw, type Drawn, DecodeSteps, type Held } from './decode-steps.ts';
 import { Draws } from './draws.ts';
 import { handled } from './handled.ts';
 import { PageTrials } from './page-trials.ts';
@@ -24,7 +24,7 @@ import type { EngineCoreOptions } from './types.ts';
 /** A model on a device: everything that is lost with the device. Made by `openSession`. Computes; knows nothing of requests or text. */
 export class Session {
   readonly sequences: SequenceCache;
-  readonly steps = new DecodeSteps((draws) => this.decode(draws));
+  readonly steps = new DecodeSteps((draws) => this.decode(draws), (draw) => this.drawHeld(draw));
   readonly ranks: RankCounter;
   readonly draws: Draws;
   readonly trials: PageTrials;
@@ -125,8 +125,11 @@ export class Session {
     return drawn as Drawn;
   }
 
-  /** A decode step: computes the token last drawn of each of these sequences, and draws their next ones; submits. */
-  async decode(draws: readonly Draw[]): Promise<Drawn[]> {
+  /**
+   * A decode step: computes the token last drawn of each of these sequences, and draws their next ones, or holds the
+   * logits of those that are drawn later; submits.
+   */
+  async decode(draws: readonly Draw[]): Promise<(Drawn | Held)[]> {
     const { recorder } = this;
     const before = recorder.dispatches;
     const trials = handled(this.trials.settle(draws.map(({ sequence, position }) => ({ sequence, length: position }))));
@@ -140,6 +143,14 @@ export class Session {
     const drawn = await this.draws.read(draws, before);
     await trials;
     return drawn;
+  }
+
+  /** Draws from the logits that a step held; submits. */
+  async drawHeld(draw: Draw): Promise<Drawn> {
+    const before = this.recorder.dispatches;
+    this.draws.recordHeld(draw);
+    const [drawn] = await this.draws.read([draw], before);
+    return drawn as Drawn;
   }
 
   /** Logits `[count, vocabSize]` of the recorded batch's tokens from `start` on; submits. */

@@ -103,9 +103,10 @@ export class TokenGrammar {
     return words.some((word) => word !== 0) ? words : undefined;
   }
 
-  /** Goes on past a token that may come next. */
-  accept(token: number): void {
+  /** Goes on past a token that may come next: what may come then. */
+  follow(token: number): Promise<Uint32Array<ArrayBuffer> | undefined> {
     if (!this.matcher.acceptToken(token)) throw new Error(`grammar: token ${token} was drawn, but may not come here`);
+    return this.allowed();
   }
 
   dispose(): void {

@@ -1,13 +1,15 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
+import { TokenGrammar } from '../../src/grammar/grammars.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { SCHEMAS } from '../grammar/schemas.ts';
 import { faultsOf } from '../grammar/validate.ts';
 import { tinyModel } from '../weights/tiny-model.ts';
 import { type Answer, answer } from './answer.ts';
 import { engineUnderTest } from './engine-under-test.ts';
+import { countGpu } from './gpu-counts.ts';
 
 const TINY = { architecture: 'llama', type: 'F32', numLayers: 1, hiddenSize: 64, intermediateSize: 64, contextLength: 1024 } as const;
 const open = (seed = 11): Promise<LocalEngine> => engineUnderTest(tinyModel({ ...TINY, seed }), { queueLimit: 100 });
@@ -112,8 +114,28 @@ describe('a grammar', () => {
     expect(engine.memory().total).toBe(before);
     const held = await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= [a-z]{5}' });
     expect(held.end.report.dispatchesPerToken).toBe(plain.end.report.dispatchesPerToken);
-    const words = Math.ceil(engine.tokenizer.vocabSize / 32);
-    expect(engine.memory().total - before).toBe(4 * words * 4);
+    const { vocabSize } = (await engine.session()).plan.config;
+    // Of each stream what is allowed, and the logits of the step that waits for it.
+    expect(engine.memory().total - before).toBe(4 * (Math.ceil(vocabSize / 32) + vocabSize) * 4);
+  });
+
+  it('is asked what may follow while the next step is already under way', async () => {
+    const gpu = countGpu();
+    const asked: number[] = [];
+    const engine = await open();
+    const { follow } = TokenGrammar.prototype as { follow: (this: TokenGrammar, token: number) => ReturnType<TokenGrammar['follow']> };
+    onTestFinished(() => void Object.assign(TokenGrammar.prototype, { follow }));
+    TokenGrammar.prototype.follow = function (token) {
+      asked.push(gpu.dispatches);
+      return follow.call(this, token);
+    };
+    const { end } = await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= [a-z]{9}' }, { maxTokens: 6 });
+    const { dispatchesPerToken } = end.report;
+    expect(asked).toHaveLength(6);
+    const between = asked.slice(1).map((count, i) => count - (asked[i] ?? 0));
+    // Between two tokens one is drawn and the step after it is computed; after the last but one only a draw is left.
+    expect(between.slice(0, 4)).toEqual(Array(4).fill(dispatchesPerToken));
+    expect(between[4]).toBeLessThan(dispatchesPerToken / 2);
   });
 });
 

@@ -22,14 +22,14 @@ export async function randomAnswer(grammars: Grammars, format: ResponseFormat, r
   const bytes: number[] = [];
   const closing = new Set([END, ...Buffer.from('"}]0nf')]);
   try {
+    let words = await grammar.allowed();
     for (;;) {
-      const words = await grammar.allowed();
       let tokens = Array.from({ length: BYTES.vocabSize }, (_, id) => id).filter((id) => ((words?.[id >>> 5] ?? 0) >>> (id & 31)) & 1);
       const ends = tokens.filter((id) => closing.has(id));
       if (bytes.length > length && ends.length > 0) tokens = ends;
       const token = tokens[random.below(tokens.length)];
       if (token === undefined) throw new Error('the grammar allows nothing');
-      grammar.accept(token);
+      words = await grammar.follow(token);
       if (token === END) return new TextDecoder('utf-8', { fatal: true }).decode(Uint8Array.from(bytes));
       bytes.push(token);
       if (bytes.length > 20 * length) throw new Error('the answer has no end');
