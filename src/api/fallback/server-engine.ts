@@ -1,4 +1,5 @@
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import { parseHubId } from '../../hub/model-id.ts';
 import { describeError } from '../http/http-error.ts';
 import { baseId } from '../http/models.ts';
 import { ANSWERED_BY } from '../http/serve.ts';
@@ -21,7 +22,7 @@ interface ServerModels {
  */
 export async function serverEngine(options: FallbackOptions, model: string, cause: ChunkwiseError): Promise<Engine> {
   const server = new ServerClient(options);
-  const base = options.model ?? baseId(model);
+  const base = options.model ?? parseHubId(model)?.repo ?? baseId(model);
   const models = async (): Promise<ServerModels['data']> => (await server.call<ServerModels>('models')).data;
   const found = (await models()).find(({ id }) => id === base);
   const loaded = new Map<string, AdapterInfo>();

@@ -54,7 +54,7 @@ export interface FallbackOptions {
   /** As OpenAI's client takes it: up to `/v1`. */
   baseURL: string;
   apiKey?: string;
-  /** What the server calls the model; default: the file's name without its ending. */
+  /** What the server calls the model; default: the hub id's repository, or the file's name without its ending. */
   model?: string;
   fetch?: typeof fetch;
 }

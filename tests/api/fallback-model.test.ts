@@ -1,0 +1,32 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, it, onTestFinished } from 'vitest';
+import { serverEngine } from '../../src/api/fallback/server-engine.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+
+/** Which model a server is asked for, where the engine was to run `model`. */
+async function askedFor(model: string, named?: string): Promise<unknown> {
+  const server = createServer((request, response) => {
+    let text = '';
+    request.on('data', (part: Buffer) => (text += part.toString()));
+    request.on('end', () => {
+      const body = request.method === 'POST' ? (JSON.parse(text) as object) : { data: [] };
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const cause = new ChunkwiseError('no_webgpu', { reason: 'of the test' });
+  const engine = await serverEngine({ baseURL, ...(named && { model: named }) }, model, cause);
+  return engine.chat.completions.create({ messages: [{ role: 'user', content: 'Hi' }] });
+}
+
+it.each([
+  ['owner/repo', undefined, 'owner/repo'],
+  ['owner/repo@v1:some/model-Q4_K_M.gguf', undefined, 'owner/repo'],
+  ['https://host.example/models/tiny.gguf', undefined, 'tiny'],
+  ['owner/repo', 'its-own-name', 'its-own-name'],
+])('in place of %s, with the name %s, the server is asked for %s', async (model, named, expected) => {
+  expect(await askedFor(model, named)).toMatchObject({ model: expected });
+});
