@@ -4,7 +4,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { afterTheFirst, mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
 import { Listeners } from './listeners.ts';
-import { parseAdapterSource, parseCacheName, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
+import { parseAdapterSource, parseAdapterSources, parseCacheName, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
 import { embed } from './embeddings.ts';
@@ -27,14 +27,15 @@ import { WorkerClient } from './worker-client.ts';
 
 /**
  * Starts a worker, brings the model there, and resolves when it can answer. A downloaded model is kept by the browser.
- * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model;
- * `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot hold them;
- * `aborted`. With a `fallback`, `no_webgpu` and `over_limit` are not thrown: a server answers.
+ * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model or
+ * an adapter; `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot
+ * hold them; `aborted`. With a `fallback`, `no_webgpu` and `over_limit` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const load = parseEngineOptions(options, baseUrl());
   const fallback = parseFallback(options.fallback, baseUrl());
   const defaults = parseDefaults(options);
+  const adapters = parseAdapterSources(options.adapters, baseUrl());
   const { onProgress, signal } = options;
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
@@ -48,12 +49,15 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   signal?.addEventListener('abort', onAbort);
   try {
     const { chat: traits, ...info } = await client.load({ ...load, compilesPageForms: hasBudget(defaults) }, (event) => tell(listeners, event));
+    for (const [name, files] of adapters) await client.loadAdapter(name, files);
     return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, { traits, defaults }) });
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
     if (!fallback || !canFallBack(error)) throw error;
     const name = typeof load.model === 'string' ? load.model : nameOf(load.model);
-    return await (await import('./fallback/server-engine.ts')).serverEngine(fallback, name, error);
+    const server = await (await import('./fallback/server-engine.ts')).serverEngine(fallback, name, error);
+    for (const [adapter, source] of Object.entries(options.adapters ?? {})) await server.adapters.load(adapter, source);
+    return server;
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }

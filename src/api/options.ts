@@ -45,21 +45,28 @@ export function parseCacheName(given: unknown): string {
   return bytes <= MOST_NAME_BYTES ? name : refuse('name', `takes ${bytes} bytes as a file's name; at most ${MOST_NAME_BYTES} are allowed`);
 }
 
+/** Checks the adapters to load with a model. Throws `bad_request`, naming the field. */
+export function parseAdapterSources(adapters: unknown, baseUrl: string): (readonly [name: string, AdapterFiles])[] {
+  if (adapters === undefined) return [];
+  if (!isRecord(adapters)) refuse('adapters', `must be an object of adapters by name, but is ${describe(adapters)}`);
+  return Object.entries(adapters).map(([name, source]) => [parseName(name), parseAdapterSource(source, baseUrl, `adapters.${name}`)]);
+}
+
 /** Checks an adapter's files. Throws `bad_request`, naming the field. */
-export function parseAdapterSource(source: unknown, baseUrl: string): AdapterFiles {
+export function parseAdapterSource(source: unknown, baseUrl: string, field = 'source'): AdapterFiles {
   if (typeof source === 'string') {
     if (parseHubId(source)) return { hub: source };
     const folder = source.endsWith('/') ? source : `${source}/`;
     return {
-      config: parseUrl(`${folder}adapter_config.json`, 'source', baseUrl),
-      weights: parseUrl(`${folder}adapter_model.safetensors`, 'source', baseUrl),
+      config: parseUrl(`${folder}adapter_config.json`, field, baseUrl),
+      weights: parseUrl(`${folder}adapter_model.safetensors`, field, baseUrl),
     };
   }
-  if (!isRecord(source)) refuse('source', `must be a URL or an object of files, but is ${describe(source)}`);
+  if (!isRecord(source)) refuse(field, `must be a URL or an object of files, but is ${describe(source)}`);
   const { gguf, config, weights } = source;
-  if (typeof gguf === 'string') return { gguf: parseUrl(gguf, 'source.gguf', baseUrl) };
-  if (gguf !== undefined) return { gguf: parseBlob(gguf, 'source.gguf') };
-  return { config: parseBlob(config, 'source.config'), weights: parseBlob(weights, 'source.weights') };
+  if (typeof gguf === 'string') return { gguf: parseUrl(gguf, `${field}.gguf`, baseUrl) };
+  if (gguf !== undefined) return { gguf: parseBlob(gguf, `${field}.gguf`) };
+  return { config: parseBlob(config, `${field}.config`), weights: parseBlob(weights, `${field}.weights`) };
 }
 
 function parseBlob(file: unknown, field: string): Blob {

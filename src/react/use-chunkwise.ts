@@ -22,16 +22,24 @@ function sharedEngine(key: string, options: UseChunkwiseOptions): SharedEngine {
   return shared;
 }
 
-const blobIds = new WeakMap<Blob, number>();
-let nextBlobId = 1;
+const ids = new WeakMap<object, number>();
+let nextId = 1;
 
 function keyOf(options: UseChunkwiseOptions): string {
   const byName = Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify(byName, (_, value: unknown) => (value instanceof Blob ? { blob: blobId(value) } : value));
+  return JSON.stringify(byName, (_, value: unknown) => (isPlain(value) ? value : { id: idOf(value) }));
 }
 
-function blobId(blob: Blob): number {
-  const id = blobIds.get(blob) ?? nextBlobId++;
-  blobIds.set(blob, id);
+/** What has no other identity than its values: neither a file, nor a handle of one, nor a function. */
+function isPlain(value: unknown): boolean {
+  if (typeof value === 'function') return false;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return true;
+  return Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function idOf(value: unknown): number {
+  const object = value as object;
+  const id = ids.get(object) ?? nextId++;
+  ids.set(object, id);
   return id;
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseAdapterSource, parseCacheName, parseEngineOptions } from '../../src/api/options.ts';
+import { parseAdapterSource, parseAdapterSources, parseCacheName, parseEngineOptions } from '../../src/api/options.ts';
 
 it('takes any name that a file can have', () => {
   for (const name of ['a', 'a/b: ä 😀', '..', 'x'.repeat(200)]) expect(parseCacheName(name)).toBe(name);
@@ -21,6 +21,19 @@ it.each([
 it('reads an adapter as a hub id or a folder', () => {
   expect(parseAdapterSource('owner/adapter', BASE)).toEqual({ hub: 'owner/adapter' });
   expect(parseAdapterSource('adapters/pirate/', BASE)).toMatchObject({ config: `${BASE}adapters/pirate/adapter_config.json` });
+});
+
+it('reads the adapters to load with a model, and names what is wrong with one', () => {
+  expect(parseAdapterSources(undefined, BASE)).toEqual([]);
+  expect(parseAdapterSources({ pirate: 'owner/adapter', poet: 'poet/' }, BASE)).toMatchObject([
+    ['pirate', { hub: 'owner/adapter' }],
+    ['poet', { weights: `${BASE}poet/adapter_model.safetensors` }],
+  ]);
+  const refusal = (field: string): Error => expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;
+  expect(() => parseAdapterSources('pirate/', BASE)).toThrow(refusal('adapters'));
+  expect(() => parseAdapterSources({ '': 'pirate/' }, BASE)).toThrow(refusal('name'));
+  expect(() => parseAdapterSources({ pirate: 7 }, BASE)).toThrow(refusal('adapters.pirate'));
+  expect(() => parseAdapterSources({ pirate: { config: 'x' } }, BASE)).toThrow(refusal('adapters.pirate.config'));
 });
 
 it('checks the hub, the weights and the GPU adapter, and never shows a token', () => {

@@ -23,6 +23,8 @@ export interface EngineOptions extends RequestDefaults {
    * without an ending is told from a hub id by `./`.
    */
   model: string | ModelFile | ModelFile[];
+  /** Adapters to load behind the model, by the names that requests give; more can be loaded later. */
+  adapters?: Readonly<Record<string, AdapterSource>>;
   /** Where hub ids lead to. `token` (of gated repositories) is sent to `endpoint` alone, and never in an error. */
   hub?: HubOptions;
   /** Tokens of prompt and answer together; default: what the model was trained for, at most 4,096. */
