@@ -1,13 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Browser, Page } from 'playwright';
+import type { Page } from 'playwright';
 import { build } from 'vite';
-import { afterAll, beforeAll, describe } from 'vitest';
+import { beforeAll, describe } from 'vitest';
 import { HERMES } from '../tests/tokenizer/tool-templates.ts';
 import { scriptedModel } from '../tests/weights/scripted-model.ts';
-import { launchBrowser } from './browser.ts';
 import { type DemoServer, serveDemo } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 
 /** What the scripted model says, by how its template ends the prompt. */
 const SCRIPTS = {
@@ -98,20 +98,15 @@ interface ClientPages {
 
 /** Opens two pages with the clients before a file's tests. */
 export function openPages(): ClientPages {
+  const opened = openForTests(serveClients);
   const pages = {} as ClientPages;
-  let browser: Browser;
   beforeAll(async () => {
-    pages.server = await serveClients();
-    browser = await launchBrowser('swiftshader');
-    const context = await browser.newContext();
+    const context = await opened.browser.newContext();
+    pages.server = opened.server;
     for (const name of ['holder', 'other'] as const) {
       pages[name] = await context.newPage();
       await openClients(pages[name], pages.server);
     }
-  });
-  afterAll(async () => {
-    await browser.close();
-    await pages.server.close();
   });
   return pages;
 }

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { Browser, BrowserContext, Page } from 'playwright';
+import type { BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type * as Chunkwise from '../src/api/index.ts';
 import { HubServer } from '../tests/hub/hub-server.ts';
 import { modelFolder } from '../tests/weights/safetensors-folder.ts';
 import { tinyModel } from '../tests/weights/tiny-model.ts';
-import { launchBrowser } from './browser.ts';
-import type { DemoServer } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 import { importPackage, servePackage } from './package-page.ts';
 
 const PIECE = 1 << 20;
@@ -14,34 +13,29 @@ const FILE = 'tiny-Q8_0.gguf';
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2 });
 const PIECES = Math.ceil(MODEL.length / PIECE);
 
-let server: DemoServer;
+const opened = openForTests(servePackage);
 let hub: HubServer;
 let safetensors: HubServer;
-let browser: Browser;
 let context: BrowserContext;
 
 beforeAll(async () => {
-  server = await servePackage();
-  browser = await launchBrowser('swiftshader');
   hub = await HubServer.start('owner/tiny', { [FILE]: MODEL });
   const files = modelFolder('qwen3').map(async (file) => [file.name, await file.read(0, file.size)] as const);
   safetensors = await HubServer.start('owner/qwen', Object.fromEntries(await Promise.all(files)));
 });
-afterAll(async () => {
-  await browser.close();
+afterAll(() => {
   hub.close();
   safetensors.close();
-  await server.close();
 });
 beforeEach(async () => {
   hub.forget();
-  context = await browser.newContext();
+  context = await opened.browser.newContext();
 });
 afterEach(() => context.close());
 
 async function visit(): Promise<Page> {
   const page = await context.newPage();
-  await importPackage(page, server);
+  await importPackage(page, opened.server);
   return page;
 }
 
