@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { faultsOf } from '../tests/grammar/validate.ts';
 import { describeWays, holdEngine, openPages } from './clients-page.ts';
 
 const pages = openPages();
@@ -80,5 +81,20 @@ describeWays(pages, (page) => holdEngine(page, 'scripted.gguf'), (asking) => {
     expect(result.demanded).toMatchObject({ message: { content: null, tool_calls: [{ function: { name: 'get_weather' } }] } });
     expect(result).toMatchObject({ whole: 'It is 21 degrees in Paris.', text: 'It is 21 degrees in Paris.', thought: 'Which city?' });
     expect(result.cities).toEqual(['Paris', 'Paris']);
+  });
+
+  it("holds a demanded call to the tool's own schema, where its references begin", async () => {
+    const spot = { $ref: '#/$defs/spot' };
+    const parameters = { type: 'object', properties: { from: spot, to: spot }, required: ['from', 'to'], $defs: { spot: { enum: ['here', 'there'] } } };
+    const calls = await asking().evaluate(async (parameters) => {
+      const tools = [{ type: 'function' as const, function: { name: 'move', parameters } }];
+      const request = { model: 'scripted', messages: [{ role: 'user' as const, content: 'Move it.' }], tools, max_tokens: 200 };
+      const answers = [];
+      for (const tool_choice of ['required' as const, { type: 'function' as const, function: { name: 'move' } }]) {
+        answers.push(await globalThis.openai.chat.completions.create({ ...request, tool_choice }));
+      }
+      return answers.map(({ choices }) => choices[0]?.message.tool_calls?.[0]);
+    }, parameters);
+    for (const call of calls) expect(faultsOf(call?.type === 'function' ? call.function.arguments : '', parameters)).toEqual([]);
   });
 });
