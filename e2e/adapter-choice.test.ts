@@ -1,29 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser } from 'playwright';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { launchBrowser } from './browser.ts';
+import { beforeEach, expect, it } from 'vitest';
 import { DemoPage } from './demo-page.ts';
-import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
 import { mainThreadTasks } from './main-thread.ts';
+import { openForTests } from './open-for-tests.ts';
 
 const QUESTION = 'The sea, the sea, the sea, the sea; then 1868 lamps of Grey Skerry: who lit them?';
 const TOKENS = 40;
 
-let server: DemoServer;
-let browser: Browser;
+const opened = openForTests(serveDemo);
 let demo: DemoPage;
-beforeAll(async () => {
-  server = await serveDemo();
-  browser = await launchBrowser('swiftshader');
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
 beforeEach(async () => {
-  demo = await DemoPage.open(browser, server.url('tiny.gguf'));
+  demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
   await demo.loaded();
   await demo.setMaxTokens(TOKENS);
   // With a policy, a question asked again goes on from pages that have shrunk since: its answer may be another.
@@ -31,7 +20,7 @@ beforeEach(async () => {
   return () => demo.close();
 });
 
-const adapterFile = (name: string): string => join(server.adapters, 'shakespeare', name);
+const adapterFile = (name: string): string => join(opened.server.adapters, 'shakespeare', name);
 const PEFT = ['adapter_config.json', 'adapter_model.safetensors'];
 
 /** The answer in a new chat. */

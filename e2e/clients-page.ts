@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { build } from 'vite';
+import { beforeAll, describe } from 'vitest';
 import { HERMES } from '../tests/tokenizer/tool-templates.ts';
 import { scriptedModel } from '../tests/weights/scripted-model.ts';
 import { type DemoServer, serveDemo } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 
 /** What the scripted model says, by how its template ends the prompt. */
 const SCRIPTS = {
@@ -66,8 +68,15 @@ export async function holdEngine(page: Page, model: string): Promise<void> {
   }, model);
 }
 
+/** Lets the service worker answer with the page's engine. */
+export const provideEngine = (page: Page): Promise<void> =>
+  page.evaluate(async () => void (await globalThis.clients.provideEngine(globalThis.held)));
+
+const WAYS = ['engine.fetch', 'service worker'] as const;
+type Way = (typeof WAYS)[number];
+
 /** From here on the page's clients reach an engine: its own through `engine.fetch`, or another page's through the service worker. */
-export async function reachEngine(page: Page, way: 'engine.fetch' | 'service worker'): Promise<void> {
+export async function reachEngine(page: Page, way: Way): Promise<void> {
   await page.evaluate((through) => {
     const { OpenAI } = globalThis.clients;
     const engine = globalThis.held as typeof globalThis.held | undefined;
@@ -77,4 +86,39 @@ export async function reachEngine(page: Page, way: 'engine.fetch' | 'service wor
         : { baseURL: `${location.origin}/v1`, fetch: (input, init) => fetch(input, init) };
     globalThis.openai = new OpenAI({ apiKey: 'none', dangerouslyAllowBrowser: true, maxRetries: 0, ...globalThis.reach });
   }, way);
+}
+
+interface ClientPages {
+  server: DemoServer;
+  /** Holds an engine. */
+  holder: Page;
+  /** Holds none. */
+  other: Page;
+}
+
+/** Opens two pages with the clients before a file's tests. */
+export function openPages(): ClientPages {
+  const opened = openForTests(serveClients);
+  const pages = {} as ClientPages;
+  beforeAll(async () => {
+    const context = await opened.browser.newContext();
+    pages.server = opened.server;
+    for (const name of ['holder', 'other'] as const) {
+      pages[name] = await context.newPage();
+      await openClients(pages[name], pages.server);
+    }
+  });
+  return pages;
+}
+
+/** The same tests for both ways to the engine that `load` loads into a page; `asking` is the page whose clients reach it. */
+export function describeWays(pages: ClientPages, load: (holder: Page) => Promise<void>, tests: (asking: () => Page, way: Way) => void): void {
+  describe.each(WAYS)('through %s', (way) => {
+    const asking = (): Page => (way === 'engine.fetch' ? pages.holder : pages.other);
+    beforeAll(async () => {
+      await (way === 'engine.fetch' ? load : provideEngine)(pages.holder);
+      await reachEngine(asking(), way);
+    });
+    tests(asking, way);
+  });
 }

@@ -1,54 +1,29 @@
-import type { Browser, Page } from 'playwright';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchBrowser } from './browser.ts';
-import { holdEngine, openClients, reachEngine, serveClients } from './clients-page.ts';
-import type { DemoServer } from './demo-server.ts';
+import type { Page } from 'playwright';
+import { expect, it } from 'vitest';
+import { describeWays, holdEngine, openClients, openPages, provideEngine, reachEngine } from './clients-page.ts';
 
-let server: DemoServer;
-let browser: Browser;
-/** Holds an engine with a random model. */
-let holder: Page;
-/** Holds one whose model says what it is told to, with tools and reasoning. */
-let scripted: Page;
-/** Holds none. */
-let other: Page;
+const pages = openPages();
 
-beforeAll(async () => {
-  server = await serveClients();
-  browser = await launchBrowser('swiftshader');
-  const context = await browser.newContext();
-  [holder, scripted, other] = [await context.newPage(), await context.newPage(), await context.newPage()];
-  for (const page of [holder, scripted, other]) await openClients(page, server);
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
+/** The models that a page finds through the service worker, or how it is refused. */
+const modelsOf = (page: Page) =>
+  page.evaluate(() =>
+    globalThis.openai.models.list().then(
+      ({ data }) => data.map(({ id }) => id),
+      ({ status, code }: InstanceType<typeof globalThis.clients.OpenAI.APIError>) => ({ status: status as number, code }),
+    ),
+  );
 
 it('is 503 where no page holds an engine', async () => {
-  await reachEngine(other, 'service worker');
-  const error = await other.evaluate(async () => {
-    const failed = globalThis.openai.models.list();
-    return failed.then(() => undefined, (reason: InstanceType<typeof globalThis.clients.OpenAI.APIError>) => {
-      return { status: reason.status as number, code: reason.code };
-    });
-  });
-  expect(error).toEqual({ status: 503, code: 'no_engine' });
+  await reachEngine(pages.other, 'service worker');
+  expect(await modelsOf(pages.other)).toEqual({ status: 503, code: 'no_engine' });
 });
 
-describe.each(['engine.fetch', 'service worker'] as const)('through %s', (way) => {
-  const asking = (): Page => (way === 'engine.fetch' ? holder : other);
+async function loadTiny(page: Page): Promise<void> {
+  await holdEngine(page, 'tiny.gguf');
+  await page.evaluate(async () => void (await globalThis.held.adapters.load('poet', 'adapters/shakespeare/')));
+}
 
-  beforeAll(async () => {
-    if (way === 'engine.fetch') {
-      await holdEngine(holder, 'tiny.gguf');
-      await holder.evaluate(async () => void (await globalThis.held.adapters.load('poet', 'adapters/shakespeare/')));
-    } else {
-      await holder.evaluate(async () => void (await globalThis.clients.provideEngine(globalThis.held)));
-    }
-    await reachEngine(asking(), way);
-  });
-
+describeWays(pages, loadTiny, (asking, way) => {
   it('the openai client chats, whole and in a stream', async () => {
     const result = await asking().evaluate(async () => {
       const request = {
@@ -151,37 +126,6 @@ describe.each(['engine.fetch', 'service worker'] as const)('through %s', (way) =
     expect(given?.[1]).toBe(named?.[1]);
   });
 
-  it('holds both clients\' answers to a JSON schema', async () => {
-    const result = await asking().evaluate(async () => {
-      const { openai, clients } = globalThis;
-      const schema = {
-        type: 'object' as const,
-        properties: { colour: { type: 'string' as const, enum: ['red', 'green'] }, count: { type: 'integer' as const, minimum: 1, maximum: 9 } },
-        required: ['colour', 'count'],
-        additionalProperties: false,
-      };
-      const request = { model: 'tiny', messages: [{ role: 'user' as const, content: 'How many?' }], max_tokens: 200 };
-      const format = { type: 'json_schema' as const, json_schema: { name: 'answer', schema, strict: true } };
-      const whole = await openai.chat.completions.create({ ...request, response_format: format });
-      const stream = openai.chat.completions.stream({ ...request, response_format: format });
-      const streamed = (await stream.finalChatCompletion()).choices[0]?.message.content;
-      const provider = clients.createOpenAICompatible({ name: 'chunkwise', supportsStructuredOutputs: true, ...globalThis.reach });
-      const { output } = await clients.ai.generateText({
-        model: provider('tiny'),
-        prompt: 'How many?',
-        output: clients.ai.Output.object({ schema: clients.ai.jsonSchema<{ colour: string; count: number }>(schema) }),
-        maxRetries: 0,
-      });
-      return [whole.choices[0]?.message.content ?? '', streamed ?? '', JSON.stringify(output)];
-    });
-    for (const text of result) {
-      const { colour, count, ...rest } = JSON.parse(text) as { colour: string; count: number };
-      expect(['red', 'green']).toContain(colour);
-      expect([1, 2, 3, 4, 5, 6, 7, 8, 9]).toContain(count);
-      expect(rest).toEqual({});
-    }
-  });
-
   it('says what is wrong as OpenAI does', async () => {
     const errors = await asking().evaluate(async () => {
       const { openai, reach } = globalThis;
@@ -230,8 +174,8 @@ describe.each(['engine.fetch', 'service worker'] as const)('through %s', (way) =
   it('stops when a stream is left, and when a signal aborts', async () => {
     let tokens = 0;
     const count = `clients-${way}`;
-    await holder.exposeFunction(count, () => void tokens++);
-    await holder.evaluate((name) => {
+    await pages.holder.exposeFunction(count, () => void tokens++);
+    await pages.holder.evaluate((name) => {
       const tell = (globalThis as unknown as Record<string, () => void>)[name];
       globalThis.held.on('token', () => tell?.());
     }, count);
@@ -260,58 +204,16 @@ describe.each(['engine.fetch', 'service worker'] as const)('through %s', (way) =
     // The streams came nowhere near their ends, which are some thousand tokens away.
     expect(tokens).toBeLessThan(200);
   });
+});
 
-  it('serves tools and reasoning to both clients', async () => {
-    if (way === 'engine.fetch') await holdEngine(scripted, 'scripted.gguf');
-    else {
-      await holder.close();
-      await scripted.evaluate(async () => void (await globalThis.clients.provideEngine(globalThis.held)));
-    }
-    const page = way === 'engine.fetch' ? scripted : other;
-    await reachEngine(page, way);
-    const result = await page.evaluate(async () => {
-      const { openai, clients } = globalThis;
-      const { ai, createOpenAICompatible } = clients;
-      const parameters = { type: 'object' as const, properties: { city: { type: 'string' as const, maxLength: 12 } } };
-      const description = 'Degrees.';
-      const tools = [{ type: 'function' as const, function: { name: 'get_weather', description, parameters } }];
-      const question = { role: 'user' as const, content: 'How warm is it in Paris?' };
-      const request = { model: 'scripted', messages: [question], tools };
-      const asked = await openai.chat.completions.create(request);
-      const message = asked.choices[0]?.message;
-      if (!message) throw new Error('no message');
-      const given = { role: 'tool' as const, tool_call_id: message.tool_calls?.[0]?.id ?? '', content: '21' };
-      const told = await openai.chat.completions.create({ ...request, messages: [question, message, given] });
-      const runner = openai.chat.completions.stream(request);
-      const streamed = (await runner.finalChatCompletion()).choices[0];
-      const plain = await openai.chat.completions.create({ ...request, tool_choice: 'none' });
-      // The model would say something else.
-      const demanded = await openai.chat.completions.create({ ...request, tool_choice: 'required', max_tokens: 200 });
-
-      const provider = createOpenAICompatible({ name: 'chunkwise', ...globalThis.reach });
-      const cities: string[] = [];
-      const weather = ai.tool({
-        description,
-        inputSchema: ai.jsonSchema<{ city: string }>(parameters),
-        execute: async ({ city }) => {
-          cities.push(city);
-          return 21;
-        },
-      });
-      const sdk = { model: provider('scripted'), prompt: question.content, tools: { get_weather: weather }, stopWhen: ai.isStepCount(3), maxRetries: 0 };
-      const whole = await ai.generateText(sdk);
-      const stream = ai.streamText(sdk);
-      const text = await stream.text;
-      return { asked: asked.choices[0], told: told.choices[0], streamed, plain: plain.choices[0], demanded: demanded.choices[0], whole: whole.text, thought: whole.steps[0]?.reasoningText, text, cities };
-    });
-    const call = { type: 'function', function: { name: 'get_weather', arguments: '{"city": "Paris"}' } };
-    const message = { content: 'Let me look.', reasoning_content: 'Which city?', tool_calls: [call] };
-    expect(result.asked).toMatchObject({ finish_reason: 'tool_calls', message });
-    expect(result.streamed).toMatchObject({ finish_reason: 'tool_calls', message: { content: 'Let me look.', tool_calls: [call] } });
-    expect(result.told).toMatchObject({ finish_reason: 'stop', message: { content: 'It is 21 degrees in Paris.' } });
-    expect(result.plain).toMatchObject({ finish_reason: 'stop', message: { content: 'Good day.', reasoning_content: 'Polite.' } });
-    expect(result.demanded).toMatchObject({ message: { content: null, tool_calls: [{ function: { name: 'get_weather' } }] } });
-    expect(result).toMatchObject({ whole: 'It is 21 degrees in Paris.', text: 'It is 21 degrees in Paris.', thought: 'Which city?' });
-    expect(result.cities).toEqual(['Paris', 'Paris']);
-  });
+it('another page answers once the one that did is gone', async () => {
+  const { holder, other, server } = pages;
+  const heir = await holder.context().newPage();
+  await openClients(heir, server);
+  await holdEngine(heir, 'scripted.gguf');
+  expect(await modelsOf(other)).toEqual(['tiny', 'poet']);
+  await holder.close();
+  await expect.poll(() => modelsOf(other)).toEqual({ status: 503, code: 'no_engine' });
+  await provideEngine(heir);
+  expect(await modelsOf(other)).toEqual(['scripted']);
 });

@@ -1,30 +1,21 @@
 import { readFileSync } from 'node:fs';
-import type { Browser, Page } from 'playwright';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Page } from 'playwright';
+import { expect, it } from 'vitest';
 import { launchBrowser } from './browser.ts';
 import { DemoPage } from './demo-page.ts';
-import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
 import { watchViolations } from './demo-violations.ts';
+import { openForTests } from './open-for-tests.ts';
 import { emptyDatabase, readDatabase, writeDatabase } from './page-database.ts';
 
 const HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
 
-let server: DemoServer;
-let browser: Browser;
-beforeAll(async () => {
-  server = await serveDemo();
-  browser = await launchBrowser('swiftshader');
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
+const opened = openForTests(serveDemo);
 
 async function open(maxTokens = 12): Promise<{ demo: DemoPage; violations: string[] }> {
-  const context = await browser.newContext({ acceptDownloads: true, permissions: ['clipboard-read', 'clipboard-write'] });
+  const context = await opened.browser.newContext({ acceptDownloads: true, permissions: ['clipboard-read', 'clipboard-write'] });
   const violations = await watchViolations(context);
-  const demo = await DemoPage.openIn(context, server.url('tiny.gguf'));
+  const demo = await DemoPage.openIn(context, opened.server.url('tiny.gguf'));
   await demo.loaded();
   await demo.setMaxTokens(maxTokens);
   return { demo, violations };
@@ -129,7 +120,7 @@ it('retries and edits: the last answer in its place, an earlier one in a copy, f
 it('keeps a conversation whole when the page is closed, frozen, or loses its GPU in the middle of an answer', async () => {
   const own = await launchBrowser('swiftshader'); // a browser takes two crashes of its GPU process at most
   try {
-    const demo = await DemoPage.open(own, server.url('tiny.gguf'));
+    const demo = await DemoPage.open(own, opened.server.url('tiny.gguf'));
     const { page } = demo;
     await demo.loaded();
     await demo.setMaxTokens(600);
@@ -175,11 +166,11 @@ it('keeps a conversation whole when the page is closed, frozen, or loses its GPU
 it('takes over what an older version stored, and leaves alone what a newer one did', async () => {
   const { demo } = await open();
   const { page } = demo;
-  await page.goto(`${server.url()}icons/icon.svg`); // the same origin, and no page that writes
+  await page.goto(`${opened.server.url()}icons/icon.svg`); // the same origin, and no page that writes
   await emptyDatabase(page, 'chunkwise-page');
   const settings = { temperature: 0.65, maxTokens: 7, systemPrompt: 'Be brief.', kv: 'q4' };
   await writeDatabase(page, 'keyval-store', 'keyval', { 'chunkwise-demo-settings': settings, 'chunkwise-demo-adapter': 'shakespeare' });
-  await page.goto(server.url('tiny.gguf'));
+  await page.goto(opened.server.url('tiny.gguf'));
   await demo.loaded();
   await page.locator('#adapter-unload').waitFor();
   expect(await page.locator('#temperature').inputValue()).toBe('0.65');

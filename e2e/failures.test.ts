@@ -1,23 +1,13 @@
 import { join } from 'node:path';
-import type { Browser } from 'playwright';
 import { chromium } from 'playwright';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { CHROMIUM_FOLDER } from '../tools/system.ts';
 import { launchBrowser } from './browser.ts';
 import { DemoPage } from './demo-page.ts';
-import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 
-let server: DemoServer;
-let browser: Browser;
-beforeAll(async () => {
-  server = await serveDemo();
-  browser = await launchBrowser('swiftshader');
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
+const opened = openForTests(serveDemo);
 
 /** What the page says when it cannot load the model. */
 async function failureOf(demo: DemoPage): Promise<{ title: string; detail: string }> {
@@ -32,12 +22,12 @@ describe('a model that cannot be loaded', () => {
     ['half-00001-of-00002.gguf', 'The model could not be downloaded', /^network – .*half-00002-of-\d+\.gguf: status 404$/],
     ['garbage.gguf', 'This file is not a model that can be read', /^bad_file – .*garbage\.gguf: magic: not a GGUF/],
   ])('%s', async (model, title, detail) => {
-    const demo = await DemoPage.open(browser, server.url(model));
+    const demo = await DemoPage.open(opened.browser, opened.server.url(model));
     const failure = await failureOf(demo);
     expect(failure.title).toBe(title);
     expect(failure.detail).toMatch(detail);
     // A file from the disk gets the page going.
-    await demo.page.getByLabel('Open a GGUF file').setInputFiles(join(server.folder, 'tiny.gguf'));
+    await demo.page.getByLabel('Open a GGUF file').setInputFiles(join(opened.server.folder, 'tiny.gguf'));
     await demo.page.locator('#failure').waitFor({ state: 'hidden' });
     await demo.loaded();
     await demo.setMaxTokens(3);
@@ -58,7 +48,7 @@ it('says so when the browser has no WebGPU, or the page may not use it', async (
     ],
   });
   try {
-    const url = server.url('tiny.gguf');
+    const url = opened.server.url('tiny.gguf');
     const demo = await failureOf(await DemoPage.open(plain, url));
     expect(demo.title).toBe('This browser has no WebGPU here');
     expect(demo.detail).toMatch(/^no_webgpu – /);
@@ -72,7 +62,7 @@ it('says so when the browser has no WebGPU, or the page may not use it', async (
 it('tells of a lost device in the middle of an answer, and answers the next question', async () => {
   const own = await launchBrowser('swiftshader'); // a browser takes two crashes of its GPU process at most
   try {
-    const demo = await DemoPage.open(own, server.url('tiny.gguf'));
+    const demo = await DemoPage.open(own, opened.server.url('tiny.gguf'));
     await demo.loaded();
     await demo.setMaxTokens(400);
     await demo.sendAndSee('Tell me a long story.');

@@ -1,27 +1,16 @@
-import type { Browser } from 'playwright';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { DEFAULT_KV_ERROR_BUDGET } from '../src/cache/kv-options.ts';
-import { launchBrowser } from './browser.ts';
 import { DemoPage } from './demo-page.ts';
-import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 
 /** Some twelve pages of 32 of the tiny model's tokens. */
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(7);
 
-let server: DemoServer;
-let browser: Browser;
-beforeAll(async () => {
-  server = await serveDemo();
-  browser = await launchBrowser('swiftshader');
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
+const opened = openForTests(serveDemo);
 
 async function open(): Promise<DemoPage> {
-  const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
+  const demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
   await demo.loaded();
   await demo.setMaxTokens(36);
   return demo;

@@ -1,13 +1,11 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Browser } from 'playwright';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { tinyModel } from '../tests/weights/tiny-model.ts';
-import { launchBrowser } from './browser.ts';
 import { DemoPage } from './demo-page.ts';
-import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, numLayers: 4 });
 /** Most that reading the header ahead may take. */
@@ -19,8 +17,7 @@ let behaviour: { hasRanges: boolean; breakAt?: number; status?: number; version:
 let sent: number;
 let models: Server;
 let modelUrl: string;
-let demoServer: DemoServer;
-let browser: Browser;
+const opened = openForTests(serveDemo);
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
   response.setHeader('Access-Control-Allow-Origin', '*');
@@ -48,24 +45,20 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
 }
 
 beforeAll(async () => {
-  demoServer = await serveDemo();
-  browser = await launchBrowser('swiftshader');
   models = createServer(answer);
   await new Promise<void>((resolve) => models.listen(0, 'localhost', resolve));
   modelUrl = `http://localhost:${(models.address() as AddressInfo).port}/tiny.gguf`;
 });
-afterAll(async () => {
-  await browser.close();
+afterAll(() => {
   models.closeAllConnections();
   models.close();
-  await demoServer.close();
 });
 beforeEach(() => {
   behaviour = { hasRanges: true, version: '"1"' };
   sent = 0;
 });
 
-const open = () => DemoPage.open(browser, `${demoServer.url()}?model=${encodeURIComponent(modelUrl)}`);
+const open = () => DemoPage.open(opened.browser, `${opened.server.url()}?model=${encodeURIComponent(modelUrl)}`);
 
 async function reload(demo: DemoPage): Promise<void> {
   sent = 0;
@@ -147,11 +140,11 @@ it('refuses a model the storage has no room for, with the numbers, before its we
 });
 
 it('says so when the storage is full in the middle of a download', async () => {
-  const demo = await DemoPage.open(browser, 'about:blank');
+  const demo = await DemoPage.open(opened.browser, 'about:blank');
   const session = await demo.page.context().newCDPSession(demo.page);
-  const { origin } = new URL(demoServer.url());
+  const { origin } = new URL(opened.server.url());
   await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 3_000_000 });
-  await demo.page.goto(`${demoServer.url()}?model=${encodeURIComponent(modelUrl)}`);
+  await demo.page.goto(`${opened.server.url()}?model=${encodeURIComponent(modelUrl)}`);
   await demo.page.getByTestId('load-error').waitFor();
   expect(await demo.read('load-error')).toMatch(
     new RegExp(`^over_limit – .*storage: the browser's storage was full after 2\\d{6} of ${MODEL.length} bytes$`),

@@ -4,37 +4,30 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Browser } from 'playwright';
 import sirv from 'sirv';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { launchBrowser } from './browser.ts';
 import { DemoPage } from './demo-page.ts';
-import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
 import { watchViolations } from './demo-violations.ts';
+import { openForTests } from './open-for-tests.ts';
 
 const BUILT = fileURLToPath(new URL('../dist-demo/', import.meta.url));
 const FOLDER = 'some/folder/';
 
-let files: DemoServer;
-let browser: Browser;
+const opened = openForTests(serveDemo);
 /** What a plain static host serves; the page lies somewhere in it. */
 let root: string;
 let host: Server;
 beforeAll(async () => {
-  files = await serveDemo();
   root = mkdtempSync(join(tmpdir(), 'chunkwise-host-'));
   const place = join(root, FOLDER);
   cpSync(BUILT, place, { recursive: true });
-  cpSync(join(files.adapters, 'shakespeare'), join(place, 'adapters/shakespeare'), { recursive: true });
-  cpSync(join(files.folder, 'tiny.gguf'), join(place, 'models/tiny.gguf'));
+  cpSync(join(opened.server.adapters, 'shakespeare'), join(place, 'adapters/shakespeare'), { recursive: true });
+  cpSync(join(opened.server.folder, 'tiny.gguf'), join(place, 'models/tiny.gguf'));
   host = await start(0);
-  browser = await launchBrowser('swiftshader');
 });
 afterAll(async () => {
-  await browser.close();
   await stop();
-  await files.close();
   rmSync(root, { recursive: true });
 });
 
@@ -53,7 +46,7 @@ async function stop(): Promise<void> {
 it('runs from any folder of a static host, then without network or server, and asks before it takes a new version', async () => {
   const { port } = host.address() as AddressInfo;
   const address = `http://localhost:${port}/${FOLDER}`;
-  const context = await browser.newContext();
+  const context = await opened.browser.newContext();
   const violations = await watchViolations(context);
   const demo = await DemoPage.openIn(context, `${address}?model=models/tiny.gguf`);
   const { page } = demo;

@@ -1,4 +1,4 @@
-import type { Page } from 'playwright';
+import type { JSHandle, Page } from 'playwright';
 import type * as Chunkwise from '../src/api/index.ts';
 import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
@@ -31,3 +31,44 @@ export async function visit(page: Page, server: DemoServer): Promise<void> {
     globalThis.engine = await globalThis.loading;
   });
 }
+
+interface ModelToLoad {
+  model: string | JSHandle<(File | FileSystemFileHandle)[]>;
+  hub?: Chunkwise.HubOptions;
+}
+
+/** Loads a model into `globalThis.engine` and lets it say a few tokens; tells what was done for it, too. */
+export function loadModel(page: Page, options: ModelToLoad): Promise<{ phases: string[]; text: string | undefined }> {
+  return page.evaluate(async (options) => {
+    const phases: string[] = [];
+    const onProgress = ({ phase }: Chunkwise.LoadProgress): void => void (phases.at(-1) === phase || phases.push(phase));
+    globalThis.engine = await globalThis.chunkwise.createEngine({ ...options, contextLength: 128, onProgress });
+    const answer = await globalThis.engine.completions.create({ prompt: 'One two', max_tokens: 6, temperature: 0 });
+    return { phases, text: answer.choices[0]?.text };
+  }, options);
+}
+
+/**
+ * Loads a model as far as its upload to the GPU, which begins when all of it is stored and checked, or as far as the
+ * compilation behind it. Rejects when it fails before.
+ */
+export function loadUntil(page: Page, end: 'upload' | 'compile', options: ModelToLoad): Promise<void> {
+  return page.evaluate(async ([end, options]) => {
+    const control = new AbortController();
+    const onProgress = ({ phase }: Chunkwise.LoadProgress): void => {
+      if (phase === end || phase === 'compile') control.abort();
+    };
+    const loading = globalThis.chunkwise.createEngine({ ...options, contextLength: 128, onProgress, signal: control.signal });
+    await loading.catch((error: unknown) => {
+      if (!control.signal.aborted) throw error;
+    });
+  }, [end, options] as const);
+}
+
+/** What `globalThis.engine` says of what is stored. */
+export const stored = (page: Page): Promise<{ list: Chunkwise.StoredEntry[]; size: number }> =>
+  page.evaluate(async () => ({ list: await globalThis.engine.cache.list(), size: await globalThis.engine.cache.size() }));
+
+/** Deletes what is stored under a name; the code of the error where there is none. */
+export const deleteStored = (page: Page, name: string): Promise<string | undefined> =>
+  page.evaluate((name) => globalThis.engine.cache.delete(name).then(() => undefined, ({ code }: Chunkwise.ChunkwiseError) => code), name);

@@ -1,30 +1,26 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Page } from 'playwright';
+import { beforeAll, expect, it } from 'vitest';
 import type * as Chunkwise from '../src/api/index.ts';
 import { openGguf } from '../src/weights/gguf-split.ts';
 import { readModelConfig } from '../src/weights/model-config.ts';
 import { CONFIG_FILE, peftSource, tinyAdapter, WEIGHTS_FILE } from '../tests/adapters/tiny-adapter.ts';
 import { BytesSource } from '../tests/weights/bytes-source.ts';
-import { launchBrowser } from './browser.ts';
-import type { DemoServer } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 import { servePackage, visit } from './package-page.ts';
 
 declare global {
   var started: Map<string, Worker>;
 }
 
-let server: DemoServer;
-let browser: Browser;
+const opened = openForTests(servePackage);
 let page: Page;
 
 /** The built package in a page. */
 beforeAll(async () => {
-  server = await servePackage();
-  browser = await launchBrowser('swiftshader');
-  page = await browser.newPage();
-  await visit(page, server);
+  page = await opened.browser.newPage();
+  await visit(page, opened.server);
   // The engine's worker starts others: they are kept by name, so that they can be ended.
   await page.workers()[0]?.evaluate(() => {
     globalThis.started = new Map();
@@ -36,10 +32,6 @@ beforeAll(async () => {
       }
     };
   });
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
 });
 
 it('answers whole and in a stream, with the same text for the same seed', async () => {
@@ -120,11 +112,11 @@ it('throws typed errors: for the request, the context, the queue', async () => {
 });
 
 it('answers with an adapter, in PEFT form, beside the model, and without it again', async () => {
-  const gguf = await openGguf([new BytesSource('tiny.gguf', readFileSync(join(server.folder, 'tiny.gguf')))]);
+  const gguf = await openGguf([new BytesSource('tiny.gguf', readFileSync(join(opened.server.folder, 'tiny.gguf')))]);
   const source = peftSource(tinyAdapter(readModelConfig(gguf), { seed: 3, gain: 2 }));
   if (!('config' in source)) throw new Error('not in PEFT form');
-  writeFileSync(join(server.folder, CONFIG_FILE), await source.config.read(0, source.config.size));
-  writeFileSync(join(server.folder, WEIGHTS_FILE), await source.weights.read(0, source.weights.size));
+  writeFileSync(join(opened.server.folder, CONFIG_FILE), await source.config.read(0, source.config.size));
+  writeFileSync(join(opened.server.folder, WEIGHTS_FILE), await source.weights.read(0, source.weights.size));
   const result = await page.evaluate(async () => {
     const { engine } = globalThis;
     const before = await engine.memory();

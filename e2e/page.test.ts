@@ -1,34 +1,26 @@
 import { join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
-import type { Browser, CDPSession, Page } from 'playwright';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { launchBrowser } from './browser.ts';
+import type { CDPSession, Page } from 'playwright';
+import { beforeAll, expect, it } from 'vitest';
 import { DemoPage } from './demo-page.ts';
-import type { DemoServer } from './demo-server.ts';
 import { serveDemo } from './demo-server.ts';
 import { watchViolations } from './demo-violations.ts';
+import { openForTests } from './open-for-tests.ts';
 
 const WIDE = { width: 1280, height: 800 };
 const NARROW = { width: 390, height: 844 };
 
-let server: DemoServer;
-let browser: Browser;
+const opened = openForTests(serveDemo);
 let demo: DemoPage;
 let page: Page;
 let violations: string[];
 beforeAll(async () => {
-  server = await serveDemo();
-  browser = await launchBrowser('swiftshader');
-  const context = await browser.newContext({ viewport: WIDE });
+  const context = await opened.browser.newContext({ viewport: WIDE });
   violations = await watchViolations(context);
-  demo = await DemoPage.openIn(context, server.url('tiny.gguf'));
+  demo = await DemoPage.openIn(context, opened.server.url('tiny.gguf'));
   page = demo.page;
   await demo.loaded();
   await demo.setMaxTokens(16);
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
 });
 
 /** What axe finds against the page as it is, and whether it scrolls sideways, at both widths and in both schemes. */
@@ -148,12 +140,12 @@ it('compares with ordinary LoRA: the same prompt both ways, measured side by sid
 it('takes a dropped adapter folder and a dropped model, and opens a model by its address', async () => {
   await demo.chooseAdapter('none');
   const cdp = await page.context().newCDPSession(page);
-  await drop(cdp, join(server.adapters, 'shakespeare'));
+  await drop(cdp, join(opened.server.adapters, 'shakespeare'));
   await page.locator('#adapter-unload').waitFor();
   expect(await page.getByTestId('adapter-select').inputValue()).toBe('own');
   expect(await page.getByTestId('adapter-state').innerText()).toMatch(/^Rank 8/);
 
-  await drop(cdp, join(server.folder, 'tiny.gguf'));
+  await drop(cdp, join(opened.server.folder, 'tiny.gguf'));
   await page.getByTestId('progress').waitFor();
   await demo.loaded();
   expect((await demo.ask('Hello again.')).note).toContain('16 tokens');

@@ -1,27 +1,19 @@
-import type { Browser, Locator, Page } from 'playwright';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Locator, Page } from 'playwright';
+import { beforeAll, expect, it } from 'vitest';
 import { serveApp } from './app-server.ts';
-import { launchBrowser } from './browser.ts';
-import type { DemoServer } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 import type { ChatProps } from './react-app/main.ts';
 
 const MODEL = 'models/tiny.gguf';
 
-let server: DemoServer;
-let browser: Browser;
+const opened = openForTests(() => serveApp('react-app'));
 let page: Page;
 let workersStarted = 0;
 
 beforeAll(async () => {
-  server = await serveApp('react-app');
-  browser = await launchBrowser('swiftshader');
-  page = await browser.newPage();
+  page = await opened.browser.newPage();
   page.on('worker', () => workersStarted++);
-  await page.goto(server.url());
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
+  await page.goto(opened.server.url());
 });
 
 const show = (...chats: ChatProps[]): Promise<void> => page.evaluate((props) => globalThis.show(props), chats);

@@ -1,22 +1,14 @@
-import type { Browser, Page } from 'playwright';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Page } from 'playwright';
+import { beforeAll, expect, it } from 'vitest';
 import type * as Chunkwise from '../src/api/index.ts';
-import { launchBrowser } from './browser.ts';
-import type { DemoServer } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 import { servePackage, visit } from './package-page.ts';
 
-let server: DemoServer;
-let browser: Browser;
+const opened = openForTests(servePackage);
 let page: Page;
 
 beforeAll(async () => {
-  server = await servePackage();
-  browser = await launchBrowser('swiftshader');
-  page = await browser.newPage();
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
+  page = await opened.browser.newPage();
 });
 
 it('goes on from a text that was saved in an earlier visit', async () => {
@@ -27,10 +19,10 @@ it('goes on from a text that was saved in an earlier visit', async () => {
       const { choices, usage } = await globalThis.engine.chat.completions.create(asked);
       return { text: choices[0]?.message.content, cached: usage.prompt_tokens_details.cached_tokens, prompt: usage.prompt_tokens };
     }, request);
-  await visit(page, server);
+  await visit(page, opened.server);
   const first = await ask();
   const saved = await page.evaluate(() => globalThis.engine.saveCache('a/ä'));
-  await visit(page, server);
+  await visit(page, opened.server);
   const loaded = await page.evaluate(async () => {
     const { engine } = globalThis;
     const codeOf = (work: Promise<unknown>) => work.catch((error: unknown) => (error as Chunkwise.ChunkwiseError).code);
@@ -39,7 +31,7 @@ it('goes on from a text that was saved in an earlier visit', async () => {
   });
   expect(loaded.codes).toEqual(['bad_request', 'bad_request', 'bad_request']);
   const [model, ...texts] = loaded.list;
-  expect(model).toMatchObject({ kind: 'model', name: `${server.url()}models/tiny.gguf` });
+  expect(model).toMatchObject({ kind: 'model', name: `${opened.server.url()}models/tiny.gguf` });
   expect(texts).toEqual([{ kind: 'text', name: 'a/ä', bytes: saved.bytes }]);
   expect(loaded.size).toBe(saved.bytes + (model?.bytes ?? 0));
   expect(loaded.loaded).toEqual(saved);

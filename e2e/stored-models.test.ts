@@ -1,113 +1,83 @@
 import { createHash } from 'node:crypto';
-import type { Browser, BrowserContext, Page } from 'playwright';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type * as Chunkwise from '../src/api/index.ts';
+import { openGguf } from '../src/weights/gguf-split.ts';
+import { readModelConfig } from '../src/weights/model-config.ts';
+import { CONFIG_FILE, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../tests/adapters/tiny-adapter.ts';
 import { HubServer } from '../tests/hub/hub-server.ts';
+import { BytesSource } from '../tests/weights/bytes-source.ts';
 import { modelFolder } from '../tests/weights/safetensors-folder.ts';
 import { tinyModel } from '../tests/weights/tiny-model.ts';
-import { launchBrowser } from './browser.ts';
-import type { DemoServer } from './demo-server.ts';
-import { importPackage, servePackage } from './package-page.ts';
+import { openForTests } from './open-for-tests.ts';
+import { deleteStored, importPackage, loadModel, loadUntil, servePackage, stored } from './package-page.ts';
 
 const PIECE = 1 << 20;
 const FILE = 'tiny-Q8_0.gguf';
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2 });
 const PIECES = Math.ceil(MODEL.length / PIECE);
 
-let server: DemoServer;
+const opened = openForTests(servePackage);
 let hub: HubServer;
 let safetensors: HubServer;
-let browser: Browser;
 let context: BrowserContext;
 
 beforeAll(async () => {
-  server = await servePackage();
-  browser = await launchBrowser('swiftshader');
   hub = await HubServer.start('owner/tiny', { [FILE]: MODEL });
   const files = modelFolder('qwen3').map(async (file) => [file.name, await file.read(0, file.size)] as const);
   safetensors = await HubServer.start('owner/qwen', Object.fromEntries(await Promise.all(files)));
 });
-afterAll(async () => {
-  await browser.close();
+afterAll(() => {
   hub.close();
   safetensors.close();
-  await server.close();
 });
 beforeEach(async () => {
   hub.forget();
-  context = await browser.newContext();
+  context = await opened.browser.newContext();
 });
 afterEach(() => context.close());
 
 async function visit(): Promise<Page> {
   const page = await context.newPage();
-  await importPackage(page, server);
+  await importPackage(page, opened.server);
   return page;
 }
 
-interface Loaded {
-  phases: string[];
-  stored: Chunkwise.StoredEntry[];
-  text: string | undefined;
-  /** What deleting the model a second time threw, and the bytes stored after it. */
-  again: unknown;
-  size: number;
-}
+const store = (page: Page, options: { model: string; hub: Chunkwise.HubOptions }) => loadUntil(page, 'upload', options);
 
-/** Loads a model in a page, lets it say a few tokens, and ends it. */
-function load(page: Page, options: { model: string; hub: Chunkwise.HubOptions }): Promise<Loaded> {
-  return page.evaluate(async (options) => {
-    const phases: string[] = [];
-    const onProgress = ({ phase }: Chunkwise.LoadProgress): void => void (phases.at(-1) === phase || phases.push(phase));
-    const engine = await globalThis.chunkwise.createEngine({ ...options, contextLength: 128, onProgress });
-    const answer = await engine.completions.create({ prompt: 'One two', max_tokens: 3, temperature: 0 });
-    const stored = await engine.cache.list();
-    const [entry] = stored;
-    if (entry) await engine.cache.delete(entry.name, entry.kind);
-    const again = entry && (await engine.cache.delete(entry.name).catch((error: unknown) => (error as Chunkwise.ChunkwiseError).code));
-    const size = await engine.cache.size();
-    await engine.dispose();
-    return { phases, stored, text: answer.choices[0]?.text, again, size };
-  }, options);
-}
-
-/** Loads a model as far as its upload to the GPU, which begins when all of it is stored and checked. */
-function store(page: Page, options: { model: string; hub: Chunkwise.HubOptions }): Promise<string> {
-  return page.evaluate(async (options) => {
-    const control = new AbortController();
-    let isStored = false;
-    const onProgress = ({ phase }: Chunkwise.LoadProgress): void => {
-      if (phase !== 'upload' && phase !== 'compile') return;
-      isStored = true;
-      control.abort();
-    };
-    try {
-      await globalThis.chunkwise.createEngine({ ...options, contextLength: 128, onProgress, signal: control.signal });
-      return 'loaded';
-    } catch (error) {
-      return isStored ? 'stored' : String(error);
-    }
-  }, options);
-}
+/** What the model says with an adapter. */
+const adapted = (page: Page, source: string) =>
+  page.evaluate(async (source) => {
+    const { engine } = globalThis;
+    await engine.adapters.load('poet', source);
+    const answer = await engine.completions.create({ prompt: 'One two', max_tokens: 6, temperature: 0, adapter: 'poet' });
+    await engine.adapters.unload('poet');
+    return answer.choices[0]?.text;
+  }, source);
 
 const tiny = () => ({ model: 'owner/tiny', hub: { endpoint: hub.endpoint } });
 
 it('a safetensors model by its hub id, quantised as it is loaded, without its hub once it is stored; listed and deleted', async () => {
   const options = { model: 'owner/qwen', hub: { endpoint: safetensors.endpoint } };
-  expect(await store(await visit(), options)).toBe('stored');
+  await store(await visit(), options);
   await context.route(`${safetensors.endpoint}/**`, (route) => route.abort());
-  const loaded = await load(await visit(), options);
-  expect(loaded.phases).not.toContain('download');
-  expect(loaded.phases).toContain('verify');
-  expect(loaded.stored).toEqual([{ kind: 'model', name: 'owner/qwen', bytes: expect.any(Number) as number }]);
-  expect(loaded.stored[0]?.bytes).toBeGreaterThan(safetensors.files['model.safetensors']!.length);
-  expect(loaded.text).not.toBe('');
-  expect([loaded.again, loaded.size]).toEqual(['bad_request', 0]);
+  const page = await visit();
+  const { phases, text } = await loadModel(page, options);
+  expect(phases).not.toContain('download');
+  expect(phases).toContain('verify');
+  expect(text).not.toBe('');
+  const { list } = await stored(page);
+  expect(list).toEqual([{ kind: 'model', name: 'owner/qwen', bytes: expect.any(Number) as number }]);
+  expect(list[0]?.bytes).toBeGreaterThan(safetensors.files['model.safetensors']!.length);
+  expect([await deleteStored(page, 'owner/qwen'), await deleteStored(page, 'owner/qwen')]).toEqual([undefined, 'bad_request']);
+  expect((await stored(page)).size).toBe(0);
 });
 
 it('two tabs, one download', async () => {
   const pages = [await visit(), await visit()];
-  expect(await Promise.all(pages.map((page) => store(page, tiny())))).toEqual(['stored', 'stored']);
+  await Promise.all(pages.map((page) => store(page, tiny())));
   expect([hub.sentBytes(FILE), hub.sentTwice(FILE)]).toEqual([MODEL.length, 0]);
 });
 
@@ -121,7 +91,7 @@ it('goes on where a killed tab ended, and heals a file that was tampered with', 
   await page.waitForTimeout(1000); // what has come is written
   await page.close();
   hub.behaviour = {};
-  expect(await store(await visit(), tiny())).toBe('stored');
+  await store(await visit(), tiny());
   expect([hub.sentBytes(FILE), hub.sentTwice(FILE)]).toEqual([MODEL.length, 0]);
 
   const tampering = await visit();
@@ -135,7 +105,7 @@ it('goes on where a killed tab ended, and heals a file that was tampered with', 
     }
   }, 2 * PIECE + 1000);
   hub.forget();
-  expect(await store(tampering, tiny())).toBe('stored');
+  await store(tampering, tiny());
   expect(hub.sentBytes(FILE)).toBe(PIECE);
 });
 
@@ -155,6 +125,30 @@ it('takes over what an older version stored', async () => {
     await write(`${name}.gguf`, Uint8Array.from(atob(data), (character) => character.charCodeAt(0)));
     await write(`${name}.json`, note);
   }, { name, note: JSON.stringify({ url, size: MODEL.length, version: etag }), data: Buffer.from(MODEL.subarray(0, held)).toString('base64') });
-  expect(await store(page, { model: url, hub: {} })).toBe('stored');
+  await store(page, { model: url, hub: {} });
   expect(hub.sentBytes(FILE)).toBe(MODEL.length - 2 * PIECE);
+});
+
+it('an adapter by its hub id: stored and listed as one, there without its hub, and deleted', async () => {
+  const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource(FILE, MODEL)])), { seed: 3, rank: 8, gain: 2 });
+  const files = { [CONFIG_FILE]: new TextEncoder().encode(JSON.stringify(adapter.config)), [WEIGHTS_FILE]: peftWeights(adapter) };
+  for (const [name, bytes] of Object.entries(files)) writeFileSync(join(opened.server.adapters, name), bytes);
+  const poets = await HubServer.start('owner/poet', files);
+  const options = { model: hub.fileUrl(FILE), hub: { endpoint: poets.endpoint } };
+  let page = await visit();
+  const base = await loadModel(page, options);
+  const [byId, byUrl] = [await adapted(page, 'owner/poet'), await adapted(page, 'adapters/')];
+  expect(byId).toBe(byUrl);
+  expect(byId).not.toBe(base.text);
+  expect([poets.sentBytes(WEIGHTS_FILE), poets.sentTwice(WEIGHTS_FILE)]).toEqual([files[WEIGHTS_FILE].length, 0]);
+
+  poets.close();
+  page = await visit();
+  await loadModel(page, options);
+  expect(await adapted(page, 'owner/poet')).toBe(byId);
+  const bytes = files[CONFIG_FILE].length + files[WEIGHTS_FILE].length;
+  const before = await stored(page);
+  expect(before.list).toContainEqual({ kind: 'adapter', name: 'owner/poet', bytes });
+  expect(await deleteStored(page, 'owner/poet')).toBeUndefined();
+  expect((await stored(page)).size).toBe(before.size - bytes);
 });

@@ -1,25 +1,17 @@
-import type { Browser, Page } from 'playwright';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Page } from 'playwright';
+import { beforeAll, expect, it } from 'vitest';
 import type * as Chunkwise from '../src/api/index.ts';
 import { faultsOf } from '../tests/grammar/validate.ts';
-import { launchBrowser } from './browser.ts';
-import type { DemoServer } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 import { servePackage, visit } from './package-page.ts';
 
-let server: DemoServer;
-let browser: Browser;
+const opened = openForTests(servePackage);
 let page: Page;
 
 /** The built package in a page: what grammars need comes with the worker, once one is asked for. */
 beforeAll(async () => {
-  server = await servePackage();
-  browser = await launchBrowser('swiftshader');
-  page = await browser.newPage();
-  await visit(page, server);
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
+  page = await opened.browser.newPage();
+  await visit(page, opened.server);
 });
 
 const SCHEMA = {

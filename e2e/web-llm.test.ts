@@ -1,33 +1,25 @@
-import type { Browser, Page } from 'playwright';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Page } from 'playwright';
+import { beforeAll, expect, it } from 'vitest';
 import type { ChunkwiseError } from '../src/api/index.ts';
 import type {} from './web-llm-app/main.ts';
 import { serveApp } from './app-server.ts';
-import { launchBrowser } from './browser.ts';
-import type { DemoServer } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
 
-let server: DemoServer;
-let browser: Browser;
+const opened = openForTests(() => serveApp('web-llm-app'));
 let page: Page;
 let model: string;
 /** Addresses outside this machine, none of which is reached. */
 const asked: string[] = [];
 
 beforeAll(async () => {
-  server = await serveApp('web-llm-app');
-  browser = await launchBrowser('swiftshader');
-  page = await browser.newPage();
+  page = await opened.browser.newPage();
   await page.route(/^https:/, (route) => {
     asked.push(route.request().url());
     return route.abort();
   });
-  await page.goto(server.url());
+  await page.goto(opened.server.url());
   await page.waitForFunction(() => 'app' in globalThis);
-  model = `${server.url()}models/tiny.gguf`;
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
+  model = `${opened.server.url()}models/tiny.gguf`;
 });
 
 /** More than all of this package, and less than web-llm. */

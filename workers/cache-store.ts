@@ -37,7 +37,9 @@ export const cacheStore: CacheStore = {
 
   async list() {
     const files: File[] = [];
-    for await (const handle of (await cacheFolder()).values()) if (handle.kind === 'file') files.push(await handle.getFile());
+    const folder = await cacheFolder().catch(() => undefined);
+    if (!folder) return []; // where there is no place for texts there are none
+    for await (const handle of folder.values()) if (handle.kind === 'file') files.push(await handle.getFile());
     return files
       .filter(({ name, size }) => name.endsWith(SUFFIX) && size > 0) // browsers write into files of other names
       .map(({ name, size }) => ({ name: decodeURIComponent(name.slice(0, -SUFFIX.length)), bytes: size }));

@@ -54,12 +54,6 @@ function tellMemory(): void {
   tell({ type: 'memory', event: now });
 }
 
-/** Where there is no place for texts there are none. */
-function noStorage(error: unknown): [] {
-  if (error instanceof ChunkwiseError && error.code === 'unsupported') return [];
-  throw error;
-}
-
 async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerator<GenerateEvent, void> {
   try {
     for await (const event of events) {
@@ -142,12 +136,12 @@ const worker: EngineWorker = {
   },
 
   async stored() {
-    const texts = await engine().savedCaches.list().catch(noStorage);
+    const texts = await engine().savedCaches.list();
     return [...(await listModels()), ...texts.map((text) => ({ kind: 'text' as const, ...text }))];
   },
 
   async deleteStored(name, kind) {
-    const isText = kind === undefined && (await cacheStore.list().catch(noStorage)).some((text) => text.name === name);
+    const isText = kind === undefined && (await cacheStore.list()).some((text) => text.name === name);
     if (kind === 'text' || isText || (await deleteModel(name)) === false) await engine().savedCaches.delete(name);
   },
 

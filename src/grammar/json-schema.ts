@@ -43,6 +43,8 @@ export function schemaGrammar(schema: unknown): string {
 interface Place {
   at: string;
   depth: number;
+  /** What references begin at: the nearest schema around that has an `$id`, or the whole (JSON Schema 2020-12, 8.2.1). */
+  base: { schema: unknown; at: string };
   open: readonly string[];
 }
 
@@ -53,7 +55,7 @@ class SchemaGrammar {
   constructor(private readonly root: unknown) {}
 
   text(): string {
-    const root = this.#value(this.root, { at: '', depth: 0, open: ['#'] });
+    const root = this.#value(this.root, { at: '', depth: 0, base: { schema: this.root, at: '' }, open: ['#'] });
     return [`root ::= ${root}`, ...this.#rules, ...COMMON].join('\n');
   }
 
@@ -69,14 +71,15 @@ class SchemaGrammar {
     if (schema === true) return 'value';
     if (!isSchema(schema)) badSchema(at, schema === false ? 'allows nothing' : 'must be an object or true');
     const whole = wholeKeyword(schema, at);
-    const inner = { ...place, at: `${at}.${whole}`, depth: depth + 1 };
+    const base = '$id' in schema ? { schema, at } : place.base;
+    const inner = { ...place, base, at: `${at}.${whole}`, depth: depth + 1 };
     if (whole === '$ref') return this.#reference(schema.$ref, inner);
     if (whole === 'const') return this.#literals([schema['const']], schema, inner.at);
     if (whole === 'enum') return this.#literals(listOf(schema['enum'], inner.at), schema, inner.at);
     if (whole) return this.#anyOf(listOf(schema[whole], inner.at), whole, inner);
     const types = typesOf(schema, at);
     if (!types) return 'value';
-    return oneOf(types.map((type) => this.#ofType(type, schema, { at, depth: depth + 1, open: [] })));
+    return oneOf(types.map((type) => this.#ofType(type, schema, { at, depth: depth + 1, base, open: [] })));
   }
 
   #ofType(type: JsonType, schema: Schema, place: Place): string {
@@ -87,30 +90,21 @@ class SchemaGrammar {
   }
 
   #reference(pointer: unknown, place: Place): string {
-    const { at, open } = place;
+    const { at, base, open } = place;
     if (typeof pointer !== 'string' || !/^#(\/|$)/.test(pointer)) badSchema(at, "must begin with '#/', or be '#'");
-    if (open.includes(pointer)) badSchema(at, 'comes back to itself');
-    if (pointer === '#' && open.length === 0) return 'root';
-    const known = this.#references.get(pointer);
+    const absolute = base.at + pointer;
+    if (open.includes(absolute)) badSchema(at, 'comes back to itself');
+    if (absolute === '#' && open.length === 0) return 'root';
+    const known = this.#references.get(absolute);
     if (known !== undefined && open.length === 0) return known;
-    const target = this.#resolve(pointer, at);
+    const target = resolve(pointer, base.schema, at);
+    const there = { ...place, at: base.at + placeOf(pointer), open: [...open, absolute] };
     // Followed before it is known whether it comes back: what is open has a rule only once a character is taken.
-    if (open.length > 0) return this.#value(target, { ...place, at: placeOf(pointer), open: [...open, pointer] });
+    if (open.length > 0) return this.#value(target, there);
     const name = `d${this.#references.size}`;
-    this.#references.set(pointer, name);
-    this.#rules.push(`${name} ::= ${this.#value(target, { ...place, at: placeOf(pointer), open: [pointer] })}`);
+    this.#references.set(absolute, name);
+    this.#rules.push(`${name} ::= ${this.#value(target, there)}`);
     return name;
-  }
-
-  #resolve(pointer: string, at: string): unknown {
-    let target = this.root;
-    for (const part of pointer.split('/').slice(1)) {
-      const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
-      const inside: unknown = Array.isArray(target) || isSchema(target) ? (target as Schema) : {};
-      if (!Object.hasOwn(inside as object, name)) badSchema(at, `${pointer} is not in the schema`);
-      target = (inside as Schema)[name];
-    }
-    return target;
   }
 
   #literals(values: readonly unknown[], schema: Schema, at: string): string {
@@ -122,19 +116,10 @@ class SchemaGrammar {
 
   #anyOf(branches: readonly unknown[], keyword: 'anyOf' | 'oneOf' | 'allOf', place: Place): string {
     if (keyword === 'allOf' && branches.length > 1) badSchema(place.at, 'is not supported with more than one schema');
-    if (keyword === 'oneOf') {
-      const targets = branches.map((branch) => this.#target(branch, place.at));
-      if (!areDisjoint(targets)) badSchema(place.at, 'has schemas that may share a value; anyOf takes them');
+    if (keyword === 'oneOf' && !areDisjoint(branches.map((branch) => targetOf(branch, place)))) {
+      badSchema(place.at, 'has schemas that may share a value; anyOf takes them');
     }
     return oneOf(branches.map((branch, i) => this.#value(branch, { ...place, at: `${place.at}[${i}]` })));
-  }
-
-  #target(branch: unknown, at: string): Schema {
-    let target = branch;
-    for (let hops = 0; hops < MOST_DEPTH && isSchema(target) && typeof target['$ref'] === 'string'; hops++) {
-      target = this.#resolve(target['$ref'], at);
-    }
-    return isSchema(target) ? target : {};
   }
 
   #object(schema: Schema, place: Place): string {
@@ -187,6 +172,25 @@ class SchemaGrammar {
     const list = `${item} ("," ws ${item})${times(Math.max(0, fewest - 1), many - 1, at)}`;
     return `("[" ws ${fewest > 0 ? list : `(${list})?`} "]")`;
   }
+}
+
+function resolve(pointer: string, base: unknown, at: string): unknown {
+  let target = base;
+  for (const part of pointer.split('/').slice(1)) {
+    const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
+    const inside: unknown = Array.isArray(target) || isSchema(target) ? (target as Schema) : {};
+    if (!Object.hasOwn(inside as object, name)) badSchema(at, `${pointer} is not in the schema`);
+    target = (inside as Schema)[name];
+  }
+  return target;
+}
+
+function targetOf(branch: unknown, { base, at }: Place): Schema {
+  let target = branch;
+  for (let hops = 0; hops < MOST_DEPTH && isSchema(target) && typeof target['$ref'] === 'string'; hops++) {
+    target = resolve(target['$ref'], base.schema, at);
+  }
+  return isSchema(target) ? target : {};
 }
 
 function stringOf(schema: Schema, at: string): string {

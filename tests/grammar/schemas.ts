@@ -1,4 +1,4 @@
-/** Twenty schemas, each of something else, whose answers end: lists and strings have bounds. */
+/** Schemas, each of something else, whose answers end: lists and strings have bounds. */
 const text = (maxLength: number) => ({ type: 'string', maxLength });
 const object = (properties: Record<string, unknown>, required = Object.keys(properties), rest: object = {}) => ({
   ...{ type: 'object', properties, required, additionalProperties: false },
@@ -30,6 +30,10 @@ export const SCHEMAS: Readonly<Record<string, object>> = {
   recursive: {
     $ref: '#/$defs/node',
     $defs: { node: object({ value: { type: 'integer', minimum: 0, maximum: 9 }, next: { anyOf: [{ type: 'null' }, { $ref: '#/$defs/node' }] } }) },
+  },
+  'an $id, where references begin anew': {
+    ...object({ outer: { $ref: '#/$defs/item' }, inner: { $id: 'https://example.com/inner', ...object({ item: { $ref: '#/$defs/item' }, more: { anyOf: [{ type: 'null' }, { $ref: '#' }] } }), $defs: { item: text(4) } } }),
+    $defs: { item: { type: 'integer', minimum: 1, maximum: 9 } },
   },
   'further properties': object({ id: { type: 'integer', minimum: 0, maximum: 9 } }, ['id'], { additionalProperties: { type: 'boolean' } }),
   tuple: { type: 'array', prefixItems: [{ enum: ['x', 'y'] }, { type: 'boolean' }], items: { type: 'null' }, minItems: 2, maxItems: 4 },

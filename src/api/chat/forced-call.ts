@@ -7,7 +7,7 @@ import type { WrittenCall } from './tool-calls.ts';
 export function formatOfCall(tools: readonly ToolDefinition[]): ResponseFormat {
   const calls = tools.map(({ function: { name, parameters } }) => ({
     type: 'object',
-    properties: { name: { const: name }, arguments: parameters },
+    properties: { name: { const: name }, arguments: { $id: name, ...parameters } }, // its references lead within it
     required: ['name', 'arguments'],
   }));
   return { type: 'json_schema', schema: calls.length === 1 ? calls[0] : { anyOf: calls } };

@@ -77,7 +77,7 @@ describe('tools', () => {
   });
 
   it('that are demanded hold the answer to their calls', async () => {
-    const f = { type: 'object', properties: { name: { const: 'f' }, arguments: { type: 'object', properties: {} } }, required: ['name', 'arguments'] };
+    const f = { type: 'object', properties: { name: { const: 'f' }, arguments: { $id: 'f', type: 'object', properties: {} } }, required: ['name', 'arguments'] };
     const named = parse({ tools: [tool('f'), tool('g')], tool_choice: tool('f') });
     expect(named.callFormat).toEqual({ type: 'json_schema', schema: f });
     expect(named.tools.map((each) => each.function.name)).toEqual(['f']);

@@ -1,0 +1,24 @@
+import type { Browser } from 'playwright';
+import { beforeAll } from 'vitest';
+import { launchBrowser } from './browser.ts';
+import type { DemoServer } from './demo-server.ts';
+
+interface Opened {
+  server: DemoServer;
+  browser: Browser;
+}
+
+/** What `serve` serves and a browser on SwiftShader, there from before the first test of a file to after its last. */
+export function openForTests(serve: () => Promise<DemoServer>): Opened {
+  const opened = {} as Opened;
+  beforeAll(async () => {
+    const server = await serve();
+    const browser = await launchBrowser('swiftshader');
+    Object.assign(opened, { server, browser });
+    return async () => {
+      await browser.close();
+      await server.close();
+    };
+  });
+  return opened;
+}
