@@ -1,14 +1,9 @@
 import type { BrowserContext, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { HubServer } from '../tests/hub/hub-server.ts';
-import { tinyModel } from '../tests/weights/tiny-model.ts';
+import type { HubServer } from '../tests/hub/hub-server.ts';
 import { openForTests } from './open-for-tests.ts';
 import { deleteStored, importPackage, loadModel, loadUntil, servePackage, stored } from './package-page.ts';
-
-const PIECE = 1 << 20;
-const FILE = 'tiny-Q8_0.gguf';
-const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2 });
-const PIECES = Math.ceil(MODEL.length / PIECE);
+import { FILE, MODEL, PIECE, PIECES, startTinyHub } from './tiny-hub.ts';
 
 const opened = openForTests(servePackage);
 let hub: HubServer;
@@ -16,7 +11,7 @@ let context: BrowserContext;
 
 /** A browser whose workers have no private file system; its pages, which the tests look through, have theirs. */
 beforeAll(async () => {
-  hub = await HubServer.start('owner/tiny', { [FILE]: MODEL });
+  hub = await startTinyHub();
   context = await opened.browser.newContext();
   await context.addInitScript(() => {
     globalThis.Worker = class extends Worker {

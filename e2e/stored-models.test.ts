@@ -10,14 +10,9 @@ import { CONFIG_FILE, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../tests/ad
 import { HubServer } from '../tests/hub/hub-server.ts';
 import { BytesSource } from '../tests/weights/bytes-source.ts';
 import { modelFolder } from '../tests/weights/safetensors-folder.ts';
-import { tinyModel } from '../tests/weights/tiny-model.ts';
 import { openForTests } from './open-for-tests.ts';
 import { deleteStored, importPackage, loadModel, loadUntil, servePackage, stored } from './package-page.ts';
-
-const PIECE = 1 << 20;
-const FILE = 'tiny-Q8_0.gguf';
-const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2 });
-const PIECES = Math.ceil(MODEL.length / PIECE);
+import { FILE, MODEL, PIECE, PIECES, startTinyHub } from './tiny-hub.ts';
 
 const opened = openForTests(servePackage);
 let hub: HubServer;
@@ -25,7 +20,7 @@ let safetensors: HubServer;
 let context: BrowserContext;
 
 beforeAll(async () => {
-  hub = await HubServer.start('owner/tiny', { [FILE]: MODEL });
+  hub = await startTinyHub();
   const files = modelFolder('qwen3').map(async (file) => [file.name, await file.read(0, file.size)] as const);
   safetensors = await HubServer.start('owner/qwen', Object.fromEntries(await Promise.all(files)));
 });
