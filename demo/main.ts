@@ -126,7 +126,7 @@ async function load(model: string | File[]): Promise<void> {
   try {
     const opened = await createEngine({
       model,
-      kvErrorBudget: settings.values.kvErrorBudget, // each request says its own: this makes loading compile for it
+      kvErrorBudget: settings.values.kvErrorBudget, // each request says its own: this has what they need compiled
       signal: own.signal,
       onProgress: (progress) => loadView.show(progress),
     });

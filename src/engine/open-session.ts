@@ -7,7 +7,7 @@ import { loadTransformer } from '../models/load-transformer.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { Session } from './session.ts';
 import type { EngineCoreOptions } from './types.ts';
-import { warmUp, warmUpPageForms } from './warm-up.ts';
+import { warmUp } from './warm-up.ts';
 
 /** Opens a device and brings the model there. Errors: those of `openEngine`. */
 export async function openSession(options: EngineCoreOptions): Promise<Session> {
@@ -30,8 +30,7 @@ export async function openSession(options: EngineCoreOptions): Promise<Session> 
       const session = new Session(device, plan, transformer, recorder, options.onTrace);
       await device.pipelines.ready();
       await warmUp(session);
-      if (options.compilesPageForms) await warmUpPageForms(session);
-      await device.pipelines.ready();
+      if (options.compilesPageForms) session.compilePageForms();
       return session;
     });
   } catch (error) {

@@ -5,8 +5,10 @@ import { Readback, unlessLost } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { type Dispatcher } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
+import { pageFormKernels } from '../layers/attention.ts';
 import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { DENSE, RECENT_PAGES } from '../cache/policy.ts';
 import { allHalf } from '../cache/kv-report.ts';
 import type { Transformer } from '../models/transformer.ts';
 import type { ModelPlan } from './model-plan.ts';
@@ -29,6 +31,8 @@ export class Session {
   readonly draws: Draws;
   readonly trials: PageTrials;
   readonly shadow: ShadowCheck;
+  /** Settles once what is compiled aside is there. */
+  #pageForms: Promise<unknown> | undefined;
   #logitsReadback: Readback | undefined;
 
   constructor(
@@ -45,6 +49,13 @@ export class Session {
     this.sequences = new SequenceCache(transformer.cache);
   }
 
+  /** Begins to compile what pages in other forms than f16 need, so that no answer waits for it in its middle. */
+  compilePageForms(): void {
+    const { device, transformer } = this;
+    const kernels = pageFormKernels(device, transformer.config);
+    this.#pageForms = Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
+  }
+
   /**
    * Computes `tokens` after those `sequence` holds, in batches, and keeps them in it. `onBatch` is called once a batch
    * is recorded, before it is submitted, with its first token's place in `tokens` and its length. While the GPU computes
@@ -57,6 +68,7 @@ export class Session {
     signal?: AbortSignal,
   ): Promise<void> {
     const { transformer, recorder, device } = this;
+    if (mayShrink(sequence, tokens.length)) await this.#pageForms;
     const batchTokens = this.#batchTokens(sequence);
     const rows = new PlannedRows(sequence, this.onTrace);
     rows.ask(Math.min(batchTokens, tokens.length));
@@ -193,6 +205,10 @@ export class Session {
     if (lost !== undefined) throw new ChunkwiseError('device_lost', { reason: lost });
   }
 }
+
+/** Whether pages may take another form before a text is longer by `count` tokens: neither the first one nor recent ones do. */
+const mayShrink = ({ policy, tokens }: Sequence, count: number): boolean =>
+  policy.key !== DENSE.key && tokens.length + count >= (2 + RECENT_PAGES) * PAGE_TOKENS;
 
 /** A forward pass takes the plain form of one mix of adapters. */
 function byAdapters(draws: readonly Draw[]): Draw[][] {

@@ -27,15 +27,9 @@ export class Pipelines {
     const code = renderKernel(kernel);
     const known = this.#byText.get(code);
     if (known) return known;
-    const storageLayout = this.#storageLayout(kernel);
-    const layout = this.gpuDevice.createPipelineLayout({ bindGroupLayouts: [storageLayout, this.paramsLayout] });
     this.gpuDevice.pushErrorScope('validation');
-    const module = this.gpuDevice.createShaderModule({ label: kernel.name, code });
-    const gpuPipeline = this.gpuDevice.createComputePipeline({
-      label: kernel.name,
-      layout,
-      compute: { module, entryPoint: 'main' },
-    });
+    const { descriptor, storageLayout } = this.#describe(kernel, code);
+    const gpuPipeline = this.gpuDevice.createComputePipeline(descriptor);
     this.#errors.push(
       this.gpuDevice.popErrorScope().then(
         (error) => error && `${kernel.name}: ${error.message}`,
@@ -47,10 +41,27 @@ export class Pipelines {
     return pipeline;
   }
 
+  /** Compiles a kernel while other work goes on. What asks for it before compiles it at once. */
+  async prepare(kernel: Kernel): Promise<void> {
+    const code = renderKernel(kernel);
+    if (this.#byText.has(code)) return;
+    const { descriptor, storageLayout } = this.#describe(kernel, code);
+    const gpuPipeline = await this.gpuDevice.createComputePipelineAsync(descriptor);
+    if (!this.#byText.has(code)) this.#byText.set(code, { kernel, gpuPipeline, storageLayout });
+  }
+
   /** Errors: `unsupported` when this driver refuses a kernel. */
   async ready(): Promise<void> {
     const failed = (await Promise.all(this.#errors.splice(0))).find((message) => message);
     if (failed) throw new ChunkwiseError('unsupported', { field: 'kernel', reason: failed });
+  }
+
+  #describe(kernel: Kernel, code: string): { descriptor: GPUComputePipelineDescriptor; storageLayout: GPUBindGroupLayout } {
+    const { name: label } = kernel;
+    const storageLayout = this.#storageLayout(kernel);
+    const layout = this.gpuDevice.createPipelineLayout({ bindGroupLayouts: [storageLayout, this.paramsLayout] });
+    const module = this.gpuDevice.createShaderModule({ label, code });
+    return { descriptor: { label, layout, compute: { module, entryPoint: 'main' } }, storageLayout };
   }
 
   #storageLayout({ bindings }: Kernel): GPUBindGroupLayout {

@@ -3,6 +3,7 @@ import type { LinearName } from '../adapters/module-names.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import type { StreamProbes } from '../cache/stream-probes.ts';
 import type { Device } from '../gpu/device.ts';
+import type { Kernel } from '../gpu/kernel.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { attentionGroups, attentionKernel, splitPages } from '../kernels/attention.ts';
@@ -54,6 +55,13 @@ export interface ProbedQueries {
   queries: number;
   position: number;
 }
+
+/** What pages in other forms than f16 need. Drivers take seconds to compile it. */
+export const pageFormKernels = (device: Device, config: ModelConfig): Kernel[] => [
+  attentionKernel(device, config, false),
+  quantizePageKernel(device, config),
+  probePageKernel(device, config),
+];
 
 /** The linears, and with adapters what stands around them. */
 interface Linears {
