@@ -20,8 +20,8 @@ export interface TuningStore {
   set(key: string, chosen: Candidate): Promise<void>;
 }
 
-/** A submission lasts at least so long, or its own cost would be timed. */
-const SUBMISSION_MS = 5;
+/** A submission lasts at least so long, or what is timed would be the waiting for it. */
+const SUBMISSION_MS = 10;
 const MOST_RUNS = 256;
 const ROUNDS = 5;
 /** What is this many times as slow as the fastest at first sight is not timed further. */
@@ -47,34 +47,35 @@ export async function autotune(device: Device, recorder: Recorder, contests: rea
 interface Entrant {
   candidate: Candidate;
   record: (recorder: Dispatcher) => void;
-  /** Milliseconds of a run. */
+  /** Milliseconds of submissions, of as many runs as the others'. */
   times: number[];
 }
 
 async function fastest(device: Device, recorder: Recorder, contest: Contest): Promise<Candidate> {
-  const run = async ({ candidate, record }: Entrant, count: number): Promise<number> => {
+  const submission = async ({ candidate, record }: Entrant, count: number): Promise<number> => {
     const began = performance.now();
     withVariant(device, candidate, () => {
       for (let i = 0; i < count; i++) record(recorder);
     });
     recorder.submit();
     await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
-    return (performance.now() - began) / count;
+    return performance.now() - began;
   };
   const all = await entrants(device, contest);
   for (const entrant of all) {
-    await run(entrant, 1); // compiles
-    entrant.times.push(await run(entrant, 1));
+    await submission(entrant, 1); // compiles
+    entrant.times.push(await submission(entrant, 1));
   }
-  if (all.length === 0) return {}; // the driver takes none, as loading will find
-  const atFirst = Math.min(...all.map(median));
-  const hopeful = all.filter((entrant) => median(entrant) <= HOPELESS * atFirst);
-  const count = Math.ceil(Math.min(MOST_RUNS, Math.max(1, SUBMISSION_MS / atFirst)));
+  const first = all.reduce<Entrant | undefined>(faster, undefined);
+  if (!first) return {}; // the driver takes none, as loading will find
+  const hopeful = all.filter((entrant) => median(entrant) <= HOPELESS * median(first));
+  let count = 1;
+  while (count < MOST_RUNS && (await submission(first, count)) < SUBMISSION_MS) count *= 2;
   for (const entrant of hopeful) entrant.times.length = 0;
   for (let round = 0; round < ROUNDS; round++) {
-    for (const entrant of hopeful) entrant.times.push(await run(entrant, count)); // in turn: a device's speed wanders
+    for (const entrant of hopeful) entrant.times.push(await submission(entrant, count)); // in turn: a device's speed wanders
   }
-  const best = hopeful.reduce((best, entrant) => (median(entrant) < median(best) ? entrant : best));
+  const best = hopeful.reduce(faster);
   const own = hopeful.find(({ candidate }) => isOf(device.variant, candidate));
   return own && median(best) > CLEARLY_FASTER * median(own) ? own.candidate : best.candidate;
 }
@@ -101,6 +102,9 @@ function withVariant<T>(device: Device, candidate: Candidate, work: () => T): T 
 }
 
 const median = ({ times }: Entrant): number => [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? Infinity;
+
+const faster = (best: Entrant | undefined, entrant: Entrant): Entrant =>
+  best && median(best) <= median(entrant) ? best : entrant;
 
 const isOf = (variant: Variant, candidate: Candidate): boolean =>
   Object.entries(candidate).every(([name, value]) => variant[name as keyof Variant] === value);
