@@ -20,7 +20,6 @@ export interface ModelFlags {
   /** `DIR|FILE[:scale]` each; several are summed. */
   adapter?: string[];
   lora?: string;
-  kv?: string;
   'gpu-adapter'?: string;
   'context-length'?: string;
   'memory-limit'?: string;
@@ -41,7 +40,6 @@ export async function withModel<T>(
       ...{ gpu, sources, contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora },
       buildLadders: buildLadders(required('model', flags.model)),
       tuning: tuningStore(required('model', flags.model)),
-      compilesPageForms: (flags.kv ?? 'dense') !== 'dense',
     });
     try {
       return await use(engine, await loadAdapters(engine, flags.adapter ?? []));

@@ -124,12 +124,7 @@ async function load(model: string | File[]): Promise<void> {
   update();
   await before?.dispose();
   try {
-    const opened = await createEngine({
-      model,
-      kvErrorBudget: settings.values.kvErrorBudget, // each request says its own: this has what they need compiled
-      signal: own.signal,
-      onProgress: (progress) => loadView.show(progress),
-    });
+    const opened = await createEngine({ model, signal: own.signal, onProgress: (progress) => loadView.show(progress) });
     if (own.signal.aborted) return await opened.dispose();
     engine = opened;
     await models.remember(engine.model, typeof model === 'string' ? model : undefined);

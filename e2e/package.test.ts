@@ -119,15 +119,16 @@ it('answers with an adapter, in PEFT form, beside the model, and without it agai
   writeFileSync(join(opened.server.folder, WEIGHTS_FILE), await source.weights.read(0, source.weights.size));
   const result = await page.evaluate(async () => {
     const { engine } = globalThis;
-    const before = await engine.memory();
-    const info = await engine.adapters.load('tiny', 'models/');
-    const memory = await engine.memory();
-    const listed = await engine.adapters.list();
     const ask = async (adapter?: string): Promise<string | null | undefined> => {
       const messages = [{ role: 'user' as const, content: 'Hi' }];
       const answer = await engine.chat.completions.create({ messages, max_tokens: 12, temperature: 0, adapter });
       return answer.choices[0]?.message.content;
     };
+    await ask(); // goes on from what is left of an earlier text, which is cut
+    const before = await engine.memory();
+    const info = await engine.adapters.load('tiny', 'models/');
+    const memory = await engine.memory();
+    const listed = await engine.adapters.list();
     const texts = [await ask(), await ask('tiny'), await ask()];
     const unknown = await ask('other').catch((error: unknown) => (error as Chunkwise.ChunkwiseError).code);
     const missing = await engine.adapters

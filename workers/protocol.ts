@@ -17,8 +17,6 @@ export interface LoadOptions {
   weights?: WeightType | undefined;
   queueLimit?: number | undefined;
   autotunes?: boolean | undefined;
-  /** Requests have a policy unless they say otherwise. */
-  compilesPageForms?: boolean;
 }
 
 /** What the browser stores: a downloaded model or adapter, or a text's keys and values. */

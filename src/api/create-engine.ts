@@ -8,7 +8,7 @@ import { parseAdapterSource, parseAdapterSources, parseCacheName, parseEngineOpt
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
 import { embed } from './embeddings.ts';
-import { hasBudget, parseDefaults, withDefaults } from './request-defaults.ts';
+import { parseDefaults, withDefaults } from './request-defaults.ts';
 import { parseChatRequest, parseCompletionRequest } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
 import type {
@@ -48,7 +48,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   if (signal?.aborted) onAbort(); // meanwhile
   signal?.addEventListener('abort', onAbort);
   try {
-    const { chat: traits, ...info } = await client.load({ ...load, compilesPageForms: hasBudget(defaults) }, (event) => tell(listeners, event));
+    const { chat: traits, ...info } = await client.load(load, (event) => tell(listeners, event));
     for (const [name, files] of adapters) await client.loadAdapter(name, files);
     return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, { traits, defaults }) });
   } catch (error) {

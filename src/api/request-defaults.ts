@@ -10,15 +10,12 @@ export function parseDefaults({ ranks, kvErrorBudget, kvMemoryBudget }: RequestD
   return { ranks, kvErrorBudget, kvMemoryBudget };
 }
 
-/** Whether they make `policy` the form of a request's cache. */
-export const hasBudget = ({ kvErrorBudget, kvMemoryBudget }: RequestDefaults): boolean =>
-  kvErrorBudget !== undefined || kvMemoryBudget !== undefined;
-
 /** A request with the engine's defaults. A budget makes `policy` the form of its cache, unless it names another one. */
 export function withDefaults<T extends CompletionOptions>(request: T, defaults: RequestDefaults): T {
   if (!isRecord(request)) return request; // the check of requests refuses it
   const { ranks, ...budgets } = defaults;
-  const kv = request.kv ?? (hasBudget(budgets) ? 'policy' : undefined);
+  const hasBudget = Object.values(budgets).some((budget) => budget !== undefined);
+  const kv = request.kv ?? (hasBudget ? 'policy' : undefined);
   const set = { ...(ranks !== undefined && { ranks }), ...(kv === 'policy' && { kv, ...budgets }) };
   const own = Object.entries(request).filter(([, value]) => value !== undefined && value !== null);
   return { ...request, ...set, ...Object.fromEntries(own) };

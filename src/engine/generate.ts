@@ -59,6 +59,7 @@ export async function* generate(
   const text = new TextStream(tokenizer, stop);
   const sequence = session.sequences.take(prompt, adaptation.key, slot, policy, isFurther);
   keep(sequence, kept, contextLength);
+  session.prepare(sequence, prompt.length + limit);
   sequence.shadows = kvOptions.kvShadow ?? false;
   const watched = onKv && new KvWatch(onKv);
   const cachedTokens = sequence.tokens.length;

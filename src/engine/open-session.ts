@@ -30,7 +30,6 @@ export async function openSession(options: EngineCoreOptions): Promise<Session> 
       const session = new Session(device, plan, transformer, recorder, options.onTrace);
       await device.pipelines.ready();
       await warmUp(session);
-      if (options.compilesPageForms) session.compilePageForms();
       return session;
     });
   } catch (error) {

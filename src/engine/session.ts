@@ -49,11 +49,15 @@ export class Session {
     this.sequences = new SequenceCache(transformer.cache);
   }
 
-  /** Begins to compile what pages in other forms than f16 need, so that no answer waits for it in its middle. */
-  compilePageForms(): void {
+  /**
+   * Begins to compile what pages in other forms than f16 need, before a text of up to `length` tokens: no answer waits for
+   * it in its middle.
+   */
+  prepare(sequence: Sequence, length: number): void {
+    if (!mayShrink(sequence, length)) return;
     const { device, transformer } = this;
     const kernels = pageFormKernels(device, transformer.config);
-    this.#pageForms = Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
+    this.#pageForms ??= Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
   }
 
   /**
@@ -68,7 +72,7 @@ export class Session {
     signal?: AbortSignal,
   ): Promise<void> {
     const { transformer, recorder, device } = this;
-    if (mayShrink(sequence, tokens.length)) await this.#pageForms;
+    if (mayShrink(sequence, sequence.tokens.length + tokens.length)) await this.#pageForms;
     const batchTokens = this.#batchTokens(sequence);
     const rows = new PlannedRows(sequence, this.onTrace);
     rows.ask(Math.min(batchTokens, tokens.length));
@@ -206,9 +210,9 @@ export class Session {
   }
 }
 
-/** Whether pages may take another form before a text is longer by `count` tokens: neither the first one nor recent ones do. */
-const mayShrink = ({ policy, tokens }: Sequence, count: number): boolean =>
-  policy.key !== DENSE.key && tokens.length + count >= (2 + RECENT_PAGES) * PAGE_TOKENS;
+/** Whether pages take another form in a text of that length: neither the first one nor recent ones do. */
+const mayShrink = ({ policy }: Sequence, length: number): boolean =>
+  policy.key !== DENSE.key && length >= (2 + RECENT_PAGES) * PAGE_TOKENS;
 
 /** A forward pass takes the plain form of one mix of adapters. */
 function byAdapters(draws: readonly Draw[]): Draw[][] {

@@ -12,6 +12,8 @@ export interface GpuCounts {
   buffersDestroyed: number;
   bindGroups: number;
   pipelines: number;
+  /** Those made while other work goes on. */
+  pipelinesAside: number;
   dispatches: number;
 }
 
@@ -27,6 +29,7 @@ export function countGpu(): GpuCounts {
     buffersDestroyed: 0,
     bindGroups: 0,
     pipelines: 0,
+    pipelinesAside: 0,
     dispatches: 0,
   };
   after(GPUDevice.prototype, 'createBuffer', (_, buffer) => {
@@ -40,6 +43,7 @@ export function countGpu(): GpuCounts {
   });
   after(GPUDevice.prototype, 'createBindGroup', () => void counts.bindGroups++);
   after(GPUDevice.prototype, 'createComputePipeline', () => void counts.pipelines++);
+  after(GPUDevice.prototype, 'createComputePipelineAsync', () => void counts.pipelinesAside++);
   after(GPUComputePassEncoder.prototype, 'dispatchWorkgroups', () => void counts.dispatches++);
   return counts;
 }

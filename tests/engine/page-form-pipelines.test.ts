@@ -6,23 +6,27 @@ import { engineUnderTest } from './engine-under-test.ts';
 import { countGpu } from './gpu-counts.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
-const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(6);
+const SENTENCE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
-/** Pipelines made while one answer is computed, and its pages that have changed. */
-async function answerAfter(options: { compilesPageForms?: boolean }, kv: 'policy' | 'dense') {
-  const engine = await engineUnderTest(bytes, options);
+/** Pipelines that an answer had to wait for, those that were made aside, and its pages that have changed. */
+async function answered(prompt: string, kv: 'policy' | 'dense', maxTokens: number) {
+  const engine = await engineUnderTest(bytes);
   const counts = countGpu();
-  const { end } = await answer(engine.complete(PROMPT, { kv, sampling: GREEDY, stop: [], maxTokens: 40 }));
+  const { end } = await answer(engine.complete(prompt, { kv, sampling: GREEDY, stop: [], maxTokens }));
   const { pages } = end.report.kv;
-  return { pipelines: counts.pipelines, changed: pages.q8 + pages.q4 + pages.k4v2 };
+  return { waited: counts.pipelines, aside: counts.pipelinesAside, changed: pages.q8 + pages.q4 + pages.k4v2 };
 }
 
-test('with the page forms compiled aside after loading, the first answer that shrinks pages waits for no pipeline of its own', async () => {
-  const late = await answerAfter({}, 'policy');
-  const early = await answerAfter({ compilesPageForms: true }, 'policy');
-  expect(early.changed).toBe(late.changed);
-  expect(early.changed).toBeGreaterThan(0);
-  expect(late.pipelines).toBeGreaterThan(0);
-  expect(early.pipelines).toBe(0);
-  expect((await answerAfter({}, 'dense')).pipelines).toBe(0);
+test.each([
+  ['long, so that it waits for them', SENTENCE.repeat(6), 40],
+  ['short, while it is answered', 'Winds', 200],
+])('what shrunk pages need is compiled aside of a prompt that is %s', async (_, prompt, maxTokens) => {
+  const { waited, aside, changed } = await answered(prompt, 'policy', maxTokens);
+  expect(changed).toBeGreaterThan(0);
+  expect([waited, aside]).toEqual([0, 3]);
+});
+
+test('it is not compiled for a text in which no page will shrink', async () => {
+  expect(await answered('Winds', 'policy', 40)).toEqual({ waited: 0, aside: 0, changed: 0 });
+  expect(await answered(SENTENCE.repeat(6), 'dense', 40)).toEqual({ waited: 0, aside: 0, changed: 0 });
 });

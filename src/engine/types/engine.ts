@@ -77,8 +77,6 @@ export interface EngineCoreOptions {
   tuning?: TuningStore;
   /** Times kernel variants, where it is not kept which is fastest; default: but on software adapters, which are known. */
   autotunes?: boolean | undefined;
-  /** Begins to compile what pages in other forms than f16 need when a model is loaded, not in the middle of the first answer that has some. */
-  compilesPageForms?: boolean;
   /** How adapters are computed; `unfused` is the plain form, two products and an add a linear. Default: `fused`. */
   lora?: 'fused' | 'unfused';
   /** Where computed texts are saved; default: nowhere. */
