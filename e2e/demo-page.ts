@@ -101,7 +101,7 @@ export class DemoPage {
   async sendAndSee(text: string): Promise<void> {
     await this.send(text);
     const last = '[data-testid=message][aria-busy] .text';
-    await this.page.waitForFunction((query) => (document.querySelector(query)?.textContent.length ?? 0) > 5, last);
+    await this.page.waitForFunction((query) => (document.querySelector<HTMLElement>(query)?.innerText.length ?? 0) > 5, last);
   }
 
   /** Sends, waits for the whole answer, and returns its text and the line below it. */
