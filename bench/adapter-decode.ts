@@ -1,7 +1,7 @@
 // Decode at context 256 with an adapter of rank 16 on all linears, beside the same model without, in one run: on
 // lavapipe chunkwise, uniform, in the plain form, and llama.cpp with its GGUF form; chunkwise and uniform on SwiftShader.
 import { measureDecode, type Timing } from '../src/engine/measure.ts';
-import { quantile } from '../src/engine/statistics.ts';
+import { quantile } from '../src/config/quantile.ts';
 import { decodeSpeed, ensureLlama } from '../tests/llama/llama.ts';
 import { openInBrowser } from './browser-bench.ts';
 import { demoAdapter, loadAdapter, MODEL, openInNode } from './engine.ts';

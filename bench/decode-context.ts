@@ -7,7 +7,7 @@ import { UNADAPTED } from '../src/engine/adaptation.ts';
 import { DecodeRun } from '../src/engine/decode-run.ts';
 import { timeSteps } from '../src/engine/measure.ts';
 import { PAGE_TOKENS } from '../src/kernels/heads.ts';
-import { quantile } from '../src/engine/statistics.ts';
+import { quantile } from '../src/config/quantile.ts';
 import { openInNode } from './engine.ts';
 import { record } from './results.ts';
 import { estimate, format } from './statistics.ts';

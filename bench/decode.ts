@@ -1,7 +1,7 @@
 // Decode at context 256, beside llama.cpp's Vulkan build on the same lavapipe, and on SwiftShader in Chromium.
 import { measureDecode } from '../src/engine/measure.ts';
 import { decodeSpeed, ensureLlama } from '../tests/llama/llama.ts';
-import { quantile } from '../src/engine/statistics.ts';
+import { quantile } from '../src/config/quantile.ts';
 import { openInBrowser } from './browser-bench.ts';
 import { MODEL, openInNode } from './engine.ts';
 import { record } from './results.ts';

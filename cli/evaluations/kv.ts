@@ -1,5 +1,6 @@
 import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
 import type { KvReport } from '../../src/cache/kv-report.ts';
+import { quantile } from '../../src/config/quantile.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
 import { type Perplexity, perplexity } from '../../src/engine/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
@@ -98,10 +99,7 @@ export function costOf(found: Perplexity, dense: Perplexity): CacheCost {
   };
 }
 
-function overLayers(errors: readonly number[]): OverLayers {
-  const sorted = [...errors].sort((a, b) => a - b);
-  return { median: sorted[Math.floor(sorted.length / 2)] ?? 0, most: sorted.at(-1) ?? 0 };
-}
+const overLayers = (errors: readonly number[]): OverLayers => ({ median: quantile(errors, 0.5), most: quantile(errors, 1) });
 
 /** Of perplexity on the same tokens, as a fraction. */
 export function increaseOver(base: Perplexity, found: Perplexity): Estimate {

@@ -5,7 +5,7 @@ import { anyTokens } from './decode-run.ts';
 import { stepCalls, timeCalls } from './measure.ts';
 import { newSequence, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
-import { quantile } from './statistics.ts';
+import { quantile } from '../config/quantile.ts';
 
 export interface AttentionTiming extends KvOptions {
   /** Tokens attended to, the batch's included. */

@@ -9,7 +9,7 @@ import type { Drawn } from './decode-steps.ts';
 import { anyTokens, type DecodeOptions, end, greedy, prefillAndDraw } from './decode-run.ts';
 import { newSequence, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
-import { quantile } from './statistics.ts';
+import { quantile } from '../config/quantile.ts';
 
 export interface Timing {
   /** Tokens in the cache before the first measured step. */

@@ -53,10 +53,10 @@ export class Session {
    * it in its middle.
    */
   prepare(sequence: Sequence, length: number): void {
-    if (!mayShrink(sequence, length)) return;
+    if (this.#pageForms || !mayShrink(sequence, length)) return;
     const { device, transformer } = this;
     const kernels = pageFormKernels(device, transformer.config);
-    this.#pageForms ??= Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
+    this.#pageForms = Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
   }
 
   /**

@@ -1,3 +1,4 @@
+import { quantile } from '../config/quantile.ts';
 import type { Device } from './device.ts';
 import { unlessLost } from './readback.ts';
 import type { Dispatcher, Recorder } from './recorder.ts';
@@ -101,7 +102,7 @@ function withVariant<T>(device: Device, candidate: Candidate, work: () => T): T 
   }
 }
 
-const median = ({ times }: Entrant): number => [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? Infinity;
+const median = ({ times }: Entrant): number => quantile(times, 0.5);
 
 const faster = (best: Entrant | undefined, entrant: Entrant): Entrant =>
   best && median(best) <= median(entrant) ? best : entrant;
