@@ -6,36 +6,34 @@ const CPU_AREAS = 'tests/{adapters,api,cache,chunking,config,errors,grammar,hub,
 // The same software adapter everywhere: without this the Vulkan loader takes the first device it finds.
 const env = { VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '' };
 
-// Forks, since a terminated worker thread with GPU work pending aborts its process.
-// One file at a time where the software adapters run: each of them uses every core.
-const gpu = { pool: 'forks', maxWorkers: 1, env } as const;
+// Most of the time goes into lavapipe's compiler, and what it compiles computes little: it does without optimizing.
+const quickToCompile = { ...env, GALLIVM_PERF: 'nopt' };
 
 // A first run installs llama.cpp and compiles shaders, which a slow machine does for minutes; only a hang takes this long.
-const timeouts = { testTimeout: 400_000, hookTimeout: 400_000 };
+const common = {
+  // Forks, since a terminated worker thread with GPU work pending aborts its process.
+  pool: 'forks',
+  setupFiles: 'tests/support/array-equality.ts',
+  testTimeout: 400_000,
+  hookTimeout: 400_000,
+} as const;
 
 export default defineConfig({
   test: {
+    // Compilers, and tests themselves, use one core each: two files at a time use two.
+    maxWorkers: 2,
     projects: [
-      { test: { name: 'cpu', include: [CPU_AREAS], pool: 'forks', ...timeouts, sequence: { groupOrder: 0 } } },
+      { test: { name: 'cpu', include: [CPU_AREAS], ...common } },
       {
         test: {
           name: 'gpu',
           include: ['tests/**/*.test.ts'],
           exclude: ['**/node_modules/**', CPU_AREAS],
-          ...gpu,
-          ...timeouts,
-          sequence: { groupOrder: 1 },
+          env: quickToCompile,
+          ...common,
         },
       },
-      {
-        test: {
-          name: 'e2e',
-          include: ['e2e/**/*.test.ts'],
-          ...gpu,
-          ...timeouts,
-          sequence: { groupOrder: 2 },
-        },
-      },
+      { test: { name: 'e2e', include: ['e2e/**/*.test.ts'], env, ...common } },
     ],
   },
 });

@@ -2,9 +2,9 @@
  * Everything that is checked, in one run: npm test [-- PATTERN], where PATTERN picks test files as vitest does.
  * Every step runs, whatever happened to those before. The last line sums all runners.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureModel } from './fetch-model.ts';
 import { ensureSystem } from './system.ts';
@@ -18,67 +18,98 @@ const NOTHING: Counts = { passed: 0, failed: 0, skipped: 0 };
 
 const patterns = process.argv.slice(2);
 
-function run(command: string, ...args: string[]): boolean {
-  return spawnSync(command, args, { cwd: ROOT, stdio: 'inherit' }).status === 0;
+interface Step {
+  heading: string;
+  run: () => Promise<Counts>;
+}
+
+/** Runs a command; prints what it says at once, or all of it when it has ended, where others run beside it. */
+function run(output: 'at once' | 'at the end', command: string, ...args: string[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    const stdio = output === 'at once' ? 'inherit' : 'pipe';
+    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', stdio, stdio] });
+    const said: Buffer[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (bytes: Buffer) => said.push(bytes));
+    child.once('error', (error) => {
+      console.error(error.message);
+      resolve(false);
+    });
+    child.once('close', (code) => {
+      process.stdout.write(Buffer.concat(said));
+      resolve(code === 0);
+    });
+  });
 }
 
 /** Readies what later steps need: no test by itself, but a failure when it cannot be done. */
-function prepare(work: () => void | Promise<unknown>): () => Promise<Counts> {
-  return async () => {
+const prepare = (heading: string, work: () => void | Promise<unknown>): Step => ({
+  heading,
+  run: async () => {
     await work();
     return NOTHING;
-  };
-}
+  },
+});
 
 /** An npm script that counts as one test. */
-function script(name: string): () => Counts {
-  return () => (run('npm', 'run', '--silent', name) ? PASSED : FAILED);
-}
+const script = (heading: string, name: string): Step => ({
+  heading,
+  run: async () => ((await run('at the end', 'npm', 'run', '--silent', name)) ? PASSED : FAILED),
+});
 
-function vitest(...projects: string[]): () => Counts {
-  return () => {
-    const report = join(ROOT, '.cache/test-reports', `${projects.join('-')}.json`);
-    mkdirSync(dirname(report), { recursive: true });
+const vitest = (heading: string): Step => ({
+  heading,
+  run: async () => {
+    const report = join(ROOT, '.cache/test-reports/vitest.json');
+    mkdirSync(join(ROOT, '.cache/test-reports'), { recursive: true });
     rmSync(report, { force: true });
-    const chosen = projects.flatMap((project) => ['--project', project]);
     const output = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
     const filter = patterns.length > 0 ? [...patterns, '--passWithNoTests'] : [];
-    const succeeded = run('npx', 'vitest', 'run', ...chosen, ...output, ...filter);
+    const succeeded = await run('at once', 'npx', 'vitest', 'run', ...output, ...filter);
     return readVitestCounts(report, succeeded);
-  };
-}
+  },
+});
 
-const STEPS: [heading: string, step: () => Counts | Promise<Counts>][] = [
-  ['System packages', prepare(ensureSystem)],
-  ['Default model', prepare(ensureModel)],
-  ['Lint and layers', script('lint')],
-  ['Types', script('typecheck')],
-  ['Unit, kernel and engine tests', vitest('cpu', 'gpu')],
-  ['Package build', script('build')],
-  ['Package: what publint and are-the-types-wrong say', script('check:package')],
-  ['Package: sizes', script('check:size')],
-  ['Package: API report', script('check:api')],
-  ['Documentation of the API', script('docs')],
-  ['Demo build', script('build:demo')],
-  ['The page in a browser', vitest('e2e')],
+/** One after another; the lists within a stage run beside each other, since most of these tools use one core. */
+const STAGES: Step[][][] = [
+  [[prepare('System packages', ensureSystem), prepare('Default model', ensureModel)]],
+  [
+    [script('Lint and layers', 'lint'), script('Types', 'typecheck'), script('Documentation of the API', 'docs')],
+    [
+      script('Package build', 'build'),
+      script('Package: what publint and are-the-types-wrong say', 'check:package'),
+      script('Package: sizes', 'check:size'),
+      script('Package: API report', 'check:api'),
+      script('Demo build', 'build:demo'),
+    ],
+  ],
+  [[vitest('Tests')]],
 ];
 
 let total = NOTHING;
 const summary: string[] = [];
-for (const [heading, step] of STEPS) {
+
+async function take({ heading, run }: Step): Promise<void> {
   console.log(`\n=== ${heading} ===`);
   const start = performance.now();
   let counts: Counts;
   try {
-    counts = await step();
+    counts = await run();
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     counts = FAILED;
   }
   total = addCounts(total, counts);
   const seconds = ((performance.now() - start) / 1000).toFixed(0);
-  summary.push(`${heading}: ${counts.failed > 0 ? 'FAILED' : 'ok'}, ${seconds} s`);
+  const line = `${heading}: ${counts.failed > 0 ? 'FAILED' : 'ok'}, ${seconds} s`;
+  console.log(`--- ${line}`);
+  summary.push(line);
 }
+
+async function takeAll(steps: readonly Step[]): Promise<void> {
+  for (const step of steps) await take(step);
+}
+
+for (const stage of STAGES) await Promise.all(stage.map(takeAll));
 
 console.log(`\n${summary.join('\n')}\n${sumLine(total)}`);
 process.exitCode = isSuccess(total) ? 0 : 1;

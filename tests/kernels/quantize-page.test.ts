@@ -38,6 +38,7 @@ describe('quantize-page', () => {
         const bytes = await quantized(getRunner(), heads, form, pages);
         const { units } = headLayout(form, headDim);
         const steps = { q8: { keys: 255, values: 255 }, q4: { keys: 15, values: 15 }, k4v2: { keys: 15, values: 3 } }[form];
+        const wrong: string[] = [];
         pages.forEach((page, i) => {
           const halves = fromHalves(page);
           for (let head = 0; head < numKvHeads; head++) {
@@ -49,7 +50,8 @@ describe('quantize-page', () => {
               const scales = { keys: decoded.keyScales[channel] ?? NaN, values: decoded.valueScales[token] ?? NaN };
               for (const part of ['keys', 'values'] as const) {
                 const allowed = scales[part] * 0.5 * (1 + 1e-5) + 1e-6;
-                expect(Math.abs((decoded[part][j] ?? NaN) - (parts[part][j] ?? NaN)), `${part} ${j}`).toBeLessThanOrEqual(allowed);
+                const error = Math.abs((decoded[part][j] ?? NaN) - (parts[part][j] ?? NaN));
+                if (!(error <= allowed)) wrong.push(`page ${i}, head ${head}, ${part} ${j}: off by ${error}, allowed ${allowed}`);
               }
             }
             // Ranges are as narrow as what they hold, but for a step of the scales and one of the minima.
@@ -66,11 +68,13 @@ describe('quantize-page', () => {
               const lows = ranges.map(({ low }) => low);
               const span = Math.max(...lows) - Math.min(...lows);
               ranges.forEach(({ width }, range) => {
-                expect((kept[range] ?? NaN) * largest - width).toBeLessThan(((widest + span) / 255 + span / 255) * 1.01);
+                const excess = (kept[range] ?? NaN) * largest - width;
+                if (!(excess < ((widest + span) / 255 + span / 255) * 1.01)) wrong.push(`page ${i}, head ${head}, range ${range}: ${excess} too wide`);
               });
             }
           }
         });
+        expect(wrong).toEqual([]);
       },
     );
 
