@@ -23,7 +23,7 @@ let elsewhere: Server;
 beforeAll(async () => {
   models = mkdtempSync(join(tmpdir(), 'chunkwise-apps-'));
   writeFileSync(join(models, 'tiny.gguf'), tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, neverEnds: true }));
-  browser = await launchBrowser('swiftshader');
+  browser = await launchBrowser('lavapipe');
   apps = await serve(APPS);
   elsewhere = await serve(models);
   await installPackage();

@@ -25,3 +25,8 @@ export async function launchBrowser(kind: AdapterKind | 'no WebGPU'): Promise<Br
   const args = kind === 'no WebGPU' ? ARGUMENTS : [...ARGUMENTS, UNSAFE_WEBGPU];
   return chromium.launch({ executablePath, args, headless: true });
 }
+
+/** Before the first test, once: test files run side by side, and each would build what is missing. Called by vitest. */
+export default async function setup(): Promise<void> {
+  await ensureChromiumLavapipe();
+}

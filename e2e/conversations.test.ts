@@ -119,7 +119,7 @@ it('retries and edits: the last answer in its place, an earlier one in a copy, f
 });
 
 it('keeps a conversation whole when the page is closed, frozen, or loses its GPU in the middle of an answer', async () => {
-  const own = await launchBrowser('swiftshader'); // a browser takes two crashes of its GPU process at most
+  const own = await launchBrowser('lavapipe'); // a browser takes two crashes of its GPU process at most
   try {
     const demo = await DemoPage.open(own, opened.server.url('tiny.gguf'));
     const { page } = demo;

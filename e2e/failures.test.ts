@@ -60,7 +60,7 @@ it('says so when the browser has no WebGPU, or the page may not use it', async (
 });
 
 it('tells of a lost device in the middle of an answer, and answers the next question', async () => {
-  const own = await launchBrowser('swiftshader'); // a browser takes two crashes of its GPU process at most
+  const own = await launchBrowser('lavapipe'); // a browser takes two crashes of its GPU process at most
   try {
     const demo = await DemoPage.open(own, opened.server.url('tiny.gguf'));
     await demo.loaded();

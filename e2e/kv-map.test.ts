@@ -7,7 +7,7 @@ import { openForTests } from './open-for-tests.ts';
 /** Some twelve pages of 32 of the tiny model's tokens. */
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(7);
 
-const opened = openForTests(serveDemo);
+const opened = openForTests(serveDemo, 'swiftshader');
 
 async function open(): Promise<DemoPage> {
   const demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));

@@ -60,13 +60,14 @@ The end with a [link](https://example.com/x).`;
 
 let browser: Browser;
 beforeAll(async () => {
-  browser = await launchBrowser('swiftshader');
+  browser = await launchBrowser('lavapipe');
 });
 afterAll(() => browser.close());
 
 it('draws the same text letter by letter as at once, and what is done is not drawn again', async () => {
   const server = await createServer({
     configFile: fileURLToPath(new URL('../demo/vite.config.ts', import.meta.url)),
+    cacheDir: fileURLToPath(new URL('../.cache/vite-markdown', import.meta.url)), // another test serves the sources meanwhile
     logLevel: 'error',
     server: { port: 0, host: 'localhost' },
   });

@@ -1,6 +1,6 @@
 import type { Browser } from 'playwright';
 import { beforeAll } from 'vitest';
-import { launchBrowser } from './browser.ts';
+import { type AdapterKind, launchBrowser } from './browser.ts';
 import type { DemoServer } from './demo-server.ts';
 
 interface Opened {
@@ -8,12 +8,15 @@ interface Opened {
   browser: Browser;
 }
 
-/** What `serve` serves and a browser on SwiftShader, there from before the first test of a file to after its last. */
-export function openForTests(serve: () => Promise<DemoServer>): Opened {
+/**
+ * What `serve` serves and a browser, there from before the first test of a file to after its last. On lavapipe, unless the
+ * adapter matters: it keeps compiled shaders on disk, where SwiftShader compiles them anew for each engine.
+ */
+export function openForTests(serve: () => Promise<DemoServer>, adapter: AdapterKind = 'lavapipe'): Opened {
   const opened = {} as Opened;
   beforeAll(async () => {
     const server = await serve();
-    const browser = await launchBrowser('swiftshader');
+    const browser = await launchBrowser(adapter);
     Object.assign(opened, { server, browser });
     return async () => {
       await browser.close();
