@@ -30,6 +30,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
     'The thread that plans the adapter’s ranks ended. Send your message again to start it anew.',
   ],
   context_overflow: ['This conversation has become too long', 'Start a new chat, or ask for a shorter answer.'],
+  busy: ['Another tab is using this model', 'Wait until it has loaded there, then try again.'],
   queue_full: ['Too many requests are waiting', 'Wait for the running answer, then send again.'],
   bad_request: ['The model refused this request', 'Check the settings, then send again.'],
   aborted: ['Stopped', 'The request was stopped before it was done.'],
