@@ -37,6 +37,14 @@ export async function readManifest(name: string): Promise<Manifest | undefined> 
   }
 }
 
+async function allManifests(): Promise<[name: string, manifest: Manifest][]> {
+  try {
+    return await entries<string, Manifest>(manifests);
+  } catch {
+    return [];
+  }
+}
+
 /** What cannot be written is left out: without it a model needs its server. */
 export async function writeManifest(name: string, manifest: Manifest): Promise<void> {
   try {
@@ -68,7 +76,7 @@ export const nameOf = (key: string): Promise<string> => hexDigest([key]);
 export async function listModels(): Promise<StoredModel[]> {
   const left = await storedFiles();
   const listed: StoredModel[] = [];
-  for (const [name, { kind, files }] of await entries<string, Manifest>(manifests)) {
+  for (const [name, { kind, files }] of await allManifests()) {
     const names = await Promise.all(files.map(nameOf));
     listed.push({ kind, name, bytes: names.reduce((sum, file) => sum + (left.get(file)?.bytes ?? 0), 0) });
     for (const file of names) left.delete(file);
@@ -80,7 +88,7 @@ export async function listModels(): Promise<StoredModel[]> {
 
 /** Whether there was such a model. Files that another one shares stay. Throws `busy` while another tab loads it. */
 export async function deleteModel(name: string): Promise<boolean> {
-  const all = await entries<string, Manifest>(manifests);
+  const all = await allManifests();
   const own = all.find(([other]) => other === name)?.[1];
   const stored = await storedFiles();
   const files = new Set(await Promise.all((own?.files ?? [name]).map(nameOf)));
@@ -95,7 +103,7 @@ export async function deleteModel(name: string): Promise<boolean> {
       if (!stored.has(file)) continue;
       for (const place of await openPieces(file)) await place.remove();
     }
-    await del(name, manifests);
+    if (own) await del(name, manifests);
   }).catch((error: unknown) => {
     throw isTaken(error) ? busy(name, error) : error;
   });

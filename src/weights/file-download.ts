@@ -8,7 +8,7 @@ import type { PieceStore } from './piece-store.ts';
 import { missingSpans, pieceCount, pieceLength } from './pieces.ts';
 import type { Span } from './pieces.ts';
 import { OutdatedDownload } from './outdated-download.ts';
-import { readPart, readRemote } from './remote-file.ts';
+import { isSteady, readPart, readRemote } from './remote-file.ts';
 import type { RemoteFile, RemoteOptions } from './remote-file.ts';
 
 /** What is hashed, kept and fetched again as one. An interruption loses less than this of each connection. */
@@ -16,8 +16,9 @@ export const PIECE_BYTES = 1 << 20;
 /** Most pieces of one request. */
 const SPAN_PIECES = 32;
 const CONNECTIONS = 4;
-/** Among so many pieces that came first, one lies far behind a model's header, as several connections bring them. */
+/** Pieces that come first, which reach behind a model's header, and of each but the file's first as much as is compared. */
 const EARLY_PIECES = 16;
+const SAMPLE_BYTES = 1 << 16;
 /** How often a file whose whole is wrong is gone through for the pieces that came wrong. */
 const MAX_REPAIRS = 2;
 
@@ -62,11 +63,13 @@ export class FileDownload implements ByteSource {
   }
 
   /** What `store` holds is this version of the file, or the beginning of it. */
-  static isOf(remote: RemoteFile, { note }: PieceStore): boolean {
+  static isOf(remote: RemoteFile, store: PieceStore): boolean {
+    const { note } = store;
     const version = versionOf(remote);
     // Of a file without version and length nothing says that it is still the same.
     const isTold = version !== '' || remote.size !== undefined;
-    return isTold && note?.version === version && note.size === (remote.size ?? note.size);
+    if (!isTold || note?.version !== version || note.size !== (remote.size ?? note.size)) return false;
+    return remote.hasRanges || isSteady(remote) || FileDownload.offline(store) !== undefined;
   }
 
   /** What `store` holds, where its server cannot be reached; undefined unless that is all of the file. */
@@ -133,7 +136,7 @@ export class FileDownload implements ByteSource {
     if (!whole || !remote) return;
     const wanted = remote.sha256;
     if (wanted !== undefined && toHex(whole.digest()) !== wanted) await this.#repair(wanted);
-    if (wanted === undefined && remote.content === undefined && !remote.hasValidator) await this.#refuseMixture(remote);
+    if (!isSteady(remote)) await this.#refuseMixture(remote);
     await this.#keep(() => store.setVerified());
   }
 
@@ -143,15 +146,17 @@ export class FileDownload implements ByteSource {
 
   /** A file that changed while it came has other bytes now where the first pieces came from. */
   async #refuseMixture(remote: RemoteFile): Promise<void> {
-    const { store, pieceBytes } = this;
-    const early = [...store.pieces.keys()].slice(0, EARLY_PIECES);
-    const places = remote.hasRanges ? new Set([0, Math.max(...early)]) : [0];
-    for (const index of this.size === 0 ? [] : places) {
-      const from = index * pieceBytes;
-      const again = await readPart(remote, from, from + this.#length(index), this.options);
-      if ((await hexOf(again)) === store.pieces.get(index)) continue;
+    const early = [...this.store.pieces.keys()].slice(0, EARLY_PIECES);
+    // Without ranges all that came in one go.
+    for (const index of remote.hasRanges ? new Set([0, ...early]) : [0]) {
+      const from = index * this.pieceBytes;
+      const length = Math.min(index === 0 ? Infinity : SAMPLE_BYTES, this.#length(index));
+      const again = await readPart(remote, from, from + length, this.options);
+      const came = (await this.#get(index)).subarray(0, length);
+      if (again.every((byte, i) => byte === came[i])) continue;
       await this.#forget();
-      throw new OutdatedDownload({ file: this.name, reason: `the file changed on the server during the download: bytes from ${from} on are others now` });
+      const reason = `the file changed on the server during the download: from ${from} on it gives other bytes now`;
+      throw new OutdatedDownload({ file: this.name, reason });
     }
   }
 

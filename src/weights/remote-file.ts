@@ -34,6 +34,10 @@ export interface RemoteFile {
   content?: string;
 }
 
+/** Something tells of each answer that it is of the same content. */
+export const isSteady = ({ sha256, content, hasValidator }: RemoteFile): boolean =>
+  sha256 !== undefined || content !== undefined || hasValidator === true;
+
 /** Asks for a file's first bytes to learn about the rest. Throws `network`, `aborted`. */
 export async function describeRemote(url: string, options: RemoteOptions = {}): Promise<RemoteFile> {
   return withRetries(url, options, async (connection) => {
@@ -121,6 +125,9 @@ export async function* readRemote(
     } catch (error) {
       // A range within the file's length is missing only where the file has become shorter.
       if (hasRanges && error instanceof Refusal && error.status === 416) throw changed(url, `: ${error.detail.reason}`);
+      if (!hasRanges && at > from && error instanceof Transient && !isSteady(file)) {
+        throw new OutdatedDownload({ file: url, reason: `${error.message}, and nothing tells whether the file is still the same` });
+      }
       await waitToRetry(url, error, ++failures, options);
     } finally {
       connection.close();

@@ -24,6 +24,8 @@ export interface Behaviour {
   length?: boolean;
   /** Answers, in its own way, and says so. */
   instead?: (asked: Asked) => boolean;
+  /** In place of the ETag. */
+  headers?: (asked: Asked) => Record<string, string>;
   /** Bytes sent in place of the true ones, from `asked.from`. */
   tampered?: (bytes: Uint8Array, asked: Asked) => Uint8Array;
   /** The connection breaks when this byte of the file is reached. */
@@ -130,13 +132,14 @@ export class HubServer {
     const path = decodeURI(request.url ?? '').slice(1);
     const bytes = this.files[path];
     if (!bytes) return void response.writeHead(404).end();
-    const { ranges = true, length = true, instead, tampered, cutAt } = this.behaviour;
+    const { ranges = true, length = true, headers, instead, tampered, cutAt } = this.behaviour;
     const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
     const isPart = ranges && first !== undefined;
     const from = isPart ? Number(first) : 0;
     const to = isPart && last ? Number(last) + 1 : bytes.length;
     const asked: Asked = { path, from, to, size: bytes.length, count: ++this.count, response };
-    response.setHeader('ETag', `"${sha256Of(bytes).slice(0, 32)}"`);
+    const own = headers?.(asked) ?? { ETag: `"${sha256Of(bytes).slice(0, 32)}"` };
+    for (const [name, value] of Object.entries(own)) response.setHeader(name, value);
     if (instead?.(asked)) return;
     const cut = cutAt?.(asked);
     const end = cut !== undefined && cut > from && cut < to ? cut : to;
@@ -146,7 +149,8 @@ export class HubServer {
     });
     const part = bytes.slice(from, end);
     // What a description of the file asks for is no download of it.
-    if (request.headers.range !== 'bytes=0-1') part.forEach((_, i) => this.sent.get(path)![from + i]!++);
+    const sent = this.sent.get(path);
+    if (sent && request.headers.range !== 'bytes=0-1') for (let i = from; i < end; i++) sent[i]!++;
     response.write(tampered?.(part, asked) ?? part, () => {
       if (end < to) setTimeout(() => response.destroy(), 5);
       else response.end();
