@@ -20,6 +20,10 @@ export const cacheStore: CacheStore = {
   put: (name, bytes) =>
     alone(name, async (folder, fileName) => {
       try {
+        // What a tab that was killed was writing; nobody writes it now.
+        for await (const { name: each } of folder.values()) {
+          if (each.startsWith(`${fileName}.`)) await folder.removeEntry(each).catch(() => undefined);
+        }
         const file = await folder.getFileHandle(fileName, { create: true });
         // It takes the place of what was there when it is closed, not before.
         const writable = await file.createWritable();

@@ -67,9 +67,10 @@ export class Connection {
     if (status !== 401 && status !== 403) return '';
     const { origin } = new URL(url);
     if (origin !== new URL(this.url).origin) return ` from ${origin}, to which the server redirects`;
-    const account = 'of an account with access to it, or it does not exist';
-    if (this.options.headers?.['Authorization'] === undefined) return `: the file needs a token ${account}`;
-    return `: the token was refused; the file needs one ${account}`;
+    if (this.options.headers?.['Authorization'] !== undefined) {
+      return ': the token was refused; its account has no access to the file, or the file is not there';
+    }
+    return ': the file needs a token of an account with access to it, or is not there';
   }
 
   /** Not every browser can iterate over a stream. */

@@ -31,6 +31,8 @@ export interface Behaviour {
   /** The connection breaks when this byte of the file is reached. */
   cutAt?: (asked: Asked) => number | undefined;
   token?: string;
+  /** The status of an answer to another token; default 401. */
+  refusal?: number;
 }
 
 /**
@@ -94,11 +96,11 @@ export class HubServer {
 
   private answerHub(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '', this.endpoint);
-    if (allow(request, response)) return;
+    if (allow(request, response, 'Range, Authorization')) return;
     this.note('hub', request);
     const { token } = this.behaviour;
     if (token !== undefined && request.headers.authorization !== `Bearer ${token}`) {
-      response.writeHead(401).end('Access to this repository is restricted.');
+      response.writeHead(this.behaviour.refusal ?? 401).end('Access to this repository is restricted.');
       return;
     }
     const api = `/api/models/${this.repo}/revision/`;
@@ -127,7 +129,7 @@ export class HubServer {
   }
 
   private answerCdn(request: IncomingMessage, response: ServerResponse): void {
-    if (allow(request, response)) return;
+    if (allow(request, response, 'Range')) return;
     this.note('cdn', request);
     const path = decodeURI(request.url ?? '').slice(1);
     const bytes = this.files[path];
@@ -164,9 +166,9 @@ export class HubServer {
 }
 
 /** CORS as the hub has it. */
-function allow(request: IncomingMessage, response: ServerResponse): boolean {
+function allow(request: IncomingMessage, response: ServerResponse, headers: string): boolean {
   response.setHeader('Access-Control-Allow-Origin', '*');
-  response.setHeader('Access-Control-Allow-Headers', 'Range, Authorization');
+  response.setHeader('Access-Control-Allow-Headers', headers);
   response.setHeader('Access-Control-Expose-Headers', 'Content-Range, ETag, X-Linked-ETag');
   if (request.method !== 'OPTIONS') return false;
   response.writeHead(204).end();
