@@ -105,7 +105,7 @@ export class NodeStorage {
         this.mayChange(); // takes no room
         rmSync(file);
       },
-      values: async function* (this: { getFileHandle: (name: string) => Promise<object> }) {
+      async *values (this: { getFileHandle: (name: string) => Promise<object> }) {
         for (const name of readdirSync(path)) yield this.getFileHandle(name);
       },
     };
