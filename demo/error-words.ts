@@ -30,6 +30,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
     'The thread that plans the adapter’s ranks ended. Send your message again to start it anew.',
   ],
   context_overflow: ['This conversation has become too long', 'Start a new chat, or ask for a shorter answer.'],
+  busy: ['Another tab is using this model', 'Wait until it has loaded there, then try again.'],
   queue_full: ['Too many requests are waiting', 'Wait for the running answer, then send again.'],
   bad_request: ['The model refused this request', 'Check the settings, then send again.'],
   aborted: ['Stopped', 'The request was stopped before it was done.'],
@@ -45,10 +46,16 @@ const ADAPTER_WORDS: Partial<typeof WORDS> = {
   bad_request: ['The adapter was refused', 'See why below, then choose again.'],
 };
 
+/** Where the browser's storage is at fault, and not the device. */
+const STORAGE_WORDS: Partial<typeof WORDS> = {
+  over_limit: ['The browser has no room left', 'Delete what is not needed of this site’s data, or free room on the disk, then try again.'],
+};
+
 /** Clear words for any error, with its code where it has one. */
 export function errorWords(error: unknown, about: 'model' | 'adapter' = 'model'): Words {
   if (error instanceof ChunkwiseError) {
-    const [title, advice] = (about === 'adapter' && ADAPTER_WORDS[error.code]) || WORDS[error.code];
+    const ofStorage = error.detail.field === 'storage' && STORAGE_WORDS[error.code];
+    const [title, advice] = ofStorage || (about === 'adapter' && ADAPTER_WORDS[error.code]) || WORDS[error.code];
     return { title, advice, detail: `${error.code} – ${error.message}` };
   }
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

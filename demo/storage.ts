@@ -47,8 +47,9 @@ export class PageStorage {
     if (this.state === 'kept') await set(key, value, this.store).catch(() => this.onFull());
   }
 
+  /** Never throws: deleting takes room too. */
   async delete(key: string): Promise<void> {
-    if (this.state === 'kept') await del(key, this.store);
+    if (this.state === 'kept') await del(key, this.store).catch(() => this.onFull());
   }
 }
 

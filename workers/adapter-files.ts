@@ -13,8 +13,9 @@ import type { LadderWorker } from './ladder.worker.ts';
 import LadderThread from './ladder.worker.ts?worker&inline';
 import { openStored } from './model-store.ts';
 import { readManifest } from './model-files.ts';
-import { findAdapterFiles } from './model-sources.ts';
+import { findAdapterFiles, unlisted } from './model-sources.ts';
 import type { WantedFile } from './model-sources.ts';
+import { isOffline } from './stored-parts.ts';
 import type { AdapterFiles } from './protocol.ts';
 
 /**
@@ -40,13 +41,14 @@ const STORED = { kind: 'adapter', onProgress: () => undefined } as const;
 async function findOnHub(name: string, hub: HubOptions): Promise<WantedFile[]> {
   const id = parseHubId(name);
   if (!id) throw new Error(`${name} is no hub id`); // the page has seen to it
-  const manifest = await readManifest(name).catch(() => undefined);
+  const manifest = await readManifest(name);
+  const isWhole = manifest && !manifest.isPartial;
   try {
-    const { config, weights } = await findAdapterFiles(id, hub, manifest ? { attempts: 1 } : {});
+    const { config, weights } = await findAdapterFiles(id, hub, isWhole ? { attempts: 1 } : {});
     return [config, weights];
   } catch (error) {
-    if (!manifest) throw error;
-    return manifest.files.map((key) => ({ url: key, key, headers: {} }));
+    if (!isWhole || !isOffline(error)) throw error;
+    return unlisted(manifest.files, error);
   }
 }
 

@@ -15,12 +15,15 @@ export const ladderStore: LadderStore = {
     const file = await folder.getFileHandle(`${key}.ladder`, { create: true });
     // Refused while another tab writes the same ladder.
     const handle = await file.createSyncAccessHandle();
+    let written = 0;
     try {
       handle.truncate(0);
-      handle.write(bytes, { at: 0 });
+      written = handle.write(bytes, { at: 0 });
       handle.flush();
     } finally {
       handle.close();
+      // Half a ladder only takes room.
+      if (written !== bytes.length) await folder.removeEntry(file.name);
     }
     await removeOldest(folder);
   },

@@ -1,3 +1,4 @@
+import type { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import type { HubFile, HubOptions } from '../src/hub/hub-api.ts';
 import { hubHeaders, listRepo } from '../src/hub/hub-api.ts';
 import { parseHubId } from '../src/hub/model-id.ts';
@@ -15,7 +16,13 @@ export interface WantedFile {
   headers: Record<string, string>;
   /** Of a hub's file, which its listing tells. */
   known?: { size: number; content: string; sha256: string | undefined };
+  /** Why the hub could not be asked for it: only what is stored of it counts. */
+  unlisted?: ChunkwiseError;
 }
+
+/** Files that were stored, whose hub cannot be asked for them. */
+export const unlisted = (keys: readonly string[], error: ChunkwiseError): WantedFile[] =>
+  keys.map((key) => ({ url: key, key, headers: {}, unlisted: error }));
 
 /** The files of a model by its hub id or URL. Throws what `listRepo` and `pickModelFiles` throw. */
 export async function findModelFiles(model: string, hub: HubOptions, budgetBytes: number, options: RemoteOptions): Promise<WantedFile[]> {

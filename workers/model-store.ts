@@ -3,12 +3,14 @@ import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
 import { BlobSource } from '../src/weights/blob-source.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
-import { FileDownload } from '../src/weights/file-download.ts';
-import type { PieceStore } from '../src/weights/piece-store.ts';
-import { describeRemote } from '../src/weights/remote-file.ts';
-import { openPieces, readManifest, writeManifest } from './model-files.ts';
-import type { StoredModel } from './model-files.ts';
-import { findModelFiles } from './model-sources.ts';
+import type { FileDownload } from '../src/weights/file-download.ts';
+import { OutdatedDownload } from '../src/weights/outdated-download.ts';
+import { withFiles } from './file-locks.ts';
+import { nameOf, readManifest, writeManifest } from './model-files.ts';
+import type { Manifest, StoredModel } from './model-files.ts';
+import { findModelFiles, unlisted } from './model-sources.ts';
+import { closeParts, isOffline, openParts } from './stored-parts.ts';
+import type { Part } from './stored-parts.ts';
 import type { WantedFile } from './model-sources.ts';
 
 const PROGRESS_INTERVAL_MS = 50;
@@ -39,72 +41,75 @@ export async function openModel(
     const blobs = await Promise.all(model.map(async (file) => (file instanceof Blob ? file : file.getFile())));
     return blobs.map((blob, i) => new BlobSource(blob instanceof File ? blob.name : `file ${i + 1}`, blob));
   }
-  const manifest = await readManifest(model).catch(() => undefined);
-  const find = findModelFiles(model, hub, budgetBytes, manifest ? { attempts: 1 } : {});
-  const wanted = await find.catch((error: unknown) => {
-    if (!manifest || !isOffline(error)) throw error;
-    return manifest.files.map((key): WantedFile => ({ url: key, key, headers: {} }));
+  const manifest = await readManifest(model);
+  const isWhole = manifest && !manifest.isPartial;
+  const wanted = await findModelFiles(model, hub, budgetBytes, isWhole ? { attempts: 1 } : {}).catch((error: unknown) => {
+    if (!isWhole || !isOffline(error)) throw error;
+    return unlisted(manifest.files, error);
   });
   return openStored(model, wanted, { kind: 'model', ...options });
 }
 
-/** Files that were downloaded, or are now, checked and ready to be read. */
+/**
+ * Files that were downloaded, or are now, checked and ready to be read. One tab downloads; the others wait, tell how far
+ * it is, and find the files, or go on where it ended.
+ */
 export async function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
-  // One tab downloads, the others wait and find the files.
-  return navigator.locks.request(`chunkwise ${wanted[0]?.key}`, async () => {
-    const parts: Part[] = [];
-    try {
-      for (const file of wanted) parts.push(await openPart(file));
-      if (parts.some(({ file }) => file.missing > 0)) {
-        await refuseEarly(parts, options);
-        await follow(parts, 'download', options.onProgress, (file, onBytes) => file.complete(onBytes));
-      }
-      await follow(parts, 'verify', options.onProgress, (file, onBytes) => file.verify(onBytes));
-      const manifest = { version: 2 as const, kind: options.kind, files: wanted.map(({ key }) => key) };
-      await writeManifest(name, manifest).catch(() => undefined); // without it a model needs its server
-      return await Promise.all(parts.map(async ({ url, file }) => new BlobSource(url, await file.blob())));
-    } finally {
-      for (const { store } of parts) store.close();
-    }
-  });
-}
-
-interface Part {
-  url: string;
-  store: PieceStore;
-  file: FileDownload;
-}
-
-async function openPart({ url, key, headers, known }: WantedFile): Promise<Part> {
-  const store = await openPieces(key);
-  const offline = FileDownload.offline(store);
-  if (offline && known && store.note?.version === known.content) {
-    const file = await FileDownload.open({ url, version: '', hasRanges: true, ...known }, store, { headers });
-    return { url: key, store, file };
-  }
+  const files = await Promise.all(wanted.map(({ key }) => nameOf(key)));
+  const tabs = new BroadcastChannel(`chunkwise ${files[0]}`);
+  tabs.onmessage = ({ data }) => options.onProgress(data as LoadProgress);
   try {
-    const described = await describeRemote(url, { headers, ...(offline && { attempts: 1 }) });
-    const remote = known && described.size === known.size ? { ...described, ...known } : described;
-    return { url: key, store, file: await FileDownload.open(remote, store, { headers }) };
-  } catch (error) {
-    if (offline && isOffline(error)) return { url: key, store, file: offline };
-    store.close();
-    throw error;
+    return await withFiles(files, { file: name }, async () => {
+      tabs.onmessage = null;
+      const onProgress = (progress: LoadProgress): void => {
+        options.onProgress(progress);
+        tabs.postMessage(progress);
+      };
+      const bring = (): Promise<ByteSource[]> => bringFiles(name, wanted, { ...options, onProgress });
+      return bring().catch((error: unknown) => {
+        if (!(error instanceof OutdatedDownload)) throw error;
+        return bring();
+      });
+    });
+  } finally {
+    tabs.close();
   }
 }
 
-/** There is no judging by the error: a server that is not there may be one that refuses. */
-const isOffline = (error: unknown): boolean => error instanceof ChunkwiseError && error.code === 'network';
+async function bringFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
+  const before = await readManifest(name);
+  const manifest: Manifest = { version: 2, kind: options.kind, files: wanted.map(({ key }) => key) };
+  const parts = await openParts(wanted, before);
+  try {
+    if (parts.some(({ file }) => file.missing > 0)) {
+      if (!before) await writeManifest(name, { ...manifest, isPartial: true });
+      await refuseEarly(parts, options);
+      await follow(parts, 'download', options.onProgress, (file, onBytes) => file.complete(onBytes));
+    }
+    await follow(parts, 'verify', options.onProgress, (file, onBytes) => file.verify(onBytes));
+    const versions = Object.fromEntries(parts.map(({ key, store }) => [key, store.note?.version ?? '']));
+    await writeManifest(name, { ...manifest, versions });
+    for (const { old } of parts) await old.remove().catch(() => undefined); // it only takes room
+    return await Promise.all(parts.map(async ({ key, file }) => new BlobSource(key, await file.blob())));
+  } finally {
+    closeParts(parts);
+  }
+}
 
 async function refuseEarly(parts: readonly Part[], { check, onProgress }: StoreOptions): Promise<void> {
   onProgress({ phase: 'header', bytes: 0, total: 0 });
   const isReadable = parts.every(({ file }) => file.missing === 0 || file.hasRanges);
   if (check && isReadable) await check(parts.map(({ file }) => file));
   const wanted = parts.reduce((sum, { file }) => sum + file.missing, 0);
-  const { quota, usage = 0 } = await navigator.storage.estimate();
-  if (quota === undefined || wanted <= quota - usage) return;
+  let { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
+  if (wanted > quota - usage) {
+    // There is no room for the old version beside the new one.
+    for (const { old } of parts) await old.remove();
+    ({ quota = Infinity, usage = 0 } = await navigator.storage.estimate());
+  }
+  if (wanted <= quota - usage) return;
   throw new ChunkwiseError('over_limit', {
-    ...(parts[0] !== undefined && { file: parts[0].url }),
+    ...(parts[0] !== undefined && { file: parts[0].key }),
     field: 'storage',
     reason: `${wanted} bytes are to be stored, the browser grants ${quota - usage} (${usage} of ${quota} are used)`,
   });

@@ -1,6 +1,7 @@
 import { hexDigest } from '../src/weights/digest.ts';
 import type { FileNote, PieceStore } from '../src/weights/piece-store.ts';
 import { PIECE_BYTES } from '../src/weights/file-download.ts';
+import { busy, isMissing, isTaken } from './file-locks.ts';
 import { journalHead, readJournal } from './piece-journal.ts';
 
 /** Exists in workers only, so TypeScript's library for pages leaves it out. */
@@ -22,6 +23,9 @@ declare global {
 /** Data files end so whatever they hold: those of older versions, which knew nothing else, stay where they are. */
 const DATA = '.gguf';
 const JOURNAL = '.journal';
+/** A tab that ended has its files for a moment longer. */
+const MOST_WAITS = 20;
+const WAIT_MS = 100;
 /** The note of version 1, beside a file of which only the beginning was ever held. */
 const NOTE_1 = '.json';
 
@@ -32,23 +36,26 @@ export class OpfsPieces implements PieceStore {
   isVerified = false;
   #data: SyncAccessHandle | undefined;
   #journal: SyncAccessHandle | undefined;
+  /** The journal's last line was cut off, which must not spoil the next one. */
+  #isTorn = false;
 
   private constructor(
-    private readonly dataFile: FileSystemFileHandle,
-    private readonly journalFile: FileSystemFileHandle,
+    private readonly folder: FileSystemDirectoryHandle,
+    /** Of the files, without their endings. */
+    private readonly name: string,
   ) {}
 
-  /** `name`: of the files, without their endings. */
+  /** Makes no file before there is something to keep. */
   static async open(folder: FileSystemDirectoryHandle, name: string): Promise<OpfsPieces> {
-    const [data, journal] = await Promise.all([DATA, JOURNAL].map((end) => folder.getFileHandle(name + end, { create: true })));
-    if (!data || !journal) throw new Error('no handles');
-    const store = new OpfsPieces(data, journal);
+    const store = new OpfsPieces(folder, name);
     const old = await readNote1(folder, name);
     if (old) {
       await store.#migrate(old);
       await folder.removeEntry(name + NOTE_1);
     }
-    const kept = readJournal(await (await journal.getFile()).text());
+    const text = await textOf(folder, name + JOURNAL);
+    store.#isTorn = text !== '' && !text.endsWith('\n');
+    const kept = readJournal(text);
     if (kept) Object.assign(store, kept);
     return store;
   }
@@ -60,7 +67,10 @@ export class OpfsPieces implements PieceStore {
   /** By their names: what each file is a copy of, and the bytes it takes. */
   static async list(folder: FileSystemDirectoryHandle): Promise<Map<string, { url: string | undefined; bytes: number }>> {
     const files = new Map<string, File>();
-    for await (const handle of folder.values()) if (handle.kind === 'file') files.set(handle.name, await handle.getFile());
+    for await (const handle of folder.values()) {
+      const file = handle.kind === 'file' && (await handle.getFile().catch(() => undefined)); // deleted meanwhile
+      if (file) files.set(handle.name, file);
+    }
     const found = new Map<string, { url: string | undefined; bytes: number }>();
     for (const [fileName, { size }] of files) {
       if (!fileName.endsWith(DATA)) continue;
@@ -78,15 +88,16 @@ export class OpfsPieces implements PieceStore {
     this.note = note;
     this.pieces.clear();
     this.isVerified = false;
-    this.#append(journal, journalHead(note));
+    this.#isTorn = false;
+    await this.#append(journal, journalHead(note));
   }
 
   async put(index: number, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
     const [data, journal] = await this.#handles();
-    writeAll(data, bytes, index * (this.note?.pieceBytes ?? 0));
+    await this.#write(data, bytes, index * (this.note?.pieceBytes ?? 0));
     // The journal must not speak of what a crash may yet take away.
     data.flush();
-    this.#append(journal, { piece: index, sha256 });
+    await this.#append(journal, { piece: index, sha256 });
     this.pieces.set(index, sha256);
   }
 
@@ -98,13 +109,18 @@ export class OpfsPieces implements PieceStore {
   }
 
   async setVerified(): Promise<void> {
-    if (!this.isVerified) this.#append((await this.#handles())[1], { verified: true });
+    if (!this.isVerified) await this.#append((await this.#handles())[1], { verified: true });
     this.isVerified = true;
   }
 
   async blob(): Promise<Blob> {
     this.close();
-    return this.dataFile.getFile();
+    return this.#dataFile();
+  }
+
+  async remove(): Promise<void> {
+    this.close();
+    await OpfsPieces.remove(this.folder, this.name);
   }
 
   close(): void {
@@ -115,19 +131,47 @@ export class OpfsPieces implements PieceStore {
 
   /** Each of them belongs to one tab alone while it is open. */
   async #handles(): Promise<[data: SyncAccessHandle, journal: SyncAccessHandle]> {
-    this.#data ??= await this.dataFile.createSyncAccessHandle();
-    this.#journal ??= await this.journalFile.createSyncAccessHandle();
+    this.#data ??= await this.#take(DATA);
+    this.#journal ??= await this.#take(JOURNAL);
     return [this.#data, this.#journal];
   }
 
-  #append(journal: SyncAccessHandle, entry: object): void {
-    writeAll(journal, new TextEncoder().encode(`${JSON.stringify(entry)}\n`), journal.getSize());
+  /** Throws where it was deleted. */
+  async #dataFile(): Promise<File> {
+    return (await this.folder.getFileHandle(this.name + DATA)).getFile();
+  }
+
+  async #take(end: string): Promise<SyncAccessHandle> {
+    const file = await this.folder.getFileHandle(this.name + end, { create: true });
+    for (let waits = 0; ; waits++) {
+      try {
+        return await file.createSyncAccessHandle();
+      } catch (error) {
+        if (!isTaken(error)) throw error;
+        if (waits === MOST_WAITS) throw busy(this.note?.url ?? file.name, error);
+        await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
+      }
+    }
+  }
+
+  async #append(journal: SyncAccessHandle, entry: object): Promise<void> {
+    const line = `${this.#isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`;
+    this.#isTorn = true;
+    await this.#write(journal, new TextEncoder().encode(line), journal.getSize());
     journal.flush();
+    this.#isTorn = false;
+  }
+
+  /** Chromium returns a negative error code, as an unsigned number, where the specification throws. */
+  async #write(handle: SyncAccessHandle, bytes: Uint8Array, at: number): Promise<void> {
+    if (handle.write(bytes, { at }) === bytes.length) return;
+    await this.#dataFile();
+    throw new DOMException('the disk is full', 'QuotaExceededError');
   }
 
   /** Whole pieces of what version 1 held go on being held. */
   async #migrate({ url, size, version }: Note1): Promise<void> {
-    const held = await this.dataFile.getFile();
+    const held = await this.#dataFile().catch(() => new Blob()); // deleted meanwhile
     const note = { url, size, version, pieceBytes: PIECE_BYTES };
     const lines = [JSON.stringify(journalHead(note))];
     const whole = held.size >= size ? size : held.size - (held.size % PIECE_BYTES);
@@ -137,7 +181,7 @@ export class OpfsPieces implements PieceStore {
     }
     const [, journal] = await this.#handles();
     journal.truncate(0);
-    writeAll(journal, new TextEncoder().encode(lines.map((line) => `${line}\n`).join('')), 0);
+    await this.#write(journal, new TextEncoder().encode(lines.map((line) => `${line}\n`).join('')), 0);
     journal.flush();
     this.close();
   }
@@ -151,18 +195,22 @@ interface Note1 {
 
 async function readNote1(folder: FileSystemDirectoryHandle, name: string): Promise<Note1 | undefined> {
   try {
-    const file = await (await folder.getFileHandle(name + NOTE_1)).getFile();
-    return JSON.parse(await file.text()) as Note1;
+    return JSON.parse(await textOf(folder, name + NOTE_1)) as Note1;
   } catch {
     return undefined; // none, or its writing was interrupted
   }
 }
 
-function writeAll(handle: SyncAccessHandle, bytes: Uint8Array, at: number): void {
-  // Chromium returns a negative error code, as an unsigned number, where the specification throws.
-  if (handle.write(bytes, { at }) !== bytes.length) throw new DOMException('the disk is full', 'QuotaExceededError');
+/** Empty where there is no such file. */
+async function textOf(folder: FileSystemDirectoryHandle, name: string): Promise<string> {
+  try {
+    return await (await (await folder.getFileHandle(name)).getFile()).text();
+  } catch (error) {
+    unlessMissing(error);
+    return '';
+  }
 }
 
 function unlessMissing(error: unknown): void {
-  if (!(error instanceof DOMException) || error.name !== 'NotFoundError') throw error;
+  if (!isMissing(error)) throw error;
 }

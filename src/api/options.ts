@@ -74,11 +74,14 @@ function parseBlob(file: unknown, field: string): Blob {
 }
 
 function parseUrl(url: string, field: string, baseUrl: string): string {
+  let parsed: URL;
   try {
-    return new URL(url, baseUrl).href;
+    parsed = new URL(url, baseUrl);
   } catch {
     return refuse(field, `${describe(url)} is not a URL`);
   }
+  if (parsed.username !== '' || parsed.password !== '') refuse(field, 'has a name or a password in it, which browsers do not send');
+  return parsed.href;
 }
 
 function parseModel(model: unknown, baseUrl: string): LoadOptions['model'] {

@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'bad_request' // an argument of a call is out of range
   | 'context_overflow' // more tokens than the context holds
   | 'queue_full'
+  | 'busy' // another tab is using what is stored under that name
   | 'aborted'
   | 'no_webgpu'
   | 'device_lost'

@@ -22,7 +22,18 @@ export class Transient extends Error {
   }
 }
 
-/** One request and its answer, which may not fall silent. Throws `Transient`, or `network` for what will not change. */
+/** An answer that will not change. */
+export class Refusal extends ChunkwiseError {
+  constructor(
+    file: string,
+    readonly status: number,
+    reason: string,
+  ) {
+    super('network', { file, reason });
+  }
+}
+
+/** One request and its answer, which may not fall silent. Throws `Transient`, or `Refusal`. */
 export class Connection {
   readonly #control = new AbortController();
   readonly #onAbort = (): void => this.#control.abort();
@@ -48,8 +59,18 @@ export class Connection {
     if (response.ok) return response;
     const { status } = response;
     if (status >= 500 || status === 429 || status === 408) throw new Transient(`status ${status}`, retryAfter(response));
-    const gate = status === 401 || status === 403 ? ': the file needs a token of an account with access to it' : '';
-    throw new ChunkwiseError('network', { file: this.url, reason: `status ${status}${gate}` });
+    throw new Refusal(this.url, status, `status ${status}${this.#why(response)}`);
+  }
+
+  /** Of a file that is not open to everybody. The server's own words are left out: they may repeat what was sent. */
+  #why({ status, url }: Response): string {
+    if (status !== 401 && status !== 403) return '';
+    const { origin } = new URL(url);
+    if (origin !== new URL(this.url).origin) return ` from ${origin}, to which the server redirects`;
+    if (this.options.headers?.['Authorization'] !== undefined) {
+      return ': the token was refused; its account has no access to the file, or the file is not there';
+    }
+    return ': the file needs a token of an account with access to it, or is not there';
   }
 
   /** Not every browser can iterate over a stream. */

@@ -3,10 +3,12 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { checkReadRange } from './byte-source.ts';
 import type { ByteSource } from './byte-source.ts';
 import { toHex } from './digest.ts';
+import { keep } from './piece-store.ts';
 import type { PieceStore } from './piece-store.ts';
 import { missingSpans, pieceCount, pieceLength } from './pieces.ts';
 import type { Span } from './pieces.ts';
-import { readRemote } from './remote-file.ts';
+import { OutdatedDownload } from './outdated-download.ts';
+import { isSteady, readPart, readRemote } from './remote-file.ts';
 import type { RemoteFile, RemoteOptions } from './remote-file.ts';
 
 /** What is hashed, kept and fetched again as one. An interruption loses less than this of each connection. */
@@ -14,8 +16,9 @@ export const PIECE_BYTES = 1 << 20;
 /** Most pieces of one request. */
 const SPAN_PIECES = 32;
 const CONNECTIONS = 4;
-/** Of a file whose server does not tell its length: it is read into memory first. */
-const MOST_UNKNOWN_BYTES = 64 << 20;
+/** Pieces that come first, which reach behind a model's header, and of each but the file's first as much as is compared. */
+const EARLY_PIECES = 16;
+const SAMPLE_BYTES = 1 << 16;
 /** How often a file whose whole is wrong is gone through for the pieces that came wrong. */
 const MAX_REPAIRS = 2;
 
@@ -27,8 +30,9 @@ export interface DownloadOptions extends RemoteOptions {
 
 /**
  * A file of a web server on its way into a store, piece by piece: what is held is not fetched again, and survives every
- * interruption. Reading fetches what is missing of the bytes asked for. Errors of all: `network`, `aborted`,
- * `over_limit` when the store is full.
+ * interruption. Reading fetches what is missing of the bytes asked for. Errors of all: `network`, which is an
+ * `OutdatedDownload` when the file changed on the server or was deleted from the store, `aborted`, and `over_limit` when
+ * the store is full.
  */
 export class FileDownload implements ByteSource {
   private constructor(
@@ -45,18 +49,27 @@ export class FileDownload implements ByteSource {
   static async open(remote: RemoteFile, store: PieceStore, options: DownloadOptions = {}): Promise<FileDownload> {
     const { url } = remote;
     const { pieceBytes = PIECE_BYTES } = options;
-    const version = remote.content ?? remote.sha256 ?? remote.version;
     const held = store.note;
-    // Of a file without version and length nothing says that it is still the same.
-    const isTold = version !== '' || remote.size !== undefined;
-    const isSame = isTold && held?.version === version && held.size === (remote.size ?? held.size);
-    if (isSame && held) return new FileDownload(url, held.size, store, { ...remote, size: held.size }, held.pieceBytes, options);
-    const whole = remote.size === undefined ? await readUnknown(remote, options) : undefined;
+    if (held && FileDownload.isOf(remote, store)) {
+      return new FileDownload(url, held.size, store, { ...remote, size: held.size }, held.pieceBytes, options);
+    }
+    const version = versionOf(remote);
+    const whole = remote.size === undefined ? await readPart(remote, 0, Infinity, options) : undefined;
     const size = remote.size ?? whole?.length ?? 0;
-    await store.begin({ url, size, version, pieceBytes });
+    await keep(url, () => store.begin({ url, size, version, pieceBytes }), () => `before its ${size} bytes came`);
     const file = new FileDownload(url, size, store, { ...remote, size }, pieceBytes, options);
     for (let i = 0; whole && i * pieceBytes < size; i++) await file.#put(i, whole.slice(i * pieceBytes, (i + 1) * pieceBytes));
     return file;
+  }
+
+  /** What `store` holds is this version of the file, or the beginning of it. */
+  static isOf(remote: RemoteFile, store: PieceStore): boolean {
+    const { note } = store;
+    const version = versionOf(remote);
+    // Of a file without version and length nothing says that it is still the same.
+    const isTold = version !== '' || remote.size !== undefined;
+    if (!isTold || note?.version !== version || note.size !== (remote.size ?? note.size)) return false;
+    return remote.hasRanges || isSteady(remote) || FileDownload.offline(store) !== undefined;
   }
 
   /** What `store` holds, where its server cannot be reached; undefined unless that is all of the file. */
@@ -87,7 +100,7 @@ export class FileDownload implements ByteSource {
     const bytes = new Uint8Array(length);
     for (let i = first; i < end; i++) {
       const from = Math.max(offset, i * pieceBytes);
-      const piece = (await store.get(i)).subarray(from - i * pieceBytes, offset + length - i * pieceBytes);
+      const piece = (await this.#get(i)).subarray(from - i * pieceBytes, offset + length - i * pieceBytes);
       bytes.set(piece, from - offset);
     }
     return bytes;
@@ -105,27 +118,46 @@ export class FileDownload implements ByteSource {
 
   /**
    * Reads all that is held, and fetches anew what is not as it came. A file that is the first time complete is held
-   * against its SHA-256; where it differs, its pieces are fetched again until it does not. `onBytes` is told how far it
-   * is. Throws `bad_file` where that does not help, and forgets the file.
+   * against its SHA-256; where it differs, its pieces are fetched again until it does not. Where nothing says that its
+   * pieces are of one version, some that came early come again. `onBytes` is told how far it is. Throws `bad_file`, or an
+   * `OutdatedDownload`, where that does not help, and forgets the file.
    */
   async verify(onBytes: OnBytes = () => undefined): Promise<void> {
     const { store, remote } = this;
     const whole = store.isVerified ? undefined : sha256.create();
     for (let i = 0; i < pieceCount(this, this.pieceBytes); i++) {
-      const bytes = await store.get(i);
+      const bytes = await this.#get(i);
       const isGood = bytes.length === this.#length(i) && (await hexOf(bytes)) === store.pieces.get(i);
       if (!isGood) await this.#refetch(i);
-      whole?.update(isGood ? bytes : await store.get(i));
+      whole?.update(isGood ? bytes : await this.#get(i));
       onBytes(Math.min(this.size, (i + 1) * this.pieceBytes));
     }
-    if (!whole) return;
-    const wanted = remote?.sha256;
+    // Without its server nothing is known of the whole.
+    if (!whole || !remote) return;
+    const wanted = remote.sha256;
     if (wanted !== undefined && toHex(whole.digest()) !== wanted) await this.#repair(wanted);
-    await store.setVerified();
+    if (!isSteady(remote)) await this.#refuseMixture(remote);
+    await this.#keep(() => store.setVerified());
   }
 
   blob(): Promise<Blob> {
-    return this.store.blob();
+    return this.#keep(() => this.store.blob());
+  }
+
+  /** A file that changed while it came has other bytes now where the first pieces came from. */
+  async #refuseMixture(remote: RemoteFile): Promise<void> {
+    const early = [...this.store.pieces.keys()].slice(0, EARLY_PIECES);
+    // Without ranges all that came in one go.
+    for (const index of remote.hasRanges ? new Set([0, ...early]) : [0]) {
+      const from = index * this.pieceBytes;
+      const length = Math.min(index === 0 ? Infinity : SAMPLE_BYTES, this.#length(index));
+      const again = await readPart(remote, from, from + length, this.options);
+      const came = (await this.#get(index)).subarray(0, length);
+      if (again.every((byte, i) => byte === came[i])) continue;
+      await this.#forget();
+      const reason = `the file changed on the server during the download: from ${from} on it gives other bytes now`;
+      throw new OutdatedDownload({ file: this.name, reason });
+    }
   }
 
   /** What lies there is not what came: it comes again, and must be what came before where the whole was verified. */
@@ -148,7 +180,7 @@ export class FileDownload implements ByteSource {
         const had = store.pieces.get(i);
         await this.#fetch({ first: i, end: i + 1 });
         if (store.pieces.get(i) !== had && (await this.#wholeFrom(i, before)) === wanted) return;
-        before.update(await store.get(i));
+        before.update(await this.#get(i));
       }
     }
     await this.#giveUp('sha256', `the file is not the one with SHA-256 ${wanted}, however often it is fetched`);
@@ -157,14 +189,18 @@ export class FileDownload implements ByteSource {
   /** SHA-256 of the file, `before` being that of the pieces before `index`. */
   async #wholeFrom(index: number, before: ReturnType<typeof sha256.create>): Promise<string> {
     const whole = before.clone();
-    for (let i = index; i < pieceCount(this, this.pieceBytes); i++) whole.update(await this.store.get(i));
+    for (let i = index; i < pieceCount(this, this.pieceBytes); i++) whole.update(await this.#get(i));
     return toHex(whole.digest());
   }
 
   async #giveUp(field: string, reason: string): Promise<never> {
-    const { store, name } = this;
-    if (store.note) await store.begin(store.note);
-    throw new ChunkwiseError('bad_file', { file: name, field, reason });
+    await this.#forget();
+    throw new ChunkwiseError('bad_file', { file: this.name, field, reason });
+  }
+
+  async #forget(): Promise<void> {
+    const { note } = this.store;
+    if (note) await this.#keep(() => this.store.begin(note));
   }
 
   /** Several at once. The first failure ends all; what they have brought stays. */
@@ -218,13 +254,16 @@ export class FileDownload implements ByteSource {
   }
 
   async #put(index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    try {
-      await this.store.put(index, bytes, await hexOf(bytes));
-    } catch (cause) {
-      if (!(cause instanceof DOMException) || cause.name !== 'QuotaExceededError') throw cause;
-      const reason = `the browser's storage was full after ${this.size - this.missing} of ${this.size} bytes`;
-      throw new ChunkwiseError('over_limit', { file: this.name, field: 'storage', reason }, { cause });
-    }
+    const sha256 = await hexOf(bytes);
+    await this.#keep(() => this.store.put(index, bytes, sha256));
+  }
+
+  #get(index: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#keep(() => this.store.get(index));
+  }
+
+  #keep<T>(work: () => Promise<T>): Promise<T> {
+    return keep(this.name, work, () => `after ${this.size - this.missing} of ${this.size} bytes`);
   }
 
   #length(index: number): number {
@@ -232,18 +271,7 @@ export class FileDownload implements ByteSource {
   }
 }
 
-async function readUnknown(remote: RemoteFile, options: RemoteOptions): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  let length = 0;
-  for await (const bytes of readRemote(remote, 0, Infinity, options)) {
-    chunks.push(bytes);
-    length += bytes.length;
-    if (length <= MOST_UNKNOWN_BYTES) continue;
-    const reason = `the server does not tell the file's length; of such at most ${MOST_UNKNOWN_BYTES} bytes are read`;
-    throw new ChunkwiseError('network', { file: remote.url, reason });
-  }
-  return new Uint8Array(await new Blob(chunks).arrayBuffer());
-}
+const versionOf = ({ content, sha256, version }: RemoteFile): string => content ?? sha256 ?? version;
 
 const hexOf = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
   toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));

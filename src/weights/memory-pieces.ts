@@ -31,5 +31,12 @@ export class MemoryPieces implements PieceStore {
     return new Blob(Array.from({ length: this.bytes.size }, (_, i) => this.bytes.get(i) ?? ''));
   }
 
+  async remove(): Promise<void> {
+    this.note = undefined;
+    this.isVerified = false;
+    this.pieces.clear();
+    this.bytes.clear();
+  }
+
   close(): void {}
 }

@@ -1,3 +1,6 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { OutdatedDownload } from './outdated-download.ts';
+
 /** What a stored file is a copy of. */
 export interface FileNote {
   url: string;
@@ -9,7 +12,10 @@ export interface FileNote {
   pieceBytes: number;
 }
 
-/** Where the pieces of one file are kept, whatever happens in between. Nobody else may write meanwhile. */
+/**
+ * Where the pieces of one file are kept, whatever happens in between. Nobody else may write meanwhile. Throws a
+ * DOMException: `QuotaExceededError` when there is no room, `NotFoundError` when what was kept is gone.
+ */
 export interface PieceStore {
   /** Undefined where nothing is kept, or nothing that can be read. */
   readonly note: FileNote | undefined;
@@ -19,12 +25,32 @@ export interface PieceStore {
   readonly isVerified: boolean;
   /** Forgets what is kept and begins anew. */
   begin(note: FileNote): Promise<void>;
-  /** Keeps a piece, wholly or not at all. Throws a DOMException `QuotaExceededError` when there is no room. */
+  /** Keeps a piece, wholly or not at all. */
   put(index: number, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void>;
   /** A piece as it lies there; shorter, or empty, where something took it away. */
   get(index: number): Promise<Uint8Array<ArrayBuffer>>;
   setVerified(): Promise<void>;
   /** The whole file. Nothing may be written after it. */
   blob(): Promise<Blob>;
+  /** Keeps nothing any more. Throws a DOMException `NoModificationAllowedError` while another tab has it open. */
+  remove(): Promise<void>;
   close(): void;
+}
+
+/**
+ * Does what a store does for `file`, and tells its errors as this package's: `over_limit`; an `OutdatedDownload` for what
+ * is gone.
+ */
+export async function keep<T>(file: string, work: () => Promise<T>, when = (): string => 'before it came'): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const name = cause instanceof DOMException ? cause.name : '';
+    const detail = { file, field: 'storage' };
+    if (name === 'QuotaExceededError') {
+      throw new ChunkwiseError('over_limit', { ...detail, reason: `the browser's storage was full ${when()}` }, { cause });
+    }
+    if (name !== 'NotFoundError') throw cause;
+    throw new OutdatedDownload({ ...detail, reason: `what had come was deleted from the browser's storage ${when()}` }, { cause });
+  }
 }

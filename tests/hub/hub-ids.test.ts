@@ -105,12 +105,26 @@ describe('a gated repository', () => {
     expect(new Set(of('cdn'))).toEqual(new Set([undefined]));
   });
 
-  test.each([undefined, 'hf_wrong1'])('is an error with the token %s, which does not show it', async (token) => {
-    hub.behaviour.token = TOKEN;
+  test.each([
+    [undefined, 401, 'status 401: the file needs a token of an account with access to it, or is not there'],
+    ['hf_wrong1', 401, 'status 401: the token was refused; its account has no access to the file, or the file is not there'],
+    ['hf_wrong1', 403, 'status 403: the token was refused; its account has no access to the file, or the file is not there'],
+  ])('is an error with the token %s and status %i, which does not show it', async (token, refusal, reason) => {
+    hub.behaviour = { token: TOKEN, refusal };
     const options = { endpoint: hub.endpoint, ...(token !== undefined && { token }) };
     const error: unknown = await findModelFiles('owner/tiny', options, 1, {}).catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ code: 'network', detail: { reason: 'status 401: the file needs a token of an account with access to it' } });
+    expect(error).toMatchObject({ code: 'network', detail: { reason } });
     expect(JSON.stringify([error, String(error), (error as Error).stack])).not.toMatch(/hf_/);
+    expect(hub.requests).toHaveLength(1);
+  });
+
+  test('whose files lie elsewhere, where they are refused: the token is not blamed, which did not go there', async () => {
+    hub.behaviour = { token: TOKEN, instead: ({ response }) => Boolean(response.writeHead(403).end()) };
+    const [wanted] = await findModelFiles('owner/tiny:tiny-Q8_0.gguf', { endpoint: hub.endpoint, token: TOKEN }, 1, {});
+    await expectError(() => describeRemote(wanted!.url, { headers: wanted!.headers }), 'network', {
+      file: wanted!.url,
+      reason: /^status 403 from http:\/\/127\.0\.0\.1:\d+, to which the server redirects$/,
+    });
   });
 
   test('elsewhere the token is not sent at all', async () => {

@@ -24,11 +24,15 @@ export interface Behaviour {
   length?: boolean;
   /** Answers, in its own way, and says so. */
   instead?: (asked: Asked) => boolean;
+  /** In place of the ETag. */
+  headers?: (asked: Asked) => Record<string, string>;
   /** Bytes sent in place of the true ones, from `asked.from`. */
   tampered?: (bytes: Uint8Array, asked: Asked) => Uint8Array;
   /** The connection breaks when this byte of the file is reached. */
   cutAt?: (asked: Asked) => number | undefined;
   token?: string;
+  /** The status of an answer to another token; default 401. */
+  refusal?: number;
 }
 
 /**
@@ -92,11 +96,11 @@ export class HubServer {
 
   private answerHub(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '', this.endpoint);
-    if (allow(request, response)) return;
+    if (allow(request, response, 'Range, Authorization')) return;
     this.note('hub', request);
     const { token } = this.behaviour;
     if (token !== undefined && request.headers.authorization !== `Bearer ${token}`) {
-      response.writeHead(401).end('Access to this repository is restricted.');
+      response.writeHead(this.behaviour.refusal ?? 401).end('Access to this repository is restricted.');
       return;
     }
     const api = `/api/models/${this.repo}/revision/`;
@@ -125,18 +129,19 @@ export class HubServer {
   }
 
   private answerCdn(request: IncomingMessage, response: ServerResponse): void {
-    if (allow(request, response)) return;
+    if (allow(request, response, 'Range')) return;
     this.note('cdn', request);
     const path = decodeURI(request.url ?? '').slice(1);
     const bytes = this.files[path];
     if (!bytes) return void response.writeHead(404).end();
-    const { ranges = true, length = true, instead, tampered, cutAt } = this.behaviour;
+    const { ranges = true, length = true, headers, instead, tampered, cutAt } = this.behaviour;
     const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
     const isPart = ranges && first !== undefined;
     const from = isPart ? Number(first) : 0;
     const to = isPart && last ? Number(last) + 1 : bytes.length;
     const asked: Asked = { path, from, to, size: bytes.length, count: ++this.count, response };
-    response.setHeader('ETag', `"${sha256Of(bytes).slice(0, 32)}"`);
+    const own = headers?.(asked) ?? { ETag: `"${sha256Of(bytes).slice(0, 32)}"` };
+    for (const [name, value] of Object.entries(own)) response.setHeader(name, value);
     if (instead?.(asked)) return;
     const cut = cutAt?.(asked);
     const end = cut !== undefined && cut > from && cut < to ? cut : to;
@@ -146,7 +151,8 @@ export class HubServer {
     });
     const part = bytes.slice(from, end);
     // What a description of the file asks for is no download of it.
-    if (request.headers.range !== 'bytes=0-1') part.forEach((_, i) => this.sent.get(path)![from + i]!++);
+    const sent = this.sent.get(path);
+    if (sent && request.headers.range !== 'bytes=0-1') for (let i = from; i < end; i++) sent[i]!++;
     response.write(tampered?.(part, asked) ?? part, () => {
       if (end < to) setTimeout(() => response.destroy(), 5);
       else response.end();
@@ -160,9 +166,9 @@ export class HubServer {
 }
 
 /** CORS as the hub has it. */
-function allow(request: IncomingMessage, response: ServerResponse): boolean {
+function allow(request: IncomingMessage, response: ServerResponse, headers: string): boolean {
   response.setHeader('Access-Control-Allow-Origin', '*');
-  response.setHeader('Access-Control-Allow-Headers', 'Range, Authorization');
+  response.setHeader('Access-Control-Allow-Headers', headers);
   response.setHeader('Access-Control-Expose-Headers', 'Content-Range, ETag, X-Linked-ETag');
   if (request.method !== 'OPTIONS') return false;
   response.writeHead(204).end();

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FileDownload } from '../../src/weights/file-download.ts';
 import { MemoryPieces } from '../../src/weights/memory-pieces.ts';
@@ -141,6 +142,25 @@ test.each<[string, (from: number, to: number, size: number) => string | undefine
     return true;
   };
   await expectError(() => file.complete(), 'network', { file: hub.fileUrl(PATH), reason });
+});
+
+test('an answer that is compressed: right where it is all of the file, an error where it is a part', async () => {
+  const zipped = gzipSync(BYTES);
+  hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(200, { 'Content-Encoding': 'gzip', 'Content-Length': zipped.length }).end(zipped));
+  expect(await download(new MemoryPieces())).toBe(SHA256);
+  hub.behaviour.instead = ({ from, to, size, response }) => {
+    if (to - from === 2) return false;
+    const headers = { 'Content-Encoding': 'gzip', 'Content-Range': `bytes ${from}-${to - 1}/${size}` };
+    return Boolean(response.writeHead(206, headers).end(gzipSync(BYTES.subarray(from, to))));
+  };
+  await expectError(() => download(new MemoryPieces()), 'network', { file: hub.fileUrl(PATH), reason: /compresses the parts/ });
+});
+
+test('an answer that is longer than its server told: an error, not the beginning of another file', async () => {
+  hub.behaviour = { ranges: false };
+  const file = await open(new MemoryPieces());
+  hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(200, { ETag: `"${SHA256.slice(0, 32)}"` }).end(Buffer.concat([BYTES, BYTES])));
+  await expectError(() => file.complete(), 'network', { file: hub.fileUrl(PATH), reason: /more comes than the 412345 bytes/ });
 });
 
 test('a server that falls silent, before its answer or within it', async () => {

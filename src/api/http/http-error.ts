@@ -20,6 +20,7 @@ const STATUS: Record<ErrorCode, number> = {
   unsupported: 400,
   context_overflow: 400,
   queue_full: 429,
+  busy: 409,
   aborted: 499, // as proxies say that the client closed the connection
   bad_file: 500,
   network: 502,
