@@ -109,7 +109,7 @@ function checkKind(fields: ConfigFields): void {
  */
 function checkInit(fields: ConfigFields): void {
   const init = fields.get('init_lora_weights') ?? true;
-  if (typeof init === 'boolean' || KEEPS_BASE.includes(String(init).toLowerCase())) return;
+  if (typeof init === 'boolean' || (typeof init === 'string' && KEEPS_BASE.includes(init.toLowerCase()))) return;
   const reason = `${JSON.stringify(init).slice(0, 40)} may change the base's weights too; save the adapter as plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)`;
   fields.fail('init_lora_weights', reason, 'unsupported');
 }
