@@ -14,7 +14,7 @@ export interface AdapterConfig {
   scaleOf: (name: string) => number;
 }
 
-/** Fields that turn LoRA into something else when they are set at all. */
+/** Fields of PEFT 0.21 (tuners/lora/config.py) that turn LoRA into something else when they are set at all. */
 const REFUSED_WHEN_SET = [
   'use_dora',
   'modules_to_save',
@@ -55,8 +55,8 @@ const IGNORED = [
   'lorap_lr_ratio',
 ];
 
-/** Initialisations that leave the base as it is: what was saved is then the whole of the change. */
-const KEEPS_BASE = ['gaussian', 'eva', 'orthogonal'];
+/** Initialisations of PEFT 0.21 that leave the base as it is: what was saved is then the whole of the change. */
+const KEEPS_BASE = ['gaussian', 'eva', 'orthogonal', 'mica'];
 
 /**
  * Reads the text of an adapter_config.json. `file` names it in errors. Throws `bad_file`, and `unsupported` for what

@@ -96,7 +96,7 @@ test('what a full config of PEFT holds beside LoRA is no obstacle; what is unkno
   }
 });
 
-test.each([true, false, null, 'gaussian', 'eva', 'orthogonal'])('an adapter that began as %j is the whole change', (init) => {
+test.each([true, false, null, 'gaussian', 'eva', 'orthogonal', 'mica'])('an adapter that began as %j is the whole change', (init) => {
   expect(parse({ init_lora_weights: init }).rank).toBe(16);
 });
 
