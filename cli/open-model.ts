@@ -31,7 +31,7 @@ export async function withModel<T>(
 ): Promise<T> {
   const model = required('model', flags.model);
   const weights = choiceFlag('weights', flags.weights, WEIGHTS);
-  const uses = (flags.adapter ?? []).map(adapterUse);
+  const uses = adapterUses(flags.adapter ?? []);
   const sources = await openSources(model);
   try {
     const folder = await folderOf(model);
@@ -52,18 +52,22 @@ export async function withModel<T>(
   }
 }
 
-/** A path with or without a scale. Errors: `bad_request`. */
-function adapterUse(flag: string): AdapterUse {
-  const [, name = '', scale = '1'] = /^(.*?)(?::([-+]?[\d.]+(?:e[-+]?\d+)?))?$/i.exec(flag) ?? [];
-  if (name !== '' && Number.isFinite(Number(scale))) return { name, scale: Number(scale) };
-  throw new ChunkwiseError('bad_request', { field: '--adapter', reason: `must be a path, or a path and a scale as in adapter:0.5, not ${JSON.stringify(flag)}` });
+/** Paths with or without a scale; one that is named again counts as often. Errors: `bad_request`. */
+export function adapterUses(flags: readonly string[]): AdapterUse[] {
+  const scales = new Map<string, number>();
+  for (const flag of flags) {
+    const [, path = '', scale = '1'] = /^(.*?)(?::([-+]?[\d.]+(?:e[-+]?\d+)?))?$/i.exec(flag) ?? [];
+    if (path === '' || !Number.isFinite(Number(scale))) {
+      const reason = `must be a path, or a path and a scale as in adapter:0.5, not ${JSON.stringify(flag)}`;
+      throw new ChunkwiseError('bad_request', { field: '--adapter', reason });
+    }
+    scales.set(path, (scales.get(path) ?? 0) + Number(scale));
+  }
+  return [...scales].map(([name, scale]) => ({ name, scale }));
 }
 
-/** Loads each once; one that is named again counts as often. */
-async function loadAdapters(engine: LocalEngine, uses: readonly AdapterUse[]): Promise<AdapterUse[]> {
-  const scales = new Map<string, number>();
-  for (const { name, scale } of uses) scales.set(name, (scales.get(name) ?? 0) + scale);
-  for (const path of scales.keys()) {
+async function loadAdapters(engine: LocalEngine, uses: readonly AdapterUse[]): Promise<readonly AdapterUse[]> {
+  for (const { name: path } of uses) {
     const { source, close } = await openAdapter(path);
     try {
       const { warnings } = await engine.loadAdapter(path, source);
@@ -72,5 +76,5 @@ async function loadAdapters(engine: LocalEngine, uses: readonly AdapterUse[]): P
       await close();
     }
   }
-  return [...scales].map(([name, scale]) => ({ name, scale }));
+  return uses;
 }

@@ -5,6 +5,9 @@ const CONVERSIONS = {
   model: 'AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)',
 } as const;
 
+/** Whether a name or an address ends as torch.save's files do. */
+export const isPickleName = (name: string): boolean => /\.(bin|pt|pth|ckpt)(?=$|[?#])/i.test(name);
+
 export type PickledKind = keyof typeof CONVERSIONS;
 
 /** `adapter_model.bin`, `pytorch_model.bin` and their like: why they are not read, and what to do. */

@@ -125,12 +125,13 @@ it('eval retrieval asks for a fact at every depth, in the mode asked for and wit
 it('bench attention measures each form of the cache at each context, for one token and for a batch', async () => {
   const { flags } = await tinyFiles({});
   const { json } = await bench(['attention', ...flags, '-T', '128,512']);
-  const { results } = json as { results: AttentionTiming[] };
+  const { results } = json as { results: (AttentionTiming & { ratioToStreamingRead: number })[] };
   const forms = ['dense', 'q8', 'q4', 'k4v2'];
   const rows = [128, 512].flatMap((context) => forms.flatMap((kv) => [1, 64].map((tokens) => ({ context, kv, tokens }))));
   expect(results).toMatchObject(rows);
-  for (const { msPerToken, gbPerSecond, dispatchesPerToken, tokens } of results) {
+  for (const { msPerToken, gbPerSecond, ratioToStreamingRead, dispatchesPerToken, tokens } of results) {
     expect(msPerToken.median).toBeGreaterThan(0);
+    expect(ratioToStreamingRead).toBeGreaterThan(0);
     expect(gbPerSecond).toBeGreaterThan(0);
     expect(dispatchesPerToken * tokens).toBe(2);
   }
