@@ -1,5 +1,5 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { LadderBuilder } from '../src/adapters/adapter-ladder.ts';
 import { buildAdapterLadder } from '../src/adapters/adapter-ladder.ts';
 import type { LadderStore } from '../src/adapters/ladder-cache.ts';
@@ -21,8 +21,8 @@ export const ladderStore = (folder: string): LadderStore => ({
   },
 });
 
-/** Rank ladders as they lie in `ladders/` next to the model, or built here and now. */
-export const buildLadders = (model: string): LadderBuilder =>
-  cachedLadders(ladderStore(join(dirname(model), 'ladders')), async (adapter, options) =>
+/** Rank ladders as they lie in `ladders/` in the model's folder, or built here and now. */
+export const buildLadders = (folder: string): LadderBuilder =>
+  cachedLadders(ladderStore(join(folder, 'ladders')), async (adapter, options) =>
     buildAdapterLadder(adapter, options),
   );

@@ -1,37 +1,48 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { AdapterSource } from '../src/adapters/adapter-header.ts';
+import { pickleError } from '../src/errors/pickle-error.ts';
 import { FileSource } from './file-source.ts';
+import { closeAll, isDirectory } from './model-files.ts';
 
 export interface OpenAdapter {
   source: AdapterSource;
   close: () => Promise<void>;
 }
 
-export async function isDirectory(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
+const CONFIG = 'adapter_config.json';
+const WEIGHTS = 'adapter_model.safetensors';
+const PICKLE = 'adapter_model.bin';
+
+/**
+ * Opens an adapter: a PEFT directory, one of its two files, or a GGUF LoRA file. Errors: `bad_file` naming the file that
+ * is not there; `unsupported` where the weights are a pickle.
+ */
+export async function openAdapter(path: string): Promise<OpenAdapter> {
+  if (await isDirectory(path)) return openPeft(path, WEIGHTS);
+  const name = basename(path);
+  if (name === CONFIG) return openPeft(dirname(path), WEIGHTS);
+  if (name.endsWith('.safetensors')) return openPeft(dirname(path), name);
+  const gguf = await FileSource.open(path);
+  return { source: { gguf }, close: () => gguf.close() };
 }
 
-/** Opens a PEFT directory or a GGUF LoRA file. Errors: `bad_file` naming the file that is not there. */
-export async function openAdapter(path: string): Promise<OpenAdapter> {
-  if (!(await isDirectory(path))) {
-    const gguf = await FileSource.open(path);
-    return { source: { gguf }, close: () => gguf.close() };
-  }
-  const config = await FileSource.open(join(path, 'adapter_config.json'));
+async function openPeft(folder: string, weightsName: string): Promise<OpenAdapter> {
+  const config = await FileSource.open(join(folder, CONFIG));
   try {
-    const weights = await FileSource.open(join(path, 'adapter_model.safetensors'));
-    return {
-      source: { config, weights },
-      close: async () => {
-        await Promise.all([config.close(), weights.close()]);
-      },
-    };
+    const weights = await FileSource.open(join(folder, weightsName)).catch(async (error: unknown) => {
+      const pickle = join(folder, PICKLE);
+      throw (await exists(pickle)) ? pickleError(pickle, 'adapter', error) : error;
+    });
+    return { source: { config, weights }, close: () => closeAll([config, weights]) };
   } catch (error) {
     await config.close();
     throw error;
   }
 }
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

@@ -1,19 +1,16 @@
-import { basename, dirname, join } from 'node:path';
 import { type LocalEngine, openEngine } from '../src/engine/open-engine.ts';
-import { shardNames } from '../src/weights/gguf-split.ts';
 import type { AdapterUse } from '../src/engine/types.ts';
-import { FileSource } from './file-source.ts';
+import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import type { WeightType } from '../src/weights/quantize.ts';
 import { choiceFlag, numberFlag, required } from './flags.ts';
 import { buildLadders } from './ladder-store.ts';
+import { closeAll, folderOf, openSources } from './model-files.ts';
 import { openAdapter } from './open-adapter.ts';
 import { napping, nodeGpu } from './node-gpu.ts';
 import { tuningStore } from './tuning-store.ts';
 import { loadXgrammar } from './xgrammar.ts';
 
-/** The files of a model: one, or all parts of a split one, of which `path` names the first. */
-export function openSources(path: string): Promise<FileSource[]> {
-  return Promise.all(shardNames(basename(path)).map((name) => FileSource.open(join(dirname(path), name))));
-}
+const WEIGHTS: readonly WeightType[] = ['F16', 'Q8_0', 'Q4_1', 'stored'];
 
 export interface ModelFlags {
   model?: string;
@@ -23,6 +20,7 @@ export interface ModelFlags {
   'gpu-adapter'?: string;
   'context-length'?: string;
   'memory-limit'?: string;
+  weights?: string;
 }
 
 /** Opens the model, and the adapters, that the flags name, runs `use`, and closes them again. */
@@ -31,38 +29,52 @@ export async function withModel<T>(
   use: (engine: LocalEngine, adapters: readonly AdapterUse[]) => Promise<T>,
   contextLength = numberFlag('context-length', flags['context-length'], 1),
 ): Promise<T> {
-  const sources = await openSources(required('model', flags.model));
+  const model = required('model', flags.model);
+  const weights = choiceFlag('weights', flags.weights, WEIGHTS);
+  const uses = adapterUses(flags.adapter ?? []);
+  const sources = await openSources(model);
   try {
+    const folder = await folderOf(model);
     const memoryLimitBytes = numberFlag('memory-limit', flags['memory-limit']);
     const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
     const gpu = nodeGpu(flags['gpu-adapter']);
     const engine = await openEngine({
-      ...{ gpu, sources, contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora },
-      buildLadders: buildLadders(required('model', flags.model)),
-      tuning: tuningStore(required('model', flags.model)),
+      ...{ gpu, sources, contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora, weights },
+      ...{ buildLadders: buildLadders(folder), tuning: tuningStore(folder) },
     });
     try {
-      return await use(engine, await loadAdapters(engine, flags.adapter ?? []));
+      return await use(engine, await loadAdapters(engine, uses));
     } finally {
       engine.dispose();
     }
   } finally {
-    await Promise.all(sources.map((source) => source.close()));
+    await closeAll(sources);
   }
 }
 
-async function loadAdapters(engine: LocalEngine, flags: readonly string[]): Promise<AdapterUse[]> {
-  const uses: AdapterUse[] = [];
+/** Paths with or without a scale; one that is named again counts as often. Errors: `bad_request`. */
+export function adapterUses(flags: readonly string[]): AdapterUse[] {
+  const scales = new Map<string, number>();
   for (const flag of flags) {
-    const [, path = '', scale] = /^(.*?)(?::(-?[\d.]+))?$/.exec(flag) ?? [];
+    const [, path = '', scale = '1'] = /^(.*?)(?::([-+]?[\d.]+(?:e[-+]?\d+)?))?$/i.exec(flag) ?? [];
+    if (path === '' || !Number.isFinite(Number(scale))) {
+      const reason = `must be a path, or a path and a scale as in adapter:0.5, not ${JSON.stringify(flag)}`;
+      throw new ChunkwiseError('bad_request', { field: '--adapter', reason });
+    }
+    scales.set(path, (scales.get(path) ?? 0) + Number(scale));
+  }
+  return [...scales].map(([name, scale]) => ({ name, scale }));
+}
+
+async function loadAdapters(engine: LocalEngine, uses: readonly AdapterUse[]): Promise<readonly AdapterUse[]> {
+  for (const { name: path } of uses) {
     const { source, close } = await openAdapter(path);
     try {
-      const { warnings } = await engine.loadAdapter(flag, source);
+      const { warnings } = await engine.loadAdapter(path, source);
       for (const warning of warnings) process.stderr.write(`chunkwise: ${path}: ${warning}\n`);
     } finally {
       await close();
     }
-    uses.push({ name: flag, scale: scale === undefined ? 1 : Number(scale) });
   }
   return uses;
 }

@@ -1,11 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { isRecord } from '../src/config/is-record.ts';
 import type { TuningStore } from '../src/gpu/autotuner.ts';
 
-/** Keeps what the autotuner found in `tuning.json` next to the model. */
-export function tuningStore(model: string): TuningStore {
-  const file = join(dirname(model), 'tuning.json');
+/** Keeps what the autotuner found in `tuning.json` in the model's folder. */
+export function tuningStore(folder: string): TuningStore {
+  const file = join(folder, 'tuning.json');
   const read = async (): Promise<Record<string, unknown>> => {
     const text = await readFile(file, 'utf8').catch(() => '{}');
     const choices: unknown = JSON.parse(text);

@@ -9,6 +9,9 @@ export function adapterOfFiles(files: readonly File[]): AdapterSource {
   const config = files.find(({ name }) => name === 'adapter_config.json') ?? files.find(({ name }) => name.endsWith('.json'));
   const weights = files.find(({ name }) => name.endsWith('.safetensors'));
   if (config && weights) return { config, weights };
+  // The engine says why it does not read one.
+  const pickle = weights ? undefined : files.find(({ name }) => /\.(bin|pt|pth)$/.test(name));
+  if (pickle) return { gguf: pickle };
   const names = files.map(({ name }) => name).join(', ');
   const missing = config ? 'adapter_model.safetensors' : 'adapter_config.json';
   const reason =

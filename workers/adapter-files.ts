@@ -13,14 +13,15 @@ import type { LadderWorker } from './ladder.worker.ts';
 import LadderThread from './ladder.worker.ts?worker&inline';
 import { openStored } from './model-store.ts';
 import { readManifest } from './model-files.ts';
-import { findAdapterFiles, unlisted } from './model-sources.ts';
+import { explainMissing, findAdapterFiles, unlisted } from './model-sources.ts';
 import type { WantedFile } from './model-sources.ts';
 import { isOffline } from './stored-parts.ts';
 import type { AdapterFiles } from './protocol.ts';
 
 /**
  * An adapter's files, ready to be read; those given by URLs or a hub id are downloaded into the browser's storage, where
- * those of a hub id are found without the network too. Throws `network`, `over_limit`, `bad_file`, `bad_request`.
+ * those of a hub id are found without the network too. Throws `network`, `over_limit`, `bad_file`, `bad_request`; `unsupported` for a
+ * pickle.
  */
 export async function openAdapter(files: AdapterFiles, hub: HubOptions): Promise<AdapterSource> {
   if ('hub' in files) {
@@ -29,9 +30,13 @@ export async function openAdapter(files: AdapterFiles, hub: HubOptions): Promise
     return { config, weights };
   }
   if ('gguf' in files) return { gguf: await open(files.gguf, 'adapter.gguf', hub) };
+  const { weights: place } = files;
   const [config, weights] = await Promise.all([
     open(files.config, 'adapter_config.json', hub),
-    open(files.weights, 'adapter_model.safetensors', hub),
+    open(place, 'adapter_model.safetensors', hub).catch((error: unknown) => {
+      if (typeof place === 'string') return explainMissing(place, hub, error);
+      throw error;
+    }),
   ]);
   return { config, weights };
 }

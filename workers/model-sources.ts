@@ -1,11 +1,12 @@
-import type { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { pickleError } from '../src/errors/pickle-error.ts';
 import type { HubFile, HubOptions } from '../src/hub/hub-api.ts';
 import { hubHeaders, listRepo } from '../src/hub/hub-api.ts';
 import { parseHubId } from '../src/hub/model-id.ts';
 import type { HubId } from '../src/hub/model-id.ts';
 import { pickAdapterFiles, pickModelFiles } from '../src/hub/pick-files.ts';
 import { shardNames } from '../src/weights/gguf-split.ts';
-import { readJson } from '../src/weights/remote-file.ts';
+import { describeRemote, readJson } from '../src/weights/remote-file.ts';
 import type { RemoteOptions } from '../src/weights/remote-file.ts';
 
 /** A file to be downloaded. */
@@ -39,6 +40,20 @@ export async function findAdapterFiles(
 ): Promise<{ config: WantedFile; weights: WantedFile }> {
   const { config, weights } = pickAdapterFiles(id, await list(id, hub, options));
   return { config: wantedFile(config, id, hub), weights: wantedFile(weights, id, hub) };
+}
+
+const WEIGHTS = /adapter_model\.safetensors(?=$|[?#])/;
+
+/** Throws why an adapter's weights could not be had: that the folder has them as a pickle instead, or else `error`. */
+export async function explainMissing(url: string, hub: HubOptions, error: unknown): Promise<never> {
+  const isMissing = error instanceof ChunkwiseError && error.code === 'network' && /^status 404/.test(error.detail.reason);
+  if (!isMissing || !WEIGHTS.test(url)) throw error;
+  const pickle = url.replace(WEIGHTS, 'adapter_model.bin');
+  const isThere = await describeRemote(pickle, { headers: hubHeaders(pickle, hub), attempts: 1 }).then(
+    () => true,
+    () => false,
+  );
+  throw isThere ? pickleError(pickle, 'adapter', error) : error;
 }
 
 const list = (id: HubId, hub: HubOptions, options: RemoteOptions): ReturnType<typeof listRepo> =>

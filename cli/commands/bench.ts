@@ -3,21 +3,14 @@ import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
 import { measureAttention } from '../../src/engine/measure-attention.ts';
 import { anyTokens } from '../../src/engine/decode-run.ts';
-import { measureDecode, measureKernels, measurePrefill } from '../../src/engine/measure.ts';
+import { type KernelTiming, measureDecode, measureKernels, measurePrefill, measureStreamingRead } from '../../src/engine/measure.ts';
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { Session } from '../../src/engine/session.ts';
-import { KV_FLAGS, kvOptions, listFlag, MODEL_FLAGS, numberFlag, parseFlags } from '../flags.ts';
+import { BENCH_FLAGS, kvOptions } from '../command-flags.ts';
+import { listFlag, numberFlag, parseFlags, refuseFlags } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
-import { rankOptions } from '../ranks.ts';
-
-const FLAGS = {
-  ...MODEL_FLAGS,
-  ...KV_FLAGS,
-  lengths: { type: 'string', short: 'T' },
-  steps: { type: 'string' },
-  streams: { type: 'string' },
-} as const;
+import { PlanRecorder, rankOptions } from '../ranks.ts';
 
 const DEFAULT_LENGTHS = [256];
 const DEFAULT_STEPS = 32;
@@ -31,20 +24,21 @@ const FORMS: readonly KvOptions[] = [{ kv: 'dense' }, { kv: 'q8' }, { kv: 'q4' }
  * layer, for one token and for a batch, with every form of the cache unless `--kv` names one.
  */
 export async function bench(args: string[]): Promise<Output> {
-  const { values, positionals } = parseFlags(args, FLAGS, true);
+  const { values, positionals } = parseFlags(args, BENCH_FLAGS, true);
+  refuseFlags(values, ['kv-shadow'], 'no errors are measured here');
   const lengths = listFlag('lengths', values.lengths) ?? DEFAULT_LENGTHS;
   const steps = numberFlag('steps', values.steps, 1) ?? DEFAULT_STEPS;
   const streams = Math.floor(numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? 1);
   const kv = kvOptions(values);
   const policy = policyOf(kv);
-  const measures: Record<string, (session: Session, length: number, adaptations: Adaptation[]) => Promise<object[]>> = {
+  const measures: Record<string, (session: Session, length: number, adaptations: Adaptation[]) => Promise<Measured[]>> = {
     decode: async (session, length, adaptations) => [await measureDecode(session, length, steps, adaptations, { policy })],
     prefill: async (session, length, [adaptation]) => [
       await measurePrefill(session, anyTokens(session, length), PREFILL_REPEATS, adaptation, policy),
     ],
-    kernels: async (session, length) => [{ context: length, kernels: await measureKernels(session, length, 1) }],
+    kernels: async (session, length) => [summed(length, await measureKernels(session, length, 1))],
     attention: async (session, length) => {
-      const timings: object[] = [];
+      const timings: Measured[] = [];
       for (const form of kv.kv ? [kv] : FORMS) timings.push(...(await measureAttention(session, length, form)));
       return timings;
     },
@@ -53,7 +47,9 @@ export async function bench(args: string[]): Promise<Output> {
   if (!measure) {
     throw new ChunkwiseError('bad_request', { field: 'bench', reason: `one of ${Object.keys(measures).join(', ')}` });
   }
-  const ranks = await rankOptions(values);
+  const recorder = new PlanRecorder();
+  if (streams > 1) refuseFlags(values, ['save-plan'], 'several streams have a plan each');
+  const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   const asked = numberFlag('context-length', values['context-length'], 1);
   // Attention alone is quickly measured at any context; the others leave room for what is decoded.
   const contextLength = positionals[0] === 'attention' ? Math.max(asked ?? 0, ...lengths) : asked;
@@ -63,9 +59,27 @@ export async function bench(args: string[]): Promise<Output> {
       const own = streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1);
       adaptations.push(await engine.adapt(own, ranks));
     }
+    const streaming = positionals[0] === 'decode' ? undefined : await engine.alone(measureStreamingRead); // decoding measures it beside each context
     const results: object[] = [];
-    for (const length of lengths) results.push(...(await engine.alone((session) => measure(session, length, adaptations))));
+    for (const length of lengths) {
+      for (const result of await engine.alone((session) => measure(session, length, adaptations))) {
+        results.push({ ...result, ...(streaming !== undefined && { ratioToStreamingRead: result.gbPerSecond / streaming }) });
+      }
+    }
+    await recorder.save(values['save-plan']);
     const json = { device: engine.device, results };
     return { json, text: [engine.device, ...results.map((result) => JSON.stringify(result))].join('\n') };
   }, contextLength);
+}
+
+interface Measured {
+  context: number;
+  gbPerSecond: number;
+}
+
+/** A step as the sum of its dispatches, each timed by itself. */
+function summed(context: number, kernels: readonly KernelTiming[]) {
+  const sum = (of: (timing: KernelTiming) => number): number => kernels.reduce((total, each) => total + of(each) * each.dispatches, 0);
+  const msPerToken = { median: sum(({ ms }) => ms), p95: sum(({ msP95 }) => msP95) };
+  return { context, msPerToken, dispatchesPerToken: sum(() => 1), gbPerSecond: sum(({ weightBytes }) => weightBytes) / msPerToken.median / 1e6, kernels };
 }

@@ -1,30 +1,18 @@
 import { readFile } from 'node:fs/promises';
+import type { MemoryReport } from '../../src/config/memory-report.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
-import { KV_FLAGS, kvOptions, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { GENERATE_FLAGS, kvOptions } from '../command-flags.ts';
+import { numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
 
-const FLAGS = {
-  ...MODEL_FLAGS,
-  ...KV_FLAGS,
-  prompt: { type: 'string' },
-  chat: { type: 'boolean' },
-  'max-tokens': { type: 'string' },
-  temperature: { type: 'string' },
-  'top-k': { type: 'string' },
-  'top-p': { type: 'string' },
-  'min-p': { type: 'string' },
-  'json-schema': { type: 'string' },
-  grammar: { type: 'string' },
-} as const;
-
 /** `generate`: answers one prompt; greedy unless a temperature is given. Without `--json` the text streams. */
 export async function generate(args: string[]): Promise<Output> {
-  const { values } = parseFlags(args, FLAGS);
+  const { values } = parseFlags(args, GENERATE_FLAGS);
   const prompt = required('prompt', values.prompt);
   const recorder = new PlanRecorder();
   const responseFormat = await readFormat(values);
@@ -49,18 +37,23 @@ export async function generate(args: string[]): Promise<Output> {
       ? engine.chat([{ role: 'user', content: prompt }], { ...options, adapters })
       : engine.complete(prompt, { ...options, adapters });
     const tokens: number[] = [];
+    const { buffers } = (await engine.session()).device;
+    let memory: MemoryReport = engine.memory();
     let text = '';
     let end: Extract<GenerateEvent, { type: 'end' }> | undefined;
+    buffers.watchPeak();
     for await (const event of events) {
       text += event.text;
       if (!values.json) process.stdout.write(event.text);
-      if (event.type === 'token') tokens.push(event.token);
-      else end = event;
+      if (event.type === 'token') {
+        tokens.push(event.token);
+        memory = buffers.report(); // what the text has at its end is given back before it is reported
+      } else end = event;
     }
     if (!end) throw new Error('generation ended without its report');
     await recorder.save(values['save-plan']);
     const { finishReason, report, usage } = end;
-    const json = { text, tokens, finishReason, ...report, memory: engine.memory(), device: engine.device, usage };
+    const json = { text, tokens, finishReason, ...report, memory, memoryPeak: buffers.peak, device: engine.device, usage };
     const { ttftMs, msPerToken, tokensPerSecond } = report;
     const speed = `${tokensPerSecond.toFixed(1)} tokens/s, ${msPerToken.median.toFixed(1)} ms a token`;
     return { json, text: `\n[${tokens.length} tokens, first after ${ttftMs.toFixed(0)} ms, ${speed}, ${engine.device}]` };

@@ -2,22 +2,16 @@ import { open } from 'node:fs/promises';
 import { policyOf } from '../../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { eachLogits } from '../../src/engine/evaluate.ts';
-import { KV_FLAGS, kvOptions, listFlag, MODEL_FLAGS, parseFlags, required } from '../flags.ts';
+import { kvOptions, LOGITS_FLAGS } from '../command-flags.ts';
+import { listFlag, parseFlags, refuseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
 
-const FLAGS = {
-  ...MODEL_FLAGS,
-  ...KV_FLAGS,
-  text: { type: 'string' },
-  tokens: { type: 'string' },
-  out: { type: 'string' },
-} as const;
-
 /** `logits`: of every position of a text, float32 little-endian `[T, vocab]`, into a file. */
 export async function logits(args: string[]): Promise<Output> {
-  const { values } = parseFlags(args, FLAGS);
+  const { values } = parseFlags(args, LOGITS_FLAGS);
+  refuseFlags(values, ['kv-shadow'], 'no errors are reported of logits');
   const out = required('out', values.out);
   const listed = listFlag('tokens', values.tokens);
   if ((listed === undefined) === (values.text === undefined)) {

@@ -1,28 +1,20 @@
 import { policyOf } from '../../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { perplexity as evaluate } from '../../src/engine/evaluate.ts';
-import { KV_FLAGS, kvOptions, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { kvOptions, PERPLEXITY_FLAGS } from '../command-flags.ts';
+import { numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
 import { readText } from '../read-text.ts';
 
-const FLAGS = {
-  ...MODEL_FLAGS,
-  ...KV_FLAGS,
-  text: { type: 'string' },
-  context: { type: 'string' },
-  start: { type: 'string' },
-  'max-tokens': { type: 'string' },
-} as const;
-
 const DEFAULT_WINDOW = 2048;
 
 /** `perplexity`: of a text file, over consecutive windows. */
 export async function perplexity(args: string[]): Promise<Output> {
-  const { values } = parseFlags(args, FLAGS);
+  const { values } = parseFlags(args, PERPLEXITY_FLAGS);
   const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
-  const policy = policyOf(kvOptions(values));
+  const kvFlags = kvOptions(values);
   const path = required('text', values.text);
   const text = await readText(path);
   const recorder = new PlanRecorder();
@@ -36,7 +28,7 @@ export async function perplexity(args: string[]): Promise<Output> {
         start: Math.floor(numberFlag('start', values.start) ?? 0),
         maxTokens: Math.floor(numberFlag('max-tokens', values['max-tokens']) ?? Infinity),
         bosId: addBos ? bosId : undefined,
-        policy,
+        ...{ policy: policyOf(kvFlags), shadows: kvFlags.kvShadow },
         adaptation: await engine.adapt(uses, ranks),
       };
       const tokens = engine.tokenizer.encode(text, { addSpecial: false });
@@ -45,8 +37,8 @@ export async function perplexity(args: string[]): Promise<Output> {
         throw new ChunkwiseError('bad_request', { file: path, field: '--start', reason: 'no token there to score' });
       }
       await recorder.save(values['save-plan']);
-      const { perplexity, nll, tokens: count, meanRank, kv, memoryPeak } = result;
-      const json = { ...{ perplexity, nll, tokens: count, meanRank, kv }, memory: engine.memory(), memoryPeak, device: engine.device };
+      const { perplexity, nll, tokens: count, meanRank, kv, memory, memoryPeak } = result;
+      const json = { perplexity, nll, tokens: count, meanRank, kv, memory, memoryPeak, device: engine.device };
       return { json, text: `perplexity ${result.perplexity.toFixed(4)} over ${result.tokens} tokens${uses.length > 0 ? `, mean rank ${result.meanRank.toFixed(2)}` : ''}` };
     },
     context,

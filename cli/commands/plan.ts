@@ -5,39 +5,31 @@ import type { Chunk, ChunkPlan } from '../../src/chunking/chunk-plan.ts';
 import { Planner } from '../../src/chunking/planner.ts';
 import { settingsOf } from '../../src/engine/adaptation.ts';
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { openGguf } from '../../src/weights/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
+import { openModelFile } from '../../src/weights/open-model-file.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { parseFlags, RANK_FLAGS, required } from '../flags.ts';
+import { PLAN_FLAGS } from '../command-flags.ts';
+import { parseFlags, required } from '../flags.ts';
 import { buildLadders } from '../ladder-store.ts';
+import { closeAll, folderOf, openSources } from '../model-files.ts';
 import { openAdapter } from '../open-adapter.ts';
-import { openSources } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { rankOptions, writePlan } from '../ranks.ts';
 import { readText } from '../read-text.ts';
-
-const FLAGS = {
-  model: { type: 'string' },
-  adapter: { type: 'string' },
-  text: { type: 'string' },
-  stream: { type: 'boolean' },
-  seed: { type: 'string' },
-  json: { type: 'boolean' },
-  ...RANK_FLAGS,
-} as const;
 
 /**
  * `plan`: a text file's chunks and levels, and with an adapter the ranks that they are; needs no GPU. With `--stream`
  * chunks print as soon as they are known.
  */
 export async function plan(args: string[]): Promise<Output> {
-  const { values } = parseFlags(args, FLAGS);
+  const { values } = parseFlags(args, PLAN_FLAGS);
   const text = await readText(required('text', values.text));
   const model = required('model', values.model);
   const settings = settingsOf(await rankOptions(values));
   const { tokenizer, adapter } = await readModel(model, values.adapter);
+  const folder = await folderOf(model);
   const ladderOf = async (levels: ChunkPlan['levels']) =>
-    adapter && ranksByRule((await buildLadders(model)(adapter)).modules, levels).meanRanks;
+    adapter && ranksByRule((await buildLadders(folder)(adapter)).modules, levels).meanRanks;
   const planner = new Planner({
     ...settings,
     vocabulary: { size: tokenizer.vocabSize, text: (token) => tokenizer.decode([token]) },
@@ -68,11 +60,11 @@ async function readModel(
   const sources = await openSources(path);
   const { source, close } = adapterPath === undefined ? {} : await openAdapter(adapterPath);
   try {
-    const gguf = await openGguf(sources);
-    const tokenizer = createTokenizer(readTokenizerMetadata(gguf));
-    return { tokenizer, adapter: source && (await readAdapter(source, { config: readModelConfig(gguf) })) };
+    const file = await openModelFile(sources);
+    const tokenizer = createTokenizer(readTokenizerMetadata(file));
+    return { tokenizer, adapter: source && (await readAdapter(source, { config: readModelConfig(file) })) };
   } finally {
-    await Promise.all([...sources.map((each) => each.close()), close?.()]);
+    await Promise.all([closeAll(sources), close?.()]);
   }
 }
 

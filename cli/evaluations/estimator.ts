@@ -1,3 +1,5 @@
+import { policyOf } from '../../src/cache/kv-options.ts';
+import type { CachePolicy } from '../../src/cache/policy.ts';
 import { entropyComplexity, type EstimatorName, ESTIMATORS, type Vocabulary } from '../../src/chunking/complexity.ts';
 import { UNADAPTED } from '../../src/engine/adaptation.ts';
 import { type Divergence, divergence } from '../../src/engine/divergence.ts';
@@ -5,18 +7,12 @@ import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterUse } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { ESTIMATOR_FLAGS, kvOptions, RANK_FLAGS } from '../command-flags.ts';
+import { numberFlag, parseFlags, refuseFlags, required } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { readText } from '../read-text.ts';
 import { bootstrap, type Estimate, formatEstimate, mean, spearman as rankCorrelation } from '../statistics.ts';
-
-const FLAGS = {
-  ...MODEL_FLAGS,
-  text: { type: 'string' },
-  context: { type: 'string' },
-  'max-tokens': { type: 'string' },
-} as const;
 
 const DEFAULT_WINDOW = 1024;
 const DEFAULT_TOKENS = 4096;
@@ -28,7 +24,9 @@ const BLOCK = 32;
  * with KL(full rank ‖ rank 0) of every token of a text, over windows that each begin anew.
  */
 export async function evaluateEstimator(args: string[]): Promise<Output> {
-  const { values } = parseFlags(args, FLAGS);
+  const { values } = parseFlags(args, ESTIMATOR_FLAGS);
+  refuseFlags(values, [...Object.keys(RANK_FLAGS), 'kv-shadow'], 'every token is computed with all ranks and with none');
+  const policy = policyOf(kvOptions(values));
   const text = await readText(required('text', values.text));
   const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
   const maxTokens = Math.floor(numberFlag('max-tokens', values['max-tokens'], 1) ?? DEFAULT_TOKENS);
@@ -37,7 +35,7 @@ export async function evaluateEstimator(args: string[]): Promise<Output> {
     async (engine, uses) => {
       if (uses.length === 0) throw new ChunkwiseError('bad_request', { field: '--adapter', reason: 'is required' });
       const tokens = engine.tokenizer.encode(text, { addSpecial: false }).slice(0, maxTokens);
-      const found = await estimators(engine, uses, tokens, context);
+      const found = await estimators(engine, uses, tokens, context, policy);
       const lines = Object.entries(found.spearman).map(([name, estimate]) => `${name}\t${formatEstimate(estimate)}`);
       const head = `${tokens.length} tokens, mean KL ${found.meanKl.toFixed(4)} nats, Spearman's correlation with it:`;
       return { json: { ...found, device: engine.device }, text: [head, ...lines].join('\n') };
@@ -47,7 +45,7 @@ export async function evaluateEstimator(args: string[]): Promise<Output> {
 }
 
 /** Spearman's correlation of every estimator's complexity with KL(full rank ‖ rank 0), over windows of `context` tokens. */
-export async function estimators(engine: LocalEngine, uses: readonly AdapterUse[], tokens: readonly number[], context: number) {
+export async function estimators(engine: LocalEngine, uses: readonly AdapterUse[], tokens: readonly number[], context: number, policy?: CachePolicy) {
   const { tokenizer } = engine;
   const vocabulary = { size: tokenizer.vocabSize, text: (token: number) => tokenizer.decode([token]) };
   const full = await engine.adapt(uses, { ranks: 'uniform' });
@@ -55,7 +53,7 @@ export async function estimators(engine: LocalEngine, uses: readonly AdapterUse[
   const complexity: Record<string, number[]> = Object.fromEntries(NAMES.map((name) => [name, []]));
   for (let start = 0; start < tokens.length; start += context) {
     const window = tokens.slice(start, start + context);
-    const found = await engine.alone((session) => divergence(session, window, full, UNADAPTED));
+    const found = await engine.alone((session) => divergence(session, window, full, UNADAPTED, policy));
     kl.push(...found.kl);
     for (const name of NAMES) complexity[name]?.push(...estimateOf(name, vocabulary, window, found));
   }

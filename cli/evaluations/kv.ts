@@ -2,22 +2,16 @@ import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
 import type { KvReport } from '../../src/cache/kv-report.ts';
 import { quantile } from '../../src/config/quantile.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
-import { type Perplexity, perplexity } from '../../src/engine/evaluate.ts';
+import { type Perplexity, type PerplexityWindow, perplexity } from '../../src/engine/evaluate.ts';
+import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import { MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { EVAL_KV_FLAGS, kvOptions } from '../command-flags.ts';
+import { numberFlag, parseFlags, required } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
+import { PlanRecorder, rankOptions } from '../ranks.ts';
 import { readText } from '../read-text.ts';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../statistics.ts';
-
-const FLAGS = {
-  ...MODEL_FLAGS,
-  text: { type: 'string' },
-  budget: { type: 'string' },
-  context: { type: 'string' },
-  'max-tokens': { type: 'string' },
-  shadow: { type: 'boolean' },
-} as const;
 
 const DEFAULT_BUDGETS = '0.01,0.05,0.2';
 const DEFAULT_WINDOW = 2048;
@@ -25,22 +19,29 @@ const DEFAULT_WINDOW = 2048;
 const BLOCK = 64;
 
 /**
- * `eval kv`: perplexity and bytes of a text with its cache in other forms, beside the dense cache. With `--shadow` also the
- * true errors of its layers, at the cost of the bytes.
+ * `eval kv`: perplexity and bytes of a text with its cache in other forms, or in the one that `--kv` names, beside the
+ * dense cache. With `--shadow` also the true errors of its layers, at the cost of the bytes.
  */
 export async function evaluateKv(args: string[]): Promise<Output> {
-  const { values } = parseFlags(args, FLAGS);
+  const { values } = parseFlags(args, EVAL_KV_FLAGS);
   const text = await readText(required('text', values.text));
-  const budgets = (values.budget ?? DEFAULT_BUDGETS).split(',').map((each) => numberFlag('budget', each, 0, 1) as number);
+  const { kv, kvShadow = values.shadow, ...budget } = kvOptions(values);
+  const budgets = (values.budget ?? values['kv-error-budget'] ?? DEFAULT_BUDGETS).split(',').map((each) => numberFlag('budget', each, 0, 1) as number);
+  const forms: readonly Exclude<KvOptions['kv'], undefined>[] = kv === undefined || kv === 'dense' ? ['q8', 'q4', 'policy'] : [kv];
+  const modes = forms.flatMap((form): KvOptions[] => {
+    const shadow = kvShadow && { kvShadow };
+    return form === 'policy' ? budgets.map((kvErrorBudget) => ({ kv: form, ...budget, kvErrorBudget, ...shadow })) : [{ kv: form, ...shadow }];
+  });
+  const recorder = new PlanRecorder();
+  const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
   const maxTokens = Math.floor(numberFlag('max-tokens', values['max-tokens'], 2) ?? Infinity);
   return withModel(
     values,
-    async (engine) => {
+    async (engine, uses) => {
       const tokens = engine.tokenizer.encode(text, { addSpecial: false }).slice(0, maxTokens);
-      const forms: KvOptions[] = [{ kv: 'q8' }, { kv: 'q4' }, ...budgets.map((kvErrorBudget) => ({ kv: 'policy' as const, kvErrorBudget }))];
-      const modes = forms.map((form) => ({ ...form, ...(values.shadow && { kvShadow: true }) }));
-      const found = await comparedCaches(engine, tokens, context, modes);
+      const found = await comparedCaches(engine, tokens, context, modes, await engine.adapt(uses, ranks));
+      await recorder.save(values['save-plan']);
       return { json: { ...found, device: engine.device }, text: [`dense: perplexity ${found.dense.perplexity.toFixed(4)}`, ...found.results.map(lineOf)].join('\n') };
     },
     context,
@@ -71,21 +72,27 @@ interface OverLayers {
 export type ComparedCache = KvOptions & CacheCost;
 
 /** Perplexity over windows of `context` tokens and bytes of the cache, with each of `modes` and with every page in f16. */
-export async function comparedCaches(engine: LocalEngine, tokens: readonly number[], context: number, modes: readonly KvOptions[]) {
-  const dense = await cachedPerplexity(engine, tokens, context, policyOf());
+export async function comparedCaches(engine: LocalEngine, tokens: readonly number[], context: number, modes: readonly KvOptions[], adaptation?: Adaptation) {
+  const dense = await cachedPerplexity(engine, tokens, context, policyOf(), { adaptation });
   const results: ComparedCache[] = [];
   for (const mode of modes) {
-    const found = await cachedPerplexity(engine, tokens, context, policyOf(mode), mode.kvShadow);
+    const found = await cachedPerplexity(engine, tokens, context, policyOf(mode), { shadows: mode.kvShadow, adaptation });
     results.push({ ...mode, ...costOf(found, dense) });
   }
   return { tokens: dense.tokens, context, dense: { perplexity: dense.perplexity, bytes: dense.memoryPeak.kv }, results };
 }
 
 /** Of `tokens` in windows of `context`, the cache's pages as `policy` wants them. */
-export function cachedPerplexity(engine: LocalEngine, tokens: readonly number[], context: number, policy: CachePolicy, shadows = false): Promise<Perplexity> {
+export function cachedPerplexity(
+  engine: LocalEngine,
+  tokens: readonly number[],
+  context: number,
+  policy: CachePolicy,
+  how: Pick<PerplexityWindow, 'adaptation' | 'shadows'> = {},
+): Promise<Perplexity> {
   const { addBos, bosId } = engine.tokenizer;
   const windows = { context, start: 0, maxTokens: tokens.length, bosId: addBos ? bosId : undefined };
-  return engine.alone((session) => perplexity(session, tokens, { ...windows, policy, shadows }));
+  return engine.alone((session) => perplexity(session, tokens, { ...windows, ...how, policy }));
 }
 
 export function costOf(found: Perplexity, dense: Perplexity): CacheCost {

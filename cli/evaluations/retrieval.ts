@@ -4,38 +4,34 @@ import { scoreAnswer } from '../../src/engine/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
-import { KV_FLAGS, kvOptions, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { kvOptions, RETRIEVAL_FLAGS } from '../command-flags.ts';
+import { numberFlag, parseFlags, refuseFlags, required } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
-import { rankOptions } from '../ranks.ts';
+import { PlanRecorder, rankOptions } from '../ranks.ts';
 import { readText } from '../read-text.ts';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../statistics.ts';
-
-const FLAGS = {
-  ...MODEL_FLAGS,
-  ...KV_FLAGS,
-  text: { type: 'string' },
-  context: { type: 'string' },
-  depths: { type: 'string' },
-} as const;
 
 const DEFAULT_CONTEXT = 4096;
 const DEFAULT_DEPTHS = 10;
 
 /** `eval retrieval`: whether a fact is found at several depths of a long text, beside the dense cache. */
 export async function evaluateRetrieval(args: string[]): Promise<Output> {
-  const { values } = parseFlags(args, FLAGS);
+  const { values } = parseFlags(args, RETRIEVAL_FLAGS);
+  refuseFlags(values, ['kv-shadow'], 'no errors are reported here');
   const text = await readText(required('text', values.text));
   const context = Math.floor(numberFlag('context', values.context, 1) ?? DEFAULT_CONTEXT);
   const depths = Math.floor(numberFlag('depths', values.depths, 1) ?? DEFAULT_DEPTHS);
   const mode: KvOptions = { kv: 'policy', ...kvOptions(values) };
-  const ranks = await rankOptions(values);
+  const recorder = new PlanRecorder();
+  const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   return withModel(
     values,
     async (engine, uses) => {
       const filler = engine.tokenizer.encode(text, { addSpecial: false });
       const cases = await retrievalCases(engine, filler, context, depths);
       const found = await retrieval(engine, cases, mode, { adaptation: await engine.adapt(uses, ranks) });
+      await recorder.save(values['save-plan']);
       return { json: { context, ...found, device: engine.device }, text: [...found.cases.map(lineOf), summaryOf(found)].join('\n') };
     },
     context,

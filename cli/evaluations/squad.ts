@@ -3,21 +3,14 @@ import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions, RankOptions } from '../../src/engine/types.ts';
-import { KV_FLAGS, kvOptions, MODEL_FLAGS, numberFlag, parseFlags, required } from '../flags.ts';
+import { kvOptions, SQUAD_FLAGS } from '../command-flags.ts';
+import { numberFlag, parseFlags, refuseFlags, required } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { rankOptions } from '../ranks.ts';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../statistics.ts';
 import { fillIn, HELD_OUT_ARTICLES, type Question, readPrompt, readSquad, type SquadPrompt } from './squad-file.ts';
 import { score, type Scores } from './squad-scores.ts';
-
-const FLAGS = {
-  ...MODEL_FLAGS,
-  ...KV_FLAGS,
-  data: { type: 'string' },
-  limit: { type: 'string' },
-  streams: { type: 'string' },
-} as const;
 
 interface Answered extends Scores {
   id: string;
@@ -34,7 +27,9 @@ interface Answered extends Scores {
  * `--streams N`: questions at a time.
  */
 export async function evaluateSquad(args: string[]): Promise<Output> {
-  const { values } = parseFlags(args, FLAGS);
+  const { values } = parseFlags(args, SQUAD_FLAGS);
+  refuseFlags(values, ['plan', 'save-plan'], 'a plan is of one text, and every question is another');
+  refuseFlags(values, ['kv-shadow'], 'no errors are reported here');
   const limit = numberFlag('limit', values.limit, 1) ?? Infinity;
   const questions = (await readSquad(required('data', values.data), HELD_OUT_ARTICLES)).slice(0, limit);
   const prompt = await readPrompt(values.adapter?.[0]?.replace(/:-?[\d.]+$/, ''));

@@ -7,8 +7,6 @@ export interface AdapterConfig {
   readonly alpha: number;
   readonly useRslora: boolean;
   readonly baseModel?: string;
-  /** Names of fields this runtime does not know, which are ignored. */
-  readonly unknownFields: readonly string[];
   /** Whether a module of this name (`model.layers.0.self_attn.q_proj`) has an adapter. */
   isTargeted: (name: string) => boolean;
   /** A module's rank, and the factor of its B·A. */
@@ -16,7 +14,7 @@ export interface AdapterConfig {
   scaleOf: (name: string) => number;
 }
 
-/** Fields that turn LoRA into something else when they are set at all. */
+/** Fields of PEFT 0.21 (tuners/lora/config.py) that turn LoRA into something else when they are set at all. */
 const REFUSED_WHEN_SET = [
   'use_dora',
   'modules_to_save',
@@ -34,7 +32,7 @@ const REFUSED_WHEN_SET = [
   'monteclora_config',
 ];
 
-/** Fields that matter in training or to other software alone. */
+/** Fields that matter in training or to other software alone; the last three are ms-swift's. */
 const IGNORED = [
   'auto_mapping',
   'corda_config',
@@ -52,10 +50,13 @@ const IGNORED = [
   'runtime_config',
   'task_type',
   'velora_config',
+  'lora_dtype',
+  'lorap_emb_lr',
+  'lorap_lr_ratio',
 ];
 
-/** Initialisations that take from the base's weights what they put into the adapter. */
-const CHANGES_BASE = /^(pissa|olora|corda|loftq|lora_ga)/i;
+/** Initialisations of PEFT 0.21 that leave the base as it is: what was saved is then the whole of the change. */
+const KEEPS_BASE = ['gaussian', 'eva', 'orthogonal', 'mica'];
 
 /**
  * Reads the text of an adapter_config.json. `file` names it in errors. Throws `bad_file`, and `unsupported` for what
@@ -75,12 +76,12 @@ export function parseAdapterConfig(text: string, file: string): AdapterConfig {
   }
   const rankOf = (name: string): number => ranks(name) ?? rank;
   const baseModel = fields.optionalString('base_model_name_or_path');
+  checkUnknown(fields);
   return {
     rank,
     alpha,
     useRslora,
     baseModel: baseModel === '' ? undefined : baseModel,
-    unknownFields: fields.unread([...REFUSED_WHEN_SET, ...IGNORED]),
     isTargeted,
     rankOf,
     scaleOf: (name) => {
@@ -99,11 +100,26 @@ function checkKind(fields: ConfigFields): void {
   }
   const bias = fields.optionalString('bias') ?? 'none';
   if (bias !== 'none') fields.fail('bias', `${JSON.stringify(bias.slice(0, 40))} is not supported`, 'unsupported');
-  const init = fields.get('init_lora_weights');
-  if (typeof init === 'string' && CHANGES_BASE.test(init)) {
-    const reason = `${init.slice(0, 40)} changes the base's weights too; convert the adapter to plain LoRA first`;
-    fields.fail('init_lora_weights', reason, 'unsupported');
-  }
+  checkInit(fields);
+}
+
+/**
+ * PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA take from the base's weights what they put into the adapter, so that its file is
+ * right only beside the base that was left (peft/tuners/lora/layer.py, update_layer). What is not known may do the same.
+ */
+function checkInit(fields: ConfigFields): void {
+  const init = fields.get('init_lora_weights') ?? true;
+  if (typeof init === 'boolean' || (typeof init === 'string' && KEEPS_BASE.includes(init.toLowerCase()))) return;
+  const reason = `${JSON.stringify(init).slice(0, 40)} may change the base's weights too; save the adapter as plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)`;
+  fields.fail('init_lora_weights', reason, 'unsupported');
+}
+
+/** A field of a later PEFT may change what an adapter computes, unless it says that there is nothing. */
+function checkUnknown(fields: ConfigFields): void {
+  const [unknown] = fields.unread([...REFUSED_WHEN_SET, ...IGNORED]);
+  if (unknown === undefined) return;
+  const value = JSON.stringify(fields.get(unknown)).slice(0, 40);
+  fields.fail(unknown, `is not known to this version, and ${value} may change what the adapter computes`, 'unsupported');
 }
 
 /** A module's value is that of the first key that matches the end of its name (peft/utils/other.py, get_pattern_key). */

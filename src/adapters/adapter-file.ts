@@ -6,7 +6,7 @@ import { deinterleaveRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { readAdapterHeader } from './adapter-header.ts';
 import type { AdapterHeader, AdapterSource, FactorPair } from './adapter-header.ts';
-import { isOneOf } from './base-name.ts';
+import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from './content-hash.ts';
 import { ggufName, LINEAR_NAMES, linearShape, tensorName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
@@ -43,7 +43,7 @@ export interface AdapterModules {
 /** The base an adapter is read for. */
 export interface AdapterBase {
   config: ModelConfig;
-  /** What the base may be called (`baseNames`), to be compared with what the adapter was trained on; default: anything. */
+  /** What the base may be called (`baseNames`), to be compared with what the adapter was trained on; none: it is not known. */
   names?: readonly string[];
 }
 
@@ -58,7 +58,7 @@ export async function readAdapter(source: AdapterSource, base: AdapterBase): Pro
   const modules: AdapterModule[] = [];
   for (const pair of header.pairs) modules.push(await readModule(header, pair, base.config));
   const order = isPermuted(header, base.config) ? `-${base.config.headDim}` : '';
-  const warnings = [...header.warnings, ...nameWarnings(header, base.names ?? [])];
+  const warnings = nameWarnings(header, base.names ?? []);
   return { format, file, contentHash: (await contentHash(source)) + order, rank, alpha, modules, warnings };
 }
 
@@ -122,7 +122,7 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
 }
 
 function nameWarnings({ baseModel, file }: AdapterHeader, names: readonly string[]): string[] {
-  if (baseModel === undefined || names.length === 0 || isOneOf(baseModel, names)) return [];
+  if (baseModel === undefined || names.length === 0 || isPath(baseModel) || isOneOf(baseModel, names)) return [];
   return [`${file}: the adapter was trained on ${baseModel.slice(0, 200)}, but the base is ${names.join(' or ')}`];
 }
 

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { readGguf } from '../weights/gguf-reader.ts';
 import type { GgufFile } from '../weights/gguf-reader.ts';
+import { refusePickle } from '../weights/pickle.ts';
 import { readSafetensors } from '../weights/safetensors-reader.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { parseAdapterConfig } from './adapter-config.ts';
@@ -36,24 +37,26 @@ export interface AdapterHeader {
   /** GGUF only: the base's `general.architecture`. */
   architecture?: string;
   pairs: readonly FactorPair[];
-  warnings: readonly string[];
   /** PEFT only: whether the config calls for an adapter of this module. */
   isTargeted?: (place: ModulePlace) => boolean;
 }
 
 const MAX_CONFIG_BYTES = 2 ** 20;
+/** What a GGUF adapter may say of itself; the last two say what it is for. */
+const GGUF_KEYS = ['adapter.type', 'adapter.lora.alpha', 'adapter.lora.task_name', 'adapter.lora.prompt_prefix'];
 
 /**
  * Reads an adapter's settings, and its tensors' names and shapes, which must make whole pairs of the ranks the settings
  * give. Throws `bad_file`, and `unsupported` for what cannot be honoured, naming the field or tensor.
  */
 export async function readAdapterHeader(source: AdapterSource): Promise<AdapterHeader> {
-  return 'gguf' in source ? ggufHeader(await readGguf(source.gguf)) : peftHeader(source.config, source.weights);
+  if (!('gguf' in source)) return peftHeader(source.config, source.weights);
+  return ggufHeader(await readGguf(source.gguf).catch((error: unknown) => refusePickle(source.gguf, 'adapter', error)));
 }
 
 async function peftHeader(configSource: ByteSource, weights: ByteSource): Promise<AdapterHeader> {
   const config = parseAdapterConfig(await readText(configSource), configSource.name);
-  const { tensors } = await readSafetensors(weights);
+  const { tensors } = await readSafetensors(weights).catch((error: unknown) => refusePickle(weights, 'adapter', error));
   const pairs = pairUp(weights.name, tensors, {
     prefix: 'base_model.model.',
     suffixes: ['.lora_A.weight', '.lora_B.weight'],
@@ -67,7 +70,6 @@ async function peftHeader(configSource: ByteSource, weights: ByteSource): Promis
     alpha: config.alpha,
     baseModel: config.baseModel,
     pairs,
-    warnings: config.unknownFields.map((field) => `${configSource.name}: the field ${field} is not known, and ignored`),
     isTargeted: (place) => config.isTargeted(transformersName(place)),
   };
 }
@@ -98,6 +100,8 @@ function ggufHeader({ metadata, tensors }: GgufFile): AdapterHeader {
   if (metadata.string('adapter.type') !== 'lora') refuse('adapter.type', 'is not "lora"', 'unsupported');
   const invocation = 'adapter.alora.invocation_tokens';
   if (metadata.has(invocation)) refuse(invocation, 'activated LoRA is not supported', 'unsupported');
+  const unknown = metadata.keys.find((key) => key.startsWith('adapter.') && !GGUF_KEYS.includes(key));
+  if (unknown !== undefined) refuse(unknown, 'is not known to this version, and may change what the adapter computes', 'unsupported');
   const alpha = metadata.optionalNumber('adapter.lora.alpha') ?? 0;
   if (!Number.isFinite(alpha)) refuse('adapter.lora.alpha', `must be a finite number, not ${alpha}`);
   const pairs = pairUp(file, tensors, {
@@ -115,7 +119,6 @@ function ggufHeader({ metadata, tensors }: GgufFile): AdapterHeader {
     architecture: metadata.string('general.architecture'),
     // No alpha, or 0, is written for a scale of 1.
     pairs: pairs.map((pair) => ({ ...pair, scale: alpha === 0 ? 1 : alpha / pair.rank })),
-    warnings: [],
   };
 }
 

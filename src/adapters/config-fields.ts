@@ -45,9 +45,7 @@ export class ConfigFields {
 
   /** Fields that hold something, were not asked for, and are not among `known`. */
   unread(known: readonly string[]): string[] {
-    return Object.keys(this.values)
-      .filter((field) => isSet(this.values[field]) && !this.#read.has(field) && !known.includes(field))
-      .map((field) => field.slice(0, 100));
+    return Object.keys(this.values).filter((field) => isSet(this.values[field]) && !this.#read.has(field) && !known.includes(field));
   }
 
   optionalString(field: string): string | undefined {

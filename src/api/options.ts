@@ -3,6 +3,7 @@ import type { GpuAdapterOptions } from '../gpu/device.ts';
 import type { HubOptions } from '../hub/hub-api.ts';
 import { parseHubId } from '../hub/model-id.ts';
 import type { WeightType } from '../weights/quantize.ts';
+import { isPickleName, pickleError } from '../errors/pickle-error.ts';
 import { isRecord } from '../config/is-record.ts';
 import { checkBoolean, checkInteger, describe, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
@@ -52,9 +53,10 @@ export function parseAdapterSources(adapters: unknown, baseUrl: string): (readon
   return Object.entries(adapters).map(([name, source]) => [parseName(name), parseAdapterSource(source, baseUrl, `adapters.${name}`)]);
 }
 
-/** Checks an adapter's files. Throws `bad_request`, naming the field. */
+/** Checks an adapter's files. Throws `bad_request`, naming the field; `unsupported` for a pickle. */
 export function parseAdapterSource(source: unknown, baseUrl: string, field = 'source'): AdapterFiles {
   if (typeof source === 'string') {
+    if (isPickleName(source)) throw pickleError(source, 'adapter');
     if (parseHubId(source)) return { hub: source };
     const folder = source.endsWith('/') ? source : `${source}/`;
     return {
@@ -87,6 +89,7 @@ function parseUrl(url: string, field: string, baseUrl: string): string {
 function parseModel(model: unknown, baseUrl: string): LoadOptions['model'] {
   if (typeof model === 'string') {
     if (model === '') refuse('model', 'is empty');
+    if (isPickleName(model)) throw pickleError(model, 'model');
     return parseHubId(model) ? model : parseUrl(model, 'model', baseUrl);
   }
   const files: unknown[] = Array.isArray(model) ? model : [model];

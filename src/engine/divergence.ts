@@ -1,3 +1,4 @@
+import type { CachePolicy } from '../cache/policy.ts';
 import type { Adaptation } from './adaptation.ts';
 import { attach, newSequence, type Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
@@ -15,11 +16,12 @@ export async function divergence(
   tokens: readonly number[],
   p: Adaptation,
   q: Adaptation,
+  policy?: CachePolicy,
 ): Promise<Divergence> {
   const result: Divergence = { kl: [], entropy: [] };
   const texts = [await p.begin(tokens, 0), await q.begin(tokens, 0)];
   const sequences = texts.map((text, slot) => {
-    const sequence = newSequence(undefined, slot);
+    const sequence = newSequence(undefined, slot, policy);
     attach(sequence, text);
     return sequence;
   });

@@ -20,14 +20,14 @@ export interface Computed {
 /**
  * Logits of every position of `tokens`, batch by batch: `[length, vocabSize]` from position `start` on; of positions
  * before `from` none are computed. Nothing else may run meanwhile (see `LocalEngine.alone`). Gives the mean rank read of
- * the adapters, as the GPU counted, and how the keys and values lie at the end.
+ * the adapters, as the GPU counted, and how the keys and values lie and what lives at the end, before they are released.
  */
 export async function eachLogits(
   session: Session,
   tokens: readonly number[],
   visit: (start: number, length: number, logits: Float32Array) => void,
   { adaptation = UNADAPTED, policy = DENSE, shadows = false, from = 0 }: Computed = {},
-): Promise<{ meanRank: number; kv: KvReport }> {
+): Promise<{ meanRank: number; kv: KvReport; memory: MemoryReport }> {
   const text = await adaptation.begin(tokens, 0);
   const sequence = { ...newSequence(), policy, shadows };
   attach(sequence, text);
@@ -41,7 +41,8 @@ export async function eachLogits(
     await session.prefill(sequence, tokens, onBatch);
     const meanRank = await session.ranks.read(sequence);
     const kv = kvReport(sequence);
-    return { meanRank, kv: shadows ? { ...kv, shadowErrors: await session.shadow.errors(sequence) } : kv };
+    const memory = session.device.buffers.report();
+    return { meanRank, kv: shadows ? { ...kv, shadowErrors: await session.shadow.errors(sequence) } : kv, memory };
   } finally {
     session.release(sequence);
     text.close();
@@ -120,13 +121,15 @@ export interface Perplexity {
   tokens: number;
   meanRank: number;
   kv: KvReport;
+  memory: MemoryReport;
   memoryPeak: MemoryReport;
 }
 
 /**
  * Perplexity over consecutive windows: every token after a window's first is scored; exp of their mean negative
  * log-likelihood, each of which is in `nlls`. `tokens`: those scored; 0 when there were too few. `meanRank`: as the GPU
- * counted. `kv`: how keys and values lie at the end of the last window. `memoryPeak`: what lived when most did.
+ * counted. `kv`, `memory`: how keys and values lie, and what lives, at the end of the last window. `memoryPeak`: what lived
+ * when most did.
  */
 export async function perplexity(
   session: Session,
@@ -139,6 +142,7 @@ export async function perplexity(
   const { buffers } = session.device;
   const nlls: number[] = [];
   let kv = kvReport(newSequence());
+  let memory = buffers.report();
   let ranks = 0;
   let computed = 0;
   buffers.watchPeak();
@@ -146,11 +150,11 @@ export async function perplexity(
     const tokens = [...bos, ...taken.slice(at, at + step)];
     const scored = await score(session, tokens, computing);
     nlls.push(...scored.nlls);
-    kv = scored.kv;
+    ({ kv, memory } = scored);
     ranks += scored.meanRank * tokens.length;
     computed += tokens.length;
   }
   const nll = nlls.length === 0 ? 0 : nlls.reduce((total, each) => total + each, 0) / nlls.length;
   const meanRank = ranks / Math.max(1, computed);
-  return { perplexity: Math.exp(nll), nll, nlls, tokens: nlls.length, meanRank, kv, memoryPeak: buffers.peak };
+  return { perplexity: Math.exp(nll), nll, nlls, tokens: nlls.length, meanRank, kv, memory, memoryPeak: buffers.peak };
 }

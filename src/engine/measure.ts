@@ -103,8 +103,10 @@ export async function timeSteps(
 
 /** Times the prefill of `tokens`, `repeats` times. What they say matters with an adapter, or a policy: these follow it. */
 export async function measurePrefill(session: Session, tokens: readonly number[], repeats: number, adaptation?: Adaptation, policy?: CachePolicy) {
+  const { recorder, transformer, device } = session;
   const context = tokens.length;
   const times: number[] = [];
+  const before = recorder.dispatches;
   // The first is not counted: it compiles.
   for (let repeat = 0; repeat <= repeats; repeat++) {
     const sequence = newSequence(undefined, 0, policy);
@@ -114,11 +116,19 @@ export async function measurePrefill(session: Session, tokens: readonly number[]
     end(session, sequence);
   }
   const median = quantile(times, 0.5);
-  return { context, msPerToken: { median, p95: quantile(times, 0.95) }, tokensPerSecond: 1000 / median };
+  // Each batch reads the weights.
+  const gbPerSecond = (Math.ceil(context / transformer.batchTokens) * device.buffers.report().weights) / (median * context) / 1e6;
+  return {
+    context,
+    msPerToken: { median, p95: quantile(times, 0.95) },
+    tokensPerSecond: 1000 / median,
+    dispatchesPerToken: (recorder.dispatches - before) / (repeats + 1) / context,
+    gbPerSecond,
+  };
 }
 
 /** GB/s at which the device reads one large buffer from end to end; median of a few. */
-async function measureStreamingRead(session: Session): Promise<number> {
+export async function measureStreamingRead(session: Session): Promise<number> {
   const { device } = session;
   const bytes = Math.min(streamReadBytes, device.limits.maxStorageBufferBindingSize);
   const groups = streamReadGroups(bytes);
@@ -133,8 +143,9 @@ async function measureStreamingRead(session: Session): Promise<number> {
 
 export interface KernelTiming {
   kernel: string;
-  /** Of one dispatch, median. */
+  /** Of one dispatch, median, and the 95th percentile. */
   ms: number;
+  msP95: number;
   /** Dispatches of this kernel, over these bytes of weights, in a step. */
   dispatches: number;
   weightBytes: number;
@@ -154,10 +165,11 @@ export async function measureKernels(session: Session, context: number, tokens: 
   for (const calls of kinds.values()) {
     const [call] = calls;
     if (!call) continue;
-    const ms = quantile(await timeCalls(session, [call], tokens === 1 ? 20 : 2), 0.5);
+    const times = await timeCalls(session, [call], tokens === 1 ? 20 : 2);
+    const ms = quantile(times, 0.5);
     const { pipeline, weightBytes } = call.operation;
     const gbPerSecond = weightBytes / ms / 1e6;
-    timings.push({ kernel: pipeline.kernel.name, ms, dispatches: calls.length, weightBytes, gbPerSecond });
+    timings.push({ kernel: pipeline.kernel.name, ms, msP95: quantile(times, 0.95), dispatches: calls.length, weightBytes, gbPerSecond });
   }
   session.release(sequence);
   return timings;

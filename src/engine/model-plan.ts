@@ -11,12 +11,12 @@ import { matrixBytes, sliceRows } from '../layers/weight-matrix.ts';
 import { ropeTableBytes } from '../models/rope-table.ts';
 import { samplerBytes } from './sampler.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
-import { openGguf } from '../weights/gguf-split.ts';
 import type { ModelFile } from '../weights/model-file.ts';
 import { readModelConfig } from '../weights/model-config.ts';
 import { checkTensors } from '../weights/model-tensors.ts';
+import { openModelFile } from '../weights/open-model-file.ts';
 import type { WeightType } from '../weights/quantize.ts';
-import { isSafetensors, openSafetensorsModel } from '../weights/safetensors-model.ts';
+import { isSafetensors } from '../weights/safetensors-model.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
 
@@ -58,9 +58,9 @@ export async function planModel(
   sources: readonly ByteSource[],
   limits: ModelLimits = {},
 ): Promise<ModelPlan> {
-  if (!isSafetensors(sources)) return planFile(device, await openGguf(sources), limits);
+  if (!isSafetensors(sources)) return planFile(device, await openModelFile(sources), limits);
   const plan = async (weights: WeightType): Promise<ModelPlan> => {
-    const file = await openSafetensorsModel(sources, weights === 'stored' ? undefined : weights);
+    const file = await openModelFile(sources, weights === 'stored' ? undefined : weights);
     return { ...planFile(device, file, limits), weights };
   };
   if (limits.weights !== undefined) return plan(limits.weights);

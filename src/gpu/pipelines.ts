@@ -41,6 +41,11 @@ export class Pipelines {
     return pipeline;
   }
 
+  /** What was compiled: names of kernels with their texts. */
+  texts(): { name: string; text: string }[] {
+    return [...this.#byText].map(([text, { kernel }]) => ({ name: kernel.name, text }));
+  }
+
   /** Compiles a kernel while other work goes on. What asks for it before compiles it at once. */
   async prepare(kernel: Kernel): Promise<void> {
     const code = renderKernel(kernel);

@@ -1,4 +1,5 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { pickleError } from '../errors/pickle-error.ts';
 import type { HubFile, HubRepo } from './hub-api.ts';
 import type { HubId } from './model-id.ts';
 
@@ -6,6 +7,9 @@ import type { HubId } from './model-id.ts';
 const MODEL_TEXTS = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'chat_template.jinja'];
 const INDEX = 'model.safetensors.index.json';
 const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors'] as const;
+const PICKLED_ADAPTER = 'adapter_model.bin';
+/** Also of a model in several files. */
+const PICKLED_MODEL = /^pytorch_model.*\.bin$/;
 
 /** Types of weights that run here, as file names tell them; floats last, since they take most. */
 const QUANTISED = /[-._](Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q4_K(_[SM])?|Q5_K(_[SM])?|Q6_K)(?=[-.])/i;
@@ -16,7 +20,7 @@ const SHARD = /-(\d{5})-of-\d{5}(?=\.gguf$)/;
 /**
  * The files of a repository that make up a model: those of the file that `id` names; else the largest quantised GGUF of
  * at most `budgetBytes`, the smallest where none is so small; else safetensors with what belongs to them. Throws
- * `bad_request` where there is no such file.
+ * `bad_request` where there is no such file, `unsupported` where there are pickles alone.
  */
 export function pickModelFiles(id: HubId, repo: HubRepo, budgetBytes: number): HubFile[] {
   if (id.file !== undefined) {
@@ -34,8 +38,10 @@ export function pickModelFiles(id: HubId, repo: HubRepo, budgetBytes: number): H
   return (sized.findLast(({ bytes }) => bytes <= budgetBytes) ?? sized[0])?.files ?? [];
 }
 
-/** The two files of a PEFT adapter. Throws `bad_request` where one is missing. */
+/** The two files of a PEFT adapter. Throws `bad_request` where one is missing, `unsupported` where its weights are a pickle. */
 export function pickAdapterFiles(id: HubId, repo: HubRepo): { config: HubFile; weights: HubFile } {
+  const has = (name: string): boolean => repo.files.some(({ path }) => path === name);
+  if (has(PICKLED_ADAPTER) && !has(ADAPTER_FILES[1])) throw pickleError(`${id.repo}/${PICKLED_ADAPTER}`, 'adapter');
   const [config, weights] = ADAPTER_FILES.map((name) => findFile(id, repo, name)) as [HubFile, HubFile];
   return { config, weights };
 }
@@ -46,7 +52,9 @@ function safetensorsFiles(id: HubId, repo: HubRepo, named?: HubFile): HubFile[] 
   const shards = inRoot.filter(({ path }) => SAFETENSORS_SHARD.test(path) || path === INDEX);
   const weights = single ? [single] : shards;
   if (weights.length === 0) {
-    throw new ChunkwiseError('bad_request', { file: id.repo, field: 'model', reason: 'the repository has neither a GGUF nor a safetensors model' });
+    const pickle = inRoot.find(({ path }) => PICKLED_MODEL.test(path));
+    if (pickle) throw pickleError(`${id.repo}/${pickle.path}`, 'model');
+    throw new ChunkwiseError('bad_request', { file: id.repo, field: 'model', reason: 'holds neither a GGUF nor a safetensors model' });
   }
   return [...inRoot.filter(({ path }) => MODEL_TEXTS.includes(path)), ...weights];
 }

@@ -28,6 +28,11 @@ export class JsonFields {
     }
   }
 
+  /** The same with these values for keys that are not there; what is null stays null. */
+  withDefaults(defaults: Readonly<Record<string, unknown>>): JsonFields {
+    return new JsonFields(this.file, { ...defaults, ...this.values }, this.path);
+  }
+
   has(key: string): boolean {
     return this.values[key] !== undefined && this.values[key] !== null;
   }

@@ -1,7 +1,7 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ByteSource } from './byte-source.ts';
 import { GgufMetadata } from './gguf-metadata.ts';
-import { configMetadata, llama3Divisors } from './hf-config.ts';
+import { configMetadata, llama3Divisors, withConfigDefaults } from './hf-config.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
 import { JsonFields } from './json-file.ts';
 import type { ModelFile } from './model-file.ts';
@@ -57,7 +57,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     if (fields) return fields;
     throw new ChunkwiseError('bad_file', { file: weights[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
   };
-  const config = await required('config.json');
+  const config = withConfigDefaults(await required('config.json'));
   const template = file('chat_template.jinja');
   const values = configMetadata(config);
   const texts = tokenizerMetadata({
@@ -78,6 +78,9 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     const wanted = tensor.shape.length === 1 ? 'F32' : type;
     return [{ ...(wanted ? quantised(tensor, wanted) : tensor), name }];
   });
+  if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
+    config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
+  }
   const divisors = llama3Divisors(config);
   if (divisors) tensors.push(inMemory('rope_freqs.weight', divisors, config.file));
   return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half' };

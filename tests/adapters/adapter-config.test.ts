@@ -55,7 +55,7 @@ test('names are mapped one to one', () => {
   expect(parseTransformersName('model.layers.1.mlp.q_proj')).toBeUndefined();
 });
 
-test('what a full config of PEFT holds beside LoRA is no obstacle; what is unknown is named', () => {
+test('what a full config of PEFT holds beside LoRA is no obstacle; what is unknown and says something is refused by name', async () => {
   const full = {
     alora_invocation_tokens: null,
     alpha_pattern: {},
@@ -87,11 +87,17 @@ test('what a full config of PEFT holds beside LoRA is no obstacle; what is unkno
     use_dora: false,
     use_qalora: false,
     use_rslora: false,
-    later_null: null,
-    later_false: false,
   };
-  expect(parse(full)).toMatchObject({ rank: 16, alpha: 32, baseModel: 'org/base', unknownFields: [] });
-  expect(parse({ ...full, later_feature: 3 }).unknownFields).toEqual(['later_feature']);
+  expect(parse(full)).toMatchObject({ rank: 16, alpha: 32, baseModel: 'org/base' });
+  for (const neutral of [null, false, 0, '', [], {}]) expect(parse({ ...full, later_feature: neutral }).rank).toBe(16);
+  for (const value of [3, true, 'x', [0], { a: null }]) {
+    const reason = /not known to this version/;
+    await expectError(() => parse({ ...full, later_feature: value }), 'unsupported', { file: FILE, field: 'later_feature', reason });
+  }
+});
+
+test.each([true, false, null, 'gaussian', 'eva', 'orthogonal', 'mica'])('an adapter that began as %j is the whole change', (init) => {
+  expect(parse({ init_lora_weights: init }).rank).toBe(16);
 });
 
 test.each([
@@ -107,6 +113,12 @@ test.each([
   ['alora_invocation_tokens', [5]],
   ['peft_type', 'ADALORA'],
   ['init_lora_weights', 'pissa_niter_16'],
+  ['init_lora_weights', 'olora'],
+  ['init_lora_weights', 'loftq'],
+  ['init_lora_weights', 'lora_ga'],
+  ['init_lora_weights', 'corda'],
+  ['init_lora_weights', 'some_later_one'],
+  ['init_lora_weights', 3],
   ['target_modules', ['q_proj', 'lm_head']],
   ['target_modules', ['embed_tokens']],
   ['target_modules', '(q_proj'],

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { readAdapter } from '../../src/adapters/adapter-file.ts';
 import type { AdapterModules } from '../../src/adapters/adapter-file.ts';
 import type { AdapterSource } from '../../src/adapters/adapter-header.ts';
-import { baseNames } from '../../src/adapters/base-name.ts';
+import { baseNames, isOneOf } from '../../src/adapters/base-name.ts';
 import { contentHash } from '../../src/adapters/content-hash.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { GgufMetadata } from '../../src/weights/gguf-metadata.ts';
@@ -82,11 +82,50 @@ test('a base of another name is a warning', async () => {
   expect(await warningsFor(['smollm2 135M instruct', 'x'])).toEqual([]);
   expect(await warningsFor([])).toEqual([]);
   expect(await warningsFor(['SmolLM2-360M-Instruct'])).toEqual([expect.stringMatching(/SmolLM2-135M.*360M/)]);
-  const named = (file: string, entries: [string, string][] = []): string[] =>
-    baseNames(new GgufMetadata(file, new Map(entries)));
-  expect(named('/models/SmolLM2-135M-Instruct.Q4_1.gguf')).toEqual(['SmolLM2-135M-Instruct']);
-  expect(named('https://h/r/main/qwen2.5-0.5b-q4_k_m-00001-of-00002.gguf?download=true')).toEqual(['qwen2.5-0.5b']);
-  expect(named('m.gguf', [['general.basename', 'Qwen2'], ['general.size_label', '7B']])).toEqual(['m', 'Qwen2-7B']);
+});
+
+test.each(['./base', '../SmolLM2-360M', '/content/base', 'C:\\models\\base', '~/base'])('a base at %s says nothing of its name: no warning', async (place) => {
+  const adapter = tinyAdapter(llama, { seed: 5, targets: ['q_proj'], config: { base_model_name_or_path: place } });
+  expect((await readAdapter(peftSource(adapter), { config: llama, names: ['SmolLM2-135M'] })).warnings).toEqual([]);
+});
+
+const namesOf = (file: string, entries: [string, string][] = []): string[] => baseNames(new GgufMetadata(file, new Map(entries)));
+
+test('a GGUF file is called by its name and its metadata, unless these say nothing', () => {
+  expect(namesOf('/models/SmolLM2-135M-Instruct.Q4_1.gguf')).toEqual(['SmolLM2-135M-Instruct']);
+  expect(namesOf('https://h/r/main/qwen2.5-0.5b-q4_k_m-00001-of-00002.gguf?download=true')).toEqual(['qwen2.5-0.5b']);
+  expect(namesOf('m.gguf', [['general.basename', 'Qwen2'], ['general.size_label', '7B']])).toEqual(['m', 'Qwen2-7B']);
+  expect(namesOf('ggml-model-f16.gguf', [['general.name', 'Model']])).toEqual([]);
+  expect(namesOf('model.gguf', [['general.name', 'SmolLM2 135M']])).toEqual(['SmolLM2 135M']);
+});
+
+test('a safetensors model is called by its repository or what it was read from; its folder is only recognised', () => {
+  const named = (file: string, name?: string): string[] => namesOf(file, name === undefined ? [] : [['general.name', name]]);
+  expect(named('config.json')).toEqual([]);
+  expect(named('/tmp/checkpoint-500/config.json')).toEqual([]);
+  expect(named('tuned/config.json', '/fsx/runs/12')).toEqual([]);
+  expect(named('tuned/config.json', 'owner/SmolLM2-135M')).toEqual(['owner/SmolLM2-135M', 'tuned']);
+  expect(named('https://hub/owner/SmolLM2-135M/resolve/main/config.json?x')).toEqual(['SmolLM2-135M', 'main']);
+  expect(named('/c/models--owner--SmolLM2-135M/snapshots/abc/config.json')).toEqual(['SmolLM2-135M', 'abc']);
+});
+
+test.each([
+  ['unsloth/SmolLM2-135M-Instruct-bnb-4bit', 'SmolLM2-135M-Instruct', true],
+  ['unsloth/SmolLM2-135M-Instruct-unsloth-bnb-4bit', 'smollm2 135m instruct', true],
+  ['meta-llama/Llama-2-7b-hf', 'Llama-2-7B', true],
+  ['owner/SmolLM2-135M', 'owner/SmolLM2-135M-Instruct', false],
+])('%s and %s: the same base is %s', (one, other, same) => expect(isOneOf(one, [other])).toBe(same));
+
+test('a pickle is refused, saying why and what to do, whatever it is called', async () => {
+  const zip = Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0, 8, 8, 0, 0, 0, 0);
+  const old = Uint8Array.of(0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20);
+  const { config } = peftSource(tinyAdapter(llama, { seed: 5 })) as { config: ByteSource };
+  for (const bytes of [zip, old]) {
+    const file = new BytesSource('adapter_model.bin', bytes);
+    for (const source of [{ config, weights: file }, { gguf: file }]) {
+      await expectError(() => readAdapter(source, { config: llama }), 'unsupported', { file: 'adapter_model.bin', reason: /pickle, which runs .*save_pretrained/ });
+    }
+  }
 });
 
 /** Counts the reads of a source. */
@@ -183,6 +222,8 @@ test('a model file is no adapter, nor is another kind of adapter', async () => {
   await fails({ 'general.type': 'adapter' }, 'adapter.type', 'bad_file');
   await fails({ 'general.type': 'adapter', 'adapter.type': 'other' }, 'adapter.type', 'unsupported');
   await fails({ 'general.type': 'adapter', 'adapter.type': 'lora' }, 'tensors', 'bad_file');
+  await fails({ 'general.type': 'adapter', 'adapter.type': 'lora', 'adapter.lora.prompt_prefix': 'Hi' }, 'tensors', 'bad_file');
+  await fails({ 'general.type': 'adapter', 'adapter.type': 'lora', 'adapter.lora.later': '1' }, 'adapter.lora.later', 'unsupported');
 });
 
 test('the content hash tells apart settings and weights, and nothing else', async () => {

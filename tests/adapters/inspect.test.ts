@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { inspect } from '../../cli/commands/inspect.ts';
 import { expectError } from '../weights/expect-error.ts';
+import { writeGguf } from '../weights/gguf-writer.ts';
 import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, tinyConfig, WEIGHTS_FILE } from './tiny-adapter.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'adapter-'));
@@ -11,6 +12,8 @@ afterAll(() => rm(directory, { recursive: true }));
 
 interface Inspected {
   format: string;
+  supported: boolean;
+  reason: string | null;
   rank: number;
   alpha: number;
   modules: { name: string; shape: number[]; rank: number; scale: number }[];
@@ -26,20 +29,42 @@ test('a PEFT directory and the GGUF file of the same adapter show the same modul
   await writeFile(join(directory, 'lora.gguf'), ggufAdapter(adapter, model));
   const peft = (await inspect([directory])).json as Inspected;
   const gguf = (await inspect([join(directory, 'lora.gguf'), '--json'])).json as Inspected;
-  expect(peft).toMatchObject({ format: 'PEFT', rank: 4, alpha: 8 });
+  expect(peft).toMatchObject({ format: 'PEFT', supported: true, reason: null, rank: 4, alpha: 8 });
   expect(peft.modules[1]).toEqual({ name: 'blk.0.ffn_up', shape: [96, 64], rank: 4, scale: 2 });
   expect(Object.keys(peft.spectra)).toEqual(['blk.0.attn_q', 'blk.0.ffn_up', 'blk.1.attn_q', 'blk.1.ffn_up']);
-  expect(gguf).toMatchObject({ format: 'GGUF LoRA', rank: 4, alpha: 8, modules: peft.modules });
+  expect(gguf).toMatchObject({ format: 'GGUF LoRA', supported: true, reason: null, rank: 4, alpha: 8, modules: peft.modules });
   expect(peft.meanRanks.at(-1)).toBe(4);
   expect(peft.meanRanks[0]).toBeLessThan(4);
   expect(gguf.meanRanks).toEqual(peft.meanRanks);
+  expect((await inspect([join(directory, WEIGHTS_FILE)])).json).toEqual(peft);
   // Permuted rows have the same singular values, but for the order of sums.
   for (const [name, values] of Object.entries(peft.spectra)) {
     values.forEach((value, i) => expect(gguf.spectra[name]![i]).toBeCloseTo(value, 9));
   }
 });
 
+test('an adapter that does not run here says why', async () => {
+  const path = await mkdtemp(join(directory, 'dora-'));
+  const adapter = tinyAdapter(await tinyConfig(), { seed: 1, targets: ['q_proj'], layers: [0], config: { use_dora: true } });
+  await writeFile(join(path, CONFIG_FILE), JSON.stringify(adapter.config));
+  await writeFile(join(path, WEIGHTS_FILE), peftWeights(adapter));
+  const why = { supported: false, rank: null, alpha: null, modules: [], spectra: {} };
+  expect((await inspect([path])).json).toEqual({ ...why, format: 'PEFT', reason: `${join(path, CONFIG_FILE)}: use_dora: is not supported` });
+  const other = join(path, 'other.gguf');
+  await writeFile(other, writeGguf({ metadata: { 'general.type': 'adapter', 'adapter.type': 'ia3' }, tensors: [] }));
+  expect((await inspect([other])).json).toMatchObject({ ...why, format: 'GGUF LoRA', reason: expect.stringMatching(/adapter.type: is not "lora"/) });
+});
+
+test('a directory whose weights are a pickle', async () => {
+  const path = await mkdtemp(join(directory, 'pickle-'));
+  await writeFile(join(path, CONFIG_FILE), '{}');
+  await expectError(() => inspect([path]), 'bad_file', { file: join(path, WEIGHTS_FILE) });
+  await writeFile(join(path, 'adapter_model.bin'), '');
+  await expectError(() => inspect([path]), 'unsupported', { file: join(path, 'adapter_model.bin'), reason: /pickle/ });
+});
+
 test('a directory without an adapter', async () => {
   const path = await mkdtemp(join(directory, 'empty-'));
-  await expectError(() => inspect([path]), 'bad_file', { file: join(path, CONFIG_FILE) });
+  await expectError(() => inspect([path]), 'bad_request', { file: path, reason: /neither a GGUF nor/ });
+  await expectError(() => inspect([join(path, CONFIG_FILE)]), 'bad_file', { file: join(path, CONFIG_FILE) });
 });

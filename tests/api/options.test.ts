@@ -23,6 +23,17 @@ it('reads an adapter as a hub id or a folder', () => {
   expect(parseAdapterSource('adapters/pirate/', BASE)).toMatchObject({ config: `${BASE}adapters/pirate/adapter_config.json` });
 });
 
+it('refuses a pickle before anything is downloaded, saying what to do', () => {
+  const refusal = (file: string): Error =>
+    expect.objectContaining({ code: 'unsupported', detail: { file, reason: expect.stringMatching(/pickle, which runs .*save_pretrained/) as string } }) as Error;
+  for (const file of ['pirate/adapter_model.bin', 'https://h/x.pt?download=true']) {
+    expect(() => parseAdapterSource(file, BASE)).toThrow(refusal(file));
+  }
+  for (const model of ['owner/repo:pytorch_model.bin', './old/pytorch_model.bin']) {
+    expect(() => parseEngineOptions({ model }, BASE)).toThrow(refusal(model));
+  }
+});
+
 it('reads the adapters to load with a model, and names what is wrong with one', () => {
   expect(parseAdapterSources(undefined, BASE)).toEqual([]);
   expect(parseAdapterSources({ pirate: 'owner/adapter', poet: 'poet/' }, BASE)).toMatchObject([

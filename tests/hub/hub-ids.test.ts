@@ -6,7 +6,7 @@ import { pickAdapterFiles, pickModelFiles } from '../../src/hub/pick-files.ts';
 import { FileDownload } from '../../src/weights/file-download.ts';
 import { MemoryPieces } from '../../src/weights/memory-pieces.ts';
 import { describeRemote, readJson } from '../../src/weights/remote-file.ts';
-import { findAdapterFiles, findModelFiles } from '../../workers/model-sources.ts';
+import { explainMissing, findAdapterFiles, findModelFiles } from '../../workers/model-sources.ts';
 import { expectError } from '../weights/expect-error.ts';
 import { HubServer, sha256Of } from './hub-server.ts';
 
@@ -27,6 +27,7 @@ const FILES = {
   'deep/a b-Q4_0-00002-of-00002.gguf': fill(300, 10),
   'adapter_config.json': new TextEncoder().encode('{"r": 4}'),
   'adapter_model.safetensors': fill(70, 11),
+  'old/adapter_model.bin': fill(70, 12),
 };
 
 let hub: HubServer;
@@ -80,6 +81,9 @@ describe('files of a model', () => {
     expect(found).toEqual(['config.json', 'tokenizer.json', ...shards]);
     await expectError(() => pickModelFiles(ID, { commit, files: [] }, 1), 'bad_request', { file: 'owner/tiny', reason: /neither/ });
     await expectError(() => pickAdapterFiles(ID, { commit, files: [] }), 'bad_request', { reason: /adapter_config.json/ });
+    const pickles = ['adapter_config.json', 'adapter_model.bin', 'pytorch_model-00001-of-00002.bin'].map((path) => ({ ...without[0]!, path }));
+    await expectError(() => pickAdapterFiles(ID, { commit, files: pickles }), 'unsupported', { file: 'owner/tiny/adapter_model.bin', reason: /pickle/ });
+    await expectError(() => pickModelFiles(ID, { commit, files: pickles }, 1), 'unsupported', { file: 'owner/tiny/pytorch_model-00001-of-00002.bin', reason: /pickle/ });
   });
 
   test('come from the commit that the revision names, and are kept by the revision', async () => {
@@ -90,6 +94,15 @@ describe('files of a model', () => {
     const adapter = await findAdapterFiles(ID, { endpoint: hub.endpoint }, {});
     expect([adapter.config.url, adapter.weights.known?.size]).toEqual([hub.fileUrl('adapter_config.json', 'main-commit'), 70]);
   });
+});
+
+test('weights that a folder has as a pickle alone: why they are not read; where it has none, that they are missing', async () => {
+  const opening = async (folder: string) => {
+    const url = hub.fileUrl(`${folder}/adapter_model.safetensors`);
+    return describeRemote(url).catch((error: unknown) => explainMissing(url, {}, error));
+  };
+  await expectError(() => opening('old'), 'unsupported', { file: hub.fileUrl('old/adapter_model.bin'), reason: /pickle/ });
+  await expectError(() => opening('none'), 'network', { file: hub.fileUrl('none/adapter_model.safetensors'), reason: /404/ });
 });
 
 describe('a gated repository', () => {

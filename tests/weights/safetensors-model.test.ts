@@ -56,6 +56,36 @@ test('the config is the model’s, rows in their own order', async () => {
 
 const edit = (key: string, value: unknown) => (text: string): string => JSON.stringify({ ...(JSON.parse(text) as object), [key]: value });
 
+/** The config without these keys, and with these values. */
+const change = (without: readonly string[], values: object = {}) => (text: string): string => {
+  const kept = Object.entries(JSON.parse(text) as object).filter(([key]) => !without.includes(key));
+  return JSON.stringify({ ...Object.fromEntries(kept), ...values });
+};
+const configOf = async (model: string, edited: (text: string) => string) =>
+  readModelConfig(await openSafetensorsModel(modelFolder(model, { 'config.json': edited })));
+
+test('keys that are missing are what transformers takes for them', async () => {
+  const without = ['rms_norm_eps', 'max_position_embeddings', 'rope_parameters', 'hidden_act', 'num_key_value_heads', 'head_dim'];
+  expect(await configOf('llama', change(without))).toMatchObject({ rmsNormEps: 1e-6, contextLength: 2048, ropeTheta: 10_000, numKvHeads: 2, headDim: 16 });
+  const mistral = { model_type: 'mistral', num_attention_heads: 8, sliding_window: null };
+  expect(await configOf('llama', change([...without, 'sliding_window'], { ...mistral, hidden_size: 256 }))).toMatchObject({ contextLength: 131_072, numKvHeads: 8, headDim: 32 });
+  const qwen = await configOf('qwen2', change(without, { num_attention_heads: 32, hidden_size: 512 }));
+  expect(qwen).toMatchObject({ rmsNormEps: 1e-6, contextLength: 32_768, numKvHeads: 32, headDim: 16 });
+  expect((await configOf('qwen2', change([], { num_key_value_heads: null }))).numKvHeads).toBe(2);
+  expect((await configOf('qwen3', change(['head_dim']))).headDim).toBe(128);
+});
+
+test('swish is silu; a window counts only where a layer uses it', async () => {
+  expect((await configOf('llama', change([], { hidden_act: 'swish' }))).numLayers).toBe(1);
+  const sliding = { use_sliding_window: true, sliding_window: 16 };
+  expect((await configOf('qwen2', change(['layer_types'], sliding))).numLayers).toBe(1);
+  expect((await configOf('qwen2', change([], sliding))).numLayers).toBe(1);
+  const refused = (model: string, edited: (text: string) => string) => expectError(() => configOf(model, edited), 'unsupported', { file: 'config.json', reason: /sliding-window/ });
+  await refused('qwen2', change(['layer_types'], { ...sliding, max_window_layers: 0 }));
+  await refused('qwen2', change([], { ...sliding, layer_types: ['sliding_attention'] }));
+  await refused('llama', change(['sliding_window', 'max_position_embeddings'], { model_type: 'mistral', num_key_value_heads: 1 })); // 4,096 by default
+});
+
 test.each<[string, string, string, (text: string) => string | undefined, 'bad_file' | 'unsupported', string, RegExp]>([
   ['another architecture', 'llama', 'config.json', edit('model_type', 'gemma3'), 'unsupported', 'model_type', /gemma3.*llama, mistral/],
   ['no layers', 'llama', 'config.json', edit('num_hidden_layers', undefined), 'bad_file', 'num_hidden_layers', /missing/],
@@ -63,6 +93,8 @@ test.each<[string, string, string, (text: string) => string | undefined, 'bad_fi
   ['another activation', 'llama', 'config.json', edit('hidden_act', 'gelu'), 'unsupported', 'hidden_act', /gelu/],
   ['quantised weights', 'llama', 'config.json', edit('quantization_config', { bits: 4 }), 'unsupported', 'quantization_config', /F16/],
   ['scaling it does not know', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'yarn' }), 'unsupported', 'rope_parameters.rope_type', /yarn/],
+  ['heads rotated in part', 'llama', 'config.json', edit('partial_rotary_factor', 0.5), 'unsupported', 'partial_rotary_factor', /in part/],
+  ['an output that is not there', 'llama', 'config.json', edit('tie_word_embeddings', undefined), 'bad_file', 'tie_word_embeddings', /no lm_head/],
   ['no config', 'llama', 'config.json', () => undefined, 'bad_file', 'config.json', /missing/],
   ['no tokenizer', 'llama', 'tokenizer.json', () => undefined, 'bad_file', 'tokenizer.json', /missing/],
   ['a tokenizer of another kind', 'llama', 'tokenizer.json', edit('model', { type: 'Unigram' }), 'unsupported', 'model.type', /Unigram/],

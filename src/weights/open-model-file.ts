@@ -1,0 +1,16 @@
+import type { ByteSource } from './byte-source.ts';
+import { openGguf } from './gguf-split.ts';
+import type { ModelFile } from './model-file.ts';
+import { refusePickle } from './pickle.ts';
+import type { LoadedType } from './quantize.ts';
+import { isSafetensors, openSafetensorsModel } from './safetensors-model.ts';
+
+/** A model's header, whatever its form. `type`: what the matrices of a safetensors model become. Throws `bad_file`, `unsupported`. */
+export async function openModelFile(sources: readonly ByteSource[], type?: LoadedType): Promise<ModelFile> {
+  if (isSafetensors(sources)) return openSafetensorsModel(sources, type);
+  const [first] = sources;
+  return openGguf(sources).catch((error: unknown) => {
+    if (first) return refusePickle(first, 'model', error);
+    throw error;
+  });
+}

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest';
+import { COMMANDS } from '../../cli/commands.ts';
+import { run } from '../../cli/run.ts';
+
+async function ran(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const written = { stdout: '', stderr: '' };
+  const code = await run(args, { stdout: (text) => (written.stdout += text), stderr: (text) => (written.stderr += text) });
+  return { code, ...written };
+}
+
+test.each([['--help'], ['-h'], ['help'], []])('%s lists the commands on stdout', async (...args) => {
+  const { code, stdout, stderr } = await ran(...args);
+  expect([code, stderr]).toEqual([0, '']);
+  for (const [name, { usage, about }] of Object.entries(COMMANDS)) {
+    expect(stdout).toContain(`${name} ${usage}`);
+    expect(stdout).toContain(about);
+  }
+});
+
+test.each(Object.keys(COMMANDS))('%s --help lists its flags on stdout, and runs nothing', async (name) => {
+  const words = name.split(' ');
+  const { code, stdout, stderr } = await ran(...words, '--help');
+  expect([code, stderr]).toEqual([0, '']);
+  expect(stdout).toContain(`chunkwise ${name}`);
+  for (const [flag, { about }] of Object.entries(COMMANDS[name]!.flags)) {
+    expect(stdout).toMatch(new RegExp(`--${flag}\\b`));
+    expect(stdout).toContain(about);
+  }
+  expect(stdout).toContain('--json');
+  expect(await ran('help', ...words)).toEqual({ code, stdout, stderr });
+});
+
+test('eval --help lists the evaluations', async () => {
+  const { code, stdout } = await ran('eval', '--help');
+  expect(code).toBe(0);
+  expect(stdout).toContain('eval squad');
+  expect(stdout).not.toContain('perplexity --model');
+});
+
+test.each<[string[], string, RegExp]>([
+  [['taste'], 'command', /"taste" is not one of inspect, generate/],
+  [['--model', 'x'], 'command', /"--model" is not one of/],
+  [['eval', 'taste'], 'eval', /"taste" is not one of estimator, kv, retrieval, squad/],
+  [['eval'], 'eval', /is not one of estimator/],
+  [['toString'], 'command', /is not one of/],
+  [['inspect'], 'PATH', /is required/],
+  [['inspect', 'x', '--depth', '3'], '--depth', /Unknown option/],
+  [['plan', 'x'], 'arguments', /positional/],
+  [['plan', '--json=1', '--text', 'x'], '--json', /does not take an argument/],
+])('%j is refused by name, with code 2, in words and as JSON', async (args, field, reason) => {
+  const { code, stdout, stderr } = await ran(...args);
+  expect([code, stdout]).toEqual([2, '']);
+  expect(stderr).toMatch(/^chunkwise: .* \[bad_request\]\n$/);
+  const json = await ran(...args, '--json');
+  expect([json.code, json.stderr]).toEqual([2, stderr]);
+  expect(json.stdout.match(/\n/g)).toHaveLength(1);
+  const { error } = JSON.parse(json.stdout) as { error: Record<string, string> };
+  expect(error).toMatchObject({ code: 'bad_request', field, reason: expect.stringMatching(reason) });
+  expect(error['message']).toBe(`${field}: ${error['reason']}`);
+});
+
+test('a file that is not there is code 1', async () => {
+  const { code, stdout } = await ran('inspect', '/none.gguf', '--json');
+  expect(code).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'bad_file', file: '/none.gguf' } });
+});

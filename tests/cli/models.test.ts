@@ -1,0 +1,77 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { bench } from '../../cli/commands/bench.ts';
+import { generate } from '../../cli/commands/generate.ts';
+import { logits } from '../../cli/commands/logits.ts';
+import { perplexity } from '../../cli/commands/perplexity.ts';
+import { wgsl } from '../../cli/commands/wgsl.ts';
+import { adapterUses } from '../../cli/open-model.ts';
+import type { KvReport } from '../../src/cache/kv-report.ts';
+import type { MemoryReport } from '../../src/config/memory-report.ts';
+import { nmse } from '../engine/nmse.ts';
+import { NMSE } from '../engine/tolerances.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { expectedLogits, expectedOf } from '../weights/safetensors-folder.ts';
+
+const FIXTURES = join(import.meta.dirname, '../fixtures/safetensors');
+const PROSE = join(import.meta.dirname, '../engine/prose.txt');
+/** The smallest model there is: its kernels compile fast. */
+const MODEL = ['--model', join(FIXTURES, 'llama')];
+
+test.each(['llama/model.safetensors', 'llama3'])('--model %s: the logits are those of transformers', async (path) => {
+  const name = path.split('/')[0]!;
+  const { ids } = expectedOf(name);
+  const folder = mkdtempSync(join(tmpdir(), 'chunkwise-logits-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const out = join(folder, 'logits');
+  const flags = ['--model', join(FIXTURES, path), '--weights', 'stored', '--tokens', ids.join(), '--out', out];
+  const { shape } = (await logits(flags)).json as { shape: [number, number] };
+  const all = new Float32Array(Uint8Array.from(readFileSync(out)).buffer);
+  const last = Array.from({ length: 4 }, (_, i) => all.subarray((shape[0] - 4 + i) * shape[1], (shape[0] - 3 + i) * shape[1]));
+  expect(nmse(last, expectedLogits(name))).toBeLessThan(NMSE.reference);
+});
+
+const sumOf = (figures: object): number => Object.values(figures).reduce((sum: number, each: number) => sum + each, 0);
+
+test('perplexity and generate report the memory that a text has at its end, and the most there was', async () => {
+  const outputs = [
+    await perplexity([...MODEL, '--text', PROSE, '--context', '60', '--max-tokens', '100']),
+    await generate([...MODEL, '--json', '--prompt', 'The theory of the thing', '--max-tokens', '2']),
+  ];
+  for (const { json } of outputs) {
+    const { memory, memoryPeak, kv } = json as Record<'memory' | 'memoryPeak', MemoryReport> & { kv: KvReport };
+    expect(sumOf(kv.bytes)).toBeGreaterThan(0);
+    expect(memory.kv).toBeGreaterThanOrEqual(sumOf(kv.bytes));
+    expect([sumOf(memory), sumOf(memoryPeak)]).toEqual([2 * memory.total, 2 * memoryPeak.total]);
+    expect(memoryPeak.total).toBeGreaterThanOrEqual(memory.total);
+  }
+});
+
+test('an adapter that is named twice counts twice', async () => {
+  const uses = [{ name: 'a', scale: 1.5 }, { name: 'b:c', scale: -2 }, { name: 'C:\\d', scale: 1 }];
+  expect(adapterUses(['a', 'b:c:-2', 'a:0.5', 'C:\\d'])).toEqual(uses);
+  for (const flag of ['a:1.2.3', ':3', '']) await expectError(() => adapterUses([flag]), 'bad_request', { field: '--adapter' });
+});
+
+test('wgsl gives what is compiled of a kernel', async () => {
+  const { texts } = (await wgsl(['attention', ...MODEL])).json as { texts: string[] };
+  expect(texts).toHaveLength(2); // for pages in f16 alone, and for all forms
+  for (const text of texts) expect(text).toMatch(/@compute/);
+  const refused = () => wgsl(['nothing', ...MODEL]);
+  await expectError(refused, 'bad_request', { field: 'KERNEL', reason: /attention-merge.*linear-decode.*sample-draw/ });
+});
+
+test.each(['prefill', 'kernels'])('bench %s has the figures that all share', async (what) => {
+  const { results } = (await bench([what, ...MODEL, '-T', '32'])).json as { results: [Record<string, unknown>] };
+  const [result] = results;
+  expect(result).toMatchObject({ context: 32, msPerToken: { median: expect.any(Number), p95: expect.any(Number) } });
+  for (const name of ['dispatchesPerToken', 'gbPerSecond', 'ratioToStreamingRead']) expect(result[name]).toBeGreaterThan(0);
+});
+
+test('flags that mean nothing to a command are refused', async () => {
+  await expectError(() => logits(['--text', 'Hi', '--out', 'x', '--kv-shadow']), 'bad_request', { field: '--kv-shadow' });
+  await expectError(() => bench(['decode', '--streams', '2', '--save-plan', 'x']), 'bad_request', { field: '--save-plan' });
+  await expectError(() => generate(['--model', 'x', '--prompt', 'Hi', '--weights', 'Q5_0']), 'bad_request', { field: '--weights' });
+});
