@@ -54,6 +54,9 @@ const IGNORED = [
   'velora_config',
 ];
 
+/** Of ranks or alphas: more than any model has linears. */
+const MOST_PATTERNS = 8192;
+
 /** Initialisations that take from the base's weights what they put into the adapter. */
 const CHANGES_BASE = /^(pissa|olora|corda|loftq|lora_ga)/i;
 
@@ -112,11 +115,17 @@ function readPatterns(
   field: string,
   check: (value: unknown, field: string) => number,
 ): (name: string) => number | undefined {
-  const entries = Object.entries(fields.object(field)).map(([key, value]) => ({
+  const given = Object.entries(fields.object(field));
+  if (given.length > MOST_PATTERNS) fields.fail(field, `has ${given.length} patterns; at most ${MOST_PATTERNS} are read`);
+  const entries = given.map(([key, value]) => ({
     pattern: compile(fields, field, `^(.*\\.)?(${key})$`, key),
     value: check(value, `${field}.${key}`),
   }));
-  return (name) => entries.find(({ pattern }) => pattern.test(name))?.value;
+  const found = new Map<string, number | undefined>();
+  return (name) => {
+    if (!found.has(name)) found.set(name, entries.find(({ pattern }) => pattern.test(name))?.value);
+    return found.get(name);
+  };
 }
 
 /** Which modules are meant (peft/tuners/tuners_utils.py, check_target_module_exists). */
