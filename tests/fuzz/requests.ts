@@ -56,7 +56,8 @@ const ENGINE = {
   embeddings: { create: async (request: unknown) => structuredClone(parseEmbeddingRequest(request)) },
 } as unknown as Served;
 
-async function send(method: string, path: string, body: string): Promise<void> {
+/** Sends a request to an engine; a status of a server's fault, or an error that is not typed, is wrong. */
+export async function send(method: string, path: string, body: string): Promise<void> {
   const request = new Request(`http://chunkwise/v1/${path}`, { method, ...(method === 'POST' && { body }) });
   const response = await serve(ENGINE, request);
   const answer: unknown = await response.json();
