@@ -46,6 +46,13 @@ test('divisors of frequencies that are 0 would turn every position into NaN', as
   await expectError(() => engineUnderTest(model), 'bad_file', { file: 'tiny.gguf', field: 'rope_freqs.weight', reason: /above 0/ });
 });
 
+test('weights so large that logits are not finite are refused by the first of them', async () => {
+  const model = tinyModel({ ...SIZES, architecture: 'llama', type: 'F32' });
+  const { offset, bytes } = (await openGguf([new BytesSource('tiny.gguf', model)])).tensors.find(({ name }) => name === 'blk.0.ffn_down.weight')!;
+  new Float32Array(model.buffer, model.byteOffset + offset, bytes / 4).fill(3e38);
+  await expectError(() => engineUnderTest(model), 'bad_file', { file: 'tiny.gguf', field: 'tensors', reason: /not finite/ });
+});
+
 test('safetensors: an infinity in a matrix that is quantised as it is read', async () => {
   const files = await Promise.all(
     modelFolder('llama').map(async (file) => {
