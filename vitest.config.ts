@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { lavapipeIcd } from './tools/system.ts';
 
-const CPU_AREAS = 'tests/{adapters,api,cache,chunking,config,errors,grammar,hub,reference,tokenizer,tooling,weights,web-llm,workers}/**/*.test.ts';
+const CPU_AREAS = 'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,reference,tokenizer,tooling,weights,web-llm,workers}/**/*.test.ts';
 
 // The same software adapter everywhere: without this the Vulkan loader takes the first device it finds.
 const env = { VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '' };

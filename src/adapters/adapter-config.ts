@@ -55,6 +55,9 @@ const IGNORED = [
   'lorap_lr_ratio',
 ];
 
+/** Of ranks or alphas: more than any model has linears. */
+const MOST_PATTERNS = 8192;
+
 /** Initialisations of PEFT 0.21 that leave the base as it is: what was saved is then the whole of the change. */
 const KEEPS_BASE = ['gaussian', 'eva', 'orthogonal', 'mica'];
 
@@ -128,11 +131,17 @@ function readPatterns(
   field: string,
   check: (value: unknown, field: string) => number,
 ): (name: string) => number | undefined {
-  const entries = Object.entries(fields.object(field)).map(([key, value]) => ({
+  const given = Object.entries(fields.object(field));
+  if (given.length > MOST_PATTERNS) fields.fail(field, `has ${given.length} patterns; at most ${MOST_PATTERNS} are read`);
+  const entries = given.map(([key, value]) => ({
     pattern: compile(fields, field, `^(.*\\.)?(${key})$`, key),
     value: check(value, `${field}.${key}`),
   }));
-  return (name) => entries.find(({ pattern }) => pattern.test(name))?.value;
+  const found = new Map<string, number | undefined>();
+  return (name) => {
+    if (!found.has(name)) found.set(name, entries.find(({ pattern }) => pattern.test(name))?.value);
+    return found.get(name);
+  };
 }
 
 /** Which modules are meant (peft/tuners/tuners_utils.py, check_target_module_exists). */

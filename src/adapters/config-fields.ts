@@ -1,3 +1,4 @@
+import { FILE_NESTING, isNestedDeeper } from '../config/nesting.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 
@@ -26,6 +27,9 @@ export class ConfigFields {
         ? `is ${number}, which must be a finite number`
         : `is not JSON: ${error instanceof Error ? error.message : String(error)}`;
       throw new ChunkwiseError('bad_file', { file, field, reason }, { cause: error });
+    }
+    if (isNestedDeeper(values, FILE_NESTING)) {
+      throw new ChunkwiseError('bad_file', { file, reason: `is nested more than ${FILE_NESTING} deep` });
     }
     if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
       return new ConfigFields(file, values as Record<string, unknown>);

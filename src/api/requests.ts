@@ -19,6 +19,8 @@ export interface ParsedRequest {
 }
 
 const MAX_STOPS = 4;
+/** What may become a stop string is held back, and searched at each token. */
+const MAX_STOP_CHARS = 4096;
 
 const KV_FIELDS = { kv: true, kvErrorBudget: true, kvMemoryBudget: true, kvPriority: true, kvShadow: true } as const;
 
@@ -170,6 +172,7 @@ function parseStop(value: unknown): string[] {
   return stops.map((stop) => {
     if (typeof stop !== 'string') refuse('stop', `must be a string or an array of them, but holds ${describe(stop)}`);
     if (stop === '') refuse('stop', 'holds an empty string');
+    if (stop.length > MAX_STOP_CHARS) refuse('stop', `holds a string of ${stop.length} characters; at most ${MAX_STOP_CHARS} are allowed`);
     return stop;
   });
 }

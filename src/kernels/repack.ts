@@ -13,7 +13,7 @@ export function repack(type: GgmlType, bytes: Uint8Array): Planes {
     case 'F32':
     case 'F16':
     case 'BF16':
-      return { weight: new Uint32Array(bytes.slice().buffer) };
+      return { weight: wordsOf(bytes) };
     case 'Q8_0':
       return repackBytes(bytes);
     case 'Q4_0':
@@ -31,6 +31,12 @@ export function repack(type: GgmlType, bytes: Uint8Array): Planes {
     case 'Q6_K':
       return repackSuper6(bytes);
   }
+}
+
+/** A copy only where they begin between words. */
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Uint32Array(buffer, byteOffset, byteLength / 4);
 }
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

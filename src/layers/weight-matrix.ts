@@ -2,6 +2,7 @@ import type { MemoryCategory } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { BufferRange } from '../gpu/operation.ts';
+import { checkFinite } from '../kernels/finite-planes.ts';
 import { repack } from '../kernels/repack.ts';
 import { planeNames, type PlaneName, WEIGHT_FORMATS } from '../kernels/weight-formats.ts';
 import { GGML_TYPES, type GgmlType } from '../weights/ggml-types.ts';
@@ -58,7 +59,7 @@ export function sliceRows(limits: GPUSupportedLimits, type: GgmlType, columns: n
 
 /**
  * Reads, repacks and uploads the rows of `sources`, one below the other. `onBytes` is told of file bytes done.
- * Errors: `over_limit`, `aborted`, and what the source throws.
+ * Errors: `over_limit`, `aborted`, `bad_file` for what is not finite, and what the source throws.
  */
 export async function uploadMatrix(
   device: Device,
@@ -85,7 +86,7 @@ export async function uploadMatrix(
   let row = 0;
   for (const source of sources) {
     for await (const piece of readPieces(source, signal)) {
-      uploadRows(device, { type, rows, columns, slices }, row, piece);
+      uploadRows(device, { type, rows, columns, slices }, row, piece, source.tensor);
       row += piece.length / rowBytesOf(source.tensor);
       onBytes(piece.length);
     }
@@ -138,7 +139,7 @@ async function* readPieces({ tensor, interleavedHeadDim }: RowSource, signal?: A
   }
 }
 
-function uploadRows(device: Device, matrix: WeightMatrix, row: number, bytes: Uint8Array): void {
+function uploadRows(device: Device, matrix: WeightMatrix, row: number, bytes: Uint8Array, tensor: TensorInfo): void {
   const { type, columns, slices } = matrix;
   const rowBytes = (columns / GGML_TYPES[type].blockSize) * GGML_TYPES[type].blockBytes;
   const end = row + bytes.length / rowBytes;
@@ -147,12 +148,13 @@ function uploadRows(device: Device, matrix: WeightMatrix, row: number, bytes: Ui
     const to = Math.min(end, slice.rowStart + slice.rows);
     if (from >= to) continue;
     const planes = repack(type, bytes.subarray((from - row) * rowBytes, (to - row) * rowBytes));
+    checkFinite(tensor, planes);
     for (const name of planeNames(type)) {
       const words = planes[name];
       const bound = slice.planes[name];
       if (!words || !bound) continue;
       const offset = bound.offset + planeBytes(type, name, columns) * (from - slice.rowStart);
-      device.gpuDevice.queue.writeBuffer(bound.buffer, offset, words.buffer);
+      device.gpuDevice.queue.writeBuffer(bound.buffer, offset, words.buffer, words.byteOffset, words.byteLength);
     }
   }
 }

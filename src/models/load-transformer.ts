@@ -1,7 +1,10 @@
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import type { ModelConfig } from '../config/model-config.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
+import { checkFinite } from '../kernels/finite-planes.ts';
+import { repack } from '../kernels/repack.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { Embedding } from '../layers/embedding.ts';
@@ -26,7 +29,10 @@ export interface LoadOptions {
   signal?: AbortSignal;
 }
 
-/** Reads a model's tensors (by name, as `checkTensors` returns them) onto the GPU and puts its layers together. */
+/**
+ * Reads a model's tensors (by name, as `checkTensors` returns them) onto the GPU and puts its layers together. Errors:
+ * `bad_file` for a number that is not finite, `aborted`, and what the sources throw.
+ */
 export async function loadTransformer(
   device: Device,
   config: ModelConfig,
@@ -154,6 +160,10 @@ class Loader {
   async rope(): Promise<GPUBuffer> {
     const divisors = this.tensors.has('rope_freqs.weight') ? await this.read('rope_freqs.weight') : undefined;
     const floats = divisors && new Float32Array(divisors.slice().buffer);
+    if (floats?.some((divisor) => divisor <= 0)) {
+      const { name, source } = this.tensor('rope_freqs.weight');
+      throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason: 'a divisor must be above 0' });
+    }
     const table = ropeTable(this.config, this.options.contextLength, floats);
     return this.buffer('rope', new Uint8Array(table.buffer), 'activations');
   }
@@ -162,9 +172,12 @@ class Loader {
     return this.buffer(name, await this.read(name));
   }
 
+  /** A vector's bytes. */
   async read(name: string): Promise<Uint8Array> {
-    const { source, offset, bytes } = this.tensor(name);
+    const tensor = this.tensor(name);
+    const { source, offset, bytes } = tensor;
     const read = await source.read(offset, bytes);
+    checkFinite(tensor, repack(tensor.type, read));
     this.options.onBytes?.(bytes);
     return read;
   }

@@ -4,6 +4,10 @@ import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
+/** Characters of all pairs that are looked up, 48 times those of a usual vocabulary of 49,152, and of those that are kept. */
+const MOST_LOOKED_UP = 2 ** 27;
+const MOST_KEPT = 2 ** 25;
+
 /** Merges the characters of a word into token texts. */
 export type Bpe = (word: string) => string[];
 
@@ -34,20 +38,31 @@ export function byteLevelBpe(metadata: TokenizerMetadata): Bpe {
  * SentencePiece's BPE has no list of merges: any two neighbours whose joined text is a token may be merged, the highest
  * score first, the leftmost of equals. So every division of a token is a merge, ranked by the token's score.
  */
-export function sentencePieceBpe({ texts, ids, types }: Vocabulary, scores: ArrayLike<number>): Bpe {
+export function sentencePieceBpe(metadata: TokenizerMetadata, { texts, ids, types }: Vocabulary, scores: ArrayLike<number>): Bpe {
   const model = emptyModel();
   const distinct = [...new Set(Array.from(scores))].sort((a, b) => b - a);
   const rankOfScore = new Map(distinct.map((score, rank) => [score, rank]));
-  const isPart = (text: string, length: number): boolean => length === 1 || ids.has(text);
+  const lengths = new Set(texts.map((text) => text.length));
+  const isToken = (text: string): boolean => lengths.has(text.length) && ids.has(text);
+  let [lookedUp, kept] = [0, 0];
   const apart: number[] = [TOKEN_TYPES.unknown, TOKEN_TYPES.control, TOKEN_TYPES.byte];
   texts.forEach((token, id) => {
     if (apart.includes(types[id] ?? 0)) return;
     const rank = rankOfScore.get(scores[id] ?? 0) ?? 0;
     const chars = Array.from(token);
-    for (let cut = 1; cut < chars.length; cut++) {
-      const left = chars.slice(0, cut).join('');
-      const right = chars.slice(cut).join('');
-      if (isPart(left, cut) && isPart(right, chars.length - cut)) rankPair(model, left, right, rank);
+    const last = chars.pop();
+    let left = '';
+    for (const char of chars) {
+      left += char;
+      lookedUp += token.length;
+      const right = token.slice(left.length);
+      if ((left !== chars[0] && !isToken(left)) || (right !== last && !isToken(right))) continue;
+      kept += token.length;
+      rankPair(model, left, right, rank);
+    }
+    if (lookedUp > MOST_LOOKED_UP || kept > MOST_KEPT) {
+      const reason = `tokens up to ${id} are too long, and too many, to be divided into the tokens that they are merged from`;
+      throw new ChunkwiseError('bad_file', { file: metadata.file, field: 'tokenizer.ggml.tokens', reason });
     }
   });
   return (word) => model.bpe(word);

@@ -150,7 +150,7 @@ function createScheme(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sche
     case 'llama':
       return sentencePiece(metadata, vocabulary);
     default:
-      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model}' (known: gpt2, llama)`);
+      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama)`);
   }
 }
 
@@ -195,7 +195,7 @@ function sentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sch
   const prefix = (metadata.addSpacePrefix ?? true) ? '▁' : '';
   return {
     words: (text) => splitWords(prefix + text.replaceAll(' ', '▁'), words),
-    pieces: sentencePieceBpe(vocabulary, metadata.scores),
+    pieces: sentencePieceBpe(metadata, vocabulary, metadata.scores),
     fallback(piece) {
       return Array.from(encoder.encode(piece)).flatMap((byte) => {
         const name = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;

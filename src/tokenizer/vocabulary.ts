@@ -15,6 +15,11 @@ const END_TEXTS = new Set(
   ).split(' '),
 );
 
+/** Real vocabularies' longest tokens have some hundred characters. */
+const MOST_TOKEN_CHARS = 4096;
+/** Of all tokens that are sought in texts, which become one pattern; speech models have half as many. */
+const MOST_SOUGHT_CHARS = 1 << 20;
+
 /** The tokens of a model, checked. */
 export interface Vocabulary {
   readonly texts: readonly string[];
@@ -24,13 +29,16 @@ export interface Vocabulary {
   readonly endIds: ReadonlySet<number>;
 }
 
-/** Throws `bad_file` on lists of unequal length, a text that occurs twice, and ids that name no token. */
+/** Throws `bad_file` on lists of unequal length, a text that is too long or occurs twice, and ids that name no token. */
 export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   checkLists(metadata);
   const { tokens: texts, tokenTypes } = metadata;
   const ids = new Map<string, number>();
   texts.forEach((text, id) => {
     if (text === '') return;
+    if (text.length > MOST_TOKEN_CHARS) {
+      throw badKey(metadata, 'tokens', `token ${id} has ${text.length} characters; at most ${MOST_TOKEN_CHARS} are read`);
+    }
     if (ids.has(text)) {
       throw badKey(
         metadata,
@@ -45,6 +53,10 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   const types = Uint8Array.from(texts, (text, id) =>
     END_TEXTS.has(text) ? TOKEN_TYPES.control : (tokenTypes?.[id] ?? TOKEN_TYPES.normal),
   );
+  const sought = texts.reduce((sum, text, id) => sum + (SOUGHT.includes(types[id] ?? 0) ? text.length : 0), 0);
+  if (sought > MOST_SOUGHT_CHARS) {
+    throw badKey(metadata, 'token_type', `control and user-defined tokens have ${sought} characters; at most ${MOST_SOUGHT_CHARS} are read`);
+  }
   return { texts, ids, types, endIds };
 }
 
@@ -78,13 +90,15 @@ function checkLists(metadata: TokenizerMetadata): void {
   }
 }
 
+/** Types of the tokens that a text is searched for, those of a chat template among them. */
+const SOUGHT: readonly number[] = [TOKEN_TYPES.userDefined, TOKEN_TYPES.control, TOKEN_TYPES.unknown];
+
 /**
  * Finds the tokens that stand in a text as such: user-defined ones always, control and unknown ones where
  * `parseSpecial` asks for it. Of several at one place the longest counts. One capture group.
  */
 export function specialPattern({ texts, types }: Vocabulary, parseSpecial: boolean): RegExp | undefined {
-  const sought: number[] = [TOKEN_TYPES.userDefined];
-  if (parseSpecial) sought.push(TOKEN_TYPES.control, TOKEN_TYPES.unknown);
+  const sought = parseSpecial ? SOUGHT : [TOKEN_TYPES.userDefined];
   const found = texts.filter((text, id) => text !== '' && sought.includes(types[id] ?? 0));
   if (found.length === 0) return undefined;
   found.sort((a, b) => b.length - a.length);

@@ -1,5 +1,6 @@
 import type { GgufValue } from './gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
+import { MOST } from './model-config.ts';
 
 /** transformers' `model_type` to the architecture that runs it; Mistral's is Llama's but for a window of attention. */
 const ARCHITECTURES: Record<string, string> = { llama: 'llama', mistral: 'llama', qwen2: 'qwen2', qwen3: 'qwen3' };
@@ -60,10 +61,13 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   const values = new Map<string, GgufValue>([['general.architecture', architecture]]);
   const name = config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
   if (name) values.set('general.name', name);
-  for (const [key, field] of Object.entries(SIZES)) values.set(`${architecture}.${key}`, config.number(field));
-  for (const [key, field] of Object.entries(OPTIONAL_SIZES)) {
-    if (config.has(field)) values.set(`${architecture}.${key}`, config.number(field));
-  }
+  const set = (key: string, field: string): void => {
+    // Refused here they have the name that they have in this file.
+    const value = Object.hasOwn(MOST, key) ? config.size(field, MOST[key as keyof typeof MOST]) : config.number(field);
+    values.set(`${architecture}.${key}`, value);
+  };
+  for (const [key, field] of Object.entries(SIZES)) set(key, field);
+  for (const [key, field] of Object.entries(OPTIONAL_SIZES)) if (config.has(field)) set(key, field);
   if (config.has('sliding_window') && (type === 'mistral' || usesWindow(config))) values.set(`${architecture}.attention.sliding_window`, config.number('sliding_window'));
   addRope(config, architecture, values);
   return values;
@@ -110,7 +114,7 @@ const ropeType = (rope: JsonFields): string =>
 export function llama3Divisors(config: JsonFields): Float32Array | undefined {
   const rope = ropeOf(config);
   if (!rope || ropeType(rope) !== 'llama3') return undefined;
-  const [factor, low, high, context] = ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'].map((key) => rope.number(key)) as [number, number, number, number];
+  const [factor, low, high, context] = ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'].map((key) => rope.positive(key)) as [number, number, number, number];
   const theta = ropeTheta(config);
   const headDim = config.optional('head_dim', (key) => config.number(key)) ?? config.number('hidden_size') / config.number('num_attention_heads');
   return Float32Array.from({ length: headDim / 2 }, (_, i) => {

@@ -1,7 +1,8 @@
 import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import type { GgufValue } from './gguf-metadata.ts';
 import { isRecord } from '../config/is-record.ts';
-import type { JsonFields } from './json-file.ts';
+import { kindOf, type JsonFields } from './json-file.ts';
+import { MOST_TOKENS } from './model-config.ts';
 import { preTokenizerName, sentencePiecePrefix } from './hf-pre-tokenizer.ts';
 
 /** The files that say how a transformers model reads and writes text; all but the first may be missing. */
@@ -27,7 +28,7 @@ export function tokenizerMetadata(files: TokenizerFiles): Map<string, GgufValue>
   const type = model.optional('type', (key) => model.string(key)) ?? 'BPE';
   if (type !== 'BPE') model.fail('type', `${JSON.stringify(type.slice(0, 40))} is not supported; BPE is`, 'unsupported');
   const isSentencePiece = model.values['byte_fallback'] === true;
-  const { tokens, types } = readTokens(tokenizer, model, config.number('vocab_size'), isSentencePiece);
+  const { tokens, types } = readTokens(tokenizer, model, config.size('vocab_size', MOST_TOKENS), isSentencePiece);
   const merges = readMerges(model);
   const ids = new Map(tokens.map((text, id) => [text, id]));
   const values = new Map<string, GgufValue>();
@@ -62,7 +63,8 @@ function readTokens(
   const types = tokens.map((): number => TOKEN_TYPES.unused);
   const put = (where: JsonFields, text: string, id: unknown, type: number): void => {
     if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabSize) {
-      return where.fail(text, `has the id ${String(id)}; the model has ${vocabSize} tokens`);
+      const shown = typeof id === 'number' ? String(id) : kindOf(id);
+      return where.fail(text, `has the id ${shown}; the model has ${vocabSize} tokens`);
     }
     tokens[id] = text;
     types[id] = type;

@@ -1,10 +1,11 @@
 import { isRecord } from '../config/is-record.ts';
+import { FILE_NESTING, isNestedDeeper } from '../config/nesting.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { ByteSource } from './byte-source.ts';
 
-/** Much above any tokenizer's. */
-const MOST_BYTES = 256 << 20;
+/** Twice the largest tokenizer's (Gemma 3). */
+const MOST_BYTES = 64 << 20;
 
 /** An object of a JSON file, with access that checks the type. Errors: `bad_file`, naming file and field. */
 export class JsonFields {
@@ -21,6 +22,7 @@ export class JsonFields {
     if (source.size > MOST_BYTES) refuse(`it has ${source.size} bytes; at most ${MOST_BYTES} are read`);
     try {
       const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.size)));
+      if (isNestedDeeper(value, FILE_NESTING)) refuse(`is nested more than ${FILE_NESTING} deep`);
       return isRecord(value) ? new JsonFields(source.name, value) : refuse('is not a JSON object');
     } catch (error) {
       if (error instanceof ChunkwiseError) throw error;
@@ -40,6 +42,18 @@ export class JsonFields {
   number(key: string): number {
     const value = this.values[key];
     return typeof value === 'number' ? value : this.fail(key, `must be a number, but is ${kindOf(value)}`);
+  }
+
+  /** A whole number from 1 to `most`. */
+  size(key: string, most: number): number {
+    const value = this.number(key);
+    return Number.isInteger(value) && value >= 1 && value <= most ? value : this.fail(key, `must be a whole number from 1 to ${most}, but is ${value}`);
+  }
+
+  /** A finite number above 0. */
+  positive(key: string): number {
+    const value = this.number(key);
+    return value > 0 && value < Infinity ? value : this.fail(key, `must be above 0 and finite, but is ${value}`);
   }
 
   string(key: string): string {
@@ -66,5 +80,6 @@ export class JsonFields {
   }
 }
 
-const kindOf = (value: unknown): string =>
+/** What a value that is not as wanted is. */
+export const kindOf = (value: unknown): string =>
   value === undefined ? 'missing' : value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;

@@ -6,6 +6,20 @@ import type { ModelFile } from './model-file.ts';
 
 type Architecture = ModelConfig['architecture'];
 
+/** The largest sizes that are read, by GGUF's keys behind the architecture's name. */
+export const MOST = {
+  block_count: 1024,
+  embedding_length: 65_536,
+  feed_forward_length: 1_048_576,
+  context_length: 2 ** 30,
+  'attention.head_count': 1024,
+  'attention.head_count_kv': 1024,
+  'attention.key_length': 256,
+  'attention.value_length': 256,
+} as const;
+/** Most tokens of a vocabulary. */
+export const MOST_TOKENS = 2 ** 21;
+
 /** GGUF files of the Llama family (also Mistral, TinyLlama, SmolLM2) store q and k rows permuted; the others do not. */
 const ROPE_LAYOUTS: Record<Architecture, ModelConfig['ropeLayout']> = {
   llama: 'interleaved',
@@ -22,19 +36,19 @@ export function readModelConfig(file: ModelFile): ModelConfig {
   const { metadata } = file;
   const architecture = readArchitecture(metadata);
   const key = (name: string): string => `${architecture}.${name}`;
-  const integer = (name: string, max: number, fallback?: number): number =>
-    readInteger(metadata, key(name), max, fallback);
+  const integer = (name: keyof typeof MOST, fallback?: number): number =>
+    readInteger(metadata, key(name), MOST[name], fallback);
   const hasTensor = (name: string): boolean => file.tensors.some((tensor) => tensor.name === name);
 
-  const numLayers = integer('block_count', 1024);
-  const hiddenSize = integer('embedding_length', 65_536);
-  const intermediateSize = integer('feed_forward_length', 1_048_576);
-  const numHeads = integer('attention.head_count', 1024);
-  const numKvHeads = integer('attention.head_count_kv', 1024, numHeads);
-  const contextLength = integer('context_length', 2 ** 30);
-  const headDim = integer('attention.key_length', 256, Math.floor(hiddenSize / numHeads));
-  const rmsNormEps = readPositive(metadata, key('attention.layer_norm_rms_epsilon'), 1);
-  const ropeTheta = readPositive(metadata, key('rope.freq_base'), 1e12, 10_000);
+  const numLayers = integer('block_count');
+  const hiddenSize = integer('embedding_length');
+  const intermediateSize = integer('feed_forward_length');
+  const numHeads = integer('attention.head_count');
+  const numKvHeads = integer('attention.head_count_kv', numHeads);
+  const contextLength = integer('context_length');
+  const headDim = integer('attention.key_length', Math.floor(hiddenSize / numHeads));
+  const rmsNormEps = readRange(metadata, key('attention.layer_norm_rms_epsilon'), [1e-20, 1]);
+  const ropeTheta = readRange(metadata, key('rope.freq_base'), [1, 1e12], 10_000);
 
   checkMultiple(metadata, key('embedding_length'), hiddenSize, 32);
   checkMultiple(metadata, key('feed_forward_length'), intermediateSize, 32);
@@ -118,17 +132,16 @@ function readLinearScale(metadata: GgufMetadata, architecture: Architecture): nu
   const current = `${architecture}.rope.scaling.factor`;
   const factorKey = metadata.has(current) ? current : `${architecture}.rope.scale_linear`;
   if ((metadata.optionalNumber(factorKey) ?? 0) === 0) return undefined; // 0 is written for "no scaling"
-  const factor = readPositive(metadata, factorKey, 1e6);
+  const factor = readRange(metadata, factorKey, [1e-6, 1e6]);
   return factor === 1 ? undefined : factor;
 }
 
 /** llama.cpp takes the length of the token list; `vocab_size` stands in where there is no list. */
 function readVocabSize(metadata: GgufMetadata, architecture: Architecture): number {
-  const max = 2 ** 21;
   const list = 'tokenizer.ggml.tokens';
-  if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, max);
+  if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, MOST_TOKENS);
   const size = metadata.strings(list).length;
-  return size >= 1 && size <= max ? size : fail(metadata, list, `${size} tokens; 1 to ${max} are allowed`);
+  return size >= 1 && size <= MOST_TOKENS ? size : fail(metadata, list, `${size} tokens; 1 to ${MOST_TOKENS} are allowed`);
 }
 
 function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
@@ -138,10 +151,11 @@ function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?
   return fail(metadata, key, `must be an integer from 1 to ${max}, but is ${value}`);
 }
 
-function readPositive(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
+/** Numbers in these ranges leave what is computed of them finite. */
+function readRange(metadata: GgufMetadata, key: string, [least, most]: readonly [number, number], fallback?: number): number {
   const value = fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback);
-  if (value > 0 && value <= max) return value;
-  return fail(metadata, key, `must be above 0 and at most ${max}, but is ${value}`);
+  if (!(value > 0 && value <= most)) fail(metadata, key, `must be above 0 and at most ${most}, but is ${value}`);
+  return value >= least ? value : fail(metadata, key, `must be at least ${least}, but is ${value}`);
 }
 
 function checkMultiple(metadata: GgufMetadata, key: string, value: number, of: number): void {

@@ -3,7 +3,7 @@ import type { ByteSource } from './byte-source.ts';
 import { GgufMetadata } from './gguf-metadata.ts';
 import { configMetadata, llama3Divisors, withConfigDefaults } from './hf-config.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
-import { JsonFields } from './json-file.ts';
+import { JsonFields, kindOf } from './json-file.ts';
 import type { ModelFile } from './model-file.ts';
 import { quantised } from './quantised-tensor.ts';
 import type { LoadedType } from './quantize.ts';
@@ -31,6 +31,10 @@ const OUTER_NAMES: Record<string, string> = {
 };
 const LAYER_NAME = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/;
 const INDEX = /\.safetensors\.index\.json$/;
+/** Of embeddings: 32 halves. */
+const MIN_ROW_BYTES = 64;
+/** The longest templates have some 20,000 characters. */
+const MOST_TEMPLATE_BYTES = 1 << 20;
 
 /** A file's name without its folders and query. */
 const baseName = (source: ByteSource): string => source.name.replace(/[?#].*$/, '').split(/[/\\]/).at(-1) ?? '';
@@ -58,18 +62,19 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     throw new ChunkwiseError('bad_file', { file: weights[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
   };
   const config = withConfigDefaults(await required('config.json'));
-  const template = file('chat_template.jinja');
   const values = configMetadata(config);
+  const index = sources.find((source) => INDEX.test(baseName(source)));
+  const found = await readShards(weights, index && (await JsonFields.read(index)));
+  checkVocabSize(config, found);
+  const template = file('chat_template.jinja');
   const texts = tokenizerMetadata({
     tokenizer: await required('tokenizer.json'),
     tokenizerConfig: await json('tokenizer_config.json'),
     generationConfig: await json('generation_config.json'),
     config,
-    chatTemplate: template && new TextDecoder().decode(await template.read(0, template.size)),
+    chatTemplate: template && (await readTemplate(template)),
   });
   for (const [key, value] of texts) values.set(key, value);
-  const index = sources.find((source) => INDEX.test(baseName(source)));
-  const found = await readShards(weights, index && (await JsonFields.read(index)));
   const isTied = config.values['tie_word_embeddings'] === true;
   const tensors = found.flatMap((tensor) => {
     const name = ggufName(tensor.name);
@@ -86,6 +91,21 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half' };
 }
 
+/** Every token takes memory, so only as many are believed as the embeddings have rows. */
+function checkVocabSize(config: JsonFields, tensors: readonly TensorInfo[]): void {
+  const embeddings = tensors.find(({ name }) => ggufName(name) === 'token_embd.weight');
+  const vocabSize = config.number('vocab_size');
+  const rows = embeddings ? Math.min(embeddings.shape[0] ?? 0, embeddings.bytes / MIN_ROW_BYTES) : 0;
+  if (vocabSize <= rows) return;
+  config.fail('vocab_size', `is ${vocabSize}, but the embeddings are ${embeddings ? `[${embeddings.shape.join(', ')}]` : 'missing'}`);
+}
+
+async function readTemplate(source: ByteSource): Promise<string> {
+  if (source.size <= MOST_TEMPLATE_BYTES) return new TextDecoder().decode(await source.read(0, source.size));
+  const reason = `it has ${source.size} bytes; at most ${MOST_TEMPLATE_BYTES} are read`;
+  throw new ChunkwiseError('bad_file', { file: source.name, reason });
+}
+
 async function readShards(weights: readonly ByteSource[], index: JsonFields | undefined): Promise<TensorInfo[]> {
   const owners = new Map<string, TensorInfo>();
   for (const source of weights) {
@@ -98,7 +118,7 @@ async function readShards(weights: readonly ByteSource[], index: JsonFields | un
   const places = Object.entries(index?.fields('weight_map').values ?? {});
   for (const [name, place] of places) {
     const tensor = owners.get(name);
-    if (!tensor || baseName(tensor.source) !== place) index?.fail(name, `should be in ${String(place)}, where it is not`);
+    if (!tensor || baseName(tensor.source) !== place) index?.fail(name, `should be in ${typeof place === 'string' ? place.slice(0, 200) : kindOf(place)}, where it is not`);
   }
   return [...owners.values()];
 }

@@ -1,5 +1,6 @@
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import { isRecord } from '../../config/is-record.ts';
+import { isNestedDeeper, REQUEST_NESTING } from '../../config/nesting.ts';
 import { describe, refuse } from '../checks.ts';
 import type { ChatMessage } from '../types.ts';
 
@@ -75,6 +76,7 @@ function parseArguments(value: unknown, place: string): Record<string, unknown> 
   } catch {
     refuse(field, `is not JSON: ${describe(value)}`);
   }
+  if (isNestedDeeper(parsed, REQUEST_NESTING)) refuse(field, `is nested more than ${REQUEST_NESTING} deep`);
   return isRecord(parsed) ? parsed : refuse(field, `must be a JSON object, but is ${describe(value)}`);
 }
 

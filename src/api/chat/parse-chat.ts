@@ -3,6 +3,7 @@ import type { ResponseFormat } from '../../grammar/response-format.ts';
 import type { ChatTurn, ToolDefinition } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import { isRecord } from '../../config/is-record.ts';
+import { isNestedDeeper, REQUEST_NESTING } from '../../config/nesting.ts';
 import { describe, refuse } from '../checks.ts';
 import { AnswerReader } from './answer-reader.ts';
 import { formatOfCall } from './forced-call.ts';
@@ -57,6 +58,7 @@ function parseTools(value: unknown): ToolDefinition[] {
     if (parameters !== undefined && !isRecord(parameters)) {
       refuse(`${at}.function.parameters`, `must be a JSON schema, but is ${describe(parameters)}`);
     }
+    if (isNestedDeeper(parameters, REQUEST_NESTING)) refuse(`${at}.function.parameters`, `is nested more than ${REQUEST_NESTING} deep`);
     // Templates index these; a strict schema is for the grammar to keep to.
     return { type: 'function', function: { name, description: description ?? '', parameters: parameters ?? NO_PARAMETERS } };
   });

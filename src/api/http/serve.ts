@@ -39,14 +39,23 @@ async function answer(engine: Served, request: Request): Promise<Response> {
   }
   if (route.startsWith('models/')) {
     allow(request, 'GET');
-    return Response.json(await findModel(engine, decodeURIComponent(route.slice('models/'.length))));
+    return Response.json(await findModel(engine, nameIn(route.slice('models/'.length))));
   }
-  const create = ROUTES[route];
+  const create = Object.hasOwn(ROUTES, route) ? ROUTES[route] : undefined;
   if (!create) throw new HttpError(404, 'not_found', null, `there is nothing at ${pathname}`);
   allow(request, 'POST');
   const { model, ...fields } = await bodyOf(request);
   const found = await findModel(engine, model);
   return create(engine, withAdapter(fields, found.adapter), found.id, request.signal);
+}
+
+/** A name in a path; one whose escapes are no UTF-8 is no model's, as it stands. */
+function nameIn(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 /** With the adapter that the model's name stands for. */

@@ -1,0 +1,61 @@
+/** Runs fuzz cases as its parent asks for them, and tells of each before and after: node --expose-gc … child.ts */
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { Random } from '../weights/random.ts';
+import type { FuzzCase, FuzzKind } from './kind.ts';
+import { KINDS } from './kinds.ts';
+import { caseSeed, type FromChild, MOST_CPU_MS, mostBytes, type ToChild } from './protocol.ts';
+
+const tell = (message: FromChild): void => void process.send?.(message);
+
+/** Undefined where the case is right. */
+async function failureOf(fuzzed: FuzzCase, { codes }: FuzzKind): Promise<{ failure?: string; isRefused?: boolean }> {
+  try {
+    await fuzzed.run();
+    return {};
+  } catch (error) {
+    if (!(error instanceof ChunkwiseError)) return { failure: error instanceof Error ? (error.stack ?? String(error)).slice(0, 1500) : String(error) };
+    if (!codes.includes(error.code)) return { failure: `${error.code}, which is no code of this kind: ${error.message.slice(0, 500)}` };
+    return error.detail.reason === '' ? { failure: 'no reason' } : { isRefused: true };
+  }
+}
+
+const memoryOf = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external;
+const mostResident = (): number => process.resourceUsage().maxRSS * 1024;
+
+async function measured(fuzzed: FuzzCase, kind: FuzzKind): Promise<{ failure?: string; isRefused?: boolean; cpuMs: number; bytes: number }> {
+  const [memory, resident, peak] = [memoryOf(), process.memoryUsage().rss, mostResident()];
+  const start = process.cpuUsage();
+  const outcome = await failureOf(fuzzed, kind);
+  const { user, system } = process.cpuUsage(start);
+  const cpuMs = (user + system) / 1000;
+  // What is left behind, and by how much there was more than ever.
+  const bytes = Math.max(memoryOf() - memory, mostResident() > peak ? mostResident() - resident : 0);
+  const most = mostBytes(fuzzed.bytes);
+  const isMore = cpuMs > MOST_CPU_MS ? `${cpuMs.toFixed(0)} ms of processor time` : bytes > most ? `${bytes} bytes of memory, of ${most}` : undefined;
+  return { failure: isMore, ...outcome, cpuMs, bytes };
+}
+
+async function runCases({ name, seed, first, count }: ToChild): Promise<void> {
+  const kind = KINDS[name];
+  if (!kind) throw new Error(`no kind of input is called ${name}; these are: ${Object.keys(KINDS).join(', ')}`);
+  const make = await kind.open();
+  for (let index = first; index < first + count; index++) {
+    const again = (): FuzzCase => make(new Random(caseSeed(seed, index)), index);
+    const fuzzed = again();
+    tell({ type: 'begin', index, what: fuzzed.what });
+    let { failure, isRefused = false, cpuMs, bytes } = await measured(fuzzed, kind);
+    if (failure !== undefined && (cpuMs > MOST_CPU_MS || bytes > mostBytes(fuzzed.bytes))) {
+      // Again, without what others left behind.
+      global.gc?.();
+      ({ failure, isRefused = false, cpuMs, bytes } = await measured(again(), kind));
+    }
+    tell({ type: 'end', index, isRefused, cpuMs, bytes, ...(failure !== undefined && { failure }) });
+  }
+  tell({ type: 'done' });
+}
+
+process.on('message', (message: ToChild) => {
+  runCases(message).catch((error: unknown) => {
+    tell({ type: 'broken', reason: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  });
+});

@@ -1,0 +1,108 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { FromChild, ToChild } from './protocol.ts';
+
+const CHILD = fileURLToPath(new URL('child.ts', import.meta.url));
+const LOADER = new URL('../../tools/wgsl-loader.mjs', import.meta.url).href;
+/** Time on the clock after which a case is taken to hang: far more than what it may take of the processor. */
+const HANG_MS = 20_000;
+/** Failures after which a kind is given up. */
+const MOST_FAILURES = 20;
+
+export interface FuzzOptions {
+  count: number;
+  seed: number;
+  /** Number of the first case; default 0. */
+  first?: number;
+  hangMs?: number;
+}
+
+export interface FuzzReport {
+  cases: number;
+  refused: number;
+  failures: { index: number; what: string; failure: string }[];
+  /** The largest of one case. */
+  cpuMs: number;
+  bytes: number;
+}
+
+/** Runs cases in a process of its own, which a case that hangs or crashes takes along. */
+export class Fuzzer {
+  #child: ChildProcess | undefined;
+
+  async run(name: string, { count, seed, first = 0, hangMs = HANG_MS }: FuzzOptions): Promise<FuzzReport> {
+    const report: FuzzReport = { cases: 0, refused: 0, failures: [], cpuMs: 0, bytes: 0 };
+    const end = first + count;
+    for (let next = first; next < end && report.failures.length < MOST_FAILURES; ) {
+      next = await this.#run({ name, seed, first: next, count: end - next }, hangMs, report);
+    }
+    return report;
+  }
+
+  close(): void {
+    this.#child?.kill('SIGKILL');
+    this.#child = undefined;
+  }
+
+  /** Resolves to the number of the first case that was not run. */
+  #run(cases: ToChild, hangMs: number, report: FuzzReport): Promise<number> {
+    const child = (this.#child ??= startChild());
+    return new Promise((resolve, reject) => {
+      let running: { index: number; what: string } | undefined;
+      let watch: NodeJS.Timeout | undefined;
+      const broken = (reason: string): void => {
+        this.close();
+        reject(new Error(`${cases.name}: ${reason}`));
+      };
+      /** The process is gone, or is to go, in the middle of a case. */
+      const lost = (failure: string): void => {
+        clearTimeout(watch);
+        child.removeAllListeners();
+        if (!running) return broken(failure);
+        this.close();
+        report.cases++;
+        report.failures.push({ index: running.index, what: running.what, failure });
+        resolve(running.index + 1);
+      };
+      child.on('exit', (code, signal) => lost(`the process ended: ${code ?? signal}`));
+      child.on('message', (message: FromChild) => {
+        if (message.type === 'begin') {
+          running = message;
+          watch = setTimeout(() => lost(`hangs: no end after ${hangMs} ms`), hangMs);
+          return;
+        }
+        clearTimeout(watch);
+        if (message.type === 'end') {
+          take(message, running?.what ?? '', report);
+          running = undefined;
+          if (message.failure === undefined) return;
+          // What failed may have left something broken.
+          child.removeAllListeners();
+          this.close();
+          resolve(message.index + 1);
+          return;
+        }
+        child.removeAllListeners();
+        if (message.type === 'broken') broken(message.reason);
+        else resolve(cases.first + cases.count);
+      });
+      child.send(cases);
+    });
+  }
+}
+
+function startChild(): ChildProcess {
+  return fork(CHILD, {
+    execArgv: ['--import', 'tsx', '--import', LOADER, '--expose-gc', '--max-old-space-size=1024'],
+    // The grammar library says on the console what it thinks of a grammar.
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+}
+
+function take({ index, isRefused, cpuMs, bytes, failure }: Extract<FromChild, { type: 'end' }>, what: string, report: FuzzReport): void {
+  report.cases++;
+  if (isRefused) report.refused++;
+  report.cpuMs = Math.max(report.cpuMs, cpuMs);
+  report.bytes = Math.max(report.bytes, bytes);
+  if (failure !== undefined) report.failures.push({ index, what, failure });
+}

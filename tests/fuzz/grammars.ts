@@ -1,0 +1,98 @@
+import { loadXgrammar } from '../../cli/xgrammar.ts';
+import { Grammars } from '../../src/grammar/grammars.ts';
+import { schemaGrammar } from '../../src/grammar/json-schema.ts';
+import type { ResponseFormat } from '../../src/grammar/response-format.ts';
+import { bytesInAlphabet } from '../../src/tokenizer/byte-alphabet.ts';
+import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { openGguf } from '../../src/weights/gguf-split.ts';
+import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
+import { SCHEMAS } from '../grammar/schemas.ts';
+import { BytesSource } from '../weights/bytes-source.ts';
+import type { Random } from '../weights/random.ts';
+import { tinyModel } from '../weights/tiny-model.ts';
+import { check, type FuzzCase, type FuzzKind } from './kind.ts';
+import { mutateJson, mutateText, pick, SMALL_HOSTILE } from './mutate.ts';
+
+type Follow = (format: ResponseFormat, random: Random) => Promise<void>;
+
+/** Tokens that are drawn from each grammar. */
+const STEPS = 4;
+
+async function openGrammars(): Promise<Follow> {
+  const file = await openGguf([new BytesSource('tiny.gguf', tinyModel({ architecture: 'llama', type: 'F32', seed: 1, hiddenSize: 32, intermediateSize: 32, numHeads: 1, numKvHeads: 1, numLayers: 1 }))]);
+  const tokenizer = createTokenizer(readTokenizerMetadata(file));
+  const { vocabSize } = tokenizer;
+  const grammars = new Grammars({ ...tokenizer, vocabSize, byteText: bytesInAlphabet }, loadXgrammar);
+  const follow: Follow = async (format, random) => {
+    const grammar = await grammars.begin(format);
+    try {
+      let allowed = await grammar.allowed();
+      for (let step = 0; step < STEPS && allowed; step++) {
+        check(allowed.length === Math.ceil(vocabSize / 32), `a mask of ${allowed.length} words`);
+        const words: Uint32Array = allowed;
+        const tokens = Array.from({ length: vocabSize }, (_, id) => id).filter((id) => ((words[id >> 5]! >>> (id & 31)) & 1) === 1);
+        check(tokens.length > 0, 'a mask of bits that are no tokens');
+        const token = pick(tokens, random);
+        if (tokenizer.eosIds.has(token)) break;
+        allowed = await grammar.follow(token);
+      }
+    } finally {
+      grammar.dispose();
+    }
+  };
+  let runs = 0;
+  return async (format, random) => {
+    try {
+      await follow(format, random);
+    } catch (error) {
+      // What refuses a grammar must read the next one.
+      const next = `root ::= "a${runs++}"`;
+      await follow({ type: 'grammar', grammar: next }, random).catch((cause: unknown) => {
+        throw new Error(`wrong: after it ${next} is not read`, { cause });
+      });
+      throw error;
+    }
+  };
+}
+
+/** JSON schemas with strange values, of small size. */
+export const schemas: FuzzKind = {
+  codes: ['bad_request'],
+  async open() {
+    const follow = await openGrammars();
+    const whole = Object.entries(SCHEMAS);
+    return (random): FuzzCase => {
+      const [name, schema] = pick(whole, random);
+      const [what, text] = mutateJson(schema, random, SMALL_HOSTILE);
+      return {
+        what: `${name}: ${what}`,
+        bytes: text.length,
+        run: () => follow({ type: 'json_schema', schema: JSON.parse(text) as unknown }, random),
+      };
+    };
+  },
+};
+
+const EBNF = [
+  'root ::= "yes" | "no"',
+  'root ::= item ("," " "? item){0,3}\nitem ::= [a-z]+ "-" [0-9]{1,3} | "(" root ")"',
+  'root ::= (expression "=" term "\\n")+\nexpression ::= term ([-+*/] term)*\nterm ::= number | "(" expression ")"\nnumber ::= [0-9] [0-9]*\n# end',
+];
+const PIECES = ['"', '(', ')', '[', ']', '{2}', '{0,5}', '{,', '|', '::=', 'root', '\\', '\n', '""', '*', '?', '+', '[^', '\0', '😀', '[z-a]', '(?=', '#'];
+
+/** EBNF with spans cut, repeated and moved. */
+export const grammars: FuzzKind = {
+  codes: ['bad_request'],
+  async open() {
+    const follow = await openGrammars();
+    const whole = [...EBNF, ...Object.values(SCHEMAS).map((schema) => schemaGrammar(schema))];
+    return (random): FuzzCase => {
+      let [what, grammar] = mutateText(pick(random.below(2) === 0 ? EBNF : whole, random), random, PIECES);
+      if (random.below(2) === 0) {
+        const [more, again] = mutateText(grammar, random, PIECES);
+        [what, grammar] = [`${what}; ${more}`, again];
+      }
+      return { what, bytes: grammar.length, run: () => follow({ type: 'grammar', grammar }, random) };
+    };
+  },
+};

@@ -1,0 +1,39 @@
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { checkFinite } from '../../src/kernels/finite-planes.ts';
+import { repack } from '../../src/kernels/repack.ts';
+import { renderChat } from '../../src/tokenizer/chat-template.ts';
+import { chatTraits, withMarkers } from '../../src/tokenizer/chat-traits.ts';
+import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import type { ModelFile } from '../../src/weights/model-file.ts';
+import { checkTensors } from '../../src/weights/model-tensors.ts';
+import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
+import { check } from './kind.ts';
+
+const TEXT = 'Hello, the world: 123 \n<|im_start|> ▁é\u0000😀';
+
+/** Goes as far with a model as loading does without a GPU, and sees that what was read makes sense. */
+export async function loadModel(file: ModelFile): Promise<void> {
+  const config = readModelConfig(file);
+  const tensors = checkTensors(file, config);
+  const metadata = readTokenizerMetadata(file);
+  const tokenizer = withMarkers(createTokenizer(metadata), metadata);
+  check(tokenizer.vocabSize === config.vocabSize, `${tokenizer.vocabSize} tokens for ${config.vocabSize} rows`);
+  for (const parseSpecial of [false, true]) {
+    const ids = tokenizer.encode(TEXT, { parseSpecial });
+    check(ids.every((id) => Number.isInteger(id) && id >= 0 && id < config.vocabSize), `ids ${ids.join()}`);
+    check(typeof tokenizer.decode(ids) === 'string', 'the text');
+  }
+  chatTraits(metadata);
+  try {
+    check(typeof renderChat(metadata, [{ role: 'user', content: 'Hi' }]) === 'string', 'the prompt');
+  } catch (error) {
+    // What a template refuses is the request's fault.
+    if (!(error instanceof ChunkwiseError) || error.code !== 'bad_request') throw error;
+  }
+  for (const tensor of tensors.values()) {
+    const bytes = await tensor.source.read(tensor.offset, tensor.bytes);
+    check(bytes.length === tensor.bytes, `${tensor.name} of ${bytes.length} bytes`);
+    checkFinite(tensor, repack(tensor.type, bytes));
+  }
+}

@@ -1,0 +1,84 @@
+import { openSafetensorsModel } from '../../src/weights/safetensors-model.ts';
+import { BytesSource } from '../weights/bytes-source.ts';
+import type { Random } from '../weights/random.ts';
+import { modelFolder } from '../weights/safetensors-folder.ts';
+import { FILE_CODES, type FuzzCase, type FuzzKind } from './kind.ts';
+import { loadModel } from './load-model.ts';
+import { encode, mutateBytes, mutateJson, pick } from './mutate.ts';
+
+type Files = Map<string, Uint8Array>;
+
+const TYPES = [undefined, 'F16', 'Q8_0', 'Q4_1'] as const;
+
+async function readFolder(model: string): Promise<Files> {
+  const files = new Map<string, Uint8Array>();
+  for (const source of modelFolder(model)) {
+    if (!/^(expected|logits)\./.test(source.name)) files.set(source.name, await source.read(0, source.size));
+  }
+  return files;
+}
+
+async function load(files: Files, type: (typeof TYPES)[number]): Promise<void> {
+  const sources = [...files].map(([name, bytes]) => new BytesSource(name, bytes));
+  await loadModel(await openSafetensorsModel(sources, type));
+}
+
+const parse = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes));
+
+interface Pieces {
+  model: { vocab: Record<string, number>; merges: (string | [string, string])[] };
+}
+
+/** Of SentencePiece there is a tokenizer alone: as much of it as the model's rows stand for. */
+function cutTokenizer(bytes: Uint8Array, rows: number): Uint8Array {
+  const tokenizer = parse(bytes) as Pieces;
+  const { vocab, merges } = tokenizer.model;
+  const kept = Object.fromEntries(Object.entries(vocab).filter(([, id]) => id < rows));
+  const joined = (merge: string | [string, string]): string => (typeof merge === 'string' ? merge.split(' ') : merge).join('');
+  const model = { ...tokenizer.model, vocab: kept, merges: merges.filter((merge) => joined(merge) in kept) };
+  return encode(JSON.stringify({ ...tokenizer, model }));
+}
+
+/** A weights file whose header says something else. */
+function mutateHeader(bytes: Uint8Array, random: Random): [string, Uint8Array] {
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+  const [what, text] = mutateJson(parse(bytes.subarray(8, 8 + length)), random);
+  const header = encode(text);
+  const mutated = new Uint8Array(8 + header.length + bytes.length - 8 - length);
+  new DataView(mutated.buffer).setBigUint64(0, BigInt(header.length), true);
+  mutated.set(header, 8);
+  mutated.set(bytes.subarray(8 + length), 8 + header.length);
+  return [what, mutated];
+}
+
+function mutateFile(name: string, bytes: Uint8Array, random: Random): [string, Uint8Array] {
+  if (name.endsWith('.safetensors') && random.below(2) === 0) return mutateHeader(bytes, random);
+  if (!name.endsWith('.json') || random.below(5) === 0) return mutateBytes(bytes, 0, bytes.length, random);
+  const [what, text] = mutateJson(parse(bytes), random);
+  return [what, encode(text)];
+}
+
+/** Folders of transformers' models, one file of which is damaged or says strange things, or is missing. */
+export const safetensorsModels: FuzzKind = {
+  codes: FILE_CODES,
+  async open() {
+    const folders = new Map<string, Files>();
+    for (const model of ['llama', 'llama3', 'qwen2', 'qwen3']) folders.set(model, await readFolder(model));
+    const pieces = await readFolder('llama2');
+    pieces.set('tokenizer.json', cutTokenizer(pieces.get('tokenizer.json')!, 273));
+    folders.set('llama2', new Map([...folders.get('llama')!, ...pieces]));
+    for (const files of folders.values()) for (const type of TYPES) await load(files, type);
+    return (random): FuzzCase => {
+      const [model, files] = pick([...folders], random);
+      // What is read first and says most comes first, again and again.
+      const name = pick(random.below(3) === 0 ? [...files.keys()] : ['config.json', 'tokenizer.json'], random);
+      const type = pick(TYPES, random);
+      const isMissing = random.below(30) === 0;
+      const [what, bytes] = mutateFile(name, files.get(name)!, random);
+      const mutated = new Map(files).set(name, bytes);
+      if (isMissing) mutated.delete(name);
+      const size = [...mutated.values()].reduce((sum, { length }) => sum + length, 0);
+      return { what: `${model}, ${name}: ${isMissing ? 'missing' : what}`, bytes: size, run: () => load(mutated, type) };
+    };
+  },
+};
