@@ -1,5 +1,6 @@
 import type { CompiledGrammar, GrammarCompiler, GrammarMatcher } from '@mlc-ai/web-xgrammar';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { tooLarge } from './grammar-size.ts';
 import { schemaGrammar } from './json-schema.ts';
 import type { ResponseFormat } from './response-format.ts';
 import type { LoadXgrammar, Xgrammar } from './xgrammar.ts';
@@ -43,6 +44,8 @@ export class Grammars {
 
   async #begin(format: ResponseFormat): Promise<TokenGrammar> {
     const ebnf = format.type === 'grammar' ? format.grammar : schemaGrammar(schemaOf(format));
+    const reason = tooLarge(ebnf);
+    if (reason !== undefined) throw new ChunkwiseError('bad_request', { field: fieldOf(format), reason });
     this.#library ??= this.#open();
     const { xgrammar, compiler } = await this.#library.catch((cause: unknown) => {
       this.#library = undefined; // a later request may have better luck
@@ -74,16 +77,18 @@ export class Grammars {
   }
 }
 
+const fieldOf = ({ type }: ResponseFormat): string =>
+  type === 'grammar' ? 'response_format.grammar' : 'response_format.json_schema.schema';
+
 const schemaOf = (format: Exclude<ResponseFormat, { type: 'grammar' }>): unknown =>
   format.type === 'json_schema' ? format.schema : { type: 'object' };
 
-async function compile({ Grammar }: Xgrammar, compiler: GrammarCompiler, ebnf: string, { type }: ResponseFormat): Promise<CompiledGrammar> {
+async function compile({ Grammar }: Xgrammar, compiler: GrammarCompiler, ebnf: string, format: ResponseFormat): Promise<CompiledGrammar> {
   let grammar;
   try {
     grammar = await Grammar.fromEBNF(ebnf);
   } catch (cause) {
-    const field = type === 'grammar' ? 'response_format.grammar' : 'response_format.json_schema.schema';
-    throw new ChunkwiseError('bad_request', { field, reason: 'cannot be read as a grammar; the console says why' }, { cause });
+    throw new ChunkwiseError('bad_request', { field: fieldOf(format), reason: 'cannot be read as a grammar; the console says why' }, { cause });
   }
   try {
     return await compiler.compileGrammar(grammar);
