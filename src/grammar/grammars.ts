@@ -51,7 +51,7 @@ export class Grammars {
       this.#library = undefined; // a later request may have better luck
       throw new ChunkwiseError('unsupported', { field: 'response_format', reason: `grammars cannot be loaded: ${String(cause)}` }, { cause });
     });
-    const compiled = this.#compiled.get(ebnf) ?? (await compile(xgrammar, compiler, ebnf, format));
+    const compiled = this.#compiled.get(ebnf) ?? (await compile(xgrammar, compiler, ebnf, format).catch((error: unknown) => this.#giveUp(error)));
     this.#keep(ebnf, compiled);
     return new TokenGrammar(await xgrammar.GrammarMatcher.createGrammarMatcher(compiled));
   }
@@ -64,6 +64,16 @@ export class Grammars {
     const info = await xgrammar.TokenizerInfo.createTokenizerInfo(texts, 'byte_level', false, vocabSize, [...eosIds]);
     // What it would keep by itself it keeps without an end.
     return { xgrammar, compiler: await xgrammar.GrammarCompiler.createGrammarCompiler(info, false) };
+  }
+
+  /** A library that did not say itself what is wrong reads nothing more: the next request gets another. */
+  #giveUp(error: unknown): never {
+    const { cause } = error as Error;
+    if (cause instanceof Error && !cause.message.startsWith('Aborted')) {
+      this.#library = undefined;
+      this.#compiled.clear();
+    }
+    throw error;
   }
 
   #keep(ebnf: string, compiled: CompiledGrammar): void {
@@ -84,16 +94,15 @@ const schemaOf = (format: Exclude<ResponseFormat, { type: 'grammar' }>): unknown
   format.type === 'json_schema' ? format.schema : { type: 'object' };
 
 async function compile({ Grammar }: Xgrammar, compiler: GrammarCompiler, ebnf: string, format: ResponseFormat): Promise<CompiledGrammar> {
-  let grammar;
+  let reason = 'cannot be read as a grammar; the console says why';
   try {
-    grammar = await Grammar.fromEBNF(ebnf);
-  } catch (cause) {
-    throw new ChunkwiseError('bad_request', { field: fieldOf(format), reason: 'cannot be read as a grammar; the console says why' }, { cause });
-  }
-  try {
-    return await compiler.compileGrammar(grammar);
-  } finally {
+    const grammar = await Grammar.fromEBNF(ebnf);
+    reason = 'cannot be compiled';
+    const compiled = await compiler.compileGrammar(grammar);
     grammar.dispose();
+    return compiled;
+  } catch (cause) {
+    throw new ChunkwiseError('bad_request', { field: fieldOf(format), reason }, { cause });
   }
 }
 
