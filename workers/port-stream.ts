@@ -48,14 +48,15 @@ export async function serveStream<T>(
 }
 
 export interface ReadOptions {
-  /** Aborting ends the iteration with `aborted`; what was sent and not yet read is dropped. */
+  /** Aborting ends the iteration with `aborted` at once; what was sent and not yet read is dropped. */
   signal?: AbortSignal | undefined;
   /** Aborts with an Error when the serving thread is gone: the iteration ends with that error. */
   gone: AbortSignal;
 }
 
 /**
- * Reads a stream served by `serveStream`. Leaving the loop early aborts the work and waits until it has stopped.
+ * Reads a stream served by `serveStream`. Leaving the loop early aborts the work. Neither that nor an abort waits for the
+ * serving thread, which may be busy: it gets the order before all that is sent to it later.
  * Closes the port, which ends it for both threads.
  */
 export async function* readStream<T>(port: MessagePort, { signal, gone }: ReadOptions): AsyncGenerator<T, void> {
@@ -65,40 +66,31 @@ export async function* readStream<T>(port: MessagePort, { signal, gone }: ReadOp
     replies.push(reply);
     wake();
   };
-  const next = async (): Promise<Reply<T>> => {
-    for (let reply = replies.shift(); ; reply = replies.shift()) {
-      if (reply !== undefined) return reply;
-      await new Promise<void>((resolve) => (wake = resolve));
-    }
-  };
   const order = (message: Order): void => port.postMessage(message);
-  const onAbort = (): void => order({ type: 'abort' });
+  const onAbort = (): void => wake();
   const onGone = (): void => push({ type: 'error', error: toWire(gone.reason) });
   port.onmessage = ({ data }: MessageEvent<Reply<T>>): void => push(data);
   signal?.addEventListener('abort', onAbort);
   gone.addEventListener('abort', onGone);
-  if (signal?.aborted) onAbort();
   if (gone.aborted) onGone();
-  let running = true;
+  let isServed = true;
   try {
     order({ type: 'pull', count: WINDOW });
     for (;;) {
-      const reply = await next();
-      if (reply.type === 'item' && !signal?.aborted) yield reply.item;
-      if (reply.type === 'item') {
-        order({ type: 'pull', count: 1 });
-        continue;
-      }
-      running = false;
-      if (reply.type === 'error') throw fromWire(reply.error);
       if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the caller aborted the request' });
-      return;
+      const reply = replies.shift();
+      if (reply === undefined) await new Promise<void>((resolve) => (wake = resolve));
+      else if (reply.type === 'item') {
+        yield reply.item;
+        order({ type: 'pull', count: 1 });
+      } else {
+        isServed = false;
+        if (reply.type === 'error') throw fromWire(reply.error);
+        return;
+      }
     }
   } finally {
-    if (running) {
-      order({ type: 'abort' });
-      while ((await next()).type === 'item');
-    }
+    if (isServed) order({ type: 'abort' });
     signal?.removeEventListener('abort', onAbort);
     gone.removeEventListener('abort', onGone);
     port.close();

@@ -21,6 +21,9 @@ import type { AdapterInfo } from './types.ts';
 
 carryErrors();
 
+/** Milliseconds that a worker has to close what it holds, before it is ended. */
+const DISPOSE_MS = 500;
+
 /** The page's end of an engine's worker. Every call ends when the worker does. */
 export class WorkerClient {
   private readonly remote: Remote<EngineWorker>;
@@ -58,7 +61,7 @@ export class WorkerClient {
     options: SentOptions,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<GenerateEvent, void> {
-    return this.stream((port) => void this.remote.generate(port, id, prompt, options), signal);
+    return this.stream((port) => this.remote.generate(port, id, prompt, options), signal);
   }
 
   embed(
@@ -66,7 +69,7 @@ export class WorkerClient {
     adapters: readonly AdapterUse[],
     signal: AbortSignal | undefined,
   ): AsyncGenerator<Embedding, void> {
-    return this.stream((port) => void this.remote.embed(port, inputs, { adapters }), signal);
+    return this.stream((port) => this.remote.embed(port, inputs, { adapters }), signal);
   }
 
   loadAdapter(name: string, files: AdapterFiles): Promise<AdapterInfo> {
@@ -105,9 +108,12 @@ export class WorkerClient {
     return this.unlessGone(() => this.remote.countTokens(messages));
   }
 
+  /** Asks the worker to close what it holds; one that is busy is ended all the same. */
   async dispose(): Promise<void> {
     if (this.gone.signal.aborted) return;
-    await this.unlessGone(() => this.remote.dispose());
+    const deadline = new Promise<void>((resolve) => setTimeout(resolve, DISPOSE_MS));
+    const asked = this.unlessGone(() => this.remote.dispose()).catch(() => undefined); // it is ended whatever it says
+    await Promise.race([asked, deadline]);
     this.end(new ChunkwiseError('disposed', { reason: 'the engine was disposed' }));
   }
 
@@ -120,10 +126,16 @@ export class WorkerClient {
   }
 
   /** `ask`: for what is then served on the port. */
-  private async *stream<T>(ask: (port: MessagePort) => void, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
+  private async *stream<T>(ask: (port: MessagePort) => Promise<void>, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
     const { port1, port2 } = new MessageChannel();
-    if (!this.gone.signal.aborted) ask(transfer(port2, [port2]));
-    yield* readStream<T>(port1, { signal, gone: this.gone.signal });
+    const unsent = new AbortController();
+    if (!this.gone.signal.aborted) {
+      ask(transfer(port2, [port2])).catch((cause: unknown) => {
+        const reason = `it cannot be sent to the engine's worker: ${String(cause)}`;
+        unsent.abort(new ChunkwiseError('bad_request', { reason }, { cause }));
+      });
+    }
+    yield* readStream<T>(port1, { signal, gone: AbortSignal.any([this.gone.signal, unsent.signal]) });
   }
 
   private unlessGone<T>(call: () => Promise<T>): Promise<T> {

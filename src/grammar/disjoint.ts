@@ -5,15 +5,20 @@ import { type Schema, isSchema, TYPES, hasType } from './schema-keywords.ts';
  * one of a few values.
  */
 export function areDisjoint(branches: readonly Schema[]): boolean {
-  if (areApart(branches.map(kindsOf))) return true;
+  if (areApart(branches, kindsOf)) return true;
   const names = Object.keys(propertiesOf(branches[0] ?? {}));
-  return names.some((name) => areApart(branches.map((branch) => tagsOf(branch, name))));
+  return names.some((name) => areApart(branches, (branch) => tagsOf(branch, name)));
 }
 
-/** Sets of which no two share anything; an unknown one may share all. */
-function areApart(sets: readonly (readonly string[] | undefined)[]): boolean {
-  const all = sets.flatMap((set) => [...new Set(set ?? ['', ''])]);
-  return sets.every((set) => set !== undefined) && new Set(all).size === all.length;
+/** Whether no two of them share a value that `valuesIn` gives; where it gives none, all may be shared. */
+function areApart(branches: readonly Schema[], valuesIn: (branch: Schema) => readonly string[] | undefined): boolean {
+  const seen = new Set<string>();
+  return branches.every((branch) => {
+    const own = valuesIn(branch);
+    if (own === undefined || own.some((value) => seen.has(value))) return false;
+    own.forEach((value) => seen.add(value));
+    return true;
+  });
 }
 
 function kindsOf(schema: Schema): readonly string[] | undefined {

@@ -1,5 +1,6 @@
 import type { CompiledGrammar, GrammarCompiler, GrammarMatcher } from '@mlc-ai/web-xgrammar';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { tooLarge } from './grammar-size.ts';
 import { schemaGrammar } from './json-schema.ts';
 import type { ResponseFormat } from './response-format.ts';
 import type { LoadXgrammar, Xgrammar } from './xgrammar.ts';
@@ -43,12 +44,14 @@ export class Grammars {
 
   async #begin(format: ResponseFormat): Promise<TokenGrammar> {
     const ebnf = format.type === 'grammar' ? format.grammar : schemaGrammar(schemaOf(format));
+    const reason = tooLarge(ebnf);
+    if (reason !== undefined) throw new ChunkwiseError('bad_request', { field: fieldOf(format), reason });
     this.#library ??= this.#open();
     const { xgrammar, compiler } = await this.#library.catch((cause: unknown) => {
       this.#library = undefined; // a later request may have better luck
       throw new ChunkwiseError('unsupported', { field: 'response_format', reason: `grammars cannot be loaded: ${String(cause)}` }, { cause });
     });
-    const compiled = this.#compiled.get(ebnf) ?? (await compile(xgrammar, compiler, ebnf, format));
+    const compiled = this.#compiled.get(ebnf) ?? (await compile(xgrammar, compiler, ebnf, format).catch((error: unknown) => this.#giveUp(error)));
     this.#keep(ebnf, compiled);
     return new TokenGrammar(await xgrammar.GrammarMatcher.createGrammarMatcher(compiled));
   }
@@ -63,6 +66,16 @@ export class Grammars {
     return { xgrammar, compiler: await xgrammar.GrammarCompiler.createGrammarCompiler(info, false) };
   }
 
+  /** A library that did not say itself what is wrong reads nothing more: the next request gets another. */
+  #giveUp(error: unknown): never {
+    const { cause } = error as Error;
+    if (cause instanceof Error && !cause.message.startsWith('Aborted')) {
+      this.#library = undefined;
+      this.#compiled.clear();
+    }
+    throw error;
+  }
+
   #keep(ebnf: string, compiled: CompiledGrammar): void {
     this.#compiled.delete(ebnf);
     this.#compiled.set(ebnf, compiled);
@@ -74,21 +87,22 @@ export class Grammars {
   }
 }
 
+const fieldOf = ({ type }: ResponseFormat): string =>
+  type === 'grammar' ? 'response_format.grammar' : 'response_format.json_schema.schema';
+
 const schemaOf = (format: Exclude<ResponseFormat, { type: 'grammar' }>): unknown =>
   format.type === 'json_schema' ? format.schema : { type: 'object' };
 
-async function compile({ Grammar }: Xgrammar, compiler: GrammarCompiler, ebnf: string, { type }: ResponseFormat): Promise<CompiledGrammar> {
-  let grammar;
+async function compile({ Grammar }: Xgrammar, compiler: GrammarCompiler, ebnf: string, format: ResponseFormat): Promise<CompiledGrammar> {
+  let reason = 'cannot be read as a grammar; the console says why';
   try {
-    grammar = await Grammar.fromEBNF(ebnf);
-  } catch (cause) {
-    const field = type === 'grammar' ? 'response_format.grammar' : 'response_format.json_schema.schema';
-    throw new ChunkwiseError('bad_request', { field, reason: 'cannot be read as a grammar; the console says why' }, { cause });
-  }
-  try {
-    return await compiler.compileGrammar(grammar);
-  } finally {
+    const grammar = await Grammar.fromEBNF(ebnf);
+    reason = 'cannot be compiled';
+    const compiled = await compiler.compileGrammar(grammar);
     grammar.dispose();
+    return compiled;
+  } catch (cause) {
+    throw new ChunkwiseError('bad_request', { field: fieldOf(format), reason }, { cause });
   }
 }
 

@@ -1,16 +1,21 @@
 import { badSchema } from './bad-schema.ts';
-import { classOf, literal, PLAIN } from './code-points.ts';
+import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
 import { areDisjoint } from './disjoint.ts';
 import { FORMATS } from './formats.ts';
+import { MOST } from './grammar-size.ts';
 import { notStrings } from './not-strings.ts';
 import { type Bounds, decimals, integers } from './number-ranges.ts';
 import { patternOf } from './pattern.ts';
 import { boundOf, countOf, hasType, isSchema, type JsonType, type Schema, typesOf, wholeKeyword } from './schema-keywords.ts';
 
+const ASCII: readonly Range[] = [[0, 0x7f]];
+
 /** Rules that every grammar has. Numbers are finite in a double; whitespace ends, so that a model cannot stay in it. */
 const COMMON = [
   'ws ::= "" | " " | "\\n" [ ]{0,32}',
-  `plain ::= ${classOf(PLAIN)}`,
+  // Not one rule, which the library would write out at each repetition: 64 would take it more than a second.
+  `plain ::= ${classOf(intersection(PLAIN, ASCII))} | beyond`,
+  `beyond ::= ${classOf(intersection(PLAIN, complement(ASCII)))}`,
   'char ::= plain | "\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex))',
   'hex ::= [0-9a-fA-F]',
   'string ::= "\\"" char* "\\""',
@@ -23,8 +28,11 @@ const COMMON = [
   'value ::= object | array | string | number | boolean | null',
 ];
 
-/** Deeper schemas are refused. */
+/** Deeper schemas are refused; a definition begins anew. */
 const MOST_DEPTH = 64;
+/** Schemas in a schema, and characters of a property's name. */
+const MOST_SCHEMAS = 20_000;
+const MOST_NAME = 1000;
 /** Longest list or string that is counted: a grammar grows by what it counts. */
 const MOST_COUNT = 4096;
 
@@ -36,38 +44,66 @@ const MOST_COUNT = 4096;
  * of a given length, takes "-" for an integer above −5, and ignores what it does not know.
  */
 export function schemaGrammar(schema: unknown): string {
-  return new SchemaGrammar(schema).text();
+  try {
+    return new SchemaGrammar(schema).text();
+  } catch (error) {
+    if (error instanceof RangeError) badSchema('', 'is nested too deep'); // values of const, or definitions that begin with others
+    throw error;
+  }
 }
 
-/** A place in the schema, and the references that led there since a character was last taken. */
+/** A place in the schema. */
 interface Place {
   at: string;
   depth: number;
   /** What references begin at: the nearest schema around that has an `$id`, or the whole (JSON Schema 2020-12, 8.2.1). */
   base: { schema: unknown; at: string };
-  open: readonly string[];
+  /** The definition that is at its beginning here: none once a character has been taken. */
+  beginning: string | undefined;
 }
 
 class SchemaGrammar {
-  readonly #rules: string[] = [];
-  readonly #references = new Map<string, string>();
+  /** Names by what they stand for: equal rules are one. */
+  readonly #rules = new Map<string, string>();
+  /** A rule for each definition that is referred to. */
+  readonly #definitions = new Map<string, { name: string; ebnf: string }>();
+  readonly #waiting: (() => void)[] = [];
+  /** Which definitions begin with which, and where they say so. */
+  readonly #beginsWith = new Map<string, { absolute: string; at: string }[]>();
+  #schemas = 0;
+  #length = 0;
 
   constructor(private readonly root: unknown) {}
 
   text(): string {
-    const root = this.#value(this.root, { at: '', depth: 0, base: { schema: this.root, at: '' }, open: ['#'] });
-    return [`root ::= ${root}`, ...this.#rules, ...COMMON].join('\n');
+    const root = this.#value(this.root, { at: '', depth: 0, base: { schema: this.root, at: '' }, beginning: '#' });
+    for (const build of this.#waiting) build(); // which lets others wait
+    refuseCircles(this.#beginsWith);
+    const rules = Array.from(this.#rules, ([ebnf, name]) => `${name} ::= ${ebnf}`);
+    const definitions = Array.from(this.#definitions.values(), ({ name, ebnf }) => `${name} ::= ${ebnf}`);
+    return [`root ::= ${root}`, ...definitions, ...rules, ...COMMON].join('\n');
   }
 
-  #rule(ebnf: string): string {
-    const name = `r${this.#rules.length}`;
-    this.#rules.push(`${name} ::= ${ebnf}`);
+  #rule(ebnf: string, at: string): string {
+    const known = this.#rules.get(ebnf);
+    if (known !== undefined) return known;
+    if (this.#rules.size >= MOST.rules) badSchema(at, `comes after ${MOST.rules} rules of the grammar, which is as many as are supported`);
+    const name = `r${this.#rules.size}`;
+    this.#rules.set(this.#counted(ebnf, at), name);
     return name;
+  }
+
+  /** Parts are counted, and what is made of them: what is far too long is refused before it is made. */
+  #counted(ebnf: string, at: string): string {
+    this.#length += ebnf.length;
+    if (this.#length > 2 * MOST.text) badSchema(at, `makes the grammar longer than ${MOST.text} characters, which is as long as is supported`);
+    return ebnf;
   }
 
   #value(schema: unknown, place: Place): string {
     const { at, depth } = place;
     if (depth > MOST_DEPTH) badSchema(at, `is nested more than ${MOST_DEPTH} deep`);
+    if (++this.#schemas > MOST_SCHEMAS) badSchema(at, `comes after ${MOST_SCHEMAS} other schemas`);
     if (schema === true) return 'value';
     if (!isSchema(schema)) badSchema(at, schema === false ? 'allows nothing' : 'must be an object or true');
     const whole = wholeKeyword(schema, at);
@@ -79,39 +115,45 @@ class SchemaGrammar {
     if (whole) return this.#anyOf(listOf(schema[whole], inner.at), whole, inner);
     const types = typesOf(schema, at);
     if (!types) return 'value';
-    return oneOf(types.map((type) => this.#ofType(type, schema, { at, depth: depth + 1, base, open: [] })));
+    return oneOf(types.map((type) => this.#ofType(type, schema, { at, depth: depth + 1, base, beginning: undefined })));
   }
 
   #ofType(type: JsonType, schema: Schema, place: Place): string {
     if (type === 'object') return this.#object(schema, place);
     if (type === 'array') return this.#array(schema, place);
-    if (type === 'string') return stringOf(schema, place.at);
-    return type === 'integer' || type === 'number' ? numberOf(type, schema, place.at) : type;
+    if (type === 'string') {
+      const string = stringOf(schema, place.at);
+      return string === type ? type : this.#rule(string, place.at);
+    }
+    return type === 'integer' || type === 'number' ? this.#counted(numberOf(type, schema, place.at), place.at) : type;
   }
 
   #reference(pointer: unknown, place: Place): string {
-    const { at, base, open } = place;
+    const { at, base, beginning } = place;
     if (typeof pointer !== 'string' || !/^#(\/|$)/.test(pointer)) badSchema(at, "must begin with '#/', or be '#'");
     const absolute = base.at + pointer;
-    if (open.includes(absolute)) badSchema(at, 'comes back to itself');
-    if (absolute === '#' && open.length === 0) return 'root';
-    const known = this.#references.get(absolute);
-    if (known !== undefined && open.length === 0) return known;
+    if (beginning !== undefined) {
+      const others = this.#beginsWith.get(beginning) ?? [];
+      others.push({ absolute, at });
+      this.#beginsWith.set(beginning, others);
+    }
+    if (absolute === '#') return 'root';
+    const known = this.#definitions.get(absolute);
+    if (known) return known.name;
     const target = resolve(pointer, base.schema, at);
-    const there = { ...place, at: base.at + placeOf(pointer), open: [...open, absolute] };
-    // Followed before it is known whether it comes back: what is open has a rule only once a character is taken.
-    if (open.length > 0) return this.#value(target, there);
-    const name = `d${this.#references.size}`;
-    this.#references.set(absolute, name);
-    this.#rules.push(`${name} ::= ${this.#value(target, there)}`);
-    return name;
+    const definition = { name: `d${this.#definitions.size}`, ebnf: '' };
+    this.#definitions.set(absolute, definition);
+    this.#waiting.push(() => {
+      definition.ebnf = this.#value(target, { at: base.at + placeOf(pointer), depth: 0, base, beginning: absolute });
+    });
+    return definition.name;
   }
 
   #literals(values: readonly unknown[], schema: Schema, at: string): string {
     const types = 'type' in schema ? typesOf({ type: schema['type'] }, at) : undefined;
     const fitting = values.filter((value) => types?.some((type) => hasType(value, type)) ?? true);
     if (fitting.length === 0) badSchema(at, 'has no value of the type');
-    return oneOf(fitting.map((value) => literal(JSON.stringify(value))));
+    return oneOf(fitting.map((value) => this.#counted(literal(JSON.stringify(value)), at)));
   }
 
   #anyOf(branches: readonly unknown[], keyword: 'anyOf' | 'oneOf' | 'allOf', place: Place): string {
@@ -127,28 +169,30 @@ class SchemaGrammar {
     const { properties = {}, required = [], additionalProperties } = schema;
     if (!isSchema(properties)) badSchema(`${at}.properties`, 'must be an object');
     if (!Array.isArray(required) || required.some((name) => typeof name !== 'string')) badSchema(`${at}.required`, 'must be an array of strings');
-    const needed = required as string[];
+    const needed = new Set(required as string[]);
     const isOpen = isSchema(additionalProperties) || additionalProperties === true;
     const others = isOpen ? additionalProperties : additionalProperties !== false;
-    const unnamed = needed.filter((name) => !Object.hasOwn(properties, name));
+    const unnamed = [...needed].filter((name) => !Object.hasOwn(properties, name));
     if (unnamed.length > 0 && others === false) badSchema(`${at}.required`, `names '${unnamed[0]}', which is not allowed`);
-    const names = [...Object.keys(properties), ...new Set(unnamed)];
+    const names = [...Object.keys(properties), ...unnamed];
+    const long = names.find(({ length }) => length > MOST_NAME);
+    if (long !== undefined) badSchema(at, `names a property in ${long.length} characters; at most ${MOST_NAME} are supported`);
     if (names.length === 0 && others === false) return '("{" ws "}")';
     const pair = (key: string, value: unknown, where: string): string =>
-      this.#rule(`${key} ws ":" ws ${this.#value(value, { ...place, at: where })} ws`);
+      this.#rule(`${key} ws ":" ws ${this.#value(value, { ...place, at: where })} ws`, where);
     const pairs = names.map((name) => {
       const known = Object.hasOwn(properties, name);
       return pair(literal(JSON.stringify(name)), known ? properties[name] : others, `${at}.properties.${name}`);
     });
-    const other = (isOpen || names.length === 0) && pair(`"\\"" ${notStrings(names)} "\\""`, others, `${at}.additionalProperties`);
+    const other = (isOpen || names.length === 0) && pair(`"\\"" ${notStrings(names, (ebnf) => this.#rule(ebnf, at))} "\\""`, others, `${at}.additionalProperties`);
     // From the last property to the first: what may follow where something stands before, and where nothing does.
-    let after = this.#rule(other ? `("," ws ${other})*` : '""');
-    let first = this.#rule(other ? `(${other} ("," ws ${other})*)?` : '""');
+    let after = this.#rule(other ? `("," ws ${other})*` : '""', at);
+    let first = this.#rule(other ? `(${other} ("," ws ${other})*)?` : '""', at);
     for (let i = names.length - 1; i >= 0; i--) {
-      const isNeeded = needed.includes(names[i] ?? '');
+      const isNeeded = needed.has(names[i] ?? '');
       const [next, none] = [after, first];
-      after = this.#rule(`"," ws ${pairs[i]} ${next}${isNeeded ? '' : ` | ${next}`}`);
-      first = this.#rule(`${pairs[i]} ${next}${isNeeded ? '' : ` | ${none}`}`);
+      after = this.#rule(`"," ws ${pairs[i]} ${next}${isNeeded ? '' : ` | ${next}`}`, at);
+      first = this.#rule(`${pairs[i]} ${next}${isNeeded ? '' : ` | ${none}`}`, at);
     }
     return `("{" ws ${first} "}")`;
   }
@@ -160,7 +204,7 @@ class SchemaGrammar {
     const most = countOf(schema, 'maxItems', at, Infinity);
     if (least > most) badSchema(`${at}.minItems`, 'is above maxItems');
     if (!Array.isArray(prefixItems)) badSchema(`${at}.prefixItems`, 'must be an array');
-    const inner = (value: unknown, where: string): string => this.#rule(`${this.#value(value, { ...place, at: `${at}.${where}` })} ws`);
+    const inner = (value: unknown, where: string): string => this.#rule(`${this.#value(value, { ...place, at: `${at}.${where}` })} ws`, at);
     const fixed = prefixItems.slice(0, most).map((item: unknown, i) => inner(item, `prefixItems[${i}]`));
     const [fewest, many] = [Math.max(0, least - fixed.length), most - fixed.length];
     if (items === false || many === 0) {
@@ -172,6 +216,20 @@ class SchemaGrammar {
     const list = `${item} ("," ws ${item})${times(Math.max(0, fewest - 1), many - 1, at)}`;
     return `("[" ws ${fewest > 0 ? list : `(${list})?`} "]")`;
   }
+}
+
+/** A definition that begins with itself would never take a character. */
+function refuseCircles(beginsWith: ReadonlyMap<string, readonly { absolute: string; at: string }[]>): void {
+  const state = new Map<string, 'open' | 'done'>();
+  const follow = (definition: string): void => {
+    state.set(definition, 'open');
+    for (const { absolute, at } of beginsWith.get(definition) ?? []) {
+      if (state.get(absolute) === 'open') badSchema(at, 'comes back to itself');
+      if (!state.has(absolute)) follow(absolute);
+    }
+    state.set(definition, 'done');
+  };
+  for (const definition of beginsWith.keys()) if (!state.has(definition)) follow(definition);
 }
 
 function resolve(pointer: string, base: unknown, at: string): unknown {

@@ -9,11 +9,14 @@ interface Node {
 /** A string that nothing else bounds ends, or a model may never come to its end. */
 const ANY = 'plain{0,64}';
 
+/** How many characters are read in one rule, so that groups do not lie too deep in each other. */
+const MOST_NESTED = 16;
+
 /**
- * EBNF of JSON strings without escapes, of some length at most, but these, as they stand between their quotes. `plain`
- * is a rule.
+ * EBNF of JSON strings without escapes, of some length at most, but these, as they stand between their quotes. `plain` is
+ * a rule; `rule` makes another and gives its name.
  */
-export function notStrings(strings: readonly string[]): string {
+export function notStrings(strings: readonly string[], rule: (ebnf: string) => string): string {
   const root: Node = { children: new Map(), isEnd: false };
   for (const text of strings) {
     let node = root;
@@ -24,17 +27,18 @@ export function notStrings(strings: readonly string[]): string {
     }
     node.isEnd = true;
   }
-  return rest(root);
+  return rest(root, rule, 1);
 }
 
 /** What may follow when a string has come as far as `node`. */
-function rest({ children, isEnd }: Node): string {
+function rest({ children, isEnd }: Node, rule: (ebnf: string) => string, depth: number): string {
   if (children.size === 0) return isEnd ? `plain ${ANY}` : ANY;
   const taken: Range[] = Array.from(children.keys(), (char) => [char.codePointAt(0) ?? 0, char.codePointAt(0) ?? 0]);
   const alternatives = [`${classOf(intersection(PLAIN, complement(taken)))} ${ANY}`];
   for (const [char, child] of children) {
-    if (!/["\\\u0000-\u001f]/.test(char)) alternatives.push(`${literal(char)} ${rest(child)}`);
+    if (!/["\\\u0000-\u001f]/.test(char)) alternatives.push(`${literal(char)} ${rest(child, rule, depth + 1)}`);
   }
   if (!isEnd) alternatives.push('""');
-  return `(${alternatives.join(' | ')})`;
+  const ebnf = `(${alternatives.join(' | ')})`;
+  return children.size > 1 || depth % MOST_NESTED === 0 ? rule(ebnf) : ebnf;
 }

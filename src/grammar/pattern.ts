@@ -1,5 +1,6 @@
 import { badSchema } from './bad-schema.ts';
 import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
+import { tooLarge } from './grammar-size.ts';
 
 const DIGITS: readonly Range[] = [[0x30, 0x39]];
 const WORDS: readonly Range[] = [...DIGITS, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
@@ -27,24 +28,32 @@ const CLASSES: Readonly<Record<string, readonly Range[]>> = {
 };
 const CONTROLS: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', f: '\f', v: '\v', '0': '\0' };
 
+/** Longest pattern, and how deep its groups may lie in each other. */
+const MOST_LENGTH = 10_000;
+const MOST_DEPTH = 48;
+
 /**
  * EBNF of the JSON strings' contents that match a regular expression of ECMAScript from end to end, whether it is
  * anchored or not; of characters that JSON escapes, only those that it names one by one. `at` names it in errors: what
  * no grammar can say (assertions but for `^` and `$`, back references) is refused.
  */
 export function patternOf(source: string, at: string): string {
+  if (source.length > MOST_LENGTH) badSchema(at, `has ${source.length} characters; at most ${MOST_LENGTH} are supported`);
   try {
     new RegExp(source, 'u');
   } catch {
     badSchema(at, 'is not a regular expression');
   }
-  return new PatternReader(source, at).read();
+  const ebnf = new PatternReader(source, at).read();
+  const reason = tooLarge(`pattern ::= ${ebnf}`);
+  return reason === undefined ? ebnf : badSchema(at, reason);
 }
 
 class PatternReader {
   /** Of code points. */
   readonly #chars: readonly string[];
   #next = 0;
+  #depth = 0;
 
   constructor(
     source: string,
@@ -103,7 +112,9 @@ class PatternReader {
       if (!name) badSchema(this.at, 'looks ahead or behind, which is not supported');
       this.#next += Array.from(name[0]).length;
     }
+    if (++this.#depth > MOST_DEPTH) badSchema(this.at, `has groups nested more than ${MOST_DEPTH} deep`);
     const inner = this.#alternatives(false);
+    this.#depth--;
     this.#next++; // its end
     return inner;
   }

@@ -1,6 +1,6 @@
-import { Template } from '@huggingface/jinja';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { BoundedTemplate } from './bounded-template.ts';
 
 /** For models without a template, as llama.cpp does: ChatML, without a system message of its own. */
 const CHATML =
@@ -32,18 +32,17 @@ export interface ChatOptions {
   tools?: readonly ToolDefinition[] | undefined;
 }
 
-/**
- * What `raise_exception` is renamed to: the library defines it, does not let it be replaced, and throws a plain Error
- * that looks like one of its own.
- */
-const REFUSE = 'refuse_messages';
+/** How deep a tool's parameters or a call's arguments may be nested. */
+const MOST_DEPTH = 100;
+/** Characters that a message or another object counts as, beside those in it: templates look at each several times. */
+const ENTRY = 200;
 
-const parsed = new WeakMap<TokenizerMetadata, Template>();
+const parsed = new WeakMap<TokenizerMetadata, BoundedTemplate>();
 
 /**
  * The prompt text of a conversation, by the model's own `tokenizer.chat_template` (ChatML where it has none), to be
- * encoded with `parseSpecial`. Throws `bad_file` when the template cannot be parsed or run, `bad_request` when it
- * refuses the messages.
+ * encoded with `parseSpecial`. Throws `bad_file` when the template cannot be parsed or run, or does more than a template
+ * has to do; `bad_request` when it refuses the messages, or these or tools are nested too deep.
  */
 export function renderChat(
   metadata: TokenizerMetadata,
@@ -51,33 +50,46 @@ export function renderChat(
   { addGenerationPrompt = true, tools = [] }: ChatOptions = {},
 ): string {
   const field = 'tokenizer.chat_template';
+  const size = sizeOf(messages, 'messages') + sizeOf(tools, 'tools');
   const broken = (cause: unknown): ChunkwiseError => {
     const reason = cause instanceof Error ? cause.message : String(cause);
     return new ChunkwiseError('bad_file', { file: metadata.file, field, reason }, { cause });
   };
+  const variables = {
+    messages,
+    ...(tools.length > 0 && { tools }), // templates ask whether it is defined
+    add_generation_prompt: addGenerationPrompt,
+    bos_token: tokenText(metadata, metadata.bosId),
+    eos_token: tokenText(metadata, metadata.eosId),
+    raise_exception(message: string) {
+      throw new ChunkwiseError('bad_request', { file: metadata.file, field: 'messages', reason: message });
+    },
+  };
   try {
-    return parse(metadata).render({
-      messages,
-      ...(tools.length > 0 && { tools }), // templates ask whether it is defined
-      add_generation_prompt: addGenerationPrompt,
-      bos_token: tokenText(metadata, metadata.bosId),
-      eos_token: tokenText(metadata, metadata.eosId),
-      [REFUSE](message: string) {
-        throw new ChunkwiseError('bad_request', { file: metadata.file, field: 'messages', reason: message });
-      },
-    });
+    return parse(metadata).render(variables, size);
   } catch (error) {
     throw error instanceof ChunkwiseError ? error : broken(error);
   }
 }
 
-function parse(metadata: TokenizerMetadata): Template {
+function parse(metadata: TokenizerMetadata): BoundedTemplate {
   const known = parsed.get(metadata);
   if (known !== undefined) return known;
-  const source = metadata.chatTemplate ?? CHATML;
-  const template = new Template(source.replace(/\braise_exception\b/g, REFUSE));
+  const template = new BoundedTemplate(metadata.chatTemplate ?? CHATML);
   parsed.set(metadata, template);
   return template;
+}
+
+/** What a request brings, in characters. */
+function sizeOf(value: unknown, field: string, depth = 0): number {
+  if (depth > MOST_DEPTH) {
+    throw new ChunkwiseError('bad_request', { field, reason: `is nested more than ${MOST_DEPTH} deep` });
+  }
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null) return 1;
+  let size = ENTRY;
+  for (const [key, inner] of Object.entries(value)) size += key.length + sizeOf(inner, field, depth + 1);
+  return size;
 }
 
 const tokenText = (metadata: TokenizerMetadata, id: number | undefined): string =>

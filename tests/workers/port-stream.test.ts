@@ -50,7 +50,7 @@ it('produces nothing before it is read, and runs only a few items ahead of a slo
 it('stops the producer within one item when the reader leaves the loop', async () => {
   const { seen, stream } = countingStream();
   for await (const item of stream) if (item === 10) break;
-  expect(seen).toMatchObject({ aborted: true, closed: true });
+  await expect.poll(() => seen).toMatchObject({ aborted: true, closed: true });
   expect(seen.produced).toBeLessThanOrEqual(16);
 });
 
@@ -60,7 +60,28 @@ it('ends with `aborted` when the signal fires, also while the reader waits', asy
   await stream.next();
   abort.abort();
   await expect(stream.next()).rejects.toMatchObject({ name: 'ChunkwiseError', code: 'aborted' });
-  expect(seen.closed).toBe(true);
+  await expect.poll(() => seen.closed).toBe(true);
+});
+
+it('waits for no word of a thread that is busy: neither an abort nor leaving the loop does', async () => {
+  const abort = new AbortController();
+  const { port1, port2 } = new MessageChannel(); // nothing is served on it
+  const gone = new AbortController().signal;
+  const waiting = readStream(port1, { signal: abort.signal, gone }).next();
+  abort.abort();
+  await expect(waiting).rejects.toMatchObject({ code: 'aborted' });
+  const orders: unknown[] = [];
+  port2.onmessage = ({ data }) => orders.push(data);
+  await expect.poll(() => orders.at(-1)).toEqual({ type: 'abort' }); // once it is free
+
+  const channel = new MessageChannel();
+  const stream = readStream<number>(channel.port1, { gone });
+  channel.port2.postMessage({ type: 'item', item: 1 });
+  for await (const item of stream) {
+    expect(item).toBe(1);
+    break;
+  }
+  channel.port2.close();
 });
 
 it('throws what the producer threw: code, detail and message', async () => {
