@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'context_overflow' // more tokens than the context holds
   | 'queue_full'
   | 'aborted'
+  | 'abandoned' // the answer was not read for too long, and gave up its place
   | 'no_webgpu'
   | 'device_lost'
   | 'scheduler_lost' // the thread that plans ranks ended; the next request gets a new one

@@ -21,6 +21,7 @@ const STATUS: Record<ErrorCode, number> = {
   context_overflow: 400,
   queue_full: 429,
   aborted: 499, // as proxies say that the client closed the connection
+  abandoned: 408, // the client did not take the answer in time
   bad_file: 500,
   network: 502,
   over_limit: 503,
