@@ -49,11 +49,6 @@ interface Stream {
   isHeld: boolean;
 }
 
-function orThrow(result: Drawn | Error): Drawn {
-  if (result instanceof Error) throw result;
-  return result;
-}
-
 /**
  * Puts the decode steps of several streams into one submission. A stream asks for its next step before it reads the
  * token of its last. A batch goes off once every stream has asked, or, with those that have, when no step is under way
@@ -64,11 +59,11 @@ export class DecodeSteps {
   #underWay = 0;
 
   /**
-   * `decode` submits a step at once, holding the logits of draws whose `allowedLater` is to come, and gives the error of
-   * those that could not take part; `drawHeld` submits the draw from what it held for a sequence.
+   * `decode` submits a step at once, holding the logits of draws whose `allowedLater` is to come; `drawHeld` submits the
+   * draw from what it held for a sequence.
    */
   constructor(
-    private readonly decode: (draws: readonly Draw[]) => Promise<(Drawn | Held | Error)[]>,
+    private readonly decode: (draws: readonly Draw[]) => Promise<(Drawn | Held)[]>,
     private readonly drawHeld: (draw: Draw) => Promise<Drawn>,
   ) {}
 
@@ -114,7 +109,7 @@ export class DecodeSteps {
     const step = this.decode(batch.map(({ draw }) => draw));
     const results = batch.map(async ({ draw }, i): Promise<Drawn> => {
       const later = draw.allowedLater && this.#drawLater(draw, draw.allowedLater);
-      const [computed, drawn] = await Promise.all([step.then((all) => orThrow(all[i] as Drawn | Error)), later]);
+      const [computed, drawn] = await Promise.all([step.then((all) => all[i] as Drawn), later]);
       return drawn ? { ...drawn, dispatchesPerToken: computed.dispatchesPerToken + drawn.dispatchesPerToken } : computed;
     });
     void Promise.allSettled(results).then(ended);

@@ -149,32 +149,25 @@ export class Session {
 
   /**
    * A decode step: computes the token last drawn of each of these sequences, and draws their next ones, or holds the
-   * logits of those that are drawn later; submits. Gives the error of a sequence for which there is no room.
+   * logits of those that are drawn later; submits.
    */
-  async decode(draws: readonly Draw[]): Promise<(Drawn | Held | Error)[]> {
+  async decode(draws: readonly Draw[]): Promise<(Drawn | Held)[]> {
     const { recorder } = this;
-    const before = recorder.dispatches;
-    const refused = new Map<Draw, Error>();
     const trials: Promise<void>[] = [];
-    const step = (going: readonly Draw[]): void =>
-      byAdapters(going).forEach((group, i) => {
+    const drawn = await this.#draw(draws, () => {
+      for (const { sequence, position } of draws) {
+        const trial = this.#lengthen(sequence, position);
+        if (trial) trials.push(trial);
+      }
+      for (const [i, group] of byAdapters(draws).entries()) {
         if (i > 0) recorder.submit(); // the table is written once a submission
         const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
         this.forward(recorder, 'decode', tokens);
         this.draws.record(0, group);
-      });
-    for (const draw of draws) {
-      try {
-        const trial = recorder.inOneGo(() => this.#lengthen(draw.sequence, draw.position));
-        if (trial) trials.push(trial);
-      } catch (error) {
-        refused.set(draw, error as Error);
       }
-    }
-    const going = draws.filter((draw) => !refused.has(draw));
-    const drawn = going.length > 0 ? await this.#draw(going, () => step(going), before) : [];
+    });
     await Promise.all(trials);
-    return draws.map((draw) => refused.get(draw) ?? (drawn[going.indexOf(draw)] as Drawn | Held));
+    return drawn;
   }
 
   /** Draws from the logits that a step held; submits. */
@@ -183,11 +176,13 @@ export class Session {
     return drawn as Drawn;
   }
 
-  /** Submits what `record` records, and reads what it draws. `dispatchesBefore`: that were counted when the step began. */
-  #draw(draws: readonly Draw[], record: () => void, dispatchesBefore = this.recorder.dispatches): Promise<(Drawn | Held)[]> {
-    return this.recorder.inOneGo(() => {
+  /** Submits what `record` records, and reads what it draws. */
+  #draw(draws: readonly Draw[], record: () => void): Promise<(Drawn | Held)[]> {
+    const { recorder } = this;
+    return recorder.inOneGo(() => {
+      const before = recorder.dispatches;
       record();
-      return this.draws.read(draws, dispatchesBefore);
+      return this.draws.read(draws, before);
     });
   }
 
