@@ -1,19 +1,19 @@
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateEvent, GenerateOptions } from '../../src/engine/types.ts';
 import { peftSource, tinyAdapter } from '../adapters/tiny-adapter.ts';
 import { expectError } from '../weights/expect-error.ts';
 import { tinyModel } from '../weights/tiny-model.ts';
 import { answer, type Answer } from './answer.ts';
-import { engineUnderTest } from './engine-under-test.ts';
+import { engineUnderTest, sourceOf } from './engine-under-test.ts';
 import { MemoryStore } from './memory-store.ts';
 import { randomTokens } from './random-tokens.ts';
 
-const SMALL = { architecture: 'llama', type: 'F32', hiddenSize: 64, intermediateSize: 64, numHeads: 2, numKvHeads: 1, neverEnds: true } as const;
-const MODEL = tinyModel({ ...SMALL, seed: 5 });
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 7, neverEnds: true });
 /** Of its pages in f16. */
-const PAGE_BYTES = 2 * 4096;
+const PAGE_BYTES = 2 * 16384;
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 const LONG = PROSE.repeat(4);
 
@@ -21,12 +21,14 @@ const start = (engine: LocalEngine, prompt: string, options: Partial<GenerateOpt
   engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 12, ...options });
 const ask = (engine: LocalEngine, prompt: string, options?: Partial<GenerateOptions>): Promise<Answer> => answer(start(engine, prompt, options));
 
-/** The answer of an engine that does nothing else. */
+let quiet: LocalEngine;
+beforeAll(async () => void (quiet = await openEngine({ gpu: nodeGpu(), wait: napping, sources: [sourceOf(MODEL)] })));
+afterAll(() => quiet.dispose());
+
+/** The answer of an engine that does nothing else, and has nothing in its cache. */
 async function alone(prompt: string, options?: Partial<GenerateOptions>): Promise<Answer> {
-  const engine = await engineUnderTest(MODEL);
-  const answered = await ask(engine, prompt, options);
-  engine.dispose();
-  return answered;
+  await quiet.alone(async ({ sequences, transformer }) => sequences.makeRoom(transformer.cache.numPages));
+  return ask(quiet, prompt, options);
 }
 
 /** Reads `count` tokens and stays away. */

@@ -4,7 +4,7 @@ import type { GenerateOptions } from '../../src/engine/types.ts';
 import { Random } from '../weights/random.ts';
 
 /** Of the tiny model: pages of its two layers in f16. */
-const PAGE_BYTES = 2 * 4096;
+const PAGE_BYTES = 2 * 16384;
 const CONTEXT = 512;
 
 /** How an answer is read. `after`: tokens; or, where an abort may come before the first, turns of the event loop. */

@@ -12,10 +12,10 @@ import { tinyModel } from '../weights/tiny-model.ts';
 import { type Answered, embeddingFaults, faultsOf } from './compare.ts';
 import { type Asked, type Beside, randomRound, type Reader } from './random-round.ts';
 
-const MODEL = tinyModel({
-  ...{ architecture: 'llama', type: 'F32', seed: 7, numLayers: 2, hiddenSize: 64, intermediateSize: 64, numHeads: 2, numKvHeads: 1 },
-  ...{ contextLength: 512, neverEnds: true },
-});
+/** Of the shape that most tests have, whose kernels are compiled once. */
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 7, neverEnds: true });
+/** Of a layer, in f16. */
+const PAGE_BYTES = 16384;
 /** So short that nothing waits long for those that stay away; who reads on at once is never away. */
 const READ_TIMEOUT_MS = 30;
 
@@ -78,7 +78,7 @@ export class Stress {
       cache.shrink();
       const pages = cache.freePages === cache.numPages ? [] : [`${cache.numPages - cache.freePages} pages are nobody's`];
       // Of an empty layer at most what is spare, and what is not worth packing: two pages each.
-      const large = cache.layers.filter(({ buffer }) => buffer.size > 4 * 4096).map(({ buffer }) => `${buffer.label} has ${buffer.size} bytes`);
+      const large = cache.layers.filter(({ buffer }) => buffer.size > 4 * PAGE_BYTES).map(({ buffer }) => `${buffer.label} has ${buffer.size} bytes`);
       return [...pages, ...large];
     });
     const now = JSON.stringify(fixedMemory(engine.memory()));
