@@ -34,6 +34,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   queue_full: ['Too many requests are waiting', 'Wait for the running answer, then send again.'],
   bad_request: ['The model refused this request', 'Check the settings, then send again.'],
   aborted: ['Stopped', 'The request was stopped before it was done.'],
+  abandoned: ['The answer was not read', 'The page did not take it for a while, and it was given up. Send your message again.'],
   disposed: ['The engine stopped', 'Reload the page to start it again.'],
 };
 

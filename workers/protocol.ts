@@ -16,6 +16,7 @@ export interface LoadOptions {
   memoryLimitBytes?: number | undefined;
   weights?: WeightType | undefined;
   queueLimit?: number | undefined;
+  readTimeoutMs?: number | undefined;
   autotunes?: boolean | undefined;
 }
 

@@ -123,6 +123,7 @@ export class AdapterArena {
 
   #rebuild(adapters: ArenaAdapter[]): void {
     const { buffers, gpuDevice, limits } = this.device;
+    buffers.expectNoneRecorded('adapters');
     const old = this.#buffers;
     const oldStarts = this.#starts;
     const directory = ROWS_START + this.batchTokens * adapters.length * ROW_UNITS;

@@ -5,7 +5,7 @@ import { parseHubId } from '../hub/model-id.ts';
 import type { WeightType } from '../weights/quantize.ts';
 import { isPickleName, pickleError } from '../errors/pickle-error.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkNumber, describe, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
 /** Checks `createEngine`'s options. Throws `bad_request`, naming the field. */
@@ -20,6 +20,7 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     memoryLimitBytes: integer('memoryLimitBytes', 1),
     weights: parseWeights(options.weights),
     queueLimit: integer('queueLimit', 0),
+    readTimeoutMs: options.readTimeoutMs === undefined ? undefined : checkNumber(options.readTimeoutMs, 'readTimeoutMs', 0, Infinity),
     autotunes: options.autotune === undefined ? undefined : checkBoolean(options.autotune, 'autotune'),
     gpuAdapter: parseGpuAdapter(options.gpuAdapter),
   };

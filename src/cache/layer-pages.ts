@@ -77,6 +77,7 @@ export class LayerPages {
 
   /** Adds copies of pages in f16. Nothing may be recorded. */
   copyOf(pages: readonly LayerPage[]): LayerPage[] {
+    this.device.buffers.expectNoneRecorded(this.#buffer.label);
     this.reserve(pages.length);
     const copies = pages.map(() => this.add('f16'));
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
@@ -115,6 +116,7 @@ export class LayerPages {
 
   #pack(capacity: number): void {
     const former = this.#buffer;
+    this.device.buffers.expectNoneRecorded(former.label);
     const encoder = this.device.gpuDevice.createCommandEncoder();
     const moves: [from: number, to: number, units: number][] = [];
     this.#space.pack(capacity, ({ offset, units }, to) => moves.push([offset, to, units]));

@@ -26,6 +26,7 @@ export class StreamProbes {
   /** Makes room for a stream. Nothing may be recorded. */
   use(slot: number): void {
     if (slot < this.#streams) return;
+    this.device.buffers.expectNoneRecorded('probes');
     const former = this.#buffers;
     const encoder = this.device.gpuDevice.createCommandEncoder();
     this.#streams = slot + 1;

@@ -4,6 +4,7 @@ import type { AdapterLadder } from '../adapters/adapter-ladder.ts';
 import { levelRanks, ranksByRule } from '../adapters/ladder-levels.ts';
 import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { unlessLost } from '../gpu/readback.ts';
 import { type LoadedLora, loadLora } from '../models/load-lora.ts';
 import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
 import type { Session } from './session.ts';
@@ -52,7 +53,7 @@ export class AdapterRegistry {
     }));
     const info = { name, rank, modules: modules.length, bytes: 0, warnings, spectra };
     const plain = this.form === 'unfused' ? adapter : undefined;
-    const entry: Entry = { ladder, plain, info, loaded: undefined, uses: 0 };
+    const entry: Entry = { ladder, plain, info, loaded: undefined, uses: 1 }; // it is not unloaded while it is loaded
     this.#entries.set(name, entry);
     try {
       const before = session.device.buffers.report().adapters;
@@ -62,6 +63,7 @@ export class AdapterRegistry {
       this.#entries.delete(name);
       throw error;
     }
+    entry.uses--;
     return info;
   }
 
@@ -152,6 +154,7 @@ export class AdapterRegistry {
     if (plain) return { session, lora: await loadLora(device, transformer, plain.modules) };
     const adapter = transformer.arena.add(ladder.modules, levelRanks(ladder.modules).ranks);
     await device.pipelines.ready();
+    await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone()); // it may have had no room
     return { session, adapter };
   }
 }

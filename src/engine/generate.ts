@@ -93,7 +93,7 @@ export async function* generate(
         watched?.look(sequence.pages);
         if (cachedTokens + start + length < prompt.length) return;
         if (adapted?.follow) session.draws.levels.begin(slot, adapted.follow.start);
-        pending = session.sample(length, draw(prompt.length, { allowed: allowedFirst }));
+        pending = handled(session.sample(length, draw(prompt.length, { allowed: allowedFirst })));
       },
       signal,
     );
@@ -104,7 +104,10 @@ export async function* generate(
       const isLast = completionTokens + 1 >= limit;
       allowedLater = grammar && handled(current.then(({ token }) => (tokenizer.eosIds.has(token) ? undefined : grammar.follow(token))));
       if (!isLast) pending = handled(session.steps.ask(draw(position + 1, { allowedLater })));
-      const { token, entropy, logits, row = rowOf(sequence, position), ...step } = await current;
+      const { token, entropy, logits, row = rowOf(sequence, position), ...step } = await current.catch((error: unknown) => {
+        if (completionTokens > 0) sequence.tokens.pop(); // its step was this one
+        throw error;
+      });
       throwIfAborted(signal);
       watched?.look(sequence.pages);
       if (row) sequence.rows[position] = row;
@@ -127,7 +130,7 @@ export async function* generate(
         finishReason = 'stop';
         break;
       }
-      // Its step is asked for: its keys and values will be in the cache before the next token is read.
+      // Its step is asked for: its keys and values are in the cache once the next token is read.
       if (pending) sequence.tokens.push(token);
     }
     session.steps.leave(sequence);

@@ -38,11 +38,12 @@ export async function inputRms(session: Session, tokens: readonly number[]): Pro
     device.gpuDevice.queue.writeBuffer(activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
     const places = Array.from(ids, (_, i) => ({ sequence, position: i, place: FIRST_PREFILL_TOKEN + i }));
     let next = 0;
-    session.forward(recorder, 'prefill', places, (_layer, _linears, x) => {
-      const { width, offset } = tapped[next++] as Tapped;
-      recorder.copy(x, 0, inputs, offset, ids.length * width * 4);
-    });
-    recorder.submit();
+    recorder.inOneGo(() =>
+      session.forward(recorder, 'prefill', places, (_layer, _linears, x) => {
+        const { width, offset } = tapped[next++] as Tapped;
+        recorder.copy(x, 0, inputs, offset, ids.length * width * 4);
+      }),
+    );
     await unlessLost(device, inputs.mapAsync(GPUMapMode.READ));
     const values = new Float32Array(inputs.getMappedRange());
     return new Map(

@@ -59,10 +59,9 @@ async function fill(session: Session, sequence: Sequence, context: number): Prom
   // Which forms a policy chooses by its trials follows from what is in the pages. Where all get one, it does not matter.
   if (sequence.policy.choose) {
     await session.prefill(sequence, tokens, () => undefined);
-    session.recorder.submit();
     return;
   }
   session.sequences.reserve(sequence, context);
   sequence.tokens.push(...tokens);
-  await session.trials.settle([{ sequence, length: context }]);
+  await session.recorder.inOneGo(() => session.trials.settle(sequence, context));
 }

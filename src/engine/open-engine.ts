@@ -33,6 +33,7 @@ import type {
   PlanEvent,
   RankOptions,
 } from './types.ts';
+import { unlessAbandoned } from './unless-abandoned.ts';
 
 const DEFAULT_QUEUE_LIMIT = 16;
 
@@ -81,14 +82,19 @@ export class LocalEngine implements EngineCore {
   }
 
   chat(messages: readonly ChatTurn[], { tools, ...options }: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void> {
-    return this.#answer((shifts) => this.#texts.chat(messages, tools, shifts), options, this.#texts.chatTokenizer);
+    const answer = this.#answer((shifts) => this.#texts.chat(messages, tools, shifts), options, this.#texts.chatTokenizer);
+    return this.#unlessAbandoned(answer, options);
   }
 
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
-    return this.#answer((shifts) => this.#texts.prompt(prompt, shifts), options);
+    return this.#unlessAbandoned(this.#answer((shifts) => this.#texts.prompt(prompt, shifts), options), options);
   }
 
-  async *embed(inputs: readonly (string | readonly number[])[], { adapters: uses = [], signal }: EmbedOptions): AsyncGenerator<Embedding, void> {
+  embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<Embedding, void> {
+    return this.#unlessAbandoned(this.#embed(inputs, options), options);
+  }
+
+  async *#embed(inputs: readonly (string | readonly number[])[], { adapters: uses = [], signal }: EmbedOptions): AsyncGenerator<Embedding, void> {
     this.#throwIfDisposed();
     const texts = inputs.map((input, i) => this.#texts.input(input, `input[${i}]`));
     const release = this.#adapters.hold(uses);
@@ -217,6 +223,10 @@ export class LocalEngine implements EngineCore {
       turn?.leave();
       release();
     }
+  }
+
+  #unlessAbandoned<T>(events: AsyncGenerator<T, void>, { signal }: { signal?: AbortSignal }): AsyncGenerator<T, void> {
+    return unlessAbandoned(events, { readTimeoutMs: this.options.readTimeoutMs, signal });
   }
 
   /** Of those that ran in a lost session the first closes it. */

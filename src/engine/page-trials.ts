@@ -1,4 +1,4 @@
-import { type Copy, type PageTrial, type Trial } from '../cache/cache-page.ts';
+import type { Copy, LayerPage, PageTrial, Trial } from '../cache/cache-page.ts';
 import { errorBytes, pagesFor, type TaskRun } from '../cache/kv-cache.ts';
 import { type CacheView, pagesBeyondContext } from '../cache/policy.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
@@ -33,24 +33,20 @@ export class PageTrials {
   }
 
   /**
-   * Before a batch that lengthens each of these texts to `length`: pages take the forms that were chosen or are told to
-   * take, some are given up, and copies of those that may take another are written and probed. Nothing may be recorded.
-   * Resolves when it is known which of them are taken.
+   * Before a batch that lengthens a text to `length`: pages take the forms that were chosen or are told to take, some are
+   * given up, and copies of those that may take another are written and probed; all of that is submitted. Nothing may be
+   * recorded. Where something is tried, resolves when it is known what of it is taken. Throws `context_overflow`.
    */
-  async settle(texts: readonly { sequence: Sequence; length: number }[]): Promise<void> {
-    const results: Promise<void>[] = [];
-    for (const { sequence, length } of texts) {
-      const upcoming = length - sequence.tokens.length;
-      this.#conclude(sequence);
-      // Most tokens fill no page: the policy would look at all of them to say the same again.
-      const isNews = this.#isNews(sequence, upcoming);
-      if (isNews) this.#change(sequence, upcoming);
-      this.#giveUp(sequence, upcoming);
-      const trying = isNews ? this.#try(sequence, upcoming) : undefined;
-      if (trying) results.push(trying);
-    }
+  settle(sequence: Sequence, length: number): Promise<void> | undefined {
+    const upcoming = length - sequence.tokens.length;
+    this.#conclude(sequence);
+    // Most tokens fill no page: the policy would look at all of them to say the same again.
+    const isNews = this.#isNews(sequence, upcoming);
+    if (isNews) this.#change(sequence, upcoming);
+    this.#giveUp(sequence, upcoming);
+    const trying = isNews ? this.#try(sequence, upcoming) : undefined;
     this.transformer.cache.shrink();
-    await Promise.all(results);
+    return trying;
   }
 
   /** What is being tried is dropped. */
@@ -72,11 +68,13 @@ export class PageTrials {
   #change(sequence: Sequence, upcoming: number): void {
     const { pages, policy } = sequence;
     const { cache } = this.transformer;
-    const changes = policy.changes?.(this.#view(sequence, upcoming)) ?? [];
-    if (changes.some(({ forced }) => forced)) {
+    const wanted = policy.changes?.(this.#view(sequence, upcoming)) ?? [];
+    if (wanted.some(({ forced }) => forced)) {
       sequence.memoryOverrode = true;
       this.drop(sequence); // what is being tried may be among them
     }
+    const tried = new Set(sequence.trial?.copies.map(({ from }) => from));
+    const changes = wanted.filter(({ page, layer }) => !tried.has(pages[page]?.layers[layer] as LayerPage));
     // As many as can be written at once.
     while (changes.length > 0) {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));

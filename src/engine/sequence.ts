@@ -122,13 +122,13 @@ export class SequenceCache {
 
   /**
    * A sequence that begins with copies of whole pages of one that is being computed, where they hold more than `least`
-   * tokens of `prompt`: of a dense one, whose pages stay as they are. What computes them must be submitted.
+   * tokens of `prompt`: of a dense one, whose pages stay as they are. The step of its last token may not be submitted yet.
    */
   #copyOfRunning(prompt: readonly number[], key: string, slot: number, policy: CachePolicy, least: number): Sequence | undefined {
     if (policy.key !== DENSE.key) return undefined;
     for (const { adapters, tokens, pages, rows, policy: own } of this.#running) {
       if (adapters.key !== key || own.key !== policy.key) continue;
-      const length = Math.min(commonPrefix(tokens, prompt), prompt.length - 1);
+      const length = Math.min(commonPrefix(tokens, prompt), tokens.length - 1, prompt.length - 1);
       const shared = length - (length % PAGE_TOKENS);
       if (shared <= least) continue;
       const copies = this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS));

@@ -61,8 +61,8 @@ export class Session {
 
   /**
    * Computes `tokens` after those `sequence` holds, in batches, and keeps them in it. `onBatch` is called once a batch
-   * is recorded, before it is submitted, with its first token's place in `tokens` and its length. While the GPU computes
-   * a batch the next one is planned.
+   * is recorded, before it is submitted, with its first token's place in `tokens` and its length: what it records before
+   * its first await is submitted with it. While the GPU computes a batch the next one is planned.
    */
   async prefill(
     sequence: Sequence,
@@ -80,27 +80,36 @@ export class Session {
       const batch = tokens.slice(start, start + batchTokens);
       const trace = await rows.take();
       const ids = new Uint32Array(batch);
-      device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
       const position = sequence.tokens.length;
-      const trials = handled(this.trials.settle([{ sequence, length: position + batch.length }]));
-      this.sequences.reserve(sequence, position + batch.length);
       const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
-      // Few tokens are cheaper in the form of decoding.
-      this.forward(recorder, batch.length > MAX_STREAMS ? 'prefill' : 'decode', places);
-      sequence.tokens.push(...batch);
-      // Others record between awaits: what is recorded is submitted before, or nobody else runs.
-      const visit = onBatch(start, batch.length);
-      const left = tokens.length - start - batch.length;
-      if (left > 0) recorder.submit();
+      const { trial, visit } = recorder.inOneGo(() => {
+        device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
+        const begun = this.#lengthen(sequence, position + batch.length);
+        // Few tokens are cheaper in the form of decoding.
+        this.forward(recorder, batch.length > MAX_STREAMS ? 'prefill' : 'decode', places);
+        return { trial: begun, visit: onBatch(start, batch.length) };
+      });
+      sequence.tokens.push(...batch); // they are submitted
       trace?.submitted(device.gpuDevice.queue);
+      const left = tokens.length - start - batch.length;
       if (left > 0) rows.ask(Math.min(batchTokens, left));
       if (visit) await visit;
-      await trials;
-      if (left > 0) await this.#settled();
+      await trial;
+      if (left > 0) await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
     }
   }
 
-  /** Records the forward pass over a batch, whose tokens must be submitted before another is recorded. */
+  /**
+   * Makes room for what lengthens a text to `length`, and gives its pages the forms that they are to have. Nothing may be
+   * recorded. Throws `context_overflow`.
+   */
+  #lengthen(sequence: Sequence, length: number): Promise<void> | undefined {
+    const trial = this.trials.settle(sequence, length);
+    this.sequences.reserve(sequence, length);
+    return trial && handled(trial);
+  }
+
+  /** Records the forward pass over a batch, which must be submitted before another is recorded. */
   forward(
     recorder: Dispatcher,
     kind: Batch['kind'],
@@ -134,9 +143,7 @@ export class Session {
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
   async sample(length: number, draw: Draw): Promise<Drawn> {
-    const before = this.recorder.dispatches;
-    this.draws.record(length - 1, [draw]);
-    const [drawn] = await this.draws.read([draw], before);
+    const [drawn] = await this.#draw([draw], () => this.draws.record(length - 1, [draw]));
     return drawn as Drawn;
   }
 
@@ -146,26 +153,37 @@ export class Session {
    */
   async decode(draws: readonly Draw[]): Promise<(Drawn | Held)[]> {
     const { recorder } = this;
-    const before = recorder.dispatches;
-    const trials = handled(this.trials.settle(draws.map(({ sequence, position }) => ({ sequence, length: position }))));
-    for (const { sequence, position } of draws) this.sequences.reserve(sequence, position);
-    for (const [i, group] of byAdapters(draws).entries()) {
-      if (i > 0) recorder.submit(); // the table is written once a submission
-      const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
-      this.forward(recorder, 'decode', tokens);
-      this.draws.record(0, group);
-    }
-    const drawn = await this.draws.read(draws, before);
-    await trials;
+    const trials: Promise<void>[] = [];
+    const drawn = await this.#draw(draws, () => {
+      for (const { sequence, position } of draws) {
+        const trial = this.#lengthen(sequence, position);
+        if (trial) trials.push(trial);
+      }
+      for (const [i, group] of byAdapters(draws).entries()) {
+        if (i > 0) recorder.submit(); // the table is written once a submission
+        const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
+        this.forward(recorder, 'decode', tokens);
+        this.draws.record(0, group);
+      }
+    });
+    await Promise.all(trials);
     return drawn;
   }
 
   /** Draws from the logits that a step held; submits. */
   async drawHeld(draw: Draw): Promise<Drawn> {
-    const before = this.recorder.dispatches;
-    this.draws.recordHeld(draw);
-    const [drawn] = await this.draws.read([draw], before);
+    const [drawn] = await this.#draw([draw], () => this.draws.recordHeld(draw));
     return drawn as Drawn;
+  }
+
+  /** Submits what `record` records, and reads what it draws. */
+  #draw(draws: readonly Draw[], record: () => void): Promise<(Drawn | Held)[]> {
+    const { recorder } = this;
+    return recorder.inOneGo(() => {
+      const before = recorder.dispatches;
+      record();
+      return this.draws.read(draws, before);
+    });
   }
 
   /** Logits `[count, vocabSize]` of the recorded batch's tokens from `start` on; submits. */
@@ -173,12 +191,14 @@ export class Session {
     const { transformer, recorder, device } = this;
     const { logits } = transformer.activations;
     const rowBytes = transformer.config.vocabSize * 4;
-    this.#logitsReadback ??= new Readback(device, 'logits', HEAD_TOKENS * rowBytes, 1);
+    const readback = (this.#logitsReadback ??= new Readback(device, 'logits', HEAD_TOKENS * rowBytes, 1));
     const result = new Float32Array((count * rowBytes) / 4);
     for (let done = 0; done < count; done += HEAD_TOKENS) {
       const rows = Math.min(HEAD_TOKENS, count - done);
-      transformer.head(recorder, start + done, rows);
-      const bytes = await this.#logitsReadback.submit(recorder, [{ buffer: logits, offset: 0, size: rows * rowBytes }]);
+      const bytes = await recorder.inOneGo(() => {
+        transformer.head(recorder, start + done, rows);
+        return readback.submit(recorder, [{ buffer: logits, offset: 0, size: rows * rowBytes }]);
+      });
       result.set(new Float32Array(bytes), (done * rowBytes) / 4);
     }
     return result;
@@ -198,14 +218,6 @@ export class Session {
   #batchTokens({ policy }: Sequence): number {
     const { batchTokens } = this.transformer;
     return policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(this.plan.contextLength / 4))) : batchTokens;
-  }
-
-  async #settled(): Promise<void> {
-    const { device } = this;
-    await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
-    // A lost device's work may count as done.
-    const lost = device.lost();
-    if (lost !== undefined) throw new ChunkwiseError('device_lost', { reason: lost });
   }
 }
 

@@ -3,6 +3,7 @@ import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
+import type { Attention, ProbedQueries } from '../layers/attention.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { heldTokens, type Sequence } from './sequence.ts';
 
@@ -21,21 +22,31 @@ export class ShadowCheck {
    * The last token may not have been computed: the queries before it are asked.
    */
   async errors(sequence: Sequence): Promise<number[]> {
-    const { cache, layers, config } = this.transformer;
-    this.#readback ??= new Readback(this.device, 'shadow errors', errorBytes(config), 1);
+    const { cache, layers } = this.transformer;
     const held = heldTokens(sequence);
     const queries = { slot: sequence.slot, queries: Math.min(PROBES - 1, held - 1), position: held - 2 };
     const errors: number[] = [];
+    // Between two layers others run: their pages may move, and the tasks and errors are theirs.
     for (const [layer, { attention }] of layers.entries()) {
       const count = queries.queries > 0 ? cache.writeShadows(sequence.pages, layer) : 0;
       if (count === 0) {
         errors.push(0);
         continue;
       }
-      attention.probe(this.recorder, 0, count, queries, count);
-      const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size: config.numHeads * FOUND_BYTES }]);
+      const bytes = await this.#probe(attention, queries, count);
       errors.push(Math.max(...new Float32Array(bytes).filter((_, i) => i % 2 === 0))); // beside each its page's mass
     }
     return errors;
+  }
+
+  /** Of the tasks that are written, all at once. */
+  #probe(attention: Attention, queries: ProbedQueries, count: number): Promise<ArrayBuffer> {
+    const { transformer, recorder } = this;
+    const readback = (this.#readback ??= new Readback(this.device, 'shadow errors', errorBytes(transformer.config), 1));
+    const size = transformer.config.numHeads * FOUND_BYTES;
+    return recorder.inOneGo(() => {
+      attention.probe(recorder, 0, count, queries, count);
+      return readback.submit(recorder, [{ buffer: transformer.cache.errors, offset: 0, size }]);
+    });
   }
 }

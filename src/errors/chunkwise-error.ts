@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'queue_full'
   | 'busy' // another tab is using what is stored under that name
   | 'aborted'
+  | 'abandoned' // the answer was not read for too long, and gave up its place
   | 'no_webgpu'
   | 'device_lost'
   | 'scheduler_lost' // the thread that plans ranks ended; the next request gets a new one

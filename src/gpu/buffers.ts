@@ -4,6 +4,8 @@ import type { MemoryCategory, MemoryReport } from '../config/memory-report.ts';
 export class Buffers {
   readonly #live = new Map<GPUBuffer, MemoryCategory>();
   #peak: MemoryReport | undefined;
+  /** What a recorder holds and has not submitted may use any of them. */
+  isRecordedFor = false;
 
   constructor(private readonly gpuDevice: GPUDevice) {}
 
@@ -22,11 +24,21 @@ export class Buffers {
   }
 
   destroy(buffer: GPUBuffer): void {
+    this.expectNoneRecorded(buffer.label);
     buffer.destroy();
     this.#live.delete(buffer);
   }
 
+  /**
+   * Before a buffer goes, or what lies in it moves: what is recorded for it would be refused, or come too late. Throws an
+   * Error.
+   */
+  expectNoneRecorded(label: string): void {
+    if (this.isRecordedFor) throw new Error(`${label}: work is recorded for it that is not submitted`);
+  }
+
   destroyAll(): void {
+    this.isRecordedFor = false;
     for (const buffer of [...this.#live.keys()]) this.destroy(buffer);
   }
 

@@ -10,7 +10,7 @@ export interface OpenOptions {
   without?: readonly ('shader-f16' | 'subgroups')[];
   /** Kernel variants of this class instead of the adapter's own; for tests of every variant. */
   deviceClass?: DeviceClass;
-  /** Told once when the device is lost other than by `close()`. */
+  /** Told once when the device is lost other than by `close()`, or reports an error that nobody waits for. */
   onLost?: (reason: string) => void;
   /** How to wait for the GPU; see `wait.ts`. Default: await. */
   wait?: Wait;
@@ -36,7 +36,7 @@ export interface Device {
   readonly limits: GPUSupportedLimits;
   readonly buffers: Buffers;
   readonly pipelines: Pipelines;
-  /** The reason once the device is lost. */
+  /** The reason once the device is lost, or has reported an error that nobody waits for. */
   readonly lost: () => string | undefined;
   readonly wait: Wait;
   close(): void;
@@ -62,10 +62,16 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
   const buffers = new Buffers(gpuDevice);
   let closed = false;
   let lostReason: string | undefined;
-  void gpuDevice.lost.then(({ reason, message }) => {
-    if (closed) return;
-    lostReason = message || reason;
-    options.onLost?.(lostReason);
+  const lose = (reason: string): void => {
+    if (closed || lostReason !== undefined) return;
+    lostReason = reason;
+    options.onLost?.(reason);
+  };
+  void gpuDevice.lost.then(({ reason, message }) => lose(message || reason));
+  // What it refused is not done, and nobody knows what goes on from there: as good as lost.
+  gpuDevice.addEventListener('uncapturederror', (event) => {
+    event.preventDefault();
+    lose(`the device reported an error: ${event.error.message}`);
   });
   return {
     gpuDevice,

@@ -7,32 +7,47 @@ import type { Recorder } from './recorder.ts';
 export class Readback {
   readonly #free: GPUBuffer[];
 
-  /** `size`: bytes of one result; `depth`: results that may be under way at once. */
+  /** `size`: bytes of one result; `depth`: results whose buffers are kept. More at once have some that live no longer. */
   constructor(
     private readonly device: Device,
-    label: string,
-    size: number,
-    depth: number,
+    private readonly label: string,
+    private readonly size: number,
+    private readonly depth: number,
   ) {
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    this.#free = Array.from({ length: depth }, () => device.buffers.create(label, 'staging', size, usage));
+    this.#free = Array.from({ length: depth }, () => this.#create());
   }
 
-  /** Submits what `recorder` holds and a copy of `parts`; resolves with their bytes, one behind the other. */
+  /**
+   * Submits what `recorder` holds and a copy of `parts`; resolves with their bytes, one behind the other. Errors:
+   * `device_lost`.
+   */
   async submit(recorder: Recorder, parts: readonly BufferRange[]): Promise<ArrayBuffer> {
-    const buffer = this.#free.shift();
-    if (!buffer) throw new Error('readback: too many results under way');
-    let size = 0;
-    for (const part of parts) {
-      recorder.copy(part.buffer, part.offset, buffer, size, part.size);
-      size += part.size;
+    const buffer = this.#free.shift() ?? this.#create();
+    try {
+      let size = 0;
+      recorder.inOneGo(() => {
+        for (const part of parts) {
+          recorder.copy(part.buffer, part.offset, buffer, size, part.size);
+          size += part.size;
+        }
+        recorder.submit();
+      });
+      await unlessLost(this.device, buffer.mapAsync(GPUMapMode.READ, 0, size));
+      const bytes = buffer.getMappedRange(0, size).slice(0);
+      buffer.unmap();
+      return bytes;
+    } finally {
+      this.#giveBack(buffer);
     }
-    recorder.submit();
-    await unlessLost(this.device, buffer.mapAsync(GPUMapMode.READ, 0, size));
-    const bytes = buffer.getMappedRange(0, size).slice(0);
-    buffer.unmap();
-    this.#free.push(buffer);
-    return bytes;
+  }
+
+  #create(): GPUBuffer {
+    return this.device.buffers.create(this.label, 'staging', this.size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  }
+
+  #giveBack(buffer: GPUBuffer): void {
+    if (this.#free.length < this.depth) this.#free.push(buffer);
+    else this.device.buffers.destroy(buffer);
   }
 }
 
@@ -58,11 +73,16 @@ export async function readOnce(device: Device, label: string, parts: readonly Bu
   }
 }
 
-/** Waits for work of the GPU. Errors: `device_lost`. */
+/**
+ * Waits for work of the GPU. Errors: `device_lost`, also where the device has refused anything by then: its work may count
+ * as done all the same.
+ */
 export async function unlessLost(device: Device, work: Promise<unknown>): Promise<void> {
   try {
     await device.wait(work);
   } catch (cause) {
     throw new ChunkwiseError('device_lost', { reason: device.lost() ?? String(cause) }, { cause });
   }
+  const reason = device.lost();
+  if (reason !== undefined) throw new ChunkwiseError('device_lost', { reason });
 }

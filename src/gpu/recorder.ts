@@ -22,8 +22,10 @@ const NUM_SLOTS = 1024;
 export const recorderBytes = SLOT_BYTES * NUM_SLOTS;
 
 /**
- * Records one submission: dispatches in one compute pass as long as no copy comes between. Parameters of equal value
- * share a slot of one uniform buffer, so a step writes few of them, and all with one writeBuffer.
+ * Records submissions: dispatches in one compute pass as long as no copy comes between. Parameters of equal value
+ * share a slot of one uniform buffer, so a step writes few of them, and all with one writeBuffer. Whatever is recorded is
+ * submitted or dropped before the call of `inOneGo` it is recorded in returns, so no await, no other request and no
+ * buffer's end comes between. Outside of one each dispatch, and each copy, is a submission of its own.
  */
 export class Recorder implements Dispatcher {
   readonly #uniforms: GPUBuffer;
@@ -32,6 +34,10 @@ export class Recorder implements Dispatcher {
   readonly #slotOf = new Map<string, number>();
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
+  /** Calls of `inOneGo` within each other. */
+  #depth = 0;
+  /** Of the outermost call: why nothing of it is to be submitted. */
+  #failure: { error: unknown } | undefined;
   /** Dispatches since this recorder was made. */
   dispatches = 0;
 
@@ -44,6 +50,25 @@ export class Recorder implements Dispatcher {
     });
   }
 
+  /**
+   * Runs `work`, which records, and submits what it has not submitted itself. When it throws, or a call of this within it
+   * did, all of that is dropped, and this throws. What `work` does after an await is none of it.
+   */
+  inOneGo<T>(work: () => T): T {
+    this.#depth++;
+    try {
+      const result = work();
+      if (this.#depth === 1 || this.#failure) this.submit();
+      return result;
+    } catch (error) {
+      this.#failure ??= { error };
+      this.#forget();
+      throw error;
+    } finally {
+      if (--this.#depth === 0) this.#failure = undefined;
+    }
+  }
+
   /** Dispatches `operation` over `groups` workgroups. */
   run({ pipeline, bindGroup }: Operation, groups: Groups, params: Params = {}): void {
     const offset = this.#place(pipeline.kernel.params, params);
@@ -53,25 +78,36 @@ export class Recorder implements Dispatcher {
     this.#pass.setBindGroup(1, this.#paramsGroup, [offset]);
     this.#pass.dispatchWorkgroups(...(groups as [number, number, number]));
     this.dispatches++;
+    if (this.#depth === 0) this.submit();
   }
 
   /** Copies `size` bytes between buffers, after what was recorded before. */
   copy(source: GPUBuffer, sourceOffset: number, target: GPUBuffer, targetOffset: number, size: number): void {
     this.#endPass();
     this.#open().copyBufferToBuffer(source, sourceOffset, target, targetOffset, size);
+    if (this.#depth === 0) this.submit();
   }
 
+  /** What is recorded so far, where more is to follow within the call of `inOneGo`. */
   submit(): void {
+    if (this.#failure) throw this.#failure.error;
     this.#endPass();
     if (!this.#encoder) return;
     const { queue } = this.device.gpuDevice;
     queue.writeBuffer(this.#uniforms, 0, this.#slots, 0, Math.max(1, this.#slotOf.size) * SLOT_BYTES);
     queue.submit([this.#encoder.finish()]);
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#pass = undefined;
     this.#encoder = undefined;
     this.#slotOf.clear();
+    this.device.buffers.isRecordedFor = false;
   }
 
   #open(): GPUCommandEncoder {
+    this.device.buffers.isRecordedFor = true;
     return (this.#encoder ??= this.device.gpuDevice.createCommandEncoder());
   }
 

@@ -47,6 +47,14 @@ it('reads the adapters to load with a model, and names what is wrong with one', 
   expect(() => parseAdapterSources({ pirate: { config: 'x' } }, BASE)).toThrow(refusal('adapters.pirate.config'));
 });
 
+it('takes how long an answer may go unread: milliseconds, or for ever', () => {
+  const model = 'owner/repo';
+  for (const readTimeoutMs of [undefined, 0, 250, Infinity]) expect(parseEngineOptions({ model, readTimeoutMs }, BASE).readTimeoutMs).toBe(readTimeoutMs);
+  for (const readTimeoutMs of [-1, NaN, '30s' as unknown as number]) {
+    expect(() => parseEngineOptions({ model, readTimeoutMs }, BASE)).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'readTimeoutMs', reason: expect.any(String) as string } }) as Error);
+  }
+});
+
 it('checks the hub, the weights and the GPU adapter, and never shows a token', () => {
   const model = 'owner/repo';
   expect(parseEngineOptions({ model, hub: { endpoint: '/mirror', token: 'hf_x' } }, BASE).hub).toEqual({ endpoint: 'https://app.example/mirror', token: 'hf_x' });

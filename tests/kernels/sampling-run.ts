@@ -68,11 +68,13 @@ export class SamplingRun {
     const drawn: number[] = [];
     while (drawn.length < count) {
       const now = Math.min(DRAWS_AT_ONCE, count - drawn.length);
-      for (let i = 0; i < now; i++) {
-        const { options, position } = at(drawn.length + i);
-        this.#record(options, position);
-        this.runner.recorder.copy(this.#tokens, 0, this.#results, i * 4, 4);
-      }
+      this.runner.recorder.inOneGo(() => {
+        for (let i = 0; i < now; i++) {
+          const { options, position } = at(drawn.length + i);
+          this.#record(options, position);
+          this.runner.recorder.copy(this.#tokens, 0, this.#results, i * 4, 4);
+        }
+      });
       drawn.push(...new Uint32Array(await this.runner.read(this.#results)).subarray(0, now));
     }
     return drawn;

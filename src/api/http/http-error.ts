@@ -22,6 +22,7 @@ const STATUS: Record<ErrorCode, number> = {
   queue_full: 429,
   busy: 409,
   aborted: 499, // as proxies say that the client closed the connection
+  abandoned: 408, // the client did not take the answer in time
   bad_file: 500,
   network: 502,
   over_limit: 503,

@@ -45,6 +45,11 @@ export interface EngineOptions extends RequestDefaults {
   memoryLimitBytes?: number;
   /** Requests that may wait behind the running one; the next is refused. Default 16. */
   queueLimit?: number;
+  /**
+   * Milliseconds for which a streamed answer may go unread: after that it gives up its place to others, and reading on
+   * throws `abandoned`. Default 30,000; 0 or Infinity: for ever.
+   */
+  readTimeoutMs?: number;
   /** Who answers where the device cannot: without WebGPU, or with too little memory for the model. */
   fallback?: FallbackOptions;
   onProgress?: (progress: LoadProgress) => void;

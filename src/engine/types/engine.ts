@@ -73,6 +73,8 @@ export interface EngineCoreOptions {
   /** What a safetensors model's matrices become; see `ModelLimits`. */
   weights?: WeightType;
   queueLimit?: number;
+  /** Milliseconds for which an answer may go unread before it gives up its place; default 30,000. See `unlessAbandoned`. */
+  readTimeoutMs?: number;
   /** Where the autotuner keeps what it found; default: nowhere, and nothing is timed. */
   tuning?: TuningStore;
   /** Times kernel variants, where it is not kept which is fastest; default: but on software adapters, which are known. */
@@ -131,13 +133,14 @@ export interface EngineCore {
   readonly chatTraits: ChatTraits;
   /**
    * As many requests run side by side as the streams and the cache allow, each with what it may come to need; the rest
-   * wait in order, `queue_full` beyond the queue's limit. Ending the iteration early aborts.
+   * wait in order, `queue_full` beyond the queue's limit. Ending the iteration early aborts. One that is not read for
+   * `readTimeoutMs` gives up its place, and reading on throws `abandoned`.
    */
   chat(messages: readonly ChatTurn[], options: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void>;
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
   /**
    * Embeds texts, or tokens, one after the other; each is at most a context long. Errors: `bad_request`,
-   * `context_overflow`, naming the text, before any is computed; `queue_full`, `aborted`, `device_lost`.
+   * `context_overflow`, naming the text, before any is computed; `queue_full`, `aborted`, `abandoned`, `device_lost`.
    */
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<Embedding, void>;
   countTokens(messages: readonly ChatTurn[]): number;

@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
+import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import type { GenerateEvent, GenerateOptions } from '../../src/engine/types.ts';
+import { peftSource, tinyAdapter } from '../adapters/tiny-adapter.ts';
+import { expectError } from '../weights/expect-error.ts';
+import { tinyModel } from '../weights/tiny-model.ts';
+import { answer, type Answer } from './answer.ts';
+import { engineUnderTest, sourceOf } from './engine-under-test.ts';
+import { MemoryStore } from './memory-store.ts';
+import { randomTokens } from './random-tokens.ts';
+
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 7, neverEnds: true });
+/** Of its pages in f16. */
+const PAGE_BYTES = 2 * 16384;
+const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
+const LONG = PROSE.repeat(4);
+
+const start = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}) =>
+  engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 12, ...options });
+const ask = (engine: LocalEngine, prompt: string, options?: Partial<GenerateOptions>): Promise<Answer> => answer(start(engine, prompt, options));
+
+let quiet: LocalEngine;
+beforeAll(async () => void (quiet = await openEngine({ gpu: nodeGpu(), wait: napping, sources: [sourceOf(MODEL)] })));
+afterAll(() => quiet.dispose());
+
+/** The answer of an engine that does nothing else, and has nothing in its cache. */
+async function alone(prompt: string, options?: Partial<GenerateOptions>): Promise<Answer> {
+  await quiet.alone(async ({ sequences, transformer }) => sequences.makeRoom(transformer.cache.numPages));
+  return ask(quiet, prompt, options);
+}
+
+/** Reads `count` tokens and stays away. */
+async function readSome(stream: AsyncGenerator<GenerateEvent, void>, count = 1): Promise<number[]> {
+  const tokens: number[] = [];
+  while (tokens.length < count) {
+    const { value } = await stream.next();
+    if (value?.type === 'token') tokens.push(value.token);
+  }
+  return tokens;
+}
+
+test('the true errors of several texts are told at once, and nobody beside them notices', async () => {
+  const engine = await engineUnderTest(MODEL);
+  const shadowed = { kv: 'q4', kvShadow: true } as const;
+  const prompts = ['A. ', 'B. ', 'C. '].map((head) => head + LONG);
+  const together = await Promise.all([ask(engine, LONG), ...prompts.map((prompt) => ask(engine, prompt, shadowed))]);
+  const after = await ask(engine, `D. ${LONG}`);
+  expect(together[0]?.tokens).toEqual((await alone(LONG)).tokens);
+  expect(after.tokens).toEqual((await alone(`D. ${LONG}`)).tokens);
+  for (const [i, prompt] of prompts.entries()) {
+    const want = await alone(prompt, shadowed);
+    expect(together[i + 1]?.tokens).toEqual(want.tokens);
+    const errors = together[i + 1]?.end.report.kv.shadowErrors ?? [];
+    expect(errors).toHaveLength(2);
+    errors.forEach((error, layer) => expect(error).toBeCloseTo(want.end.report.kv.shadowErrors?.[layer] ?? NaN, 3));
+    expect(Math.max(...errors)).toBeGreaterThan(0);
+  }
+});
+
+test('what the device refuses is not answered with what was there before: the request fails, the next one is right', async () => {
+  const reasons: string[] = [];
+  const engine = await engineUnderTest(MODEL, { onDeviceLost: (reason) => reasons.push(reason) });
+  const usual = await alone(PROSE, { maxTokens: 40 });
+  const [stream, other] = [start(engine, PROSE, { maxTokens: 40 }), start(engine, PROSE, { maxTokens: 40 })];
+  const tokens = await readSome(stream, 3);
+  await readSome(other, 2);
+  const session = await engine.session();
+  session.transformer.activations.tokens.destroy(); // every step writes there
+  const rest = async (): Promise<void> => {
+    for await (const event of stream) if (event.type === 'token') tokens.push(event.token);
+  };
+  await Promise.all([
+    expectError(rest, 'device_lost', { reason: /reported an error/ }),
+    expectError(() => answer(other), 'device_lost', { reason: /./ }),
+  ]);
+  expect(tokens).toEqual(usual.tokens.slice(0, tokens.length));
+  expect(tokens.length).toBeLessThan(40);
+  expect(reasons).toHaveLength(1);
+  expect((await ask(engine, PROSE, { maxTokens: 40 })).tokens).toEqual(usual.tokens);
+});
+
+test('a step that fails while it is recorded leaves nothing to others, nor a token that was not computed', async () => {
+  const engine = await engineUnderTest(MODEL);
+  const { draws, sequences } = await engine.session();
+  const record = draws.sampler.record.bind(draws.sampler);
+  let steps = 0;
+  draws.sampler.record = (...args) => {
+    if (++steps === 8) throw new Error('no more');
+    record(...args);
+  };
+  const tokens: number[] = [];
+  const failing = async (): Promise<void> => {
+    for await (const event of start(engine, PROSE, { maxTokens: 40 })) if (event.type === 'token') tokens.push(event.token);
+  };
+  await expect(failing()).rejects.toThrow('no more');
+  expect(tokens).toHaveLength(7); // of the last one the step failed
+  expect(sequences.idle.map((idle) => idle.tokens)).toEqual([[...engine.tokenizer.encode(PROSE), ...tokens.slice(0, 6)]]);
+  const [next, other] = [`${PROSE}And`, `Z. ${PROSE}`];
+  const answers = await Promise.all([ask(engine, next), ask(engine, other)]);
+  expect(answers.map(({ tokens }) => tokens)).toEqual([(await alone(next)).tokens, (await alone(other)).tokens]);
+});
+
+test('pages that are being tried are not changed under the trial, however slowly an answer is read', async () => {
+  const engine = await engineUnderTest(MODEL);
+  const { gpuDevice } = (await engine.session()).device;
+  const kv = { kv: 'policy', kvErrorBudget: 1, kvMemoryBudget: 7 * PAGE_BYTES, kvPriority: 'error', maxTokens: 60 } as const;
+  const prompt = PROSE.repeat(4).slice(0, 240);
+  const tokens: number[] = [];
+  for await (const event of start(engine, prompt, kv)) {
+    if (event.type === 'token') tokens.push(event.token);
+    // By then all that was tried has come.
+    await gpuDevice.queue.onSubmittedWorkDone();
+    for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+    if (event.type === 'end') expect(event.report.kv.pages.f16).toBeLessThan(16);
+  }
+  expect(tokens).toHaveLength(60);
+});
+
+test('a further answer begins with what is computed, not with what is to be', async () => {
+  const { sequences } = await (await engineUnderTest(MODEL)).session();
+  const tokens = randomTokens(100, 270, 3);
+  const running = sequences.take(tokens);
+  sequences.reserve(running, 64);
+  running.tokens.push(...tokens.slice(0, 64)); // of the last one the step may wait for others
+  expect(sequences.take(tokens, '', 1, undefined, true).tokens).toEqual(tokens.slice(0, 32));
+});
+
+test('an adapter is not unloaded while it is loaded', async () => {
+  const engine = await engineUnderTest(MODEL);
+  const { config } = (await engine.session()).plan;
+  const loading = engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1 })));
+  while (engine.adapters().length === 0) await new Promise(setImmediate);
+  expect(() => engine.unloadAdapter('a')).toThrow('in use');
+  await loading;
+  engine.unloadAdapter('a');
+  expect(engine.memory().adapters).toBe(0);
+});
+
+test('answers that nobody reads give up their places, and say so when they are read on', async () => {
+  const engine = await engineUnderTest(MODEL, { readTimeoutMs: 20, savedCaches: new MemoryStore() });
+  const usual = await alone(PROSE, { maxTokens: 200 });
+  const streams = ['A', 'B', 'C', 'D'].map((head) => start(engine, head, { maxTokens: 200 }));
+  await Promise.all(streams.map((stream) => readSome(stream)));
+  const embedded = engine.embed(['A lamp', 'and a map'], {});
+  const [{ tokens }, saved, vector] = await Promise.all([ask(engine, PROSE, { maxTokens: 200 }), engine.savedCaches.save('x'), embedded.next()]);
+  expect(tokens).toEqual(usual.tokens);
+  expect(saved.tokens).toBeGreaterThan(0);
+  expect(vector.value?.tokens).toBe(6);
+  for (const stream of streams) await expectError(() => stream.next(), 'abandoned', { field: 'readTimeoutMs' });
+  await engine.savedCaches.save('x'); // once the embeddings, which are not read either, have gone
+  await expectError(() => embedded.next(), 'abandoned', { field: 'readTimeoutMs' });
+});

@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { type Device, openDevice } from '../../src/gpu/device.ts';
+import { Readback, readOnce } from '../../src/gpu/readback.ts';
+import { Recorder } from '../../src/gpu/recorder.ts';
+
+let device: Device;
+let recorder: Recorder;
+let readback: Readback;
+/** Of one number each. */
+let source: GPUBuffer;
+let target: GPUBuffer;
+
+beforeAll(async () => {
+  device = await openDevice(nodeGpu(), { wait: napping });
+  recorder = new Recorder(device);
+  readback = new Readback(device, 'results', 4, 1);
+  source = device.buffers.storage('source', 'activations', 4);
+  target = device.buffers.storage('target', 'activations', 4);
+});
+afterAll(() => device.close());
+
+const write = (buffer: GPUBuffer, value: number): void => device.gpuDevice.queue.writeBuffer(buffer, 0, new Uint32Array([value]));
+const part = () => [{ buffer: target, offset: 0, size: 4 }];
+const value = async (): Promise<number | undefined> => new Uint32Array(await readOnce(device, 'target', part()))[0];
+const record = (): void => recorder.copy(source, 0, target, 0, 4);
+
+it('submits what is recorded in one go, and alone what is recorded outside', async () => {
+  write(source, 1);
+  recorder.inOneGo(record);
+  expect(await value()).toBe(1);
+  write(source, 2);
+  record();
+  expect(await value()).toBe(2);
+});
+
+it('drops what was recorded before an error: nobody else submits it', async () => {
+  write(source, 3);
+  write(target, 0);
+  const failing = (): void => {
+    record();
+    throw new Error('half of it');
+  };
+  expect(() => recorder.inOneGo(failing)).toThrow('half of it');
+  expect(new Uint32Array(await readback.submit(recorder, part()))[0]).toBe(0);
+});
+
+it('drops the whole where a part of it failed and its error goes elsewhere', async () => {
+  write(source, 4);
+  write(target, 0);
+  const part1 = async (): Promise<void> =>
+    recorder.inOneGo(() => {
+      record();
+      throw new Error('a part of it');
+    });
+  let failed: Promise<void> | undefined;
+  const whole = (): void => {
+    record();
+    failed = part1();
+    record();
+  };
+  expect(() => recorder.inOneGo(whole)).toThrow('a part of it');
+  await expect(failed).rejects.toThrow('a part of it');
+  expect(await value()).toBe(0);
+  recorder.inOneGo(record);
+  expect(await value()).toBe(4);
+});
+
+it('no buffer goes while work is recorded', async () => {
+  const other = device.buffers.storage('other', 'activations', 4);
+  const tooEarly = (): void => {
+    recorder.copy(other, 0, target, 0, 4);
+    device.buffers.destroy(other);
+  };
+  expect(() => recorder.inOneGo(tooEarly)).toThrow('other: work is recorded');
+  device.buffers.destroy(other);
+  await device.wait(device.gpuDevice.queue.onSubmittedWorkDone());
+  expect(device.lost()).toBeUndefined();
+});
+
+it('brings more results at once than it keeps buffers for, and keeps no more', async () => {
+  const before = device.buffers.report().staging;
+  const results = [5, 6, 7].map((number) => {
+    write(target, number);
+    return readback.submit(recorder, part());
+  });
+  expect(device.buffers.report().staging).toBeGreaterThan(before);
+  expect((await Promise.all(results)).map((bytes) => new Uint32Array(bytes)[0])).toEqual([5, 6, 7]);
+  expect(device.buffers.report().staging).toBe(before);
+});
+
+it('an error that the device reports is known before the result of what it refused', async () => {
+  const lost: string[] = [];
+  const own = await openDevice(nodeGpu(), { wait: napping, onLost: (reason) => lost.push(reason) });
+  const results = new Readback(own, 'results', 4, 1);
+  const gone = own.buffers.storage('gone', 'activations', 4);
+  gone.destroy();
+  const reading = results.submit(new Recorder(own), [{ buffer: gone, offset: 0, size: 4 }]);
+  await expect(reading).rejects.toMatchObject({ code: 'device_lost', detail: { reason: expect.stringMatching(/reported an error.*gone/s) as string } });
+  expect(lost).toHaveLength(1);
+  own.close();
+});

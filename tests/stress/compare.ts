@@ -1,0 +1,73 @@
+import type { GenerateEvent, TokenLogprobs } from '../../src/engine/types.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import type { Asked } from './random-round.ts';
+
+/** What came of a request. */
+export interface Answered {
+  tokens: number[];
+  logprobs: (TokenLogprobs | undefined)[];
+  text: string;
+  end?: Extract<GenerateEvent, { type: 'end' }>;
+  error?: unknown;
+}
+
+/**
+ * How far logits may differ between a text computed alone and beside others: other kernels add up in another order. Where
+ * pages are rounded to few bits, what is between two of them can go either way.
+ */
+const TOLERANCE = { dense: 0.02, q8: 0.1, q4: 0.3, k4v2: 0.5, policy: 0.5 };
+const SHADOW_TOLERANCE = 0.1;
+const EMBEDDING_TOLERANCE = 1e-3;
+
+/** What is wrong with an answer, where `want` is the whole one, computed alone. */
+export function faultsOf({ options, reader }: Asked, got: Answered, want: Answered, tokenizer: Tokenizer): string[] {
+  const fault = (text: string): string[] => [`${text}; ${JSON.stringify({ options, reader })}`];
+  if (want.error && !(want.error instanceof ChunkwiseError)) return fault(`alone it threw ${describe(want.error)}`);
+  const expected = [codeOf(want.error), ...(reader.does.startsWith('abort') ? ['aborted'] : []), ...(reader.does === 'stay away' ? ['abandoned'] : [])];
+  const code = codeOf(got.error);
+  const isWhole = got.end !== undefined;
+  if (got.error ? !expected.includes(code) : isWhole && want.error) return fault(`threw ${describe(got.error)}, alone ${describe(want.error)}`);
+  const tolerance = TOLERANCE[options.kv ?? 'dense'];
+  const parting = got.tokens.findIndex((token, i) => token !== want.tokens[i]);
+  const same = parting < 0 ? got.tokens.length : parting;
+  for (let i = 0; i < same; i++) {
+    const [a, b] = [got.logprobs[i]?.logprob, want.logprobs[i]?.logprob];
+    if (a !== undefined && b !== undefined && !(Math.abs(a - b) <= tolerance)) return fault(`token ${i} had log-probability ${a}, alone ${b}`);
+  }
+  if (parting >= 0) {
+    if (isTie(options, got, want, parting, tolerance, tokenizer)) return [];
+    return fault(`answered ${got.tokens.join()}, alone ${want.tokens.join()}`);
+  }
+  if (!got.end || !want.end) return [];
+  if (got.text !== want.text || got.end.finishReason !== want.end.finishReason || got.tokens.length !== want.tokens.length) {
+    return fault(`ended ${got.end.finishReason} ${JSON.stringify(got.text)}, alone ${want.end.finishReason} ${JSON.stringify(want.text)}`);
+  }
+  const [shadows, shadowsAlone = []] = [got.end.report.kv.shadowErrors, want.end.report.kv.shadowErrors];
+  if (shadows?.some((error, layer) => !(Math.abs(error - (shadowsAlone[layer] ?? NaN)) <= SHADOW_TOLERANCE))) {
+    return fault(`the shadows' errors are ${shadows.join()}, alone ${shadowsAlone.join()}`);
+  }
+  return [];
+}
+
+export const embeddingFaults = (got: readonly Float32Array[], want: readonly Float32Array[]): string[] =>
+  want.flatMap((vector, i) => {
+    const difference = Math.max(...vector.map((value, at) => Math.abs(value - (got[i]?.[at] ?? NaN))));
+    return difference <= EMBEDDING_TOLERANCE ? [] : [`embedding ${i} is ${difference} from what it is alone`];
+  });
+
+/** The two tokens that part the answers were as good as equally likely. */
+function isTie({ sampling }: Asked['options'], got: Answered, want: Answered, at: number, tolerance: number, tokenizer: Tokenizer): boolean {
+  const before = want.tokens.slice(0, at);
+  const score = (token: number | undefined): number => {
+    if (token === undefined) return NaN;
+    const bytes = String(tokenizer.tokenBytes(token));
+    const raw = want.logprobs[at]?.top.find((chance) => String(chance.bytes) === bytes)?.logprob ?? NaN;
+    const uses = before.filter((other) => other === token).length;
+    return raw + (sampling.logitBias.get(token) ?? 0) - (uses > 0 ? sampling.presencePenalty : 0) - uses * sampling.frequencyPenalty;
+  };
+  return Math.abs(score(got.tokens[at]) - score(want.tokens[at])) <= tolerance;
+}
+
+const codeOf = (error: unknown): string => (error instanceof ChunkwiseError ? error.code : error ? 'untyped' : 'none');
+const describe = (error: unknown): string => (error instanceof Error ? `${codeOf(error)} ${error.message}` : 'nothing');

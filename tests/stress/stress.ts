@@ -1,0 +1,172 @@
+import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { loadXgrammar } from '../../cli/xgrammar.ts';
+import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { openGguf } from '../../src/weights/gguf-split.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import { peftSource, tinyAdapter } from '../adapters/tiny-adapter.ts';
+import { fixedMemory } from '../engine/fixed-memory.ts';
+import { MemoryStore } from '../engine/memory-store.ts';
+import { BytesSource } from '../weights/bytes-source.ts';
+import { tinyModel } from '../weights/tiny-model.ts';
+import { type Answered, embeddingFaults, faultsOf } from './compare.ts';
+import { type Asked, type Beside, randomRound, type Reader } from './random-round.ts';
+
+/** Of the shape that most tests have, whose kernels are compiled once. */
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 7, neverEnds: true });
+/** Of a layer, in f16. */
+const PAGE_BYTES = 16384;
+/** So short that nothing waits long for those that stay away; who reads on at once is never away. */
+const READ_TIMEOUT_MS = 30;
+
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise(setImmediate);
+};
+
+/** An engine that is asked for much at once, and one that is asked for the same one by one. */
+export class Stress {
+  #isSpareLoaded = false;
+  #atRest: unknown;
+
+  private constructor(
+    readonly engine: LocalEngine,
+    readonly alone: LocalEngine,
+    private readonly adapter: (seed: number, rank: number) => ReturnType<typeof peftSource>,
+  ) {}
+
+  static async open(): Promise<Stress> {
+    const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', MODEL)]));
+    const open = (): Promise<LocalEngine> =>
+      openEngine({
+        ...{ gpu: nodeGpu(), wait: napping, loadXgrammar, queueLimit: 100, readTimeoutMs: READ_TIMEOUT_MS },
+        ...{ sources: [new BytesSource('tiny.gguf', MODEL)], savedCaches: new MemoryStore() },
+      });
+    const stress = new Stress(await open(), await open(), (seed, rank) => peftSource(tinyAdapter(config, { seed, rank, gain: 0.3 })));
+    for (const engine of [stress.engine, stress.alone]) {
+      await engine.loadAdapter('a', stress.adapter(1, 4));
+      await engine.loadAdapter('b', stress.adapter(2, 9));
+    }
+    return stress;
+  }
+
+  /** Does everything of a round at once, and each answer and embedding again alone; gives what was not the same. */
+  async round(seed: number): Promise<string[]> {
+    const { asked, beside } = randomRound(seed);
+    const reading = (away: boolean) => asked.flatMap((each, i) => ((each.reader.does === 'stay away') === away ? [{ each, i }] : []));
+    const got: Answered[][] = [];
+    const ask = async ({ each, i }: { each: Asked; i: number }): Promise<void> => {
+      got[i] = await this.#answers(each, present);
+    };
+    let present: Promise<unknown> = Promise.resolve();
+    const others = beside.map((each) => this.#beside(each));
+    present = Promise.allSettled([...reading(false).map(ask), ...others]);
+    await Promise.all([...reading(true).map(ask), present]);
+    const faults = (await Promise.all(others)).flat();
+    for (const [i, each] of asked.entries()) {
+      const want = await this.#answerAlone(each);
+      for (const answered of got[i] ?? []) faults.push(...faultsOf(each, answered, want, this.engine.tokenizer));
+    }
+    return faults.map((fault) => `round ${seed}: ${fault}`);
+  }
+
+  /** What is kept though nobody uses it. */
+  async memoryFaults(): Promise<string[]> {
+    if (this.#isSpareLoaded) await this.#toggleSpare();
+    const { engine } = this;
+    const faults = await engine.alone(async ({ sequences, transformer: { cache } }) => {
+      sequences.makeRoom(cache.numPages);
+      cache.shrink();
+      const pages = cache.freePages === cache.numPages ? [] : [`${cache.numPages - cache.freePages} pages are nobody's`];
+      // Of an empty layer at most what is spare, and what is not worth packing: two pages each.
+      const large = cache.layers.filter(({ buffer }) => buffer.size > 4 * PAGE_BYTES).map(({ buffer }) => `${buffer.label} has ${buffer.size} bytes`);
+      return [...pages, ...large];
+    });
+    const now = JSON.stringify(fixedMemory(engine.memory()));
+    this.#atRest ??= now;
+    if (now !== this.#atRest) faults.push(`memory was ${String(this.#atRest)}, is ${now}`);
+    return faults;
+  }
+
+  dispose(): void {
+    this.engine.dispose();
+    this.alone.dispose();
+  }
+
+  async #answers(asked: Asked, others: Promise<unknown>): Promise<Answered[]> {
+    await turns(asked.delay);
+    let further: Promise<Answered[]> | undefined;
+    const isMore = { ...asked, options: { ...asked.options, isFurther: true } };
+    const begun = (): void => {
+      further ??= Promise.all(Array.from({ length: asked.count - 1 }, () => readAnswer(this.engine, isMore, others)));
+    };
+    const first = await readAnswer(this.engine, asked, others, begun);
+    return [first, ...((await further) ?? [])];
+  }
+
+  async #answerAlone({ prompt, options }: Asked): Promise<Answered> {
+    await this.#forget();
+    const all = { prompt, count: 1, reader: { does: 'read' } as const, delay: 0, options: { ...options, topLogprobs: 20 } };
+    return readAnswer(this.alone, all, Promise.resolve());
+  }
+
+  #forget(): Promise<void> {
+    return this.alone.alone(async ({ sequences, transformer }) => sequences.makeRoom(transformer.cache.numPages));
+  }
+
+  async #beside({ delay, ...beside }: Beside & { delay: number }): Promise<string[]> {
+    await turns(delay);
+    try {
+      if (beside.does === 'embed') return await this.#embed(beside);
+      if (beside.does === 'load or unload') await this.#toggleSpare();
+      else if (beside.does === 'save') await this.engine.savedCaches.save(beside.name);
+      else await this.engine.savedCaches.load(beside.name);
+      return [];
+    } catch (error) {
+      // Nothing is computed yet or saved, or it cannot be.
+      const isExpected = error instanceof ChunkwiseError && ['bad_request', 'unsupported'].includes(error.code);
+      return isExpected ? [] : [`${beside.does}: ${String(error)}`];
+    }
+  }
+
+  async #embed({ texts, adapters = [] }: Extract<Beside, { does: 'embed' }>): Promise<string[]> {
+    const vectors = async (engine: LocalEngine): Promise<Float32Array[]> => {
+      const all: Float32Array[] = [];
+      for await (const { vector } of engine.embed(texts, { adapters })) all.push(vector);
+      return all;
+    };
+    const got = await vectors(this.engine);
+    return embeddingFaults(got, await vectors(this.alone));
+  }
+
+  async #toggleSpare(): Promise<void> {
+    if (this.#isSpareLoaded) this.engine.unloadAdapter('spare');
+    else await this.engine.loadAdapter('spare', this.adapter(3, 16));
+    this.#isSpareLoaded = !this.#isSpareLoaded;
+  }
+}
+
+/** `others`: settles once nobody else is left. `begun`: at the first token. */
+async function readAnswer(engine: LocalEngine, { prompt, options, reader }: Asked, others: Promise<unknown>, begun?: () => void): Promise<Answered> {
+  const controller = new AbortController();
+  const answered: Answered = { tokens: [], logprobs: [], text: '' };
+  if (reader.does === 'abort early') void turns(reader.after).then(() => controller.abort());
+  try {
+    for await (const event of engine.complete(prompt, { ...options, signal: controller.signal })) {
+      answered.text += event.text;
+      if (event.type === 'end') return { ...answered, end: event };
+      begun?.();
+      answered.tokens.push(event.token);
+      answered.logprobs.push(event.logprobs);
+      if (isAt(reader, answered.tokens.length)) {
+        if (reader.does === 'leave') return answered;
+        if (reader.does === 'abort') controller.abort();
+        else await others;
+      }
+    }
+    throw new Error('the answer has no end');
+  } catch (error) {
+    return { ...answered, error };
+  }
+}
+
+const isAt = (reader: Reader, tokens: number): boolean => 'after' in reader && reader.does !== 'abort early' && reader.after === tokens;
