@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'queue_full'
   | 'aborted'
   | 'no_webgpu'
+  | 'kernel_refused' // this browser, or its driver, does not compile what a model runs on
   | 'device_lost'
   | 'scheduler_lost' // the thread that plans ranks ended; the next request gets a new one
   | 'network'

@@ -45,7 +45,7 @@ export interface EngineOptions extends RequestDefaults {
   memoryLimitBytes?: number;
   /** Requests that may wait behind the running one; the next is refused. Default 16. */
   queueLimit?: number;
-  /** Who answers where the device cannot: without WebGPU, or with too little memory for the model. */
+  /** Who answers where the device cannot: without WebGPU, where its kernels do not compile, or with too little memory for the model. */
   fallback?: FallbackOptions;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
