@@ -19,7 +19,7 @@ const gpuWithout = (unknown: RegExp): GPU =>
 
 test('what is offered and does not compile is done without', async () => {
   const say = async (options: Parameters<typeof engineUnderTest>[1]) => {
-    const engine = await engineUnderTest(bytes, { deviceClass: 'gpu', ...options });
+    const engine = await engineUnderTest(bytes, options);
     const { tokens } = await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 8 }));
     return { tokens, features: [...(await engine.session()).device.features] };
   };
