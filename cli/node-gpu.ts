@@ -1,5 +1,5 @@
 import { create, globals } from 'webgpu';
-import type { Wait } from '../src/gpu/device.ts';
+import type { Wait } from '../src/gpu/wait.ts';
 
 declare global {
   var dawn: GPU | undefined;

@@ -14,6 +14,10 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
     'This browser has no WebGPU here',
     'Use a current Chrome, Edge, Firefox or Safari with a GPU, and open the page by https or on localhost.',
   ],
+  kernel_refused: [
+    'This browser does not compile what models run on',
+    'Update it and the graphics driver, or use a current Chrome, Edge, Firefox or Safari.',
+  ],
   network: ['The model could not be downloaded', 'Check the connection and the model’s address, then try again.'],
   bad_file: ['This file is not a model that can be read', 'It may be damaged. Try another GGUF file.'],
   unsupported: [

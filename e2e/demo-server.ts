@@ -59,7 +59,7 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
 }
 
 /** A random adapter of `model` in both forms; strong enough to change what it says. */
-async function writeAdapter(folder: string, model: Uint8Array): Promise<void> {
+export async function writeAdapter(folder: string, model: Uint8Array): Promise<void> {
   const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', model)]));
   const adapter = tinyAdapter(config, { seed: 3, rank: 8, gain: 2 });
   mkdirSync(folder);

@@ -9,9 +9,12 @@ const LIBRARY_FOLDERS = ['x86_64-linux-gnu', 'aarch64-linux-gnu'].map((triple) =
 /** Where Debian puts Chromium's files; the launcher in /usr/bin adds the system's own flags, which tests do without. */
 export const CHROMIUM_FOLDER = '/usr/lib/chromium';
 
+export const FIREFOX = '/usr/bin/firefox-esr';
+
 /** A Debian package and how to see that what it brings is there, wherever it came from. */
 const NEEDS: { name: string; present: () => boolean }[] = [
   { name: 'chromium', present: () => existsSync(join(CHROMIUM_FOLDER, 'chromium')) },
+  { name: 'firefox-esr', present: () => existsSync(FIREFOX) },
   { name: 'mesa-vulkan-drivers', present: () => lavapipeIcd() !== undefined },
   { name: 'libvulkan1', present: () => LIBRARY_FOLDERS.some((folder) => existsSync(join(folder, 'libvulkan.so.1'))) },
   { name: 'gcc', present: () => hasCommand('gcc') },

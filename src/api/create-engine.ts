@@ -29,7 +29,8 @@ import { WorkerClient } from './worker-client.ts';
  * Starts a worker, brings the model there, and resolves when it can answer. A downloaded model is kept by the browser.
  * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model or
  * an adapter; `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot
- * hold them; `aborted`. With a `fallback`, `no_webgpu` and `over_limit` are not thrown: a server answers.
+ * hold them; `kernel_refused` when this browser or its driver does not compile what the model runs on; `aborted`. With a
+ * `fallback`, `no_webgpu`, `kernel_refused` and `over_limit` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const load = parseEngineOptions(options, baseUrl());

@@ -36,7 +36,7 @@ const CLEARLY_FASTER = 0.9;
  */
 export async function autotune(device: Device, recorder: Recorder, contests: readonly Contest[], store: TuningStore): Promise<void> {
   for (const contest of contests) {
-    const key = `${device.name}, ${[...device.gpuDevice.features].sort().join(' ')}: ${contest.name}`;
+    const key = `${device.name}, ${[...device.features].sort().join(' ')}: ${contest.name}`;
     const known = await store.get(key).catch(() => undefined);
     const chosen = contest.candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(known));
     const choice = chosen ?? (await fastest(device, recorder, contest));

@@ -1,26 +1,25 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Buffers } from './buffers.ts';
+import { DEVICE_FEATURES, LANGUAGE_FEATURES, type OptionalFeature, usableFeatures } from './features.ts';
 import { Pipelines } from './pipelines.ts';
 import { type DeviceClass, type Variant, VARIANTS } from './variant.ts';
+import { type Wait, waitFor } from './wait.ts';
 
 export interface OpenOptions {
   /** Which of the machine's GPUs; default: the fast one. */
   gpuAdapter?: GpuAdapterOptions | undefined;
   /** Features left unused although the adapter has them; for tests of the paths without. */
-  without?: readonly ('shader-f16' | 'subgroups')[];
+  without?: readonly OptionalFeature[];
   /** Kernel variants of this class instead of the adapter's own; for tests of every variant. */
   deviceClass?: DeviceClass;
   /** Told once when the device is lost other than by `close()`, or reports an error that nobody waits for. */
   onLost?: (reason: string) => void;
-  /** How to wait for the GPU; see `wait.ts`. Default: await. */
+  /** How to wait for the GPU. Default: what suits its queue. */
   wait?: Wait;
 }
 
 /** As in WebGPU's GPURequestAdapterOptions. */
 export type GpuAdapterOptions = Pick<GPURequestAdapterOptions, 'powerPreference' | 'forceFallbackAdapter'>;
-
-/** Resolves when `work` does; a host may do better than plain awaiting. */
-export type Wait = <T>(work: Promise<T>) => Promise<T>;
 
 /** A WebGPU device with what this runtime keeps beside it. */
 export interface Device {
@@ -29,8 +28,8 @@ export interface Device {
   readonly deviceClass: DeviceClass;
   /** Of kernels made from now on: its class's, but for what the autotuner has chosen. */
   variant: Variant;
-  readonly hasF16: boolean;
-  readonly hasSubgroups: boolean;
+  /** What the kernels use of what not every device has. */
+  readonly features: ReadonlySet<OptionalFeature>;
   /** Invocations of a subgroup, where it is always the same. */
   readonly subgroupSize: number | undefined;
   readonly limits: GPUSupportedLimits;
@@ -52,10 +51,13 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
     const reason = gpu ? 'WebGPU has no adapter here' : 'this host has no WebGPU';
     throw new ChunkwiseError('no_webgpu', { reason });
   }
-  const wanted = (['shader-f16', 'subgroups'] as const).filter((feature) => !options.without?.includes(feature));
-  const features: GPUFeatureName[] = wanted.filter((feature) => gpuAdapter.features.has(feature));
+  const isWanted = (feature: OptionalFeature): boolean => !options.without?.includes(feature);
+  const requiredFeatures = DEVICE_FEATURES.filter((feature) => isWanted(feature) && gpuAdapter.features.has(feature));
   const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, gpuAdapter.limits[limit]]));
-  const gpuDevice = await gpuAdapter.requestDevice({ requiredFeatures: features, requiredLimits });
+  const gpuDevice = await gpuAdapter.requestDevice({ requiredFeatures, requiredLimits });
+  const language = LANGUAGE_FEATURES.filter((feature) => isWanted(feature) && gpu?.wgslLanguageFeatures?.has(feature)); // browsers had none at first
+  const offered = [...requiredFeatures, ...language];
+  const [features, wait] = await Promise.all([usableFeatures(gpuDevice, offered), options.wait ?? waitFor(gpuDevice.queue)]);
   const { info } = gpuAdapter;
   const name = [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ');
   const deviceClass = options.deviceClass ?? classOf(info);
@@ -78,14 +80,13 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
     name: name || 'unnamed adapter',
     deviceClass,
     variant: VARIANTS[deviceClass],
-    hasF16: gpuDevice.features.has('shader-f16'),
-    hasSubgroups: gpuDevice.features.has('subgroups'),
+    features,
     subgroupSize: info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : undefined,
     limits: gpuDevice.limits,
     buffers,
     pipelines: new Pipelines(gpuDevice),
     lost: () => lostReason,
-    wait: options.wait ?? ((work) => work),
+    wait,
     close() {
       closed = true;
       buffers.destroyAll();

@@ -1,4 +1,5 @@
-import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { ChunkwiseError, type ErrorDetail } from '../errors/chunkwise-error.ts';
+import { refusable } from './error-scopes.ts';
 import { type Kernel, renderKernel } from './kernel.ts';
 
 export interface Pipeline {
@@ -11,7 +12,7 @@ export interface Pipeline {
 export class Pipelines {
   readonly #byText = new Map<string, Pipeline>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
-  readonly #errors: Promise<string | undefined>[] = [];
+  readonly #refusals: Promise<ErrorDetail | undefined>[] = [];
   /** Group 1 of every kernel with parameters. */
   readonly paramsLayout: GPUBindGroupLayout;
 
@@ -27,17 +28,18 @@ export class Pipelines {
     const code = renderKernel(kernel);
     const known = this.#byText.get(code);
     if (known) return known;
-    this.gpuDevice.pushErrorScope('validation');
-    const { descriptor, storageLayout } = this.#describe(kernel, code);
-    const gpuPipeline = this.gpuDevice.createComputePipeline(descriptor);
-    this.#errors.push(
-      this.gpuDevice.popErrorScope().then(
-        (error) => error && `${kernel.name}: ${error.message}`,
-        () => undefined, // the device is lost, which is reported where it is noticed
-      ) as Promise<string | undefined>,
-    );
-    const pipeline = { kernel, gpuPipeline, storageLayout };
+    const { made: pipeline, refusal } = refusable(this.gpuDevice, () => {
+      const { descriptor, storageLayout } = this.#describe(kernel, code);
+      return { kernel, gpuPipeline: this.gpuDevice.createComputePipeline(descriptor), storageLayout };
+    });
     this.#byText.set(code, pipeline);
+    this.#refusals.push(
+      refusal.then((reason) => {
+        if (reason === undefined) return undefined;
+        this.#byText.delete(code); // who asks again is told again
+        return { field: kernel.name, reason };
+      }),
+    );
     return pipeline;
   }
 
@@ -46,19 +48,22 @@ export class Pipelines {
     return [...this.#byText].map(([text, { kernel }]) => ({ name: kernel.name, text }));
   }
 
-  /** Compiles a kernel while other work goes on. What asks for it before compiles it at once. */
+  /** Compiles a kernel while other work goes on. What asks for it before compiles it at once, as where it is refused. */
   async prepare(kernel: Kernel): Promise<void> {
     const code = renderKernel(kernel);
     if (this.#byText.has(code)) return;
-    const { descriptor, storageLayout } = this.#describe(kernel, code);
-    const gpuPipeline = await this.gpuDevice.createComputePipelineAsync(descriptor);
-    if (!this.#byText.has(code)) this.#byText.set(code, { kernel, gpuPipeline, storageLayout });
+    const { made, refusal } = refusable(this.gpuDevice, () => {
+      const { descriptor, storageLayout } = this.#describe(kernel, code);
+      return { gpuPipeline: this.gpuDevice.createComputePipelineAsync(descriptor), storageLayout };
+    });
+    const [gpuPipeline] = await Promise.all([made.gpuPipeline, refusal]);
+    if (!this.#byText.has(code)) this.#byText.set(code, { kernel, gpuPipeline, storageLayout: made.storageLayout });
   }
 
-  /** Errors: `unsupported` when this driver refuses a kernel. */
+  /** Errors: `kernel_refused`, naming the first of them. */
   async ready(): Promise<void> {
-    const failed = (await Promise.all(this.#errors.splice(0))).find((message) => message);
-    if (failed) throw new ChunkwiseError('unsupported', { field: 'kernel', reason: failed });
+    const refused = (await Promise.all(this.#refusals.splice(0))).find((detail) => detail);
+    if (refused) throw new ChunkwiseError('kernel_refused', refused);
   }
 
   #describe(kernel: Kernel, code: string): { descriptor: GPUComputePipelineDescriptor; storageLayout: GPUBindGroupLayout } {

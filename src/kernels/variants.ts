@@ -9,6 +9,8 @@ import lowDirect from '../../shaders/libraries/low-direct.wgsl?raw';
 import squaresBroadcast4 from '../../shaders/libraries/squares-broadcast4.wgsl?raw';
 import squaresBroadcast8 from '../../shaders/libraries/squares-broadcast8.wgsl?raw';
 import squaresDirect from '../../shaders/libraries/squares-direct.wgsl?raw';
+import bytesNative from '../../shaders/libraries/bytes-native.wgsl?raw';
+import bytesShifted from '../../shaders/libraries/bytes-shifted.wgsl?raw';
 import reduceSingle from '../../shaders/libraries/reduce-single.wgsl?raw';
 import reduceSubgroup from '../../shaders/libraries/reduce-subgroup.wgsl?raw';
 import reduceWorkgroup from '../../shaders/libraries/reduce-workgroup.wgsl?raw';
@@ -21,21 +23,25 @@ export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'>
   const constants = { WORKGROUP: rowWorkgroup, LANES: lanes };
   const rowsPerGroup = rowWorkgroup / lanes;
   if (lanes === 1) return { source: reduceSingle, constants, rowsPerGroup };
-  if (device.hasSubgroups) return { source: reduceSubgroup, constants, rowsPerGroup, enables: ['subgroups'] };
+  if (device.features.has('subgroups')) return { source: reduceSubgroup, constants, rowsPerGroup, enables: ['subgroups'] };
   return { source: reduceWorkgroup, constants, rowsPerGroup };
 }
 
 /** Library and directives of `half4` and `pack_half4` on this device. */
 export function halfPrecision(device: Device): Pick<Kernel, 'enables'> & { source: string } {
-  return device.hasF16 ? { source: halfNative, enables: ['f16'] } : { source: halfPacked };
+  return device.features.has('shader-f16') ? { source: halfNative, enables: ['f16'] } : { source: halfPacked };
 }
+
+/** Library of `unpack_bytes` on this device. */
+export const byteUnpacking = (device: Device): string =>
+  device.features.has('packed_4x8_integer_dot_product') ? bytesNative : bytesShifted;
 
 /**
  * Libraries and directives of `load_block`, `load_squares` and `low_columns`: how invocations that each do rows of their
  * own, and so need the same inputs, come by them. Where they share out a row instead, each needs others.
  */
 export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input: string; squares: string; low: string } {
-  const shared = device.variant.lanes === 1 && device.hasSubgroups;
+  const shared = device.variant.lanes === 1 && device.features.has('subgroups');
   if (shared && device.subgroupSize === 8) {
     return { input: inputBroadcast8, squares: squaresBroadcast8, low: lowBroadcast8, enables: ['subgroups'] };
   }

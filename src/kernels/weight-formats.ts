@@ -15,7 +15,7 @@ import scalesSymmetric from '../../shaders/formats/scales-symmetric.wgsl?raw';
 import scalesAffine from '../../shaders/formats/scales-affine.wgsl?raw';
 import scalesSuper from '../../shaders/formats/scales-super.wgsl?raw';
 import scalesSuper6 from '../../shaders/formats/scales-super6.wgsl?raw';
-import { halfPrecision } from './variants.ts';
+import { byteUnpacking, halfPrecision } from './variants.ts';
 
 /** Names of a matrix's planes: codes, their upper bits, scales. Each is bound under its name. */
 export type PlaneName = 'weight' | 'weight_high' | 'weight_scales';
@@ -77,7 +77,7 @@ export function weightReader(device: Device, type: GgmlType, columns: number) {
   const constants: Record<string, Constant> = { BLOCKS: columns / 32 };
   if (codeOffset !== undefined) constants.CODE_OFFSET = { f32: codeOffset };
   return {
-    sources: [block, ...(half ? [half.source] : []), ...sources],
+    sources: [block, ...(half ? [half.source] : []), ...(type === 'Q6_K' ? [byteUnpacking(device)] : []), ...sources],
     enables: half?.enables ?? [],
     constants,
     bindings: Object.entries(planes).map(([name, { type }]): Binding => ({ name, type, access: 'read' })),

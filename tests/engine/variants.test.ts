@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
+import { OPTIONAL_FEATURES } from '../../src/gpu/features.ts';
 import { tinyModel } from '../weights/tiny-model.ts';
 import { type EngineTestOptions, engineUnderTest, logitsOf } from './engine-under-test.ts';
 import { nmse } from './nmse.ts';
@@ -11,7 +12,7 @@ const VARIANTS: Record<string, EngineTestOptions> = {
   'gpu class': { deviceClass: 'gpu' },
   'gpu class, no subgroups': { deviceClass: 'gpu', without: ['subgroups'] },
   'gpu class, no shader-f16': { deviceClass: 'gpu', without: ['shader-f16'] },
-  'gpu class, neither': { deviceClass: 'gpu', without: ['shader-f16', 'subgroups'] },
+  'gpu class, none of them': { deviceClass: 'gpu', without: OPTIONAL_FEATURES },
 };
 
 /** Every library of the formats between its matrices, and one width, so that few pipelines are compiled. */
@@ -37,8 +38,7 @@ test.each(Object.entries(VARIANTS))('%s: the logits are those of the default', a
   const engine = await engineUnderTest(bytes, options);
   const { device } = await engine.session();
   expect(device.deviceClass).toBe(options.deviceClass ?? 'cpu');
-  expect(device.hasF16).toBe(!options.without?.includes('shader-f16'));
-  expect(device.hasSubgroups).toBe(!options.without?.includes('subgroups'));
+  expect([...device.features]).toEqual(OPTIONAL_FEATURES.filter((feature) => !options.without?.includes(feature)));
   const difference = nmse(await logitsOf(engine, tokens, { pieces }), expected);
   expect(difference).toBeLessThan(NMSE.sameModel);
 });

@@ -10,7 +10,7 @@ import { worstErrors } from './expect-close.ts';
 /** Every way a kernel may be built; `without` two features at once is each without one. */
 const VARIANTS = {
   cpu: { deviceClass: 'cpu' },
-  'cpu, without subgroups': { deviceClass: 'cpu', without: ['subgroups'] },
+  'cpu, without subgroups': { deviceClass: 'cpu', without: ['subgroups', 'packed_4x8_integer_dot_product'] },
   'cpu, without shader-f16': { deviceClass: 'cpu', without: ['shader-f16'] },
   gpu: { deviceClass: 'gpu' },
   'gpu, without subgroups': { deviceClass: 'gpu', without: ['subgroups'] },

@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { pip } from '../../tools/pip.ts';
+import { installWheels } from '../../tools/pip.ts';
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 /** llama.cpp's server as a Python package: one wheel, built for x86-64 Linux among others. */
@@ -18,7 +17,7 @@ export interface OpenaiServer {
 
 /** Starts llama.cpp's OpenAI-compatible server on loopback; the first time it is installed (34 MB), apart from the package. */
 export async function startOpenaiServer(model: string, key: string): Promise<OpenaiServer> {
-  install();
+  installWheels(PACKAGES, WHEEL);
   const child = spawn('python3', [`${FOLDER}serve.py`, PACKAGES, model, key], { stdio: ['pipe', 'pipe', 'pipe'] });
   let said = '';
   child.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
@@ -37,14 +36,4 @@ export async function startOpenaiServer(model: string, key: string): Promise<Ope
       await ended;
     },
   };
-}
-
-function install(): void {
-  if (existsSync(PACKAGES)) return;
-  console.log('Installing an OpenAI-compatible server for the tests (tests/openai-server, 34 MB)');
-  const part = `${PACKAGES}.${process.pid}`;
-  mkdirSync(part, { recursive: true });
-  pip('install', '--quiet', '--no-deps', '--only-binary', ':all:', '--target', part, WHEEL);
-  if (existsSync(PACKAGES)) rmSync(part, { recursive: true }); // another process was faster
-  else renameSync(part, PACKAGES);
 }

@@ -20,7 +20,7 @@ export function parseFallback(value: unknown, baseUrl: string): FallbackOptions 
   };
 }
 
-/** The device cannot run this model: it has no WebGPU, or the model is too large. */
+/** The device cannot run this model: it has no WebGPU, does not compile the kernels, or the model is too large. */
 export function canFallBack(error: unknown): error is ChunkwiseError {
-  return error instanceof ChunkwiseError && (error.code === 'no_webgpu' || error.code === 'over_limit');
+  return error instanceof ChunkwiseError && ['no_webgpu', 'kernel_refused', 'over_limit'].includes(error.code);
 }

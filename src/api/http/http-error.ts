@@ -27,6 +27,7 @@ const STATUS: Record<ErrorCode, number> = {
   network: 502,
   over_limit: 503,
   no_webgpu: 503,
+  kernel_refused: 503,
   device_lost: 503,
   scheduler_lost: 503,
   disposed: 503,

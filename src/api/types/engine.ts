@@ -50,7 +50,7 @@ export interface EngineOptions extends RequestDefaults {
    * throws `abandoned`. Default 30,000; 0 or Infinity: for ever.
    */
   readTimeoutMs?: number;
-  /** Who answers where the device cannot: without WebGPU, or with too little memory for the model. */
+  /** Who answers where the device cannot: without WebGPU, where its kernels do not compile, or with too little memory for the model. */
   fallback?: FallbackOptions;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;

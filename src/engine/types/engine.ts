@@ -7,7 +7,9 @@ import type { LoadXgrammar } from '../../grammar/xgrammar.ts';
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { TuningStore } from '../../gpu/autotuner.ts';
-import type { GpuAdapterOptions, Wait } from '../../gpu/device.ts';
+import type { GpuAdapterOptions } from '../../gpu/device.ts';
+import type { OptionalFeature } from '../../gpu/features.ts';
+import type { Wait } from '../../gpu/wait.ts';
 import type { PlanService } from '../plan-service.ts';
 import type { ByteSource } from '../../weights/byte-source.ts';
 import type { WeightType } from '../../weights/quantize.ts';
@@ -96,7 +98,7 @@ export interface EngineCoreOptions {
   signal?: AbortSignal;
   wait?: Wait;
   /** For tests of the kernel variants an adapter would not get. */
-  without?: readonly ('shader-f16' | 'subgroups')[];
+  without?: readonly OptionalFeature[];
   deviceClass?: 'cpu' | 'gpu';
 }
 

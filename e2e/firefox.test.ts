@@ -1,0 +1,186 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Browser, Page } from 'puppeteer-core';
+import sirv from 'sirv';
+import { beforeAll, expect, it } from 'vitest';
+import { FileSource } from '../cli/file-source.ts';
+import { napping, nodeGpu } from '../cli/node-gpu.ts';
+import { loadXgrammar } from '../cli/xgrammar.ts';
+import type * as Chunkwise from '../src/api/index.ts';
+import { GREEDY } from '../src/config/sampling.ts';
+import { type LocalEngine, openEngine } from '../src/engine/open-engine.ts';
+import type { GenerateOptions } from '../src/engine/types.ts';
+import { CONFIG_FILE, WEIGHTS_FILE } from '../tests/adapters/tiny-adapter.ts';
+import { answer, USER } from '../tests/engine/answer.ts';
+import { REAL_MODEL } from '../tests/weights/real-model.ts';
+import { scriptedModel } from '../tests/weights/scripted-model.ts';
+import { tinyModel } from '../tests/weights/tiny-model.ts';
+import { type DemoServer, writeAdapter } from './demo-server.ts';
+import { launchFirefox } from './firefox.ts';
+import { servePackage } from './package-page.ts';
+
+/** Two layers, with the weight types that are read in ways of their own; it never ends by itself. */
+const SMALL = tinyModel({
+  ...{ architecture: 'llama', type: 'Q4_K', embeddingType: 'F16', types: { ffn_down: 'Q6_K' }, seed: 71 },
+  ...{ contextLength: 512, neverEnds: true },
+});
+/** Long enough for pages to take other forms. */
+const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(3);
+const GRAMMAR = 'root ::= "the " ("red" | "green" | "blue") " sea" [a-z] [a-z] [a-z]';
+const QUESTION = 'Write a short poem about the sea.';
+/** What the scripted model is asked. */
+const TEMPLATE = "{{ messages[-1].content }}";
+
+let server: DemoServer;
+let firefox: Browser;
+let page: Page;
+/** The same kernels on lavapipe in Node. */
+let node: LocalEngine;
+
+const openInNode = async (path: string, kernels: object = {}): Promise<LocalEngine> =>
+  openEngine({ gpu: nodeGpu(), wait: napping, loadXgrammar, sources: [await FileSource.open(path)], ...kernels });
+
+beforeAll(async () => {
+  server = await servePackage();
+  const file = join(server.folder, 'small.gguf');
+  writeFileSync(file, SMALL);
+  await writeAdapter(join(server.adapters, 'small'), SMALL);
+  firefox = await launchFirefox();
+  page = await firefox.newPage();
+  await page.goto(`${server.url()}index.js`); // any document of this origin will do
+  await page.addScriptTag({ type: 'module', content: "import * as chunkwise from '/index.js'; globalThis.chunkwise = chunkwise;" });
+  await page.waitForFunction(() => 'chunkwise' in globalThis);
+  node = await openInNode(file, { deviceClass: 'gpu', without: ['subgroups'] });
+  return async () => {
+    await firefox.close();
+    await server.close();
+    node.dispose();
+  };
+});
+
+/** Opens an engine in `globalThis.engine`; kernels are not timed, which would make them others than Node's. */
+const load = (model: string) =>
+  page.evaluate(async (model) => {
+    globalThis.engine = await globalThis.chunkwise.createEngine({ model, autotune: false });
+  }, `${server.url()}models/${model}`);
+
+const inNode = (options: Partial<GenerateOptions> = {}) =>
+  answer(node.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
+
+const inFirefox = (options: Partial<Chunkwise.CompletionRequest> = {}) =>
+  page.evaluate(
+    async (request) => {
+      const { choices, chunkwise, usage } = await globalThis.engine.completions.create(request);
+      return { text: choices[0]?.text, pages: chunkwise?.kv?.pages, usage, ms: chunkwise?.msPerToken?.median ?? NaN };
+    },
+    { prompt: PROMPT, max_tokens: 40, temperature: 0, ...options, stream: false as const },
+  );
+
+it('answers in every cache mode as the same kernels do in Node', async () => {
+  await load('small.gguf');
+  for (const kv of ['dense', 'q8', 'q4', 'k4v2', 'policy'] as const) {
+    const here = await inNode({ kv });
+    const there = await inFirefox({ kv });
+    expect(there.text, kv).toBe(here.text);
+    expect(there.pages, kv).toEqual(here.end.report.kv.pages);
+  }
+});
+
+it('hears of a token without waiting for the clock by which Firefox looks at its GPU', async () => {
+  const idle = await page.evaluate(async () => {
+    const device = await (await navigator.gpu.requestAdapter())?.requestDevice();
+    await device?.queue.onSubmittedWorkDone();
+    const began = performance.now();
+    await device?.queue.onSubmittedWorkDone();
+    device?.destroy();
+    return performance.now() - began;
+  });
+  expect((await inFirefox()).ms).toBeLessThan(idle / 2);
+});
+
+it('answers with an adapter, by a grammar, and after a text that was saved', async () => {
+  const folder = join(server.adapters, 'small');
+  const [config, weights] = await Promise.all([CONFIG_FILE, WEIGHTS_FILE].map((name) => FileSource.open(join(folder, name))));
+  if (config && weights) await node.loadAdapter('small', { config, weights });
+  await page.evaluate((url) => globalThis.engine.adapters.load('small', url), `${server.url()}adapters/small/`);
+  const plain = await inFirefox();
+  const adapted = await inFirefox({ adapter: 'small' });
+  expect(adapted.text).toBe((await inNode({ adapters: [{ name: 'small', scale: 1 }] })).text);
+  expect(adapted.text).not.toBe(plain.text);
+
+  const formed = await inFirefox({ response_format: { type: 'grammar', grammar: GRAMMAR } });
+  expect(formed.text).toMatch(/^the (red|green|blue) sea[a-z]{3}$/);
+
+  await inFirefox();
+  const saved = await page.evaluate(async () => {
+    const saved = await globalThis.engine.saveCache('winds');
+    await globalThis.engine.dispose();
+    return saved;
+  });
+  await load('small.gguf');
+  expect(await page.evaluate(() => globalThis.engine.loadCache('winds'))).toEqual(saved);
+  const again = await inFirefox();
+  expect(again.text).toBe(plain.text);
+  expect(again.usage?.prompt_tokens_details.cached_tokens).toBe((again.usage?.prompt_tokens ?? NaN) - 1);
+});
+
+it('embeds as Node does', async () => {
+  const vectors: Float32Array[] = [];
+  for await (const { vector } of node.embed([PROMPT], {})) vectors.push(vector);
+  const there = await page.evaluate(async (input) => {
+    const { data } = await globalThis.engine.embeddings.create({ input });
+    await globalThis.engine.dispose();
+    return data[0]?.embedding as number[];
+  }, PROMPT);
+  expect(there).toHaveLength(vectors[0]?.length ?? 0);
+  there.forEach((value, i) => expect(value).toBeCloseTo(vectors[0]?.[i] ?? NaN, 5));
+});
+
+it('answers with the default model as Node does', async () => {
+  const engine = await openInNode(REAL_MODEL);
+  const here = await answer(engine.chat([USER(QUESTION)], { sampling: GREEDY, stop: [], maxTokens: 12 }));
+  engine.dispose();
+  await load('SmolLM2-135M-Instruct.Q4_1.gguf');
+  const there = await page.evaluate(async (content) => {
+    const { engine } = globalThis;
+    const { choices } = await engine.chat.completions.create({ messages: [{ role: 'user', content }], max_tokens: 12, temperature: 0 });
+    await engine.dispose();
+    return choices[0]?.message.content;
+  }, QUESTION);
+  expect(there).toBe(here.text);
+});
+
+it('opens the page again without its server, and answers', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'chunkwise-firefox-'));
+  cpSync(fileURLToPath(new URL('../dist-demo/', import.meta.url)), root, { recursive: true });
+  mkdirSync(join(root, 'models'), { recursive: true });
+  writeFileSync(join(root, 'models/scripted.gguf'), scriptedModel({ '!': ['Good day,', ' sea.'] }, TEMPLATE));
+  const serve = sirv(root, { dev: true });
+  const host = createServer((request, response) => serve(request, response));
+  await new Promise<void>((resolve) => host.listen(0, 'localhost', resolve));
+  const demo = await firefox.newPage();
+  const ask = async (): Promise<string | undefined> => {
+    await demo.waitForSelector('#send:not([disabled])');
+    await demo.type('#prompt', 'Hello!');
+    await demo.keyboard.press('Enter');
+    await demo.waitForFunction(() => document.querySelector('[data-testid=message][data-role=assistant]:last-child .note')?.textContent);
+    return demo.evaluate(() => document.querySelector<HTMLElement>('[data-testid=message][data-role=assistant]:last-child .text')?.innerText);
+  };
+  try {
+    await demo.goto(`http://localhost:${(host.address() as AddressInfo).port}/?model=models/scripted.gguf`);
+    expect(await ask()).toBe('Good day, sea.');
+    await demo.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    host.closeAllConnections();
+    await new Promise((resolve) => host.close(resolve));
+    await demo.reload();
+    await demo.waitForSelector('#offline-badge:not([hidden])');
+    expect(await ask()).toBe('Good day, sea.');
+  } finally {
+    host.close();
+    rmSync(root, { recursive: true });
+  }
+});

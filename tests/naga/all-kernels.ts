@@ -1,0 +1,100 @@
+import { attentionKernel } from '../../src/kernels/attention.ts';
+import { attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
+import { condensePageKernel } from '../../src/kernels/condense-page.ts';
+import { embedKernel } from '../../src/kernels/embed.ts';
+import type { Heads } from '../../src/kernels/heads.ts';
+import { linearDecodeKernel } from '../../src/kernels/linear-decode.ts';
+import { linearPrefillKernel } from '../../src/kernels/linear-prefill.ts';
+import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
+import type { LoraSite } from '../../src/kernels/lora-layout.ts';
+import { loraPrefillKernel } from '../../src/kernels/lora-prefill.ts';
+import { probePageKernel } from '../../src/kernels/probe-page.ts';
+import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
+import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
+import { sampleLevelKernel } from '../../src/kernels/sample-level.ts';
+import { samplingKernels } from '../../src/kernels/sampling.ts';
+import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
+import { storeKvKernel } from '../../src/kernels/store-kv.ts';
+import { streamReadKernel } from '../../src/kernels/stream-read.ts';
+import { WEIGHT_FORMATS } from '../../src/kernels/weight-formats.ts';
+import type { Device } from '../../src/gpu/device.ts';
+import type { Kernel } from '../../src/gpu/kernel.ts';
+import type { GgmlType } from '../../src/weights/ggml-types.ts';
+
+const TYPES = Object.keys(WEIGHT_FORMATS) as GgmlType[];
+const NORM_EPS = 1e-5;
+const WIDTH = 576;
+const VOCABULARY = 49_152;
+
+/** Shapes in which the attention kernels' loops are written out differently. */
+const HEADS: Heads[] = [
+  { numHeads: 9, numKvHeads: 3, headDim: 64, qkNorm: false, rmsNormEps: NORM_EPS },
+  { numHeads: 16, numKvHeads: 8, headDim: 128, qkNorm: true, rmsNormEps: NORM_EPS },
+];
+
+/** Of the attention's inputs, the gated ones, and one linear. */
+const SITES: LoraSite[] = [
+  { first: 0, widths: [WIDTH, 192, 192] },
+  { first: 4, widths: [1536, 1536] },
+  { first: 6, widths: [WIDTH] },
+];
+
+const BOTH = [false, true];
+
+/** Every kernel in every form that its options give on this device, at a few shapes. */
+export function allKernels(device: Device): Kernel[] {
+  return [
+    ...TYPES.flatMap((type) => weightKernels(device, type)),
+    ...HEADS.flatMap((heads) => headKernels(device, heads)),
+    ...SITES.flatMap((lowers) => [
+      loraPrefillKernel(device, WIDTH, lowers),
+      ...[undefined, ...SITES].map((adds) => loraDeltaKernel(device, { width: WIDTH, adds, lowers })),
+    ]),
+    ...samplers(device),
+    rmsNormKernel(device, WIDTH, NORM_EPS),
+    siluMulKernel(device, WIDTH),
+    sampleLevelKernel(),
+    streamReadKernel(),
+  ];
+}
+
+function weightKernels(device: Device, type: GgmlType): Kernel[] {
+  const kernels = [embedKernel(device, type, WIDTH)];
+  for (const accumulate of BOTH) {
+    for (const hasBias of BOTH) {
+      const shape = { type, columns: WIDTH, accumulate, hasBias };
+      for (const adds of [undefined, ...SITES]) kernels.push(linearPrefillKernel(device, { ...shape, adds }));
+      for (const gated of BOTH) {
+        for (const tokens of [1, 2] as const) {
+          const one = { ...shape, gated, tokens };
+          kernels.push(linearDecodeKernel(device, one), linearDecodeKernel(device, { ...one, normEps: NORM_EPS }));
+          for (const site of SITES) {
+            kernels.push(linearDecodeKernel(device, { ...one, lowers: site }), linearDecodeKernel(device, { ...one, adds: site, normEps: NORM_EPS }));
+          }
+        }
+      }
+    }
+  }
+  return kernels;
+}
+
+const headKernels = (device: Device, heads: Heads): Kernel[] => [
+  ...BOTH.map((halfOnly) => attentionKernel(device, heads, halfOnly)),
+  attentionMergeKernel(device, heads),
+  storeKvKernel(device, heads),
+  quantizePageKernel(device, heads),
+  condensePageKernel(device, heads),
+  probePageKernel(device, heads),
+];
+
+function samplers(device: Device): Kernel[] {
+  const { adjust, pick, ...others } = samplingKernels(device, VOCABULARY);
+  const kernels = Object.values(others);
+  for (const entropy of BOTH) {
+    for (const adjusts of BOTH) {
+      const extras = { adjust: adjusts, entropy };
+      kernels.push(pick(extras), ...BOTH.map((listed) => adjust({ ...extras, listed })));
+    }
+  }
+  return kernels;
+}
