@@ -1,4 +1,4 @@
-import type { HubFile, HubOptions } from '../src/hub/hub-api.ts';
+import type { HubFile, HubOptions, HubRepo } from '../src/hub/hub-api.ts';
 import { hubHeaders, listRepo } from '../src/hub/hub-api.ts';
 import { parseHubId } from '../src/hub/model-id.ts';
 import type { HubId } from '../src/hub/model-id.ts';
@@ -15,13 +15,16 @@ export interface WantedFile {
   headers: Record<string, string>;
   /** Of a hub's file, which its listing tells. */
   known?: { size: number; content: string; sha256: string | undefined };
+  /** Of the hub's repository. */
+  license?: string | undefined;
 }
 
 /** The files of a model by its hub id or URL. Throws what `listRepo` and `pickModelFiles` throw. */
 export async function findModelFiles(model: string, hub: HubOptions, budgetBytes: number, options: RemoteOptions): Promise<WantedFile[]> {
   const id = parseHubId(model);
   if (!id) return shardNames(model).map((url) => ({ url, key: url, headers: hubHeaders(url, hub) }));
-  return pickModelFiles(id, await list(id, hub, options), budgetBytes).map((file) => wantedFile(file, id, hub));
+  const repo = await list(id, hub, options);
+  return pickModelFiles(id, repo, budgetBytes).map((file) => wantedFile(file, id, hub, repo));
 }
 
 /** The config and the weights of an adapter by its hub id. */
@@ -30,14 +33,15 @@ export async function findAdapterFiles(
   hub: HubOptions,
   options: RemoteOptions,
 ): Promise<{ config: WantedFile; weights: WantedFile }> {
-  const { config, weights } = pickAdapterFiles(id, await list(id, hub, options));
-  return { config: wantedFile(config, id, hub), weights: wantedFile(weights, id, hub) };
+  const repo = await list(id, hub, options);
+  const { config, weights } = pickAdapterFiles(id, repo);
+  return { config: wantedFile(config, id, hub, repo), weights: wantedFile(weights, id, hub, repo) };
 }
 
 const list = (id: HubId, hub: HubOptions, options: RemoteOptions): ReturnType<typeof listRepo> =>
   listRepo(id, hub, (url) => readJson(url, { ...options, headers: hubHeaders(url, hub) }));
 
-function wantedFile({ url, path, size, oid, sha256 }: HubFile, { repo, revision }: HubId, hub: HubOptions): WantedFile {
+function wantedFile({ url, path, size, oid, sha256 }: HubFile, { repo, revision }: HubId, hub: HubOptions, { license }: HubRepo): WantedFile {
   const key = `${new URL(url).origin}/${repo}/resolve/${revision}/${path}`;
-  return { url, key, headers: hubHeaders(url, hub), known: { size, content: oid, sha256 } };
+  return { url, key, headers: hubHeaders(url, hub), known: { size, content: oid, sha256 }, license };
 }

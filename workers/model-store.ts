@@ -10,13 +10,16 @@ import { openPieces, readManifest, writeManifest } from './model-files.ts';
 import type { StoredModel } from './model-files.ts';
 import { findModelFiles } from './model-sources.ts';
 import type { WantedFile } from './model-sources.ts';
+import type { ConfirmLoad, FoundFiles } from './protocol.ts';
 
 const PROGRESS_INTERVAL_MS = 50;
 
 export interface StoreOptions {
   kind: StoredModel['kind'];
   /** Judges a model by its header, before its weights are downloaded; throws to refuse it. */
-  check?: (sources: readonly ByteSource[]) => Promise<unknown>;
+  check?: (sources: readonly ByteSource[]) => Promise<{ license: string | undefined }>;
+  /** Asked before anything but headers is downloaded, or else once all of it is found stored. */
+  confirm: ConfirmLoad | undefined;
   onProgress: (progress: LoadProgress) => void;
 }
 
@@ -29,7 +32,7 @@ export interface OpenModelOptions extends Required<Omit<StoreOptions, 'kind'>> {
 /**
  * A model's files, ready to be read: given files as they are; those of a hub id or a URL, all parts of a split model,
  * after they were downloaded into the browser's storage, or into memory where it has none. A stored model needs no
- * network. Throws `network`, `over_limit`, `bad_file`, and what `check` throws.
+ * network. Throws `network`, `over_limit`, `bad_file`, `aborted` where `confirm` says so, and what `check` throws.
  */
 export async function openModel(
   model: string | readonly (Blob | FileSystemFileHandle)[],
@@ -37,7 +40,10 @@ export async function openModel(
 ): Promise<ByteSource[]> {
   if (typeof model !== 'string') {
     const blobs = await Promise.all(model.map(async (file) => (file instanceof Blob ? file : file.getFile())));
-    return blobs.map((blob, i) => new BlobSource(blob instanceof File ? blob.name : `file ${i + 1}`, blob));
+    const sources = blobs.map((blob, i) => new BlobSource(blob instanceof File ? blob.name : `file ${i + 1}`, blob));
+    const bytes = sources.reduce((sum, { size }) => sum + size, 0);
+    await agree(options.confirm, { kind: 'model', name: sources[0]?.name ?? '', bytes, missingBytes: 0 });
+    return sources;
   }
   const manifest = await readManifest(model).catch(() => undefined);
   const find = findModelFiles(model, hub, budgetBytes, manifest ? { attempts: 1 } : {});
@@ -50,24 +56,54 @@ export async function openModel(
 
 /** Files that were downloaded, or are now, checked and ready to be read. */
 export async function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
-  // One tab downloads, the others wait and find the files.
-  return navigator.locks.request(`chunkwise ${wanted[0]?.key}`, async () => {
-    const parts: Part[] = [];
-    try {
-      for (const file of wanted) parts.push(await openPart(file));
-      if (parts.some(({ file }) => file.missing > 0)) {
-        await refuseEarly(parts, options);
-        await follow(parts, 'download', options.onProgress, (file, onBytes) => file.complete(onBytes));
-      }
-      await follow(parts, 'verify', options.onProgress, (file, onBytes) => file.verify(onBytes));
-      const manifest = { version: 2 as const, kind: options.kind, files: wanted.map(({ key }) => key) };
-      await writeManifest(name, manifest).catch(() => undefined); // without it a model needs its server
-      return await Promise.all(parts.map(async ({ url, file }) => new BlobSource(url, await file.blob())));
-    } finally {
-      for (const { store } of parts) store.close();
-    }
-  });
+  const { kind, confirm } = options;
+  /** Bytes whose download was agreed to. */
+  let agreed = confirm ? undefined : Infinity;
+  for (;;) {
+    // One tab downloads, the others wait and find the files; while one is asked, nobody waits.
+    const { sources, bytes, missingBytes, license } = await navigator.locks.request(`chunkwise ${wanted[0]?.key}`, () =>
+      openParts(name, wanted, agreed ?? 0, options),
+    );
+    if (sources === undefined || agreed === undefined) await agree(confirm, { kind, name, bytes, missingBytes, license });
+    if (sources !== undefined) return sources;
+    agreed = missingBytes;
+  }
 }
+
+async function agree(confirm: ConfirmLoad | undefined, found: FoundFiles): Promise<void> {
+  if (!confirm || (await confirm(found))) return;
+  throw new ChunkwiseError('aborted', { file: found.name, reason: 'the loading was declined' });
+}
+
+interface Opened extends Pick<FoundFiles, 'bytes' | 'missingBytes' | 'license'> {
+  /** Undefined where more is missing than may be downloaded. */
+  sources?: ByteSource[];
+}
+
+/** Downloads what is missing, if it is at most `mostBytes`. */
+async function openParts(name: string, wanted: readonly WantedFile[], mostBytes: number, options: StoreOptions): Promise<Opened> {
+  const { kind, confirm, onProgress } = options;
+  const parts: Part[] = [];
+  try {
+    for (const file of wanted) parts.push(await openPart(file));
+    const [bytes, missingBytes] = [sum(parts, 'size'), sum(parts, 'missing')];
+    if (missingBytes > 0) {
+      const isAgreed = missingBytes <= mostBytes;
+      // What was agreed to was judged before.
+      const header = confirm && isAgreed ? undefined : await refuseEarly(parts, options);
+      if (!isAgreed) return { bytes, missingBytes, license: header?.license ?? wanted[0]?.license };
+      await follow(parts, 'download', onProgress, (file, onBytes) => file.complete(onBytes));
+    }
+    await follow(parts, 'verify', onProgress, (file, onBytes) => file.verify(onBytes));
+    await writeManifest(name, { version: 2, kind, files: wanted.map(({ key }) => key) }).catch(() => undefined); // without it a model needs its server
+    const sources = await Promise.all(parts.map(async ({ url, file }) => new BlobSource(url, await file.blob())));
+    return { sources, bytes, missingBytes: 0, license: wanted[0]?.license };
+  } finally {
+    for (const { store } of parts) store.close();
+  }
+}
+
+const sum = (parts: readonly Part[], of: 'size' | 'missing'): number => parts.reduce((total, { file }) => total + file[of], 0);
 
 interface Part {
   url: string;
@@ -96,13 +132,14 @@ async function openPart({ url, key, headers, known }: WantedFile): Promise<Part>
 /** There is no judging by the error: a server that is not there may be one that refuses. */
 const isOffline = (error: unknown): boolean => error instanceof ChunkwiseError && error.code === 'network';
 
-async function refuseEarly(parts: readonly Part[], { check, onProgress }: StoreOptions): Promise<void> {
+/** What the header says, where it can be read before the rest. */
+async function refuseEarly(parts: readonly Part[], { check, onProgress }: StoreOptions): Promise<{ license: string | undefined } | undefined> {
   onProgress({ phase: 'header', bytes: 0, total: 0 });
   const isReadable = parts.every(({ file }) => file.missing === 0 || file.hasRanges);
-  if (check && isReadable) await check(parts.map(({ file }) => file));
-  const wanted = parts.reduce((sum, { file }) => sum + file.missing, 0);
+  const header = check && isReadable ? await check(parts.map(({ file }) => file)) : undefined;
+  const wanted = sum(parts, 'missing');
   const { quota, usage = 0 } = await navigator.storage.estimate();
-  if (quota === undefined || wanted <= quota - usage) return;
+  if (quota === undefined || wanted <= quota - usage) return header;
   throw new ChunkwiseError('over_limit', {
     ...(parts[0] !== undefined && { file: parts[0].url }),
     field: 'storage',
@@ -117,7 +154,7 @@ async function follow(
   onProgress: StoreOptions['onProgress'],
   work: (file: FileDownload, onBytes: (bytes: number) => void) => Promise<void>,
 ): Promise<void> {
-  const total = parts.reduce((sum, { file }) => sum + file.size, 0);
+  const total = sum(parts, 'size');
   let before = 0;
   let toldAt = -Infinity;
   const tell = (bytes: number): void => {
