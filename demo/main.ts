@@ -162,11 +162,14 @@ function update(): void {
 
 /** What the page's address names, after a click where it does not lie beside the page; else what the page opens by itself. */
 async function begin(): Promise<void> {
+  loadView.begin();
   await models.restore();
   const link = linkedModel();
   if (link !== undefined) {
     if (await isBesidePage(link)) return loadFirst(link, false);
-    const answer = loader.hasBegun ? 'withdrawn' : await offer.ask(linkQuestion(link));
+    if (loader.hasBegun) return;
+    loadView.done();
+    const answer = await offer.ask(linkQuestion(link));
     if (answer === 'withdrawn') return;
     if (answer === 'accepted') return loadFirst(link, true);
     forgetLink();

@@ -65,7 +65,10 @@ export class ModelLoader {
       });
       const address = typeof model === 'string' ? model : undefined;
       const [memory] = await Promise.all([opened.memory(), this.models.remember(opened.model, address, isChosen)]);
-      if (signal.aborted) return void opened.dispose();
+      if (signal.aborted) {
+        this.leaving = opened.dispose().catch(() => undefined);
+        return;
+      }
       if (isChosen && address !== undefined) forgetLink();
       this.engine = opened;
       this.loading = undefined;

@@ -43,7 +43,8 @@ export function downloadQuestion({ kind, name, bytes, missingBytes, license }: F
 /** What is loaded, in a line. */
 export function foundLine({ name, bytes, license }: FoundFiles): string {
   const url = new URL(modelUrl(name));
-  return [nameOf(url), hostOf(url), formatBytes(bytes), ...(license === undefined ? [] : [shownLicense(license)])].join(' · ');
+  // A name may have signs that turn the direction of what comes after it.
+  return [hostOf(url), nameOf(url), formatBytes(bytes), ...(license === undefined ? [] : [shownLicense(license)])].join(' · ');
 }
 
 const LONGEST_LICENSE = 60;
