@@ -6,11 +6,13 @@ import type { ByteSource } from '../src/weights/byte-source.ts';
 import { FileDownload } from '../src/weights/file-download.ts';
 import type { PieceStore } from '../src/weights/piece-store.ts';
 import { describeRemote } from '../src/weights/remote-file.ts';
+import { askFirst } from './ask-first.ts';
+import type { OnMissing } from './ask-first.ts';
 import { openPieces, readManifest, writeManifest } from './model-files.ts';
 import type { StoredModel } from './model-files.ts';
 import { findModelFiles } from './model-sources.ts';
 import type { WantedFile } from './model-sources.ts';
-import type { ConfirmLoad, FoundFiles } from './protocol.ts';
+import type { ConfirmLoad } from './protocol.ts';
 
 const PROGRESS_INTERVAL_MS = 50;
 
@@ -18,7 +20,7 @@ export interface StoreOptions {
   kind: StoredModel['kind'];
   /** Judges a model by its header, before its weights are downloaded; throws to refuse it. */
   check?: (sources: readonly ByteSource[]) => Promise<{ license: string | undefined }>;
-  /** Asked before anything but headers is downloaded, or else once all of it is found stored. */
+  /** Asked before more than headers is downloaded, or once all is found stored. */
   confirm: ConfirmLoad | undefined;
   onProgress: (progress: LoadProgress) => void;
 }
@@ -32,7 +34,7 @@ export interface OpenModelOptions extends Required<Omit<StoreOptions, 'kind'>> {
 /**
  * A model's files, ready to be read: given files as they are; those of a hub id or a URL, all parts of a split model,
  * after they were downloaded into the browser's storage, or into memory where it has none. A stored model needs no
- * network. Throws `network`, `over_limit`, `bad_file`, `aborted` where `confirm` says so, and what `check` throws.
+ * network. Throws `network`, `over_limit`, `bad_file`, `aborted` where `confirm` says no, and what `check` throws.
  */
 export async function openModel(
   model: string | readonly (Blob | FileSystemFileHandle)[],
@@ -41,9 +43,7 @@ export async function openModel(
   if (typeof model !== 'string') {
     const blobs = await Promise.all(model.map(async (file) => (file instanceof Blob ? file : file.getFile())));
     const sources = blobs.map((blob, i) => new BlobSource(blob instanceof File ? blob.name : `file ${i + 1}`, blob));
-    const bytes = sources.reduce((sum, { size }) => sum + size, 0);
-    await agree(options.confirm, { kind: 'model', name: sources[0]?.name ?? '', bytes, missingBytes: 0 });
-    return sources;
+    return askFirst({ kind: 'model', name: sources[0]?.name ?? '' }, options.confirm, async () => sources);
   }
   const manifest = await readManifest(model).catch(() => undefined);
   const find = findModelFiles(model, hub, budgetBytes, manifest ? { attempts: 1 } : {});
@@ -55,52 +55,31 @@ export async function openModel(
 }
 
 /** Files that were downloaded, or are now, checked and ready to be read. */
-export async function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
+export function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
   const { kind, confirm } = options;
-  /** Bytes whose download was agreed to. */
-  let agreed = confirm ? undefined : Infinity;
-  for (;;) {
-    // One tab downloads, the others wait and find the files; while one is asked, nobody waits.
-    const { sources, bytes, missingBytes, license } = await navigator.locks.request(`chunkwise ${wanted[0]?.key}`, () =>
-      openParts(name, wanted, agreed ?? 0, options),
-    );
-    if (sources === undefined || agreed === undefined) await agree(confirm, { kind, name, bytes, missingBytes, license });
-    if (sources !== undefined) return sources;
-    agreed = missingBytes;
-  }
+  return askFirst({ kind, name }, confirm, (onMissing) => storeFiles(name, wanted, options, onMissing));
 }
 
-async function agree(confirm: ConfirmLoad | undefined, found: FoundFiles): Promise<void> {
-  if (!confirm || (await confirm(found))) return;
-  throw new ChunkwiseError('aborted', { file: found.name, reason: 'the loading was declined' });
-}
-
-interface Opened extends Pick<FoundFiles, 'bytes' | 'missingBytes' | 'license'> {
-  /** Undefined where more is missing than may be downloaded. */
-  sources?: ByteSource[];
-}
-
-/** Downloads what is missing, if it is at most `mostBytes`. */
-async function openParts(name: string, wanted: readonly WantedFile[], mostBytes: number, options: StoreOptions): Promise<Opened> {
-  const { kind, confirm, onProgress } = options;
-  const parts: Part[] = [];
-  try {
-    for (const file of wanted) parts.push(await openPart(file));
-    const [bytes, missingBytes] = [sum(parts, 'size'), sum(parts, 'missing')];
-    if (missingBytes > 0) {
-      const isAgreed = missingBytes <= mostBytes;
-      // What was agreed to was judged before.
-      const header = confirm && isAgreed ? undefined : await refuseEarly(parts, options);
-      if (!isAgreed) return { bytes, missingBytes, license: header?.license ?? wanted[0]?.license };
-      await follow(parts, 'download', onProgress, (file, onBytes) => file.complete(onBytes));
+async function storeFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<ByteSource[]> {
+  // One tab downloads, the others wait and find the files.
+  return navigator.locks.request(`chunkwise ${wanted[0]?.key}`, async () => {
+    const parts: Part[] = [];
+    try {
+      for (const file of wanted) parts.push(await openPart(file));
+      if (parts.some(({ file }) => file.missing > 0)) {
+        const [bytes, missingBytes] = [sum(parts, 'size'), sum(parts, 'missing')];
+        const header = await refuseEarly(parts, options);
+        onMissing({ bytes, missingBytes, license: header?.license ?? wanted[0]?.license });
+        await follow(parts, 'download', options.onProgress, (file, onBytes) => file.complete(onBytes));
+      }
+      await follow(parts, 'verify', options.onProgress, (file, onBytes) => file.verify(onBytes));
+      const manifest = { version: 2 as const, kind: options.kind, files: wanted.map(({ key }) => key) };
+      await writeManifest(name, manifest).catch(() => undefined); // without it a model needs its server
+      return await Promise.all(parts.map(async ({ url, file }) => new BlobSource(url, await file.blob())));
+    } finally {
+      for (const { store } of parts) store.close();
     }
-    await follow(parts, 'verify', onProgress, (file, onBytes) => file.verify(onBytes));
-    await writeManifest(name, { version: 2, kind, files: wanted.map(({ key }) => key) }).catch(() => undefined); // without it a model needs its server
-    const sources = await Promise.all(parts.map(async ({ url, file }) => new BlobSource(url, await file.blob())));
-    return { sources, bytes, missingBytes: 0, license: wanted[0]?.license };
-  } finally {
-    for (const { store } of parts) store.close();
-  }
+  });
 }
 
 const sum = (parts: readonly Part[], of: 'size' | 'missing'): number => parts.reduce((total, { file }) => total + file[of], 0);

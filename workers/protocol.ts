@@ -28,7 +28,7 @@ export interface FoundFiles {
   bytes: number;
   /** Of these, what is still to be downloaded. */
   missingBytes: number;
-  /** As the hub, or a GGUF file that is still to be downloaded, names it. */
+  /** As the header of a GGUF file or the hub names it, where something is still to be downloaded. */
   license?: string | undefined;
 }
 
