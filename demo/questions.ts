@@ -17,7 +17,7 @@ export function linkQuestion(model: string): Question {
       ...(listed ? [['Size', `about ${formatBytes(listed.megabytes * 1e6)}`] satisfies [string, string]] : []),
     ],
     about: `${isElsewhere ? 'Nothing has been fetched from there yet. ' : ''}Open it only if you trust whoever sent the link: the file is kept on this device, and what it answers is up to them.`,
-    accept: 'Open this model',
+    accept: 'Open model',
     decline: 'Not now',
   };
 }
