@@ -1,4 +1,4 @@
-import type { AdapterInfo, AdapterSource, Engine } from '../src/api/index.ts';
+import { type AdapterInfo, type AdapterSource, ChunkwiseError, type Engine } from '../src/api/index.ts';
 import { adapterOfFiles, adapterOfUrl } from './adapter-files.ts';
 import { ADAPTERS, adapterUrl } from './adapters.ts';
 import type { Form } from './adapters.ts';
@@ -56,11 +56,19 @@ export class AdapterPicker {
     this.show();
   }
 
-  /** Adapters belong to an engine: a new one has none. */
-  async follow(engine: Engine, kept: string): Promise<void> {
-    this.engine = engine;
+  /** Adapters belong to an engine, and end with it. */
+  leave(): void {
+    this.engine = undefined;
     this.loaded.clear();
     this.choice = NONE;
+    this.loading = false;
+    this.failure.hidden = true;
+    this.show();
+  }
+
+  async follow(engine: Engine, kept: string): Promise<void> {
+    this.leave();
+    this.engine = engine;
     this.show();
     if (ADAPTERS.some(({ name }) => name === kept)) await this.choose(kept);
   }
@@ -69,6 +77,11 @@ export class AdapterPicker {
   get chosen(): ChosenAdapter | undefined {
     const name = this.loaded.get(this.choice)?.name;
     return name === undefined ? undefined : { name, form: this.listed?.form ?? 'chat' };
+  }
+
+  /** What was chosen last is not there. */
+  get hasFailed(): boolean {
+    return !this.failure.hidden;
   }
 
   /** The same prompt is to be answered as LoRA is commonly run, too. */
@@ -128,10 +141,13 @@ export class AdapterPicker {
       this.choice = choice;
       if (replaced) await engine.adapters.unload(replaced.name);
     } catch (error) {
-      if (engine === this.engine) this.fail(error);
+      const isDeclined = error instanceof ChunkwiseError && error.code === 'aborted';
+      if (engine === this.engine && !isDeclined) this.fail(error);
     } finally {
-      this.loading = false;
-      this.settle(this.choice);
+      if (engine === this.engine) {
+        this.loading = false;
+        this.settle(this.choice);
+      }
     }
   }
 

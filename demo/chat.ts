@@ -1,5 +1,4 @@
 import type { ChatMessage, Engine } from '../src/api/index.ts';
-import { ChunkwiseError } from '../src/api/index.ts';
 import type { ChosenAdapter } from './adapter-picker.ts';
 import type { AnswerView } from './answer-view.ts';
 import { type Conversation, type Conversations, type Exchange, newConversation, newId, titleOf } from './conversations.ts';
@@ -107,9 +106,10 @@ export class Chat {
       exchange.state = 'done';
       view.end(exchange.note);
     } catch (error) {
-      const isStop = error instanceof ChunkwiseError && error.code === 'aborted';
+      // The engine may end before it has heard of the stop.
+      const isStop = abort.signal.aborted;
       exchange.state = isStop ? 'stopped' : 'failed';
-      exchange.note = errorWords(error).title;
+      exchange.note = isStop ? 'Stopped' : errorWords(error).title;
       if (isStop) view.end(exchange.note);
       else view.fail(error);
     } finally {

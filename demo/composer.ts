@@ -1,9 +1,15 @@
 import { byId } from './dom.ts';
+import { keepText, keptText } from './kept-text.ts';
 
 export interface ComposerEvents {
   onSend: (text: string) => void;
   onStop: () => void;
 }
+
+/** `loading`: what is sent now waits; `waiting`: something does; `no model`: nothing is under way that could answer. */
+export type ComposerState = 'no model' | 'loading' | 'waiting' | 'ready' | 'answering';
+
+const KEPT = 'chunkwise draft';
 
 /** Where one writes: Enter sends, Shift+Enter begins a line. */
 export class Composer {
@@ -11,7 +17,7 @@ export class Composer {
   private readonly prompt = byId('prompt', HTMLTextAreaElement);
   private readonly send = byId('send', HTMLButtonElement);
   private readonly stop = byId('stop', HTMLButtonElement);
-  private state: 'loading' | 'ready' | 'answering' = 'loading';
+  private state: ComposerState = 'loading';
 
   constructor(private readonly events: ComposerEvents) {
     this.form.addEventListener('submit', (event) => {
@@ -26,9 +32,10 @@ export class Composer {
     });
     this.prompt.addEventListener('input', () => this.update());
     this.stop.addEventListener('click', () => events.onStop());
+    this.giveBack(keptText(KEPT));
   }
 
-  setState(state: Composer['state']): void {
+  setState(state: ComposerState): void {
     const hadFocus = document.activeElement === this.stop;
     this.state = state;
     this.update();
@@ -42,6 +49,12 @@ export class Composer {
     this.prompt.focus();
   }
 
+  /** Puts a text that was not sent ahead of what is written meanwhile. */
+  giveBack(text: string): void {
+    this.prompt.value = [text, this.prompt.value].filter((part) => part !== '').join('\n\n');
+    this.update();
+  }
+
   ask(text: string): void {
     this.prompt.value = text;
     this.submit();
@@ -51,17 +64,23 @@ export class Composer {
     this.prompt.focus();
   }
 
+  private get canSend(): boolean {
+    return (this.state === 'ready' || this.state === 'loading') && this.prompt.value.trim() !== '';
+  }
+
   private submit(): void {
+    if (!this.canSend) return;
     const text = this.prompt.value.trim();
-    if (this.state !== 'ready' || text === '') return;
     this.prompt.value = '';
     this.update();
     this.events.onSend(text);
   }
 
   private update(): void {
-    this.send.hidden = this.state === 'answering';
-    this.stop.hidden = this.state !== 'answering';
-    this.send.disabled = this.state !== 'ready' || this.prompt.value.trim() === '';
+    const canStop = this.state === 'answering' || this.state === 'waiting';
+    this.send.hidden = canStop;
+    this.stop.hidden = !canStop;
+    this.send.disabled = !this.canSend;
+    keepText(KEPT, this.prompt.value);
   }
 }

@@ -27,5 +27,14 @@ export function formatRank(rank: number): string {
 /** What a model's address or file name says about it. */
 export function modelName(address: string): string {
   const file = address.replace(/[?#].*$/, '').split('/').at(-1) ?? '';
-  return decodeURIComponent(file).replace(/(-\d{5}-of-\d{5})?\.gguf$/, '');
+  return decoded(file).replace(/(-\d{5}-of-\d{5})?\.gguf$/, '');
+}
+
+/** A part of an address as it is read, where it can be. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

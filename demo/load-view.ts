@@ -18,13 +18,20 @@ export class LoadView {
   private readonly failure = byId('failure', HTMLElement);
   private readonly title = byId('loading-title', HTMLElement);
   private readonly detail = byId('loading-detail', HTMLElement);
+  private readonly about = byId('loading-about', HTMLElement);
   private readonly bar = byId('progress', HTMLProgressElement);
   private progress: LoadProgress = { phase: 'header', bytes: 0, total: 0 };
 
   begin(): void {
     this.failure.hidden = true;
     this.loading.hidden = false;
+    this.describe('');
     this.show({ phase: 'header', bytes: 0, total: 0 });
+  }
+
+  /** What is loaded, from where. */
+  describe(text: string): void {
+    this.about.textContent = text;
   }
 
   show(progress: LoadProgress): void {
@@ -34,13 +41,15 @@ export class LoadView {
 
   done(): void {
     this.loading.hidden = true;
+    this.failure.hidden = true;
   }
 
-  fail(error: unknown): void {
+  /** `current`: the model that was there before, and still is. */
+  fail(error: unknown, current: string | undefined): void {
     const { title, advice, detail } = errorWords(error);
     this.loading.hidden = true;
     byId('failure-title', HTMLElement).textContent = title;
-    byId('failure-advice', HTMLElement).textContent = advice;
+    byId('failure-advice', HTMLElement).textContent = current === undefined ? advice : `${advice} ${current} still answers.`;
     byId('failure-detail', HTMLElement).textContent = detail;
     this.failure.hidden = false;
   }

@@ -1,5 +1,3 @@
-import { createEngine } from '../src/api/index.ts';
-import type { Engine } from '../src/api/index.ts';
 import { AdapterPicker } from './adapter-picker.ts';
 import { Chat } from './chat.ts';
 import { Composer } from './composer.ts';
@@ -8,16 +6,20 @@ import { type Conversation, Conversations, newConversation } from './conversatio
 import { byId } from './dom.ts';
 import { watchDrops } from './drop-zone.ts';
 import { LoadView } from './load-view.ts';
+import { forgetLink, isBesidePage, linkedModel } from './model-link.ts';
+import { ModelLoader } from './model-loader.ts';
 import { ModelPicker } from './model-picker.ts';
-import { defaultModel } from './models.ts';
 import { notify } from './notices.ts';
+import { Offer } from './offer.ts';
 import { stayOffline } from './offline.ts';
+import { linkQuestion } from './questions.ts';
 import { RankRecord } from './rank-record.ts';
 import { Readouts } from './readouts.ts';
 import { SettingsDialog } from './settings.ts';
 import { PageStorage } from './storage.ts';
 import { Transcript } from './transcript.ts';
 import { allowOwnWorkers } from './trusted-types.ts';
+import { WaitingPrompt } from './waiting-prompt.ts';
 import { Welcome } from './welcome.ts';
 
 /** Milliseconds in which a deleted conversation can be had back. */
@@ -31,12 +33,14 @@ await Promise.all([settings.restore(), conversations.read()]);
 
 const readouts = new Readouts();
 const loadView = new LoadView();
+const offer = new Offer();
 const transcript = new Transcript({
   onRetry: (index) => void askAgain(index, chat.conversation.exchanges[index]?.prompt ?? ''),
   onEdit: (index, prompt) => void askAgain(index, prompt),
 });
 const chat = new Chat(conversations, transcript, settings.values.systemPrompt);
-const composer = new Composer({ onSend: (text) => void ask(text), onStop: () => chat.stop() });
+const composer = new Composer({ onSend: send, onStop: stop });
+const waiting = new WaitingPrompt(transcript, composer);
 const picker = new AdapterPicker({
   onChange: () => {
     settings.keepAdapter(picker.kept);
@@ -57,16 +61,42 @@ const list = new ConversationList({
   },
   onDelete: remove,
 });
-const models = new ModelPicker(storage, (model) => void load(model));
+const models = new ModelPicker(storage, (model) => void loader.load(model, true));
+const loader = new ModelLoader(loadView, offer, models, {
+  onChange: update,
+  onLeave: () => {
+    chat.stop();
+    picker.leave();
+    update();
+  },
+  onReady: (engine, memory) => {
+    readouts.follow(engine, memory);
+    void picker.follow(engine, settings.keptAdapter);
+  },
+  onFail: () => waiting.giveBack(),
+  onDeclined: (model) => void loadAnother(model),
+});
 
-let engine: Engine | undefined;
 let ranks: RankRecord | undefined;
 let answers = 0;
-let wanted: string | File[] = '';
-let loading: AbortController | undefined;
+
+/** A prompt waits for what is being loaded. */
+function send(text: string): void {
+  if (isReady()) void ask(text);
+  else waiting.begin(text, loader.engine && !loader.isLoading ? 'the adapter' : 'the model');
+  update();
+}
+
+function stop(): void {
+  waiting.giveBack();
+  chat.stop();
+  update();
+}
 
 async function ask(text: string): Promise<void> {
+  const { engine } = loader;
   if (!engine) return;
+  loadView.done();
   const adapter = picker.chosen;
   // What is late of the last answer still belongs to it; now nothing more comes.
   ranks?.close();
@@ -94,6 +124,7 @@ async function askAgain(index: number, prompt: string): Promise<void> {
 
 function open(conversation: Conversation): void {
   if (conversation === chat.conversation) return;
+  waiting.giveBack();
   chat.open(conversation);
   settings.showSystemPrompt(conversation.systemPrompt);
   readouts.newChat();
@@ -112,44 +143,54 @@ function remove(conversation: Conversation): void {
   notify('deleted', { text: 'The conversation was deleted.', action: { label: 'Undo', act: undo }, lasts: UNDO_MS });
 }
 
-async function load(model: string | File[]): Promise<void> {
-  // One at a time: the one that was asked for last.
-  loading?.abort();
-  const own = (loading = new AbortController());
-  wanted = model;
-  chat.stop();
-  loadView.begin();
-  const before = engine;
-  engine = undefined;
-  update();
-  await before?.dispose();
-  try {
-    const opened = await createEngine({ model, signal: own.signal, onProgress: (progress) => loadView.show(progress) });
-    if (own.signal.aborted) return await opened.dispose();
-    engine = opened;
-    await models.remember(engine.model, typeof model === 'string' ? model : undefined);
-    await readouts.follow(engine);
-    loadView.done();
-    update();
-    await picker.follow(engine, await settings.keptAdapter());
-  } catch (error) {
-    if (!own.signal.aborted) loadView.fail(error);
-  }
-}
-
 function isReady(): boolean {
-  return engine !== undefined && !picker.loading;
+  return loader.engine !== undefined && !loader.isLoading && !picker.loading;
 }
 
 function update(): void {
-  composer.setState(answers > 0 ? 'answering' : isReady() ? 'ready' : 'loading');
-  welcome.show(chat.conversation.exchanges.length === 0, isReady() && answers === 0);
+  if (waiting.isThere && isReady() && answers === 0) {
+    // Without the adapter that it was to be asked with it would be another question.
+    if (picker.hasFailed) waiting.giveBack();
+    else return void ask(waiting.take() ?? '');
+  }
+  const idle = isReady() ? 'ready' : loader.hasFailed ? 'no model' : 'loading';
+  composer.setState(answers > 0 ? 'answering' : waiting.isThere ? 'waiting' : idle);
+  welcome.show(chat.conversation.exchanges.length === 0 && !waiting.isThere, isReady() && answers === 0);
   list.show(conversations.list, chat.conversation);
   document.body.classList.toggle('answering', answers > 0);
 }
 
+/** What the page's address names, after a click where it does not lie beside the page; else what the page opens by itself. */
+async function begin(): Promise<void> {
+  loadView.begin();
+  await models.restore();
+  const link = linkedModel();
+  if (link !== undefined) {
+    if (await isBesidePage(link)) return loadFirst(link, false);
+    if (loader.hasBegun) return;
+    loadView.done();
+    const answer = await offer.ask(linkQuestion(link));
+    if (answer === 'withdrawn') return;
+    if (answer === 'accepted') return loadFirst(link, true);
+    forgetLink();
+  }
+  return loadFirst(await models.plain(), false);
+}
+
+/** Unless the user has chosen one meanwhile. */
+async function loadFirst(model: string, isChosen: boolean): Promise<void> {
+  if (!loader.hasBegun) await loader.load(model, isChosen);
+}
+
+/** After a download that the user did not want, where no other model is there. */
+async function loadAnother(declined: string | File[]): Promise<void> {
+  const plain = await models.plain();
+  const next = plain === declined ? await models.default() : plain;
+  if (next !== declined && !loader.isLoading) await loader.load(next, false);
+}
+
 byId('new-chat', HTMLButtonElement).addEventListener('click', () => open(newConversation(settings.values.systemPrompt)));
-byId('retry', HTMLButtonElement).addEventListener('click', () => void load(wanted));
+byId('retry', HTMLButtonElement).addEventListener('click', () => loader.retry());
 byId('other-model', HTMLButtonElement).addEventListener('click', () => byId('open-models', HTMLButtonElement).click());
 for (const id of ['model-file', 'picker-file']) {
   const input = byId(id, HTMLInputElement);
@@ -157,12 +198,12 @@ for (const id of ['model-file', 'picker-file']) {
     models.close();
     const files = [...(input.files ?? [])];
     input.value = ''; // the same file may be picked again
-    if (files.length > 0) void load(files);
+    if (files.length > 0) void loader.load(files, true);
   });
 }
-watchDrops({ onModel: (files) => void load(files), onAdapter: (files) => picker.open(files) });
+watchDrops({ onModel: (files) => void loader.load(files, true), onAdapter: (files) => picker.open(files) });
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && !event.defaultPrevented && !document.querySelector('dialog[open], :popover-open')) chat.stop();
+  if (event.key === 'Escape' && !event.defaultPrevented && !document.querySelector('dialog[open], :popover-open')) stop();
 });
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') void conversations.read().then(update);
@@ -175,5 +216,4 @@ if (storage.state === 'newer') {
 }
 update();
 void stayOffline();
-const asked = new URL(location.href).searchParams.get('model');
-await load(asked ?? (await models.last()) ?? (await defaultModel()));
+await begin();

@@ -2,10 +2,11 @@ import type { DeviceRoom, Fit } from './device-fit.ts';
 import { deviceRoom, fitOf } from './device-fit.ts';
 import { byId, create } from './dom.ts';
 import { modelName } from './format.ts';
-import { type ListedModel, MODELS } from './models.ts';
+import { defaultModel, type ListedModel, MODELS } from './models.ts';
 import type { PageStorage } from './storage.ts';
 
 const OPENED_KEY = 'models';
+const CHOSEN_KEY = 'model';
 const FITS: Record<Fit, string> = {
   fits: 'Fits this device',
   memory: 'May be too large for this device',
@@ -13,11 +14,12 @@ const FITS: Record<Fit, string> = {
   'no-gpu': 'Needs WebGPU',
 };
 
-/** Which model answers: the dialog, and the memory of which were opened here, latest first. */
+/** Which model answers: the dialog, and the memory of which were opened here, and which of them the user chose. */
 export class ModelPicker {
   private readonly dialog = byId('models', HTMLDialogElement);
   private readonly list = byId('model-list', HTMLUListElement);
   private readonly button = byId('open-models', HTMLButtonElement);
+  /** Latest first. */
   private opened: string[] = [];
   private current = '';
 
@@ -32,20 +34,28 @@ export class ModelPicker {
     });
   }
 
-  /** The model that was opened last, which is still on the device. */
-  async last(): Promise<string | undefined> {
+  async restore(): Promise<void> {
     this.opened = (await this.storage.get<string[]>(OPENED_KEY)) ?? [];
-    return this.opened[0];
+  }
+
+  /** What the page opens by itself: what the user chose last, or else its own. A link's model alone is not chosen. */
+  async plain(): Promise<string> {
+    return (await this.storage.get<string>(CHOSEN_KEY)) ?? this.default();
+  }
+
+  default(): Promise<string> {
+    return defaultModel(this.opened);
   }
 
   /** `address`: undefined for a file from the disk, which cannot be opened again by itself. */
-  async remember(name: string, address: string | undefined): Promise<void> {
+  async remember(name: string, address: string | undefined, isChosen: boolean): Promise<void> {
     byId('model', HTMLElement).textContent = modelName(name);
     this.button.title = name;
     this.current = address ?? '';
     if (address === undefined) return;
     this.opened = [address, ...this.opened.filter((each) => each !== address)];
     await this.storage.set(OPENED_KEY, this.opened);
+    if (isChosen) await this.storage.set(CHOSEN_KEY, address);
   }
 
   close(): void {

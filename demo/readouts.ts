@@ -1,4 +1,4 @@
-import type { Engine, TokenEvent } from '../src/api/index.ts';
+import type { Engine, MemoryReport, TokenEvent } from '../src/api/index.ts';
 import { byId } from './dom.ts';
 import { formatCount, formatMs, formatRank, formatRate, modelName } from './format.ts';
 import { oncePerFrame } from './frame.ts';
@@ -43,7 +43,7 @@ export class Readouts {
   }
 
   /** Shows this engine's measurements from now on. */
-  async follow(engine: Engine): Promise<void> {
+  follow(engine: Engine, memory: MemoryReport): void {
     this.contextLength = engine.contextLength;
     byId('device', HTMLElement).textContent = `${modelName(engine.model)} on ${engine.device}`;
     engine.on('token', (event) => this.addToken(event));
@@ -51,7 +51,7 @@ export class Readouts {
       if (this.isShown(event.id)) this.kvMap.show(event);
     });
     engine.on('memory', (report) => this.memory.show(report));
-    this.memory.show(await engine.memory());
+    this.memory.show(memory);
     this.newChat();
   }
 

@@ -46,6 +46,8 @@ export class SettingsDialog {
   private readonly ranks = byId('ranks', HTMLSelectElement);
   private readonly adapterScale = byId('adapter-scale', HTMLInputElement);
   private readonly cache = new KvSettings();
+  /** The adapter chosen last, which is not in this dialog. */
+  keptAdapter = '';
 
   /** `onSystemPrompt`: it is the conversation's on the page too. */
   constructor(
@@ -62,7 +64,8 @@ export class SettingsDialog {
   }
 
   async restore(): Promise<void> {
-    const kept = await this.storage.get<Partial<Settings>>(KEY);
+    const [kept, adapter] = await Promise.all([this.storage.get<Partial<Settings>>(KEY), this.storage.get<string>(ADAPTER_KEY)]);
+    this.keptAdapter = adapter ?? '';
     this.show({ ...DEFAULTS, ...kept });
   }
 
@@ -86,12 +89,8 @@ export class SettingsDialog {
     this.systemPrompt.value = systemPrompt;
   }
 
-  /** The adapter chosen last, which is not in this dialog. */
-  async keptAdapter(): Promise<string> {
-    return (await this.storage.get<string>(ADAPTER_KEY)) ?? '';
-  }
-
   keepAdapter(name: string): void {
+    this.keptAdapter = name;
     void this.storage.set(ADAPTER_KEY, name);
   }
 

@@ -45,6 +45,22 @@ export class Transcript {
     return new AnswerView(item, form, { onGrown: () => this.follow(), onRetry: () => this.events.onRetry(index) });
   }
 
+  /** Shows a prompt that cannot be asked yet, and why. The returned function takes it away. */
+  addWaiting(prompt: string, why: string): () => void {
+    const question = this.addItem('user');
+    question.append(create('div', 'text', prompt));
+    const answer = this.addItem('assistant');
+    answer.setAttribute('aria-busy', 'true');
+    answer.append(create('p', 'waiting', why));
+    this.announce(why);
+    this.following = true;
+    this.follow();
+    return () => {
+      question.remove();
+      answer.remove();
+    };
+  }
+
   /** Takes away what is shown from an exchange on. */
   cutAt(index: number): void {
     for (const item of [...this.list.children].slice(2 * index)) item.remove();

@@ -13,4 +13,6 @@ export default defineConfig({
   plugins: [serveModels(), contentSecurityPolicy(), offlineApp()],
   build: { target: 'es2022', outDir: '../dist-demo', emptyOutDir: true },
   worker: { format: 'es' },
+  // Vite looks for dependencies in what the page imports, but not in workers: found at the first visit they would reload it.
+  optimizeDeps: { entries: ['index.html', '../workers/*.worker.ts'] },
 });

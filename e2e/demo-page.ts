@@ -32,6 +32,18 @@ export class DemoPage {
     if (await failure.isVisible()) throw new Error(await failure.innerText());
   }
 
+  /** Clicks where the page asks before it fetches something. */
+  async accept(): Promise<void> {
+    await this.page.getByTestId('offer-accept').click();
+  }
+
+  /** Asks for a model in the page's dialog. */
+  async typeModel(address: string): Promise<void> {
+    await this.page.getByRole('button', { name: 'Model:' }).click();
+    await this.page.locator('#model-url').fill(address);
+    await this.page.getByRole('button', { name: 'Open', exact: true }).click();
+  }
+
   /** What the page sends to its workers from now on. */
   sentToWorkers(): Promise<JSHandle<unknown[]>> {
     return this.page.evaluateHandle(() => {

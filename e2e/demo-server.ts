@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { preview } from 'vite';
+import { type Plugin, preview } from 'vite';
 import { serveModels } from '../demo/serve-models.ts';
 import { openGguf } from '../src/weights/gguf-split.ts';
 import { readModelConfig } from '../src/weights/model-config.ts';
@@ -23,6 +23,8 @@ export interface DemoServer {
    * with `adapter.gguf` beside it; the others are missing.
    */
   adapters: string;
+  /** Where `models/leads-on.gguf` redirects to. */
+  leadsTo: string;
   close: () => Promise<void>;
 }
 
@@ -37,25 +39,33 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
   writeFileSync(join(folder, 'half-00001-of-00002.gguf'), tiny);
   writeFileSync(join(folder, 'garbage.gguf'), 'This is not a model. '.repeat(1000));
   await writeAdapter(join(adapters, 'shakespeare'), tiny);
+  const redirect: Plugin = {
+    name: 'redirect',
+    configurePreviewServer: ({ middlewares }) => {
+      middlewares.use('/models/leads-on.gguf', (_, response) => void response.writeHead(302, { Location: served.leadsTo }).end());
+    },
+  };
   const server = await preview({
     configFile: false,
     root: DEMO,
     appType: 'mpa',
     logLevel: 'warn',
     build: { outDir },
-    plugins: [serveModels(folder), serveModels(adapters, '/adapters')],
+    plugins: [redirect, serveModels(folder), serveModels(adapters, '/adapters')],
     preview: { port: 0, host: 'localhost', allowedHosts: true },
   });
   const address = server.resolvedUrls?.local[0] ?? '';
-  return {
+  const served: DemoServer = {
     url: (model) => (model === undefined ? address : `${address}?model=models/${model}`),
     folder,
     adapters,
+    leadsTo: '',
     close: async () => {
       await server.close();
       for (const each of [folder, adapters]) rmSync(each, { recursive: true });
     },
   };
+  return served;
 }
 
 /** A random adapter of `model` in both forms; strong enough to change what it says. */

@@ -1,13 +1,16 @@
+import { copyFileSync, rmSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { REAL_MODEL } from '../tests/weights/real-model.ts';
 import { tinyModel } from '../tests/weights/tiny-model.ts';
 import { DemoPage } from './demo-page.ts';
 import { serveDemo } from './demo-server.ts';
 import { openForTests } from './open-for-tests.ts';
 
-const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, numLayers: 4 });
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, numLayers: 4, metadata: { 'general.license': 'mit' } });
 /** Most that reading the header ahead may take. */
 const HEADER = 4_000_000;
 
@@ -15,6 +18,7 @@ const HEADER = 4_000_000;
 let behaviour: { hasRanges: boolean; breakAt?: number; status?: number; version: string; claimedSize?: number };
 /** Bytes of bodies sent. */
 let sent: number;
+let connections: number;
 let models: Server;
 let modelUrl: string;
 const opened = openForTests(serveDemo);
@@ -46,8 +50,13 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
 
 beforeAll(async () => {
   models = createServer(answer);
+  models.on('connection', () => connections++);
   await new Promise<void>((resolve) => models.listen(0, 'localhost', resolve));
   modelUrl = `http://localhost:${(models.address() as AddressInfo).port}/tiny.gguf`;
+  // The page's own model, in its place a small one: what lies there is a link to the real one.
+  const own = join(opened.server.folder, basename(REAL_MODEL));
+  rmSync(own);
+  copyFileSync(join(opened.server.folder, 'tiny.gguf'), own);
 });
 afterAll(() => {
   models.closeAllConnections();
@@ -56,9 +65,16 @@ afterAll(() => {
 beforeEach(() => {
   behaviour = { hasRanges: true, version: '"1"' };
   sent = 0;
+  connections = 0;
 });
 
-const open = () => DemoPage.open(opened.browser, `${opened.server.url()}?model=${encodeURIComponent(modelUrl)}`);
+const link = (): string => `${opened.server.url()}?model=${encodeURIComponent(modelUrl)}`;
+
+async function open(): Promise<DemoPage> {
+  const demo = await DemoPage.open(opened.browser, link());
+  await demo.accept();
+  return demo;
+}
 
 async function reload(demo: DemoPage): Promise<void> {
   sent = 0;
@@ -70,6 +86,86 @@ async function answers(demo: DemoPage): Promise<void> {
   await demo.setMaxTokens(2);
   expect((await demo.ask('Hello')).note).toContain('2 tokens');
 }
+
+const modelName = ({ page }: DemoPage): Promise<string> => page.locator('#model').innerText();
+
+it('fetches nothing from where a link names before a click, keeps what is sent meanwhile, and opens that model from then on only after it', async () => {
+  const demo = await DemoPage.open(opened.browser, link());
+  const { page, prompt } = demo;
+  const offer = page.getByTestId('offer');
+  await offer.waitFor();
+  expect(await demo.read('offer-host')).toBe(new URL(modelUrl).host);
+  await demo.setMaxTokens(2);
+  await demo.send('Are you there?');
+  expect(await page.locator('[data-role=user] .text').innerText()).toBe('Are you there?');
+  expect(await demo.answers.locator('.waiting').innerText()).toBe('Waiting for the model …');
+  await demo.stop.click();
+  expect([await prompt.inputValue(), await page.getByTestId('message').count()]).toEqual(['Are you there?', 0]);
+  await prompt.press('Enter');
+  await page.reload();
+  await offer.waitFor();
+  expect(await prompt.inputValue()).toBe('Are you there?');
+  await prompt.press('Enter');
+  await page.getByTestId('offer-decline').click();
+  expect((await demo.answered()).note).toContain('2 tokens');
+  expect(await modelName(demo)).toBe('SmolLM2-135M-Instruct.Q4_1');
+  expect(page.url()).toBe(opened.server.url());
+
+  // An address of the page's own that leads there is no better.
+  opened.server.leadsTo = modelUrl;
+  await page.goto(opened.server.url('leads-on.gguf'));
+  await offer.waitFor();
+  await page.goto(link());
+  await offer.waitFor();
+  expect(connections).toBe(0);
+
+  behaviour.status = 404;
+  await demo.send('And you?');
+  await demo.accept();
+  await page.getByTestId('load-error').waitFor();
+  expect(connections).toBeGreaterThan(0);
+  expect([await prompt.inputValue(), await page.getByTestId('message').count()]).toEqual(['And you?', 0]);
+  await prompt.press('Enter'); // there is nobody to ask
+  expect(await prompt.inputValue()).toBe('And you?');
+  delete behaviour.status;
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await prompt.press('Enter');
+  expect((await demo.answered()).note).toContain('2 tokens');
+  expect([await modelName(demo), page.url()]).toEqual(['tiny', opened.server.url()]);
+  await reload(demo);
+  expect(await modelName(demo)).toBe('tiny');
+  await demo.close();
+});
+
+it('tells size and licence before a larger download; declined, what was there answers on; begun, it is left for another at once', async () => {
+  const demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
+  const { page } = demo;
+  await demo.loaded();
+  await demo.setMaxTokens(600);
+  await demo.sendAndSee('Tell me a long story.');
+  behaviour.claimedSize = 200_000_000;
+  await demo.typeModel(modelUrl);
+  const offer = page.getByTestId('offer');
+  await offer.waitFor();
+  expect(await offer.innerText()).toMatch(/^Download 200\.0 MB\?\s+localhost:\d+\s+Model\s+tiny\s+Size\s+200\.0 MB\s+Licence\s+mit\s/);
+  const asked = sent;
+  expect(asked).toBeLessThan(HEADER);
+  await page.getByRole('button', { name: 'Keep tiny' }).click();
+  const story = demo.answers.last().locator('.text');
+  const before = (await story.innerText()).length;
+  await expect.poll(async () => (await story.innerText()).length).toBeGreaterThan(before);
+  expect(sent).toBe(asked);
+
+  await demo.typeModel(modelUrl);
+  await demo.accept();
+  expect((await demo.answered()).note).toBe('Stopped');
+  await page.getByText('Downloading the model').waitFor(); // which never ends: there are no more bytes
+  await demo.setMaxTokens(2);
+  await demo.send('Who is there?');
+  await demo.typeModel('models/tiny.gguf');
+  expect((await demo.answered()).note).toContain('2 tokens');
+  await demo.close();
+});
 
 it('keeps a model: the next visit downloads nothing, and needs no server', async () => {
   const demo = await open();
@@ -114,7 +210,10 @@ it('goes on where an earlier visit ended', async () => {
   await demo.page.getByTestId('load-error').waitFor();
   expect(await demo.read('load-error')).toMatch(/^network – .*status 404$/);
   behaviour = { hasRanges: true, version: '"1"' };
-  await reload(demo);
+  sent = 0;
+  await demo.page.reload();
+  await demo.accept();
+  await demo.loaded();
   expect(sent).toBeLessThan(MODEL.length - kept + HEADER);
   await answers(demo);
   await demo.close();
@@ -144,7 +243,8 @@ it('says so when the storage is full in the middle of a download', async () => {
   const session = await demo.page.context().newCDPSession(demo.page);
   const { origin } = new URL(opened.server.url());
   await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 3_000_000 });
-  await demo.page.goto(`${opened.server.url()}?model=${encodeURIComponent(modelUrl)}`);
+  await demo.page.goto(link());
+  await demo.accept();
   await demo.page.getByTestId('load-error').waitFor();
   expect(await demo.read('load-error')).toMatch(
     new RegExp(`^over_limit – .*storage: the browser's storage was full after 2\\d{6} of ${MODEL.length} bytes$`),

@@ -155,15 +155,41 @@ it('takes a dropped adapter folder and a dropped model, and opens a model by its
   await expect.poll(() => listed.count()).toBeGreaterThan(6);
   expect(await listed.first().innerText()).toMatch(/^tiny\s+On this device/);
   expect(await page.locator('.model-list').innerText()).toMatch(/Llama 3\.2 1B[\s\S]+808 MB[\s\S]+(Fits|May be too large|More than)/);
-  await page.locator('#model-url').fill('models/missing.gguf');
-  await page.getByRole('button', { name: 'Open', exact: true }).click();
+  await page.keyboard.press('Escape');
+  await demo.typeModel('models/missing.gguf');
   await page.getByTestId('load-error').waitFor();
   expect(await demo.read('load-error')).toMatch(/missing\.gguf: status 404$/);
+  expect((await demo.ask('Are you still there?')).note).toContain('16 tokens'); // the model that was there is
+  await demo.typeModel('models/missing.gguf');
+  await page.getByTestId('load-error').waitFor();
   await page.getByRole('button', { name: 'Choose a model' }).click();
   await listed.first().click();
   await page.locator('#failure').waitFor({ state: 'hidden' });
   await demo.loaded();
   expect((await demo.ask('And again.')).note).toContain('16 tokens');
+});
+
+it('asks before it opens what a link names, in letters that show whose it is, by keyboard and on a phone too', async () => {
+  await page.goto(`${opened.server.url()}?model=${encodeURIComponent('https://huggingface.со/owner/model.gguf')}`); // Cyrillic: со
+  const [accept, decline] = [page.getByTestId('offer-accept'), page.getByTestId('offer-decline')];
+  await accept.waitFor();
+  expect(await demo.read('offer-host')).toBe('huggingface.xn--n1af');
+  const focused = () => page.evaluate(() => document.activeElement?.id);
+  const order = [await focused()];
+  for (let i = 0; i < 2; i++) {
+    await page.keyboard.press('Tab');
+    order.push(await focused());
+  }
+  expect(order).toEqual(['offer', 'offer-accept', 'offer-decline']);
+  await demo.send('Hello?');
+  expect(await page.locator('.waiting').innerText()).toBe('Waiting for the model …');
+  await expectAccessible('offer, and a prompt that waits');
+  await page.setViewportSize(NARROW);
+  for (const button of [accept, decline]) expect((await button.boundingBox())?.height).toBeGreaterThanOrEqual(44);
+  await page.setViewportSize(WIDE);
+  await page.keyboard.press('Escape'); // the prompt, not the question
+  expect(await demo.prompt.inputValue()).toBe('Hello?');
+  expect(await accept.isVisible()).toBe(true);
 });
 
 it('did nothing against its Content-Security-Policy, and would have been seen to', async () => {

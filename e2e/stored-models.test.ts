@@ -70,6 +70,34 @@ it('a safetensors model by its hub id, quantised as it is loaded, without its hu
   expect((await stored(page)).size).toBe(0);
 });
 
+it('asks before a download, with what it brings; declined, nothing but the header has come', async () => {
+  const page = await visit();
+  const load = (answer: boolean) =>
+    page.evaluate(async ([options, answer]) => {
+      const asked: Chunkwise.FoundFiles[] = [];
+      const confirmLoad = (found: Chunkwise.FoundFiles): boolean => asked.push(found) === 1 && answer;
+      const codeOf = ({ code }: Chunkwise.ChunkwiseError): string => code;
+      try {
+        const engine = await globalThis.chunkwise.createEngine({ ...options, contextLength: 128, confirmLoad });
+        const adapter = await engine.adapters.load('poet', { gguf: 'adapters/shakespeare/adapter.gguf' }).catch(codeOf);
+        await engine.dispose();
+        return { asked, adapter };
+      } catch (error) {
+        return { asked, code: codeOf(error as Chunkwise.ChunkwiseError) };
+      }
+    }, [tiny(), answer] as const);
+  const model = { kind: 'model', name: 'owner/tiny', bytes: MODEL.length };
+  const license = 'apache-2.0';
+  expect(await load(false)).toEqual({ asked: [{ ...model, missingBytes: MODEL.length, license }], code: 'aborted' });
+  const header = hub.sentBytes(FILE);
+  expect(header).toBeLessThan(MODEL.length);
+  const { asked, adapter } = await load(true);
+  expect(asked).toMatchObject([{ ...model, missingBytes: MODEL.length - header, license }, { kind: 'adapter', name: expect.stringMatching(/adapter\.gguf$/) as string }]);
+  expect(adapter).toBe('aborted');
+  expect(await load(false)).toEqual({ asked: [{ ...model, missingBytes: 0 }], code: 'aborted' });
+  expect(hub.sentTwice(FILE)).toBe(0);
+});
+
 it('two tabs, one download', async () => {
   const pages = [await visit(), await visit()];
   await Promise.all(pages.map((page) => store(page, tiny())));

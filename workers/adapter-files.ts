@@ -12,36 +12,36 @@ import { ladderStore } from './ladder-store.ts';
 import type { LadderWorker } from './ladder.worker.ts';
 import LadderThread from './ladder.worker.ts?worker&inline';
 import { openStored } from './model-store.ts';
+import type { StoreOptions } from './model-store.ts';
 import { readManifest } from './model-files.ts';
 import { explainMissing, findAdapterFiles, unlisted } from './model-sources.ts';
 import type { WantedFile } from './model-sources.ts';
 import { isOffline } from './stored-parts.ts';
-import type { AdapterFiles } from './protocol.ts';
+import type { AdapterFiles, ConfirmLoad } from './protocol.ts';
 
 /**
  * An adapter's files, ready to be read; those given by URLs or a hub id are downloaded into the browser's storage, where
- * those of a hub id are found without the network too. Throws `network`, `over_limit`, `bad_file`, `bad_request`; `unsupported` for a
- * pickle.
+ * those of a hub id are found without the network too. Throws `network`, `over_limit`, `bad_file`, `bad_request`;
+ * `unsupported` for a pickle; `aborted` where `confirm` says so.
  */
-export async function openAdapter(files: AdapterFiles, hub: HubOptions): Promise<AdapterSource> {
+export async function openAdapter(files: AdapterFiles, hub: HubOptions, confirm: ConfirmLoad | undefined): Promise<AdapterSource> {
+  const options = { kind: 'adapter', confirm, onProgress: () => undefined } as const;
   if ('hub' in files) {
-    const [config, weights] = await openStored(files.hub, await findOnHub(files.hub, hub), STORED);
+    const [config, weights] = await openStored(files.hub, await findOnHub(files.hub, hub), options);
     if (!config || !weights) throw new Error('two files were wanted');
     return { config, weights };
   }
-  if ('gguf' in files) return { gguf: await open(files.gguf, 'adapter.gguf', hub) };
+  if ('gguf' in files) return { gguf: await open(files.gguf, 'adapter.gguf', hub, options) };
   const { weights: place } = files;
   const [config, weights] = await Promise.all([
-    open(files.config, 'adapter_config.json', hub),
-    open(place, 'adapter_model.safetensors', hub).catch((error: unknown) => {
+    open(files.config, 'adapter_config.json', hub, options),
+    open(place, 'adapter_model.safetensors', hub, options).catch((error: unknown) => {
       if (typeof place === 'string') return explainMissing(place, hub, error);
       throw error;
     }),
   ]);
   return { config, weights };
 }
-
-const STORED = { kind: 'adapter', onProgress: () => undefined } as const;
 
 async function findOnHub(name: string, hub: HubOptions): Promise<WantedFile[]> {
   const id = parseHubId(name);
@@ -57,9 +57,9 @@ async function findOnHub(name: string, hub: HubOptions): Promise<WantedFile[]> {
   }
 }
 
-async function open(file: string | Blob, name: string, hub: HubOptions): Promise<ByteSource> {
+async function open(file: string | Blob, name: string, hub: HubOptions, options: StoreOptions): Promise<ByteSource> {
   if (file instanceof Blob) return new BlobSource(file instanceof File ? file.name : name, file);
-  const [source] = await openStored(file, [{ url: file, key: file, headers: hubHeaders(file, hub) }], STORED);
+  const [source] = await openStored(file, [{ url: file, key: file, headers: hubHeaders(file, hub) }], options);
   if (!source) throw new Error('a file was wanted');
   return source;
 }

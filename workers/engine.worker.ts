@@ -17,7 +17,7 @@ import { allowOwnThreads } from './own-threads.ts';
 import { withRate } from './progress-rate.ts';
 import { serveStream } from './port-stream.ts';
 import { tuningStore } from './tuning-store.ts';
-import type { EngineWorker, WorkerEvent } from './protocol.ts';
+import type { ConfirmLoad, EngineWorker, WorkerEvent } from './protocol.ts';
 import { SchedulerPlans, startScheduler } from './scheduler-plans.ts';
 import { carryErrors } from './wire-error.ts';
 
@@ -39,6 +39,7 @@ allowOwnThreads();
 
 let core: EngineCore | undefined;
 let hubOptions: HubOptions = {};
+let confirmLoad: ConfirmLoad | undefined;
 let tell: (event: WorkerEvent) => void = () => undefined;
 let toldMemory: MemoryReport | undefined;
 
@@ -66,8 +67,9 @@ async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerato
 }
 
 const worker: EngineWorker = {
-  async load({ model, hub, ...options }, onEvent, grammarLibrary) {
+  async load({ model, hub, ...options }, onEvent, grammarLibrary, confirm) {
     tell = onEvent;
+    confirmLoad = confirm;
     // Before anything else: where WebGPU is missing for want of a secure context, so are the storage's interfaces.
     const gpu = navigator.gpu as GPU | undefined;
     if (gpu === undefined) {
@@ -78,7 +80,7 @@ const worker: EngineWorker = {
     const check = (remote: readonly ByteSource[]) => checkModel(remote, { gpu, ...options });
     hubOptions = hub;
     const budgetBytes = options.memoryLimitBytes ?? (navigator.deviceMemory ?? DEFAULT_MEMORY_GIB) * MODEL_SHARE * 2 ** 30;
-    const sources = await openModel(model, { hub, budgetBytes, onProgress, check });
+    const sources = await openModel(model, { hub, budgetBytes, onProgress, check, confirm });
     const opened = await openEngine({
       gpu,
       sources,
@@ -115,7 +117,7 @@ const worker: EngineWorker = {
   },
 
   async loadAdapter(name, files) {
-    const info = await engine().loadAdapter(name, await openAdapter(files, hubOptions));
+    const info = await engine().loadAdapter(name, await openAdapter(files, hubOptions, confirmLoad));
     tellMemory();
     return info;
   },

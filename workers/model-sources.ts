@@ -1,6 +1,6 @@
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { pickleError } from '../src/errors/pickle-error.ts';
-import type { HubFile, HubOptions } from '../src/hub/hub-api.ts';
+import type { HubFile, HubOptions, HubRepo } from '../src/hub/hub-api.ts';
 import { hubHeaders, listRepo } from '../src/hub/hub-api.ts';
 import { parseHubId } from '../src/hub/model-id.ts';
 import type { HubId } from '../src/hub/model-id.ts';
@@ -19,6 +19,8 @@ export interface WantedFile {
   known?: { size: number; content: string; sha256: string | undefined };
   /** Why the hub could not be asked for it: only what is stored of it counts. */
   unlisted?: ChunkwiseError;
+  /** Of the hub's repository. */
+  license?: string | undefined;
 }
 
 /** Files that were stored, whose hub cannot be asked for them. */
@@ -29,7 +31,8 @@ export const unlisted = (keys: readonly string[], error: ChunkwiseError): Wanted
 export async function findModelFiles(model: string, hub: HubOptions, budgetBytes: number, options: RemoteOptions): Promise<WantedFile[]> {
   const id = parseHubId(model);
   if (!id) return shardNames(model).map((url) => ({ url, key: url, headers: hubHeaders(url, hub) }));
-  return pickModelFiles(id, await list(id, hub, options), budgetBytes).map((file) => wantedFile(file, id, hub));
+  const repo = await list(id, hub, options);
+  return pickModelFiles(id, repo, budgetBytes).map((file) => wantedFile(file, id, hub, repo));
 }
 
 /** The config and the weights of an adapter by its hub id. */
@@ -38,8 +41,9 @@ export async function findAdapterFiles(
   hub: HubOptions,
   options: RemoteOptions,
 ): Promise<{ config: WantedFile; weights: WantedFile }> {
-  const { config, weights } = pickAdapterFiles(id, await list(id, hub, options));
-  return { config: wantedFile(config, id, hub), weights: wantedFile(weights, id, hub) };
+  const repo = await list(id, hub, options);
+  const { config, weights } = pickAdapterFiles(id, repo);
+  return { config: wantedFile(config, id, hub, repo), weights: wantedFile(weights, id, hub, repo) };
 }
 
 const WEIGHTS = /adapter_model\.safetensors(?=$|[?#])/;
@@ -59,7 +63,7 @@ export async function explainMissing(url: string, hub: HubOptions, error: unknow
 const list = (id: HubId, hub: HubOptions, options: RemoteOptions): ReturnType<typeof listRepo> =>
   listRepo(id, hub, (url) => readJson(url, { ...options, headers: hubHeaders(url, hub) }));
 
-function wantedFile({ url, path, size, oid, sha256 }: HubFile, { repo, revision }: HubId, hub: HubOptions): WantedFile {
+function wantedFile({ url, path, size, oid, sha256 }: HubFile, { repo, revision }: HubId, hub: HubOptions, { license }: HubRepo): WantedFile {
   const key = `${new URL(url).origin}/${repo}/resolve/${revision}/${path}`;
-  return { url, key, headers: hubHeaders(url, hub), known: { size, content: oid, sha256 } };
+  return { url, key, headers: hubHeaders(url, hub), known: { size, content: oid, sha256 }, license };
 }

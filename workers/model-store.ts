@@ -5,6 +5,8 @@ import { BlobSource } from '../src/weights/blob-source.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import type { FileDownload } from '../src/weights/file-download.ts';
 import { OutdatedDownload } from '../src/weights/outdated-download.ts';
+import { askFirst } from './ask-first.ts';
+import type { OnMissing } from './ask-first.ts';
 import { withFiles } from './file-locks.ts';
 import { nameOf, readManifest, writeManifest } from './model-files.ts';
 import type { Manifest, StoredModel } from './model-files.ts';
@@ -12,13 +14,16 @@ import { findModelFiles, unlisted } from './model-sources.ts';
 import { closeParts, isOffline, openParts } from './stored-parts.ts';
 import type { Part } from './stored-parts.ts';
 import type { WantedFile } from './model-sources.ts';
+import type { ConfirmLoad } from './protocol.ts';
 
 const PROGRESS_INTERVAL_MS = 50;
 
 export interface StoreOptions {
   kind: StoredModel['kind'];
   /** Judges a model by its header, before its weights are downloaded; throws to refuse it. */
-  check?: (sources: readonly ByteSource[]) => Promise<unknown>;
+  check?: (sources: readonly ByteSource[]) => Promise<{ license: string | undefined }>;
+  /** Asked before more than headers is downloaded, or once all is found stored. */
+  confirm: ConfirmLoad | undefined;
   onProgress: (progress: LoadProgress) => void;
 }
 
@@ -31,7 +36,7 @@ export interface OpenModelOptions extends Required<Omit<StoreOptions, 'kind'>> {
 /**
  * A model's files, ready to be read: given files as they are; those of a hub id or a URL, all parts of a split model,
  * after they were downloaded into the browser's storage, or into memory where it has none. A stored model needs no
- * network. Throws `network`, `over_limit`, `bad_file`, and what `check` throws.
+ * network. Throws `network`, `over_limit`, `bad_file`, `aborted` where `confirm` says no, and what `check` throws.
  */
 export async function openModel(
   model: string | readonly (Blob | FileSystemFileHandle)[],
@@ -39,7 +44,8 @@ export async function openModel(
 ): Promise<ByteSource[]> {
   if (typeof model !== 'string') {
     const blobs = await Promise.all(model.map(async (file) => (file instanceof Blob ? file : file.getFile())));
-    return blobs.map((blob, i) => new BlobSource(blob instanceof File ? blob.name : `file ${i + 1}`, blob));
+    const sources = blobs.map((blob, i) => new BlobSource(blob instanceof File ? blob.name : `file ${i + 1}`, blob));
+    return askFirst({ kind: 'model', name: sources[0]?.name ?? '' }, options.confirm, async () => sources);
   }
   const manifest = await readManifest(model);
   const isWhole = manifest && !manifest.isPartial;
@@ -50,11 +56,14 @@ export async function openModel(
   return openStored(model, wanted, { kind: 'model', ...options });
 }
 
-/**
- * Files that were downloaded, or are now, checked and ready to be read. One tab downloads; the others wait, tell how far
- * it is, and find the files, or go on where it ended.
- */
-export async function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
+/** Files that were downloaded, or are now, checked and ready to be read. */
+export function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
+  const { kind, confirm } = options;
+  return askFirst({ kind, name }, confirm, (onMissing) => storeFiles(name, wanted, options, onMissing));
+}
+
+/** One tab downloads; the others wait, tell how far it is, and find the files, or go on where it ended. */
+async function storeFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<ByteSource[]> {
   const files = await Promise.all(wanted.map(({ key }) => nameOf(key)));
   const tabs = new BroadcastChannel(`chunkwise ${files[0]}`);
   tabs.onmessage = ({ data }) => options.onProgress(data as LoadProgress);
@@ -65,7 +74,7 @@ export async function openStored(name: string, wanted: readonly WantedFile[], op
         options.onProgress(progress);
         tabs.postMessage(progress);
       };
-      const bring = (): Promise<ByteSource[]> => bringFiles(name, wanted, { ...options, onProgress });
+      const bring = (): Promise<ByteSource[]> => bringFiles(name, wanted, { ...options, onProgress }, onMissing);
       return bring().catch((error: unknown) => {
         if (!(error instanceof OutdatedDownload)) throw error;
         return bring();
@@ -76,14 +85,15 @@ export async function openStored(name: string, wanted: readonly WantedFile[], op
   }
 }
 
-async function bringFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
+async function bringFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<ByteSource[]> {
   const before = await readManifest(name);
   const manifest: Manifest = { version: 2, kind: options.kind, files: wanted.map(({ key }) => key) };
   const parts = await openParts(wanted, before);
   try {
     if (parts.some(({ file }) => file.missing > 0)) {
       if (!before) await writeManifest(name, { ...manifest, isPartial: true });
-      await refuseEarly(parts, options);
+      const header = await refuseEarly(parts, options);
+      onMissing({ bytes: sum(parts, 'size'), missingBytes: sum(parts, 'missing'), license: header?.license ?? wanted[0]?.license });
       await follow(parts, 'download', options.onProgress, (file, onBytes) => file.complete(onBytes));
     }
     await follow(parts, 'verify', options.onProgress, (file, onBytes) => file.verify(onBytes));
@@ -96,18 +106,21 @@ async function bringFiles(name: string, wanted: readonly WantedFile[], options: 
   }
 }
 
-async function refuseEarly(parts: readonly Part[], { check, onProgress }: StoreOptions): Promise<void> {
+const sum = (parts: readonly Part[], of: 'size' | 'missing'): number => parts.reduce((total, { file }) => total + file[of], 0);
+
+/** What the header says, where it can be read before the rest. */
+async function refuseEarly(parts: readonly Part[], { check, onProgress }: StoreOptions): Promise<{ license: string | undefined } | undefined> {
   onProgress({ phase: 'header', bytes: 0, total: 0 });
   const isReadable = parts.every(({ file }) => file.missing === 0 || file.hasRanges);
-  if (check && isReadable) await check(parts.map(({ file }) => file));
-  const wanted = parts.reduce((sum, { file }) => sum + file.missing, 0);
+  const header = check && isReadable ? await check(parts.map(({ file }) => file)) : undefined;
+  const wanted = sum(parts, 'missing');
   let { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
   if (wanted > quota - usage) {
     // There is no room for the old version beside the new one.
     for (const { old } of parts) await old.remove();
     ({ quota = Infinity, usage = 0 } = await navigator.storage.estimate());
   }
-  if (wanted <= quota - usage) return;
+  if (wanted <= quota - usage) return header;
   throw new ChunkwiseError('over_limit', {
     ...(parts[0] !== undefined && { file: parts[0].key }),
     field: 'storage',
@@ -122,7 +135,7 @@ async function follow(
   onProgress: StoreOptions['onProgress'],
   work: (file: FileDownload, onBytes: (bytes: number) => void) => Promise<void>,
 ): Promise<void> {
-  const total = parts.reduce((sum, { file }) => sum + file.size, 0);
+  const total = sum(parts, 'size');
   let before = 0;
   let toldAt = -Infinity;
   const tell = (bytes: number): void => {

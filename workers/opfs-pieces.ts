@@ -36,6 +36,7 @@ export class OpfsPieces implements PieceStore {
   isVerified = false;
   #data: SyncAccessHandle | undefined;
   #journal: SyncAccessHandle | undefined;
+  #opening: Promise<[data: SyncAccessHandle, journal: SyncAccessHandle]> | undefined;
   /** The journal's last line was cut off, which must not spoil the next one. */
   #isTorn = false;
 
@@ -126,11 +127,19 @@ export class OpfsPieces implements PieceStore {
   close(): void {
     this.#data?.close();
     this.#journal?.close();
-    this.#data = this.#journal = undefined;
+    this.#data = this.#journal = this.#opening = undefined;
   }
 
-  /** Each of them belongs to one tab alone while it is open. */
-  async #handles(): Promise<[data: SyncAccessHandle, journal: SyncAccessHandle]> {
+  /** Each of them belongs to one tab alone while it is open. Pieces that come at once share what the first one opens. */
+  #handles(): Promise<[data: SyncAccessHandle, journal: SyncAccessHandle]> {
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<[data: SyncAccessHandle, journal: SyncAccessHandle]> {
     this.#data ??= await this.#take(DATA);
     this.#journal ??= await this.#take(JOURNAL);
     return [this.#data, this.#journal];

@@ -20,6 +20,22 @@ export interface LoadOptions {
   autotunes?: boolean | undefined;
 }
 
+/** What was asked for, once its files are known. */
+export interface FoundFiles {
+  kind: 'model' | 'adapter';
+  /** As it was asked for: a hub id or a URL; of given files the first one's name. */
+  name: string;
+  /** Of all its files. */
+  bytes: number;
+  /** Of these, what is still to be downloaded. */
+  missingBytes: number;
+  /** As the header of a GGUF file or the hub names it, where something is still to be downloaded. */
+  license?: string | undefined;
+}
+
+/** Whether to go on with what was found. */
+export type ConfirmLoad = (found: FoundFiles) => boolean | Promise<boolean>;
+
 /** What the browser stores: a downloaded model or adapter, or a text's keys and values. */
 export interface StoredEntry {
   kind: 'model' | 'adapter' | 'text';
@@ -56,8 +72,16 @@ export type WorkerEvent =
 
 /** What the engine's worker does for the page, called through comlink. Errors arrive as they were thrown. */
 export interface EngineWorker {
-  /** `grammarLibrary`: the text of @mlc-ai/web-xgrammar, asked for with the first grammar. */
-  load(options: LoadOptions, onEvent: (event: WorkerEvent) => void, grammarLibrary: () => Promise<string>): Promise<EngineInfo>;
+  /**
+   * `grammarLibrary`: the text of @mlc-ai/web-xgrammar, asked for with the first grammar. `confirm` is asked of the model,
+   * and of each adapter that is loaded later.
+   */
+  load(
+    options: LoadOptions,
+    onEvent: (event: WorkerEvent) => void,
+    grammarLibrary: () => Promise<string>,
+    confirm: ConfirmLoad | undefined,
+  ): Promise<EngineInfo>;
   /** Serves the answer's `GenerateEvent`s on `port`; see `readStream`. */
   generate(port: MessagePort, id: string, prompt: Prompt, options: SentOptions): void;
   /** Serves the `Embedding` of each input on `port`. */

@@ -4,7 +4,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { afterTheFirst, mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
 import { Listeners } from './listeners.ts';
-import { parseAdapterSource, parseAdapterSources, parseCacheName, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
+import { baseUrl, parseAdapterSource, parseAdapterSources, parseCacheName, parseConfirm, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
 import { embed } from './embeddings.ts';
@@ -29,14 +29,15 @@ import { WorkerClient } from './worker-client.ts';
  * Starts a worker, brings the model there, and resolves when it can answer. A downloaded model is kept by the browser.
  * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model or
  * an adapter; `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot
- * hold them; `kernel_refused` when this browser or its driver does not compile what the model runs on; `aborted`. With a
- * `fallback`, `no_webgpu`, `kernel_refused` and `over_limit` are not thrown: a server answers.
+ * hold them; `kernel_refused` when this browser or its driver does not compile what the model runs on; `aborted`, also where
+ * `confirmLoad` says no. With a `fallback`, `no_webgpu`, `kernel_refused` and `over_limit` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const load = parseEngineOptions(options, baseUrl());
   const fallback = parseFallback(options.fallback, baseUrl());
   const defaults = parseDefaults(options);
   const adapters = parseAdapterSources(options.adapters, baseUrl());
+  const confirm = parseConfirm(options.confirmLoad);
   const { onProgress, signal } = options;
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
@@ -49,7 +50,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   if (signal?.aborted) onAbort(); // meanwhile
   signal?.addEventListener('abort', onAbort);
   try {
-    const { chat: traits, ...info } = await client.load(load, (event) => tell(listeners, event));
+    const { chat: traits, ...info } = await client.load(load, (event) => tell(listeners, event), confirm);
     for (const [name, files] of adapters) await client.loadAdapter(name, files);
     return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, { traits, defaults }) });
   } catch (error) {
@@ -76,9 +77,6 @@ function served(engine: Omit<Engine, 'fetch'>): Engine {
 function nameOf([first]: readonly ModelFile[]): string {
   return first && 'name' in first ? first.name : 'model';
 }
-
-/** What relative URLs are relative to. */
-const baseUrl = (): string => globalThis.document?.baseURI ?? location.href;
 
 function tell(listeners: Listeners, message: WorkerEvent): void {
   if (message.type === 'progress') listeners.tell('progress', message.event);

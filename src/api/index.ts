@@ -6,4 +6,5 @@ export type { MemoryCategory, MemoryReport } from '../config/memory-report.ts';
 export { PAGE_FORMS } from '../kernels/page-forms.ts';
 export type { PageForm } from '../kernels/page-forms.ts';
 export { createEngine } from './create-engine.ts';
+export { modelUrl } from './model-url.ts';
 export type * from './types.ts';

@@ -1,4 +1,4 @@
-import type { AdapterFiles, LoadOptions } from '../../workers/protocol.ts';
+import type { AdapterFiles, ConfirmLoad, LoadOptions } from '../../workers/protocol.ts';
 import type { GpuAdapterOptions } from '../gpu/device.ts';
 import type { HubOptions } from '../hub/hub-api.ts';
 import { parseHubId } from '../hub/model-id.ts';
@@ -7,6 +7,9 @@ import { isPickleName, pickleError } from '../errors/pickle-error.ts';
 import { isRecord } from '../config/is-record.ts';
 import { checkBoolean, checkInteger, checkNumber, describe, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
+
+/** What relative URLs are relative to. */
+export const baseUrl = (): string => globalThis.document?.baseURI ?? location.href;
 
 /** Checks `createEngine`'s options. Throws `bad_request`, naming the field. */
 export function parseEngineOptions(options: EngineOptions, baseUrl: string): LoadOptions {
@@ -24,6 +27,12 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     autotunes: options.autotune === undefined ? undefined : checkBoolean(options.autotune, 'autotune'),
     gpuAdapter: parseGpuAdapter(options.gpuAdapter),
   };
+}
+
+/** Throws `bad_request`. */
+export function parseConfirm(confirm: unknown): ConfirmLoad | undefined {
+  if (confirm === undefined || typeof confirm === 'function') return confirm as ConfirmLoad | undefined;
+  return refuse('confirmLoad', `must be a function, but is ${describe(confirm)}`);
 }
 
 /** Checks a name: of an adapter, or of something stored, which may be a long URL. Throws `bad_request`. */
@@ -87,12 +96,15 @@ function parseUrl(url: string, field: string, baseUrl: string): string {
   return parsed.href;
 }
 
+/** A hub id as it is, anything else as an absolute URL. Throws `bad_request`. */
+export function parseModelName(model: string, baseUrl: string): string {
+  if (model === '') refuse('model', 'is empty');
+  if (isPickleName(model)) throw pickleError(model, 'model');
+  return parseHubId(model) ? model : parseUrl(model, 'model', baseUrl);
+}
+
 function parseModel(model: unknown, baseUrl: string): LoadOptions['model'] {
-  if (typeof model === 'string') {
-    if (model === '') refuse('model', 'is empty');
-    if (isPickleName(model)) throw pickleError(model, 'model');
-    return parseHubId(model) ? model : parseUrl(model, 'model', baseUrl);
-  }
+  if (typeof model === 'string') return parseModelName(model, baseUrl);
   const files: unknown[] = Array.isArray(model) ? model : [model];
   if (files.length === 0) refuse('model', 'no file was given');
   return files.map((file) => {

@@ -2,7 +2,7 @@
 export type { KvMap } from '../cache/kv-map.ts';
 export type { KvReport } from '../cache/kv-report.ts';
 export type { KvMode, KvPriority } from '../cache/kv-options.ts';
-export type { StoredEntry } from '../../workers/protocol.ts';
+export type { ConfirmLoad, FoundFiles, StoredEntry } from '../../workers/protocol.ts';
 export type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
 export type { ChunkerOptions } from '../chunking/chunker.ts';
 export type { RampRow } from '../chunking/ramps.ts';

@@ -3,6 +3,7 @@ import { proxy, releaseProxy, transfer, wrap } from 'comlink';
 import { readStream } from '../../workers/port-stream.ts';
 import type {
   AdapterFiles,
+  ConfirmLoad,
   EmbeddingInput,
   EngineInfo,
   EngineWorker,
@@ -49,9 +50,9 @@ export class WorkerClient {
     return new WorkerClient(new EngineThread({ name: 'engine' }));
   }
 
-  load(options: LoadOptions, onEvent: (event: WorkerEvent) => void): Promise<EngineInfo> {
+  load(options: LoadOptions, onEvent: (event: WorkerEvent) => void, confirm: ConfirmLoad | undefined): Promise<EngineInfo> {
     const grammarLibrary = async (): Promise<string> => (await import('@mlc-ai/web-xgrammar/lib/index.js?raw')).default;
-    return this.unlessGone(() => this.remote.load(options, proxy(onEvent), proxy(grammarLibrary)));
+    return this.unlessGone(() => this.remote.load(options, proxy(onEvent), proxy(grammarLibrary), confirm && proxy(confirm)));
   }
 
   /** Nothing runs before the first item is asked for. */

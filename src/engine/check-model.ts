@@ -3,17 +3,17 @@ import type { ByteSource } from '../weights/byte-source.ts';
 import { type ModelLimits, planModel } from './model-plan.ts';
 
 /**
- * What a model will take, from its header alone: refused here is refused before its weights are downloaded.
+ * Refuses a model by its header alone, before its weights are downloaded, and tells what the header says of its license.
  * Errors: `no_webgpu` and those of `planModel`.
  */
 export async function checkModel(
   sources: readonly ByteSource[],
   { gpu, gpuAdapter, ...limits }: ModelLimits & { gpu: GPU | undefined; gpuAdapter?: GpuAdapterOptions | undefined },
-): Promise<{ totalBytes: number }> {
+): Promise<{ license: string | undefined }> {
   const device = await openDevice(gpu, { gpuAdapter });
   try {
-    const { totalBytes } = await planModel(device, sources, limits);
-    return { totalBytes };
+    const { license } = await planModel(device, sources, limits);
+    return { license };
   } finally {
     device.close();
   }

@@ -35,6 +35,8 @@ export interface ModelPlan {
   file: string;
   /** What the model may be called. */
   names: readonly string[];
+  /** As the header names it. */
+  license: string | undefined;
   /** What the matrices of a safetensors model become; undefined for GGUF, whose types are the file's. */
   weights?: WeightType;
   config: ModelConfig;
@@ -107,10 +109,18 @@ function planFile(device: Device, model: ModelFile, limits: ModelLimits): ModelP
   }
   const tokenizer = readTokenizerMetadata(model);
   const names = baseNames(model.metadata);
-  return { file, names, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes };
+  const license = licenseOf(model.metadata);
+  return { file, names, license, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes };
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+/** `other`: its name stands beside. */
+function licenseOf(metadata: ModelFile['metadata']): string | undefined {
+  const [license, name] = ['general.license', 'general.license.name'].map((key) => metadata.get(key));
+  const told = license === 'other' && typeof name === 'string' ? name : license;
+  return typeof told === 'string' ? told : undefined;
+}
 
 const gpuBytes = ({ type, shape: [rows = 0, columns], bytes }: TensorInfo): number =>
   columns === undefined ? bytes : matrixBytes(type, rows, columns);

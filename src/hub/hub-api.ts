@@ -27,9 +27,19 @@ export interface HubFile {
 export interface HubRepo {
   commit: string;
   files: HubFile[];
+  /** As its card names it. */
+  license?: string | undefined;
 }
 
 const ENDPOINT = 'https://huggingface.co';
+
+const originOf = ({ endpoint = ENDPOINT }: HubOptions): string => endpoint.replace(/\/+$/, '');
+
+/** The page of a repository, or the address of the file that `id` names. */
+export function hubUrl({ repo, revision, file }: HubId, options: HubOptions): string {
+  const place = `${originOf(options)}/${repo}`;
+  return file === undefined ? place : `${place}/resolve/${encodeURIComponent(revision)}/${encodePath(file)}`;
+}
 
 /** Answers a request for JSON. Throws `network`, `aborted`. */
 export type ReadJson = (url: string) => Promise<unknown>;
@@ -39,8 +49,8 @@ export type ReadJson = (url: string) => Promise<unknown>;
  * {revision}?blobs=true`), so that files of two commits are never mixed. Throws `network`, or `bad_file` for an answer
  * that is not the hub's.
  */
-export async function listRepo({ repo, revision }: HubId, { endpoint = ENDPOINT }: HubOptions, read: ReadJson): Promise<HubRepo> {
-  const origin = endpoint.replace(/\/+$/, '');
+export async function listRepo({ repo, revision }: HubId, options: HubOptions, read: ReadJson): Promise<HubRepo> {
+  const origin = originOf(options);
   const url = `${origin}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
   const answer = await read(url);
   const fail = (field: string, reason: string): never => {
@@ -59,11 +69,11 @@ export async function listRepo({ repo, revision }: HubId, { endpoint = ENDPOINT 
     if (sha256 !== undefined && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))) {
       return fail(`${field}.lfs.sha256`, 'is no SHA-256');
     }
-    const place = `${origin}/${repo}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+    const place = `${origin}/${repo}/resolve/${commit}/${encodePath(path)}`;
     const oid = sha256 ?? (typeof blobId === 'string' ? blobId : commit);
     return { path, size, oid, url: place, ...(sha256 !== undefined && { sha256 }) };
   });
-  return { commit, files };
+  return { commit, files, license: licenseOf(answer) };
 }
 
 /** What a request to `url` carries: the token, and to nobody but the hub. */
@@ -71,5 +81,14 @@ export function hubHeaders(url: string, { endpoint = ENDPOINT, token }: HubOptio
   if (token === undefined || new URL(url).origin !== new URL(endpoint).origin) return {};
   return { Authorization: `Bearer ${token}` };
 }
+
+/** Of a repository's card; a license without a name of its own on the hub is `other`, and its name stands beside. */
+function licenseOf({ cardData }: Record<string, unknown>): string | undefined {
+  const { license, license_name: name } = isRecord(cardData) ? cardData : {};
+  const told = license === 'other' && typeof name === 'string' ? name : license;
+  return typeof told === 'string' ? told : undefined;
+}
+
+const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/');
 
 const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseAdapterSource, parseAdapterSources, parseCacheName, parseEngineOptions } from '../../src/api/options.ts';
+import { parseAdapterSource, parseAdapterSources, parseCacheName, parseConfirm, parseEngineOptions } from '../../src/api/options.ts';
 
 it('takes any name that a file can have', () => {
   for (const name of ['a', 'a/b: ä 😀', '..', 'x'.repeat(200)]) expect(parseCacheName(name)).toBe(name);
@@ -17,6 +17,12 @@ it.each([
   ['models/tiny.gguf', `${BASE}models/tiny.gguf`],
   ['./owner/repo', `${BASE}owner/repo`],
 ])('reads the model %s as %s', (model, expected) => expect(parseEngineOptions({ model }, BASE).model).toBe(expected));
+
+it('takes a function to be asked, and nothing else', () => {
+  const ask = (): boolean => true;
+  expect([parseConfirm(ask), parseConfirm(undefined)]).toEqual([ask, undefined]);
+  expect(() => parseConfirm(true)).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'confirmLoad', reason: 'must be a function, but is true' } }) as Error);
+});
 
 it('reads an adapter as a hub id or a folder', () => {
   expect(parseAdapterSource('owner/adapter', BASE)).toEqual({ hub: 'owner/adapter' });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { listRepo } from '../../src/hub/hub-api.ts';
+import { hubUrl, listRepo } from '../../src/hub/hub-api.ts';
 import type { HubRepo } from '../../src/hub/hub-api.ts';
 import { parseHubId } from '../../src/hub/model-id.ts';
 import { pickAdapterFiles, pickModelFiles } from '../../src/hub/pick-files.ts';
@@ -52,6 +52,24 @@ test.each<[string, object | undefined]>([
   ['owner/repo:../../secret', undefined],
   ['a/b/c', undefined],
 ])('%s is read as %j', (text, expected) => expect(parseHubId(text)).toEqual(expected));
+
+test('where an id leads to: a repository, or a file of a revision', () => {
+  const at = (text: string): string => hubUrl(parseHubId(text)!, {});
+  expect(at('owner/repo')).toBe('https://huggingface.co/owner/repo');
+  expect(at('owner/repo@refs/pr/3:deep/a b.gguf')).toBe('https://huggingface.co/owner/repo/resolve/refs%2Fpr%2F3/deep/a%20b.gguf');
+  expect(hubUrl({ repo: 'owner/repo', revision: 'main' }, { endpoint: 'https://mirror.example/' })).toBe('https://mirror.example/owner/repo');
+});
+
+test.each<[object, string | undefined]>([
+  [{ cardData: { license: 'mit' } }, 'mit'],
+  [{ cardData: { license: 'other', license_name: 'llama3.2' } }, 'llama3.2'],
+  [{ cardData: { license: 'other' } }, 'other'],
+  [{ cardData: { license: ['mit', 'apache-2.0'] } }, undefined],
+  [{ cardData: null }, undefined],
+  [{}, undefined],
+])('the licence of %j is %s', async (card, license) => {
+  expect((await listRepo(ID, {}, async () => ({ sha: 'abc', siblings: [], ...card }))).license).toBe(license);
+});
 
 describe('files of a model', () => {
   const list = (): Promise<HubRepo> => listRepo(ID, { endpoint: hub.endpoint }, readJson);

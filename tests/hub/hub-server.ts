@@ -125,7 +125,7 @@ export class HubServer {
         ...(!isText && { lfs: { sha256: sha256Of(bytes), size: bytes.length, pointerSize: 134 } }),
       };
     });
-    return { id: this.repo, sha: `${revision}-commit`, siblings };
+    return { id: this.repo, sha: `${revision}-commit`, cardData: { license: 'apache-2.0' }, siblings };
   }
 
   private answerCdn(request: IncomingMessage, response: ServerResponse): void {

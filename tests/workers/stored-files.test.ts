@@ -44,7 +44,7 @@ function begin(): void {
 const url = (): string => hub.fileUrl(PATH);
 
 async function load(onProgress: (progress: LoadProgress) => void = () => undefined): Promise<Uint8Array> {
-  const [source] = await openStored(url(), [{ url: url(), key: url(), headers: {} }], { kind: 'model', onProgress });
+  const [source] = await openStored(url(), [{ url: url(), key: url(), headers: {} }], { kind: 'model', confirm: undefined, onProgress });
   return source!.read(0, source!.size);
 }
 

@@ -1,5 +1,5 @@
 /** What `createEngine` takes and gives. */
-import type { StoredEntry } from '../../../workers/protocol.ts';
+import type { ConfirmLoad, StoredEntry } from '../../../workers/protocol.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
 import type { GpuAdapterOptions } from '../../gpu/device.ts';
 import type { HubOptions } from '../../hub/hub-api.ts';
@@ -52,6 +52,11 @@ export interface EngineOptions extends RequestDefaults {
   readTimeoutMs?: number;
   /** Who answers where the device cannot: without WebGPU, where its kernels do not compile, or with too little memory for the model. */
   fallback?: FallbackOptions;
+  /**
+   * Asked when the files of the model are known and nothing but its header has been downloaded, or, where all of it is
+   * stored, before it goes to the GPU; later of each adapter. False ends that loading with `aborted`.
+   */
+  confirmLoad?: ConfirmLoad;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
 }
