@@ -45,7 +45,7 @@ function otherTokens(random: Random, count: number): string[] {
   return tokens;
 }
 
-interface Base {
+export interface Base {
   options: TinyModelOptions;
   bytes: Uint8Array;
   headerBytes: number;
@@ -53,7 +53,7 @@ interface Base {
 
 const load = async (bytes: Uint8Array): Promise<void> => loadModel(await openGguf([new BytesSource('mutated.gguf', bytes)]));
 
-function mutated({ options, bytes, headerBytes }: Base, random: Random): [what: string, bytes: Uint8Array] {
+export function mutatedModel({ options, bytes, headerBytes }: Base, random: Random): [what: string, bytes: Uint8Array] {
   const kind = random.below(10);
   if (kind < 3) return mutateBytes(bytes, 0, headerBytes, random);
   // The front, where counts lie, and the back, where tensors are described.
@@ -67,20 +67,26 @@ function mutated({ options, bytes, headerBytes }: Base, random: Random): [what: 
   return [`${key} = ${shown}`, tinyModel({ ...options, metadata: { [key]: value } })];
 }
 
+/** Whole models, to be mutated. */
+export async function ggufBases(): Promise<Base[]> {
+  const bases: Base[] = [];
+  for (const options of MODELS) {
+    const bytes = tinyModel(options);
+    const { tensors } = await openGguf([new BytesSource('whole.gguf', bytes)]);
+    bases.push({ options, bytes, headerBytes: Math.min(...tensors.map(({ offset }) => offset)) });
+  }
+  return bases;
+}
+
 /** Model files: bytes damaged, and whole files that say strange things. */
 export const ggufModels: FuzzKind = {
   codes: FILE_CODES,
   async open() {
-    const bases: Base[] = [];
-    for (const options of MODELS) {
-      const bytes = tinyModel(options);
-      await load(bytes);
-      const { tensors } = await openGguf([new BytesSource('whole.gguf', bytes)]);
-      bases.push({ options, bytes, headerBytes: Math.min(...tensors.map(({ offset }) => offset)) });
-    }
+    const bases = await ggufBases();
+    for (const { bytes } of bases) await load(bytes);
     return (random): FuzzCase => {
       const base = pick(bases, random);
-      const [what, bytes] = mutated(base, random);
+      const [what, bytes] = mutatedModel(base, random);
       return { what: `${base.options.architecture} in ${base.options.type}, ${what}`, bytes: bytes.length, run: () => load(bytes) };
     };
   },

@@ -13,15 +13,17 @@ import { tinyModel } from '../weights/tiny-model.ts';
 import { check, type FuzzCase, type FuzzKind } from './kind.ts';
 import { mutateJson, mutateText, pick, SMALL_HOSTILE } from './mutate.ts';
 
+type Follow = (format: ResponseFormat, random: Random) => Promise<void>;
+
 /** Tokens that are drawn from each grammar. */
 const STEPS = 4;
 
-async function openGrammars(): Promise<(format: ResponseFormat, random: Random) => Promise<void>> {
+async function openGrammars(): Promise<Follow> {
   const file = await openGguf([new BytesSource('tiny.gguf', tinyModel({ architecture: 'llama', type: 'F32', seed: 1, hiddenSize: 32, intermediateSize: 32, numHeads: 1, numKvHeads: 1, numLayers: 1 }))]);
   const tokenizer = createTokenizer(readTokenizerMetadata(file));
   const { vocabSize } = tokenizer;
   const grammars = new Grammars({ ...tokenizer, vocabSize, byteText: bytesInAlphabet }, loadXgrammar);
-  return async (format, random) => {
+  const follow: Follow = async (format, random) => {
     const grammar = await grammars.begin(format);
     try {
       let allowed = await grammar.allowed();
@@ -36,6 +38,19 @@ async function openGrammars(): Promise<(format: ResponseFormat, random: Random) 
       }
     } finally {
       grammar.dispose();
+    }
+  };
+  let runs = 0;
+  return async (format, random) => {
+    try {
+      await follow(format, random);
+    } catch (error) {
+      // What refuses a grammar must read the next one.
+      const next = `root ::= "a${runs++}"`;
+      await follow({ type: 'grammar', grammar: next }, random).catch((cause: unknown) => {
+        throw new Error(`wrong: after it ${next} is not read`, { cause });
+      });
+      throw error;
     }
   };
 }
