@@ -1,13 +1,23 @@
 /** Runs fuzz cases as its parent asks for them, and tells of each before and after: node --expose-gc … child.ts */
+import { Worker } from 'node:worker_threads';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { Random } from '../weights/random.ts';
 import type { FuzzCase, FuzzKind } from './kind.ts';
 import { KINDS } from './kinds.ts';
-import { caseSeed, type FromChild, MOST_CPU_MS, mostBytes, type ToChild } from './protocol.ts';
+import { caseSeed, type FromChild, HANG_FACTOR, mostBytes, type ToChild } from './protocol.ts';
 
 const tell = (message: FromChild): void => void process.send?.(message);
 
-/** Undefined where the case is right. */
+/** Processor time of this process, in ms, when the running case began; 0 between cases. */
+const begun = new Int32Array(new SharedArrayBuffer(4));
+let watchdog: Worker | undefined;
+
+const cpuMsNow = (): number => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+};
+
+/** `failure`: undefined where the case is right. */
 async function failureOf(fuzzed: FuzzCase, { codes }: FuzzKind): Promise<{ failure?: string; isRefused?: boolean }> {
   try {
     await fuzzed.run();
@@ -22,32 +32,38 @@ async function failureOf(fuzzed: FuzzCase, { codes }: FuzzKind): Promise<{ failu
 const memoryOf = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external;
 const mostResident = (): number => process.resourceUsage().maxRSS * 1024;
 
-async function measured(fuzzed: FuzzCase, kind: FuzzKind): Promise<{ failure?: string; isRefused?: boolean; cpuMs: number; bytes: number }> {
+async function measured(fuzzed: FuzzCase, kind: FuzzKind, mostCpuMs: number): Promise<{ failure?: string; isRefused?: boolean; cpuMs: number; bytes: number }> {
   const [memory, resident, peak] = [memoryOf(), process.memoryUsage().rss, mostResident()];
-  const start = process.cpuUsage();
+  const start = cpuMsNow();
+  Atomics.store(begun, 0, Math.max(1, start));
   const outcome = await failureOf(fuzzed, kind);
-  const { user, system } = process.cpuUsage(start);
-  const cpuMs = (user + system) / 1000;
+  Atomics.store(begun, 0, 0);
+  const cpuMs = cpuMsNow() - start;
   // What is left behind, and by how much there was more than ever.
   const bytes = Math.max(memoryOf() - memory, mostResident() > peak ? mostResident() - resident : 0);
   const most = mostBytes(fuzzed.bytes);
-  const isMore = cpuMs > MOST_CPU_MS ? `${cpuMs.toFixed(0)} ms of processor time` : bytes > most ? `${bytes} bytes of memory, of ${most}` : undefined;
-  return { failure: isMore, ...outcome, cpuMs, bytes };
+  const excess = [
+    ...(cpuMs > mostCpuMs ? [`${cpuMs.toFixed(0)} ms of processor time, of ${mostCpuMs}`] : []),
+    ...(bytes > most ? [`${bytes} bytes of memory, of ${most}`] : []),
+  ];
+  return { ...(excess.length > 0 && { failure: excess.join(' and ') }), ...outcome, cpuMs, bytes };
 }
 
-async function runCases({ name, seed, first, count }: ToChild): Promise<void> {
-  const kind = KINDS[name];
+async function runCases({ name, seed, first, count, mostCpuMs }: ToChild): Promise<void> {
+  const kind = await KINDS[name]?.();
   if (!kind) throw new Error(`no kind of input is called ${name}; these are: ${Object.keys(KINDS).join(', ')}`);
+  await watchdog?.terminate();
+  watchdog = new Worker(new URL('watchdog.mjs', import.meta.url), { workerData: { begun, most: HANG_FACTOR * mostCpuMs }, execArgv: [] });
   const make = await kind.open();
   for (let index = first; index < first + count; index++) {
     const again = (): FuzzCase => make(new Random(caseSeed(seed, index)), index);
     const fuzzed = again();
     tell({ type: 'begin', index, what: fuzzed.what });
-    let { failure, isRefused = false, cpuMs, bytes } = await measured(fuzzed, kind);
-    if (failure !== undefined && (cpuMs > MOST_CPU_MS || bytes > mostBytes(fuzzed.bytes))) {
+    let { failure, isRefused = false, cpuMs, bytes } = await measured(fuzzed, kind, mostCpuMs);
+    if (failure !== undefined && (cpuMs > mostCpuMs || bytes > mostBytes(fuzzed.bytes))) {
       // Again, without what others left behind.
       global.gc?.();
-      ({ failure, isRefused = false, cpuMs, bytes } = await measured(again(), kind));
+      ({ failure, isRefused = false, cpuMs, bytes } = await measured(again(), kind, mostCpuMs));
     }
     tell({ type: 'end', index, isRefused, cpuMs, bytes, ...(failure !== undefined && { failure }) });
   }

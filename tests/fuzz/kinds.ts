@@ -1,11 +1,13 @@
-import { adapters } from './adapters.ts';
-import { ggufModels } from './gguf-models.ts';
-import { grammars, schemas } from './grammars.ts';
 import type { FuzzKind } from './kind.ts';
-import { requests } from './requests.ts';
-import { safetensorsModels } from './safetensors-models.ts';
-import { selfCheck } from './self-check.ts';
-import { templates } from './templates.ts';
 
-/** By name; the last one fails in every way, and shows that the others would be seen to. */
-export const KINDS: Readonly<Record<string, FuzzKind>> = { ggufModels, safetensorsModels, adapters, schemas, grammars, templates, requests, selfCheck };
+/** By name, each with what it needs; the last one fails in every way, and shows that the others would be seen to. */
+export const KINDS: Readonly<Record<string, () => Promise<FuzzKind>>> = {
+  ggufModels: async () => (await import('./gguf-models.ts')).ggufModels,
+  safetensorsModels: async () => (await import('./safetensors-models.ts')).safetensorsModels,
+  adapters: async () => (await import('./adapters.ts')).adapters,
+  schemas: async () => (await import('./grammars.ts')).schemas,
+  grammars: async () => (await import('./grammars.ts')).grammars,
+  templates: async () => (await import('./templates.ts')).templates,
+  requests: async () => (await import('./requests.ts')).requests,
+  selfCheck: async () => (await import('./self-check.ts')).selfCheck,
+};

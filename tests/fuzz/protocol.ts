@@ -1,5 +1,5 @@
-/** Of one case. */
-export const MOST_CPU_MS = 2000;
+/** A case that takes so many times what it may of the processor is ended. */
+export const HANG_FACTOR = 5;
 
 /** Memory that an input of so many bytes may take. */
 export const mostBytes = (bytes: number): number => 4 * bytes + (64 << 20);
@@ -12,6 +12,8 @@ export interface ToChild {
   seed: number;
   first: number;
   count: number;
+  /** Processor time of one case. */
+  mostCpuMs: number;
 }
 
 export type FromChild =

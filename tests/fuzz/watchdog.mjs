@@ -1,0 +1,13 @@
+// A thread beside the cases: ends the process when one has taken far more of the processor than it may.
+import { workerData } from 'node:worker_threads';
+
+const { begun, most } = workerData;
+const cpuMs = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+};
+
+setInterval(() => {
+  const from = Atomics.load(begun, 0);
+  if (from > 0 && cpuMs() - from > most) process.kill(process.pid, 'SIGKILL');
+}, 50);
