@@ -24,10 +24,16 @@ export function parseFlags<T extends Flags>(args: string[], options: T, allowPos
   }
 }
 
-/** Errors: `bad_request` when the flag is missing. */
+/** Errors: `bad_request` when the flag is missing, or what is written in capitals. */
 export function required(name: string, value: string | undefined): string {
   if (value !== undefined) return value;
   throw new ChunkwiseError('bad_request', { field: /^[a-z]/.test(name) ? `--${name}` : name, reason: 'is required' });
+}
+
+/** What stands behind the command without a flag. Errors: `bad_request` where it is missing, or something follows it. */
+export function positional(name: string, [first, second]: readonly string[]): string {
+  if (second === undefined) return required(name, first);
+  throw new ChunkwiseError('bad_request', { field: name, reason: `is one, but ${JSON.stringify(second.slice(0, 100))} follows` });
 }
 
 /** A flag's number, or undefined without it. Errors: `bad_request` when it is none or out of range. */

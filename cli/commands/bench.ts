@@ -7,7 +7,7 @@ import { type KernelTiming, measureDecode, measureKernels, measurePrefill, measu
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { Session } from '../../src/engine/session.ts';
 import { BENCH_FLAGS, kvOptions } from '../command-flags.ts';
-import { listFlag, numberFlag, parseFlags, refuseFlags } from '../flags.ts';
+import { listFlag, numberFlag, parseFlags, positional, refuseFlags } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -26,6 +26,7 @@ const FORMS: readonly KvOptions[] = [{ kv: 'dense' }, { kv: 'q8' }, { kv: 'q4' }
 export async function bench(args: string[]): Promise<Output> {
   const { values, positionals } = parseFlags(args, BENCH_FLAGS, true);
   refuseFlags(values, ['kv-shadow'], 'no errors are measured here');
+  const what = positional('WHAT', positionals);
   const lengths = listFlag('lengths', values.lengths) ?? DEFAULT_LENGTHS;
   const steps = numberFlag('steps', values.steps, 1) ?? DEFAULT_STEPS;
   const streams = Math.floor(numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? 1);
@@ -43,7 +44,7 @@ export async function bench(args: string[]): Promise<Output> {
       return timings;
     },
   };
-  const measure = measures[positionals[0] ?? ''];
+  const measure = measures[what];
   if (!measure) {
     throw new ChunkwiseError('bad_request', { field: 'bench', reason: `one of ${Object.keys(measures).join(', ')}` });
   }
@@ -52,14 +53,14 @@ export async function bench(args: string[]): Promise<Output> {
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   const asked = numberFlag('context-length', values['context-length'], 1);
   // Attention alone is quickly measured at any context; the others leave room for what is decoded.
-  const contextLength = positionals[0] === 'attention' ? Math.max(asked ?? 0, ...lengths) : asked;
+  const contextLength = what === 'attention' ? Math.max(asked ?? 0, ...lengths) : asked;
   return withModel(values, async (engine, uses) => {
     const adaptations: Adaptation[] = [];
     for (let stream = 0; stream < streams; stream++) {
       const own = streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1);
       adaptations.push(await engine.adapt(own, ranks));
     }
-    const streaming = positionals[0] === 'decode' ? undefined : await engine.alone(measureStreamingRead); // decoding measures it beside each context
+    const streaming = what === 'decode' ? undefined : await engine.alone(measureStreamingRead); // decoding measures it beside each context
     const results: object[] = [];
     for (const length of lengths) {
       for (const result of await engine.alone((session) => measure(session, length, adaptations))) {

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { access } from 'node:fs/promises';
 import { INSPECT_FLAGS } from '../command-flags.ts';
-import { parseFlags, required } from '../flags.ts';
+import { parseFlags, positional } from '../flags.ts';
 import { inspectAdapter } from '../inspections/adapter.ts';
 import { inspectModel, isAdapter } from '../inspections/model.ts';
 import { isDirectory } from '../model-files.ts';
@@ -14,7 +14,7 @@ import type { Output } from '../output.ts';
  */
 export async function inspect(args: string[]): Promise<Output> {
   const { positionals } = parseFlags(args, INSPECT_FLAGS, true);
-  const path = required('PATH', positionals[0]);
+  const path = positional('PATH', positionals);
   if (await isPeft(path)) return inspectAdapter(path);
   const model = await inspectModel(path);
   if (!isAdapter(model.json)) return model;

@@ -28,7 +28,9 @@ export async function logits(args: string[]): Promise<Output> {
       const reason = wrong === undefined ? 'no tokens' : `${wrong} is not in the vocabulary of ${vocabSize}`;
       throw new ChunkwiseError('bad_request', { field: listed ? '--tokens' : '--text', reason });
     }
-    const file = await open(out, 'w');
+    const file = await open(out, 'w').catch((cause: unknown) => {
+      throw new ChunkwiseError('bad_request', { file: out, field: '--out', reason: `cannot be written: ${String(cause)}` }, { cause });
+    });
     try {
       const writes: Promise<unknown>[] = [];
       const write = (start: number, _length: number, values: Float32Array): void => {

@@ -1,7 +1,7 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { pageFormKernels } from '../../src/layers/attention.ts';
 import { WGSL_FLAGS } from '../command-flags.ts';
-import { parseFlags, required } from '../flags.ts';
+import { parseFlags, positional } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 
@@ -11,7 +11,7 @@ import type { Output } from '../output.ts';
  */
 export async function wgsl(args: string[]): Promise<Output> {
   const { values, positionals } = parseFlags(args, WGSL_FLAGS, true);
-  const kernel = required('KERNEL', positionals[0]);
+  const kernel = positional('KERNEL', positionals);
   return withModel(values, async (engine) => {
     const { device, transformer } = await engine.session();
     for (const each of pageFormKernels(device, transformer.config)) device.pipelines.get(each);

@@ -25,7 +25,8 @@ export function baseNames(metadata: GgufMetadata): string[] {
   const telling = [isGguf ? fileName : hub, key('name'), parts.join('-'), key('base_model.0.name')];
   const names = telling.filter((name) => name !== undefined && !NAMELESS.test(name)) as string[];
   if (names.every(isPath)) return [];
-  return [...new Set(isGguf ? names : [...names, lastPart(file.replace(/[^/\\]*$/, ''))])].filter((name) => name !== '');
+  const folder = isGguf || hub !== undefined ? '' : lastPart(file.replace(/[^/\\]*$/, ''));
+  return [...new Set([...names, folder])].filter((name) => name !== '');
 }
 
 /** A place on somebody's disk, whose name says little. */

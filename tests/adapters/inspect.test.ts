@@ -52,7 +52,7 @@ test('an adapter that does not run here says why', async () => {
   expect((await inspect([path])).json).toEqual({ ...why, format: 'PEFT', reason: `${join(path, CONFIG_FILE)}: use_dora: is not supported` });
   const other = join(path, 'other.gguf');
   await writeFile(other, writeGguf({ metadata: { 'general.type': 'adapter', 'adapter.type': 'ia3' }, tensors: [] }));
-  expect((await inspect([other])).json).toMatchObject({ ...why, format: 'GGUF LoRA', reason: expect.stringMatching(/adapter.type: is not "lora"/) });
+  expect((await inspect([other])).json).toMatchObject({ ...why, format: 'GGUF LoRA', reason: expect.stringMatching(/adapter.type: is not "lora"/) as string });
 });
 
 test('a directory whose weights are a pickle', async () => {

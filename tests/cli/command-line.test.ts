@@ -44,6 +44,7 @@ test.each<[string[], string, RegExp]>([
   [['eval'], 'eval', /is not one of estimator/],
   [['toString'], 'command', /is not one of/],
   [['inspect'], 'PATH', /is required/],
+  [['inspect', 'x', 'y'], 'PATH', /"y" follows/],
   [['inspect', 'x', '--depth', '3'], '--depth', /Unknown option/],
   [['plan', 'x'], 'arguments', /positional/],
   [['plan', '--json=1', '--text', 'x'], '--json', /does not take an argument/],
@@ -55,7 +56,7 @@ test.each<[string[], string, RegExp]>([
   expect([json.code, json.stderr]).toEqual([2, stderr]);
   expect(json.stdout.match(/\n/g)).toHaveLength(1);
   const { error } = JSON.parse(json.stdout) as { error: Record<string, string> };
-  expect(error).toMatchObject({ code: 'bad_request', field, reason: expect.stringMatching(reason) });
+  expect(error).toMatchObject({ code: 'bad_request', field, reason: expect.stringMatching(reason) as string });
   expect(error['message']).toBe(`${field}: ${error['reason']}`);
 });
 

@@ -97,6 +97,10 @@ it('eval kv sets perplexity, bytes and error of each form and budget beside the 
   expect(policy.pageBytes).toBeLessThan(1);
   expect(policy.error.most).toBeGreaterThan(0);
   await expectError(() => evaluate([...args, '--budget', '2']), 'bad_request', { field: '--budget' });
+  // The base alone, in one form: all of it differs from what the adapter gives.
+  const base = (await evaluate(['kv', ...flags.slice(0, 2), ...args.slice(6), '--kv', 'k4v2'])).json as { results: ComparedCache[]; dense: { perplexity: number } };
+  expect(base.results.map(({ kv }) => kv)).toEqual(['k4v2']);
+  expect(base.dense.perplexity).not.toBeCloseTo(dense.perplexity, 3);
 });
 
 it('eval retrieval asks for a fact at every depth, in the mode asked for and with the dense cache', async () => {
