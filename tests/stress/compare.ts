@@ -10,7 +10,12 @@ export interface Answered {
   text: string;
   end?: Extract<GenerateEvent, { type: 'end' }>;
   error?: unknown;
+  /** It went on otherwise than alone, from two tokens that were as likely. */
+  isTie?: boolean;
 }
+
+/** In a word. */
+export const outcomeOf = ({ end, error, isTie }: Answered): string => (error ? codeOf(error) : isTie ? 'tie' : end ? 'whole' : 'left');
 
 /**
  * How far logits may differ between a text computed alone and beside others: other kernels add up in another order. Where
@@ -36,7 +41,10 @@ export function faultsOf({ options, reader }: Asked, got: Answered, want: Answer
     if (a !== undefined && b !== undefined && !(Math.abs(a - b) <= tolerance)) return fault(`token ${i} had log-probability ${a}, alone ${b}`);
   }
   if (parting >= 0) {
-    if (isTie(options, got, want, parting, tolerance, tokenizer)) return [];
+    if (isTie(options, got, want, parting, tolerance, tokenizer)) {
+      got.isTie = true;
+      return [];
+    }
     return fault(`answered ${got.tokens.join()}, alone ${want.tokens.join()}`);
   }
   if (!got.end || !want.end) return [];

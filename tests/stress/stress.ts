@@ -9,7 +9,7 @@ import { fixedMemory } from '../engine/fixed-memory.ts';
 import { MemoryStore } from '../engine/memory-store.ts';
 import { BytesSource } from '../weights/bytes-source.ts';
 import { tinyModel } from '../weights/tiny-model.ts';
-import { type Answered, embeddingFaults, faultsOf } from './compare.ts';
+import { type Answered, embeddingFaults, faultsOf, outcomeOf } from './compare.ts';
 import { type Asked, type Beside, randomRound, type Reader } from './random-round.ts';
 
 /** Of the shape that most tests have, whose kernels are compiled once. */
@@ -25,6 +25,8 @@ const turns = async (count: number): Promise<void> => {
 
 /** An engine that is asked for much at once, and one that is asked for the same one by one. */
 export class Stress {
+  /** How many answers came to what. */
+  readonly outcomes: Record<string, number> = {};
   #isSpareLoaded = false;
   #atRest: unknown;
 
@@ -64,7 +66,11 @@ export class Stress {
     const faults = (await Promise.all(others)).flat();
     for (const [i, each] of asked.entries()) {
       const want = await this.#answerAlone(each);
-      for (const answered of got[i] ?? []) faults.push(...faultsOf(each, answered, want, this.engine.tokenizer));
+      for (const answered of got[i] ?? []) {
+        faults.push(...faultsOf(each, answered, want, this.engine.tokenizer));
+        const outcome = outcomeOf(answered);
+        this.outcomes[outcome] = (this.outcomes[outcome] ?? 0) + 1;
+      }
     }
     return faults.map((fault) => `round ${seed}: ${fault}`);
   }
