@@ -3,15 +3,15 @@ import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
 import { OPTIONAL_FEATURES, type OptionalFeature, trialModule } from '../../src/gpu/features.ts';
 import { type Kernel, renderKernel } from '../../src/gpu/kernel.ts';
-import { type Variant, VARIANTS } from '../../src/gpu/variant.ts';
+import { VARIANTS } from '../../src/gpu/variant.ts';
 import { allKernels } from './all-kernels.ts';
 import { compileWithNaga } from './naga.ts';
 
 /** Texts of all shaders by path. */
 const SHADERS = import.meta.glob<string>('../../shaders/**/*.wgsl', { query: '?raw', import: 'default', eager: true });
 
-/** What classes and the autotuner give. */
-const FORMS: Variant[] = [VARIANTS.cpu, VARIANTS.gpu, { ...VARIANTS.gpu, rowWorkgroup: 64, lanes: 64, attentionHeads: 4 }];
+/** What the autotuner may choose beside these differs in constants. */
+const FORMS = Object.values(VARIANTS);
 
 /** Every kernel of devices with these features, and of devices without any. */
 function kernelsWith(device: Device, features: ReadonlySet<OptionalFeature>): Kernel[] {
@@ -37,10 +37,10 @@ test('naga takes every module of every kernel, with the features that it offers 
     seen.add(sources.join());
     return { code, pipeline };
   });
-  const refused = compileWithNaga(modules, [...usable]).flatMap((message, i) => {
-    const { code = '' } = modules[i] ?? {};
-    return message === null ? [] : [`${kernels.get(code)?.name}: ${message}`];
-  });
+  const broken = { code: `${modules[0]?.code}\nfn broken() -> u32 { return 1.5; }`, pipeline: false };
+  const said = compileWithNaga([...modules, broken], [...usable]);
+  expect(said.pop()).toContain('broken'); // it would tell
+  const refused = said.flatMap((message, i) => (message === null ? [] : [`${kernels.get(modules[i]?.code ?? '')?.name}: ${message}`]));
   expect(refused).toEqual([]);
 
   // Nothing is left out but what naga cannot have.
