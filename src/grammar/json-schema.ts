@@ -9,16 +9,18 @@ import { patternOf } from './pattern.ts';
 import { boundOf, countOf, hasType, isSchema, type JsonType, type Schema, typesOf, wholeKeyword } from './schema-keywords.ts';
 
 const ASCII: readonly Range[] = [[0, 0x7f]];
+/** A class, not a group: repeated as it stands it is one place of the grammar, whose mask is made when it is compiled. */
+const LETTERS = classOf(intersection(PLAIN, ASCII)).slice(1, -1);
 
 /** Rules that every grammar has. Numbers are finite in a double; whitespace ends, so that a model cannot stay in it. */
 const COMMON = [
   'ws ::= "" | " " | "\\n" [ ]{0,32}',
-  // Not one rule, which the library would write out at each repetition: 64 would take it more than a second.
-  `plain ::= ${classOf(intersection(PLAIN, ASCII))} | beyond`,
+  `plain ::= ${LETTERS} | beyond`,
   `beyond ::= ${classOf(intersection(PLAIN, complement(ASCII)))}`,
-  'char ::= plain | "\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex))',
+  'escape ::= "\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex))',
+  `char ::= ${classOf(PLAIN)} | escape`,
   'hex ::= [0-9a-fA-F]',
-  'string ::= "\\"" char* "\\""',
+  `string ::= "\\"" ${LETTERS}* ((beyond | escape) ${LETTERS}*)* "\\""`,
   'integer ::= "-"? ("0" | [1-9] [0-9]{0,14})',
   'number ::= integer ("." [0-9]{1,16})? ([eE] [+-]? [0-9]{1,2})?',
   'boolean ::= "true" | "false"',
