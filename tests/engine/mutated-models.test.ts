@@ -10,14 +10,14 @@ import { Random } from '../weights/random.ts';
 import { answer } from './answer.ts';
 import { engineUnderTest, sourceOf } from './engine-under-test.ts';
 
-/** What tests/fuzz does as far as a file goes without a GPU, goes on here: to the plan, and a few models to an answer. */
-test('100 mutated models have a plan or are refused by name, and of those that have one three answer, or are refused', async () => {
+/** What tests/fuzz does as far as a file goes without a GPU, goes on here: to the plan, and two models to an answer. */
+test('60 mutated models have a plan or are refused by name, and of those that have one two answer, or are refused', async () => {
   const random = new Random(77);
   const bases = await ggufBases();
   const device = await openDevice(nodeGpu());
   const planned: { what: string; bytes: Uint8Array }[] = [];
   try {
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < 60; i++) {
       const [what, bytes] = mutatedModel(bases[i % bases.length]!, random);
       const plan = await planModel(device, [sourceOf(bytes)]).catch((error: unknown) => {
         if (!(error instanceof ChunkwiseError)) throw new Error(`${what}: ${String(error)}`, { cause: error });
@@ -31,8 +31,7 @@ test('100 mutated models have a plan or are refused by name, and of those that h
   } finally {
     device.close();
   }
-  // Each of another kind: weights, tokens, sizes.
-  for (const { what, bytes } of planned.filter((_, i) => i % Math.ceil(planned.length / 3) === 0)) {
+  for (const { what, bytes } of planned.slice(-2)) {
     try {
       const engine = await engineUnderTest(bytes);
       const { tokens } = await answer(engine.complete('Hello', { maxTokens: 3, sampling: GREEDY, stop: [] }));
