@@ -17,6 +17,8 @@ import type { WantedFile } from './model-sources.ts';
 import type { ConfirmLoad } from './protocol.ts';
 
 const PROGRESS_INTERVAL_MS = 50;
+/** What a tab asks that begins to wait. */
+const HOW_FAR = 'how far';
 
 export interface StoreOptions {
   kind: StoredModel['kind'];
@@ -66,11 +68,18 @@ export function openStored(name: string, wanted: readonly WantedFile[], options:
 async function storeFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<ByteSource[]> {
   const files = await Promise.all(wanted.map(({ key }) => nameOf(key)));
   const tabs = new BroadcastChannel(`chunkwise ${files[0]}`);
-  tabs.onmessage = ({ data }) => options.onProgress(data as LoadProgress);
+  tabs.onmessage = ({ data }) => {
+    if (data !== HOW_FAR) options.onProgress(data as LoadProgress);
+  };
+  tabs.postMessage(HOW_FAR);
   try {
     return await withFiles(files, { file: name }, async () => {
-      tabs.onmessage = null;
+      let latest: LoadProgress | undefined;
+      tabs.onmessage = ({ data }) => {
+        if (data === HOW_FAR && latest) tabs.postMessage(latest);
+      };
       const onProgress = (progress: LoadProgress): void => {
+        latest = progress;
         options.onProgress(progress);
         tabs.postMessage(progress);
       };
