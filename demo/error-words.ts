@@ -15,6 +15,10 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
     'Use a current Chrome, Edge, Firefox or Safari with a GPU, and open the page by https or on localhost.',
   ],
   network: ['The model could not be downloaded', 'Check the connection and the model’s address, then try again.'],
+  storage_lost: [
+    'What was stored here has been deleted',
+    'The site’s data were cleared, or another tab deleted the model. Try again: it is downloaded anew.',
+  ],
   bad_file: ['This file is not a model that can be read', 'It may be damaged. Try another GGUF file.'],
   unsupported: [
     'This kind of model is not supported',
@@ -23,7 +27,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   over_limit: ['This model is too large for this device', 'Try a smaller model, or one with fewer bits per weight.'],
   device_lost: [
     'The GPU stopped working',
-    'The browser took it away, often for want of memory. Send your message again to start it anew.',
+    'The browser took it away, often for want of memory. Try again to start it anew; if that does not help, restart the browser.',
   ],
   scheduler_lost: [
     'A part of the engine stopped',
@@ -33,7 +37,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   queue_full: ['Too many requests are waiting', 'Wait for the running answer, then send again.'],
   bad_request: ['The model refused this request', 'Check the settings, then send again.'],
   aborted: ['Stopped', 'The request was stopped before it was done.'],
-  disposed: ['The engine stopped', 'Reload the page to start it again.'],
+  disposed: ['The engine stopped', 'Its thread was ended, often for want of memory. Reload the page to start it again.'],
 };
 
 /** Where an adapter is at fault, and not the model. */

@@ -11,6 +11,7 @@ import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { buildLadders, openAdapter } from './adapter-files.ts';
 import { cacheStore } from './cache-store.ts';
 import { xgrammarFrom } from './grammar-library.ts';
+import { holdLock } from './locks.ts';
 import { deleteModel, listModels } from './model-files.ts';
 import { openModel } from './model-store.ts';
 import { allowOwnThreads } from './own-threads.ts';
@@ -66,6 +67,8 @@ async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerato
 }
 
 const worker: EngineWorker = {
+  hold: async (lock) => void (await holdLock(navigator.locks, lock)),
+
   async load({ model, hub, ...options }, onEvent, grammarLibrary) {
     tell = onEvent;
     // Before anything else: where WebGPU is missing for want of a secure context, so are the storage's interfaces.

@@ -10,6 +10,8 @@ import { openPieces, readManifest, writeManifest } from './model-files.ts';
 import type { StoredModel } from './model-files.ts';
 import { findModelFiles } from './model-sources.ts';
 import type { WantedFile } from './model-sources.ts';
+import { lastingSources } from './stored-sources.ts';
+import type { StoredFile } from './stored-sources.ts';
 
 const PROGRESS_INTERVAL_MS = 50;
 
@@ -48,8 +50,13 @@ export async function openModel(
   return openStored(model, wanted, { kind: 'model', ...options });
 }
 
-/** Files that were downloaded, or are now, checked and ready to be read. */
+/** Files that were downloaded, or are now, checked and ready to be read; they come again where they are deleted meanwhile. */
 export async function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
+  const { kind, onProgress } = options;
+  return lastingSources(await storeFiles(name, wanted, options), () => storeFiles(name, wanted, { kind, onProgress }));
+}
+
+async function storeFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<StoredFile[]> {
   // One tab downloads, the others wait and find the files.
   return navigator.locks.request(`chunkwise ${wanted[0]?.key}`, async () => {
     const parts: Part[] = [];
@@ -62,12 +69,21 @@ export async function openStored(name: string, wanted: readonly WantedFile[], op
       await follow(parts, 'verify', options.onProgress, (file, onBytes) => file.verify(onBytes));
       const manifest = { version: 2 as const, kind: options.kind, files: wanted.map(({ key }) => key) };
       await writeManifest(name, manifest).catch(() => undefined); // without it a model needs its server
-      return await Promise.all(parts.map(async ({ url, file }) => new BlobSource(url, await file.blob())));
+      const opened = parts.map(async ({ url, file, store }) => ({ source: new BlobSource(url, await file.blob()), version: store.note?.version ?? '' }));
+      return await Promise.all(opened);
+    } catch (cause) {
+      if (!isDeleted(cause)) throw cause;
+      const reason = "what the browser stored of it was deleted meanwhile: the site's data were cleared, or another tab deleted it";
+      throw new ChunkwiseError('storage_lost', { file: name, reason }, { cause });
     } finally {
       for (const { store } of parts) store.close();
     }
   });
 }
+
+/** A file or its folder is not there any more, or what was open of them was closed. */
+const isDeleted = (error: unknown): boolean =>
+  error instanceof DOMException && ['NotFoundError', 'NotReadableError', 'InvalidStateError'].includes(error.name);
 
 interface Part {
   url: string;

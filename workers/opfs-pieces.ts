@@ -83,10 +83,16 @@ export class OpfsPieces implements PieceStore {
 
   async put(index: number, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
     const [data, journal] = await this.#handles();
-    writeAll(data, bytes, index * (this.note?.pieceBytes ?? 0));
-    // The journal must not speak of what a crash may yet take away.
-    data.flush();
-    this.#append(journal, { piece: index, sha256 });
+    try {
+      writeAll(data, bytes, index * (this.note?.pieceBytes ?? 0));
+      // The journal must not speak of what a crash may yet take away.
+      data.flush();
+      this.#append(journal, { piece: index, sha256 });
+    } catch (error) {
+      // Chromium says of a file that was deleted what it says of a full disk. This throws NotFoundError then.
+      await this.dataFile.getFile();
+      throw error;
+    }
     this.pieces.set(index, sha256);
   }
 

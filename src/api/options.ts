@@ -4,7 +4,7 @@ import type { HubOptions } from '../hub/hub-api.ts';
 import { parseHubId } from '../hub/model-id.ts';
 import type { WeightType } from '../weights/quantize.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkSignal, checked, describe, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
 /** Checks `createEngine`'s options. Throws `bad_request`, naming the field. */
@@ -22,6 +22,13 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     autotunes: options.autotune === undefined ? undefined : checkBoolean(options.autotune, 'autotune'),
     gpuAdapter: parseGpuAdapter(options.gpuAdapter),
   };
+}
+
+/** The signal among the options of a call. Throws `bad_request`, naming the field. */
+export function parseCall(options: unknown): AbortSignal | undefined {
+  if (options === undefined || options === null) return undefined;
+  if (!isRecord(options)) refuse('options', `must be an object, but is ${describe(options)}`);
+  return checked('options', () => checkSignal(options['signal']));
 }
 
 /** Checks a name: of an adapter, or of something stored, which may be a long URL. Throws `bad_request`. */

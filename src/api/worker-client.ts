@@ -1,5 +1,6 @@
 import type { Remote } from 'comlink';
 import { proxy, releaseProxy, transfer, wrap } from 'comlink';
+import { watchThread } from '../../workers/locks.ts';
 import { readStream } from '../../workers/port-stream.ts';
 import type {
   AdapterFiles,
@@ -25,6 +26,7 @@ carryErrors();
 export class WorkerClient {
   private readonly remote: Remote<EngineWorker>;
   private readonly gone = new AbortController();
+  private disposing: Promise<void> | undefined;
 
   private constructor(private readonly worker: Worker) {
     this.remote = wrap<EngineWorker>(worker);
@@ -33,6 +35,14 @@ export class WorkerClient {
       const reason = `the engine's worker failed: ${event.message || 'it could not be started'}`;
       this.end(new ChunkwiseError('disposed', { reason }));
     };
+    this.worker.onmessageerror = () => {
+      this.end(new ChunkwiseError('disposed', { reason: "a message of the engine's worker could not be read" }));
+    };
+    const onEnd = (): void => {
+      const reason = "the engine's worker was ended from outside, or by the browser for want of memory; createEngine starts another";
+      this.end(new ChunkwiseError('disposed', { reason }));
+    };
+    watchThread((lock) => this.remote.hold(lock), onEnd, this.gone.signal).catch(() => undefined); // some origins get no locks
   }
 
   /** Starts a worker. Its code comes with the first one, from where the page's came. Throws `network`. */
@@ -58,7 +68,7 @@ export class WorkerClient {
     options: SentOptions,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<GenerateEvent, void> {
-    return this.stream((port) => void this.remote.generate(port, id, prompt, options), signal);
+    return this.stream((port) => this.remote.generate(port, id, prompt, options), signal);
   }
 
   embed(
@@ -66,7 +76,7 @@ export class WorkerClient {
     adapters: readonly AdapterUse[],
     signal: AbortSignal | undefined,
   ): AsyncGenerator<Embedding, void> {
-    return this.stream((port) => void this.remote.embed(port, inputs, { adapters }), signal);
+    return this.stream((port) => this.remote.embed(port, inputs, { adapters }), signal);
   }
 
   loadAdapter(name: string, files: AdapterFiles): Promise<AdapterInfo> {
@@ -105,10 +115,12 @@ export class WorkerClient {
     return this.unlessGone(() => this.remote.countTokens(messages));
   }
 
-  async dispose(): Promise<void> {
-    if (this.gone.signal.aborted) return;
-    await this.unlessGone(() => this.remote.dispose());
-    this.end(new ChunkwiseError('disposed', { reason: 'the engine was disposed' }));
+  /** Resolves when the worker is no more, however often it is asked for. */
+  dispose(): Promise<void> {
+    this.disposing ??= this.unlessGone(() => this.remote.dispose())
+      .catch(() => undefined) // it has ended already, or could not end well
+      .then(() => this.end(new ChunkwiseError('disposed', { reason: 'the engine was disposed' })));
+    return this.disposing;
   }
 
   /** Stops the worker at once; whatever waits for it throws `error`. */
@@ -120,10 +132,16 @@ export class WorkerClient {
   }
 
   /** `ask`: for what is then served on the port. */
-  private async *stream<T>(ask: (port: MessagePort) => void, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
+  private async *stream<T>(ask: (port: MessagePort) => Promise<void>, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
     const { port1, port2 } = new MessageChannel();
-    if (!this.gone.signal.aborted) ask(transfer(port2, [port2]));
-    yield* readStream<T>(port1, { signal, gone: this.gone.signal });
+    const unsent = new AbortController();
+    if (!this.gone.signal.aborted) {
+      ask(transfer(port2, [port2])).catch((cause: unknown) => {
+        const reason = `cannot be sent to the engine's worker: ${String(cause)}`; // a function in a tool's schema
+        unsent.abort(new ChunkwiseError('bad_request', { field: 'request', reason }, { cause }));
+      });
+    }
+    yield* readStream<T>(port1, { signal, gone: AbortSignal.any([this.gone.signal, unsent.signal]) });
   }
 
   private unlessGone<T>(call: () => Promise<T>): Promise<T> {

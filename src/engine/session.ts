@@ -1,7 +1,7 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
-import { Readback, unlessLost } from '../gpu/readback.ts';
+import { finished, Readback } from '../gpu/readback.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { pageFormKernels } from '../layers/attention.ts';
@@ -96,7 +96,7 @@ export class Session {
       if (left > 0) rows.ask(Math.min(batchTokens, left));
       if (visit) await visit;
       await trials;
-      if (left > 0) await this.#settled();
+      if (left > 0) await finished(device);
     }
   }
 
@@ -198,14 +198,6 @@ export class Session {
   #batchTokens({ policy }: Sequence): number {
     const { batchTokens } = this.transformer;
     return policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(this.plan.contextLength / 4))) : batchTokens;
-  }
-
-  async #settled(): Promise<void> {
-    const { device } = this;
-    await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
-    // A lost device's work may count as done.
-    const lost = device.lost();
-    if (lost !== undefined) throw new ChunkwiseError('device_lost', { reason: lost });
   }
 }
 

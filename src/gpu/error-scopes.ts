@@ -15,9 +15,13 @@ export async function noErrors<T>(device: Device, file: string, work: () => Prom
     result = await work();
   } catch (error) {
     await popped();
-    throw error;
+    const lost = device.lost();
+    if (lost === undefined || error instanceof ChunkwiseError) throw error;
+    throw new ChunkwiseError('device_lost', { file, reason: lost }, { cause: error });
   }
   const refused = (await popped()).find((error) => error !== null);
+  const lost = device.lost();
+  if (lost !== undefined) throw new ChunkwiseError('device_lost', { file, reason: lost });
   if (refused) throw new ChunkwiseError('over_limit', { file, reason: `the device refused: ${refused.message}` });
   return result;
 }

@@ -28,11 +28,14 @@ export class Readback {
       size += part.size;
     }
     recorder.submit();
-    await unlessLost(this.device, buffer.mapAsync(GPUMapMode.READ, 0, size));
-    const bytes = buffer.getMappedRange(0, size).slice(0);
-    buffer.unmap();
-    this.#free.push(buffer);
-    return bytes;
+    try {
+      await unlessLost(this.device, buffer.mapAsync(GPUMapMode.READ, 0, size));
+      const bytes = buffer.getMappedRange(0, size).slice(0);
+      buffer.unmap();
+      return bytes;
+    } finally {
+      this.#free.push(buffer); // also on a lost device: others who read there are told of the loss, and of nothing else
+    }
   }
 }
 
@@ -56,6 +59,14 @@ export async function readOnce(device: Device, label: string, parts: readonly Bu
   } finally {
     device.buffers.destroy(buffer);
   }
+}
+
+/** Resolves when all that was submitted is done. Errors: `device_lost`. */
+export async function finished(device: Device): Promise<void> {
+  await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
+  // A lost device's work may count as done.
+  const reason = device.lost();
+  if (reason !== undefined) throw new ChunkwiseError('device_lost', { reason });
 }
 
 /** Waits for work of the GPU. Errors: `device_lost`. */

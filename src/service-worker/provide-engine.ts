@@ -1,6 +1,6 @@
 import { serveStream } from '../../workers/port-stream.ts';
 import type { Engine } from '../api/types.ts';
-import { holdLock, watchLock } from './locks.ts';
+import { holdLock, watchLock } from '../../workers/locks.ts';
 import { type ForwardedRequest, isOurs, OFFER_LOCK, PAGE_LOCK, type ResponsePart } from './protocol.ts';
 
 /**

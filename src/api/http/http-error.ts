@@ -23,6 +23,7 @@ const STATUS: Record<ErrorCode, number> = {
   aborted: 499, // as proxies say that the client closed the connection
   bad_file: 500,
   network: 502,
+  storage_lost: 503,
   over_limit: 503,
   no_webgpu: 503,
   device_lost: 503,
