@@ -31,7 +31,8 @@ export function checkFunction<F>(value: F | null | undefined, field: string): F 
 export function checkSignal(value: unknown, field = 'signal'): AbortSignal | undefined {
   if (value === undefined || value === null) return undefined;
   try {
-    AbortSignal.any([value as AbortSignal]); // takes those of other windows, and nothing that only looks like one
+    // Takes those of other windows too, and nothing that only looks like one.
+    Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')?.get?.call(value);
   } catch {
     refuse(field, `must be an AbortSignal, but is ${describe(value)}`);
   }
