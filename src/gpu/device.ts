@@ -81,7 +81,7 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
 }
 
 /** Waits before each attempt: after the GPU's process has ended the next request may still be for the one that is no more. */
-const ATTEMPTS_MS = [0, 100, 1000];
+const ATTEMPTS_MS = [0, 100, 400];
 /** What has given a device: when it gives none any more, the GPU is lost, and not missing. */
 const knownToWork = new WeakSet<GPU>();
 

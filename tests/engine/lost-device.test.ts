@@ -3,14 +3,13 @@ import { nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { openDevice } from '../../src/gpu/device.ts';
-import { peftSource, tinyAdapter, tinyConfig } from '../adapters/tiny-adapter.ts';
+import { peftSource, tinyAdapter } from '../adapters/tiny-adapter.ts';
 import { tinyModel } from '../weights/tiny-model.ts';
 import { answer } from './answer.ts';
 import { engineUnderTest } from './engine-under-test.ts';
 import { MemoryStore } from './memory-store.ts';
 
-const TINY = { architecture: 'llama', type: 'Q4_0', seed: 61, numLayers: 2, contextLength: 256 } as const;
-const bytes = tinyModel({ ...TINY, neverEnds: true });
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 61, numLayers: 2, contextLength: 256, neverEnds: true });
 
 const ask = async (engine: LocalEngine): Promise<string> =>
   (await answer(engine.complete('The wind blows.', { sampling: GREEDY, stop: [], maxTokens: 6 }))).text;
@@ -58,7 +57,7 @@ describe('a device that is lost', () => {
       expect(await ask(engine)).toBe(text);
     };
     await during(() => engine.savedCaches.load('text'));
-    const adapter = peftSource(tinyAdapter(await tinyConfig(TINY), { seed: 3, gain: 2 }));
+    const adapter = peftSource(tinyAdapter((await engine.session()).plan.config, { seed: 3, gain: 2 }));
     await during(() => engine.loadAdapter('poet', adapter));
     expect((await engine.loadAdapter('poet', adapter)).name).toBe('poet');
     await during(() => embedded(engine));
