@@ -25,6 +25,8 @@ declare global {
 export class GpuKiller {
   /** Times that the process was ended. */
   kills = 0;
+  /** Called while the thread stands still and the process is still there. */
+  before: () => Promise<void> = async () => undefined;
 
   private constructor(
     private readonly session: CDPSession,
@@ -44,10 +46,11 @@ export class GpuKiller {
 
   /** Resolves when the process that was there is no more. */
   async kill(): Promise<void> {
-    const before = await this.gpuProcess();
-    if (before === undefined) throw new Error('there is no GPU process to end');
+    await this.before();
+    const process = await this.gpuProcess();
+    if (process === undefined) throw new Error('there is no GPU process to end');
     await this.session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
-    while ((await this.gpuProcess()) === before);
+    while ((await this.gpuProcess()) === process);
     this.kills++;
   }
 

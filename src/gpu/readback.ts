@@ -64,9 +64,13 @@ export async function readOnce(device: Device, label: string, parts: readonly Bu
 /** Resolves when all that was submitted is done. Errors: `device_lost`. */
 export async function finished(device: Device): Promise<void> {
   await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
-  // A lost device's work may count as done.
+  throwIfLost(device); // its work may count as done
+}
+
+/** Errors: `device_lost`. */
+export function throwIfLost(device: Device, cause?: unknown): void {
   const reason = device.lost();
-  if (reason !== undefined) throw new ChunkwiseError('device_lost', { reason });
+  if (reason !== undefined) throw new ChunkwiseError('device_lost', { reason }, { cause });
 }
 
 /** Waits for work of the GPU. Errors: `device_lost`. */
