@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Browser, CDPSession, Page, Worker as Thread } from 'playwright';
+import { launchBrowser, MANY_CRASHES } from './browser.ts';
 
 /** A call of WebGPU's in the engine's worker: the `count`th whose buffer, pipeline or descriptor is labelled so. */
 export interface Moment {
@@ -17,6 +18,9 @@ declare global {
   /** In the page: its workers, latest last. */
   var threads: Worker[];
 }
+
+/** A browser whose GPU process may end often. */
+export const launchMany = (): Promise<Browser> => launchBrowser('swiftshader', MANY_CRASHES);
 
 /**
  * Ends the browser's GPU process at a given call of WebGPU's: the thread that makes it stands still until the process is

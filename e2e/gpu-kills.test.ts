@@ -9,8 +9,7 @@ import { CONFIG_FILE, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../tests/ad
 import { HubServer } from '../tests/hub/hub-server.ts';
 import { BytesSource } from '../tests/weights/bytes-source.ts';
 import { tinyModel } from '../tests/weights/tiny-model.ts';
-import { MANY_CRASHES } from './browser.ts';
-import { arm, GpuKiller, type Moment } from './gpu-killer.ts';
+import { arm, GpuKiller, launchMany, type Moment } from './gpu-killer.ts';
 import { openForTests } from './open-for-tests.ts';
 import { importPackage, servePackage } from './package-page.ts';
 
@@ -22,10 +21,12 @@ declare global {
 /** `npm run kills -- N` goes through all moments N times. */
 const ROUNDS = Number(process.env['CHUNKWISE_KILLS'] ?? 1);
 const FILE = 'kills.gguf';
-const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, numLayers: 2, contextLength: 512, neverEnds: true });
+/** Of some pieces, with small heads: its kernels are compiled anew each time. */
+const SIZES = { numLayers: 2, hiddenSize: 64, numHeads: 2, numKvHeads: 1, intermediateSize: 2048, contextLength: 512 };
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, ...SIZES, neverEnds: true });
 const PIECE = 1 << 20;
 
-const opened = openForTests(servePackage, MANY_CRASHES);
+const opened = openForTests(servePackage, launchMany);
 let killer: GpuKiller;
 let hub: HubServer;
 

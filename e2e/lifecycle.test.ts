@@ -3,16 +3,17 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type * as Chunkwise from '../src/api/index.ts';
 import { HubServer } from '../tests/hub/hub-server.ts';
 import { tinyModel } from '../tests/weights/tiny-model.ts';
-import { MANY_CRASHES } from './browser.ts';
-import { GpuKiller } from './gpu-killer.ts';
+import { GpuKiller, launchMany } from './gpu-killer.ts';
 import { openForTests } from './open-for-tests.ts';
 import { importPackage, servePackage } from './package-page.ts';
 
 const FILE = 'small.gguf';
-const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, numLayers: 1, contextLength: 128, neverEnds: true });
+/** Of some pieces, with small heads: its kernels are compiled anew each time. */
+const SIZES = { numLayers: 1, hiddenSize: 64, numHeads: 2, numKvHeads: 1, intermediateSize: 4096, contextLength: 128 };
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, ...SIZES, neverEnds: true });
 const PIECE = 1 << 20;
 
-const opened = openForTests(servePackage, MANY_CRASHES);
+const opened = openForTests(servePackage, launchMany);
 let killer: GpuKiller;
 let hub: HubServer;
 let page: Page;

@@ -8,12 +8,12 @@ interface Opened {
   browser: Browser;
 }
 
-/** What `serve` serves and a browser on SwiftShader, there from before the first test of a file to after its last. `more`: its arguments. */
-export function openForTests(serve: () => Promise<DemoServer>, more: readonly string[] = []): Opened {
+/** What `serve` serves and a browser (on SwiftShader, or what `launch` gives), there from before the first test of a file to after its last. */
+export function openForTests(serve: () => Promise<DemoServer>, launch = () => launchBrowser('swiftshader')): Opened {
   const opened = {} as Opened;
   beforeAll(async () => {
     const server = await serve();
-    const browser = await launchBrowser('swiftshader', more);
+    const browser = await launch();
     Object.assign(opened, { server, browser });
     return async () => {
       await browser.close();
