@@ -67,7 +67,7 @@ export const buildLadders: LadderBuilder = cachedLadders(ladderStore, async (ada
     const failed = new Promise<never>((_, reject) => {
       const fail = (how: string): void => reject(new ChunkwiseError('disposed', { reason: `the worker for rank ladders ${how}` }));
       worker.onerror = ({ message }) => fail(`failed: ${message || 'it could not be started'}`);
-      void watchThread((lock) => remote.hold(lock), () => fail('was ended'), done.signal);
+      void watchThread((lock) => remote.hold(lock), () => fail('was ended'), done.signal).catch(() => undefined);
     });
     return await Promise.race([remote.build(adapter, options), failed]);
   } finally {

@@ -30,7 +30,8 @@ import { WorkerClient } from './worker-client.ts';
  * Starts a worker, brings the model there, and resolves when it can answer. A downloaded model is kept by the browser.
  * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model or
  * an adapter; `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot
- * hold them; `aborted`. With a `fallback`, `no_webgpu` and `over_limit` are not thrown: a server answers.
+ * hold them; `device_lost` where the GPU stops meanwhile; `storage_lost` where what is downloaded is deleted meanwhile;
+ * `aborted`. With a `fallback`, `no_webgpu`, `over_limit` and `device_lost` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { load, fallback, defaults, adapters, onProgress, signal } = checked('options', () => ({
