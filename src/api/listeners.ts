@@ -1,4 +1,4 @@
-import { checkFunction, describe, refuse } from './checks.ts';
+import { describe, refuse } from './checks.ts';
 import type { EngineEvents } from './types.ts';
 
 type Listener<E extends keyof EngineEvents> = (event: EngineEvents[E]) => void;
@@ -17,7 +17,7 @@ export class Listeners {
   /** Returns the function that removes `fn` again. Throws `bad_request` for an event that there is not, or no function. */
   add<E extends keyof EngineEvents>(event: E, fn: Listener<E>): () => void {
     if (!Object.hasOwn(this.byEvent, event)) refuse('event', `must be one of ${Object.keys(this.byEvent).join(', ')}, but is ${describe(event)}`);
-    if (!checkFunction(fn, 'listener')) refuse('listener', `must be a function, but is ${describe(fn)}`);
+    if (typeof fn !== 'function') refuse('listener', `must be a function, but is ${describe(fn)}`);
     // A wrapper, so that a function added twice is called twice and removed once.
     const listener: Listener<E> = (value) => fn(value);
     this.byEvent[event].add(listener);

@@ -30,18 +30,13 @@ export class WorkerClient {
 
   private constructor(private readonly worker: Worker) {
     this.remote = wrap<EngineWorker>(worker);
+    const fail = (how: string): void => this.end(new ChunkwiseError('disposed', { reason: `the engine's worker ${how}` }));
     this.worker.onerror = (event) => {
       event.preventDefault();
-      const reason = `the engine's worker failed: ${event.message || 'it could not be started'}`;
-      this.end(new ChunkwiseError('disposed', { reason }));
+      fail(`failed: ${event.message || 'it could not be started'}`);
     };
-    this.worker.onmessageerror = () => {
-      this.end(new ChunkwiseError('disposed', { reason: "a message of the engine's worker could not be read" }));
-    };
-    const onEnd = (): void => {
-      const reason = "the engine's worker was ended from outside, or by the browser for want of memory; createEngine starts another";
-      this.end(new ChunkwiseError('disposed', { reason }));
-    };
+    this.worker.onmessageerror = () => fail('sent what cannot be read');
+    const onEnd = (): void => fail('was ended from outside, or ran out of memory; createEngine starts another');
     watchThread((lock) => this.remote.hold(lock), onEnd, this.gone.signal).catch(() => undefined); // some origins get no locks
   }
 
@@ -137,7 +132,7 @@ export class WorkerClient {
     const unsent = new AbortController();
     if (!this.gone.signal.aborted) {
       ask(transfer(port2, [port2])).catch((cause: unknown) => {
-        const reason = `cannot be sent to the engine's worker: ${String(cause)}`; // a function in a tool's schema
+        const reason = `cannot be sent: ${String(cause)}`; // a function in a tool's schema
         unsent.abort(new ChunkwiseError('bad_request', { field: 'request', reason }, { cause }));
       });
     }
