@@ -24,6 +24,7 @@ beforeAll(async () => {
   page = await (await opened.browser.newContext()).newPage();
   await killer.prepare(page);
   await importPackage(page, opened.server);
+  expect(await create()).toEqual({});
 });
 afterAll(() => {
   killer.close();
@@ -52,25 +53,6 @@ const ask = (): Promise<string> =>
     const answer = await globalThis.engine.completions.create({ prompt: 'One two', max_tokens: 6, temperature: 0 });
     return answer.choices[0]?.text ?? '';
   });
-
-it('says that the site’s data were cleared during a download, and begins anew', async () => {
-  let hold: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => (hold = resolve));
-  let release: (() => void) | undefined;
-  hub.behaviour.instead = ({ from, to, size, response }) => {
-    if (release || from < PIECE || to < size) return false;
-    release = () => void response.writeHead(503, { 'Retry-After': '0' }).end();
-    hold();
-    return true;
-  };
-  const creating = create();
-  await held;
-  const session = await page.context().newCDPSession(page);
-  await session.send('Storage.clearDataForOrigin', { origin: new URL(opened.server.url()).origin, storageTypes: 'all' });
-  release?.();
-  expect(await creating).toMatchObject({ code: 'storage_lost', file: hub.fileUrl(FILE), reason: expect.stringContaining('deleted meanwhile') as string });
-  expect(await create()).toEqual({});
-});
 
 it('downloads a model again that was deleted elsewhere, when the GPU is lost', async () => {
   const text = await ask();
@@ -175,4 +157,26 @@ it.each(['terminate', 'close'] as const)('ends all calls when the worker does, b
 it('is disposed of as often as it is asked to', async () => {
   expect(await end('dispose')).toEqual(['disposed', 'disposed', 'fine', 'fine', 'disposed', 'disposed', 'fine']);
   await expect.poll(() => page.workers().length, { timeout: 5_000 }).toBe(0);
+});
+
+it('says that the site’s data were cleared during a download, and begins anew', async () => {
+  const fresh = await (await opened.browser.newContext()).newPage();
+  await importPackage(fresh, opened.server);
+  let hold: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (hold = resolve));
+  let release: (() => void) | undefined;
+  hub.behaviour.instead = ({ from, to, size, response }) => {
+    if (release || from < PIECE || to < size) return false;
+    release = () => void response.writeHead(503, { 'Retry-After': '0' }).end();
+    hold();
+    return true;
+  };
+  const creating = create(fresh);
+  await held;
+  const session = await fresh.context().newCDPSession(fresh);
+  await session.send('Storage.clearDataForOrigin', { origin: new URL(opened.server.url()).origin, storageTypes: 'all' });
+  release?.();
+  expect(await creating).toMatchObject({ code: 'storage_lost', file: hub.fileUrl(FILE), reason: expect.stringContaining('deleted meanwhile') as string });
+  expect(await create(fresh)).toEqual({});
+  await fresh.context().close();
 });

@@ -15,7 +15,9 @@ export async function watchThread(hold: (lock: string) => Promise<void>, onEnd: 
   if (!locks) return; // the page is not secure: nothing runs there
   const lock = `chunkwise thread ${crypto.randomUUID()}`;
   await hold(lock);
-  watchLock(locks, lock, onEnd, signal);
+  // A page from before its site's data were cleared and a thread from after it do not see each other's locks: nothing is known.
+  const { held = [] } = await locks.query();
+  if (held.some(({ name }) => name === lock)) watchLock(locks, lock, onEnd, signal);
 }
 
 /** Calls `onFree` once nobody holds the lock any more, unless `signal` aborts before. */
