@@ -19,6 +19,10 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
     'Update it and the graphics driver, or use a current Chrome, Edge, Firefox or Safari.',
   ],
   network: ['The model could not be downloaded', 'Check the connection and the model’s address, then try again.'],
+  storage_lost: [
+    'What was stored here has been deleted',
+    'The site’s data were cleared, or another tab deleted the model. Try again: it is downloaded anew.',
+  ],
   bad_file: ['This file is not a model that can be read', 'It may be damaged. Try another GGUF file.'],
   unsupported: [
     'This kind of model is not supported',
@@ -27,7 +31,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   over_limit: ['This model is too large for this device', 'Try a smaller model, or one with fewer bits per weight.'],
   device_lost: [
     'The GPU stopped working',
-    'The browser took it away, often for want of memory. Send your message again to start it anew.',
+    'The browser took it away, often for want of memory. Try again to start it anew; if that does not help, restart the browser.',
   ],
   scheduler_lost: [
     'A part of the engine stopped',
@@ -39,7 +43,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   bad_request: ['The model refused this request', 'Check the settings, then send again.'],
   aborted: ['Stopped', 'The request was stopped before it was done.'],
   abandoned: ['The answer was not read', 'The page did not take it for a while, and it was given up. Send your message again.'],
-  disposed: ['The engine stopped', 'Reload the page to start it again.'],
+  disposed: ['The engine stopped', 'Its thread was ended, often for want of memory. Reload the page to start it again.'],
 };
 
 /** Where an adapter is at fault, and not the model. */

@@ -19,10 +19,13 @@ const ARGUMENTS = [
   '--disable-quic',
 ];
 
-/** Starts a headless Chromium on one of the software adapters, or without any. */
-export async function launchBrowser(kind: AdapterKind | 'no WebGPU'): Promise<Browser> {
+/** Chromium gives a page no GPU after the second end of its process within minutes, and takes another kind of GPU after the third. */
+export const MANY_CRASHES = ['--disable-gpu-process-crash-limit', '--disable-domain-blocking-for-3d-apis'];
+
+/** Starts a headless Chromium on one of the software adapters, or without any. `more`: arguments. */
+export async function launchBrowser(kind: AdapterKind | 'no WebGPU', more: readonly string[] = []): Promise<Browser> {
   const executablePath = kind === 'lavapipe' ? await ensureChromiumLavapipe() : join(CHROMIUM_FOLDER, 'chromium');
-  const args = kind === 'no WebGPU' ? ARGUMENTS : [...ARGUMENTS, UNSAFE_WEBGPU];
+  const args = [...ARGUMENTS, ...(kind === 'no WebGPU' ? [] : [UNSAFE_WEBGPU]), ...more];
   return chromium.launch({ executablePath, args, headless: true });
 }
 

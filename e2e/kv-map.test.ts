@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { DEFAULT_KV_ERROR_BUDGET } from '../src/cache/kv-options.ts';
+import { launchBrowser } from './browser.ts';
 import { DemoPage } from './demo-page.ts';
 import { serveDemo } from './demo-server.ts';
 import { openForTests } from './open-for-tests.ts';
@@ -7,7 +8,7 @@ import { openForTests } from './open-for-tests.ts';
 /** Some twelve pages of 32 of the tiny model's tokens. */
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(7);
 
-const opened = openForTests(serveDemo, 'swiftshader');
+const opened = openForTests(serveDemo, () => launchBrowser('swiftshader'));
 
 async function open(): Promise<DemoPage> {
   const demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));

@@ -11,6 +11,7 @@ import type { ByteSource } from '../src/weights/byte-source.ts';
 import { ladderStore } from './ladder-store.ts';
 import type { LadderWorker } from './ladder.worker.ts';
 import LadderThread from './ladder.worker.ts?worker&inline';
+import { watchThread } from './locks.ts';
 import { openStored } from './model-store.ts';
 import type { StoreOptions } from './model-store.ts';
 import { readManifest } from './model-files.ts';
@@ -67,15 +68,17 @@ async function open(file: string | Blob, name: string, hub: HubOptions, options:
 /** Rank ladders as this browser kept them, or built in a worker of their own, which ends with its work. */
 export const buildLadders: LadderBuilder = cachedLadders(ladderStore, async (adapter, options) => {
   const worker = new LadderThread({ name: 'ladder' });
+  const remote = wrap<LadderWorker>(worker);
+  const done = new AbortController();
   try {
     const failed = new Promise<never>((_, reject) => {
-      worker.onerror = ({ message }) => {
-        const reason = `the worker for rank ladders failed: ${message || 'it could not be started'}`;
-        reject(new ChunkwiseError('disposed', { reason }));
-      };
+      const fail = (how: string): void => reject(new ChunkwiseError('disposed', { reason: `the worker for rank ladders ${how}` }));
+      worker.onerror = ({ message }) => fail(`failed: ${message || 'it could not be started'}`);
+      void watchThread((lock) => remote.hold(lock), () => fail('was ended'), done.signal).catch(() => undefined);
     });
-    return await Promise.race([wrap<LadderWorker>(worker).build(adapter, options), failed]);
+    return await Promise.race([remote.build(adapter, options), failed]);
   } finally {
+    done.abort();
     worker.terminate();
   }
 });

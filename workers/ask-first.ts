@@ -3,6 +3,10 @@ import type { ByteSource } from '../src/weights/byte-source.ts';
 import type { ConfirmLoad, FoundFiles } from './protocol.ts';
 
 type Asked = Pick<FoundFiles, 'kind' | 'name'>;
+/** A file that was brought. */
+interface Found {
+  source: ByteSource;
+}
 /** Called when what is missing has been judged and is about to be downloaded. */
 export type OnMissing = (missing: Omit<FoundFiles, keyof Asked>) => void;
 
@@ -17,22 +21,22 @@ class Unanswered extends Error {
  * Brings files, once `confirm` has agreed to their download, or to what is already there. While it is asked, other tabs
  * have the files. Throws what `bring` throws, and `aborted` where it is told no.
  */
-export async function askFirst(
+export async function askFirst<T extends Found>(
   asked: Asked,
   confirm: ConfirmLoad | undefined,
-  bring: (onMissing: OnMissing) => Promise<ByteSource[]>,
-): Promise<ByteSource[]> {
+  bring: (onMissing: OnMissing) => Promise<T[]>,
+): Promise<T[]> {
   if (!confirm) return bring(() => undefined);
   /** Bytes; undefined before it was asked. */
   let agreed: number | undefined;
   for (;;) {
     try {
-      const sources = await bring((missing) => {
+      const files = await bring((missing) => {
         // Meanwhile the file may have become a larger one.
         if (agreed === undefined || missing.missingBytes > agreed) throw new Unanswered(missing);
       });
-      if (agreed === undefined) await agree(confirm, { ...asked, bytes: sizeOf(sources), missingBytes: 0 });
-      return sources;
+      if (agreed === undefined) await agree(confirm, { ...asked, bytes: sizeOf(files), missingBytes: 0 });
+      return files;
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       await agree(confirm, { ...asked, ...error.missing });
@@ -46,4 +50,4 @@ async function agree(confirm: ConfirmLoad, found: FoundFiles): Promise<void> {
   throw new ChunkwiseError('aborted', { file: found.name, reason: 'the loading was declined' });
 }
 
-const sizeOf = (sources: readonly ByteSource[]): number => sources.reduce((sum, { size }) => sum + size, 0);
+const sizeOf = (files: readonly Found[]): number => files.reduce((sum, { source }) => sum + source.size, 0);

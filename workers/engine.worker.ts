@@ -11,6 +11,7 @@ import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { buildLadders, openAdapter } from './adapter-files.ts';
 import { cacheStore } from './cache-store.ts';
 import { xgrammarFrom } from './grammar-library.ts';
+import { holdLock } from './locks.ts';
 import { deleteModel, listModels } from './model-files.ts';
 import { openModel } from './model-store.ts';
 import { allowOwnThreads } from './own-threads.ts';
@@ -67,6 +68,8 @@ async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerato
 }
 
 const worker: EngineWorker = {
+  hold: async (lock) => void (await holdLock(navigator.locks, lock)),
+
   async load({ model, hub, ...options }, onEvent, grammarLibrary, confirm) {
     tell = onEvent;
     confirmLoad = confirm;

@@ -3,13 +3,18 @@ import { expose, transfer } from 'comlink';
 import type { AdapterModules } from '../src/adapters/adapter-file.ts';
 import type { AdapterLadder, LadderOptions } from '../src/adapters/adapter-ladder.ts';
 import { buildAdapterLadder } from '../src/adapters/adapter-ladder.ts';
+import { holdLock } from './locks.ts';
 import { carryErrors } from './wire-error.ts';
 
 export interface LadderWorker {
+  /** As in `scheduler.worker`. */
+  hold(lock: string): Promise<void>;
   build(adapter: AdapterModules, options?: LadderOptions): AdapterLadder;
 }
 
 const worker: LadderWorker = {
+  hold: async (lock) => void (await holdLock(navigator.locks, lock)),
+
   build(adapter, options) {
     const ladder = buildAdapterLadder(adapter, options);
     return transfer(ladder, ladder.modules.flatMap(({ a, bTransposed }) => [a.buffer, bTransposed.buffer]));

@@ -5,6 +5,7 @@ import { BlobSource } from '../src/weights/blob-source.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import type { FileDownload } from '../src/weights/file-download.ts';
 import { OutdatedDownload } from '../src/weights/outdated-download.ts';
+import { keep } from '../src/weights/piece-store.ts';
 import { askFirst } from './ask-first.ts';
 import type { OnMissing } from './ask-first.ts';
 import { withFiles } from './file-locks.ts';
@@ -15,6 +16,8 @@ import { closeParts, isOffline, openParts } from './stored-parts.ts';
 import type { Part } from './stored-parts.ts';
 import type { WantedFile } from './model-sources.ts';
 import type { ConfirmLoad } from './protocol.ts';
+import { lastingSources } from './stored-sources.ts';
+import type { StoredFile } from './stored-sources.ts';
 
 const PROGRESS_INTERVAL_MS = 50;
 /** What a tab asks that begins to wait. */
@@ -47,7 +50,8 @@ export async function openModel(
   if (typeof model !== 'string') {
     const blobs = await Promise.all(model.map(async (file) => (file instanceof Blob ? file : file.getFile())));
     const sources = blobs.map((blob, i) => new BlobSource(blob instanceof File ? blob.name : `file ${i + 1}`, blob));
-    return askFirst({ kind: 'model', name: sources[0]?.name ?? '' }, options.confirm, async () => sources);
+    await askFirst({ kind: 'model', name: sources[0]?.name ?? '' }, options.confirm, async () => sources.map((source) => ({ source })));
+    return sources;
   }
   const manifest = await readManifest(model);
   const isWhole = manifest && !manifest.isPartial;
@@ -58,14 +62,15 @@ export async function openModel(
   return openStored(model, wanted, { kind: 'model', ...options });
 }
 
-/** Files that were downloaded, or are now, checked and ready to be read. */
-export function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
-  const { kind, confirm } = options;
-  return askFirst({ kind, name }, confirm, (onMissing) => storeFiles(name, wanted, options, onMissing));
+/** Files that were downloaded, or are now, checked and ready to be read; they come again where they are deleted meanwhile. */
+export async function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
+  const { kind, confirm, onProgress } = options;
+  const opened = await askFirst({ kind, name }, confirm, (onMissing) => storeFiles(name, wanted, options, onMissing));
+  return lastingSources(opened, () => storeFiles(name, wanted, { kind, confirm: undefined, onProgress }, () => undefined));
 }
 
 /** One tab downloads; the others wait, tell how far it is, and find the files, or go on where it ended. */
-async function storeFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<ByteSource[]> {
+async function storeFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<StoredFile[]> {
   const files = await Promise.all(wanted.map(({ key }) => nameOf(key)));
   const tabs = new BroadcastChannel(`chunkwise ${files[0]}`);
   tabs.onmessage = ({ data }) => {
@@ -83,7 +88,7 @@ async function storeFiles(name: string, wanted: readonly WantedFile[], options: 
         options.onProgress(progress);
         tabs.postMessage(progress);
       };
-      const bring = (): Promise<ByteSource[]> => bringFiles(name, wanted, { ...options, onProgress }, onMissing);
+      const bring = (): Promise<StoredFile[]> => keep(name, () => bringFiles(name, wanted, { ...options, onProgress }, onMissing));
       return bring().catch((error: unknown) => {
         if (!(error instanceof OutdatedDownload)) throw error;
         return bring();
@@ -94,7 +99,7 @@ async function storeFiles(name: string, wanted: readonly WantedFile[], options: 
   }
 }
 
-async function bringFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<ByteSource[]> {
+async function bringFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<StoredFile[]> {
   const before = await readManifest(name);
   const manifest: Manifest = { version: 2, kind: options.kind, files: wanted.map(({ key }) => key) };
   const parts = await openParts(wanted, before);
@@ -109,7 +114,7 @@ async function bringFiles(name: string, wanted: readonly WantedFile[], options: 
     const versions = Object.fromEntries(parts.map(({ key, store }) => [key, store.note?.version ?? '']));
     await writeManifest(name, { ...manifest, versions });
     for (const { old } of parts) await old.remove().catch(() => undefined); // it only takes room
-    return await Promise.all(parts.map(async ({ key, file }) => new BlobSource(key, await file.blob())));
+    return await Promise.all(parts.map(async ({ key, file, store }) => ({ source: new BlobSource(key, await file.blob()), version: store.note?.version ?? '' })));
   } finally {
     closeParts(parts);
   }

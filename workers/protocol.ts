@@ -72,6 +72,8 @@ export type WorkerEvent =
 
 /** What the engine's worker does for the page, called through comlink. Errors arrive as they were thrown. */
 export interface EngineWorker {
+  /** Takes the lock of this name for good: who waits for it learns of this thread's end. Resolves when it is taken. */
+  hold(lock: string): Promise<void>;
   /**
    * `grammarLibrary`: the text of @mlc-ai/web-xgrammar, asked for with the first grammar. `confirm` is asked of the model,
    * and of each adapter that is loaded later.

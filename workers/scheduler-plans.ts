@@ -3,6 +3,7 @@ import { wrap } from 'comlink';
 import type { PlanRequest } from '../src/chunking/prompt-plan.ts';
 import type { PlanService, PlanSession } from '../src/engine/plan-service.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { watchThread } from './locks.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SchedulerWorker } from './scheduler.worker.ts';
 import SchedulerConstructor from './scheduler.worker.ts?worker&inline';
@@ -51,9 +52,7 @@ export function startScheduler(): SchedulerThread {
       event.preventDefault();
       fail(`the thread that plans ranks failed: ${event.message || 'it could not be started'}`);
     };
-    // A thread that is ended from outside says nothing, but its locks are free again.
-    const lock = `chunkwise scheduler ${crypto.randomUUID()}`;
-    void scheduler.hold(lock).then(() => navigator.locks.request(lock, () => fail('the thread that plans ranks ended')));
+    void watchThread((lock) => scheduler.hold(lock), () => fail('the thread that plans ranks ended'));
   });
   return { scheduler, ended };
 }

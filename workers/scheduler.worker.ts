@@ -1,5 +1,6 @@
 /** Plans the chunks of prompts ahead of the GPU. */
 import { expose } from 'comlink';
+import { holdLock } from './locks.ts';
 import { createScheduler, type Scheduler } from './scheduler.ts';
 import { carryErrors } from './wire-error.ts';
 
@@ -11,14 +12,7 @@ export interface SchedulerWorker extends Scheduler {
 const worker: SchedulerWorker = {
   ...createScheduler(),
 
-  hold: (lock) =>
-    new Promise((resolve, reject) => {
-      const forever = (): Promise<never> => {
-        resolve();
-        return new Promise<never>(() => undefined);
-      };
-      navigator.locks.request(lock, forever).catch(reject);
-    }),
+  hold: async (lock) => void (await holdLock(navigator.locks, lock)),
 };
 
 carryErrors();

@@ -21,6 +21,38 @@ export function checkNumber(value: unknown, field: string, least: number, most: 
   return refuse(field, `must be ${range}, but is ${value}`);
 }
 
+/** Undefined where there is none, or null. */
+export function checkFunction<F>(value: F | null | undefined, field: string): F | undefined {
+  if (value === undefined || value === null) return undefined;
+  return typeof value === 'function' ? value : refuse(field, `must be a function, but is ${describe(value)}`);
+}
+
+/** Undefined where there is none, or null. */
+export function checkSignal(value: unknown, field = 'signal'): AbortSignal | undefined {
+  if (value === undefined || value === null) return undefined;
+  try {
+    // Takes those of other windows too, and nothing that only looks like one.
+    Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')?.get?.call(value);
+  } catch {
+    refuse(field, `must be an AbortSignal, but is ${describe(value)}`);
+  }
+  return value as AbortSignal;
+}
+
+/**
+ * What `check` makes of values that a caller gave. What they throw by themselves when they are looked at (getters, revoked
+ * proxies) is `bad_request` too.
+ */
+export function checked<T>(field: string, check: () => T): T {
+  try {
+    return check();
+  } catch (cause) {
+    if (cause instanceof ChunkwiseError) throw cause;
+    const reason = `cannot be read: ${cause instanceof Error ? cause.message : describe(cause)}`;
+    throw new ChunkwiseError('bad_request', { field, reason }, { cause });
+  }
+}
+
 /** A value as an error shows it. */
 export function describe(value: unknown): string {
   if (value === undefined) return 'missing';

@@ -2,9 +2,10 @@ import type { Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts
 import type { GenerateEvent } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
+import { checkFunction, checkSignal, checked } from './checks.ts';
 import { afterTheFirst, mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
 import { Listeners } from './listeners.ts';
-import { baseUrl, parseAdapterSource, parseAdapterSources, parseCacheName, parseConfirm, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
+import { baseUrl, parseAdapterSource, parseAdapterSources, parseCacheName, parseCall, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
 import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
 import { embed } from './embeddings.ts';
@@ -29,16 +30,20 @@ import { WorkerClient } from './worker-client.ts';
  * Starts a worker, brings the model there, and resolves when it can answer. A downloaded model is kept by the browser.
  * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model or
  * an adapter; `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot
- * hold them; `kernel_refused` when this browser or its driver does not compile what the model runs on; `aborted`, also where
- * `confirmLoad` says no. With a `fallback`, `no_webgpu`, `kernel_refused` and `over_limit` are not thrown: a server answers.
+ * hold them; `kernel_refused` when this browser or its driver does not compile what the model runs on; `device_lost` where the
+ * GPU stops meanwhile; `storage_lost` where what is downloaded is deleted meanwhile; `aborted`, also where `confirmLoad` says
+ * no. With a `fallback`, `no_webgpu`, `kernel_refused`, `over_limit` and `device_lost` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const load = parseEngineOptions(options, baseUrl());
-  const fallback = parseFallback(options.fallback, baseUrl());
-  const defaults = parseDefaults(options);
-  const adapters = parseAdapterSources(options.adapters, baseUrl());
-  const confirm = parseConfirm(options.confirmLoad);
-  const { onProgress, signal } = options;
+  const { load, fallback, defaults, adapters, confirm, onProgress, signal } = checked('options', () => ({
+    load: parseEngineOptions(options, baseUrl()),
+    fallback: parseFallback(options.fallback, baseUrl()),
+    defaults: parseDefaults(options),
+    adapters: parseAdapterSources(options.adapters, baseUrl()),
+    confirm: checkFunction(options.confirmLoad, 'confirmLoad'),
+    onProgress: checkFunction(options.onProgress, 'onProgress'),
+    signal: checkSignal(options.signal),
+  }));
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
   const listeners = new Listeners();
@@ -118,9 +123,10 @@ function methods(
   function createChat(request: ChatCompletionRequest & { stream?: false }, call?: CallOptions): Promise<ChatCompletion>;
   async function createChat(
     request: ChatCompletionRequest,
-    { signal }: CallOptions = {},
+    call?: CallOptions,
   ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const asked = parseChatRequest(withDefaults(request, defaults), traits);
+    const signal = parseCall(call);
+    const asked = checked('request', () => parseChatRequest(withDefaults(request, defaults), traits));
     const { messages, tools, newReader, options, choices, stream, includeUsage } = asked;
     const head = responseHead('chatcmpl', model);
     const answers = answersTo(head.id, { messages, tools }, optionsOfChoices(options, choices), signal);
@@ -135,9 +141,11 @@ function methods(
   function createCompletion(request: CompletionRequest & { stream?: false }, call?: CallOptions): Promise<Completion>;
   async function createCompletion(
     request: CompletionRequest,
-    { signal }: CallOptions = {},
+    call?: CallOptions,
   ): Promise<AsyncIterable<Completion> | Completion> {
-    const { prompt, options, choices, stream, includeUsage } = parseCompletionRequest(withDefaults(request, defaults));
+    const signal = parseCall(call);
+    const asked = checked('request', () => parseCompletionRequest(withDefaults(request, defaults)));
+    const { prompt, options, choices, stream, includeUsage } = asked;
     const head = responseHead('cmpl', model);
     const answers = answersTo(head.id, { text: prompt }, optionsOfChoices(options, choices), signal);
     if (stream) return mergeChunks(answers.map((events) => completionChunks(head, events, includeUsage)));
@@ -147,10 +155,10 @@ function methods(
   return {
     chat: { completions: { create: createChat } },
     completions: { create: createCompletion },
-    embeddings: { create: (request, { signal } = {}) => embed(client, model, request, signal) },
+    embeddings: { create: async (request, call) => embed(client, model, request, parseCall(call)) },
     adapters: {
-      load: async (name, source) => client.loadAdapter(parseName(name), parseAdapterSource(source, baseUrl())),
-      unload: (name) => client.unloadAdapter(name),
+      load: async (name, source) => client.loadAdapter(parseName(name), checked('source', () => parseAdapterSource(source, baseUrl()))),
+      unload: async (name) => client.unloadAdapter(parseName(name)),
       list: () => client.adapters(),
     },
     saveCache: async (name) => client.saveCache(parseCacheName(name)),
@@ -161,7 +169,7 @@ function methods(
       size: async () => (await client.stored()).reduce((sum, { bytes }) => sum + bytes, 0),
     },
     memory: () => client.memory(),
-    countTokens: async (messages) => client.countTokens(parseMessages(messages)),
+    countTokens: async (messages) => client.countTokens(checked('messages', () => parseMessages(messages))),
     on: (event, fn) => listeners.add(event, fn),
     dispose: () => client.dispose(),
   };

@@ -1,6 +1,6 @@
 import type { EmbeddingInput } from '../../workers/protocol.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkInteger, describe, refuse } from './checks.ts';
+import { checkInteger, checked, describe, refuse } from './checks.ts';
 import { parseAdapters } from './requests.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './types.ts';
 import type { WorkerClient } from './worker-client.ts';
@@ -14,7 +14,7 @@ export async function embed(
   request: EmbeddingRequest,
   signal: AbortSignal | undefined,
 ): Promise<EmbeddingResponse> {
-  const { inputs, adapters, isBase64 } = parseEmbeddingRequest(request);
+  const { inputs, adapters, isBase64 } = checked('request', () => parseEmbeddingRequest(request));
   const data: EmbeddingResponse['data'] = [];
   let tokens = 0;
   for await (const { vector, tokens: count } of client.embed(inputs, adapters, signal)) {

@@ -1,11 +1,11 @@
-import type { AdapterFiles, ConfirmLoad, LoadOptions } from '../../workers/protocol.ts';
+import type { AdapterFiles, LoadOptions } from '../../workers/protocol.ts';
 import type { GpuAdapterOptions } from '../gpu/device.ts';
 import type { HubOptions } from '../hub/hub-api.ts';
 import { parseHubId } from '../hub/model-id.ts';
 import type { WeightType } from '../weights/quantize.ts';
 import { isPickleName, pickleError } from '../errors/pickle-error.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checkNumber, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkNumber, checkSignal, checked, describe, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
 /** What relative URLs are relative to. */
@@ -29,10 +29,11 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
   };
 }
 
-/** Throws `bad_request`. */
-export function parseConfirm(confirm: unknown): ConfirmLoad | undefined {
-  if (confirm === undefined || typeof confirm === 'function') return confirm as ConfirmLoad | undefined;
-  return refuse('confirmLoad', `must be a function, but is ${describe(confirm)}`);
+/** The signal among the options of a call. Throws `bad_request`, naming the field. */
+export function parseCall(options: unknown): AbortSignal | undefined {
+  if (options === undefined || options === null) return undefined;
+  if (!isRecord(options)) refuse('options', `must be an object, but is ${describe(options)}`);
+  return checked('options', () => checkSignal(options['signal']));
 }
 
 /** Checks a name: of an adapter, or of something stored, which may be a long URL. Throws `bad_request`. */

@@ -1,5 +1,6 @@
 import type { Remote } from 'comlink';
 import { proxy, releaseProxy, transfer, wrap } from 'comlink';
+import { watchThread } from '../../workers/locks.ts';
 import { readStream } from '../../workers/port-stream.ts';
 import type {
   AdapterFiles,
@@ -29,14 +30,18 @@ const DISPOSE_MS = 500;
 export class WorkerClient {
   private readonly remote: Remote<EngineWorker>;
   private readonly gone = new AbortController();
+  private disposing: Promise<void> | undefined;
 
   private constructor(private readonly worker: Worker) {
     this.remote = wrap<EngineWorker>(worker);
+    const fail = (how: string): void => this.end(new ChunkwiseError('disposed', { reason: `the engine's worker ${how}` }));
     this.worker.onerror = (event) => {
       event.preventDefault();
-      const reason = `the engine's worker failed: ${event.message || 'it could not be started'}`;
-      this.end(new ChunkwiseError('disposed', { reason }));
+      fail(`failed: ${event.message || 'it could not be started'}`);
     };
+    this.worker.onmessageerror = () => fail('sent what cannot be read');
+    const onEnd = (): void => fail('was ended from outside, or ran out of memory; createEngine starts another');
+    watchThread((lock) => this.remote.hold(lock), onEnd, this.gone.signal).catch(() => undefined); // some origins get no locks
   }
 
   /** Starts a worker. Its code comes with the first one, from where the page's came. Throws `network`. */
@@ -109,9 +114,16 @@ export class WorkerClient {
     return this.unlessGone(() => this.remote.countTokens(messages));
   }
 
-  /** Asks the worker to close what it holds; one that is busy is ended all the same. */
-  async dispose(): Promise<void> {
-    if (this.gone.signal.aborted) return;
+  /**
+   * Asks the worker to close what it holds; one that is busy is ended all the same. Resolves when the worker is no more,
+   * however often it is asked for.
+   */
+  dispose(): Promise<void> {
+    this.disposing ??= this.endInTime();
+    return this.disposing;
+  }
+
+  private async endInTime(): Promise<void> {
     const deadline = new Promise<void>((resolve) => setTimeout(resolve, DISPOSE_MS));
     const asked = this.unlessGone(() => this.remote.dispose()).catch(() => undefined); // it is ended whatever it says
     await Promise.race([asked, deadline]);
@@ -132,8 +144,8 @@ export class WorkerClient {
     const unsent = new AbortController();
     if (!this.gone.signal.aborted) {
       ask(transfer(port2, [port2])).catch((cause: unknown) => {
-        const reason = `it cannot be sent to the engine's worker: ${String(cause)}`;
-        unsent.abort(new ChunkwiseError('bad_request', { reason }, { cause }));
+        const reason = `cannot be sent: ${String(cause)}`; // a function in a tool's schema
+        unsent.abort(new ChunkwiseError('bad_request', { field: 'request', reason }, { cause }));
       });
     }
     yield* readStream<T>(port1, { signal, gone: AbortSignal.any([this.gone.signal, unsent.signal]) });

@@ -4,7 +4,7 @@ import type { AdapterLadder } from '../adapters/adapter-ladder.ts';
 import { levelRanks, ranksByRule } from '../adapters/ladder-levels.ts';
 import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { unlessLost } from '../gpu/readback.ts';
+import { finished } from '../gpu/readback.ts';
 import { type LoadedLora, loadLora } from '../models/load-lora.ts';
 import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
 import type { Session } from './session.ts';
@@ -154,7 +154,7 @@ export class AdapterRegistry {
     if (plain) return { session, lora: await loadLora(device, transformer, plain.modules) };
     const adapter = transformer.arena.add(ladder.modules, levelRanks(ladder.modules).ranks);
     await device.pipelines.ready();
-    await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone()); // it may have had no room
+    await finished(device); // it may have had no room
     return { session, adapter };
   }
 }

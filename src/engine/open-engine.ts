@@ -56,6 +56,8 @@ export class LocalEngine implements EngineCore {
   #session: Session | undefined;
   #opening: Promise<Session> | undefined;
   #disposed = false;
+  /** Why the text that was computed last is no more. */
+  #lostText: string | undefined;
   readonly #texts: Texts;
   readonly model: string;
   readonly contextLength: number;
@@ -99,16 +101,16 @@ export class LocalEngine implements EngineCore {
     const texts = inputs.map((input, i) => this.#texts.input(input, `input[${i}]`));
     const release = this.#adapters.hold(uses);
     let turn: Turn | undefined;
+    let session: Session | undefined;
     try {
       turn = await this.#queue.enter(pagesFor(Math.max(0, ...texts.map(({ length }) => length))), signal);
-      const session = await this.session();
+      session = await this.session();
       const adaptation = await this.adapt(uses, { ranks: this.options.lora === 'unfused' ? undefined : 'uniform' });
       for (const tokens of texts) {
         yield { vector: await embedText(session, tokens, adaptation, turn.slot, signal), tokens: tokens.length };
       }
     } catch (error) {
-      this.#throwIfDisposed(error);
-      throw error;
+      this.#failed(error, session);
     } finally {
       turn?.leave();
       release();
@@ -120,11 +122,11 @@ export class LocalEngine implements EngineCore {
   }
 
   async loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo> {
-    const session = await this.session();
-    const { config, names } = session.plan;
+    const { config, names } = (await this.session()).plan;
     const adapter = await readAdapter(source, { config, names });
     const { buildLadders = async (modules: AdapterModules) => buildAdapterLadder(modules) } = this.options;
-    return this.#adapters.load(session, name, adapter, await buildLadders(adapter));
+    const ladders = await buildLadders(adapter);
+    return this.#withSession((session) => this.#adapters.load(session, name, adapter, ladders));
   }
 
   unloadAdapter(name: string): void {
@@ -173,16 +175,21 @@ export class LocalEngine implements EngineCore {
   async alone<T>(work: (session: Session) => Promise<T>): Promise<T> {
     const turn = await this.#queue.enterAlone();
     try {
-      return await work(await this.session());
+      return await this.#withSession(work);
     } finally {
       turn.leave();
     }
   }
 
+  get lostText(): string | undefined {
+    return this.#lostText;
+  }
+
   /** The session, made anew where the device was lost. Errors: `disposed`, and those of `openEngine`. */
   async session(): Promise<Session> {
     this.#throwIfDisposed();
-    if (this.#session?.device.lost() !== undefined) this.#dropSession(this.#session);
+    const reason = this.#session?.device.lost();
+    if (this.#session && reason !== undefined) this.#dropSession(this.#session, reason);
     if (!this.#session) {
       this.#opening ??= openSession(this.options).finally(() => (this.#opening = undefined));
       this.#session = await this.#opening;
@@ -213,11 +220,10 @@ export class LocalEngine implements EngineCore {
       turn = await this.#queue.enter(pagesFor(most), signal, options.isFurther);
       session = await this.session();
       const adaptation = await this.adapt(uses, options);
+      this.#lostText = undefined;
       yield* generate(session, tokenizer, prompt, options, { adaptation, slot: turn.slot, grammar });
     } catch (error) {
-      this.#throwIfDisposed(error);
-      if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession(session);
-      throw error;
+      this.#failed(error, session);
     } finally {
       grammar?.dispose();
       turn?.leave();
@@ -229,9 +235,22 @@ export class LocalEngine implements EngineCore {
     return unlessAbandoned(events, { readTimeoutMs: this.options.readTimeoutMs, signal });
   }
 
+  async #withSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const session = await this.session();
+    return work(session).catch((error: unknown) => this.#failed(error, session));
+  }
+
+  /** Throws what failed in `session`, or that the engine was disposed meanwhile. */
+  #failed(error: unknown, session: Session | undefined): never {
+    this.#throwIfDisposed(error);
+    if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#dropSession(session, error.detail.reason);
+    throw error;
+  }
+
   /** Of those that ran in a lost session the first closes it. */
-  #dropSession(session: Session): void {
+  #dropSession(session: Session, reason: string): void {
     if (this.#session !== session) return;
+    if (session.sequences.idle.length > 0) this.#lostText = reason;
     session.device.close();
     this.#session = undefined;
   }

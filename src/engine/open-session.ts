@@ -1,6 +1,7 @@
 import { autotune, type TuningStore } from '../gpu/autotuner.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
 import { noErrors } from '../gpu/error-scopes.ts';
+import { throwIfLost } from '../gpu/readback.ts';
 import { Recorder } from '../gpu/recorder.ts';
 import { kernelContests } from '../models/kernel-contests.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
@@ -22,6 +23,7 @@ export async function openSession(options: EngineCoreOptions): Promise<Session> 
       if (tuning && autotunes) await tune(device, recorder, plan, tuning);
       let bytes = 0;
       const onBytes = (more: number): void => {
+        throwIfLost(device); // nothing else would notice before all is read
         bytes += more;
         onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
       };

@@ -8,7 +8,7 @@ import {
 } from '../cache/saved-cache.ts';
 import { LayerErrors } from '../cache/layer-errors.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { readOnce } from '../gpu/readback.ts';
+import { finished, readOnce } from '../gpu/readback.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { followsRecordedPlan } from './adaptation.ts';
 import { NO_ADAPTERS } from './adapter-mix.ts';
@@ -21,6 +21,8 @@ import type { SavedCaches, SavedSize } from './types.ts';
 interface Host {
   session(): Promise<Session>;
   alone<T>(work: (session: Session) => Promise<T>): Promise<T>;
+  /** Why the text that was computed last is no more: the reason of a lost device. */
+  readonly lostText: string | undefined;
 }
 
 /** Computed texts in a store: their pages go there from the GPU, and come back in another visit. */
@@ -37,7 +39,14 @@ export class SavedSequences implements SavedCaches {
   async save(name: string): Promise<SavedSize> {
     const store = this.#place();
     const model = await this.#modelHash();
-    const { text, layers } = await this.host.alone(readLatest);
+    const latest = await this.host.alone(async (session) => {
+      const { lostText } = this.host;
+      return session.sequences.idle.length === 0 && lostText !== undefined ? lostText : readLatest(session);
+    });
+    if (typeof latest === 'string') {
+      throw new ChunkwiseError('device_lost', { reason: `the computed text was lost with the device: ${latest}` });
+    }
+    const { text, layers } = latest;
     const bytes = await encodeSavedCache({ text: { model, ...text }, layers });
     await store.put(name, bytes);
     return { tokens: text.tokens.length, bytes: bytes.length };
@@ -53,7 +62,10 @@ export class SavedSequences implements SavedCaches {
       const reason = `${name} has ${length} tokens, the context is ${contextLength}`;
       throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
     }
-    await this.host.alone(async (session) => restore(session, saved));
+    await this.host.alone(async (session) => {
+      restore(session, saved);
+      await finished(session.device);
+    });
     return { tokens: length, bytes: bytes.byteLength };
   }
 
@@ -73,7 +85,11 @@ export class SavedSequences implements SavedCaches {
   }
 
   #modelHash(): Promise<string> {
-    return (this.#model ??= this.#hash());
+    this.#model ??= this.#hash().catch((error: unknown) => {
+      this.#model = undefined; // what failed once may do later
+      throw error;
+    });
+    return this.#model;
   }
 
   /** The same files quantised in another way are another model. */

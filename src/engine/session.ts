@@ -1,7 +1,7 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
-import { Readback, unlessLost } from '../gpu/readback.ts';
+import { finished, Readback } from '../gpu/readback.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { pageFormKernels } from '../layers/attention.ts';
@@ -95,7 +95,7 @@ export class Session {
       if (left > 0) rows.ask(Math.min(batchTokens, left));
       if (visit) await visit;
       await trial;
-      if (left > 0) await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
+      if (left > 0) await finished(device);
     }
   }
 

@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'device_lost'
   | 'scheduler_lost' // the thread that plans ranks ended; the next request gets a new one
   | 'network'
+  | 'storage_lost' // what the browser stored was deleted meanwhile, by its user or in another tab; the next attempt begins anew
   | 'disposed';
 
 export interface ErrorDetail {

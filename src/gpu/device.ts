@@ -44,21 +44,14 @@ export interface Device {
 /** All that there is of them. Of storage buffers 8 are sure; q, k and v with biases in 5 bits and an adapter take 9. */
 const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage'] as const;
 
-/** Opens the GPU adapter that is asked for. Errors: `no_webgpu`. */
+/** Opens the GPU adapter that is asked for. Errors: `no_webgpu`; `device_lost` where there was one before. */
 export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}): Promise<Device> {
-  const gpuAdapter = await gpu?.requestAdapter({ powerPreference: 'high-performance', ...options.gpuAdapter });
-  if (!gpuAdapter) {
-    const reason = gpu ? 'WebGPU has no adapter here' : 'this host has no WebGPU';
-    throw new ChunkwiseError('no_webgpu', { reason });
-  }
+  if (!gpu) throw new ChunkwiseError('no_webgpu', { reason: 'this host has no WebGPU' });
   const isWanted = (feature: OptionalFeature): boolean => !options.without?.includes(feature);
-  const requiredFeatures = DEVICE_FEATURES.filter((feature) => isWanted(feature) && gpuAdapter.features.has(feature));
-  const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, gpuAdapter.limits[limit]]));
-  const gpuDevice = await gpuAdapter.requestDevice({ requiredFeatures, requiredLimits });
-  const language = LANGUAGE_FEATURES.filter((feature) => isWanted(feature) && gpu?.wgslLanguageFeatures?.has(feature)); // browsers had none at first
-  const offered = [...requiredFeatures, ...language];
+  const { gpuDevice, info } = await requestDevice(gpu, options, isWanted);
+  const language = LANGUAGE_FEATURES.filter((feature) => isWanted(feature) && gpu.wgslLanguageFeatures?.has(feature)); // browsers had none at first
+  const offered = [...DEVICE_FEATURES.filter((feature) => gpuDevice.features.has(feature)), ...language];
   const [features, wait] = await Promise.all([usableFeatures(gpuDevice, offered), options.wait ?? waitFor(gpuDevice.queue)]);
-  const { info } = gpuAdapter;
   const name = [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ');
   const deviceClass = options.deviceClass ?? classOf(info);
   const buffers = new Buffers(gpuDevice);
@@ -93,6 +86,38 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
       gpuDevice.destroy();
     },
   };
+}
+
+/** Waits before each attempt: after the GPU's process has ended the next request may still be for the one that is no more. */
+const ATTEMPTS_MS = [0, 100, 400];
+/** What has given a device: when it gives none any more, the GPU is lost, and not missing. */
+const knownToWork = new WeakSet<GPU>();
+
+async function requestDevice(
+  gpu: GPU,
+  options: OpenOptions,
+  isWanted: (feature: OptionalFeature) => boolean,
+): Promise<{ gpuDevice: GPUDevice; info: GPUAdapterInfo }> {
+  let cause: unknown;
+  for (const wait of ATTEMPTS_MS) {
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    try {
+      const gpuAdapter = await gpu.requestAdapter({ powerPreference: 'high-performance', ...options.gpuAdapter });
+      if (!gpuAdapter) continue;
+      const requiredFeatures = DEVICE_FEATURES.filter((feature) => isWanted(feature) && gpuAdapter.features.has(feature));
+      const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, gpuAdapter.limits[limit]]));
+      const gpuDevice = await gpuAdapter.requestDevice({ requiredFeatures, requiredLimits });
+      knownToWork.add(gpu);
+      return { gpuDevice, info: gpuAdapter.info };
+    } catch (error) {
+      cause = error;
+    }
+  }
+  if (knownToWork.has(gpu)) {
+    throw new ChunkwiseError('device_lost', { reason: 'WebGPU has no adapter any more; it may have one when the browser is restarted' }, { cause });
+  }
+  const reason = cause instanceof Error ? `WebGPU gives no device: ${cause.message}` : 'WebGPU has no adapter here';
+  throw new ChunkwiseError('no_webgpu', { reason }, { cause });
 }
 
 function classOf(info: GPUAdapterInfo): DeviceClass {

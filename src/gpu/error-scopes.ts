@@ -1,5 +1,6 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from './device.ts';
+import { throwIfLost } from './readback.ts';
 
 /** Runs `work`; what the device refuses meanwhile is thrown as `over_limit`, unless `work` fails by itself. */
 export async function noErrors<T>(device: Device, file: string, work: () => Promise<T>): Promise<T> {
@@ -15,9 +16,11 @@ export async function noErrors<T>(device: Device, file: string, work: () => Prom
     result = await work();
   } catch (error) {
     await popped();
+    if (!(error instanceof ChunkwiseError)) throwIfLost(device, error);
     throw error;
   }
   const refused = (await popped()).find((error) => error !== null);
+  throwIfLost(device);
   if (refused) throw new ChunkwiseError('over_limit', { file, reason: `the device refused: ${refused.message}` });
   return result;
 }

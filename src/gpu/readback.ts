@@ -73,6 +73,15 @@ export async function readOnce(device: Device, label: string, parts: readonly Bu
   }
 }
 
+/** Resolves when all that was submitted is done. Errors: `device_lost`. */
+export const finished = (device: Device): Promise<void> => unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
+
+/** Errors: `device_lost`. */
+export function throwIfLost(device: Device, cause?: unknown): void {
+  const reason = device.lost();
+  if (reason !== undefined) throw new ChunkwiseError('device_lost', { reason }, { cause });
+}
+
 /**
  * Waits for work of the GPU. Errors: `device_lost`, also where the device has refused anything by then: its work may count
  * as done all the same.

@@ -1,15 +1,20 @@
 import { serveStream } from '../../workers/port-stream.ts';
 import type { Engine } from '../api/types.ts';
-import { holdLock, watchLock } from './locks.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { holdLock, watchLock } from '../../workers/locks.ts';
 import { type ForwardedRequest, isOurs, OFFER_LOCK, PAGE_LOCK, type ResponsePart } from './protocol.ts';
 
 /**
  * Lets the origin's service worker answer requests with this page's engine: those of every tab, for as long as this
  * page lives or until the returned function is called; what is being answered then goes on. Resolves when `serveEngine`
- * can find it.
+ * can find it. Errors: `bad_request` for what is no engine; `unsupported` in a page that may have no service worker.
  */
 export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() => void> {
-  const { serviceWorker, locks } = globalThis.navigator;
+  if (typeof (engine as Partial<typeof engine> | undefined)?.fetch !== 'function') {
+    throw new ChunkwiseError('bad_request', { field: 'engine', reason: 'must be an engine, with a fetch' });
+  }
+  const { serviceWorker, locks } = globalThis.navigator as Partial<Pick<Navigator, 'serviceWorker' | 'locks'>>;
+  if (!serviceWorker || !locks) throw new ChunkwiseError('unsupported', { field: 'serviceWorker', reason: 'the page is not secure, or its browser has none' });
   const id = crypto.randomUUID();
   const answering = new Set<Promise<void>>();
   const onMessage = ({ data, ports: [port] }: MessageEvent<unknown>): void => {

@@ -1,7 +1,7 @@
 import { readStream } from '../../workers/port-stream.ts';
 import { describeError, HttpError } from '../api/http/http-error.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { holdLock, watchLock } from './locks.ts';
+import { holdLock, watchLock } from '../../workers/locks.ts';
 import { type ForwardedRequest, OFFER_LOCK, PAGE_LOCK, type ResponseHead, type ResponsePart, type Search } from './protocol.ts';
 import type { ServiceWorkerClient, ServiceWorkerScope } from './scope.ts';
 

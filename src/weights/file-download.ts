@@ -156,7 +156,7 @@ export class FileDownload implements ByteSource {
       if (again.every((byte, i) => byte === came[i])) continue;
       await this.#forget();
       const reason = `the file changed on the server during the download: from ${from} on it gives other bytes now`;
-      throw new OutdatedDownload({ file: this.name, reason });
+      throw new OutdatedDownload('network', { file: this.name, reason });
     }
   }
 

@@ -37,9 +37,12 @@ export interface PieceStore {
   close(): void;
 }
 
+/** Of a DOMException: a file or its folder is not there any more, or what was open of it was closed. */
+const GONE = ['NotFoundError', 'NotReadableError', 'InvalidStateError'];
+
 /**
- * Does what a store does for `file`, and tells its errors as this package's: `over_limit`; an `OutdatedDownload` for what
- * is gone.
+ * Does what a store does for `file`, and tells its errors as this package's: `over_limit`; an `OutdatedDownload`
+ * (`storage_lost`) for what is gone.
  */
 export async function keep<T>(file: string, work: () => Promise<T>, when = (): string => 'before it came'): Promise<T> {
   try {
@@ -50,7 +53,7 @@ export async function keep<T>(file: string, work: () => Promise<T>, when = (): s
     if (name === 'QuotaExceededError') {
       throw new ChunkwiseError('over_limit', { ...detail, reason: `the browser's storage was full ${when()}` }, { cause });
     }
-    if (name !== 'NotFoundError') throw cause;
-    throw new OutdatedDownload({ ...detail, reason: `what had come was deleted from the browser's storage ${when()}` }, { cause });
+    if (!GONE.includes(name)) throw cause;
+    throw new OutdatedDownload('storage_lost', { ...detail, reason: `what had come was deleted from the browser's storage ${when()}` }, { cause });
   }
 }

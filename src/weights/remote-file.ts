@@ -126,7 +126,7 @@ export async function* readRemote(
       // A range within the file's length is missing only where the file has become shorter.
       if (hasRanges && error instanceof Refusal && error.status === 416) throw changed(url, `: ${error.detail.reason}`);
       if (!hasRanges && at > from && error instanceof Transient && !isSteady(file)) {
-        throw new OutdatedDownload({ file: url, reason: `${error.message}, and nothing tells whether the file is still the same` });
+        throw new OutdatedDownload('network', { file: url, reason: `${error.message}, and nothing tells whether the file is still the same` });
       }
       await waitToRetry(url, error, ++failures, options);
     } finally {
@@ -203,7 +203,7 @@ async function waitToRetry(url: string, error: unknown, failures: number, option
 }
 
 const changed = (url: string, how: string): OutdatedDownload =>
-  new OutdatedDownload({ file: url, reason: `the file changed on the server during the download${how}` });
+  new OutdatedDownload('network', { file: url, reason: `the file changed on the server during the download${how}` });
 
 function networkError(url: string, reason: string, cause?: unknown): ChunkwiseError {
   return new ChunkwiseError('network', { file: url, reason }, { cause });

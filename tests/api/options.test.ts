@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { parseAdapterSource, parseAdapterSources, parseCacheName, parseConfirm, parseEngineOptions } from '../../src/api/options.ts';
+import { checkFunction } from '../../src/api/checks.ts';
+import { parseAdapterSource, parseAdapterSources, parseCacheName, parseEngineOptions } from '../../src/api/options.ts';
 
 it('takes any name that a file can have', () => {
   for (const name of ['a', 'a/b: ä 😀', '..', 'x'.repeat(200)]) expect(parseCacheName(name)).toBe(name);
@@ -20,8 +21,8 @@ it.each([
 
 it('takes a function to be asked, and nothing else', () => {
   const ask = (): boolean => true;
-  expect([parseConfirm(ask), parseConfirm(undefined)]).toEqual([ask, undefined]);
-  expect(() => parseConfirm(true)).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'confirmLoad', reason: 'must be a function, but is true' } }) as Error);
+  expect([checkFunction(ask, 'confirmLoad'), checkFunction(undefined, 'confirmLoad')]).toEqual([ask, undefined]);
+  expect(() => checkFunction<unknown>(true, 'confirmLoad')).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'confirmLoad', reason: 'must be a function, but is true' } }) as Error);
 });
 
 it('reads an adapter as a hub id or a folder', () => {

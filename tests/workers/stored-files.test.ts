@@ -225,6 +225,6 @@ it('site data that are cleared while a file comes: it is begun anew, and an erro
   };
   const error: unknown = await load().catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(ChunkwiseError);
-  expect(error).toMatchObject({ code: 'network', detail: { file: url(), field: 'storage', reason: /was deleted from the browser's storage/ } });
+  expect(error).toMatchObject({ code: 'storage_lost', detail: { file: url(), field: 'storage', reason: /was deleted from the browser's storage/ } });
   expect(isSame(await load(), FIRST)).toBe(true);
 });

@@ -1,4 +1,4 @@
-import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
 import { isRecord } from '../../config/is-record.ts';
 import { describe, refuse } from '../checks.ts';
 import type { FallbackOptions } from '../types.ts';
@@ -9,7 +9,7 @@ export function parseFallback(value: unknown, baseUrl: string): FallbackOptions 
   if (!isRecord(value)) refuse('fallback', `must be an object, but is ${describe(value)}`);
   const { baseURL, apiKey, model, fetch } = value;
   if (typeof baseURL !== 'string' || !URL.canParse(baseURL, baseUrl)) refuse('fallback.baseURL', `must be a URL, but is ${describe(baseURL)}`);
-  if (apiKey !== undefined && typeof apiKey !== 'string') refuse('fallback.apiKey', 'must be a string');
+  if (apiKey !== undefined && (typeof apiKey !== 'string' || !/^[\x20-\x7e]*$/.test(apiKey))) refuse('fallback.apiKey', 'must be a string that a header can hold');
   if (model !== undefined && typeof model !== 'string') refuse('fallback.model', `must be a string, but is ${describe(model)}`);
   if (fetch !== undefined && typeof fetch !== 'function') refuse('fallback.fetch', `must be a function, but is ${describe(fetch)}`);
   return {
@@ -20,7 +20,12 @@ export function parseFallback(value: unknown, baseUrl: string): FallbackOptions 
   };
 }
 
-/** The device cannot run this model: it has no WebGPU, does not compile the kernels, or the model is too large. */
+const REASONS: readonly ErrorCode[] = ['no_webgpu', 'kernel_refused', 'over_limit', 'device_lost'];
+
+/**
+ * The device cannot run this model: it has no WebGPU, does not compile the kernels, the model is too large, or its GPU stops
+ * while the model is loaded.
+ */
 export function canFallBack(error: unknown): error is ChunkwiseError {
-  return error instanceof ChunkwiseError && ['no_webgpu', 'kernel_refused', 'over_limit'].includes(error.code);
+  return error instanceof ChunkwiseError && REASONS.includes(error.code);
 }

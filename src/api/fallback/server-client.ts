@@ -1,6 +1,7 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
 import { isRecord } from '../../config/is-record.ts';
+import { checked } from '../checks.ts';
 import type { FallbackOptions } from '../types.ts';
 
 /** Calls of an OpenAI-compatible server. Its key is in no error. */
@@ -59,7 +60,7 @@ export class ServerClient {
   }
 
   async #sendChecked(route: string, body: object | undefined, signal: AbortSignal | undefined): Promise<Response> {
-    const init = body ? { method: 'POST', body: JSON.stringify(body) } : {};
+    const init = body ? { method: 'POST', body: checked('request', () => JSON.stringify(body)) } : {};
     const response = await this.send(route, init, signal);
     if (response.ok) return response;
     const said: unknown = await response.json().catch(() => undefined);

@@ -4,7 +4,8 @@ import { describeError } from '../http/http-error.ts';
 import { baseId } from '../http/models.ts';
 import { ANSWERED_BY } from '../http/serve.ts';
 import { Listeners } from '../listeners.ts';
-import { parseName } from '../options.ts';
+import { checked, describe, refuse } from '../checks.ts';
+import { parseCall, parseName } from '../options.ts';
 import { OWN_FIELDS, parseAdapters } from '../requests.ts';
 import type { AdapterInfo, CallOptions, Engine, FallbackOptions } from '../types.ts';
 import { isRecord } from '../../config/is-record.ts';
@@ -32,7 +33,8 @@ export async function serverEngine(options: FallbackOptions, model: string, caus
   };
 
   /** OpenAI's fields and vLLM's, without those of our own. */
-  const fieldsOf = (request: object, named?: unknown): Record<string, unknown> => {
+  const fieldsOf = (request: unknown, named?: unknown): Record<string, unknown> => {
+    if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
     const fields = Object.entries(request).filter(([name]) => !OWN_FIELDS.has(name));
     const adapter = adapterOf(request);
     const given = typeof named === 'string' && loaded.has(named) ? named : undefined;
@@ -40,8 +42,9 @@ export async function serverEngine(options: FallbackOptions, model: string, caus
   };
   const create =
     (route: string) =>
-    async (request: object, { signal }: CallOptions = {}): Promise<object> => {
-      const fields = fieldsOf(request);
+    async (request: object, call?: CallOptions): Promise<object> => {
+      const signal = parseCall(call);
+      const fields = checked('request', () => fieldsOf(request));
       if (fields['stream'] !== true) return { ...(await server.call<object>(route, fields, signal)), ...ANSWERED };
       return tagged(await server.stream<object>(route, fields, signal));
     };

@@ -25,6 +25,7 @@ const STATUS: Record<ErrorCode, number> = {
   abandoned: 408, // the client did not take the answer in time
   bad_file: 500,
   network: 502,
+  storage_lost: 503,
   over_limit: 503,
   no_webgpu: 503,
   kernel_refused: 503,

@@ -1,0 +1,135 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Browser, CDPSession, Page, Worker as Thread } from 'playwright';
+import { launchBrowser, MANY_CRASHES } from './browser.ts';
+
+/** A call of WebGPU's in the engine's worker: the `count`th whose buffer, pipeline or descriptor is labelled so. */
+export interface Moment {
+  call: 'createBuffer' | 'createComputePipeline' | 'submit' | 'writeBuffer' | 'mapAsync';
+  label?: string;
+  count?: number;
+}
+
+declare global {
+  /** In the engine's worker. */
+  var arm: (moment: Moment | undefined) => void;
+  /** In the page: what workers started from now on are armed with. */
+  var armedAtStart: Moment | undefined;
+  /** In the page: its workers, latest last. */
+  var threads: Worker[];
+}
+
+/** A browser whose GPU process may end often. */
+export const launchMany = (): Promise<Browser> => launchBrowser('swiftshader', MANY_CRASHES);
+
+/**
+ * Ends the browser's GPU process at a given call of WebGPU's: the thread that makes it stands still until the process is
+ * gone, and then makes it.
+ */
+export class GpuKiller {
+  /** Times that the process was ended. */
+  kills = 0;
+  /** Called while the thread stands still and the process is still there. */
+  before: () => Promise<void> = async () => undefined;
+
+  private constructor(
+    private readonly session: CDPSession,
+    private readonly server: ReturnType<typeof createServer>,
+  ) {}
+
+  static async start(browser: Browser): Promise<GpuKiller> {
+    const session = await browser.newBrowserCDPSession();
+    const server = createServer((_, response) => {
+      response.setHeader('Access-Control-Allow-Origin', '*');
+      void killer.kill().then(() => response.end(), () => response.writeHead(500).end());
+    });
+    const killer = new GpuKiller(session, server);
+    await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+    return killer;
+  }
+
+  /** Resolves when the process that was there is no more. */
+  async kill(): Promise<void> {
+    await this.before();
+    const process = await this.gpuProcess();
+    if (process === undefined) throw new Error('there is no GPU process to end');
+    await this.session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
+    while ((await this.gpuProcess()) === process);
+    this.kills++;
+  }
+
+  /** Makes the workers of the page's next documents ones that can be armed. */
+  async prepare(page: Page): Promise<void> {
+    const address = `http://localhost:${(this.server.address() as AddressInfo).port}/`;
+    await page.addInitScript(
+      ([hook, url]) => {
+        globalThis.threads = [];
+        const Plain = globalThis.Worker;
+        globalThis.Worker = class extends Plain {
+          constructor(code: string | URL, options?: WorkerOptions) {
+            const request = new XMLHttpRequest();
+            request.open('GET', code, false);
+            request.send();
+            const armed = `(${hook})(${JSON.stringify(url)}, ${JSON.stringify(globalThis.armedAtStart)});\n`;
+            super(URL.createObjectURL(new Blob([armed, request.responseText], { type: 'text/javascript' })), options);
+            globalThis.threads.push(this);
+          }
+        };
+      },
+      [hookCalls.toString(), address] as const,
+    );
+  }
+
+  close(): void {
+    this.server.closeAllConnections();
+    this.server.close();
+  }
+
+  private async gpuProcess(): Promise<number | undefined> {
+    const { processInfo } = await this.session.send('SystemInfo.getProcessInfo');
+    return processInfo.find(({ type }) => type === 'GPU')?.id;
+  }
+}
+
+/** Arms the page's engine. */
+export async function arm(page: Page, moment: Moment): Promise<void> {
+  const thread = await engineThread(page);
+  if (!thread) throw new Error('no engine');
+  await thread.evaluate((moment) => globalThis.arm(moment), moment);
+}
+
+async function engineThread(page: Page): Promise<Thread | undefined> {
+  for (const worker of page.workers().reverse()) if (await worker.evaluate(() => 'arm' in globalThis).catch(() => false)) return worker;
+  return undefined;
+}
+
+/** Runs in the worker, before its own code. */
+function hookCalls(killer: string, first: Moment | undefined): void {
+  let armed: Moment | undefined = first;
+  let left = first?.count ?? 1;
+  globalThis.arm = (moment) => {
+    armed = moment;
+    left = moment?.count ?? 1;
+  };
+  const hook = (prototype: object, call: Moment['call']): void => {
+    const methods = prototype as Record<string, (...args: unknown[]) => unknown>;
+    const plain = methods[call] as (...args: unknown[]) => unknown;
+    methods[call] = function (this: { label?: string }, ...args: unknown[]) {
+      const [described] = args as { label?: string }[];
+      const label = described?.label ?? this.label ?? '';
+      if (armed?.call === call && label.startsWith(armed.label ?? '') && --left === 0) {
+        armed = undefined;
+        const request = new XMLHttpRequest();
+        request.open('GET', killer, false);
+        request.send();
+      }
+      return plain.apply(this, args);
+    };
+  };
+  for (const call of ['createBuffer', 'createComputePipeline'] as const) hook(GPUDevice.prototype, call);
+  for (const call of ['submit', 'writeBuffer'] as const) hook(GPUQueue.prototype, call);
+  hook(GPUBuffer.prototype, 'mapAsync');
+  addEventListener('message', ({ data }) => {
+    if (data === 'close') close(); // the worker's own end, of which its page is told nothing
+  });
+}

@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { checked, checkFunction, checkSignal } from '../../src/api/checks.ts';
+import { parseFallback } from '../../src/api/fallback/parse-fallback.ts';
+import { Listeners } from '../../src/api/listeners.ts';
+import { parseMessages } from '../../src/api/chat/messages.ts';
+import { parseCall, parseEngineOptions } from '../../src/api/options.ts';
+import { parseCompletionRequest } from '../../src/api/requests.ts';
+import { withDefaults } from '../../src/api/request-defaults.ts';
+
+const refusal = (field: string): Error => expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;
+
+const likeSignal = { aborted: false, addEventListener: () => undefined, removeEventListener: () => undefined };
+
+it.each([[{}], [5], ['abort'], [[]], [() => undefined], [likeSignal], [new AbortController()]])('takes no %j for a signal', (signal) => {
+  expect(() => parseCall({ signal })).toThrow(refusal('signal'));
+});
+
+it('takes signals, and calls without any', () => {
+  const { signal } = new AbortController();
+  expect([parseCall({ signal }), parseCall({}), parseCall(undefined), parseCall({ signal: null })]).toEqual([signal, undefined, undefined, undefined]);
+  expect(checkSignal(AbortSignal.abort())?.aborted).toBe(true);
+});
+
+it.each([[5], ['signal'], [[]], [() => undefined]])('takes no %j for the options of a call', (options) => {
+  expect(() => parseCall(options)).toThrow(refusal('options'));
+});
+
+describe('listeners', () => {
+  const add = (event: unknown, fn: unknown) => (): unknown => new Listeners().add(event as 'token', fn as () => void);
+  const fn = (): void => undefined;
+
+  it.each([['nothing'], [undefined], [5], [null], ['toString'], ['__proto__']])('of no event %j', (event) => {
+    expect(add(event, fn)).toThrow(refusal('event'));
+  });
+
+  it.each([[5], [undefined], [null], ['fn'], [{}]])('that are no function but %j', (listener) => {
+    expect(add('token', listener)).toThrow(refusal('listener'));
+    if (listener !== undefined && listener !== null) expect(() => checkFunction(listener, 'listener')).toThrow(refusal('listener'));
+  });
+
+  it('are told, and not once they are removed', () => {
+    const listeners = new Listeners();
+    const told: string[] = [];
+    const remove = listeners.add('devicelost', ({ reason }) => told.push(reason));
+    listeners.tell('devicelost', { reason: 'one' });
+    remove();
+    listeners.tell('devicelost', { reason: 'two' });
+    expect(told).toEqual(['one']);
+  });
+});
+
+describe('values that throw when they are looked at', () => {
+  const broken = (): never => {
+    throw new RangeError('broken');
+  };
+  const getter = (name: string): object => Object.defineProperty({}, name, { enumerable: true, get: broken });
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  const request = (value: unknown) => (): unknown => checked('request', () => parseCompletionRequest(withDefaults(value as never, {})));
+
+  it.each<[string, string, () => unknown]>([
+    ['a field', 'request', request(getter('prompt'))],
+    ['a revoked proxy', 'request', request(proxy)],
+    ['a part of a message', 'messages', () => checked('messages', () => parseMessages([getter('role')]))],
+    ['an option', 'options', () => checked('options', () => parseEngineOptions(getter('model') as never, 'https://app.example/'))],
+    ['a signal', 'options', () => parseCall(getter('signal'))],
+  ])('%s', (_, field, check) => {
+    expect(check).toThrow(refusal(field));
+  });
+});
+
+it('takes no key that a header cannot hold, and does not tell it', () => {
+  const parse = (apiKey: unknown) => (): unknown => parseFallback({ baseURL: 'https://api.example/v1', apiKey }, 'https://app.example/');
+  for (const key of ['sk-one\nsk-two', 'sk-ключ', 5]) expect(parse(key)).toThrow(refusal('fallback.apiKey'));
+  expect(parse('sk-one\n')).not.toThrow(/sk-one/);
+  expect(parse('sk-one')()).toMatchObject({ apiKey: 'sk-one' });
+});
