@@ -163,6 +163,7 @@ it('opens the page again without its server, and answers', async () => {
   const host = createServer((request, response) => serve(request, response));
   await new Promise<void>((resolve) => host.listen(0, 'localhost', resolve));
   const demo = await firefox.newPage();
+  demo.setDefaultTimeout(0); // the page times its kernels first, each of which is compiled
   const ask = async (): Promise<string | undefined> => {
     await demo.waitForSelector('#send:not([disabled])');
     await demo.type('#prompt', 'Hello!');
