@@ -2,11 +2,11 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { handled } from './handled.ts';
 
 /** For a reader that stays away so long between two events, nothing is kept any more. */
-export const DEFAULT_READ_TIMEOUT_MS = 30_000;
+const DEFAULT_READ_TIMEOUT_MS = 30_000;
 /** What timers can wait, twice. */
 const MOST_MS = 2 ** 32 - 2;
 
-export interface Patience {
+interface Patience {
   /** How long the reader may stay away; 0, or more than 49 days: as long as it likes. */
   readTimeoutMs?: number | undefined;
   /** Aborted while the reader is away, what `events` holds is freed as well. */
