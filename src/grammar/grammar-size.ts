@@ -45,7 +45,7 @@ export function sizeOfGrammar(ebnf: string): GrammarSize {
   return {
     text: ebnf.length,
     rules: rules.length,
-    depth: Math.max(0, ...rules.map(({ depth }) => depth)),
+    depth: rules.reduce((most, { depth }) => Math.max(most, depth), 0),
     states: rules.reduce((sum, { states }) => sum + states, 0),
   };
 }
