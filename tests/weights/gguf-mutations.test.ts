@@ -10,6 +10,7 @@ import { Random } from './random.ts';
 import { REAL_MODEL } from './real-model.ts';
 import { tinyModel } from './tiny-model.ts';
 
+/** Of the processor: what else the machine does takes none of it. */
 const TIME_LIMIT_MS = 2000;
 const FILE = 'mutated.gguf';
 
@@ -17,7 +18,7 @@ type Outcome = 'loaded' | ChunkwiseError;
 
 /** Opens a file as the engine does; anything thrown but a ChunkwiseError that names the file fails the test. */
 async function load(bytes: Uint8Array, what: string): Promise<Outcome> {
-  const start = performance.now();
+  const start = process.cpuUsage();
   let outcome: Outcome = 'loaded';
   try {
     const file = await openGguf([new BytesSource(FILE, bytes)]);
@@ -29,7 +30,8 @@ async function load(bytes: Uint8Array, what: string): Promise<Outcome> {
     expect(['bad_file', 'unsupported'], what).toContain(error.code);
     outcome = error;
   }
-  expect(performance.now() - start, what).toBeLessThan(TIME_LIMIT_MS);
+  const { user, system } = process.cpuUsage(start);
+  expect((user + system) / 1000, what).toBeLessThan(TIME_LIMIT_MS);
   return outcome;
 }
 
