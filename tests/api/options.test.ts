@@ -81,3 +81,16 @@ it('checks the hub, the weights and the GPU adapter, and never shows a token', (
   expect(refused({ gpuAdapter: { powerPreference: 'turbo' } })).toMatchObject({ detail: { field: 'gpuAdapter.powerPreference' } });
   expect(refused({ gpuAdapter: { forceFallbackAdapter: 1 } })).toMatchObject({ detail: { field: 'gpuAdapter.forceFallbackAdapter' } });
 });
+
+it('refuses an address with a password in it, which it does not show', () => {
+  const options = { model: 'https://me:secret@example.org/a.gguf' };
+  const error = (() => {
+    try {
+      return parseEngineOptions(options, 'https://example.org/');
+    } catch (thrown) {
+      return thrown;
+    }
+  })();
+  expect(error).toMatchObject({ code: 'bad_request', detail: { field: 'model' } });
+  expect(String(error)).not.toContain('secret');
+});
