@@ -44,11 +44,12 @@ export async function bench(args: string[]): Promise<Output> {
       return timings;
     },
   };
-  const measure = measures[what];
+  const measure = Object.hasOwn(measures, what) ? measures[what] : undefined;
   if (!measure) {
     throw new ChunkwiseError('bad_request', { field: 'bench', reason: `one of ${Object.keys(measures).join(', ')}` });
   }
   const recorder = new PlanRecorder();
+  if (what === 'kernels' || what === 'attention') refuseFlags(values, ['plan', 'save-plan'], 'no adapter takes part');
   if (streams > 1) refuseFlags(values, ['save-plan'], 'several streams have a plan each');
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   const asked = numberFlag('context-length', values['context-length'], 1);

@@ -72,6 +72,8 @@ test.each(['prefill', 'kernels'])('bench %s has the figures that all share', asy
 test('flags that mean nothing to a command, or cannot be honoured, are refused', async () => {
   await expectError(() => logits(['--text', 'Hi', '--out', 'x', '--kv-shadow']), 'bad_request', { field: '--kv-shadow' });
   await expectError(() => bench(['decode', '--streams', '2', '--save-plan', 'x']), 'bad_request', { field: '--save-plan' });
+  await expectError(() => bench(['kernels', '--plan', 'x']), 'bad_request', { field: '--plan' });
+  for (const what of ['taste', 'constructor']) await expectError(() => bench([what]), 'bad_request', { field: 'bench', reason: /one of decode/ });
   const out = join(FIXTURES, 'none/x');
   await expectError(() => logits([...MODEL, '--tokens', '5', '--out', out]), 'bad_request', { file: out, field: '--out' });
   await expectError(() => generate(['--model', 'x', '--prompt', 'Hi', '--weights', 'Q5_0']), 'bad_request', { field: '--weights' });
