@@ -1,7 +1,7 @@
 import unpackBytes from '../../shaders/libraries/bytes-native.wgsl?raw';
 import halfNative from '../../shaders/libraries/half-native.wgsl?raw';
 import reduceSubgroup from '../../shaders/libraries/reduce-subgroup.wgsl?raw';
-import { refusable } from './error-scopes.ts';
+import { refusable } from './refusal.ts';
 import { type Kernel, renderKernel } from './kernel.ts';
 
 /** What some devices or browsers have, and kernels use where it compiles: features of a device, and of the language. */

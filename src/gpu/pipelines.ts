@@ -1,5 +1,5 @@
 import { ChunkwiseError, type ErrorDetail } from '../errors/chunkwise-error.ts';
-import { refusable } from './error-scopes.ts';
+import { refusable } from './refusal.ts';
 import { type Kernel, renderKernel } from './kernel.ts';
 
 export interface Pipeline {
