@@ -6,9 +6,7 @@ import { checkFunction, checkSignal, checked } from './checks.ts';
 import { afterTheFirst, mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
 import { Listeners } from './listeners.ts';
 import { baseUrl, parseAdapterSource, parseAdapterSources, parseCacheName, parseCall, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
-import { canFallBack, parseFallback } from './fallback/parse-fallback.ts';
 import { parseMessages } from './chat/messages.ts';
-import { embed } from './embeddings.ts';
 import { parseDefaults, withDefaults } from './request-defaults.ts';
 import { parseChatRequest, parseCompletionRequest } from './requests.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
@@ -35,15 +33,17 @@ import { WorkerClient } from './worker-client.ts';
  * no. With a `fallback`, `no_webgpu`, `kernel_refused`, `over_limit` and `device_lost` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { load, fallback, defaults, adapters, confirm, onProgress, signal } = checked('options', () => ({
+  const { load, wantedFallback, defaults, adapters, confirm, onProgress, signal } = checked('options', () => ({
     load: parseEngineOptions(options, baseUrl()),
-    fallback: parseFallback(options.fallback, baseUrl()),
+    wantedFallback: options.fallback,
     defaults: parseDefaults(options),
     adapters: parseAdapterSources(options.adapters, baseUrl()),
     confirm: checkFunction(options.confirmLoad, 'confirmLoad'),
     onProgress: checkFunction(options.onProgress, 'onProgress'),
     signal: checkSignal(options.signal),
   }));
+  const { parseFallback, canFallBack } = wantedFallback === undefined ? {} : await import('./fallback/parse-fallback.ts');
+  const fallback = parseFallback && checked('options', () => parseFallback(wantedFallback, baseUrl()));
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
   const listeners = new Listeners();
@@ -60,7 +60,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, { traits, defaults }) });
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
-    if (!fallback || !canFallBack(error)) throw error;
+    if (!fallback || !canFallBack?.(error)) throw error;
     const name = typeof load.model === 'string' ? load.model : nameOf(load.model);
     const server = await (await import('./fallback/server-engine.ts')).serverEngine(fallback, name, error);
     for (const [adapter, source] of Object.entries(options.adapters ?? {})) await server.adapters.load(adapter, source);
@@ -155,7 +155,7 @@ function methods(
   return {
     chat: { completions: { create: createChat } },
     completions: { create: createCompletion },
-    embeddings: { create: async (request, call) => embed(client, model, request, parseCall(call)) },
+    embeddings: { create: async (request, call) => (await import('./embeddings.ts')).embed(client, model, request, parseCall(call)) },
     adapters: {
       load: async (name, source) => client.loadAdapter(parseName(name), checked('source', () => parseAdapterSource(source, baseUrl()))),
       unload: async (name) => client.unloadAdapter(parseName(name)),
