@@ -96,13 +96,20 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
   const before = await kept();
   await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1 });
   await page.getByRole('button', { name: `Sea ${HOSTILE}` }).first().click();
-  await demo.ask('And at night?');
-  await page.locator('.notice', { hasText: 'The browser has no room left' }).waitFor();
-  expect((await kept()).slice(0, 2)).toEqual(before); // the browser counts late: the beginning of the third may be there
+  // The browser counts what is there late: the beginning of what is asked may be kept.
+  let isTold = false;
+  const told = page.locator('.notice', { hasText: 'The browser has no room left' }).waitFor().finally(() => (isTold = true));
+  const asked: string[] = [];
+  while (!isTold) {
+    asked.push(`And on night ${asked.length + 1}?`);
+    await demo.ask(asked.at(-1) ?? '');
+  }
+  await told;
+  expect((await kept()).slice(0, 2)).toEqual(before);
   await session.send('Storage.overrideQuotaForOrigin', { origin });
   await demo.ask('And by day?');
   await reload(demo);
-  expect((await kept()).map(({ prompt }) => prompt)).toEqual(['Tell me of the sea.', 'And then?', 'And at night?', 'And by day?']);
+  expect((await kept()).map(({ prompt }) => prompt)).toEqual(['Tell me of the sea.', 'And then?', ...asked, 'And by day?']);
   expect(violations).toEqual([]);
   await demo.close();
 });

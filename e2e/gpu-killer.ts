@@ -20,7 +20,7 @@ declare global {
 }
 
 /** A browser whose GPU process may end often. */
-export const launchMany = (): Promise<Browser> => launchBrowser('swiftshader', MANY_CRASHES);
+export const launchMany = (): Promise<Browser> => launchBrowser('lavapipe', MANY_CRASHES);
 
 /**
  * Ends the browser's GPU process at a given call of WebGPU's: the thread that makes it stands still until the process is

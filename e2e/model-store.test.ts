@@ -141,7 +141,7 @@ it('tells size and licence before a larger download; declined, what was there an
   const demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
   const { page } = demo;
   await demo.loaded();
-  await demo.setMaxTokens(600);
+  await demo.setMaxTokens(3000);
   await demo.sendAndSee('Tell me a long story.');
   behaviour.claimedSize = 200_000_000;
   await demo.typeModel(modelUrl);

@@ -106,8 +106,9 @@ async function bringFiles(name: string, wanted: readonly WantedFile[], options: 
   try {
     if (parts.some(({ file }) => file.missing > 0)) {
       if (!before) await writeManifest(name, { ...manifest, isPartial: true });
+      const [bytes, missingBytes] = [sum(parts, 'size'), sum(parts, 'missing')]; // before the header comes
       const header = await refuseEarly(parts, options);
-      onMissing({ bytes: sum(parts, 'size'), missingBytes: sum(parts, 'missing'), license: header?.license ?? wanted[0]?.license });
+      onMissing({ bytes, missingBytes, license: header?.license ?? wanted[0]?.license });
       await follow(parts, 'download', options.onProgress, (file, onBytes) => file.complete(onBytes));
     }
     await follow(parts, 'verify', options.onProgress, (file, onBytes) => file.verify(onBytes));
