@@ -164,22 +164,27 @@ it('opens the page again without its server, and answers', async () => {
   await new Promise<void>((resolve) => host.listen(0, 'localhost', resolve));
   const demo = await firefox.newPage();
   demo.setDefaultTimeout(0); // the page times its kernels first, each of which is compiled
-  const ask = async (): Promise<string | undefined> => {
-    await demo.waitForSelector('#send:not([disabled])');
-    await demo.type('#prompt', 'Hello!');
+  /** The page keeps the prompt until its model is there. */
+  const ask = async (prompt: string): Promise<string | undefined> => {
+    await demo.waitForSelector('#prompt');
+    await demo.type('#prompt', prompt);
     await demo.keyboard.press('Enter');
-    await demo.waitForFunction(() => document.querySelector('[data-testid=message][data-role=assistant]:last-child .note')?.textContent);
-    return demo.evaluate(() => document.querySelector<HTMLElement>('[data-testid=message][data-role=assistant]:last-child .text')?.innerText);
+    const answered = await demo.waitForFunction((prompt) => {
+      const said = [...document.querySelectorAll<HTMLElement>('[data-testid=message]')].slice(-2);
+      const [question, answer] = said.map((message) => message.querySelector<HTMLElement>('.text')?.innerText);
+      return question === prompt && said[1]?.ariaBusy !== 'true' && answer;
+    }, {}, prompt);
+    return (await answered.jsonValue()) || undefined;
   };
   try {
     await demo.goto(`http://localhost:${(host.address() as AddressInfo).port}/?model=models/scripted.gguf`);
-    expect(await ask()).toBe('Good day, sea.');
+    expect(await ask('Hello!')).toBe('Good day, sea.');
     await demo.waitForFunction(() => navigator.serviceWorker.controller !== null);
     host.closeAllConnections();
     await new Promise((resolve) => host.close(resolve));
     await demo.reload();
     await demo.waitForSelector('#offline-badge:not([hidden])');
-    expect(await ask()).toBe('Good day, sea.');
+    expect(await ask('Again!')).toBe('Good day, sea.');
   } finally {
     host.close();
     rmSync(root, { recursive: true });
