@@ -19,11 +19,15 @@ export interface GrammarVocabulary {
 
 /** Compiled grammars that are kept; the one longest unused goes first. */
 const MOST_KEPT = 16;
+/** What the library refuses leaves something on its stack: after some 80 it hangs, or reads nothing more. */
+const MOST_REFUSED = 20;
 
 /** Grammars of a model's answers: each is compiled once, the library loaded with the first. */
 export class Grammars {
   readonly #compiled = new Map<string, CompiledGrammar>();
   #library: Promise<{ xgrammar: Xgrammar; compiler: GrammarCompiler }> | undefined;
+  /** Grammars that it has refused. */
+  #refused = 0;
   /** One begins after the other, so that what one is about to use none gives up. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -46,14 +50,27 @@ export class Grammars {
     const ebnf = format.type === 'grammar' ? format.grammar : schemaGrammar(schemaOf(format));
     const reason = tooLarge(ebnf);
     if (reason !== undefined) throw new ChunkwiseError('bad_request', { field: fieldOf(format), reason });
-    this.#library ??= this.#open();
-    const { xgrammar, compiler } = await this.#library.catch((cause: unknown) => {
-      this.#library = undefined; // a later request may have better luck
-      throw new ChunkwiseError('unsupported', { field: 'response_format', reason: `grammars cannot be loaded: ${String(cause)}` }, { cause });
-    });
-    const compiled = this.#compiled.get(ebnf) ?? (await compile(xgrammar, compiler, ebnf, format).catch((error: unknown) => this.#giveUp(error)));
+    const { xgrammar, compiled } = await this.#compile(ebnf, format);
     this.#keep(ebnf, compiled);
     return new TokenGrammar(await xgrammar.GrammarMatcher.createGrammarMatcher(compiled));
+  }
+
+  async #compile(ebnf: string, format: ResponseFormat): Promise<{ xgrammar: Xgrammar; compiled: CompiledGrammar }> {
+    for (let isFresh = !this.#library; ; isFresh = true) {
+      this.#library ??= this.#open();
+      const { xgrammar, compiler } = await this.#library.catch((cause: unknown) => {
+        this.#library = undefined; // a later request may have better luck
+        throw new ChunkwiseError('unsupported', { field: 'response_format', reason: `grammars cannot be loaded: ${String(cause)}` }, { cause });
+      });
+      try {
+        return { xgrammar, compiled: this.#compiled.get(ebnf) ?? (await compile(xgrammar, compiler, ebnf, format)) };
+      } catch (error) {
+        const isRefused = isRefusal(error);
+        if (!isRefused || ++this.#refused === MOST_REFUSED) this.#giveUp();
+        // Where it failed, that may be the fault of what it refused before: another one is asked.
+        if (isRefused || isFresh) throw error;
+      }
+    }
   }
 
   async #open(): Promise<{ xgrammar: Xgrammar; compiler: GrammarCompiler }> {
@@ -66,14 +83,11 @@ export class Grammars {
     return { xgrammar, compiler: await xgrammar.GrammarCompiler.createGrammarCompiler(info, false) };
   }
 
-  /** A library that did not say itself what is wrong reads nothing more: the next request gets another. */
-  #giveUp(error: unknown): never {
-    const { cause } = error as Error;
-    if (cause instanceof Error && !cause.message.startsWith('Aborted')) {
-      this.#library = undefined;
-      this.#compiled.clear();
-    }
-    throw error;
+  /** The next grammar gets another library. Matchers keep what they need of this one. */
+  #giveUp(): void {
+    this.#library = undefined;
+    this.#compiled.clear();
+    this.#refused = 0;
   }
 
   #keep(ebnf: string, compiled: CompiledGrammar): void {
@@ -105,6 +119,12 @@ async function compile({ Grammar }: Xgrammar, compiler: GrammarCompiler, ebnf: s
     throw new ChunkwiseError('bad_request', { field: fieldOf(format), reason }, { cause });
   }
 }
+
+/** Whether the library said itself what is wrong; otherwise it failed. */
+const isRefusal = (error: unknown): boolean => {
+  const { cause } = error as Error;
+  return cause instanceof Error && cause.message.startsWith('Aborted');
+};
 
 /** What may follow in an answer, token by token. */
 export class TokenGrammar {

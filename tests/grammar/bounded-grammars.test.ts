@@ -96,3 +96,8 @@ it('300 properties of 50 definitions, some of forms of their own, are compiled a
   };
   expect(faultsOf(await randomAnswer(grammars, jsonSchema(schema), new Random(1)), schema)).toEqual([]);
 });
+
+it('two hundred grammars that are refused leave the next one right', async () => {
+  for (let i = 0; i < 200; i++) await expectError(() => grammars.begin({ type: 'grammar', grammar: `root ::= [z-${i % 10}]` }), 'bad_request', { field: 'response_format.grammar' });
+  expect(await randomAnswer(grammars, { type: 'grammar', grammar: 'root ::= "sea"' }, new Random(2))).toBe('sea');
+});
