@@ -1,5 +1,6 @@
 import { GREEDY } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { readOnce } from '../gpu/readback.ts';
 import type { Drawn } from './decode-steps.ts';
 import { greedy } from './decode-run.ts';
 import { newSequence } from './sequence.ts';
@@ -17,10 +18,18 @@ export async function warmUp(session: Session): Promise<void> {
   await session.prefill(sequence, tokens, (_start, position) => {
     drawn = session.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
   });
-  const entropy = (await drawn)?.entropy;
-  if (entropy !== undefined && !Number.isFinite(entropy)) {
-    throw new ChunkwiseError('bad_file', { file: session.plan.file, field: 'tensors', reason: 'the first logits that are computed of them are not finite' });
+  await drawn;
+  if (tokens.length > 1) {
+    await session.decode([greedy(sequence, tokens.length + 1)]);
+    await expectFinite(session);
   }
-  if (tokens.length > 1) await session.decode([greedy(sequence, tokens.length + 1)]);
   session.release(sequence);
+}
+
+/** Of the latest step's first row, which a greedy draw leaves as they are. */
+async function expectFinite({ device, plan, transformer: { activations } }: Session): Promise<void> {
+  const row = { buffer: activations.logits, offset: 0, size: plan.config.vocabSize * 4 };
+  const logits = new Float32Array(await readOnce(device, 'logits', [row]));
+  if (logits.every(Number.isFinite)) return;
+  throw new ChunkwiseError('bad_file', { file: plan.file, field: 'tensors', reason: 'the first logits that are computed of them are not finite' });
 }
