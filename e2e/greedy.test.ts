@@ -1,3 +1,4 @@
+import '../tests/support/optimized-shaders.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openInBrowser } from '../bench/browser-bench.ts';
 import { FileSource } from '../cli/file-source.ts';

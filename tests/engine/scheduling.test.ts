@@ -45,7 +45,7 @@ test.each([0, 20])('the next batch is planned while the GPU computes this one, w
     const before = batches[i] as BatchTrace;
     expect(planBegan).toBeGreaterThanOrEqual(before.submitted);
     expect(planEnded).toBeLessThan(before.completed);
-    expect(waitedMs).toBeLessThan(5);
+    expect(waitedMs).toBeLessThan((before.completed - before.submitted) / 2);
   });
 });
 
