@@ -92,6 +92,5 @@ export async function unlessLost(device: Device, work: Promise<unknown>): Promis
   } catch (cause) {
     throw new ChunkwiseError('device_lost', { reason: device.lost() ?? String(cause) }, { cause });
   }
-  const reason = device.lost();
-  if (reason !== undefined) throw new ChunkwiseError('device_lost', { reason });
+  throwIfLost(device);
 }
