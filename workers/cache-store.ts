@@ -36,7 +36,10 @@ export const cacheStore: CacheStore = {
           throw error;
         }
       } catch (cause) {
-        if (!(cause instanceof DOMException) || cause.name !== 'QuotaExceededError') throw cause;
+        if (!(cause instanceof DOMException)) throw cause;
+        if (cause.name !== 'QuotaExceededError') {
+          throw new ChunkwiseError('storage_lost', { file: name, reason: `could not be written: ${cause.message}` }, { cause });
+        }
         const reason = `the browser's storage has no room for ${bytes.length} bytes`;
         throw new ChunkwiseError('over_limit', { file: name, field: 'storage', reason }, { cause });
       }
