@@ -33,7 +33,7 @@ export default defineConfig({
           ...common,
         },
       },
-      { test: { name: 'e2e', include: ['e2e/**/*.test.ts'], globalSetup: 'e2e/browser.ts', env: quickToCompile, ...common } },
+      { test: { name: 'e2e', include: ['e2e/**/*.test.ts'], globalSetup: 'e2e/support/browser.ts', env: quickToCompile, ...common } },
     ],
   },
 });

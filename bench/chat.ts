@@ -4,9 +4,9 @@
 import { GREEDY } from '../src/config/sampling.ts';
 import type { KvOptions } from '../src/cache/kv-options.ts';
 import type { ChatTurn } from '../src/tokenizer/chat-template.ts';
-import { openInNode } from './engine.ts';
-import { record } from './results.ts';
-import { estimate, format } from './statistics.ts';
+import { openInNode } from './support/engine.ts';
+import { record } from './support/results.ts';
+import { estimate, format } from './support/statistics.ts';
 
 const TURNS = Number(process.env.CHUNKWISE_TURNS ?? 100);
 /** Live GPU bytes of the cache: pages, room in their buffers, tables, probes. */

@@ -4,14 +4,14 @@
 import { type CachePolicy, DENSE } from '../src/cache/policy.ts';
 import { policyOf } from '../src/cache/kv-options.ts';
 import { UNADAPTED } from '../src/engine/adaptation.ts';
-import { DecodeRun } from '../src/engine/decode-run.ts';
-import { timeSteps } from '../src/engine/measure.ts';
+import { DecodeRun } from '../src/measure/decode-run.ts';
+import { timeSteps } from '../src/measure/measure.ts';
 import { PAGE_TOKENS } from '../src/kernels/heads.ts';
 import { quantile } from '../src/config/quantile.ts';
-import { openInNode } from './engine.ts';
-import { record } from './results.ts';
-import { estimate, format } from './statistics.ts';
-import { heldOutTokens } from './texts.ts';
+import { openInNode } from './support/engine.ts';
+import { record } from './support/results.ts';
+import { estimate, format } from './support/statistics.ts';
+import { heldOutTokens } from './support/texts.ts';
 
 const CONTEXTS = [256, 2048] as const;
 const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 40);

@@ -1,11 +1,11 @@
 // Decode at context 256, beside llama.cpp's Vulkan build on the same lavapipe, and on SwiftShader in Chromium.
-import { measureDecode } from '../src/engine/measure.ts';
+import { measureDecode } from '../src/measure/measure.ts';
 import { decodeSpeed, ensureLlama } from '../tests/llama/llama.ts';
 import { quantile } from '../src/config/quantile.ts';
-import { openInBrowser } from './browser-bench.ts';
-import { MODEL, openInNode } from './engine.ts';
-import { record } from './results.ts';
-import { estimate, format } from './statistics.ts';
+import { openInBrowser } from './browser/browser-bench.ts';
+import { MODEL, openInNode } from './support/engine.ts';
+import { record } from './support/results.ts';
+import { estimate, format } from './support/statistics.ts';
 
 const CONTEXT = 256;
 const STEPS = 16;

@@ -4,8 +4,8 @@ import { GREEDY } from '../src/config/sampling.ts';
 import type { GenerateEvent } from '../src/engine/types.ts';
 import { SCHEMAS } from '../tests/grammar/schemas.ts';
 import { faultsOf } from '../tests/grammar/validate.ts';
-import { openInNode } from './engine.ts';
-import { record } from './results.ts';
+import { openInNode } from './support/engine.ts';
+import { record } from './support/results.ts';
 
 const PROMPTS = [
   'Answer with JSON.',

@@ -1,8 +1,8 @@
 // Time of each kind of dispatch of a decode step at context 256: on lavapipe in Node, on SwiftShader in Chromium.
-import { type KernelTiming, measureKernels } from '../src/engine/measure.ts';
-import { openInBrowser } from './browser-bench.ts';
-import { MODEL, openInNode } from './engine.ts';
-import { record } from './results.ts';
+import { type KernelTiming, measureKernels } from '../src/measure/measure.ts';
+import { openInBrowser } from './browser/browser-bench.ts';
+import { MODEL, openInNode } from './support/engine.ts';
+import { record } from './support/results.ts';
 
 const CONTEXT = 256;
 

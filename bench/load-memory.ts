@@ -4,11 +4,11 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { launchBrowser } from '../e2e/browser.ts';
-import { importPackage, loadUntil, servePackage } from '../e2e/package-page.ts';
-import { watchHeap } from '../e2e/heap-watch.ts';
-import { LargeModel } from '../tests/weights/large-model.ts';
-import { record } from './results.ts';
+import { launchBrowser } from '../e2e/support/browser.ts';
+import { importPackage, loadUntil, servePackage } from '../e2e/support/package-page.ts';
+import { watchHeap } from '../e2e/support/heap-watch.ts';
+import { LargeModel } from '../tests/support/models/large-model.ts';
+import { record } from './support/results.ts';
 
 const BOUND = 150e6;
 const gigabytes = Number(process.env['CHUNKWISE_GIGABYTES'] ?? 1);

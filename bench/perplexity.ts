@@ -1,9 +1,9 @@
 // Perplexity of the first 2,048 tokens of wikitext-2's test text, beside llama.cpp's on the same tokens.
-import { negativeLogLikelihoods } from '../src/engine/evaluate.ts';
+import { negativeLogLikelihoods } from '../src/measure/evaluate.ts';
 import { ensureLlama, perplexity as llamaPerplexity } from '../tests/llama/llama.ts';
-import { MODEL, openInNode } from './engine.ts';
-import { record } from './results.ts';
-import { heldOutTokens } from './texts.ts';
+import { MODEL, openInNode } from './support/engine.ts';
+import { record } from './support/results.ts';
+import { heldOutTokens } from './support/texts.ts';
 
 const TOKENS = 2048;
 

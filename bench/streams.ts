@@ -1,8 +1,8 @@
 // A decode step of two streams with an adapter each, beside that of one stream with one; lavapipe.
-import { measureDecode } from '../src/engine/measure.ts';
-import { loadAdapter, openInNode } from './engine.ts';
-import { record } from './results.ts';
-import { estimate, format } from './statistics.ts';
+import { measureDecode } from '../src/measure/measure.ts';
+import { loadAdapter, openInNode } from './support/engine.ts';
+import { record } from './support/results.ts';
+import { estimate, format } from './support/statistics.ts';
 
 const CONTEXT = 256;
 const STEPS = 16;

@@ -1,9 +1,9 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LadderBuilder } from '../src/adapters/adapter-ladder.ts';
-import { buildAdapterLadder } from '../src/adapters/adapter-ladder.ts';
-import type { LadderStore } from '../src/adapters/ladder-cache.ts';
-import { cachedLadders } from '../src/adapters/ladder-cache.ts';
+import type { LadderBuilder } from '../src/adapters/ladder/adapter-ladder.ts';
+import { buildAdapterLadder } from '../src/adapters/ladder/adapter-ladder.ts';
+import type { LadderStore } from '../src/adapters/ladder/ladder-cache.ts';
+import { cachedLadders } from '../src/adapters/ladder/ladder-cache.ts';
 
 /** Keeps ladders as files of a folder. */
 export const ladderStore = (folder: string): LadderStore => ({

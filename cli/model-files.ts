@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { pickModelFiles } from '../src/hub/pick-files.ts';
-import { shardNames } from '../src/weights/gguf-split.ts';
+import { shardNames } from '../src/weights/gguf/gguf-split.ts';
 import { FileSource } from './file-source.ts';
 
 const SAFETENSORS = /\.safetensors$/;

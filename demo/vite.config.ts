@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
-import { contentSecurityPolicy } from './content-security-policy.ts';
-import { offlineApp } from './offline-app.ts';
-import { serveModels } from './serve-models.ts';
+import { contentSecurityPolicy } from './shell/content-security-policy.ts';
+import { offlineApp } from './shell/offline-app.ts';
+import { serveModels } from './shell/serve-models.ts';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 

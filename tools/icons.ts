@@ -1,7 +1,7 @@
 /** Draws the installed page's icons from demo/public/icons/icon.svg. Run after a change of it: node --import tsx tools/icons.ts */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { launchBrowser } from '../e2e/browser.ts';
+import { launchBrowser } from '../e2e/support/browser.ts';
 
 const folder = new URL('../demo/public/icons/', import.meta.url);
 const svg = readFileSync(new URL('icon.svg', folder), 'utf8');

@@ -2,8 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { preview } from 'vite';
-import { launchBrowser } from '../e2e/browser.ts';
-import { DemoPage } from '../e2e/demo-page.ts';
+import { launchBrowser } from '../e2e/support/browser.ts';
+import { DemoPage } from '../e2e/support/demo-page.ts';
 import { ensureModel } from './fetch-model.ts';
 
 const WIDTHS = { wide: { width: 1280, height: 800 }, narrow: { width: 390, height: 844 } };

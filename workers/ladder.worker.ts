@@ -1,8 +1,8 @@
 /** Builds one adapter's rank ladders beside the engine, whose answers go on meanwhile. */
 import { expose, transfer } from 'comlink';
-import type { AdapterModules } from '../src/adapters/adapter-file.ts';
-import type { AdapterLadder, LadderOptions } from '../src/adapters/adapter-ladder.ts';
-import { buildAdapterLadder } from '../src/adapters/adapter-ladder.ts';
+import type { AdapterModules } from '../src/adapters/formats/adapter-file.ts';
+import type { AdapterLadder, LadderOptions } from '../src/adapters/ladder/adapter-ladder.ts';
+import { buildAdapterLadder } from '../src/adapters/ladder/adapter-ladder.ts';
 import { holdLock } from './locks.ts';
 import { carryErrors } from './wire-error.ts';
 

@@ -5,9 +5,9 @@ import { hubHeaders, listRepo } from '../src/hub/hub-api.ts';
 import { parseHubId } from '../src/hub/model-id.ts';
 import type { HubId } from '../src/hub/model-id.ts';
 import { pickAdapterFiles, pickModelFiles } from '../src/hub/pick-files.ts';
-import { shardNames } from '../src/weights/gguf-split.ts';
-import { describeRemote, readJson } from '../src/weights/remote-file.ts';
-import type { RemoteOptions } from '../src/weights/remote-file.ts';
+import { shardNames } from '../src/weights/gguf/gguf-split.ts';
+import { describeRemote, readJson } from '../src/downloads/remote-file.ts';
+import type { RemoteOptions } from '../src/downloads/remote-file.ts';
 
 /** A file to be downloaded. */
 export interface WantedFile {

@@ -1,11 +1,11 @@
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { FileDownload } from '../src/weights/file-download.ts';
-import { keep } from '../src/weights/piece-store.ts';
-import type { PieceStore } from '../src/weights/piece-store.ts';
-import { describeRemote } from '../src/weights/remote-file.ts';
-import type { RemoteFile } from '../src/weights/remote-file.ts';
-import { nameOf, openPieces } from './model-files.ts';
-import type { Manifest } from './model-files.ts';
+import { FileDownload } from '../src/downloads/file-download.ts';
+import { keep } from '../src/downloads/piece-store.ts';
+import type { PieceStore } from '../src/downloads/piece-store.ts';
+import { describeRemote } from '../src/downloads/remote-file.ts';
+import type { RemoteFile } from '../src/downloads/remote-file.ts';
+import { nameOf, openPieces } from '../src/storage/model-files.ts';
+import type { Manifest } from '../src/storage/model-files.ts';
 import type { WantedFile } from './model-sources.ts';
 
 /** One file of a model in the browser's storage. */

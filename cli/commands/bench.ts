@@ -1,11 +1,11 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
-import { measureAttention } from '../../src/engine/measure-attention.ts';
-import { anyTokens } from '../../src/engine/decode-run.ts';
-import { type KernelTiming, measureDecode, measureKernels, measurePrefill, measureStreamingRead } from '../../src/engine/measure.ts';
+import { measureAttention } from '../../src/measure/measure-attention.ts';
+import { anyTokens } from '../../src/measure/decode-run.ts';
+import { type KernelTiming, measureDecode, measureKernels, measurePrefill, measureStreamingRead } from '../../src/measure/measure.ts';
 import type { Adaptation } from '../../src/engine/adaptation.ts';
-import type { Session } from '../../src/engine/session.ts';
+import type { Session } from '../../src/session/session.ts';
 import { BENCH_FLAGS, kvOptions } from '../command-flags.ts';
 import { listFlag, numberFlag, parseFlags, positional, refuseFlags } from '../flags.ts';
 import type { Output } from '../output.ts';

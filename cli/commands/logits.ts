@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { policyOf } from '../../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { eachLogits } from '../../src/engine/evaluate.ts';
+import { eachLogits } from '../../src/measure/evaluate.ts';
 import { kvOptions, LOGITS_FLAGS } from '../command-flags.ts';
 import { listFlag, parseFlags, refuseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';

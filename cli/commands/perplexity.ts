@@ -1,6 +1,6 @@
 import { policyOf } from '../../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { perplexity as evaluate } from '../../src/engine/evaluate.ts';
+import { perplexity as evaluate } from '../../src/measure/evaluate.ts';
 import { kvOptions, PERPLEXITY_FLAGS } from '../command-flags.ts';
 import { numberFlag, parseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';

@@ -1,6 +1,6 @@
-import type { AdapterModules } from '../../src/adapters/adapter-file.ts';
-import { readAdapter } from '../../src/adapters/adapter-file.ts';
-import { ranksByRule } from '../../src/adapters/ladder-levels.ts';
+import type { AdapterModules } from '../../src/adapters/formats/adapter-file.ts';
+import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
+import { ranksByRule } from '../../src/adapters/ladder/ladder-levels.ts';
 import type { Chunk, ChunkPlan } from '../../src/chunking/chunk-plan.ts';
 import { Planner } from '../../src/chunking/planner.ts';
 import { settingsOf } from '../../src/engine/adaptation.ts';

@@ -2,7 +2,7 @@ import { policyOf } from '../../src/cache/kv-options.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
 import { entropyComplexity, type EstimatorName, ESTIMATORS, type Vocabulary } from '../../src/chunking/complexity.ts';
 import { UNADAPTED } from '../../src/engine/adaptation.ts';
-import { type Divergence, divergence } from '../../src/engine/divergence.ts';
+import { type Divergence, divergence } from '../../src/measure/divergence.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterUse } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';

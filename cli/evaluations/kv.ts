@@ -2,7 +2,7 @@ import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
 import type { KvReport } from '../../src/cache/kv-report.ts';
 import { quantile } from '../../src/config/quantile.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
-import { type Perplexity, type PerplexityWindow, perplexity } from '../../src/engine/evaluate.ts';
+import { type Perplexity, type PerplexityWindow, perplexity } from '../../src/measure/evaluate.ts';
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { EVAL_KV_FLAGS, kvOptions } from '../command-flags.ts';

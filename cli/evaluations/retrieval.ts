@@ -1,6 +1,6 @@
 import { DEFAULT_KV_ERROR_BUDGET, type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
 import { type Adaptation, UNADAPTED } from '../../src/engine/adaptation.ts';
-import { scoreAnswer } from '../../src/engine/evaluate.ts';
+import { scoreAnswer } from '../../src/measure/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';

@@ -1,8 +1,8 @@
-import { readModule } from '../../src/adapters/adapter-file.ts';
-import { type AdapterHeader, readAdapterHeader } from '../../src/adapters/adapter-header.ts';
-import { contentHash } from '../../src/adapters/content-hash.ts';
-import { levelRanks } from '../../src/adapters/ladder-levels.ts';
-import { buildLadder } from '../../src/adapters/rank-ladder.ts';
+import { readModule } from '../../src/adapters/formats/adapter-file.ts';
+import { type AdapterHeader, readAdapterHeader } from '../../src/adapters/formats/adapter-header.ts';
+import { contentHash } from '../../src/adapters/ladder/content-hash.ts';
+import { levelRanks } from '../../src/adapters/ladder/ladder-levels.ts';
+import { buildLadder } from '../../src/adapters/ladder/rank-ladder.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openAdapter } from '../open-adapter.ts';
 import type { Output } from '../output.ts';

@@ -1,5 +1,5 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import type { QuantizedForm } from '../kernels/page-forms.ts';
+import type { QuantizedForm } from '../kernels/formats/page-forms.ts';
 import type { Change } from './cache-page.ts';
 import { type CachePolicy, type CacheView, numLayers, oldPages, pagesBeyondContext } from './policy.ts';
 

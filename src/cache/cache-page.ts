@@ -1,4 +1,4 @@
-import type { PageForm, SmallerForm } from '../kernels/page-forms.ts';
+import type { PageForm, SmallerForm } from '../kernels/formats/page-forms.ts';
 import type { Place } from './page-space.ts';
 
 /** A page of one layer. */

@@ -2,7 +2,7 @@ import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
-import { PAGE_ENTRY_WORDS, pageEntry } from '../kernels/page-forms.ts';
+import { PAGE_ENTRY_WORDS, pageEntry } from '../kernels/formats/page-forms.ts';
 import { FOUND_BYTES } from '../kernels/probe-page.ts';
 import type { CachePage, Change, Copy, LayerPage, PageState } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';

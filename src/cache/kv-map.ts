@@ -1,4 +1,4 @@
-import { PAGE_FORMS } from '../kernels/page-forms.ts';
+import { PAGE_FORMS } from '../kernels/formats/page-forms.ts';
 import type { CachePage } from './cache-page.ts';
 import { kvBytes } from './kv-report.ts';
 

@@ -1,5 +1,5 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/page-forms.ts';
+import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import type { CachePage } from './cache-page.ts';
 import type { LayerErrors } from './layer-errors.ts';
 

@@ -1,4 +1,4 @@
-import type { PageForm } from '../kernels/page-forms.ts';
+import type { PageForm } from '../kernels/formats/page-forms.ts';
 import type { Trial } from './cache-page.ts';
 
 /** What a form did to a layer in trials of its pages. */

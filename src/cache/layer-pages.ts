@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
+import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import type { BufferRange } from '../gpu/operation.ts';
 import type { LayerPage, PageState } from './cache-page.ts';
 import { PageSpace } from './page-space.ts';

@@ -1,5 +1,5 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import type { SmallerForm } from '../kernels/page-forms.ts';
+import type { SmallerForm } from '../kernels/formats/page-forms.ts';
 import type { CachePage, Change, LayerPage, Trial } from './cache-page.ts';
 import type { LayerErrors } from './layer-errors.ts';
 

@@ -2,7 +2,7 @@ import { isRecord } from '../config/is-record.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { PAGE_FORMS, pageUnits, UNIT_BYTES } from '../kernels/page-forms.ts';
+import { PAGE_FORMS, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import type { PageState } from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
 import type { FormErrors } from './layer-errors.ts';

@@ -1,4 +1,4 @@
-import { CacheModel } from './cache-model.ts';
+import { CacheModel } from './ngram-model.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /** How hard each token of one text is. Holds what it learned from the text so far: one estimator a sequence. */

@@ -5,11 +5,11 @@ import type { PlanSettings } from '../chunking/prompt-plan.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import { followedFrom } from '../chunking/replay.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { AdaptedText } from './adapted-text.ts';
-import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
+import type { AdaptedText } from '../session/adapted-text.ts';
+import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from '../session/adapter-mix.ts';
 import type { AdapterRegistry } from './adapter-registry.ts';
 import { type PlanService, replay } from './plan-service.ts';
-import type { Session } from './session.ts';
+import type { Session } from '../session/session.ts';
 import type { AdapterUse, PlanEvent, RankOptions } from './types.ts';
 
 /** How the tokens of a request take its adapters. */

@@ -1,13 +1,13 @@
-import type { ArenaAdapter } from '../adapters/adapter-arena.ts';
-import type { AdapterModules } from '../adapters/adapter-file.ts';
-import type { AdapterLadder } from '../adapters/adapter-ladder.ts';
-import { levelRanks, ranksByRule } from '../adapters/ladder-levels.ts';
+import type { ArenaAdapter } from '../adapters/arena/adapter-arena.ts';
+import type { AdapterModules } from '../adapters/formats/adapter-file.ts';
+import type { AdapterLadder } from '../adapters/ladder/adapter-ladder.ts';
+import { levelRanks, ranksByRule } from '../adapters/ladder/ladder-levels.ts';
 import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { finished } from '../gpu/readback.ts';
 import { type LoadedLora, loadLora } from '../models/load-lora.ts';
-import { type AdapterMix, NO_ADAPTERS } from './adapter-mix.ts';
-import type { Session } from './session.ts';
+import { type AdapterMix, NO_ADAPTERS } from '../session/adapter-mix.ts';
+import type { Session } from '../session/session.ts';
 import type { AdapterInfo, AdapterUse } from './types.ts';
 
 interface Entry {

@@ -1,7 +1,7 @@
 import { readOnce } from '../gpu/readback.ts';
 import type { Adaptation } from './adaptation.ts';
-import { attach, newSequence } from './sequence.ts';
-import type { Session } from './session.ts';
+import { attach, newSequence } from '../session/sequence.ts';
+import type { Session } from '../session/session.ts';
 
 /**
  * The mean of a text's states after the last norm, over its tokens, scaled to length one: `[hiddenSize]`. Computed in a

@@ -1,9 +1,9 @@
 import { hexDigest } from '../weights/digest.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
-import { readGguf } from '../weights/gguf-reader.ts';
-import { isSafetensors } from '../weights/safetensors-model.ts';
-import { readSafetensors } from '../weights/safetensors-reader.ts';
+import { readGguf } from '../weights/gguf/gguf-reader.ts';
+import { isSafetensors } from '../weights/safetensors/safetensors-model.ts';
+import { readSafetensors } from '../weights/safetensors/safetensors-reader.ts';
 
 /** Read of each tensor. */
 const SAMPLE_BYTES = 4096;

@@ -1,6 +1,6 @@
-import { type AdapterModules, readAdapter } from '../adapters/adapter-file.ts';
-import type { AdapterSource } from '../adapters/adapter-header.ts';
-import { buildAdapterLadder } from '../adapters/adapter-ladder.ts';
+import { type AdapterModules, readAdapter } from '../adapters/formats/adapter-file.ts';
+import type { AdapterSource } from '../adapters/formats/adapter-header.ts';
+import { buildAdapterLadder } from '../adapters/ladder/adapter-ladder.ts';
 import { policyOf } from '../cache/kv-options.ts';
 import { pagesFor } from '../cache/kv-cache.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
@@ -17,8 +17,8 @@ import { answerLimit, generate, type Prompt } from './generate.ts';
 import { inlinePlans } from './plan-service.ts';
 import { RequestQueue, type Turn } from './request-queue.ts';
 import { SavedSequences } from './saved-sequences.ts';
-import { openSession } from './open-session.ts';
-import type { Session } from './session.ts';
+import { openSession } from '../session/open-session.ts';
+import type { Session } from '../session/session.ts';
 import { Texts } from './texts.ts';
 import type {
   AdapterInfo,

@@ -11,10 +11,10 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { finished, readOnce } from '../gpu/readback.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { followsRecordedPlan } from './adaptation.ts';
-import { NO_ADAPTERS } from './adapter-mix.ts';
+import { NO_ADAPTERS } from '../session/adapter-mix.ts';
 import { modelHash } from './model-hash.ts';
-import { newSequence } from './sequence.ts';
-import type { Session } from './session.ts';
+import { newSequence } from '../session/sequence.ts';
+import type { Session } from '../session/session.ts';
 import type { SavedCaches, SavedSize } from './types.ts';
 
 /** The engine, as far as saving needs it; see `LocalEngine`. */

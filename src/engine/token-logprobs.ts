@@ -1,5 +1,5 @@
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { logSumExp } from './divergence.ts';
+import { logSumExp } from '../session/log-sum-exp.ts';
 import type { TokenChance, TokenLogprobs } from './types.ts';
 
 /** What the model's logits say of the token drawn, and of the `count` likeliest; of equals the lower id comes first. */

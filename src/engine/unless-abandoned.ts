@@ -1,5 +1,5 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { handled } from './handled.ts';
+import { handled } from '../session/handled.ts';
 
 /** For a reader that stays away so long between two events, nothing is kept any more. */
 const DEFAULT_READ_TIMEOUT_MS = 30_000;

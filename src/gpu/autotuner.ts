@@ -2,7 +2,7 @@ import { quantile } from '../config/quantile.ts';
 import type { Device } from './device.ts';
 import { unlessLost } from './readback.ts';
 import type { Dispatcher, Recorder } from './recorder.ts';
-import type { Variant } from './variant.ts';
+import type { Variant } from './device-variant.ts';
 
 export type Candidate = Partial<Variant>;
 

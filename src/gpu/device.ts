@@ -2,7 +2,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Buffers } from './buffers.ts';
 import { DEVICE_FEATURES, LANGUAGE_FEATURES, type OptionalFeature, usableFeatures } from './features.ts';
 import { Pipelines } from './pipelines.ts';
-import { type DeviceClass, type Variant, VARIANTS } from './variant.ts';
+import { type DeviceClass, type Variant, VARIANTS } from './device-variant.ts';
 import { type Wait, waitFor } from './wait.ts';
 
 export interface OpenOptions {

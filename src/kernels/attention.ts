@@ -6,8 +6,8 @@ import pageQuantized from '../../shaders/libraries/page-quantized.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads, PAGE_TOKENS } from './heads.ts';
-import { formConstants } from './page-forms.ts';
-import { halfPrecision } from './variants.ts';
+import { formConstants } from './formats/page-forms.ts';
+import { halfPrecision } from './slot-choices.ts';
 
 /** Most runs of pages that the attention of a batch's tokens is split into, unless it has more tokens. */
 export const MAX_SPLITS = 64;

@@ -4,9 +4,9 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
 import { headConstants, type Heads } from './heads.ts';
-import { formConstants } from './page-forms.ts';
+import { formConstants } from './formats/page-forms.ts';
 import { PROBES } from './probe-page.ts';
-import { halfPrecision } from './variants.ts';
+import { halfPrecision } from './slot-choices.ts';
 
 /** A page of 32 entries has little to do: small workgroups. */
 const WORKGROUP = 8;

@@ -3,7 +3,7 @@ import weightBlock from '../../shaders/libraries/weight-block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
-import { weightReader } from './weight-formats.ts';
+import { weightReader } from './formats/weight-formats.ts';
 
 /** `tokens`, as `batch_table` says → rows of the embedding matrix `y [T, columns]`. Params: the slice's first row and rows. */
 export function embedKernel(device: Device, type: GgmlType, columns: number): Kernel {

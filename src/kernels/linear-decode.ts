@@ -12,8 +12,8 @@ import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
-import { inputLoading, reduction } from './variants.ts';
-import { weightReader } from './weight-formats.ts';
+import { inputLoading, reduction } from './slot-choices.ts';
+import { weightReader } from './formats/weight-formats.ts';
 
 export interface LinearDecodeOptions {
   type: GgmlType;

@@ -6,7 +6,7 @@ import block from '../../shaders/libraries/block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
-import { inputLoading, reduction } from './variants.ts';
+import { inputLoading, reduction } from './slot-choices.ts';
 
 export interface LoraDeltaOptions {
   /** Of the residual stream. */

@@ -5,7 +5,7 @@ import type { Kernel } from '../gpu/kernel.ts';
 import type { Groups } from '../gpu/recorder.ts';
 import { TILE_TOKENS } from './linear-prefill.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
-import { inputLoading } from './variants.ts';
+import { inputLoading } from './slot-choices.ts';
 
 /** Each invocation takes up to two components: a workgroup the sixteen of a common rank. */
 const WORKGROUP = 8;

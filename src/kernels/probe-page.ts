@@ -3,8 +3,8 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
 import { headConstants, type Heads } from './heads.ts';
-import { formConstants } from './page-forms.ts';
-import { halfPrecision } from './variants.ts';
+import { formConstants } from './formats/page-forms.ts';
+import { halfPrecision } from './slot-choices.ts';
 
 /** Latest tokens of a stream whose queries and outputs are kept. */
 export const PROBES = 4;

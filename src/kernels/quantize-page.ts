@@ -3,8 +3,8 @@ import source from '../../shaders/quantize-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads } from './heads.ts';
-import { formConstants } from './page-forms.ts';
-import { halfPrecision } from './variants.ts';
+import { formConstants } from './formats/page-forms.ts';
+import { halfPrecision } from './slot-choices.ts';
 
 /** The keys or values of one head have little to do: small workgroups. */
 const WORKGROUP = 8;

@@ -1,7 +1,7 @@
 import source from '../../shaders/rms-norm.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
-import { reduction } from './variants.ts';
+import { reduction } from './slot-choices.ts';
 
 /** `x [T, width]` from token `params.start` on → `y [tokens, width]`, RMS-normed and weighted (arXiv 1910.07467). */
 export function rmsNormKernel(device: Device, width: number, eps: number): Kernel {

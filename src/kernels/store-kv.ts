@@ -4,7 +4,7 @@ import qkNorm from '../../shaders/libraries/qk-norm.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads } from './heads.ts';
-import { halfPrecision } from './variants.ts';
+import { halfPrecision } from './slot-choices.ts';
 
 /** Little to do for a token: small workgroups. */
 const WORKGROUP = 8;

@@ -1,4 +1,4 @@
-import { MAX_RANK } from '../adapters/config-fields.ts';
+import { MAX_RANK } from '../adapters/formats/config-fields.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';

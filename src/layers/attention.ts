@@ -1,5 +1,5 @@
-import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
-import type { LinearName } from '../adapters/module-names.ts';
+import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import type { LinearName } from '../adapters/formats/module-names.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import type { StreamProbes } from '../cache/stream-probes.ts';
 import type { Device } from '../gpu/device.ts';

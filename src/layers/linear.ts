@@ -1,4 +1,4 @@
-import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
+import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { type Bound, createOperation, type Operation } from '../gpu/operation.ts';

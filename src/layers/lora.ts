@@ -1,5 +1,5 @@
-import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
-import { LINEAR_NAMES, type LinearName, linearShape } from '../adapters/module-names.ts';
+import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import { LINEAR_NAMES, type LinearName, linearShape } from '../adapters/formats/module-names.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
@@ -7,7 +7,7 @@ import type { Dispatcher, Params } from '../gpu/recorder.ts';
 import { loraDeltaGroups, loraDeltaKernel } from '../kernels/lora-delta.ts';
 import type { LoraSite } from '../kernels/lora-layout.ts';
 import { loraPrefillGroups, loraPrefillKernel, loraPrefillRuns } from '../kernels/lora-prefill.ts';
-import { reduction } from '../kernels/variants.ts';
+import { reduction } from '../kernels/slot-choices.ts';
 import type { BatchShape } from './batch.ts';
 
 /** The linears of a layer that read one input together, and what their adapters' A · input is kept in. */

@@ -1,5 +1,5 @@
-import type { AdapterModule } from '../adapters/adapter-file.ts';
-import type { LinearName } from '../adapters/module-names.ts';
+import type { AdapterModule } from '../adapters/formats/adapter-file.ts';
+import type { LinearName } from '../adapters/formats/module-names.ts';
 import type { Device } from '../gpu/device.ts';
 import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/unfused-lora.ts';
 import { destroyMatrix, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';

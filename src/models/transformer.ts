@@ -1,4 +1,4 @@
-import { AdapterArena, type ArenaBuffers } from '../adapters/adapter-arena.ts';
+import { AdapterArena, type ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';

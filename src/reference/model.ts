@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
-import { openGguf } from '../weights/gguf-split.ts';
+import { openGguf } from '../weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../weights/model-config.ts';
 import { checkTensors } from '../weights/model-tensors.ts';
 import { dequantize } from './dequantize.ts';

@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
-import type { GgufMetadata } from './gguf-metadata.ts';
+import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 import type { ModelFile } from './model-file.ts';
 
 type Architecture = ModelConfig['architecture'];

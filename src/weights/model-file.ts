@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../config/model-config.ts';
-import type { GgufFile } from './gguf-reader.ts';
+import type { GgufFile } from './gguf/gguf-reader.ts';
 
 /** A model's metadata and tensors, under GGUF's names whatever its form. */
 export interface ModelFile extends Pick<GgufFile, 'metadata' | 'tensors'> {

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { parseAdapterConfig } from '../../src/adapters/adapter-config.ts';
-import type { AdapterConfig } from '../../src/adapters/adapter-config.ts';
-import { LINEAR_NAMES, parseTransformersName, transformersName } from '../../src/adapters/module-names.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { parseAdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
+import type { AdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
+import { LINEAR_NAMES, parseTransformersName, transformersName } from '../../src/adapters/formats/module-names.ts';
+import { expectError } from '../support/expect-error.ts';
 
 const FILE = 'adapter_config.json';
 const BASE = { peft_type: 'LORA', r: 16, lora_alpha: 32, target_modules: ['q_proj'] };

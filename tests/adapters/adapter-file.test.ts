@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest';
-import { readAdapter } from '../../src/adapters/adapter-file.ts';
-import type { AdapterModules } from '../../src/adapters/adapter-file.ts';
-import type { AdapterSource } from '../../src/adapters/adapter-header.ts';
-import { baseNames, isOneOf } from '../../src/adapters/base-name.ts';
-import { contentHash } from '../../src/adapters/content-hash.ts';
+import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
+import type { AdapterModules } from '../../src/adapters/formats/adapter-file.ts';
+import type { AdapterSource } from '../../src/adapters/formats/adapter-header.ts';
+import { baseNames, isOneOf } from '../../src/adapters/formats/base-name.ts';
+import { contentHash } from '../../src/adapters/ladder/content-hash.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
-import { GgufMetadata } from '../../src/weights/gguf-metadata.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { writeGguf } from '../weights/gguf-writer.ts';
-import { CONFIG_FILE, ggufAdapter, peftSource, tinyAdapter, tinyConfig, WEIGHTS_FILE } from './tiny-adapter.ts';
-import type { FloatType, TinyAdapter } from './tiny-adapter.ts';
+import { GgufMetadata } from '../../src/weights/gguf/gguf-metadata.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { expectError } from '../support/expect-error.ts';
+import { writeGguf } from '../support/models/gguf-writer.ts';
+import { CONFIG_FILE, ggufAdapter, peftSource, tinyAdapter, tinyConfig, WEIGHTS_FILE } from '../support/models/tiny-adapter.ts';
+import type { FloatType, TinyAdapter } from '../support/models/tiny-adapter.ts';
 
 const llama = await tinyConfig();
 const qwen = await tinyConfig({ architecture: 'qwen2' });

@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest';
-import { readAdapter } from '../../src/adapters/adapter-file.ts';
-import type { AdapterModules } from '../../src/adapters/adapter-file.ts';
-import { buildAdapterLadder } from '../../src/adapters/adapter-ladder.ts';
+import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
+import type { AdapterModules } from '../../src/adapters/formats/adapter-file.ts';
+import { buildAdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
 import { floatToHalf as toHalf } from '../../src/weights/float-tensor.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { Random } from '../weights/random.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { expectError } from '../support/expect-error.ts';
+import { Random } from '../support/random.ts';
 import { optimumOf, squaredErrors } from './ladder-products.ts';
-import { ggufAdapter, peftSource, tinyAdapter, tinyConfig, WEIGHTS_FILE } from './tiny-adapter.ts';
-import type { TinyAdapter, TinyAdapterOptions } from './tiny-adapter.ts';
+import { ggufAdapter, peftSource, tinyAdapter, tinyConfig, WEIGHTS_FILE } from '../support/models/tiny-adapter.ts';
+import type { TinyAdapter, TinyAdapterOptions } from '../support/models/tiny-adapter.ts';
 
 const tiny = await tinyConfig();
 /** One layer of the default model's shapes. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { parseAdapterConfig } from '../../src/adapters/adapter-config.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { parseAdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
+import { expectError } from '../support/expect-error.ts';
 
 const FILE = 'adapter_config.json';
 const config = (fields: object): string => JSON.stringify({ peft_type: 'LORA', r: 8, lora_alpha: 16, target_modules: ['q_proj'], ...fields });

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { inspect } from '../../cli/commands/inspect.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { writeGguf } from '../weights/gguf-writer.ts';
-import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, tinyConfig, WEIGHTS_FILE } from './tiny-adapter.ts';
+import { expectError } from '../support/expect-error.ts';
+import { writeGguf } from '../support/models/gguf-writer.ts';
+import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, tinyConfig, WEIGHTS_FILE } from '../support/models/tiny-adapter.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'adapter-'));
 afterAll(() => rm(directory, { recursive: true }));

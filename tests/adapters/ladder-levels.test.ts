@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { readAdapter } from '../../src/adapters/adapter-file.ts';
-import { buildAdapterLadder } from '../../src/adapters/adapter-ladder.ts';
-import { DEFAULT_RANK_ERROR_BUDGET, fixedRanks, levelRanks, PLANNED_LEVELS } from '../../src/adapters/ladder-levels.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
+import { buildAdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
+import { DEFAULT_RANK_ERROR_BUDGET, fixedRanks, levelRanks, PLANNED_LEVELS } from '../../src/adapters/ladder/ladder-levels.ts';
+import { expectError } from '../support/expect-error.ts';
 import { squaredErrors } from './ladder-products.ts';
-import { peftSource, tinyAdapter, tinyConfig } from './tiny-adapter.ts';
+import { peftSource, tinyAdapter, tinyConfig } from '../support/models/tiny-adapter.ts';
 
 test('a level gets the least rank that loses no more than it may, over all modules', () => {
   const modules = [{ singularValues: [10, 3, 1, 0.1] }, { singularValues: [4, 4, 0.5] }, { singularValues: [] }];

@@ -1,5 +1,5 @@
-import type { AdapterModule } from '../../src/adapters/adapter-file.ts';
-import type { LadderModule } from '../../src/adapters/adapter-ladder.ts';
+import type { AdapterModule } from '../../src/adapters/formats/adapter-file.ts';
+import type { LadderModule } from '../../src/adapters/ladder/adapter-ladder.ts';
 import { halfToFloat } from '../../src/reference/half.ts';
 import { denseSingularValues } from './dense-svd.ts';
 

@@ -1,8 +1,8 @@
-import { readAdapter } from '../../src/adapters/adapter-file.ts';
-import type { AdapterModule } from '../../src/adapters/adapter-file.ts';
-import type { AdapterSource } from '../../src/adapters/adapter-header.ts';
-import { buildAdapterLadder } from '../../src/adapters/adapter-ladder.ts';
-import type { AdapterLadder } from '../../src/adapters/adapter-ladder.ts';
+import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
+import type { AdapterModule } from '../../src/adapters/formats/adapter-file.ts';
+import type { AdapterSource } from '../../src/adapters/formats/adapter-header.ts';
+import { buildAdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
+import type { AdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 
 /** Reads an adapter and builds its ladder. What loads is whole and finite, or an Error says what is not. */

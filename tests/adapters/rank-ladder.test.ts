@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { buildLadder } from '../../src/adapters/rank-ladder.ts';
-import type { RankLadder } from '../../src/adapters/rank-ladder.ts';
-import { Random } from '../weights/random.ts';
+import { buildLadder } from '../../src/adapters/ladder/rank-ladder.ts';
+import type { RankLadder } from '../../src/adapters/ladder/rank-ladder.ts';
+import { Random } from '../support/random.ts';
 import { denseSingularValues } from './dense-svd.ts';
 
 /** scale · B · A, `[out, in]`. */

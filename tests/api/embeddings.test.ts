@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { parseEmbeddingRequest } from '../../src/api/embeddings.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { expectError } from '../support/expect-error.ts';
 
 it.each([
   ['a', ['a']],

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { parseChatRequest } from '../../src/api/requests.ts';
 import type { ChatCompletionRequest } from '../../src/api/types.ts';
 import { send } from '../fuzz/requests.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { expectError } from '../support/expect-error.ts';
 
 const messages = [{ role: 'user', content: 'Hi' }];
 const nested = (depth: number): unknown => JSON.parse('{"a":'.repeat(depth) + '1' + '}'.repeat(depth));

@@ -4,8 +4,8 @@ import type { CachePage, LayerPage, Trial } from '../../src/cache/cache-page.ts'
 import type { CachePolicy, CacheView } from '../../src/cache/policy.ts';
 import { LayerErrors } from '../../src/cache/layer-errors.ts';
 import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
-import { pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
-import { Random } from '../weights/random.ts';
+import { pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
+import { Random } from '../support/random.ts';
 
 const HEADS = { numKvHeads: 3, headDim: 64 };
 const NEW: LayerPage = { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: pageUnits('f16', HEADS) }, tried: 0, mass: 0 };

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { CachePage, LayerPage } from '../../src/cache/cache-page.ts';
 import { type KvMap, kvMap, KvWatch } from '../../src/cache/kv-map.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 
 const lying = (form: PageForm, units: number, entries = PAGE_TOKENS): LayerPage => ({
   ...{ form, entries, place: { offset: 0, units }, tried: 0, mass: 0 },

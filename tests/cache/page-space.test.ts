@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { PageSpace, type Place } from '../../src/cache/page-space.ts';
-import { Random } from '../weights/random.ts';
+import { Random } from '../support/random.ts';
 
 const overlaps = (a: Place, b: Place): boolean => a.offset < b.offset + b.units && b.offset < a.offset + a.units;
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import type { PageState } from '../../src/cache/cache-page.ts';
 import { decodeSavedCache, encodeSavedCache, type SavedCache, SAVED_VERSION } from '../../src/cache/saved-cache.ts';
-import { pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
-import { Random } from '../weights/random.ts';
+import { pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
+import { Random } from '../support/random.ts';
 
 const CONFIG = { numLayers: 2, numKvHeads: 1, headDim: 16, vocabSize: 300 };
 const FOR = { hash: 'abc', config: CONFIG };

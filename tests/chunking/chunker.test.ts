@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { BOUNDARY, BoundaryDetector } from '../../src/chunking/boundaries.ts';
 import { Chunker, DEFAULT_CHUNKER } from '../../src/chunking/chunker.ts';
 import type { ChunkerOptions, Span } from '../../src/chunking/chunker.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { Random } from '../weights/random.ts';
+import { expectError } from '../support/expect-error.ts';
+import { Random } from '../support/random.ts';
 
 interface Input {
   complexities: number[];

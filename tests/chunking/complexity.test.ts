@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { CacheModel } from '../../src/chunking/cache-model.ts';
+import { CacheModel } from '../../src/chunking/ngram-model.ts';
 import { estimate, ESTIMATORS, tokenPrior } from '../../src/chunking/complexity.ts';
 import type { EstimatorName, Vocabulary } from '../../src/chunking/complexity.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { Random } from '../weights/random.ts';
+import { expectError } from '../support/expect-error.ts';
+import { Random } from '../support/random.ts';
 import { mean, randomText, randomWords } from './random-text.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
 
-const prose = await readFile(new URL('../engine/prose.txt', import.meta.url), 'utf8');
+const prose = await readFile(new URL('../support/prose.txt', import.meta.url), 'utf8');
 const NAMES = Object.keys(ESTIMATORS) as EstimatorName[];
 const SMALL: Vocabulary = { size: 40, text: (token) => ` ${token}` };
 

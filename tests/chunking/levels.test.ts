@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkThresholds, DEFAULT_THRESHOLDS, levelOf, nextLevel } from '../../src/chunking/levels.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { Random } from '../weights/random.ts';
+import { expectError } from '../support/expect-error.ts';
+import { Random } from '../support/random.ts';
 
 const THRESHOLDS = [0.2, 0.5, 0.8];
 

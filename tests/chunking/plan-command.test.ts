@@ -8,14 +8,14 @@ import { plan } from '../../cli/commands/plan.ts';
 import { loadPlan } from '../../src/chunking/plan-file.ts';
 import { planChunks } from '../../src/chunking/planner.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
-import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import { ggufAdapter, tinyAdapter } from '../adapters/tiny-adapter.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { REAL_MODEL } from '../weights/real-model.ts';
+import { ggufAdapter, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { expectError } from '../support/expect-error.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
 
-const PROSE = fileURLToPath(new URL('../engine/prose.txt', import.meta.url));
+const PROSE = fileURLToPath(new URL('../support/prose.txt', import.meta.url));
 const ARGS = ['--model', REAL_MODEL, '--text', PROSE];
 const expected = planChunks(tokenizer.encode(await readFile(PROSE, 'utf8')), { vocabulary });
 

@@ -3,11 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { loadPlan, savePlan } from '../../src/chunking/plan-file.ts';
 import { planChunks } from '../../src/chunking/planner.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { Random } from '../weights/random.ts';
+import { expectError } from '../support/expect-error.ts';
+import { Random } from '../support/random.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
 
-const prose = await readFile(new URL('../engine/prose.txt', import.meta.url), 'utf8');
+const prose = await readFile(new URL('../support/prose.txt', import.meta.url), 'utf8');
 const plan = planChunks(tokenizer.encode(prose).slice(0, 200), { vocabulary, ladder: [2, 3, 4, 5, 8, 16] });
 const saved = savePlan(plan);
 

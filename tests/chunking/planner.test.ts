@@ -1,20 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { levelRanks } from '../../src/adapters/ladder-levels.ts';
+import { levelRanks } from '../../src/adapters/ladder/ladder-levels.ts';
 import { meanRank } from '../../src/chunking/chunk-plan.ts';
 import type { Chunk, ChunkPlan } from '../../src/chunking/chunk-plan.ts';
 import { planChunks, Planner } from '../../src/chunking/planner.ts';
 import type { PlanOptions } from '../../src/chunking/planner.ts';
 import { rampTable } from '../../src/chunking/ramps.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { Random } from '../weights/random.ts';
+import { expectError } from '../support/expect-error.ts';
+import { Random } from '../support/random.ts';
 import { mean, randomText, randomWords } from './random-text.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
 
 /** What an adapter of rank 16 has by default, whose ranks are all alike. */
 const LADDER = levelRanks([{ singularValues: Array<number>(16).fill(1) }]).meanRanks;
 const SLACK = 16;
-const prose = await readFile(new URL('../engine/prose.txt', import.meta.url), 'utf8');
+const prose = await readFile(new URL('../support/prose.txt', import.meta.url), 'utf8');
 
 const plan = (text: string, options: Partial<PlanOptions> = {}) =>
   planChunks(tokenizer.encode(text), { vocabulary, ladder: LADDER, ...options });

@@ -4,7 +4,7 @@ import { planChunks } from '../../src/chunking/planner.ts';
 import { type PlannedPart, type PlanSettings, PromptPlan } from '../../src/chunking/prompt-plan.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
 
-const prose = await readFile(new URL('../engine/prose.txt', import.meta.url), 'utf8');
+const prose = await readFile(new URL('../support/prose.txt', import.meta.url), 'utf8');
 const tokens = tokenizer.encode(prose).slice(0, 700);
 const texts = new Map(tokens.map((token) => [token, vocabulary.text(token)]));
 const ladder = [2, 3, 4, 6, 8, 16];

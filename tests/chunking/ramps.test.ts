@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DecodeRamp, rampRows, rampTable } from '../../src/chunking/ramps.ts';
 import type { Dose, DosedSpan, RampOptions, RampRow } from '../../src/chunking/ramps.ts';
-import { Random } from '../weights/random.ts';
+import { Random } from '../support/random.ts';
 
 const IN = 24;
 const OUT = 20;

@@ -1,4 +1,4 @@
-import type { Random } from '../weights/random.ts';
+import type { Random } from '../support/random.ts';
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 

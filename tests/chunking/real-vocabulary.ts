@@ -2,9 +2,9 @@ import { openAsBlob } from 'node:fs';
 import type { Vocabulary } from '../../src/chunking/complexity.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
-import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { REAL_MODEL } from '../weights/real-model.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
 
 /** The default model's tokenizer. */
 export const tokenizer = createTokenizer(

@@ -6,12 +6,12 @@ import type { Output } from '../../cli/output.ts';
 import type { Retrieval } from '../../cli/evaluations/retrieval.ts';
 import { normalizeAnswer, score } from '../../cli/evaluations/squad-scores.ts';
 import { bootstrap, type Estimate, mean, spearman } from '../../cli/statistics.ts';
-import type { Timing } from '../../src/engine/measure.ts';
-import type { AttentionTiming } from '../../src/engine/measure-attention.ts';
-import { pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
-import { VARIED_TEXT } from '../engine/plan-cases.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { Random } from '../weights/random.ts';
+import type { Timing } from '../../src/measure/measure.ts';
+import type { AttentionTiming } from '../../src/measure/measure-attention.ts';
+import { pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
+import { VARIED_TEXT } from '../support/plan-cases.ts';
+import { expectError } from '../support/expect-error.ts';
+import { Random } from '../support/random.ts';
 import { tinyFiles } from './tiny-files.ts';
 
 const evaluate = async ([name, ...args]: string[]): Promise<Output> => (await COMMANDS[`eval ${name}`]!.load())(args);

@@ -8,10 +8,10 @@ import { logits } from '../../cli/commands/logits.ts';
 import { perplexity } from '../../cli/commands/perplexity.ts';
 import { wgsl } from '../../cli/commands/wgsl.ts';
 import { adapterUses } from '../../cli/open-model.ts';
-import { nmse } from '../engine/nmse.ts';
-import { NMSE } from '../engine/tolerances.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { expectedLogits, expectedOf } from '../weights/safetensors-folder.ts';
+import { nmse } from '../support/nmse.ts';
+import { NMSE } from '../support/tolerances.ts';
+import { expectError } from '../support/expect-error.ts';
+import { expectedLogits, expectedOf } from '../support/models/safetensors-folder.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/safetensors');
 const PROSE = join(import.meta.dirname, '../engine/prose.txt');

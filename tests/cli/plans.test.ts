@@ -5,8 +5,8 @@ import { logits } from '../../cli/commands/logits.ts';
 import { perplexity } from '../../cli/commands/perplexity.ts';
 import { meanRank } from '../../src/chunking/chunk-plan.ts';
 import { loadPlan } from '../../src/chunking/plan-file.ts';
-import { VARIED_TEXT } from '../engine/plan-cases.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { VARIED_TEXT } from '../support/plan-cases.ts';
+import { expectError } from '../support/expect-error.ts';
 import { tinyFiles } from './tiny-files.ts';
 
 const planIn = (path: string) => loadPlan(readFileSync(path, 'utf8'), path);

@@ -2,11 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { openGguf } from '../../src/weights/gguf-split.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import { peftWeights, tinyAdapter } from '../adapters/tiny-adapter.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
+import { peftWeights, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
 
 /** A folder with a tiny model, an adapter for it and what else is named, until the test is finished. */
 export async function tinyFiles(texts: Readonly<Record<string, string>>) {

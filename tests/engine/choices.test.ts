@@ -2,13 +2,13 @@ import { expect, it } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateEvent, GenerateOptions } from '../../src/engine/types.ts';
-import { openGguf } from '../../src/weights/gguf-split.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import { peftSource, tinyAdapter } from '../adapters/tiny-adapter.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
-import { answer } from './answer.ts';
-import { engineUnderTest } from './engine-under-test.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
 
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 31, contextLength: 512 });
 /** Two pages and some tokens. */

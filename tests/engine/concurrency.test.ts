@@ -3,13 +3,13 @@ import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateEvent, GenerateOptions } from '../../src/engine/types.ts';
-import { peftSource, tinyAdapter } from '../adapters/tiny-adapter.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
-import { answer, type Answer } from './answer.ts';
-import { engineUnderTest, sourceOf } from './engine-under-test.ts';
-import { MemoryStore } from './memory-store.ts';
-import { randomTokens } from './random-tokens.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { expectError } from '../support/expect-error.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer, type Answer } from '../support/answer.ts';
+import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { randomTokens } from '../support/random-tokens.ts';
 
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 7, neverEnds: true });
 /** Of its pages in f16. */

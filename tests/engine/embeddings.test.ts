@@ -2,16 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { finalStates } from '../../src/reference/forward.ts';
 import { readReferenceModel } from '../../src/reference/model.ts';
-import { openGguf } from '../../src/weights/gguf-split.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import { peftSource, tinyAdapter } from '../adapters/tiny-adapter.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
-import { answer, USER } from './answer.ts';
-import { engineUnderTest, sourceOf } from './engine-under-test.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { expectError } from '../support/expect-error.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer, USER } from '../support/answer.ts';
+import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { merged } from './merge.ts';
-import { randomTokens } from './random-tokens.ts';
+import { randomTokens } from '../support/random-tokens.ts';
 
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 91, contextLength: 320, numLayers: 1 });
 /** One token; a few, which are computed as in decoding; and more than one batch. */

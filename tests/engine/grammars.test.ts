@@ -6,10 +6,10 @@ import { TokenGrammar } from '../../src/grammar/grammars.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { SCHEMAS } from '../grammar/schemas.ts';
 import { faultsOf } from '../grammar/validate.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
-import { type Answer, answer } from './answer.ts';
-import { engineUnderTest } from './engine-under-test.ts';
-import { countGpu } from './gpu-counts.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { type Answer, answer } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { countGpu } from '../support/gpu-counts.ts';
 
 const TINY = { architecture: 'llama', type: 'F32', numLayers: 1, hiddenSize: 64, intermediateSize: 64, contextLength: 1024 } as const;
 const open = (seed = 11): Promise<LocalEngine> => engineUnderTest(tinyModel({ ...TINY, seed }), { queueLimit: 200 });

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent, GenerateOptions } from '../../src/engine/types.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
-import { answer } from './answer.ts';
-import { engineUnderTest, logitsOf } from './engine-under-test.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer } from '../support/answer.ts';
+import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 
 type Token = Extract<GenerateEvent, { type: 'token' }>;
 

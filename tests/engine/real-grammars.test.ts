@@ -3,9 +3,9 @@ import { FileSource } from '../../cli/file-source.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { SCHEMAS } from '../grammar/schemas.ts';
 import { faultsOf } from '../grammar/validate.ts';
-import { REAL_MODEL } from '../weights/real-model.ts';
-import { answer, USER } from './answer.ts';
-import { engineUnderTest } from './engine-under-test.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
+import { answer, USER } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
 
 /** Short ones; the benchmark has all. */
 const NAMES = ['person', 'array with bounds', 'enumeration', 'any of', 'one of, by a tag', 'patterns', 'tuple', 'dates', 'constant', 'lengths'];

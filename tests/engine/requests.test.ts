@@ -3,11 +3,11 @@ import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
-import { answer, type Answer } from './answer.ts';
-import { engineUnderTest } from './engine-under-test.ts';
-import { countGpu } from './gpu-counts.ts';
+import { expectError } from '../support/expect-error.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer, type Answer } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { countGpu } from '../support/gpu-counts.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 61 });
 const PROMPT = 'In the beginning there was a river, and the river had no name.';

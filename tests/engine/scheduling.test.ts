@@ -3,10 +3,10 @@ import { GREEDY } from '../../src/config/sampling.ts';
 import { inlinePlans, type PlanService } from '../../src/engine/plan-service.ts';
 import type { BatchTrace } from '../../src/engine/types.ts';
 import { SchedulerPlans } from '../../workers/scheduler-plans.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { expectError } from '../support/expect-error.ts';
 import { type NodeScheduler, startNodeScheduler } from '../workers/scheduler-thread.ts';
-import { answer } from './answer.ts';
-import { ADAPTER, adaptedEngine, VARIED_TEXT } from './plan-cases.ts';
+import { answer } from '../support/answer.ts';
+import { ADAPTER, adaptedEngine, VARIED_TEXT } from '../support/plan-cases.ts';
 
 /** Makes every part of a plan take longer. */
 const delayed = (service: PlanService, ms: number): PlanService => ({

@@ -2,17 +2,17 @@ import { describe, expect, test } from 'vitest';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
-import { openGguf } from '../../src/weights/gguf-split.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import { peftSource, tinyAdapter } from '../adapters/tiny-adapter.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
-import { answer, type Answer } from './answer.ts';
-import { fixedMemory } from './fixed-memory.ts';
-import { countGpu } from './gpu-counts.ts';
-import { engineUnderTest, logitsOf } from './engine-under-test.ts';
-import { normalisedEntropy } from '../kernels/normalised-entropy.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { expectError } from '../support/expect-error.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer, type Answer } from '../support/answer.ts';
+import { fixedMemory } from '../support/fixed-memory.ts';
+import { countGpu } from '../support/gpu-counts.ts';
+import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
+import { normalisedEntropy } from '../support/kernels/normalised-entropy.ts';
 
 // A stream alone and among others is computed by different kernels: the same but for rounding. Tokens are compared as
 // they are, since no two candidates of these answers are that close.

@@ -1,6 +1,6 @@
 import { loadAdapter } from '../adapters/loaded-adapter.ts';
-import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, tinyConfig, WEIGHTS_FILE } from '../adapters/tiny-adapter.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
+import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, tinyConfig, WEIGHTS_FILE } from '../support/models/tiny-adapter.ts';
+import { BytesSource } from '../support/bytes-source.ts';
 import { FILE_CODES, type FuzzCase, type FuzzKind } from './kind.ts';
 import { encode, mutateBytes, mutateJson, pick } from './mutate.ts';
 

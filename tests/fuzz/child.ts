@@ -1,7 +1,7 @@
 /** Runs fuzz cases as its parent asks for them, and tells of each before and after: node --expose-gc … child.ts */
 import { Worker } from 'node:worker_threads';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { Random } from '../weights/random.ts';
+import { Random } from '../support/random.ts';
 import type { FuzzCase, FuzzKind } from './kind.ts';
 import { KINDS } from './kinds.ts';
 import { caseSeed, type FromChild, HANG_FACTOR, mostBytes, type ToChild } from './protocol.ts';

@@ -1,8 +1,8 @@
-import { openGguf } from '../../src/weights/gguf-split.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { f32, type MetadataValue } from '../weights/gguf-writer.ts';
-import type { Random } from '../weights/random.ts';
-import { tinyModel, type TinyModelOptions } from '../weights/tiny-model.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { f32, type MetadataValue } from '../support/models/gguf-writer.ts';
+import type { Random } from '../support/random.ts';
+import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { FILE_CODES, type FuzzCase, type FuzzKind } from './kind.ts';
 import { loadModel } from './load-model.ts';
 import { mutateBytes, pick } from './mutate.ts';

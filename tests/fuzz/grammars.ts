@@ -4,12 +4,12 @@ import { schemaGrammar } from '../../src/grammar/json-schema.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { bytesInAlphabet } from '../../src/tokenizer/byte-alphabet.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { openGguf } from '../../src/weights/gguf-split.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { SCHEMAS } from '../grammar/schemas.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import type { Random } from '../weights/random.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import type { Random } from '../support/random.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
 import { check, type FuzzCase, type FuzzKind } from './kind.ts';
 import { mutateJson, mutateText, pick, SMALL_HOSTILE } from './mutate.ts';
 

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../src/errors/chunkwise-error.ts';
-import type { Random } from '../weights/random.ts';
+import type { Random } from '../support/random.ts';
 
 /** One input, and what it must stand. */
 export interface FuzzCase {

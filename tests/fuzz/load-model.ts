@@ -1,6 +1,6 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { checkFinite } from '../../src/kernels/finite-planes.ts';
-import { repack } from '../../src/kernels/repack.ts';
+import { checkFinite } from '../../src/kernels/formats/finite-planes.ts';
+import { repack } from '../../src/kernels/formats/repack.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { chatTraits, withMarkers } from '../../src/tokenizer/chat-traits.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';

@@ -1,4 +1,4 @@
-import type { Random } from '../weights/random.ts';
+import type { Random } from '../support/random.ts';
 
 export const pick = <T>(from: readonly T[], random: Random): T => from[random.below(from.length)]!;
 

@@ -1,7 +1,7 @@
-import { openSafetensorsModel } from '../../src/weights/safetensors-model.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import type { Random } from '../weights/random.ts';
-import { modelFolder } from '../weights/safetensors-folder.ts';
+import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import type { Random } from '../support/random.ts';
+import { modelFolder } from '../support/models/safetensors-folder.ts';
 import { FILE_CODES, type FuzzCase, type FuzzKind } from './kind.ts';
 import { loadModel } from './load-model.ts';
 import { encode, mutateBytes, mutateJson, pick } from './mutate.ts';

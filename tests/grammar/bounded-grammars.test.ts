@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { schemaGrammar } from '../../src/grammar/json-schema.ts';
 import { sizeOfGrammar } from '../../src/grammar/grammar-size.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
-import { Random } from '../weights/random.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { Random } from '../support/random.ts';
+import { expectError } from '../support/expect-error.ts';
 import { byteGrammars, randomAnswer } from './random-answer.ts';
 import { faultsOf } from './validate.ts';
 

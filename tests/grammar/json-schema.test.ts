@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Random } from '../weights/random.ts';
+import { Random } from '../support/random.ts';
 import { byteGrammars, randomAnswer } from './random-answer.ts';
 import { SCHEMAS } from './schemas.ts';
 import { faultsOf } from './validate.ts';

@@ -2,7 +2,7 @@ import { loadXgrammar } from '../../cli/xgrammar.ts';
 import { Grammars } from '../../src/grammar/grammars.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { bytesInAlphabet } from '../../src/tokenizer/byte-alphabet.ts';
-import type { Random } from '../weights/random.ts';
+import type { Random } from '../support/random.ts';
 
 const END = 256;
 

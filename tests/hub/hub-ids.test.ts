@@ -3,11 +3,11 @@ import { hubUrl, listRepo } from '../../src/hub/hub-api.ts';
 import type { HubRepo } from '../../src/hub/hub-api.ts';
 import { parseHubId } from '../../src/hub/model-id.ts';
 import { pickAdapterFiles, pickModelFiles } from '../../src/hub/pick-files.ts';
-import { FileDownload } from '../../src/weights/file-download.ts';
-import { MemoryPieces } from '../../src/weights/memory-pieces.ts';
-import { describeRemote, readJson } from '../../src/weights/remote-file.ts';
+import { FileDownload } from '../../src/downloads/file-download.ts';
+import { MemoryPieces } from '../../src/downloads/memory-pieces.ts';
+import { describeRemote, readJson } from '../../src/downloads/remote-file.ts';
 import { explainMissing, findAdapterFiles, findModelFiles } from '../../workers/model-sources.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { expectError } from '../support/expect-error.ts';
 import { HubServer, sha256Of } from './hub-server.ts';
 
 const TOKEN = 'hf_verySecret123';

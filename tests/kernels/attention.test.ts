@@ -9,10 +9,10 @@ import { attention } from '../../src/reference/kernels/attention.ts';
 import { attentionMerge } from '../../src/reference/kernels/attention-merge.ts';
 import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
 import { storeKv } from '../../src/reference/kernels/store-kv.ts';
-import { Random } from '../weights/random.ts';
-import { expectClose } from './expect-close.ts';
-import { cacheElements, fromHalves, headsOf, pagedHeads, pageOf, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from './pages.ts';
-import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { expectClose } from '../support/kernels/expect-close.ts';
+import { cacheElements, fromHalves, headsOf, pagedHeads, pageOf, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from '../support/kernels/pages.ts';
+import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
 const HEADS = [
   headsOf(80, 3, 1),

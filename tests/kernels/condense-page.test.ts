@@ -1,16 +1,16 @@
 import { expect, it } from 'vitest';
 import { condensePageGroups, condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { pageEntry, pageUnits, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+import { pageEntry, pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { FOUND_BYTES, PROBES, probeFloats, probePageGroups, probePageKernel } from '../../src/kernels/probe-page.ts';
 import { type AskingQuery, condensed, type PageEntry } from '../../src/reference/kernels/condense-page.ts';
 import { rotateHead } from '../../src/reference/kernels/paged-heads.ts';
-import { Random } from '../weights/random.ts';
-import { attend, PAGES, randomRows } from './attend-pages.ts';
-import { expectClose } from './expect-close.ts';
-import { fromHalves, headsOf, ropeOf, toHalves } from './pages.ts';
-import { type Cache, type Page, randomCache } from './random-pages.ts';
-import { describeVariants, type Runner } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { attend, PAGES, randomRows } from '../support/kernels/attend-pages.ts';
+import { expectClose } from '../support/kernels/expect-close.ts';
+import { fromHalves, headsOf, ropeOf, toHalves } from '../support/kernels/pages.ts';
+import { type Cache, type Page, randomCache } from '../support/kernels/random-pages.ts';
+import { describeVariants, type Runner } from '../support/kernels/runner.ts';
 
 const POSITION = 350;
 const QUERIES = 3;

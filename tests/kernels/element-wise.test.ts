@@ -7,11 +7,11 @@ import { siluMulGroups, siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { embed } from '../../src/reference/kernels/embed.ts';
 import { rmsNorm } from '../../src/reference/kernels/rms-norm.ts';
 import { siluMul } from '../../src/reference/kernels/silu-mul.ts';
-import { Random } from '../weights/random.ts';
-import { expectClose } from './expect-close.ts';
-import { ALL_TYPES, fits, randomMatrix } from './random-matrix.ts';
-import { tableOf } from './pages.ts';
-import { CLASSES, describeVariants, HALF_VARIANTS, SUBGROUP_VARIANTS } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { expectClose } from '../support/kernels/expect-close.ts';
+import { ALL_TYPES, fits, randomMatrix } from '../support/kernels/random-matrix.ts';
+import { tableOf } from '../support/kernels/pages.ts';
+import { CLASSES, describeVariants, HALF_VARIANTS, SUBGROUP_VARIANTS } from '../support/kernels/runner.ts';
 
 describe('embed', () => {
   describeVariants(HALF_VARIANTS, (getRunner, variant) => {

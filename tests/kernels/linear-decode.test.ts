@@ -3,10 +3,10 @@ import { linearDecodeGroups, linearDecodeKernel } from '../../src/kernels/linear
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { linearDecode, type LinearOptions } from '../../src/reference/kernels/linear-decode.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
-import { Random } from '../weights/random.ts';
-import { expectClose, rms } from './expect-close.ts';
-import { ALL_TYPES, fits, randomMatrix } from './random-matrix.ts';
-import { ALL_VARIANTS, describeVariants, type Runner, SUBGROUP_VARIANTS, type Variant } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { expectClose, rms } from '../support/kernels/expect-close.ts';
+import { ALL_TYPES, fits, randomMatrix } from '../support/kernels/random-matrix.ts';
+import { ALL_VARIANTS, describeVariants, type Runner, SUBGROUP_VARIANTS, type Variant } from '../support/kernels/runner.ts';
 
 const ROWS = [1, 3, 4, 5, 63, 64, 65, 257];
 const SOME_ROWS = [1, 5, 65];

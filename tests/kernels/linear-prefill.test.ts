@@ -3,10 +3,10 @@ import { linearPrefillGroups, linearPrefillKernel, TILE_TOKENS } from '../../src
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { linearPrefill } from '../../src/reference/kernels/linear-prefill.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
-import { Random } from '../weights/random.ts';
-import { expectClose, rms } from './expect-close.ts';
-import { ALL_TYPES, randomMatrix } from './random-matrix.ts';
-import { describeVariants, HALF_VARIANTS, type Runner, type Variant } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { expectClose, rms } from '../support/kernels/expect-close.ts';
+import { ALL_TYPES, randomMatrix } from '../support/kernels/random-matrix.ts';
+import { describeVariants, HALF_VARIANTS, type Runner, type Variant } from '../support/kernels/runner.ts';
 
 /** Loads are shared across subgroups on the `cpu` class alone. */
 const PREFILL_VARIANTS = [...HALF_VARIANTS, 'cpu, without subgroups'] as const;

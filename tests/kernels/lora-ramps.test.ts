@@ -1,13 +1,13 @@
 import { expect, it } from 'vitest';
-import { AdapterArena, type ArenaBuffers } from '../../src/adapters/adapter-arena.ts';
+import { AdapterArena, type ArenaBuffers } from '../../src/adapters/arena/adapter-arena.ts';
 import { type DosedSpan, rampTable } from '../../src/chunking/ramps.ts';
-import { loraBatch } from '../../src/engine/adapter-mix.ts';
+import { loraBatch } from '../../src/session/adapter-mix.ts';
 import { Linear } from '../../src/layers/linear.ts';
 import { LoraDelta, LoraLowering } from '../../src/layers/lora.ts';
 import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
-import { Random } from '../weights/random.ts';
-import { randomMatrix } from './random-matrix.ts';
-import { describeVariants, type Runner } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { randomMatrix } from '../support/kernels/random-matrix.ts';
+import { describeVariants, type Runner } from '../support/kernels/runner.ts';
 
 const WIDTH = 64;
 const OUTPUT = { site: { first: 3, widths: [WIDTH] }, low: 'lowResidual' } as const;

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import { AdapterArena, type ArenaAdapter, type ArenaBuffers } from '../../src/adapters/adapter-arena.ts';
-import type { LadderModule } from '../../src/adapters/adapter-ladder.ts';
-import { LINEAR_NAMES, type LinearName } from '../../src/adapters/module-names.ts';
+import { AdapterArena, type ArenaAdapter, type ArenaBuffers } from '../../src/adapters/arena/adapter-arena.ts';
+import type { LadderModule } from '../../src/adapters/ladder/adapter-ladder.ts';
+import { LINEAR_NAMES, type LinearName } from '../../src/adapters/formats/module-names.ts';
 import type { RampRow } from '../../src/chunking/ramps.ts';
-import { loraBatch } from '../../src/engine/adapter-mix.ts';
+import { loraBatch } from '../../src/session/adapter-mix.ts';
 import type { BatchShape } from '../../src/layers/batch.ts';
 import { Linear, linearsOf } from '../../src/layers/linear.ts';
 import { LoraDelta, LoraLowering } from '../../src/layers/lora.ts';
@@ -13,10 +13,10 @@ import { floatToHalf } from '../../src/reference/half.ts';
 import { linearDecode } from '../../src/reference/kernels/linear-decode.ts';
 import { rmsNorm } from '../../src/reference/kernels/rms-norm.ts';
 import { siluMul } from '../../src/reference/kernels/silu-mul.ts';
-import { Random } from '../weights/random.ts';
-import { expectClose } from './expect-close.ts';
-import { randomMatrix } from './random-matrix.ts';
-import { ALL_VARIANTS, describeVariants, type Runner } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { expectClose } from '../support/kernels/expect-close.ts';
+import { randomMatrix } from '../support/kernels/random-matrix.ts';
+import { ALL_VARIANTS, describeVariants, type Runner } from '../support/kernels/runner.ts';
 
 const HIDDEN = 96;
 const INNER = 64;

@@ -3,12 +3,12 @@ import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { FOUND_BYTES, probePageGroups, probePageKernel } from '../../src/kernels/probe-page.ts';
 import { rotateHead } from '../../src/reference/kernels/paged-heads.ts';
 import { dot, softmax } from '../../src/reference/operations.ts';
-import { Random } from '../weights/random.ts';
-import { attend, PAGES, randomRows, upload } from './attend-pages.ts';
-import { expectClose } from './expect-close.ts';
-import { headsOf, ropeOf } from './pages.ts';
-import { type Cache, type Page, randomCache } from './random-pages.ts';
-import { describeVariants, HALF_VARIANTS } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { attend, PAGES, randomRows, upload } from '../support/kernels/attend-pages.ts';
+import { expectClose } from '../support/kernels/expect-close.ts';
+import { headsOf, ropeOf } from '../support/kernels/pages.ts';
+import { type Cache, type Page, randomCache } from '../support/kernels/random-pages.ts';
+import { describeVariants, HALF_VARIANTS } from '../support/kernels/runner.ts';
 
 /** What the queries `[T, numHeads, headDim]` of tokens at `positions` see: entries on pages before theirs, and on it. */
 function twin(heads: Heads, queries: Float64Array, positions: readonly number[], cache: Cache, rope: Float32Array): Float64Array {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { headLayout, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/page-forms.ts';
+import { headLayout, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { quantizePageGroups, quantizePageKernel } from '../../src/kernels/quantize-page.ts';
-import { Random } from '../weights/random.ts';
-import { decodeHead, fromHalves, headsOf, toHalves } from './pages.ts';
-import { describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { decodeHead, fromHalves, headsOf, toHalves } from '../support/kernels/pages.ts';
+import { describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
 /** Runs the kernel over `pages` f16 pages; returns the buffer's bytes with their copies behind them. */
 async function quantized(runner: Runner, heads: Heads, form: QuantizedForm, pages: Uint16Array[]): Promise<Uint8Array> {

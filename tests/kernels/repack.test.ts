@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
-import { repack } from '../../src/kernels/repack.ts';
-import { planeNames, WEIGHT_FORMATS } from '../../src/kernels/weight-formats.ts';
+import { repack } from '../../src/kernels/formats/repack.ts';
+import { planeNames, WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
 import { dequantize } from '../../src/reference/dequantize.ts';
 import { unpackPlanes } from '../../src/reference/kernels/repack.ts';
-import { Random } from '../weights/random.ts';
-import { ALL_TYPES, fits, randomBytes } from './random-matrix.ts';
+import { Random } from '../support/random.ts';
+import { ALL_TYPES, fits, randomBytes } from '../support/kernels/random-matrix.ts';
 
 it.each(ALL_TYPES)('repack: planes of %s hold the same weights, in as many bytes', (type) => {
   const random = new Random(18);

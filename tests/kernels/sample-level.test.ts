@@ -3,8 +3,8 @@ import { entropyComplexity } from '../../src/chunking/complexity.ts';
 import { nextLevel } from '../../src/chunking/levels.ts';
 import { DecodeRamp } from '../../src/chunking/ramps.ts';
 import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../../src/kernels/sample-level.ts';
-import { Random } from '../weights/random.ts';
-import { describeVariants } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { describeVariants } from '../support/kernels/runner.ts';
 
 const CASES = [
   { rampWidth: 4, hysteresis: 0.05, smoothing: 0.5, thresholds: [0.2, 0.4, 0.6] },

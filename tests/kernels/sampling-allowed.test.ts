@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import { type Drawing, Sampler } from '../../src/engine/sampler.ts';
+import { type Drawing, Sampler } from '../../src/session/sampler.ts';
 import { adjustLogits, argmax, distribution, maskLogits } from '../../src/reference/kernels/sampling.ts';
-import { Random } from '../weights/random.ts';
-import { expectClose } from './expect-close.ts';
-import { normalisedEntropy } from './normalised-entropy.ts';
-import { CLASSES, describeVariants, type Runner } from './runner.ts';
-import { sampling } from './sampling-run.ts';
+import { Random } from '../support/random.ts';
+import { expectClose } from '../support/kernels/expect-close.ts';
+import { normalisedEntropy } from '../support/kernels/normalised-entropy.ts';
+import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
+import { sampling } from '../support/kernels/sampling-run.ts';
 
 const SIZES = [1, 31, 32, 33, 65, 4097, 49_151, 49_152, 49_153];
 

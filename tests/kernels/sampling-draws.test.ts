@@ -2,10 +2,10 @@ import '../support/optimized-shaders.ts';
 import { describe, expect, it } from 'vitest';
 import type { SamplingOptions } from '../../src/config/sampling.ts';
 import { distribution } from '../../src/reference/kernels/sampling.ts';
-import { Random } from '../weights/random.ts';
-import { chiSquare, CRITICAL } from './chi-square.ts';
-import { CLASSES, describeVariants, type Runner, type Variant } from './runner.ts';
-import { flatLogits, peakedLogits, sampling, SamplingRun, VOCABULARY } from './sampling-run.ts';
+import { Random } from '../support/random.ts';
+import { chiSquare, CRITICAL } from '../support/kernels/chi-square.ts';
+import { CLASSES, describeVariants, type Runner, type Variant } from '../support/kernels/runner.ts';
+import { flatLogits, peakedLogits, sampling, SamplingRun, VOCABULARY } from '../support/kernels/sampling-run.ts';
 
 const DRAWS = 20_000;
 

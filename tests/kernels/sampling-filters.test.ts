@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import { adjustLogits, argmax, distribution } from '../../src/reference/kernels/sampling.ts';
-import { Random } from '../weights/random.ts';
-import { expectClose } from './expect-close.ts';
-import { CLASSES, describeVariants } from './runner.ts';
-import { flatLogits, peakedLogits, sampling, SamplingRun, VOCABULARY } from './sampling-run.ts';
+import { Random } from '../support/random.ts';
+import { expectClose } from '../support/kernels/expect-close.ts';
+import { CLASSES, describeVariants } from '../support/kernels/runner.ts';
+import { flatLogits, peakedLogits, sampling, SamplingRun, VOCABULARY } from '../support/kernels/sampling-run.ts';
 
 /** `options` with a top-p midway between two sums of probabilities, so that rounding does not decide what is kept. */
 function midway(logits: Float32Array, options: SamplingOptions): SamplingOptions {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import { Sampler } from '../../src/engine/sampler.ts';
+import { Sampler } from '../../src/session/sampler.ts';
 import { argmax } from '../../src/reference/kernels/sampling.ts';
-import { Random } from '../weights/random.ts';
-import { normalisedEntropy } from './normalised-entropy.ts';
-import { CLASSES, describeVariants, type Runner } from './runner.ts';
-import { flatLogits, peakedLogits, sampling, VOCABULARY } from './sampling-run.ts';
+import { Random } from '../support/random.ts';
+import { normalisedEntropy } from '../support/kernels/normalised-entropy.ts';
+import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
+import { flatLogits, peakedLogits, sampling, VOCABULARY } from '../support/kernels/sampling-run.ts';
 
 /** A sampler over rows of logits. */
 function samplerOf(runner: Runner, rows: readonly Float32Array[]) {

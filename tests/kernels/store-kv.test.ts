@@ -3,10 +3,10 @@ import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { storeKvGroups, storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
 import { type QkNorm, storeKv } from '../../src/reference/kernels/store-kv.ts';
-import { Random } from '../weights/random.ts';
-import { expectClose } from './expect-close.ts';
-import { cacheElements, fromHalves, pagedHeads, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from './pages.ts';
-import { describeVariants, HALF_VARIANTS, type Runner } from './runner.ts';
+import { Random } from '../support/random.ts';
+import { expectClose } from '../support/kernels/expect-close.ts';
+import { cacheElements, fromHalves, pagedHeads, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from '../support/kernels/pages.ts';
+import { describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
 const headsOf = (headDim: number, numHeads: number, numKvHeads: number, qkNorm = false): Heads => ({
   ...{ headDim, numHeads, numKvHeads, qkNorm },

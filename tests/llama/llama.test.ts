@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { f32, writeGguf } from '../weights/gguf-writer.ts';
-import { Random } from '../weights/random.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
+import { f32, writeGguf } from '../support/models/gguf-writer.ts';
+import { Random } from '../support/random.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
 import { centredLogProbs, ensureLlama, generateGreedy, perplexity, tokenize } from './llama.ts';
 
 const TOKENS = Array.from({ length: 24 }, (_, i) => 3 + ((i * 37) % 260));

@@ -16,7 +16,7 @@ import { samplingKernels } from '../../src/kernels/sampling.ts';
 import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { streamReadKernel } from '../../src/kernels/stream-read.ts';
-import { WEIGHT_FORMATS } from '../../src/kernels/weight-formats.ts';
+import { WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';

@@ -3,7 +3,7 @@ import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
 import { OPTIONAL_FEATURES, type OptionalFeature, trialModule } from '../../src/gpu/features.ts';
 import { type Kernel, renderKernel } from '../../src/gpu/kernel.ts';
-import { VARIANTS } from '../../src/gpu/variant.ts';
+import { VARIANTS } from '../../src/gpu/device-variant.ts';
 import { allKernels } from './all-kernels.ts';
 import { compileWithNaga } from './naga.ts';
 

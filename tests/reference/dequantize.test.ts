@@ -3,8 +3,8 @@ import { dequantize } from '../../src/reference/dequantize.ts';
 import { floatToHalf } from '../../src/reference/half.ts';
 import { GGML_TYPES } from '../../src/weights/ggml-types.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
-import { quantize } from '../weights/quantize.ts';
-import { Random } from '../weights/random.ts';
+import { quantize } from '../support/models/quantize.ts';
+import { Random } from '../support/random.ts';
 
 /** A block from its fields in order; numbers in `halves` become two bytes each. */
 function block(halves: number[], ...fields: ArrayLike<number>[]): Uint8Array {

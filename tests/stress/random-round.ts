@@ -1,7 +1,7 @@
 import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
-import { Random } from '../weights/random.ts';
+import { Random } from '../support/random.ts';
 
 /** Of the tiny model: pages of its two layers in f16. */
 const PAGE_BYTES = 2 * 16384;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { type ChatTurn, renderChat, type ToolDefinition } from '../../src/tokenizer/chat-template.ts';
-import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { expectError } from '../support/expect-error.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
 import { HERMES, LLAMA, MISTRAL } from './tool-templates.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 1, numLayers: 1 });

@@ -3,10 +3,10 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
-import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { REAL_MODEL } from '../weights/real-model.ts';
+import { expectError } from '../support/expect-error.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
 
 const SYSTEM = '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n';
 const user = { role: 'user', content: 'Hi {{ there }}' };

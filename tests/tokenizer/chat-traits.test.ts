@@ -3,10 +3,10 @@ import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { type ChatTurn, renderChat, type ToolDefinition } from '../../src/tokenizer/chat-template.ts';
 import { chatTraits, withMarkers } from '../../src/tokenizer/chat-traits.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { tinyModel } from '../weights/tiny-model.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
 import { HERMES, LLAMA, MISTRAL } from './tool-templates.ts';
 
 async function metadata(chatTemplate: string): Promise<TokenizerMetadata> {

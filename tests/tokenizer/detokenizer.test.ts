@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Detokenizer } from '../../src/tokenizer/detokenizer.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { byteLevelTokenizer, sentencePieceTokenizer } from '../weights/tiny-tokenizer.ts';
+import { byteLevelTokenizer, sentencePieceTokenizer } from '../support/models/tiny-tokenizer.ts';
 import { randomTexts, TEXTS } from './texts.ts';
 import { vocabularyFile } from './vocabularies.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { StopStrings } from '../../src/tokenizer/stop-strings.ts';
-import { Random } from '../weights/random.ts';
+import { Random } from '../support/random.ts';
 
 /** Feeds `pieces` until a stop string is found. */
 function run(stops: string[], pieces: string[]): { shown: string; stopped: boolean } {

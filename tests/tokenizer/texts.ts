@@ -1,4 +1,4 @@
-import { Random } from '../weights/random.ts';
+import { Random } from '../support/random.ts';
 
 const WRITTEN = [
   '',

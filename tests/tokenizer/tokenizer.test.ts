@@ -4,11 +4,11 @@ import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
-import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { detokenize, endTokens, ensureLlama, tokenize } from '../llama/llama.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { REAL_MODEL } from '../weights/real-model.ts';
+import { expectError } from '../support/expect-error.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
 import { TEXTS } from './texts.ts';
 
 vi.setConfig({ testTimeout: 30_000 });

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { BytesSource } from '../weights/bytes-source.ts';
-import { readGguf } from '../../src/weights/gguf-reader.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { writeGguf } from '../weights/gguf-writer.ts';
-import type { MetadataValue } from '../weights/gguf-writer.ts';
+import { writeGguf } from '../support/models/gguf-writer.ts';
+import type { MetadataValue } from '../support/models/gguf-writer.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'vocabulary-'));
 

@@ -1,11 +1,11 @@
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { FileDownload } from '../../src/weights/file-download.ts';
-import { MemoryPieces } from '../../src/weights/memory-pieces.ts';
-import { describeRemote } from '../../src/weights/remote-file.ts';
+import { FileDownload } from '../../src/downloads/file-download.ts';
+import { MemoryPieces } from '../../src/downloads/memory-pieces.ts';
+import { describeRemote } from '../../src/downloads/remote-file.ts';
 import { HubServer, sha256Of } from '../hub/hub-server.ts';
-import { expectError } from './expect-error.ts';
-import { Random } from './random.ts';
+import { expectError } from '../support/expect-error.ts';
+import { Random } from '../support/random.ts';
 
 const PIECE = 10_000;
 const SIZE = 412_345;

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import { checkFinite } from '../../src/kernels/finite-planes.ts';
-import { repack } from '../../src/kernels/repack.ts';
+import { checkFinite } from '../../src/kernels/formats/finite-planes.ts';
+import { repack } from '../../src/kernels/formats/repack.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
 import { quantised } from '../../src/weights/quantised-tensor.ts';
-import { BytesSource } from './bytes-source.ts';
-import { expectError } from './expect-error.ts';
-import { BITS, FLOATS, writeBits } from './poisoned.ts';
-import { quantize } from './quantize.ts';
-import { Random } from './random.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { expectError } from '../support/expect-error.ts';
+import { BITS, FLOATS, writeBits } from '../support/models/poisoned.ts';
+import { quantize } from '../support/models/quantize.ts';
+import { Random } from '../support/random.ts';
 
 const BLOCKS = 6;
 const types = Object.keys(GGML_TYPES) as GgmlType[];

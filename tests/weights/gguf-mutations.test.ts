@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { BytesSource } from './bytes-source.ts';
-import { openGguf } from '../../src/weights/gguf-split.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
-import { writeGguf } from './gguf-writer.ts';
-import { Random } from './random.ts';
-import { REAL_MODEL } from './real-model.ts';
-import { tinyModel } from './tiny-model.ts';
+import { writeGguf } from '../support/models/gguf-writer.ts';
+import { Random } from '../support/random.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
 
 /** Of the processor: what else the machine does takes none of it. */
 const TIME_LIMIT_MS = 2000;

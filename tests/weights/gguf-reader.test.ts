@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { gguf } from '@huggingface/gguf';
 import { expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';
-import { BytesSource } from './bytes-source.ts';
+import { BytesSource } from '../support/bytes-source.ts';
 import { GGML_TYPES } from '../../src/weights/ggml-types.ts';
-import { readGguf } from '../../src/weights/gguf-reader.ts';
-import type { GgufFile } from '../../src/weights/gguf-reader.ts';
-import { expectError } from './expect-error.ts';
-import { f32, writeGguf } from './gguf-writer.ts';
-import type { GgufToWrite, MetadataValue } from './gguf-writer.ts';
-import { REAL_MODEL } from './real-model.ts';
-import { tinyModel } from './tiny-model.ts';
+import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
+import type { GgufFile } from '../../src/weights/gguf/gguf-reader.ts';
+import { expectError } from '../support/expect-error.ts';
+import { f32, writeGguf } from '../support/models/gguf-writer.ts';
+import type { GgufToWrite, MetadataValue } from '../support/models/gguf-writer.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
 
 const TENSOR = { name: 'a.weight', shape: [3, 64], type: 'Q4_0', bytes: new Uint8Array(6 * 18) } as const;
 

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { BytesSource } from './bytes-source.ts';
-import { openGguf, shardNames } from '../../src/weights/gguf-split.ts';
-import { expectError } from './expect-error.ts';
-import { writeGguf } from './gguf-writer.ts';
-import type { MetadataValue } from './gguf-writer.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { openGguf, shardNames } from '../../src/weights/gguf/gguf-split.ts';
+import { expectError } from '../support/expect-error.ts';
+import { writeGguf } from '../support/models/gguf-writer.ts';
+import type { MetadataValue } from '../support/models/gguf-writer.ts';
 
 interface ShardOptions {
   no: number;

@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { openGguf } from '../../src/weights/gguf-split.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import { openSafetensorsModel } from '../../src/weights/safetensors-model.ts';
+import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { BytesSource } from './bytes-source.ts';
-import { expectError } from './expect-error.ts';
-import { f32, type MetadataValue } from './gguf-writer.ts';
-import { modelFolder } from './safetensors-folder.ts';
-import { tinyModel } from './tiny-model.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { expectError } from '../support/expect-error.ts';
+import { f32, type MetadataValue } from '../support/models/gguf-writer.ts';
+import { modelFolder } from '../support/models/safetensors-folder.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
 
 /** Within a second of processor time, whatever else the machine does. */
 async function inTime(work: () => Promise<void>): Promise<void> {

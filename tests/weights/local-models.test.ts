@@ -4,8 +4,8 @@ import { basename, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { inspect } from '../../cli/commands/inspect.ts';
 import { modelFiles, openSources } from '../../cli/model-files.ts';
-import { expectError } from './expect-error.ts';
-import { tinyModel } from './tiny-model.ts';
+import { expectError } from '../support/expect-error.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
 
 /** A folder of these files, until the test is finished. */
 function folderOf(...names: string[]): (name?: string) => string {

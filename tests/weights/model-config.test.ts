@@ -1,17 +1,17 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
-import { BytesSource } from './bytes-source.ts';
-import { readGguf } from '../../src/weights/gguf-reader.ts';
-import type { GgufFile } from '../../src/weights/gguf-reader.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
+import type { GgufFile } from '../../src/weights/gguf/gguf-reader.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
-import { expectError } from './expect-error.ts';
-import { f32, writeGguf } from './gguf-writer.ts';
-import type { MetadataValue } from './gguf-writer.ts';
-import { REAL_MODEL } from './real-model.ts';
-import { tinyModel } from './tiny-model.ts';
-import type { TinyModelOptions } from './tiny-model.ts';
+import { expectError } from '../support/expect-error.ts';
+import { f32, writeGguf } from '../support/models/gguf-writer.ts';
+import type { MetadataValue } from '../support/models/gguf-writer.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import type { TinyModelOptions } from '../support/models/tiny-model.ts';
 
 const SMALL = { type: 'F32', seed: 1, hiddenSize: 64, intermediateSize: 96 } as const;
 

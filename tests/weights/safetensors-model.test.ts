@@ -7,16 +7,16 @@ import { checkTensors } from '../../src/weights/model-tensors.ts';
 import { floatToHalf } from '../../src/weights/float-tensor.ts';
 import { quantize } from '../../src/weights/quantize.ts';
 import { quantised } from '../../src/weights/quantised-tensor.ts';
-import { JsonFields } from '../../src/weights/json-file.ts';
-import { tokenizerMetadata } from '../../src/weights/hf-tokenizer.ts';
-import { GgufMetadata } from '../../src/weights/gguf-metadata.ts';
-import { openSafetensorsModel } from '../../src/weights/safetensors-model.ts';
+import { JsonFields } from '../../src/weights/safetensors/json-file.ts';
+import { tokenizerMetadata } from '../../src/weights/safetensors/hf-tokenizer.ts';
+import { GgufMetadata } from '../../src/weights/gguf/gguf-metadata.ts';
+import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { BytesSource } from './bytes-source.ts';
-import { expectError } from './expect-error.ts';
-import { quantize as quantizeIndependently } from './quantize.ts';
-import { Random } from './random.ts';
-import { expectedOf, modelFolder } from './safetensors-folder.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { expectError } from '../support/expect-error.ts';
+import { quantize as quantizeIndependently } from '../support/models/quantize.ts';
+import { Random } from '../support/random.ts';
+import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
 const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3'];
 

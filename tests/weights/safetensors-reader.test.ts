@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { readFloats } from '../../src/weights/float-tensor.ts';
-import { readSafetensors } from '../../src/weights/safetensors-reader.ts';
-import { assemble, writeSafetensors } from '../adapters/safetensors-writer.ts';
-import { BytesSource } from './bytes-source.ts';
-import { expectError } from './expect-error.ts';
+import { readSafetensors } from '../../src/weights/safetensors/safetensors-reader.ts';
+import { assemble, writeSafetensors } from '../support/models/safetensors-writer.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { expectError } from '../support/expect-error.ts';
 
 const FILE = 'x.safetensors';
 const open = (bytes: Uint8Array): BytesSource => new BytesSource(FILE, bytes);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { journalHead, readJournal } from '../../workers/piece-journal.ts';
+import { journalHead, readJournal } from '../../src/storage/piece-journal.ts';
 
 const NOTE = { url: 'https://example.org/m.gguf', size: 2500, version: '"1"', pieceBytes: 1000 };
 const HEAD = JSON.stringify(journalHead(NOTE));

@@ -2,7 +2,7 @@ import { afterEach, expect, it } from 'vitest';
 import type { PlanRequest } from '../../src/chunking/prompt-plan.ts';
 import { inlinePlans } from '../../src/engine/plan-service.ts';
 import { SchedulerPlans } from '../../workers/scheduler-plans.ts';
-import { expectError } from '../weights/expect-error.ts';
+import { expectError } from '../support/expect-error.ts';
 import { type NodeScheduler, startNodeScheduler } from './scheduler-thread.ts';
 
 const threads: NodeScheduler[] = [];

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { LoadProgress } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { PIECE_BYTES as PIECE } from '../../src/weights/file-download.ts';
-import { deleteModel, listModels } from '../../workers/model-files.ts';
+import { PIECE_BYTES as PIECE } from '../../src/downloads/file-download.ts';
+import { deleteModel, listModels } from '../../src/storage/model-files.ts';
 import { openStored } from '../../workers/model-store.ts';
-import { readJournal } from '../../workers/piece-journal.ts';
+import { readJournal } from '../../src/storage/piece-journal.ts';
 import type { Asked } from '../hub/hub-server.ts';
 import { HubServer } from '../hub/hub-server.ts';
-import { expectError } from '../weights/expect-error.ts';
-import { Random } from '../weights/random.ts';
+import { expectError } from '../support/expect-error.ts';
+import { Random } from '../support/random.ts';
 import { Killed, NodeStorage } from './node-storage.ts';
 
 const PATH = 'weights.gguf';

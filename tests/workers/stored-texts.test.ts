@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { decodeLadder, encodeLadder } from '../../src/adapters/ladder-bytes.ts';
-import type { LadderContent } from '../../src/adapters/ladder-bytes.ts';
-import { cacheStore } from '../../workers/cache-store.ts';
-import { ladderStore } from '../../workers/ladder-store.ts';
+import { decodeLadder, encodeLadder } from '../../src/adapters/ladder/ladder-bytes.ts';
+import type { LadderContent } from '../../src/adapters/ladder/ladder-bytes.ts';
+import { cacheStore } from '../../src/storage/cache-store.ts';
+import { ladderStore } from '../../src/storage/ladder-store.ts';
 import { Killed, NodeStorage } from './node-storage.ts';
 
 const OLD = new Uint8Array(3000).fill(1);

@@ -1,18 +1,13 @@
 /** The engine itself: what it is opened with, and what it does. */
-import type { AdapterSource } from '../../adapters/adapter-header.ts';
-import type { LadderBuilder } from '../../adapters/adapter-ladder.ts';
+import type { AdapterSource } from '../../adapters/formats/adapter-header.ts';
+import type { LadderBuilder } from '../../adapters/ladder/adapter-ladder.ts';
 import type { CacheStore, SavedFile } from '../../cache/saved-cache.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
 import type { LoadXgrammar } from '../../grammar/xgrammar.ts';
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
-import type { TuningStore } from '../../gpu/autotuner.ts';
-import type { GpuAdapterOptions } from '../../gpu/device.ts';
-import type { OptionalFeature } from '../../gpu/features.ts';
-import type { Wait } from '../../gpu/wait.ts';
+import type { SessionOptions } from '../../session/session-options.ts';
 import type { PlanService } from '../plan-service.ts';
-import type { ByteSource } from '../../weights/byte-source.ts';
-import type { WeightType } from '../../weights/quantize.ts';
 import type { ChatTools, EmbedOptions, GenerateOptions } from './requests.ts';
 import type { Embedding, GenerateEvent } from './answers.ts';
 
@@ -40,47 +35,10 @@ export interface AdapterSpectrum {
   singularValues: readonly number[];
 }
 
-/** When a batch of a prompt was planned and computed: times of performance.now(). */
-export interface BatchTrace {
-  /** Its first token, and the one after its last. */
-  start: number;
-  end: number;
-  planBegan: number;
-  planEnded: number;
-  /** From when the batch could have been recorded to when its plan was there. */
-  waitedMs: number;
-  submitted: number;
-  completed: number;
-}
-
-export interface LoadProgress {
-  /** `verify`: what is stored is read and held against its checksums. */
-  phase: 'header' | 'download' | 'verify' | 'upload' | 'compile';
-  /** Bytes done and to do; 0 of 0 where a phase has none. */
-  bytes: number;
-  total: number;
-  /** Bytes a second, lately, and seconds that the phase will still take at that rate; absent until they are known. */
-  rate?: number;
-  timeLeft?: number;
-}
-
-export interface EngineCoreOptions {
-  gpu: GPU | undefined;
-  /** Which of the machine's GPUs; default: the fast one. */
-  gpuAdapter?: GpuAdapterOptions | undefined;
-  /** The model: one file, or all parts of a split one. Kept: a lost device is rebuilt from them. */
-  sources: readonly ByteSource[];
-  contextLength?: number;
-  memoryLimitBytes?: number;
-  /** What a safetensors model's matrices become; see `ModelLimits`. */
-  weights?: WeightType;
+export interface EngineCoreOptions extends SessionOptions {
   queueLimit?: number;
   /** Milliseconds for which an answer may go unread before it gives up its place; default 30,000. See `unlessAbandoned`. */
   readTimeoutMs?: number;
-  /** Where the autotuner keeps what it found; default: nowhere, and nothing is timed. */
-  tuning?: TuningStore;
-  /** Times kernel variants, where it is not kept which is fastest; default: but on software adapters, which are known. */
-  autotunes?: boolean | undefined;
   /** How adapters are computed; `unfused` is the plain form, two products and an add a linear. Default: `fused`. */
   lora?: 'fused' | 'unfused';
   /** Where computed texts are saved; default: nowhere. */
@@ -91,15 +49,6 @@ export interface EngineCoreOptions {
   loadXgrammar?: LoadXgrammar;
   /** How prompts are planned; default: here, between two steps. */
   plans?: PlanService;
-  /** Told of each batch of a prompt when it is computed. */
-  onTrace?: (batch: BatchTrace) => void;
-  onProgress?: (progress: LoadProgress) => void;
-  onDeviceLost?: (reason: string) => void;
-  signal?: AbortSignal;
-  wait?: Wait;
-  /** For tests of the kernel variants an adapter would not get. */
-  without?: readonly OptionalFeature[];
-  deviceClass?: 'cpu' | 'gpu';
 }
 
 /** Of a computed text: its tokens, and the bytes that it takes where it is saved. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { joinDeltas } from '../../../src/api/chat/answer-reader.ts';
 import { parseChat } from '../../../src/api/chat/parse-chat.ts';
 import type { ChatTraits } from '../../../src/tokenizer/chat-traits.ts';
-import { expectError } from '../../weights/expect-error.ts';
+import { expectError } from '../../support/expect-error.ts';
 
 const user = { role: 'user', content: 'Hi' };
 const tool = (name: string) => ({ type: 'function', function: { name } });

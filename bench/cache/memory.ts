@@ -1,0 +1,92 @@
+// GPU memory with an adapter of rank 16 on all linears: ranks by chunk and the default policy of the cache, beside
+// uniform ranks and the dense cache, the context filled with text. Bytes that live, not time: any device will do.
+import type { KvOptions } from '../../src/cache/kv-options.ts';
+import type { KvReport } from '../../src/cache/kv-report.ts';
+import type { MemoryReport } from '../../src/config/memory-report.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { RankOptions } from '../../src/engine/types.ts';
+import { loadAdapter, openInNode } from '../support/engine.ts';
+import { record } from '../support/results.ts';
+import { heldOutTokens } from '../support/texts.ts';
+
+const CONTEXTS = (process.env.CHUNKWISE_CONTEXTS ?? '4096,8192').split(',').map(Number);
+const ADAPTER = 'wikitext';
+/** The last tokens of the context are decoded: what is being tried when a prompt ends is settled by then. */
+const DECODED = 8;
+/** Of the uniform form's bytes; the paper claims up to the second. */
+const SAVINGS = [0.3, 0.38];
+
+interface Filled {
+  tokens: number;
+  /** When the answer ends, and when most lived since the adapter was loaded. */
+  memory: MemoryReport;
+  peak: MemoryReport;
+  kv: KvReport;
+  /** Keys' and values' elements of the tokens in the cache. */
+  elements: number;
+}
+
+let device = '';
+
+/** Memory once a text of `context` tokens is in the cache. */
+async function filled(context: number, options: RankOptions & KvOptions): Promise<Filled> {
+  const engine = await openInNode({ contextLength: context });
+  ({ device } = engine);
+  await loadAdapter(engine, ADAPTER);
+  // A token may be read again as two: some room is left.
+  const prompt = engine.tokenizer.decode(await heldOutTokens(engine, ADAPTER, context - 2 * DECODED));
+  const { device: gpu, plan } = await engine.session();
+  gpu.buffers.watchPeak();
+  const logitBias = new Map([...engine.tokenizer.eosIds].map((id) => [id, -1000]));
+  const request = { maxTokens: DECODED, sampling: { ...GREEDY, logitBias }, stop: [], adapters: [{ name: ADAPTER, scale: 1 }], ...options };
+  try {
+    for await (const event of engine.complete(prompt, request)) {
+      if (event.type !== 'end') continue;
+      const { numLayers, numKvHeads, headDim } = plan.config;
+      const tokens = event.usage.promptTokens + event.usage.completionTokens;
+      const elements = tokens * numLayers * 2 * numKvHeads * headDim;
+      return { tokens, memory: engine.memory(), peak: gpu.buffers.peak, kv: event.report.kv, elements };
+    }
+    throw new Error('no answer');
+  } finally {
+    engine.dispose();
+  }
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+const breakdown = (memory: MemoryReport): string =>
+  Object.entries(memory).map(([name, bytes]) => `${name} ${megabytes(bytes)}`).join(', ');
+
+/** What the pages may take for the whole to be smaller by `saving`: in all, and an element of a key or value in bits. */
+function needed(saving: number, uniform: Filled, chunkwise: Filled) {
+  const pages = (1 - saving) * uniform.memory.total - (chunkwise.memory.total - pageBytes(chunkwise));
+  return { saving, pages, bitsPerElement: bitsOf(pages, chunkwise) };
+}
+
+const pageBytes = ({ kv }: Filled): number => Object.values(kv.bytes).reduce((sum, bytes) => sum + bytes, 0);
+const bitsOf = (bytes: number, { elements }: Filled): number => (8 * bytes) / elements;
+
+const results: object[] = [];
+for (const context of CONTEXTS) {
+  const uniform = await filled(context, { ranks: 'uniform', kv: 'dense' });
+  const chunkwise = await filled(context, { kv: 'policy' });
+  const saving = 1 - chunkwise.memory.total / uniform.memory.total;
+  const peakSaving = 1 - chunkwise.peak.total / uniform.peak.total;
+  const bitsPerElement = bitsOf(pageBytes(chunkwise), chunkwise);
+  const mostSaved = 1 - (chunkwise.memory.total - pageBytes(chunkwise)) / uniform.memory.total;
+  const wanted = SAVINGS.map((each) => needed(each, uniform, chunkwise));
+  console.log(`context ${context}: ${percent(saving)} fewer bytes, at the peak ${percent(peakSaving)}`);
+  for (const [name, each] of Object.entries({ uniform, chunkwise })) {
+    const { tokens, memory, peak } = each;
+    console.log(`  ${name}, ${tokens} tokens: ${breakdown(memory)}, pages ${megabytes(pageBytes(each))}; at most ${megabytes(peak.total)}`);
+  }
+  console.log(`  pages have ${bitsPerElement.toFixed(2)} bits an element; without any it were ${percent(mostSaved)} fewer bytes`);
+  for (const { saving, pages, bitsPerElement } of wanted) {
+    const pagesTold = `pages of ${megabytes(pages)}, ${bitsPerElement.toFixed(2)} bits an element`;
+    console.log(`  ${percent(saving)} fewer take ${pages > 0 ? pagesTold : 'smaller weights: no cache is small enough'}`);
+  }
+  results.push({ context, saving, peakSaving, bitsPerElement, mostSaved, wanted, uniform, chunkwise });
+}
+await record('memory', device, { adapter: ADAPTER, results });
+process.exit(0);

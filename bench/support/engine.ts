@@ -1,0 +1,31 @@
+import { FileSource } from '../../cli/file-source.ts';
+import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { openAdapter } from '../../cli/open-adapter.ts';
+import { loadXgrammar } from '../../cli/xgrammar.ts';
+import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import type { AdapterInfo, EngineCoreOptions } from '../../src/engine/types.ts';
+import { ensureModel } from '../../tools/fetch-model.ts';
+
+/** From the repository's root. */
+export const MODEL = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';
+
+/** The default model on the first adapter that Node finds, as a rule lavapipe. */
+export async function openInNode(options: Partial<EngineCoreOptions> = {}): Promise<LocalEngine> {
+  const source = await FileSource.open(await ensureModel());
+  return openEngine({ gpu: nodeGpu(), sources: [source], wait: napping, loadXgrammar, ...options });
+}
+
+export const DEMO_ADAPTERS = ['wikitext', 'squad', 'shakespeare'] as const;
+export type AdapterName = (typeof DEMO_ADAPTERS)[number];
+
+export const demoAdapter = (name: string): string => `demo/public/adapters/${name}`;
+
+/** Loads one of the demonstration's adapters, or the GGUF file `path`, under `name`. */
+export async function loadAdapter(engine: LocalEngine, name: string, path = demoAdapter(name)): Promise<AdapterInfo> {
+  const { source, close } = await openAdapter(path);
+  try {
+    return await engine.loadAdapter(name, source);
+  } finally {
+    await close();
+  }
+}

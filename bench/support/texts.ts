@@ -1,0 +1,57 @@
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fillIn, HELD_OUT_ARTICLES, type Question, readPrompt, readSquad } from '../../cli/evaluations/squad-file.ts';
+import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { type ChatTurn, renderChat } from '../../src/tokenizer/chat-template.ts';
+import type { AdapterName } from './engine.ts';
+
+/** The folder of the evaluation texts, which are not in the repository. */
+const DATA = process.env.CHUNKWISE_DATA ?? '../shared/data';
+
+/** More than any of the texts has. */
+const CHARACTERS_PER_TOKEN = 10;
+
+/** Ends the process where there is no such file. */
+async function dataFile(...path: string[]): Promise<string> {
+  const file = join(DATA, ...path);
+  await access(file).catch(() => {
+    console.error(`No ${file}: set CHUNKWISE_DATA to the folder of the evaluation texts.`);
+    process.exit(1);
+  });
+  return file;
+}
+
+/** Text that the demonstration's adapter of this name was not trained on; see tools/train. */
+async function heldOut(adapter: 'wikitext' | 'shakespeare'): Promise<string> {
+  if (adapter === 'wikitext') return readFile(await dataFile('wikitext-2', 'test.txt'), 'utf8');
+  const text = await readFile(await dataFile('tinyshakespeare', 'train.txt'), 'utf8');
+  return text.slice(Math.floor((text.length * 9) / 10));
+}
+
+/** Of the articles that the squad adapter was not trained on. */
+export const heldOutQuestions = async (): Promise<Question[]> =>
+  readSquad(await dataFile('squad', 'squad-dev-subset.json'), HELD_OUT_ARTICLES);
+
+/** Questions about one paragraph follow each other: this many apart, none repeats another one's text. */
+const QUESTION_STEP = 20;
+
+/** Answered questions of the held-out articles, as the chats that a model's template is for. */
+async function answeredQuestions(metadata: TokenizerMetadata): Promise<string> {
+  const prompt = await readPrompt(undefined);
+  const questions = await heldOutQuestions();
+  const asked = questions.filter((_, i) => i % QUESTION_STEP === 0);
+  const chats = asked.map((question): ChatTurn[] => [
+    { role: 'user', content: fillIn(prompt, question) },
+    { role: 'assistant', content: question.answers[0] ?? '' },
+  ]);
+  return chats.map((chat) => renderChat(metadata, chat, { addGenerationPrompt: false })).join('');
+}
+
+/** The first `count` tokens of held-out text of the kind that a demonstration adapter is for; of `squad` 3,000 at most. */
+export async function heldOutTokens(engine: LocalEngine, adapter: AdapterName, count: number): Promise<number[]> {
+  const { plan } = await engine.session();
+  const text = adapter === 'squad' ? await answeredQuestions(plan.tokenizer) : await heldOut(adapter);
+  const options = { addSpecial: false, parseSpecial: adapter === 'squad' };
+  return engine.tokenizer.encode(text.slice(0, CHARACTERS_PER_TOKEN * count), options).slice(0, count);
+}

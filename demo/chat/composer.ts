@@ -1,0 +1,86 @@
+import { byId } from '../basics/dom.ts';
+import { keepText, keptText } from './kept-text.ts';
+
+export interface ComposerEvents {
+  onSend: (text: string) => void;
+  onStop: () => void;
+}
+
+/** `loading`: what is sent now waits; `waiting`: something does; `no model`: nothing is under way that could answer. */
+export type ComposerState = 'no model' | 'loading' | 'waiting' | 'ready' | 'answering';
+
+const KEPT = 'chunkwise draft';
+
+/** Where one writes: Enter sends, Shift+Enter begins a line. */
+export class Composer {
+  private readonly form = byId('composer', HTMLFormElement);
+  private readonly prompt = byId('prompt', HTMLTextAreaElement);
+  private readonly send = byId('send', HTMLButtonElement);
+  private readonly stop = byId('stop', HTMLButtonElement);
+  private state: ComposerState = 'loading';
+
+  constructor(private readonly events: ComposerEvents) {
+    this.form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.submit();
+    });
+    this.prompt.addEventListener('keydown', (event) => {
+      // During composition of a character Enter chooses it.
+      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.submit();
+    });
+    this.prompt.addEventListener('input', () => this.update());
+    this.stop.addEventListener('click', () => events.onStop());
+    this.giveBack(keptText(KEPT));
+  }
+
+  setState(state: ComposerState): void {
+    const hadFocus = document.activeElement === this.stop;
+    this.state = state;
+    this.update();
+    if (hadFocus) this.prompt.focus();
+  }
+
+  /** Writes for the user, who may change it before sending. */
+  fill(text: string): void {
+    this.prompt.value = text;
+    this.update();
+    this.prompt.focus();
+  }
+
+  /** Puts a text that was not sent ahead of what is written meanwhile. */
+  giveBack(text: string): void {
+    this.prompt.value = [text, this.prompt.value].filter((part) => part !== '').join('\n\n');
+    this.update();
+  }
+
+  ask(text: string): void {
+    this.prompt.value = text;
+    this.submit();
+  }
+
+  focus(): void {
+    this.prompt.focus();
+  }
+
+  private get canSend(): boolean {
+    return (this.state === 'ready' || this.state === 'loading') && this.prompt.value.trim() !== '';
+  }
+
+  private submit(): void {
+    if (!this.canSend) return;
+    const text = this.prompt.value.trim();
+    this.prompt.value = '';
+    this.update();
+    this.events.onSend(text);
+  }
+
+  private update(): void {
+    const canStop = this.state === 'answering' || this.state === 'waiting';
+    this.send.hidden = canStop;
+    this.stop.hidden = !canStop;
+    this.send.disabled = !this.canSend;
+    keepText(KEPT, this.prompt.value);
+  }
+}

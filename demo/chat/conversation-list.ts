@@ -1,0 +1,98 @@
+import type { Conversation } from './conversations.ts';
+import { byId, create } from '../basics/dom.ts';
+import type { ExportForm } from './export.ts';
+import { downloadConversation } from './export.ts';
+
+export interface ConversationListEvents {
+  onOpen: (conversation: Conversation) => void;
+  onRename: (conversation: Conversation, title: string) => void;
+  onDelete: (conversation: Conversation) => void;
+}
+
+/** The conversations on this device: beside the chat, or above it where the page is narrow. */
+export class ConversationList {
+  private readonly sidebar = byId('sidebar', HTMLElement);
+  private readonly list = byId('conversations', HTMLUListElement);
+  private readonly menu = byId('conversation-menu', HTMLElement);
+  /** Whose actions the menu shows. */
+  private chosen: Conversation | undefined;
+
+  constructor(private readonly events: ConversationListEvents) {
+    this.addAction('rename-conversation', (conversation) => this.rename(conversation));
+    this.addAction('delete-conversation', (conversation) => events.onDelete(conversation));
+    const exportAs = (form: ExportForm) => (conversation: Conversation) => downloadConversation(conversation, form);
+    this.addAction('export-markdown', exportAs('md'));
+    this.addAction('export-json', exportAs('json'));
+  }
+
+  show(conversations: readonly Conversation[], current: Conversation): void {
+    // A list that is drawn anew would take the focus from the title that is being written.
+    if (this.list.querySelector('input')) return;
+    this.list.replaceChildren(...conversations.map((each) => this.item(each, each.id === current.id)));
+    byId('conversations-empty', HTMLElement).hidden = conversations.length > 0;
+  }
+
+  private item(conversation: Conversation, isCurrent: boolean): HTMLElement {
+    const item = create('li', '');
+    item.dataset['id'] = conversation.id;
+    const open = create('button', 'conversation', conversation.title);
+    open.type = 'button';
+    open.title = conversation.title;
+    if (isCurrent) open.ariaCurrent = 'true';
+    open.addEventListener('click', () => {
+      this.events.onOpen(conversation);
+      this.close();
+    });
+    const more = create('button', 'more', '⋯');
+    more.type = 'button';
+    more.ariaLabel = `Actions for ${conversation.title}`;
+    more.setAttribute('popovertarget', this.menu.id);
+    more.addEventListener('click', () => {
+      this.chosen = conversation;
+      const { right, bottom } = more.getBoundingClientRect();
+      this.menu.style.top = `${Math.min(bottom + 4, innerHeight - 190)}px`;
+      this.menu.style.left = `${Math.min(right - 28, innerWidth - 200)}px`;
+    });
+    item.append(open, more);
+    return item;
+  }
+
+  private addAction(id: string, act: (conversation: Conversation) => void): void {
+    byId(id, HTMLButtonElement).addEventListener('click', () => {
+      this.menu.hidePopover();
+      if (this.chosen) act(this.chosen);
+    });
+  }
+
+  private rename(conversation: Conversation): void {
+    const item = [...this.list.children].find((each) => each instanceof HTMLElement && each.dataset['id'] === conversation.id);
+    const open = item?.querySelector('.conversation');
+    if (!open) return;
+    const field = create('input', 'rename');
+    field.ariaLabel = 'Title';
+    field.value = conversation.title;
+    let hasEnded = false; // to take the field away is to blur it
+    const end = (isKept: boolean): void => {
+      if (hasEnded) return;
+      hasEnded = true;
+      const title = field.value.trim();
+      field.replaceWith(open);
+      if (isKept && title !== '') this.events.onRename(conversation, title);
+    };
+    field.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter' && !event.isComposing) end(true);
+      if (event.key !== 'Escape') return;
+      event.preventDefault(); // it would close the list too
+      end(false);
+    });
+    field.addEventListener('blur', () => end(true));
+    open.replaceWith(field);
+    field.focus();
+    field.select();
+  }
+
+  /** Where it lies above the chat. */
+  private close(): void {
+    if (this.sidebar.matches(':popover-open')) this.sidebar.hidePopover();
+  }
+}

@@ -1,0 +1,44 @@
+import type { Form } from '../adapters/adapters.ts';
+import { create } from '../basics/dom.ts';
+import { oncePerFrame } from '../basics/frame.ts';
+import { MarkdownView } from './markdown.ts';
+
+/** A text while it is written: it is added to once per frame, however fast the tokens come. */
+export class GrowingText {
+  readonly element: HTMLElement;
+  private readonly view: { append: (text: string) => void };
+  private pending = '';
+
+  /** A text that goes on with another one keeps its lines; an answer of a chat is Markdown. */
+  constructor(
+    form: Form,
+    private readonly onGrown: () => void,
+  ) {
+    if (form === 'chat') {
+      const view = new MarkdownView();
+      this.element = view.element;
+      this.view = view;
+      return;
+    }
+    this.element = create('div', 'text');
+    const node = document.createTextNode('');
+    this.element.append(node);
+    this.view = { append: (text) => node.appendData(text) };
+  }
+
+  append(text: string): void {
+    this.pending += text;
+    this.draw();
+  }
+
+  flush(): void {
+    if (this.pending === '') return;
+    this.view.append(this.pending);
+    this.pending = '';
+  }
+
+  private readonly draw = oncePerFrame(() => {
+    this.flush();
+    this.onGrown();
+  });
+}

@@ -1,0 +1,100 @@
+import DOMPurify from 'dompurify';
+import { Marked } from 'marked';
+import type { Token, Tokens } from 'marked';
+import { create } from '../basics/dom.ts';
+
+/** HTML in an answer is text that the model wrote, and is shown as such. */
+const marked = new Marked({ gfm: true, breaks: true, tokenizer: { html: () => undefined, tag: () => undefined } });
+
+/** No image: to fetch one would tell its server what is being read. No style, and no form. */
+const ALLOWED_TAGS = [
+  ...['p', 'br', 'hr', 'strong', 'em', 'del', 'code', 'pre', 'blockquote', 'a', 'ul', 'ol', 'li'],
+  ...['h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'table', 'thead', 'tbody', 'tr', 'th', 'td'],
+];
+const SANITIZING = {
+  ALLOWED_TAGS,
+  ALLOWED_ATTR: ['href', 'title', 'class', 'align', 'start'],
+  ALLOWED_URI_REGEXP: /^(https?|mailto):/i,
+  ALLOW_DATA_ATTR: false,
+  RETURN_DOM_FRAGMENT: true as const,
+};
+const COPIED_MS = 1500;
+
+/** Markdown while it is written: what is before the last block is drawn once, and stays. */
+export class MarkdownView {
+  readonly element = create('div', 'text markdown');
+  private readonly last = create('div', 'block');
+  private rest = '';
+
+  constructor() {
+    this.element.append(this.last);
+  }
+
+  append(text: string): void {
+    this.rest += text;
+    const blocks = marked.lexer(this.rest);
+    // What may still become part of the last block, as a list's next item, comes behind it.
+    const lastAt = blocks.findLastIndex(({ type }) => type !== 'space');
+    for (const block of blocks.slice(0, Math.max(lastAt, 0))) {
+      this.rest = this.rest.slice(block.raw.length);
+      if (block.type === 'space') continue;
+      const done = create('div', 'block');
+      done.append(render(block));
+      this.last.before(done);
+    }
+    const block = blocks[lastAt];
+    this.last.replaceChildren(...(block ? [render(block)] : []));
+  }
+}
+
+function render(block: Token): DocumentFragment {
+  // Below the page's own headings.
+  if (block.type === 'heading') block['depth'] = Math.min((block as Tokens.Heading).depth + 2, 6);
+  const fragment = DOMPurify.sanitize(marked.parser([block]), SANITIZING);
+  for (const link of fragment.querySelectorAll('a')) {
+    link.target = '_blank';
+    link.rel = 'noopener noreferrer';
+  }
+  for (const table of fragment.querySelectorAll('table')) scrollable(table, 'Table');
+  for (const pre of fragment.querySelectorAll('pre')) addCopyButton(pre);
+  return fragment;
+}
+
+/** Wider than the page, it scrolls by itself, also by keyboard. */
+function scrollable(element: HTMLElement, label: string): void {
+  const box = create('div', 'wide');
+  box.tabIndex = 0;
+  box.role = 'group';
+  box.ariaLabel = label;
+  element.replaceWith(box);
+  box.append(element);
+}
+
+function addCopyButton(pre: HTMLElement): void {
+  const language = /language-([\w+#-]+)/.exec(pre.querySelector('code')?.className ?? '')?.[1] ?? '';
+  const box = create('div', 'code');
+  const head = create('div', 'code-head');
+  head.append(create('span', '', language), copyButton(() => pre.textContent));
+  pre.replaceWith(box);
+  box.append(head, pre);
+  scrollable(pre, language === '' ? 'Code' : `Code, ${language}`);
+}
+
+/** Copies what `text` gives then, and says that it did. */
+export function copyButton(text: () => string): HTMLButtonElement {
+  const button = create('button', 'plain', 'Copy');
+  button.type = 'button';
+  button.addEventListener('click', () => {
+    void navigator.clipboard
+      .writeText(text())
+      .then(
+        () => 'Copied',
+        () => 'Not allowed',
+      )
+      .then((word) => {
+        button.textContent = word;
+        setTimeout(() => (button.textContent = 'Copy'), COPIED_MS);
+      });
+  });
+  return button;
+}

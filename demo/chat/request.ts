@@ -1,0 +1,90 @@
+import type { ChatMessage, CompletionOptions, Engine, GenerationReport, Usage } from '../../src/api/index.ts';
+import type { ChosenAdapter } from '../adapters/adapter-picker.ts';
+import { formatBytes, formatCount, formatMs } from '../basics/format.ts';
+import { kvOptions } from '../settings/kv-settings.ts';
+import type { Settings } from '../settings/settings.ts';
+
+/** What is kept of an answer's measurements. */
+export interface Measured {
+  tokens: number;
+  promptTokens: number;
+  cachedTokens: number;
+  ttftMs: number;
+  msPerToken: number;
+  tokensPerSecond: number;
+  kvBytes: number;
+  meanRank?: number;
+}
+
+/** A part of an answer, as it comes. */
+export interface Piece {
+  text: string;
+  isCut: boolean;
+  /** With the last one. */
+  measured?: Measured;
+}
+
+/** What is asked: a conversation, or a text to be gone on with. */
+export type Asked = { messages: ChatMessage[] } | { prompt: string };
+
+/** The adapter's ranks and the cache as the settings have them, or all ranks and 16 bits, as LoRA is commonly run. */
+export type Way = 'chunkwise' | 'ordinary';
+
+export async function* answerPieces(
+  engine: Engine,
+  asked: Asked,
+  settings: Settings,
+  adapter: ChosenAdapter | undefined,
+  signal: AbortSignal,
+  way: Way = 'chunkwise',
+): AsyncGenerator<Piece, void> {
+  const { temperature, topP, topK, minP, seed, maxTokens, ranks, adapterScale, ...cache } = settings;
+  const options = {
+    temperature,
+    top_p: topP,
+    top_k: topK,
+    min_p: minP,
+    max_tokens: maxTokens,
+    stream: true,
+    stream_options: { include_usage: true },
+    ...(seed !== undefined && { seed }),
+    ...(way === 'ordinary' ? { kv: 'dense' as const } : kvOptions(cache)),
+    ...(adapter && {
+      adapter: [{ name: adapter.name, scale: adapterScale }],
+      ranks: way === 'ordinary' ? ('uniform' as const) : ranks,
+    }),
+  } satisfies CompletionOptions;
+  const chunks =
+    'messages' in asked
+      ? await engine.chat.completions.create({ ...asked, ...options }, { signal })
+      : await engine.completions.create({ ...asked, ...options }, { signal });
+  for await (const { choices, usage, chunkwise: report } of chunks) {
+    const choice = choices[0];
+    const text = (choice && ('delta' in choice ? choice.delta.content : choice.text)) ?? '';
+    const measured = usage && report?.answeredBy === 'device' ? measuredOf(usage, report) : undefined;
+    yield { text, isCut: choice?.finish_reason === 'length', ...(measured && { measured }) };
+  }
+}
+
+function measuredOf(usage: Usage, { ttftMs, msPerToken, tokensPerSecond, kv, meanRank }: GenerationReport): Measured {
+  return {
+    tokens: usage.completion_tokens,
+    promptTokens: usage.prompt_tokens,
+    cachedTokens: usage.prompt_tokens_details.cached_tokens,
+    ttftMs,
+    msPerToken: msPerToken.median,
+    tokensPerSecond,
+    kvBytes: Object.values(kv.bytes).reduce((sum, bytes) => sum + bytes),
+    ...(meanRank !== undefined && { meanRank }),
+  };
+}
+
+/** The line below an answer. */
+export function noteOf({ tokens, promptTokens, cachedTokens, msPerToken, kvBytes }: Measured): string {
+  return [
+    `${formatCount(tokens)} tokens`,
+    `${formatMs(msPerToken)} each`,
+    `KV cache ${formatBytes(kvBytes)}`,
+    ...(cachedTokens > 0 ? [`${formatCount(cachedTokens)} of ${formatCount(promptTokens)} prompt tokens reused`] : []),
+  ].join(' · ');
+}

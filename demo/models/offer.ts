@@ -1,0 +1,62 @@
+import { byId, create } from '../basics/dom.ts';
+
+/** What the user is asked before something is fetched. */
+export interface Question {
+  title: string;
+  /** Who is to be asked for it; in Punycode, so that none looks like another. */
+  host: string;
+  facts: [label: string, value: string][];
+  about: string;
+  accept: string;
+  decline: string;
+}
+
+/** `withdrawn`: it was not asked any more. */
+export type Answer = 'accepted' | 'declined' | 'withdrawn';
+
+/** The card above where one writes that asks before a download; one question at a time, the latest. */
+export class Offer {
+  private readonly card = byId('offer', HTMLElement);
+  private readonly accept = byId('offer-accept', HTMLButtonElement);
+  private readonly decline = byId('offer-decline', HTMLButtonElement);
+  private end: (answer: Answer) => void = () => undefined;
+
+  constructor() {
+    this.accept.addEventListener('click', () => this.end('accepted'));
+    this.decline.addEventListener('click', () => this.end('declined'));
+    this.card.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape') return;
+      event.preventDefault(); // it would stop an answer too
+      this.end('declined');
+    });
+  }
+
+  ask({ title, host, facts, about, accept, decline }: Question): Promise<Answer> {
+    this.withdraw();
+    byId('offer-title', HTMLElement).textContent = title;
+    byId('offer-host', HTMLElement).textContent = host;
+    byId('offer-about', HTMLElement).textContent = about;
+    const rows = facts.map(([label, value]) => {
+      const row = create('div', '');
+      row.append(create('dt', '', label), create('dd', '', value));
+      return row;
+    });
+    byId('offer-facts', HTMLElement).replaceChildren(...rows);
+    this.accept.textContent = accept;
+    this.decline.textContent = decline;
+    this.card.hidden = false;
+    // Not to its buttons, which a key pressed for something else must not reach; and not away from what is written.
+    if (document.activeElement?.id !== 'prompt') this.card.focus();
+    return new Promise((resolve) => {
+      this.end = (answer) => {
+        this.card.hidden = true;
+        this.end = () => undefined;
+        resolve(answer);
+      };
+    });
+  }
+
+  withdraw(): void {
+    this.end('withdrawn');
+  }
+}

@@ -1,0 +1,106 @@
+import type { Engine, MemoryReport, TokenEvent } from '../../src/api/index.ts';
+import { byId } from '../basics/dom.ts';
+import { formatCount, formatMs, formatRank, formatRate, modelName } from '../basics/format.ts';
+import { oncePerFrame } from '../basics/frame.ts';
+import { KvMapView } from './kv-map-view.ts';
+import { MemoryView } from './memory-view.ts';
+import type { RankRecord } from './rank-record.ts';
+import { Sparkline } from './sparkline.ts';
+
+/** The measurements beside the chat, of the answer that is being written or was written last. */
+export class Readouts {
+  private readonly ttft = byId('ttft', HTMLElement);
+  private readonly msPerToken = byId('ms-per-token', HTMLElement);
+  private readonly rate = byId('tokens-per-second', HTMLElement);
+  private readonly figures = byId('figures', HTMLElement);
+  private readonly meanRank = byId('mean-rank', HTMLElement);
+  private readonly chunks = byId('chunk-count', HTMLElement);
+  private readonly context = byId('context', HTMLElement);
+  private readonly meter = byId('context-meter', HTMLElement);
+  private readonly fill = byId('context-fill', HTMLElement);
+  private readonly memory = new MemoryView();
+  private readonly kvMap = new KvMapView();
+  private readonly sparkline: Sparkline;
+  /** Milliseconds of each token of the answer; the first is the time to the first token. */
+  private times: number[] = [];
+  /** Of the answer, where it has an adapter. */
+  private ranks: RankRecord | undefined;
+  /** The response that is shown: the first to tell of itself since `newAnswer`. What earlier ones tell late is not. */
+  private id: string | undefined;
+  private readonly earlier = new Set<string>();
+  private contextUsed = 0;
+  private contextLength = 0;
+
+  constructor() {
+    const details = byId('details', HTMLDetailsElement);
+    const wide = matchMedia('(min-width: 900px)');
+    const follow = (): void => {
+      details.open = wide.matches;
+    };
+    follow();
+    wide.addEventListener('change', follow);
+    this.sparkline = new Sparkline(byId('sparkline', HTMLElement));
+  }
+
+  /** Shows this engine's measurements from now on. */
+  follow(engine: Engine, memory: MemoryReport): void {
+    this.contextLength = engine.contextLength;
+    byId('device', HTMLElement).textContent = `${modelName(engine.model)} on ${engine.device}`;
+    engine.on('token', (event) => this.addToken(event));
+    engine.on('kv', (event) => {
+      if (this.isShown(event.id)) this.kvMap.show(event);
+    });
+    engine.on('memory', (report) => this.memory.show(report));
+    this.memory.show(memory);
+    this.newChat();
+  }
+
+  newChat(): void {
+    this.contextUsed = 0;
+    this.kvMap.clear();
+    this.newAnswer();
+  }
+
+  newAnswer(ranks?: RankRecord): void {
+    if (this.id !== undefined) this.earlier.add(this.id);
+    this.id = undefined;
+    this.times = [];
+    this.ranks = ranks;
+    this.sparkline.clear();
+    this.draw();
+  }
+
+  /** After what an answer's ranks say last. */
+  redraw(): void {
+    this.draw();
+  }
+
+  private isShown(id: string): boolean {
+    if (!this.earlier.has(id)) this.id ??= id;
+    return id === this.id;
+  }
+
+  private addToken({ id, ms, contextUsed }: TokenEvent): void {
+    if (!this.isShown(id)) return;
+    if (this.times.length > 0) this.sparkline.add(ms);
+    this.times.push(ms);
+    this.contextUsed = contextUsed;
+    this.draw();
+  }
+
+  private readonly draw = oncePerFrame(() => {
+    const [first, ...rest] = this.times;
+    this.ttft.textContent = first === undefined ? '–' : formatMs(first);
+    const sum = rest.reduce((total, ms) => total + ms, 0);
+    this.msPerToken.textContent = rest.length === 0 ? '–' : formatMs(sum / rest.length);
+    this.rate.textContent = rest.length === 0 ? '–' : formatRate((1000 * rest.length) / sum);
+    this.figures.classList.toggle('ranked', this.ranks !== undefined);
+    const meanRank = this.ranks?.meanRank;
+    this.meanRank.textContent = meanRank === undefined ? '–' : formatRank(meanRank);
+    this.chunks.textContent = meanRank === undefined ? '–' : formatCount(this.ranks?.chunks ?? 0);
+    this.meter.ariaValueMax = String(this.contextLength);
+    this.meter.ariaValueNow = String(this.contextUsed);
+    this.fill.style.width = `${(100 * this.contextUsed) / Math.max(this.contextLength, 1)}%`;
+    this.context.textContent = `${formatCount(this.contextUsed)} of ${formatCount(this.contextLength)} tokens`;
+  });
+}

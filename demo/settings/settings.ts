@@ -1,0 +1,122 @@
+import { byId } from '../basics/dom.ts';
+import { DEFAULT_KV, type KvChoice, KvSettings } from './kv-settings.ts';
+import type { PageStorage } from '../basics/storage.ts';
+
+export interface Settings extends KvChoice {
+  temperature: number;
+  topP: number;
+  /** 0: all tokens. */
+  topK: number;
+  minP: number;
+  /** Undefined: another one for each answer. */
+  seed: number | undefined;
+  maxTokens: number;
+  /** Of new conversations: the one that was written last. */
+  systemPrompt: string;
+  ranks: 'chunkwise' | 'uniform';
+  adapterScale: number;
+}
+
+const KEY = 'settings';
+const ADAPTER_KEY = 'adapter';
+const DEFAULTS: Settings = {
+  temperature: 0.2,
+  topP: 0.9,
+  topK: 0,
+  minP: 0,
+  seed: undefined,
+  maxTokens: 512,
+  systemPrompt: '',
+  ranks: 'chunkwise',
+  adapterScale: 1,
+  ...DEFAULT_KV,
+};
+const SLIDERS = ['temperature', 'top-p', 'min-p', 'adapter-scale'];
+
+/** The dialog of what the user may set, kept across visits where the browser keeps anything. */
+export class SettingsDialog {
+  private readonly dialog = byId('settings', HTMLDialogElement);
+  private readonly temperature = byId('temperature', HTMLInputElement);
+  private readonly topP = byId('top-p', HTMLInputElement);
+  private readonly topK = byId('top-k', HTMLInputElement);
+  private readonly minP = byId('min-p', HTMLInputElement);
+  private readonly seed = byId('seed', HTMLInputElement);
+  private readonly maxTokens = byId('max-tokens', HTMLInputElement);
+  private readonly systemPrompt = byId('system-prompt', HTMLTextAreaElement);
+  private readonly ranks = byId('ranks', HTMLSelectElement);
+  private readonly adapterScale = byId('adapter-scale', HTMLInputElement);
+  private readonly cache = new KvSettings();
+  /** The adapter chosen last, which is not in this dialog. */
+  keptAdapter = '';
+
+  /** `onSystemPrompt`: it is the conversation's on the page too. */
+  constructor(
+    private readonly storage: PageStorage,
+    onSystemPrompt: (systemPrompt: string) => void,
+  ) {
+    this.show(DEFAULTS);
+    byId('open-settings', HTMLButtonElement).addEventListener('click', () => this.dialog.showModal());
+    this.systemPrompt.addEventListener('input', () => onSystemPrompt(this.systemPrompt.value));
+    this.dialog.addEventListener('input', () => {
+      this.showValues();
+      void this.storage.set(KEY, this.values);
+    });
+  }
+
+  async restore(): Promise<void> {
+    const [kept, adapter] = await Promise.all([this.storage.get<Partial<Settings>>(KEY), this.storage.get<string>(ADAPTER_KEY)]);
+    this.keptAdapter = adapter ?? '';
+    this.show({ ...DEFAULTS, ...kept });
+  }
+
+  get values(): Settings {
+    return {
+      temperature: this.temperature.valueAsNumber,
+      topP: this.topP.valueAsNumber,
+      topK: valueOf(this.topK) ?? DEFAULTS.topK,
+      minP: this.minP.valueAsNumber,
+      seed: valueOf(this.seed),
+      maxTokens: valueOf(this.maxTokens) ?? DEFAULTS.maxTokens,
+      systemPrompt: this.systemPrompt.value,
+      ranks: this.ranks.value === 'uniform' ? 'uniform' : 'chunkwise',
+      adapterScale: this.adapterScale.valueAsNumber,
+      ...this.cache.values,
+    };
+  }
+
+  /** Shows the system prompt of another conversation. */
+  showSystemPrompt(systemPrompt: string): void {
+    this.systemPrompt.value = systemPrompt;
+  }
+
+  keepAdapter(name: string): void {
+    this.keptAdapter = name;
+    void this.storage.set(ADAPTER_KEY, name);
+  }
+
+  private show({ temperature, topP, topK, minP, seed, maxTokens, systemPrompt, ranks, adapterScale, ...cache }: Settings): void {
+    this.temperature.valueAsNumber = temperature;
+    this.topP.valueAsNumber = topP;
+    this.topK.valueAsNumber = topK;
+    this.minP.valueAsNumber = minP;
+    this.seed.value = seed === undefined ? '' : String(seed);
+    this.maxTokens.valueAsNumber = maxTokens;
+    this.systemPrompt.value = systemPrompt;
+    this.ranks.value = ranks;
+    this.adapterScale.valueAsNumber = adapterScale;
+    this.cache.show(cache);
+    this.showValues();
+  }
+
+  private showValues(): void {
+    for (const id of SLIDERS) {
+      byId(`${id}-value`, HTMLOutputElement).value = byId(id, HTMLInputElement).valueAsNumber.toFixed(2);
+    }
+    this.cache.showValues();
+  }
+}
+
+/** Undefined where a field is empty, or holds what it may not. */
+function valueOf(field: HTMLInputElement): number | undefined {
+  return field.validity.valid && field.value !== '' ? field.valueAsNumber : undefined;
+}

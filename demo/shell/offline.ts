@@ -1,0 +1,41 @@
+import { byId } from '../basics/dom.ts';
+import { notify } from './notices.ts';
+
+/** Beside the built page; the dev server has none. */
+const WORKER = 'service-worker.js';
+
+/** Lets the page open without a network, tells when there is none, and asks before a new version takes over. */
+export async function stayOffline(): Promise<void> {
+  const badge = byId('offline-badge', HTMLElement);
+  badge.hidden = navigator.onLine;
+  window.addEventListener('offline', () => (badge.hidden = false));
+  window.addEventListener('online', () => (badge.hidden = true));
+  const workers = navigator.serviceWorker as ServiceWorkerContainer | undefined; // missing on an insecure page
+  if (!workers || import.meta.env.DEV) return;
+  try {
+    const registration = await workers.register(WORKER);
+    followUpdates(registration, workers);
+    // The server is asked anew: without it the page has come from the device.
+    await registration.update().catch(() => (badge.hidden = false));
+  } catch {
+    badge.hidden = navigator.onLine; // the page runs without it, as long as it is open
+  }
+}
+
+function followUpdates(registration: ServiceWorkerRegistration, workers: ServiceWorkerContainer): void {
+  const ask = (): void => {
+    if (!registration.waiting || !workers.controller) return;
+    notify('update', { text: 'A new version of this page is here.', action: { label: 'Reload', act: takeOver } });
+  };
+  const takeOver = (): void => {
+    workers.addEventListener('controllerchange', () => location.reload(), { once: true });
+    registration.waiting?.postMessage({ type: 'SKIP_WAITING' });
+  };
+  registration.addEventListener('updatefound', () => {
+    const { installing } = registration;
+    installing?.addEventListener('statechange', () => {
+      if (installing.state === 'installed') ask();
+    });
+  });
+  ask();
+}

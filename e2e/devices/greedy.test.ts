@@ -1,0 +1,76 @@
+import '../../tests/support/optimized-shaders.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openInBrowser } from '../../bench/browser/browser-bench.ts';
+import { FileSource } from '../../cli/file-source.ts';
+import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
+import { eachLogits } from '../../src/measure/evaluate.ts';
+import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import { renderChat } from '../../src/tokenizer/chat-template.ts';
+import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
+import type { AdapterKind } from '../support/browser.ts';
+
+const PROMPTS = [
+  'Write a short poem about the sea.',
+  'Explain in two sentences why the sky is blue.',
+  'List five fruits and their colours.',
+];
+const TOKENS = 64;
+/** Where two devices differ first, the best two logits may be no further apart than this: either is right. */
+const TIE = 1e-2;
+const KINDS: AdapterKind[] = ['swiftshader', 'lavapipe'];
+
+let engine: LocalEngine;
+let source: FileSource;
+const inNode = new Map<string, number[]>();
+
+beforeAll(async () => {
+  source = await FileSource.open(REAL_MODEL);
+  engine = await openEngine({ gpu: nodeGpu(), sources: [source], wait: napping });
+  for (const prompt of PROMPTS) inNode.set(prompt, await greedy(prompt));
+}, 120_000);
+
+afterAll(async () => {
+  engine.dispose();
+  await source.close();
+});
+
+async function greedy(prompt: string): Promise<number[]> {
+  const tokens: number[] = [];
+  const options = { maxTokens: TOKENS, sampling: GREEDY, stop: [] };
+  for await (const event of engine.chat([{ role: 'user', content: prompt }], options)) {
+    if (event.type === 'token') tokens.push(event.token);
+  }
+  return tokens;
+}
+
+/** The distance of the best two logits after the question and `answered` tokens of the answer. */
+async function margin(prompt: string, answered: readonly number[]): Promise<number> {
+  const session = await engine.session();
+  const question = renderChat(session.plan.tokenizer, [{ role: 'user', content: prompt }]);
+  const tokens = [...engine.tokenizer.encode(question, { parseSpecial: true }), ...answered];
+  let best = [-Infinity, -Infinity];
+  await eachLogits(session, tokens, (start, length, logits) => {
+    if (start + length < tokens.length) return;
+    best = [...logits.slice(-logits.length / length)].sort((a, b) => b - a).slice(0, 2);
+  });
+  return (best[0] as number) - (best[1] as number);
+}
+
+describe.each(KINDS)('greedy answers of the real model on %s in Chromium', (kind) => {
+  it('are those on lavapipe in Node, or differ first where the best two logits are tied', async () => {
+    const page = await openInBrowser(kind, 'models/SmolLM2-135M-Instruct.Q4_1.gguf');
+    try {
+      for (const prompt of PROMPTS) {
+        const here = inNode.get(prompt) ?? [];
+        const there = await page.greedy(prompt, TOKENS);
+        expect(here.length).toBeGreaterThan(10);
+        const first = here.findIndex((token, i) => token !== there[i]);
+        if (first === -1) expect(there).toEqual(here);
+        else expect(await margin(prompt, here.slice(0, first)), `${prompt} at ${first}`).toBeLessThan(TIE);
+      }
+    } finally {
+      await page.close();
+    }
+  }, 240_000);
+});

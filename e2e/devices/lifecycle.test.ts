@@ -1,0 +1,181 @@
+import type { Page } from 'playwright';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type * as Chunkwise from '../../src/api/index.ts';
+import { HubServer } from '../../tests/hub/hub-server.ts';
+import { tinyModel } from '../../tests/support/models/tiny-model.ts';
+import { GpuKiller, launchMany } from '../support/gpu-killer.ts';
+import { openForTests } from '../support/open-for-tests.ts';
+import { importPackage, servePackage } from '../support/package-page.ts';
+
+const FILE = 'small.gguf';
+/** Of some pieces, with small heads: its kernels are compiled anew each time. */
+const SIZES = { numLayers: 1, hiddenSize: 64, numHeads: 2, numKvHeads: 1, intermediateSize: 4096, contextLength: 128 };
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, ...SIZES, neverEnds: true });
+const PIECE = 1 << 20;
+
+const opened = openForTests(servePackage, launchMany);
+let killer: GpuKiller;
+let hub: HubServer;
+let page: Page;
+
+beforeAll(async () => {
+  hub = await HubServer.start('owner/small', { [FILE]: MODEL });
+  killer = await GpuKiller.start(opened.browser);
+  page = await (await opened.browser.newContext()).newPage();
+  await killer.prepare(page);
+  await importPackage(page, opened.server);
+  expect(await create()).toEqual({});
+});
+afterAll(() => {
+  killer.close();
+  hub.close();
+});
+
+interface Created {
+  code?: string;
+  file?: string | undefined;
+  reason?: string;
+}
+
+const create = (onPage = page): Promise<Created> =>
+  onPage.evaluate(async (model) => {
+    try {
+      globalThis.engine = await globalThis.chunkwise.createEngine({ model, contextLength: 128 });
+      return {};
+    } catch (error) {
+      const { code, detail } = error as Chunkwise.ChunkwiseError;
+      return { code, ...detail };
+    }
+  }, hub.fileUrl(FILE));
+
+const ask = (): Promise<string> =>
+  page.evaluate(async () => {
+    const answer = await globalThis.engine.completions.create({ prompt: 'One two', max_tokens: 6, temperature: 0 });
+    return answer.choices[0]?.text ?? '';
+  });
+
+it('downloads a model again that was deleted elsewhere, when the GPU is lost', async () => {
+  const text = await ask();
+  const other = await page.context().newPage();
+  await importPackage(other, opened.server);
+  await other.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('chunkwise-models', { recursive: true }));
+  await other.close();
+  hub.forget();
+  await killer.kill();
+  expect(await ask()).toBe(text);
+  expect(hub.sentBytes(FILE)).toBe(MODEL.length);
+  // Without its server: the error tells, and the next request tries again.
+  await page.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('chunkwise-models', { recursive: true }));
+  hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(404).end());
+  await killer.kill();
+  const failed = await page.evaluate(() =>
+    globalThis.engine.completions.create({ prompt: 'One two' }).then(() => ({}), ({ code, message }: Chunkwise.ChunkwiseError) => ({ code, message })),
+  );
+  expect(failed).toEqual({ code: 'network', message: expect.stringMatching(/small\.gguf: its copy in the browser's storage is gone: .*404/) as string });
+  hub.behaviour = {};
+  expect(await ask()).toBe(text);
+});
+
+it('refuses what is no option, listener, signal or request, by name', async () => {
+  const codes = await page.evaluate(async (model) => {
+    const { engine, chunkwise } = globalThis;
+    type Loose = (...values: unknown[]) => unknown;
+    const loose = engine as unknown as { on: Loose; chat: { completions: { create: Loose } }; embeddings: { create: Loose }; adapters: { unload: Loose } };
+    const codeOf = async (call: () => unknown): Promise<string> => {
+      try {
+        await call();
+        return 'fine';
+      } catch (error) {
+        const { code, detail } = error as Chunkwise.ChunkwiseError;
+        return `${code} ${detail?.field}`;
+      }
+    };
+    const messages = [{ role: 'user', content: 'Hi' }];
+    const chat = loose.chat.completions.create;
+    const createEngine = chunkwise.createEngine as Loose;
+    const cyclic: Record<string, unknown> = {};
+    cyclic['self'] = cyclic;
+    return {
+      event: await codeOf(() => loose.on('nothing', () => undefined)),
+      listener: await codeOf(() => loose.on('token', 5)),
+      signal: await codeOf(() => chat({ messages, max_tokens: 1 }, { signal: {} })),
+      options: await codeOf(() => chat({ messages, max_tokens: 1 }, 5)),
+      request: await codeOf(() => chat(null)),
+      getter: await codeOf(() => chat({ get messages() { throw new Error('broken'); } })),
+      schema: await codeOf(() => chat({ messages, response_format: { type: 'json_schema', json_schema: { schema: cyclic } } })),
+      embed: await codeOf(() => loose.embeddings.create({ input: 'x' }, { signal: 'now' })),
+      unload: await codeOf(() => loose.adapters.unload(Symbol('name'))),
+      none: await codeOf(() => createEngine()),
+      created: await codeOf(() => createEngine({ model, signal: {} })),
+      progress: await codeOf(() => createEngine({ model, onProgress: 'often' })),
+      broken: await codeOf(() => createEngine({ get model() { throw new Error('broken'); } })),
+      after: await codeOf(() => chat({ messages, max_tokens: 1 }, { signal: null })),
+    };
+  }, hub.fileUrl(FILE));
+  expect(codes).toEqual({
+    event: 'bad_request event',
+    listener: 'bad_request listener',
+    signal: 'bad_request signal',
+    options: 'bad_request options',
+    request: 'bad_request request',
+    getter: 'bad_request request',
+    schema: 'bad_request response_format.json_schema.schema',
+    embed: 'bad_request signal',
+    unload: 'bad_request name',
+    none: 'bad_request options',
+    created: 'bad_request signal',
+    progress: 'bad_request onProgress',
+    broken: 'bad_request options',
+    after: 'fine',
+  });
+});
+
+/** What becomes of calls that are under way when the worker ends, and of later ones. */
+const end = (how: 'terminate' | 'close' | 'dispose'): Promise<(string | undefined)[]> =>
+  page.evaluate(async (how) => {
+    const { engine, threads } = globalThis;
+    const codeOf = (work: Promise<unknown>) => work.then(() => 'fine', ({ code }: Chunkwise.ChunkwiseError) => code);
+    const request = { prompt: 'Once', max_tokens: 100, temperature: 0 };
+    const begun = new Promise<void>((resolve) => engine.on('token', () => resolve()));
+    const answers = [codeOf(engine.completions.create(request)), codeOf(engine.saveCache('x'))];
+    await begun;
+    const disposals: Promise<string>[] = [];
+    if (how === 'terminate') threads.at(-1)?.terminate();
+    else if (how === 'close') threads.at(-1)?.postMessage('close');
+    else disposals.push(codeOf(engine.dispose()), codeOf(engine.dispose()));
+    const during = await Promise.all([...answers, ...disposals]);
+    return [...during, await codeOf(engine.completions.create(request)), await codeOf(engine.memory()), await codeOf(engine.dispose())];
+  }, how);
+
+it.each(['terminate', 'close'] as const)('ends all calls when the worker does, by %s; another engine is right', async (how) => {
+  const text = await ask();
+  expect(await end(how)).toEqual(['disposed', 'disposed', 'disposed', 'disposed', 'fine']);
+  expect(await create()).toEqual({});
+  expect(await ask()).toBe(text);
+});
+
+it('is disposed of as often as it is asked to', async () => {
+  expect(await end('dispose')).toEqual(['disposed', 'disposed', 'fine', 'fine', 'disposed', 'disposed', 'fine']);
+  await expect.poll(() => page.workers().length, { timeout: 5_000 }).toBe(0);
+});
+
+it('begins a download anew when the site’s data are cleared meanwhile', async () => {
+  const fresh = await (await opened.browser.newContext()).newPage();
+  await importPackage(fresh, opened.server);
+  let hold: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (hold = resolve));
+  let release: (() => void) | undefined;
+  hub.behaviour.instead = ({ from, to, size, response }) => {
+    if (release || from < PIECE || to < size) return false;
+    release = () => void response.writeHead(503, { 'Retry-After': '0' }).end();
+    hold();
+    return true;
+  };
+  const creating = create(fresh);
+  await held;
+  const session = await fresh.context().newCDPSession(fresh);
+  await session.send('Storage.clearDataForOrigin', { origin: new URL(opened.server.url()).origin, storageTypes: 'all' });
+  release?.();
+  expect(await creating).toEqual({});
+  await fresh.context().close();
+});

@@ -1,0 +1,77 @@
+import type { Page } from 'playwright';
+import { expect, it } from 'vitest';
+import { openForTests } from '../support/open-for-tests.ts';
+import { importPackage, servePackage } from '../support/package-page.ts';
+
+const opened = openForTests(servePackage);
+
+async function newPage(): Promise<Page> {
+  const page = await (await opened.browser.newContext()).newPage();
+  await importPackage(page, opened.server);
+  return page;
+}
+
+/** Loads the tiny model, with the autotuner or as the device has it. */
+const load = (page: Page, options: { autotune?: boolean }): Promise<string> =>
+  page.evaluate(async (options) => {
+    const engine = await globalThis.chunkwise.createEngine({ model: 'models/tiny.gguf', contextLength: 128, ...options });
+    await engine.dispose();
+    return engine.device;
+  }, options);
+
+/** What is stored of the autotuner's choices; `change` is put in place of those it knows. */
+const choices = (page: Page, change: Record<string, unknown> = {}): Promise<[key: string, value: unknown][]> =>
+  page.evaluate(async (change) => {
+    const done = <T>(request: IDBRequest<T>): Promise<T> =>
+      new Promise((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: () => reject(new Error(request.error?.name)) }));
+    if (!(await indexedDB.databases()).some(({ name }) => name === 'chunkwise-tuning')) return [];
+    const database = await done(indexedDB.open('chunkwise-tuning'));
+    const store = database.transaction('choices', 'readwrite').objectStore('choices');
+    for (const [key, value] of Object.entries(change)) await done(store.put(value, key));
+    const [keys, values] = [await done(store.getAllKeys()), await done(store.getAll() as IDBRequest<unknown[]>)];
+    database.close();
+    return keys.map((key, i): [string, unknown] => [key as string, values[i]]);
+  }, change);
+
+it('keeps what the autotuner found in IndexedDB, and goes by it in a later visit; not on a software adapter unasked', async () => {
+  const page = await newPage();
+  await load(page, {});
+  expect(await choices(page)).toEqual([]);
+  const device = await load(page, { autotune: true });
+  const found = await choices(page);
+  expect(found).toHaveLength(3);
+  for (const [key] of found) expect(key.startsWith(device)).toBe(true);
+  const [rows = ''] = found.map(([key]) => key).filter((key) => key.includes('linear-decode'));
+  expect(Object.fromEntries(found)[rows]).toEqual({ rowWorkgroup: 8, lanes: 1 }); // barriers are slow there
+
+  const other = { rowWorkgroup: 32, lanes: 32 };
+  await choices(page, { [rows]: other });
+  await importPackage(page, opened.server);
+  await load(page, { autotune: true });
+  expect(Object.fromEntries(await choices(page))[rows]).toEqual(other); // or it would have been timed again
+});
+
+it('loads adapters along with the model, and fails as a whole where one cannot be had', async () => {
+  const page = await newPage();
+  const loaded = await page.evaluate(async () => {
+    const engine = await globalThis.chunkwise.createEngine({
+      model: 'models/tiny.gguf',
+      contextLength: 128,
+      adapters: { poet: 'adapters/shakespeare/' },
+    });
+    const say = async (adapter?: string): Promise<string | undefined> =>
+      (await engine.completions.create({ prompt: 'One two', max_tokens: 6, temperature: 0, ...(adapter && { adapter }) })).choices[0]?.text;
+    const result = { names: (await engine.adapters.list()).map(({ name }) => name), plain: await say(), poet: await say('poet') };
+    await engine.dispose();
+    return result;
+  });
+  expect(loaded.names).toEqual(['poet']);
+  expect(loaded.poet).not.toBe(loaded.plain);
+  await expect.poll(() => page.workers().length).toBe(0);
+  const refused = await page.evaluate(async () => {
+    const options = { model: 'models/tiny.gguf', contextLength: 128, adapters: { none: 'adapters/none/' } };
+    return globalThis.chunkwise.createEngine(options).then(() => undefined, ({ code, detail }: { code: string; detail: object }) => ({ code, detail }));
+  });
+  expect(refused).toMatchObject({ code: 'network', detail: { file: expect.stringMatching(/adapters\/none\/adapter_config\.json$/) as string } });
+  await expect.poll(() => page.workers().length).toBe(0);
+});

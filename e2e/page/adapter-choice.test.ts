@@ -1,0 +1,162 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, expect, it } from 'vitest';
+import { DemoPage } from '../support/demo-page.ts';
+import { serveDemo } from '../support/demo-server.ts';
+import { mainThreadTasks } from '../support/main-thread.ts';
+import { openForTests } from '../support/open-for-tests.ts';
+
+const QUESTION = 'The sea, the sea, the sea, the sea; then 1868 lamps of Grey Skerry: who lit them?';
+const TOKENS = 40;
+
+const opened = openForTests(serveDemo);
+let demo: DemoPage;
+beforeEach(async () => {
+  demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
+  await demo.loaded();
+  await demo.setMaxTokens(TOKENS);
+  // With a policy, a question asked again goes on from pages that have shrunk since: its answer may be another.
+  await demo.setChoices({ 'KV cache': 'dense' });
+  return () => demo.close();
+});
+
+const adapterFile = (name: string): string => join(opened.server.adapters, 'shakespeare', name);
+const PEFT = ['adapter_config.json', 'adapter_model.safetensors'];
+
+/** The answer in a new chat. */
+async function fresh(): Promise<string> {
+  await demo.page.getByRole('button', { name: 'New chat' }).click();
+  const { text, note } = await demo.ask(QUESTION);
+  expect(note).toContain(`${TOKENS} tokens`);
+  return text;
+}
+
+async function openOwn(files: Parameters<ReturnType<typeof demo.page.locator>['setInputFiles']>[0]): Promise<void> {
+  await demo.page.getByTestId('adapter-select').selectOption('own');
+  await demo.page.locator('#adapter-files').setInputFiles(files);
+  await demo.adapterSettled();
+}
+
+it('answers with an adapter of the page, shows its ranks in the text, and is the base again without', async () => {
+  const [adapters, plain] = [await demo.bytes('adapters'), await fresh()];
+  expect(await demo.page.getByTestId('rank-strip').count()).toBe(0);
+
+  await demo.chooseAdapter('shakespeare');
+  expect(await demo.read('adapter-state')).toMatch(/^Rank 8 · 84 matrices · [\d.]+ [kM]B$/);
+  expect(await demo.bytes('adapters')).toBeGreaterThan(100_000);
+  await demo.page.getByRole('button', { name: 'Example' }).click();
+  expect(await demo.prompt.inputValue()).toMatch(/SAILOR:$/);
+  expect(await fresh()).not.toBe(plain);
+
+  const strip = demo.page.getByTestId('rank-strip');
+  expect(await strip.locator('.rank-text').first().isVisible()).toBe(false);
+  await strip.locator('summary').click();
+  const levels = strip.locator('.rank-text .rank-token');
+  await levels.first().waitFor();
+  const drawn = await levels.evaluateAll((tokens) => tokens.map((token) => token.dataset['level'] ?? ''));
+  expect(new Set(drawn).size).toBeGreaterThan(1);
+  expect(await levels.first().getAttribute('title')).toMatch(/^Mean rank [\d.]+ \(level \d\), complexity [01]\.\d\d$/);
+  const ladder = await strip.locator('.rank-legend li').allInnerTexts();
+  expect(ladder.map(Number)).toEqual(ladder.map(Number).sort((a, b) => a - b));
+  expect(ladder.at(-1)).toBe('8');
+  const answer = (await strip.locator('.rank-text').last().innerText()).replaceAll('↵\n', '\n');
+  expect(answer).toContain((await demo.answers.last().locator('.text').innerText()).slice(-5));
+  const meanRank = Number(await demo.read('mean-rank'));
+  expect(meanRank).toBeGreaterThanOrEqual(Number(ladder[0]));
+  expect(meanRank).toBeLessThan(8);
+  expect(await strip.locator('summary').innerText()).toContain(`mean ${meanRank}`);
+  expect(await strip.locator('.rank-figure').count()).toBe(Number(await demo.read('chunk-count')));
+
+  await demo.page.getByRole('button', { name: 'Settings' }).click();
+  await demo.page.getByLabel('Ranks of an adapter').selectOption('uniform');
+  await demo.page.getByRole('button', { name: 'Done' }).click();
+  await fresh();
+  expect(await demo.read('mean-rank')).toBe('8');
+
+  await demo.chooseAdapter('none');
+  expect(await fresh()).toBe(plain);
+  expect(await demo.page.getByTestId('mean-rank').isVisible()).toBe(false);
+  await demo.chooseAdapter('shakespeare');
+  await demo.page.getByRole('button', { name: 'Unload' }).click();
+  await expect.poll(() => demo.bytes('adapters')).toBe(adapters);
+  expect(await demo.page.getByTestId('adapter-select').inputValue()).toBe('none');
+});
+
+it('draws ranks while it answers without a main-thread task above 50 ms of CPU time', async () => {
+  await demo.chooseAdapter('shakespeare');
+  await demo.setMaxTokens(150);
+  const prompt = QUESTION.repeat(7); // of more tokens than are drawn in one frame
+  const tasks = await mainThreadTasks(demo.page, async () => {
+    await demo.send(prompt);
+    await demo.page.getByTestId('rank-strip').locator('summary').click();
+    await demo.answered();
+  });
+  expect(tasks[0]).toBeLessThan(50);
+  expect(await demo.page.locator('.rank-text').first().locator('.rank-token').count()).toBeGreaterThan(250);
+  expect(await demo.page.locator('.rank-text').last().locator('.rank-token').count()).toBeGreaterThan(100);
+});
+
+it('keeps the choice across visits', async () => {
+  await demo.chooseAdapter('shakespeare');
+  await demo.page.reload();
+  await demo.loaded();
+  await demo.page.locator('#adapter-unload').waitFor();
+  expect(await demo.page.getByTestId('adapter-select').inputValue()).toBe('shakespeare');
+});
+
+it('takes one’s own: two files of PEFT, a GGUF LoRA, an address, a dropped file; at scale 0 it changes nothing', async () => {
+  const plain = await fresh();
+  const bytes: number[] = [];
+  const texts: string[] = [];
+  const note = async (): Promise<void> => {
+    await demo.page.locator('#adapter-unload').waitFor();
+    bytes.push(await demo.bytes('adapters'));
+    texts.push(await fresh());
+  };
+  await openOwn(PEFT.map(adapterFile));
+  await note();
+  await openOwn(adapterFile('adapter.gguf'));
+  await note();
+  await demo.page.locator('#adapter-url').fill('adapters/shakespeare');
+  await demo.page.getByRole('button', { name: 'Load', exact: true }).click();
+  await demo.adapterSettled();
+  await note();
+  const gguf = [...readFileSync(adapterFile('adapter.gguf'))];
+  const dataTransfer = await demo.page.evaluateHandle((bytes) => {
+    const dropped = new DataTransfer();
+    dropped.items.add(new File([new Uint8Array(bytes)], 'adapter.gguf'));
+    return dropped;
+  }, gguf);
+  await demo.page.dispatchEvent('#prompt', 'drop', { dataTransfer });
+  await demo.adapterSettled();
+  await note();
+  // Each took the place of the one before, and all are the same adapter.
+  expect(new Set(bytes).size).toBe(1);
+  expect(new Set(texts).size).toBe(1);
+  expect(texts[0]).not.toBe(plain);
+  await demo.setSlider('Scale of an adapter', 0);
+  expect(await fresh()).toBe(plain);
+});
+
+it('names the file and the reason when an adapter is refused, and answers on without it', async () => {
+  const refusals: string[] = [];
+  const [total, weights] = [await demo.bytes(), readFileSync(adapterFile('adapter_model.safetensors'))];
+  const file = (name: string, buffer: Buffer) => ({ name, mimeType: 'application/octet-stream', buffer });
+  const config = file('adapter_config.json', readFileSync(adapterFile('adapter_config.json')));
+  const refused = async (): Promise<void> => void refusals.push(await demo.read('adapter-error'));
+
+  await openOwn([config, file('broken.safetensors', weights.subarray(0, weights.length / 2))]);
+  await refused();
+  await openOwn([config]);
+  await refused();
+  await demo.chooseAdapter('wikitext'); // the server has no such folder
+  await refused();
+  expect(refusals[0]).toContain('This file is not an adapter that can be read.');
+  expect(refusals[0]).toMatch(/bad_file – broken\.safetensors: /);
+  expect(refusals[1]).toMatch(/bad_request – adapter_config\.json: adapter_model\.safetensors is missing/);
+  expect(refusals[2]).toContain('The adapter could not be downloaded.');
+  expect(refusals[2]).toMatch(/network – .*adapters\/wikitext\/\S+: status 404/);
+  expect(await demo.bytes()).toBe(total);
+  await fresh();
+  expect(await demo.page.getByTestId('rank-strip').count()).toBe(0);
+});

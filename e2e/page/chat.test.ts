@@ -1,0 +1,117 @@
+import type { Browser } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AdapterKind } from '../support/browser.ts';
+import { launchBrowser } from '../support/browser.ts';
+import { DemoPage } from '../support/demo-page.ts';
+import type { DemoServer } from '../support/demo-server.ts';
+import { serveDemo } from '../support/demo-server.ts';
+import { mainThreadTasks } from '../support/main-thread.ts';
+
+const KINDS: AdapterKind[] = ['swiftshader', 'lavapipe'];
+const LONGEST_TASK_MS = 50;
+
+let server: DemoServer;
+beforeAll(async () => {
+  server = await serveDemo();
+});
+afterAll(() => server.close());
+
+describe.each(KINDS)('a chat on %s', (kind) => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await launchBrowser(kind);
+  });
+  afterAll(() => browser.close());
+
+  it('answers with the real model, streaming, and reuses the first turn in the second', async () => {
+    const demo = await DemoPage.open(browser, server.url());
+    await demo.loaded();
+    await demo.setMaxTokens(24);
+    const lengths = new Set<number>();
+    const rates = new Set<string>();
+    await demo.send('Write a long story about a lighthouse.');
+    while (await demo.stop.isVisible()) {
+      lengths.add((await demo.answers.last().locator('.text').innerText()).length);
+      rates.add(await demo.read('ms-per-token'));
+      await demo.page.waitForTimeout(50);
+    }
+    await demo.answered();
+    expect(lengths.size).toBeGreaterThan(2);
+    expect(rates.size).toBeGreaterThan(2);
+    expect(await demo.read('ttft')).toMatch(/^[\d.]+ m?s$/);
+    expect(await demo.read('tokens-per-second')).toMatch(/^[\d.]+ tok\/s$/);
+
+    const { text, note } = await demo.ask('What is the capital of France? Answer in one word.');
+    expect(text).toContain('Paris');
+    const [, reused, prompt] = /([\d,]+) of ([\d,]+) prompt tokens reused/.exec(note) ?? [];
+    expect(Number(reused)).toBeGreaterThan(20);
+    expect(Number(reused)).toBeLessThan(Number(prompt));
+    await demo.close();
+  });
+
+  it('stops within a step and keeps what was written; the next question is answered', async () => {
+    const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
+    await demo.loaded();
+    await demo.setMaxTokens(300);
+    await demo.sendAndSee('Tell me a long story.');
+    const used = () => demo.page.locator('#context-meter').getAttribute('aria-valuenow').then(Number);
+    // Just after a frame, when the number drawn is that of the last token that came.
+    const usedAtStop = await demo.stop.evaluate(async (button: HTMLButtonElement) => {
+      await new Promise(requestAnimationFrame);
+      await new Promise((resolve) => setTimeout(resolve));
+      const drawn = Number(document.getElementById('context-meter')?.ariaValueNow);
+      button.click();
+      return drawn;
+    });
+    const stopped = await demo.answered();
+    expect(stopped.note).toBe('Stopped');
+    expect(stopped.text.length).toBeGreaterThan(5);
+    // The worker may be the stream's window of four tokens, and the step it was in, ahead; nothing comes later.
+    const usedAfter = await used();
+    expect(usedAfter - usedAtStop).toBeLessThanOrEqual(5);
+    await demo.page.waitForTimeout(300);
+    expect(await used()).toBe(usedAfter);
+    expect(await demo.answers.last().locator('.text').innerText()).toBe(stopped.text);
+    await demo.setMaxTokens(5);
+    expect((await demo.ask('Go on.')).note).toContain('5 tokens');
+    await demo.close();
+  });
+
+  it('has no main-thread task above 50 ms of CPU time while it answers', async () => {
+    const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
+    await demo.loaded();
+    await demo.setMaxTokens(100);
+    await demo.ask('Warm up.');
+    const tasks = await mainThreadTasks(demo.page, async () => {
+      await demo.ask('Tell me a long story.');
+    });
+    expect(tasks.length).toBeGreaterThan(50);
+    expect(tasks[0]).toBeLessThan(LONGEST_TASK_MS);
+    // That a long task would have been seen:
+    const busy = await mainThreadTasks(demo.page, () =>
+      demo.page.evaluate((ms) => {
+        for (const end = performance.now() + ms; performance.now() < end; );
+      }, 4 * LONGEST_TASK_MS),
+    );
+    expect(busy[0]).toBeGreaterThan(LONGEST_TASK_MS);
+    await demo.close();
+  });
+
+  it('takes memory for nothing but its cache, and shows it', async () => {
+    const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
+    await demo.loaded();
+    const fixed = () => Promise.all(['weights', 'activations', 'staging', 'adapters'].map((category) => demo.bytes(category)));
+    const before = await fixed();
+    const kvBefore = await demo.bytes('kv');
+    expect(await demo.bytes()).toBeGreaterThan(700_000);
+    await demo.setMaxTokens(40);
+    await demo.ask('One.');
+    await demo.ask('Two.');
+    await demo.page.getByRole('button', { name: 'New chat' }).click();
+    expect(await demo.answers.count()).toBe(0);
+    expect(await fixed()).toEqual(before);
+    expect(await demo.bytes('kv')).toBeGreaterThan(kvBefore);
+    expect(before.reduce((sum, part) => sum + part) + (await demo.bytes('kv'))).toBe(await demo.bytes());
+    await demo.close();
+  });
+});

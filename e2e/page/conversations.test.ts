@@ -1,0 +1,219 @@
+import { readFileSync } from 'node:fs';
+import type { Page } from 'playwright';
+import { expect, it } from 'vitest';
+import { launchBrowser } from '../support/browser.ts';
+import { DemoPage } from '../support/demo-page.ts';
+import { serveDemo } from '../support/demo-server.ts';
+import { watchViolations } from '../support/demo-violations.ts';
+import { openForTests } from '../support/open-for-tests.ts';
+import { emptyDatabase, readDatabase, writeDatabase } from '../support/page-database.ts';
+
+const HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
+
+const opened = openForTests(serveDemo);
+
+async function open(maxTokens = 12): Promise<{ demo: DemoPage; violations: string[] }> {
+  const context = await opened.browser.newContext({ acceptDownloads: true, permissions: ['clipboard-read', 'clipboard-write'] });
+  const violations = await watchViolations(context);
+  const demo = await DemoPage.openIn(context, opened.server.url('tiny.gguf'));
+  await demo.loaded();
+  await demo.setMaxTokens(maxTokens);
+  return { demo, violations };
+}
+
+const titles = (page: Page) => page.locator('.conversation').allInnerTexts();
+
+async function act(page: Page, title: string, action: string): Promise<void> {
+  await page.getByRole('button', { name: `Actions for ${title}` }).click();
+  await page.getByRole('button', { name: action, exact: true }).click();
+}
+
+async function reload(demo: DemoPage): Promise<void> {
+  await readDatabase(demo.page, 'chunkwise-page', 'values'); // once what was written before is there
+  await demo.page.reload();
+  await demo.loaded();
+}
+
+it('keeps several conversations: names, renames, opens after a reload, exports, deletes and gives back', async () => {
+  const { demo, violations } = await open();
+  const { page } = demo;
+  const first = await demo.ask('Tell me of the sea.');
+  await demo.page.getByRole('button', { name: 'New chat' }).click();
+  await demo.setSystemPrompt('You are a pirate.');
+  await demo.ask('Tell me of the land, of its hills and rivers and of all the towns that lie along its roads.');
+  const long = 'Tell me of the land, of its hills and rivers and of all the …';
+  expect(await titles(page)).toEqual([long, 'Tell me of the sea.']);
+
+  await act(page, 'Tell me of the sea.', 'Rename');
+  await page.getByRole('textbox', { name: 'Title' }).fill(`Sea ${HOSTILE}`);
+  await page.keyboard.press('Enter');
+  await reload(demo);
+  expect(await titles(page)).toEqual([long, `Sea ${HOSTILE}`]);
+  expect(await demo.answers.count()).toBe(0);
+
+  await page.getByRole('button', { name: `Sea ${HOSTILE}` }).first().click();
+  expect(await demo.answers.last().locator('.text').innerText()).toBe(first.text);
+  expect(await demo.systemPrompt()).toBe('');
+  const second = await demo.ask('And then?');
+  expect(second.note).toContain('12 tokens');
+  expect(await titles(page)).toEqual([`Sea ${HOSTILE}`, long]);
+
+  const exported = async (action: string) => {
+    const [download] = await Promise.all([page.waitForEvent('download'), act(page, `Sea ${HOSTILE}`, action)]);
+    return { name: download.suggestedFilename(), text: readFileSync(await download.path(), 'utf8') };
+  };
+  const json = await exported('Export as JSON');
+  expect(json.name).toMatch(/^Sea img src x onerror [\w ]+\.json$/);
+  expect(JSON.parse(json.text)).toMatchObject({
+    format: 'chunkwise-conversation',
+    version: 1,
+    title: `Sea ${HOSTILE}`,
+    exchanges: [{ prompt: 'Tell me of the sea.', state: 'done' }, { prompt: 'And then?', state: 'done' }],
+  });
+  const markdown = await exported('Export as Markdown');
+  expect(markdown.text).toMatch(/^# Sea <img[^\n]+\n\n> Tell me of the sea\.\n\n[\s\S]+\n\n> And then\?\n\n/);
+
+  await page.getByRole('button', { name: long }).first().click();
+  expect(await demo.systemPrompt()).toBe('You are a pirate.');
+  await act(page, long, 'Delete');
+  expect(await titles(page)).toEqual([`Sea ${HOSTILE}`]);
+  expect(await demo.answers.count()).toBe(0);
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await reload(demo);
+  expect((await titles(page)).sort()).toEqual([`Sea ${HOSTILE}`, long]);
+  await act(page, long, 'Delete');
+  await reload(demo);
+  expect(await titles(page)).toEqual([`Sea ${HOSTILE}`]);
+  expect(await page.evaluate('window.hit')).toBeUndefined();
+
+  // Without room what was kept stays, and the page says so; with room again all of it is kept.
+  const session = await page.context().newCDPSession(page);
+  const { origin } = new URL(opened.server.url());
+  const kept = async () => {
+    const [found] = Object.entries(await readDatabase(page, 'chunkwise-page', 'values')).filter(([key]) => key.startsWith('conversation '));
+    return (found?.[1] as { exchanges: { prompt: string }[] }).exchanges;
+  };
+  const before = await kept();
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1 });
+  await page.getByRole('button', { name: `Sea ${HOSTILE}` }).first().click();
+  // The browser counts what is there late: the beginning of what is asked may be kept.
+  let isTold = false;
+  const told = page.locator('.notice', { hasText: 'The browser has no room left' }).waitFor().finally(() => (isTold = true));
+  const asked: string[] = [];
+  while (!isTold) {
+    asked.push(`And on night ${asked.length + 1}?`);
+    await demo.ask(asked.at(-1) ?? '');
+  }
+  await told;
+  expect((await kept()).slice(0, 2)).toEqual(before);
+  await session.send('Storage.overrideQuotaForOrigin', { origin });
+  await demo.ask('And by day?');
+  await reload(demo);
+  expect((await kept()).map(({ prompt }) => prompt)).toEqual(['Tell me of the sea.', 'And then?', ...asked, 'And by day?']);
+  expect(violations).toEqual([]);
+  await demo.close();
+});
+
+it('retries and edits: the last answer in its place, an earlier one in a copy, from the cached beginning', async () => {
+  const { demo, violations } = await open(40);
+  const { page } = demo;
+  await demo.setChoices({ 'KV cache': 'dense' });
+  const first = await demo.ask('Sing of the harbour and its ships.');
+  await page.getByRole('button', { name: 'Retry' }).click();
+  const again = await demo.answered();
+  expect(again.text).toBe(first.text); // at temperature 0
+  expect(again.note).toContain('prompt tokens reused');
+  expect(await demo.answers.count()).toBe(1);
+  await demo.ask('And of the storm?');
+  expect(await titles(page)).toHaveLength(1);
+
+  const mine = page.locator('[data-role=user]');
+  await mine.first().hover();
+  await mine.first().getByRole('button', { name: 'Edit' }).click();
+  await page.getByRole('textbox', { name: 'Edit your message' }).fill('Sing of the mountains.');
+  await page.getByRole('button', { name: 'Ask again' }).click();
+  const edited = await demo.answered();
+  expect(await mine.locator('.text').allInnerTexts()).toEqual(['Sing of the mountains.']);
+  expect(edited.text).not.toBe(first.text);
+  // What was said before is all still there.
+  expect(await titles(page)).toHaveLength(2);
+  await page.locator('.conversation').last().click();
+  expect(await mine.locator('.text').allInnerTexts()).toEqual(['Sing of the harbour and its ships.', 'And of the storm?']);
+  expect(violations).toEqual([]);
+  await demo.close();
+});
+
+it('keeps a conversation whole when the page is closed, frozen, or loses its GPU in the middle of an answer', async () => {
+  const own = await launchBrowser('lavapipe'); // a browser takes two crashes of its GPU process at most
+  try {
+    const demo = await DemoPage.open(own, opened.server.url('tiny.gguf'));
+    const { page } = demo;
+    await demo.loaded();
+    await demo.setMaxTokens(600);
+    await demo.sendAndSee('Tell me a long story.');
+    const session = await own.newBrowserCDPSession();
+    await session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
+    await page.getByTestId('message-error').waitFor();
+    const lost = await demo.answers.last().locator('.text').textContent();
+    expect(lost?.length).toBeGreaterThan(5);
+    await demo.setMaxTokens(8);
+    await page.getByRole('button', { name: 'Retry' }).click();
+    expect((await demo.answered()).note).toContain('8 tokens');
+    expect(await demo.answers.count()).toBe(1);
+
+    await demo.setMaxTokens(600);
+    await demo.sendAndSee('Go on.');
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send('Page.setWebLifecycleState', { state: 'frozen' });
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await cdp.send('Page.setWebLifecycleState', { state: 'active' });
+    await page.keyboard.press('Escape'); // stops
+    const stopped = await demo.answered();
+    expect(stopped.note).toBe('Stopped');
+
+    await demo.sendAndSee('Go on still.');
+    // Saved while it is written, twice a second.
+    await page.waitForTimeout(700);
+    await reload(demo);
+    await page.locator('.conversation').click();
+    const [first, second, third] = await demo.answers.locator('.text').allInnerTexts();
+    expect(first).not.toBe('');
+    expect(second).toBe(stopped.text);
+    expect(third?.length).toBeGreaterThan(0);
+    expect(await demo.answers.last().locator('.note').innerText()).toContain('Not finished');
+    await demo.setMaxTokens(4);
+    await page.getByRole('button', { name: 'Retry' }).last().click();
+    expect((await demo.answered()).note).toContain('4 tokens');
+  } finally {
+    await own.close();
+  }
+});
+
+it('takes over what an older version stored, and leaves alone what a newer one did', async () => {
+  const { demo } = await open();
+  const { page } = demo;
+  await page.goto(`${opened.server.url()}icons/icon.svg`); // the same origin, and no page that writes
+  await emptyDatabase(page, 'chunkwise-page');
+  const settings = { temperature: 0.65, maxTokens: 7, systemPrompt: 'Be brief.', kv: 'q4' };
+  await writeDatabase(page, 'keyval-store', 'keyval', { 'chunkwise-demo-settings': settings, 'chunkwise-demo-adapter': 'shakespeare' });
+  await page.goto(opened.server.url('tiny.gguf'));
+  await demo.loaded();
+  await page.locator('#adapter-unload').waitFor();
+  expect(await page.locator('#temperature').inputValue()).toBe('0.65');
+  expect(await page.locator('#max-tokens').inputValue()).toBe('7');
+  expect(await page.locator('#kv').inputValue()).toBe('q4');
+  expect(await demo.systemPrompt()).toBe('Be brief.');
+  const moved = await readDatabase(page, 'chunkwise-page', 'values');
+  expect(moved).toMatchObject({ version: 2, settings, adapter: 'shakespeare' });
+  expect(await readDatabase(page, 'keyval-store', 'keyval')).toEqual({});
+
+  const newer = { version: 3, settings: { shape: 'unknown' }, 'conversation 1': ['of another form'] };
+  await writeDatabase(page, 'chunkwise-page', 'values', newer);
+  const before = await readDatabase(page, 'chunkwise-page', 'values');
+  await reload(demo);
+  expect(await page.locator('.notice').innerText()).toContain('A newer version of this page keeps your conversations');
+  await demo.setMaxTokens(3);
+  expect((await demo.ask('Hello.')).note).toContain('3 tokens');
+  expect(await readDatabase(page, 'chunkwise-page', 'values')).toEqual(before);
+  await demo.close();
+});

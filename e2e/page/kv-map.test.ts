@@ -1,0 +1,130 @@
+import { expect, it } from 'vitest';
+import { DEFAULT_KV_ERROR_BUDGET } from '../../src/cache/kv-options.ts';
+import { launchBrowser } from '../support/browser.ts';
+import { DemoPage } from '../support/demo-page.ts';
+import { serveDemo } from '../support/demo-server.ts';
+import { openForTests } from '../support/open-for-tests.ts';
+
+/** Some twelve pages of 32 of the tiny model's tokens. */
+const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(7);
+
+const opened = openForTests(serveDemo, () => launchBrowser('swiftshader'));
+
+async function open(): Promise<DemoPage> {
+  const demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
+  await demo.loaded();
+  await demo.setMaxTokens(36);
+  return demo;
+}
+
+/** What the map says: pages by form, and bytes. */
+async function mapOf({ page }: DemoPage) {
+  const map = page.getByTestId('kv-map');
+  const legend = map.locator('[data-form]');
+  const counts = await legend.evaluateAll((items) =>
+    Object.fromEntries(items.map((item) => [(item as HTMLElement).dataset['form'] ?? '', Number((item as HTMLElement).dataset['count'])])),
+  );
+  return { counts, bytes: Number(await map.getAttribute('data-bytes')), label: await map.getByRole('img').getAttribute('aria-label') };
+}
+
+/** Colours of the map's pages in its middle row, first to last, doubles left out. */
+const paintedRow = ({ page }: DemoPage) =>
+  page.locator('#kv-map-canvas').evaluate((canvas: HTMLCanvasElement) => {
+    const { data } = canvas.getContext('2d')!.getImageData(0, Math.floor(canvas.height / 2) + 1, canvas.width, 1);
+    const colors = Array.from({ length: canvas.width }, (_, x) => data.slice(4 * x, 4 * x + 4).join(' ')).filter((color) => !color.endsWith(' 0'));
+    return colors.filter((color, i) => color !== colors[i - 1]);
+  });
+
+/** The bytes that an element comes to tell, as they change. */
+const bytesSeen = ({ page }: DemoPage, testId: string) =>
+  page.getByTestId(testId).evaluateHandle((element: HTMLElement) => {
+    const told: number[] = [];
+    const look = (): void => {
+      const bytes = Number(element.dataset['bytes']);
+      if (bytes !== told.at(-1)) told.push(bytes);
+    };
+    new MutationObserver(look).observe(element, { attributeFilter: ['data-bytes'] });
+    return told;
+  });
+
+const isFewer = (bytes: number, i: number, all: readonly number[]): boolean => bytes < (all[i - 1] ?? 0);
+
+it('shows every page in 16 bits with the dense cache, and fewer bytes in other forms with q4', async () => {
+  const seen = [];
+  for (const kv of ['dense', 'q4']) {
+    const demo = await open();
+    await demo.setChoices({ 'KV cache': kv });
+    const map = demo.page.getByTestId('kv-map');
+    expect(await map.isVisible()).toBe(false);
+    const memory = await bytesSeen(demo, 'memory-kv');
+    const shown = await bytesSeen(demo, 'kv-map');
+    const { note } = await demo.ask(PROMPT);
+    expect((await shown.jsonValue()).some(isFewer)).toBe(kv === 'q4');
+    // It follows while the prompt is computed; places that shrunk pages leave are filled again before the buffers shrink.
+    expect((await memory.jsonValue()).length).toBeGreaterThan(2);
+    expect(await map.isVisible()).toBe(true);
+    seen.push({ ...(await mapOf(demo)), note, memory: await demo.bytes('kv'), row: await paintedRow(demo) });
+    await demo.page.getByRole('button', { name: 'New chat' }).click();
+    await map.waitFor({ state: 'hidden' });
+    await demo.close();
+  }
+  const [dense, q4] = seen as [(typeof seen)[0], (typeof seen)[0]];
+  const { f16 = 0 } = dense.counts;
+  expect(f16).toBeGreaterThan(12 * 10);
+  expect(dense).toMatchObject({ counts: { f16 }, label: expect.stringContaining(`${f16} in f16`) as string });
+  // The first page and at most two at the end.
+  expect(q4.counts['f16']).toBeLessThanOrEqual(12 * 3);
+  expect(q4.counts).toEqual({ f16: q4.counts['f16'], q4: f16 - (q4.counts['f16'] ?? 0) });
+  expect(q4.label).toContain(`${q4.counts['q4']} in q4`);
+  expect(dense.row).toHaveLength(1);
+  expect(q4.row).toEqual([dense.row[0], q4.row[1], dense.row[0]]);
+  // At 4.41 bits an element, three or so of the pages in 16; buffers keep some room to grow.
+  expect(q4.bytes).toBeLessThan(0.55 * dense.bytes);
+  expect(q4.memory).toBeLessThan(dense.memory - 0.5 * (dense.bytes - q4.bytes));
+  const noted = /KV cache ([\d.]+) [kM]B/;
+  expect(Number(noted.exec(q4.note)?.[1])).toBeCloseTo(q4.bytes / (q4.note.includes(' MB') ? 1e6 : 1e3), 1);
+});
+
+it('follows the error budget while it answers: none shrinks at 0, and the more the larger it is', async () => {
+  const demo = await open();
+  const bytes: number[] = [];
+  for (const budget of [0, 0.02, 0.5]) {
+    await demo.setSlider('Error budget of the cache', budget);
+    const steps = await bytesSeen(demo, 'kv-map');
+    await demo.ask(PROMPT);
+    const told = await steps.jsonValue();
+    expect(told.length).toBeGreaterThan(3);
+    // Seen to shrink, not only to be small at the end.
+    expect(told.some(isFewer)).toBe(budget > 0);
+    const map = await mapOf(demo);
+    expect(Object.keys(map.counts).length > 1).toBe(budget > 0);
+    bytes.push(map.bytes);
+    await demo.page.getByRole('button', { name: 'New chat' }).click();
+  }
+  expect(bytes).toEqual([...bytes].sort((a, b) => b - a));
+  expect(bytes[1]).toBeLessThan(bytes[0] ?? 0);
+  expect(bytes[2]).toBeLessThan(0.9 * (bytes[1] ?? 0));
+  await demo.close();
+});
+
+it('sends the budgets with the request, and keeps them across visits', async () => {
+  const demo = await open();
+  const asked = async () => {
+    const sent = await demo.sentToWorkers();
+    await demo.ask('Hello.');
+    const call = JSON.stringify(await sent.jsonValue());
+    return Object.fromEntries([...call.matchAll(/"(kv\w*)":("\w+"|[\d.]+)/g)].map(([, name, value]) => [name, JSON.parse(value ?? '') as unknown])) as Record<string, unknown>;
+  };
+  expect(await asked()).toEqual({ kv: 'policy', kvErrorBudget: DEFAULT_KV_ERROR_BUDGET });
+  await demo.setSlider('Error budget of the cache', 0.25);
+  await demo.setSlider('Memory budget of the cache', 7);
+  await demo.setChoices({ 'Where both cannot hold': 'memory' });
+  const budgets = { kv: 'policy', kvErrorBudget: 0.25, kvMemoryBudget: 7_000_000, kvPriority: 'memory' };
+  expect(await asked()).toEqual(budgets);
+  await demo.page.reload();
+  await demo.loaded();
+  expect(await asked()).toEqual(budgets);
+  await demo.setChoices({ 'KV cache': 'q8' });
+  expect(await asked()).toEqual({ kv: 'q8' });
+  await demo.close();
+});

@@ -1,0 +1,111 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import sirv from 'sirv';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { DemoPage } from '../support/demo-page.ts';
+import { serveDemo } from '../support/demo-server.ts';
+import { watchViolations } from '../support/demo-violations.ts';
+import { openForTests } from '../support/open-for-tests.ts';
+
+const BUILT = fileURLToPath(new URL('../../dist-demo/', import.meta.url));
+const FOLDER = 'some/folder/';
+
+const opened = openForTests(serveDemo);
+/** What a plain static host serves; the page lies somewhere in it. */
+let root: string;
+let host: Server;
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'chunkwise-host-'));
+  const place = join(root, FOLDER);
+  cpSync(BUILT, place, { recursive: true });
+  cpSync(join(opened.server.adapters, 'shakespeare'), join(place, 'adapters/shakespeare'), { recursive: true });
+  cpSync(join(opened.server.folder, 'tiny.gguf'), join(place, 'models/tiny.gguf'));
+  host = await start(0);
+});
+afterAll(async () => {
+  await stop();
+  rmSync(root, { recursive: true });
+});
+
+async function start(port: number): Promise<Server> {
+  const serve = sirv(root, { dev: true });
+  const server = createServer((request, response) => serve(request, response));
+  await new Promise<void>((resolve) => server.listen(port, 'localhost', resolve));
+  return server;
+}
+
+async function stop(): Promise<void> {
+  host.closeAllConnections();
+  await new Promise((resolve) => host.close(resolve));
+}
+
+it('runs from any folder of a static host, then without network or server, and asks before it takes a new version', async () => {
+  const { port } = host.address() as AddressInfo;
+  const address = `http://localhost:${port}/${FOLDER}`;
+  const context = await opened.browser.newContext();
+  const violations = await watchViolations(context);
+  const demo = await DemoPage.openIn(context, `${address}?model=models/tiny.gguf`);
+  const { page } = demo;
+  const badge = page.getByTestId('offline-badge');
+  await demo.loaded();
+  await demo.setMaxTokens(6);
+  const { text } = await demo.ask('Hello.');
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+  await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+  await demo.chooseAdapter('shakespeare');
+  expect(await badge.isVisible()).toBe(false);
+  const cdp = await context.newCDPSession(page);
+  const { installabilityErrors } = await cdp.send('Page.getInstallabilityErrors');
+  expect(installabilityErrors.map(({ errorId }) => errorId)).toEqual(['in-incognito']); // as every context of a test is
+  // The page's own files are on the device; a model and adapters that nobody asked for are not.
+  const kept = await page.evaluate(async () => {
+    const found = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
+    return found.flat().map(({ url }) => new URL(url).pathname);
+  });
+  expect(kept.some((path) => path.includes('engine.worker'))).toBe(true);
+  expect(kept.filter((path) => /\/models\/|squad|wikitext/.test(path))).toEqual([]);
+
+  await context.setOffline(true);
+  await badge.waitFor();
+  await page.reload();
+  await demo.loaded();
+  await page.locator('#adapter-unload').waitFor(); // the adapter that was chosen
+  // The network is gone, though after a reload Chromium's navigator.onLine forgets that it is to be.
+  expect(await page.evaluate(() => fetch('models/none').then(() => 'answered', () => 'no network'))).toBe('no network');
+  await demo.chooseAdapter('none');
+  expect((await demo.ask('Hello.')).text).toBe(text);
+
+  await context.setOffline(false);
+  await badge.waitFor({ state: 'hidden' });
+  await stop();
+  const second = await DemoPage.openIn(context, address); // a new tab, which names no model
+  await second.loaded();
+  await second.page.getByTestId('offline-badge').waitFor();
+  expect(await second.page.locator('#model').innerText()).toBe('tiny');
+  await second.page.locator('.conversation').last().click();
+  expect(await second.answers.last().locator('.text').innerText()).toBe(text);
+  expect((await second.ask('Go on.')).note).toContain('6 tokens');
+  await second.page.close();
+
+  const place = join(root, FOLDER);
+  const html = join(place, 'index.html');
+  writeFileSync(html, readFileSync(html, 'utf8').replace('<title>Chunkwise</title>', '<title>Chunkwise 2</title>'));
+  const worker = join(place, 'service-worker.js');
+  const changed = readFileSync(worker, 'utf8').replace(/(url:"index\.html",revision:")\w+/, '$1changed');
+  expect(changed).toContain('revision:"changed"');
+  writeFileSync(worker, changed);
+  host = await start(port);
+  await page.reload();
+  const notice = page.locator('.notice', { hasText: 'A new version of this page is here.' });
+  await notice.waitFor();
+  expect(await page.title()).toBe('Chunkwise');
+  await notice.getByRole('button', { name: 'Reload' }).click();
+  await page.waitForFunction(() => document.title === 'Chunkwise 2');
+  await demo.loaded();
+  expect(violations).toEqual([]);
+  await context.close();
+});

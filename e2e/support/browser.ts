@@ -1,0 +1,35 @@
+import { join } from 'node:path';
+import type { Browser } from 'playwright';
+import { chromium } from 'playwright';
+import { ensureChromiumLavapipe } from '../../tools/chromium-lavapipe/build.ts';
+import { CHROMIUM_FOLDER } from '../../tools/system.ts';
+
+/** The two software adapters: `swiftshader` is what Chrome gives a user without a GPU, `lavapipe` adds shader-f16. */
+export type AdapterKind = 'swiftshader' | 'lavapipe';
+
+/** Without it Chromium on Linux takes no software adapter. */
+const UNSAFE_WEBGPU = '--enable-unsafe-webgpu';
+
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-quic',
+];
+
+/** Chromium gives a page no GPU after the second end of its process within minutes, and takes another kind of GPU after the third. */
+export const MANY_CRASHES = ['--disable-gpu-process-crash-limit', '--disable-domain-blocking-for-3d-apis'];
+
+/** Starts a headless Chromium on one of the software adapters, or without any. `more`: arguments. */
+export async function launchBrowser(kind: AdapterKind | 'no WebGPU', more: readonly string[] = []): Promise<Browser> {
+  const executablePath = kind === 'lavapipe' ? await ensureChromiumLavapipe() : join(CHROMIUM_FOLDER, 'chromium');
+  const args = [...ARGUMENTS, ...(kind === 'no WebGPU' ? [] : [UNSAFE_WEBGPU]), ...more];
+  return chromium.launch({ executablePath, args, headless: true });
+}
+
+/** Before the first test, once: test files run side by side, and each would build what is missing. Called by vitest. */
+export default async function setup(): Promise<void> {
+  await ensureChromiumLavapipe();
+}

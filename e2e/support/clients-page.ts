@@ -1,0 +1,124 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Page } from 'playwright';
+import { build } from 'vite';
+import { beforeAll, describe } from 'vitest';
+import { HERMES } from '../../tests/tokenizer/tool-templates.ts';
+import { scriptedModel } from '../../tests/support/models/scripted-model.ts';
+import { type DemoServer, serveDemo } from './demo-server.ts';
+import { openForTests } from './open-for-tests.ts';
+
+/** What the scripted model says, by how its template ends the prompt. */
+const SCRIPTS = {
+  // Asked with tools.
+  '?': [
+    '<think>\nWhich ci',
+    'ty?\n</thi',
+    'nk>\n\nLet me look.\n<tool',
+    '_call>\n{"name": "get_weather", "arguments": ',
+    '{"city": "Paris"}}\n</tool_call>',
+  ],
+  // Told what a tool gave.
+  ':': ['It is 21 degrees', ' in Paris.'],
+  // Asked without tools.
+  '!': ['<think>Polite.</think>', 'Good day.'],
+};
+
+const TEMPLATE = HERMES.replace(
+  "{{- '<|im_start|>assistant\\n' }}",
+  "{{- '<|im_start|>assistant' }}{{- ':' if messages[-1].role == 'tool' else ('?' if tools else '!') }}",
+);
+
+/** Builds a page with the clients and serves it beside the models; `scripted.gguf` is one of them. */
+export async function serveClients(): Promise<DemoServer> {
+  const root = fileURLToPath(new URL('../clients', import.meta.url));
+  await build({
+    root,
+    configFile: false,
+    publicDir: false,
+    logLevel: 'warn',
+    worker: { format: 'es' },
+    build: {
+      target: 'es2022',
+      outDir: fileURLToPath(new URL('../../.cache/clients-page', import.meta.url)),
+      emptyOutDir: true,
+      chunkSizeWarningLimit: Infinity,
+      rollupOptions: {
+        input: { index: join(root, 'index.html'), sw: join(root, 'sw.ts') },
+        output: { entryFileNames: '[name].js' },
+      },
+    },
+  });
+  const server = await serveDemo('../.cache/clients-page');
+  writeFileSync(join(server.folder, 'scripted.gguf'), scriptedModel(SCRIPTS, TEMPLATE));
+  return server;
+}
+
+/** Opens the page, which the service worker then controls. */
+export async function openClients(page: Page, server: DemoServer): Promise<void> {
+  await page.goto(server.url());
+  await page.waitForFunction(() => 'clients' in globalThis && navigator.serviceWorker.controller !== null);
+}
+
+/** Loads an engine into the page. */
+export async function holdEngine(page: Page, model: string): Promise<void> {
+  await page.evaluate(async (file) => {
+    globalThis.held = await globalThis.clients.createEngine({ model: `models/${file}`, contextLength: 1024, queueLimit: 0 });
+  }, model);
+}
+
+/** Lets the service worker answer with the page's engine. */
+export const provideEngine = (page: Page): Promise<void> =>
+  page.evaluate(async () => void (await globalThis.clients.provideEngine(globalThis.held)));
+
+const WAYS = ['engine.fetch', 'service worker'] as const;
+type Way = (typeof WAYS)[number];
+
+/** From here on the page's clients reach an engine: its own through `engine.fetch`, or another page's through the service worker. */
+export async function reachEngine(page: Page, way: Way): Promise<void> {
+  await page.evaluate((through) => {
+    const { OpenAI } = globalThis.clients;
+    const engine = globalThis.held as typeof globalThis.held | undefined;
+    globalThis.reach =
+      through === 'engine.fetch' && engine
+        ? { baseURL: 'http://anywhere.invalid/some/path/v1', fetch: (input, init) => engine.fetch(input, init) }
+        : { baseURL: `${location.origin}/v1`, fetch: (input, init) => fetch(input, init) };
+    globalThis.openai = new OpenAI({ apiKey: 'none', dangerouslyAllowBrowser: true, maxRetries: 0, ...globalThis.reach });
+  }, way);
+}
+
+interface ClientPages {
+  server: DemoServer;
+  /** Holds an engine. */
+  holder: Page;
+  /** Holds none. */
+  other: Page;
+}
+
+/** Opens two pages with the clients before a file's tests. */
+export function openPages(): ClientPages {
+  const opened = openForTests(serveClients);
+  const pages = {} as ClientPages;
+  beforeAll(async () => {
+    const context = await opened.browser.newContext();
+    pages.server = opened.server;
+    for (const name of ['holder', 'other'] as const) {
+      pages[name] = await context.newPage();
+      await openClients(pages[name], pages.server);
+    }
+  });
+  return pages;
+}
+
+/** The same tests for both ways to the engine that `load` loads into a page; `asking` is the page whose clients reach it. */
+export function describeWays(pages: ClientPages, load: (holder: Page) => Promise<void>, tests: (asking: () => Page, way: Way) => void): void {
+  describe.each(WAYS)('through %s', (way) => {
+    const asking = (): Page => (way === 'engine.fetch' ? pages.holder : pages.other);
+    beforeAll(async () => {
+      await (way === 'engine.fetch' ? load : provideEngine)(pages.holder);
+      await reachEngine(asking(), way);
+    });
+    tests(asking, way);
+  });
+}

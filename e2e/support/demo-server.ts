@@ -1,0 +1,79 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Plugin, preview } from 'vite';
+import { serveModels } from '../../demo/shell/serve-models.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../../tests/support/models/tiny-adapter.ts';
+import { BytesSource } from '../../tests/support/bytes-source.ts';
+import { tinyModel } from '../../tests/support/models/tiny-model.ts';
+import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
+
+const DEMO = fileURLToPath(new URL('../../demo/', import.meta.url));
+
+export interface DemoServer {
+  /** The page with the default model, or `tiny.gguf`, `garbage.gguf`, `half-00001-of-00002.gguf` (part 2 is missing). */
+  url: (model?: string) => string;
+  /** The folder served under /models/. */
+  folder: string;
+  /**
+   * The folder served under /adapters/ in place of the page's own: `shakespeare/` is of `tiny.gguf`, in PEFT's form,
+   * with `adapter.gguf` beside it; the others are missing.
+   */
+  adapters: string;
+  /** Where `models/leads-on.gguf` redirects to. */
+  leadsTo: string;
+  close: () => Promise<void>;
+}
+
+/** Serves the built demo, or another folder beside it, with a tiny model, a damaged one, and the real one. */
+export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
+  const adapters = mkdtempSync(join(tmpdir(), 'chunkwise-adapters-'));
+  const folder = mkdtempSync(join(tmpdir(), 'chunkwise-models-'));
+  symlinkSync(REAL_MODEL, join(folder, basename(REAL_MODEL)));
+  // Deep enough to be watched while it answers.
+  const tiny = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 12, contextLength: 4096, neverEnds: true });
+  writeFileSync(join(folder, 'tiny.gguf'), tiny);
+  writeFileSync(join(folder, 'half-00001-of-00002.gguf'), tiny);
+  writeFileSync(join(folder, 'garbage.gguf'), 'This is not a model. '.repeat(1000));
+  await writeAdapter(join(adapters, 'shakespeare'), tiny);
+  const redirect: Plugin = {
+    name: 'redirect',
+    configurePreviewServer: ({ middlewares }) => {
+      middlewares.use('/models/leads-on.gguf', (_, response) => void response.writeHead(302, { Location: served.leadsTo }).end());
+    },
+  };
+  const server = await preview({
+    configFile: false,
+    root: DEMO,
+    appType: 'mpa',
+    logLevel: 'warn',
+    build: { outDir },
+    plugins: [redirect, serveModels(folder), serveModels(adapters, '/adapters')],
+    preview: { port: 0, host: 'localhost', allowedHosts: true },
+  });
+  const address = server.resolvedUrls?.local[0] ?? '';
+  const served: DemoServer = {
+    url: (model) => (model === undefined ? address : `${address}?model=models/${model}`),
+    folder,
+    adapters,
+    leadsTo: '',
+    close: async () => {
+      await server.close();
+      for (const each of [folder, adapters]) rmSync(each, { recursive: true });
+    },
+  };
+  return served;
+}
+
+/** A random adapter of `model` in both forms; strong enough to change what it says. */
+export async function writeAdapter(folder: string, model: Uint8Array): Promise<void> {
+  const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', model)]));
+  const adapter = tinyAdapter(config, { seed: 3, rank: 8, gain: 2 });
+  mkdirSync(folder);
+  writeFileSync(join(folder, CONFIG_FILE), JSON.stringify(adapter.config));
+  writeFileSync(join(folder, WEIGHTS_FILE), peftWeights(adapter));
+  writeFileSync(join(folder, 'adapter.gguf'), ggufAdapter(adapter, config));
+}

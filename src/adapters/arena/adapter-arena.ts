@@ -1,0 +1,209 @@
+import { MAX_STREAMS } from '../../config/max-streams.ts';
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import type { Device } from '../../gpu/device.ts';
+import { DIRECTORY_UNITS, LINEARS, lowStride, MAX_LEVELS, ROW_UNITS, ROWS_START, UNIT_BYTES } from '../../kernels/lora-layout.ts';
+import type { LadderModule } from '../ladder/adapter-ladder.ts';
+import { LINEAR_NAMES } from '../formats/module-names.ts';
+
+/** Ranks of every module, by level; at most MAX_LEVELS. */
+export type LevelTable = readonly (readonly number[])[];
+
+/** An adapter in the arena. */
+export interface ArenaAdapter {
+  readonly modules: readonly LadderModule[];
+  /** Highest rank of its modules. */
+  readonly rank: number;
+  /** Level tables it can be run with at the same time, by key; one for each stream, and one more. */
+  readonly tables: { key: string; ranks: LevelTable; users: number }[];
+}
+
+/** Where what the adapters need lies on the GPU. */
+export interface ArenaBuffers {
+  lora: GPUBuffer;
+  /** A · input for the linears behind a norm, and for those that add to the residual stream. */
+  lowNormed: GPUBuffer;
+  lowResidual: GPUBuffer;
+  /** For each stream components read, and linears they were read for. */
+  counters: GPUBuffer;
+}
+
+const TABLES = 1 + MAX_STREAMS;
+
+/**
+ * The factors of every loaded adapter in one buffer, laid out as lora-layout.ts says, so that any mix of them runs with
+ * the same bind groups. Coming and going makes a new buffer of the right size; `onBuffers` is told.
+ */
+export class AdapterArena {
+  readonly counters: GPUBuffer;
+  #adapters: ArenaAdapter[] = [];
+  #buffers: ArenaBuffers | undefined;
+  /** Where each adapter's modules start, in units. */
+  #starts = new Map<ArenaAdapter, number>();
+  #directory = 0;
+
+  constructor(
+    private readonly device: Device,
+    private readonly numLayers: number,
+    private readonly batchTokens: number,
+    private readonly onBuffers: (buffers: ArenaBuffers | undefined) => void,
+  ) {
+    this.counters = device.buffers.storage('lora counters', 'activations', MAX_STREAMS * 8);
+  }
+
+  /** Of the adapters that are there; an error without any. */
+  get buffers(): ArenaBuffers {
+    if (!this.#buffers) throw new Error('no adapters');
+    return this.#buffers;
+  }
+
+  /** Highest rank of all adapters. */
+  get rank(): number {
+    return Math.max(0, ...this.#adapters.map(({ rank }) => rank));
+  }
+
+  get lowStride(): number {
+    return lowStride(this.rank);
+  }
+
+  /** Puts an adapter's factors on the GPU. Errors: `over_limit` when all of them exceed one buffer. */
+  add(modules: readonly LadderModule[], ranks: LevelTable): ArenaAdapter {
+    const rank = Math.max(0, ...modules.map((module) => module.rank));
+    const adapter: ArenaAdapter = { modules, rank, tables: [{ key: '', ranks, users: 0 }] };
+    this.#rebuild([...this.#adapters, adapter]);
+    return adapter;
+  }
+
+  /** Frees an adapter no request uses. */
+  remove(adapter: ArenaAdapter): void {
+    this.#rebuild(this.#adapters.filter((other) => other !== adapter));
+  }
+
+  /** Uses of an adapter with the ranks that `key` stands for, until `release` is called with it. */
+  hold(adapter: ArenaAdapter, key: string, ranks: () => LevelTable): void {
+    const { tables } = adapter;
+    let table = tables.find((known) => known.key === key);
+    if (!table) {
+      const free = tables.length < TABLES ? tables.length : tables.findIndex(({ users }, i) => i > 0 && users === 0);
+      table = { key, ranks: ranks(), users: 0 };
+      tables[free] = table;
+      this.#writeTable(adapter, free);
+    }
+    table.users++;
+  }
+
+  release(adapter: ArenaAdapter, key: string): void {
+    const table = adapter.tables.find((known) => known.key === key);
+    if (table) table.users--;
+  }
+
+  /** What a row calls an adapter run with the level table of `key`. 0 stands for none. */
+  number(adapter: ArenaAdapter, key: string): number {
+    const table = Math.max(0, adapter.tables.findIndex((known) => known.key === key));
+    return 1 + this.#adapters.indexOf(adapter) * TABLES + table;
+  }
+
+  /** Where the directory of a layer starts. */
+  directoryOf(layer: number): number {
+    return this.#directory + layer * this.#layerUnits(this.#adapters.length);
+  }
+
+  /** The rows of the next submission. */
+  writeRows(rows: Uint32Array<ArrayBuffer>): void {
+    this.device.gpuDevice.queue.writeBuffer(this.buffers.lora, ROWS_START * UNIT_BYTES, rows);
+  }
+
+  /** Where the row of a stream's next token is, in bytes of `lora`. */
+  static streamRow(slot: number): number {
+    return slot * ROW_UNITS * UNIT_BYTES;
+  }
+
+  #layerUnits(adapters: number): number {
+    return (1 + adapters * TABLES) * LINEARS * DIRECTORY_UNITS;
+  }
+
+  #rebuild(adapters: ArenaAdapter[]): void {
+    const { buffers, gpuDevice, limits } = this.device;
+    buffers.expectNoneRecorded('adapters');
+    const old = this.#buffers;
+    const oldStarts = this.#starts;
+    const directory = ROWS_START + this.batchTokens * adapters.length * ROW_UNITS;
+    let end = directory + this.numLayers * this.#layerUnits(adapters.length);
+    const starts = new Map<ArenaAdapter, number>();
+    for (const adapter of adapters) {
+      starts.set(adapter, end);
+      end += factorUnits(adapter.modules);
+    }
+    const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+    if (end * UNIT_BYTES > most) {
+      const reason = `all adapters together take ${end * UNIT_BYTES} bytes, this device's buffers hold ${most}`;
+      throw new ChunkwiseError('over_limit', { field: 'adapters', reason });
+    }
+    this.#adapters = adapters;
+    this.#starts = starts;
+    this.#directory = directory;
+    if (adapters.length === 0) {
+      this.#buffers = undefined;
+    } else {
+      const low = this.batchTokens * adapters.length * this.lowStride * 4;
+      this.#buffers = {
+        lora: buffers.storage('adapters', 'adapters', end * UNIT_BYTES),
+        lowNormed: buffers.storage('low normed', 'adapters', 3 * low),
+        lowResidual: buffers.storage('low residual', 'adapters', low),
+        counters: this.counters,
+      };
+      const { lora } = this.#buffers;
+      const encoder = gpuDevice.createCommandEncoder();
+      if (old) encoder.copyBufferToBuffer(old.lora, 0, lora, 0, ROWS_START * UNIT_BYTES);
+      for (const [adapter, start] of starts) {
+        const from = oldStarts.get(adapter);
+        const size = factorUnits(adapter.modules) * UNIT_BYTES;
+        if (old && from !== undefined) {
+          encoder.copyBufferToBuffer(old.lora, from * UNIT_BYTES, lora, start * UNIT_BYTES, size);
+        } else {
+          this.#writeFactors(adapter.modules, start);
+        }
+        adapter.tables.forEach((_, i) => this.#writeTable(adapter, i));
+      }
+      gpuDevice.queue.submit([encoder.finish()]);
+    }
+    if (old) for (const buffer of [old.lora, old.lowNormed, old.lowResidual]) buffers.destroy(buffer);
+    this.onBuffers(this.#buffers);
+  }
+
+  #writeFactors(modules: readonly LadderModule[], start: number): void {
+    let at = start;
+    for (const { a, bTransposed } of modules) {
+      for (const factor of [a, bTransposed]) {
+        this.#write(at, factor.slice());
+        at += factor.byteLength / UNIT_BYTES;
+      }
+    }
+  }
+
+  /** Writes where an adapter's factors are, and their ranks by level, as its `index`th entry of every layer. */
+  #writeTable(adapter: ArenaAdapter, index: number): void {
+    const { ranks } = adapter.tables[index] ?? { ranks: [] };
+    if (ranks.length > MAX_LEVELS) throw new Error(`${ranks.length} levels`);
+    const entry = 1 + this.#adapters.indexOf(adapter) * TABLES + index;
+    const words = LINEARS * DIRECTORY_UNITS * 2;
+    const layers = Array.from({ length: this.numLayers }, () => new Uint32Array(words));
+    let at = this.#starts.get(adapter) ?? 0;
+    adapter.modules.forEach(({ layer, linear, a, bTransposed }, module) => {
+      const b = at + a.byteLength / UNIT_BYTES;
+      const levels = Array.from({ length: MAX_LEVELS }, (_, level) => (ranks[level] ?? ranks.at(-1))?.[module] ?? 0);
+      const packed = [0, 2, 4].map((level) => (levels[level] ?? 0) | ((levels[level + 1] ?? 0) << 16));
+      layers[layer]?.set([at, b, ...packed], LINEAR_NAMES.indexOf(linear) * DIRECTORY_UNITS * 2);
+      at = b + bTransposed.byteLength / UNIT_BYTES;
+    });
+    layers.forEach((table, layer) => {
+      this.#write(this.directoryOf(layer) + entry * LINEARS * DIRECTORY_UNITS, table);
+    });
+  }
+
+  #write(unit: number, data: Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): void {
+    if (this.#buffers && data.length > 0) this.device.gpuDevice.queue.writeBuffer(this.#buffers.lora, unit * UNIT_BYTES, data);
+  }
+}
+
+const factorUnits = (modules: readonly LadderModule[]): number =>
+  modules.reduce((sum, { a, bTransposed }) => sum + (a.byteLength + bTransposed.byteLength) / UNIT_BYTES, 0);

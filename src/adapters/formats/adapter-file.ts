@@ -1,0 +1,139 @@
+import type { ModelConfig } from '../../config/model-config.ts';
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import type { ErrorCode } from '../../errors/chunkwise-error.ts';
+import { readFloats } from '../../weights/float-tensor.ts';
+import { deinterleaveRows } from '../../weights/interleaved-rows.ts';
+import type { TensorInfo } from '../../weights/tensor-info.ts';
+import { readAdapterHeader } from './adapter-header.ts';
+import type { AdapterHeader, AdapterSource, FactorPair } from './adapter-header.ts';
+import { isOneOf, isPath } from './base-name.ts';
+import { contentHash } from '../ladder/content-hash.ts';
+import { ggufName, LINEAR_NAMES, linearShape, tensorName } from './module-names.ts';
+import type { ModulePlace } from './module-names.ts';
+
+/** One linear's ΔW = scale · B · A, its rows in the model's own order, whatever the file's. */
+export interface AdapterModule extends ModulePlace {
+  /** As in the base's GGUF file, without the `.weight`: `blk.3.attn_q`. */
+  name: string;
+  rank: number;
+  inFeatures: number;
+  outFeatures: number;
+  scale: number;
+  /** `[rank, inFeatures]` */
+  a: Float32Array;
+  /** `[outFeatures, rank]` */
+  b: Float32Array;
+}
+
+export interface AdapterModules {
+  format: 'peft' | 'gguf';
+  /** That of the weights; named in errors. */
+  file: string;
+  /** Equal for equal modules: of the files, and of how rows were reordered for the base. */
+  contentHash: string;
+  /** The adapter's own; single modules may differ. */
+  rank: number;
+  alpha: number;
+  /** By layer. */
+  modules: AdapterModule[];
+  /** What may be wrong and is not refused. */
+  warnings: string[];
+}
+
+/** The base an adapter is read for. */
+export interface AdapterBase {
+  config: ModelConfig;
+  /** What the base may be called (`baseNames`), to be compared with what the adapter was trained on; none: it is not known. */
+  names?: readonly string[];
+}
+
+/**
+ * Reads an adapter for a base. Every name and shape is checked before the first tensor is read. Throws `bad_file`, and
+ * `unsupported` for what cannot be honoured, naming the field or tensor.
+ */
+export async function readAdapter(source: AdapterSource, base: AdapterBase): Promise<AdapterModules> {
+  const header = await readAdapterHeader(source);
+  checkBase(header, base.config);
+  const { format, file, rank, alpha } = header;
+  const modules: AdapterModule[] = [];
+  for (const pair of header.pairs) modules.push(await readModule(header, pair, base.config));
+  const order = isPermuted(header, base.config) ? `-${base.config.headDim}` : '';
+  const warnings = nameWarnings(header, base.names ?? []);
+  return { format, file, contentHash: (await contentHash(source)) + order, rank, alpha, modules, warnings };
+}
+
+/** Whether q and k rows lie in the order of GGUF files of the Llama family. */
+const isPermuted = ({ format }: AdapterHeader, model?: ModelConfig): model is ModelConfig =>
+  format === 'gguf' && model?.architecture === 'llama'; // whatever the order of the base's own rows
+
+/** `[rows, columns]`, rows from the order of GGUF files of the Llama family to the model's own. */
+function deinterleaved(matrix: Float32Array, columns: number, headDim: number): Float32Array {
+  const bytes = new Uint8Array(matrix.buffer, matrix.byteOffset, matrix.byteLength);
+  return new Float32Array(deinterleaveRows(bytes, columns * 4, headDim).buffer);
+}
+
+/**
+ * Reads the factors of one linear of a checked adapter. Without a model, rows stay in the file's order. Throws
+ * `bad_file` where a number is not finite.
+ */
+export async function readModule(
+  header: AdapterHeader,
+  pair: FactorPair,
+  model?: ModelConfig,
+): Promise<AdapterModule> {
+  const { layer, linear, rank, scale } = pair;
+  const a = await readFinite(pair.a);
+  const b = await readFinite(pair.b);
+  const isRotated = linear === 'attn_q' || linear === 'attn_k';
+  return {
+    layer,
+    linear,
+    name: ggufName(pair),
+    rank,
+    inFeatures: pair.a.shape[1] ?? 0,
+    outFeatures: pair.b.shape[0] ?? 0,
+    scale,
+    a,
+    b: isRotated && isPermuted(header, model) ? deinterleaved(b, rank, model.headDim) : b,
+  };
+}
+
+function checkBase(header: AdapterHeader, model: ModelConfig): void {
+  const { architecture, file, pairs, isTargeted } = header;
+  if (architecture !== undefined && architecture !== model.architecture) {
+    const reason = `the adapter is for ${architecture.slice(0, 40)}, but the base is ${model.architecture}`;
+    throw new ChunkwiseError('unsupported', { file, field: 'general.architecture', reason });
+  }
+  for (const { a, b, layer, linear } of pairs) {
+    if (layer >= model.numLayers) fail(a, `the base has ${model.numLayers} layers only`);
+    const [rows, columns] = linearShape(model, linear);
+    if (a.shape[1] !== columns) fail(a, `takes ${a.shape[1]} features, but ${linear} of the base has ${columns}`);
+    if (b.shape[0] !== rows) fail(b, `gives ${b.shape[0]} features, but ${linear} of the base has ${rows}`);
+  }
+  const found = new Set(pairs.map(ggufName));
+  for (let layer = 0; layer < model.numLayers && isTargeted; layer++) {
+    for (const linear of LINEAR_NAMES) {
+      const place = { layer, linear };
+      if (!isTargeted(place) || found.has(ggufName(place))) continue;
+      const field = tensorName('peft', place, 'a');
+      throw new ChunkwiseError('bad_file', { file, field, reason: 'the config calls for this tensor; it is missing' });
+    }
+  }
+}
+
+function nameWarnings({ baseModel, file }: AdapterHeader, names: readonly string[]): string[] {
+  if (baseModel === undefined || names.length === 0 || isPath(baseModel) || isOneOf(baseModel, names)) return [];
+  return [`${file}: the adapter was trained on ${baseModel.slice(0, 200)}, but the base is ${names.join(' or ')}`];
+}
+
+async function readFinite(tensor: TensorInfo): Promise<Float32Array> {
+  const values = await readFloats(tensor);
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i])) fail(tensor, `element ${i} is ${values[i]}, which is not finite`);
+  }
+  return values;
+}
+
+function fail(tensor: TensorInfo, reason: string, code: ErrorCode = 'bad_file'): never {
+  throw new ChunkwiseError(code, { file: tensor.source.name, field: tensor.name, reason });
+}

@@ -1,0 +1,277 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { checkReadRange } from '../weights/byte-source.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
+import { toHex } from '../weights/digest.ts';
+import { keep } from './piece-store.ts';
+import type { PieceStore } from './piece-store.ts';
+import { missingSpans, pieceCount, pieceLength } from './pieces.ts';
+import type { Span } from './pieces.ts';
+import { OutdatedDownload } from './outdated-download.ts';
+import { isSteady, readPart, readRemote } from './remote-file.ts';
+import type { RemoteFile, RemoteOptions } from './remote-file.ts';
+
+/** What is hashed, kept and fetched again as one. An interruption loses less than this of each connection. */
+export const PIECE_BYTES = 1 << 20;
+/** Most pieces of one request. */
+const SPAN_PIECES = 32;
+const CONNECTIONS = 4;
+/** Pieces that come first, which reach behind a model's header, and of each but the file's first as much as is compared. */
+const EARLY_PIECES = 16;
+const SAMPLE_BYTES = 1 << 16;
+/** How often a file whose whole is wrong is gone through for the pieces that came wrong. */
+const MAX_REPAIRS = 2;
+
+type OnBytes = (bytes: number) => void;
+
+export interface DownloadOptions extends RemoteOptions {
+  pieceBytes?: number;
+}
+
+/**
+ * A file of a web server on its way into a store, piece by piece: what is held is not fetched again, and survives every
+ * interruption. Reading fetches what is missing of the bytes asked for. Errors of all: `network`, which is an
+ * `OutdatedDownload` when the file changed on the server or was deleted from the store, `aborted`, and `over_limit` when
+ * the store is full.
+ */
+export class FileDownload implements ByteSource {
+  private constructor(
+    readonly name: string,
+    readonly size: number,
+    private readonly store: PieceStore,
+    /** Undefined where the server cannot be reached. */
+    private readonly remote: RemoteFile | undefined,
+    private readonly pieceBytes: number,
+    private readonly options: DownloadOptions,
+  ) {}
+
+  /** Goes on with what `store` holds of this version of the file; anything else in it is forgotten. */
+  static async open(remote: RemoteFile, store: PieceStore, options: DownloadOptions = {}): Promise<FileDownload> {
+    const { url } = remote;
+    const { pieceBytes = PIECE_BYTES } = options;
+    const held = store.note;
+    if (held && FileDownload.isOf(remote, store)) {
+      return new FileDownload(url, held.size, store, { ...remote, size: held.size }, held.pieceBytes, options);
+    }
+    const version = versionOf(remote);
+    const whole = remote.size === undefined ? await readPart(remote, 0, Infinity, options) : undefined;
+    const size = remote.size ?? whole?.length ?? 0;
+    await keep(url, () => store.begin({ url, size, version, pieceBytes }), () => `before its ${size} bytes came`);
+    const file = new FileDownload(url, size, store, { ...remote, size }, pieceBytes, options);
+    for (let i = 0; whole && i * pieceBytes < size; i++) await file.#put(i, whole.slice(i * pieceBytes, (i + 1) * pieceBytes));
+    return file;
+  }
+
+  /** What `store` holds is this version of the file, or the beginning of it. */
+  static isOf(remote: RemoteFile, store: PieceStore): boolean {
+    const { note } = store;
+    const version = versionOf(remote);
+    // Of a file without version and length nothing says that it is still the same.
+    const isTold = version !== '' || remote.size !== undefined;
+    if (!isTold || note?.version !== version || note.size !== (remote.size ?? note.size)) return false;
+    return remote.hasRanges || isSteady(remote) || FileDownload.offline(store) !== undefined;
+  }
+
+  /** What `store` holds, where its server cannot be reached; undefined unless that is all of the file. */
+  static offline(store: PieceStore): FileDownload | undefined {
+    const { note } = store;
+    if (!note) return undefined;
+    const file = new FileDownload(note.url, note.size, store, undefined, note.pieceBytes, {});
+    return file.missing === 0 ? file : undefined;
+  }
+
+  /** Bytes that are still to come. */
+  get missing(): number {
+    let held = 0;
+    for (const index of this.store.pieces.keys()) held += this.#length(index);
+    return this.size - held;
+  }
+
+  get hasRanges(): boolean {
+    return this.remote?.hasRanges ?? false;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    checkReadRange(this, offset, length);
+    const { pieceBytes, store } = this;
+    const first = Math.floor(offset / pieceBytes);
+    const end = Math.ceil((offset + length) / pieceBytes);
+    await this.#fetchAll(missingSpans(store.pieces, { first, end }, SPAN_PIECES));
+    const bytes = new Uint8Array(length);
+    for (let i = first; i < end; i++) {
+      const from = Math.max(offset, i * pieceBytes);
+      const piece = (await this.#get(i)).subarray(from - i * pieceBytes, offset + length - i * pieceBytes);
+      bytes.set(piece, from - offset);
+    }
+    return bytes;
+  }
+
+  /** Fetches all that is missing. `onBytes` is told how many bytes are held. */
+  async complete(onBytes: OnBytes = () => undefined): Promise<void> {
+    const all = { first: 0, end: pieceCount(this, this.pieceBytes) };
+    // Without ranges every request begins at the first byte.
+    const most = this.hasRanges ? Math.min(SPAN_PIECES, Math.ceil(all.end / CONNECTIONS)) : Infinity;
+    const spans = missingSpans(this.store.pieces, all, most);
+    let held = this.size - this.missing;
+    await this.#fetchAll(spans, (bytes) => onBytes((held += bytes)));
+  }
+
+  /**
+   * Reads all that is held, and fetches anew what is not as it came. A file that is the first time complete is held
+   * against its SHA-256; where it differs, its pieces are fetched again until it does not. Where nothing says that its
+   * pieces are of one version, some that came early come again. `onBytes` is told how far it is. Throws `bad_file`, or an
+   * `OutdatedDownload`, where that does not help, and forgets the file.
+   */
+  async verify(onBytes: OnBytes = () => undefined): Promise<void> {
+    const { store, remote } = this;
+    const whole = store.isVerified ? undefined : sha256.create();
+    for (let i = 0; i < pieceCount(this, this.pieceBytes); i++) {
+      const bytes = await this.#get(i);
+      const isGood = bytes.length === this.#length(i) && (await hexOf(bytes)) === store.pieces.get(i);
+      if (!isGood) await this.#refetch(i);
+      whole?.update(isGood ? bytes : await this.#get(i));
+      onBytes(Math.min(this.size, (i + 1) * this.pieceBytes));
+    }
+    // Without its server nothing is known of the whole.
+    if (!whole || !remote) return;
+    const wanted = remote.sha256;
+    if (wanted !== undefined && toHex(whole.digest()) !== wanted) await this.#repair(wanted);
+    if (!isSteady(remote)) await this.#refuseMixture(remote);
+    await this.#keep(() => store.setVerified());
+  }
+
+  blob(): Promise<Blob> {
+    return this.#keep(() => this.store.blob());
+  }
+
+  /** A file that changed while it came has other bytes now where the first pieces came from. */
+  async #refuseMixture(remote: RemoteFile): Promise<void> {
+    const early = [...this.store.pieces.keys()].slice(0, EARLY_PIECES);
+    // Without ranges all that came in one go.
+    for (const index of remote.hasRanges ? new Set([0, ...early]) : [0]) {
+      const from = index * this.pieceBytes;
+      const length = Math.min(index === 0 ? Infinity : SAMPLE_BYTES, this.#length(index));
+      const again = await readPart(remote, from, from + length, this.options);
+      const came = (await this.#get(index)).subarray(0, length);
+      if (again.every((byte, i) => byte === came[i])) continue;
+      await this.#forget();
+      const reason = `the file changed on the server during the download: from ${from} on it gives other bytes now`;
+      throw new OutdatedDownload('network', { file: this.name, reason });
+    }
+  }
+
+  /** What lies there is not what came: it comes again, and must be what came before where the whole was verified. */
+  async #refetch(index: number): Promise<void> {
+    const { store } = this;
+    const before = store.isVerified ? store.pieces.get(index) : undefined;
+    for (let attempt = 0; attempt < MAX_REPAIRS; attempt++) {
+      await this.#fetch({ first: index, end: index + 1 });
+      if (before === undefined || store.pieces.get(index) === before) return;
+    }
+    await this.#giveUp('sha256', `the server gives other bytes from ${index * this.pieceBytes} on than before`);
+  }
+
+  /** Each piece is as it came, yet the whole is wrong. Which of them came wrong shows when it comes differently. */
+  async #repair(wanted: string): Promise<void> {
+    const { store } = this;
+    for (let attempt = 0; attempt < MAX_REPAIRS; attempt++) {
+      const before = sha256.create();
+      for (let i = 0; i < pieceCount(this, this.pieceBytes); i++) {
+        const had = store.pieces.get(i);
+        await this.#fetch({ first: i, end: i + 1 });
+        if (store.pieces.get(i) !== had && (await this.#wholeFrom(i, before)) === wanted) return;
+        before.update(await this.#get(i));
+      }
+    }
+    await this.#giveUp('sha256', `the file is not the one with SHA-256 ${wanted}, however often it is fetched`);
+  }
+
+  /** SHA-256 of the file, `before` being that of the pieces before `index`. */
+  async #wholeFrom(index: number, before: ReturnType<typeof sha256.create>): Promise<string> {
+    const whole = before.clone();
+    for (let i = index; i < pieceCount(this, this.pieceBytes); i++) whole.update(await this.#get(i));
+    return toHex(whole.digest());
+  }
+
+  async #giveUp(field: string, reason: string): Promise<never> {
+    await this.#forget();
+    throw new ChunkwiseError('bad_file', { file: this.name, field, reason });
+  }
+
+  async #forget(): Promise<void> {
+    const { note } = this.store;
+    if (note) await this.#keep(() => this.store.begin(note));
+  }
+
+  /** Several at once. The first failure ends all; what they have brought stays. */
+  async #fetchAll(spans: Span[], onPiece?: OnBytes): Promise<void> {
+    if (spans.length === 0) return;
+    const control = new AbortController();
+    const { signal } = this.options;
+    const onAbort = (): void => control.abort();
+    signal?.addEventListener('abort', onAbort);
+    if (signal?.aborted) onAbort();
+    const work = async (): Promise<void> => {
+      for (let span = spans.shift(); span; span = spans.shift()) await this.#fetch(span, onPiece, control.signal);
+    };
+    const failures: unknown[] = [];
+    const connections = Array.from({ length: this.hasRanges ? CONNECTIONS : 1 }, () =>
+      work().catch((error: unknown) => {
+        failures.push(error);
+        spans.length = 0;
+        control.abort();
+      }),
+    );
+    await Promise.all(connections);
+    signal?.removeEventListener('abort', onAbort);
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #fetch({ first, end }: Span, onPiece?: OnBytes, signal = this.options.signal): Promise<void> {
+    const { remote, size, pieceBytes } = this;
+    if (!remote) {
+      const reason = `bytes from ${first * pieceBytes} on are damaged, and the server cannot be reached`;
+      throw new ChunkwiseError('network', { file: this.name, reason });
+    }
+    let index = first;
+    let filled = 0;
+    let piece = new Uint8Array(this.#length(index));
+    for await (const chunk of readRemote(remote, first * pieceBytes, Math.min(size, end * pieceBytes), { ...this.options, signal })) {
+      for (let at = 0; at < chunk.length; ) {
+        const part = chunk.subarray(at, at + piece.length - filled);
+        piece.set(part, filled);
+        at += part.length;
+        filled += part.length;
+        if (filled < piece.length) continue;
+        if (signal?.aborted) throw new ChunkwiseError('aborted', { file: this.name, reason: 'the download was aborted' });
+        await this.#put(index, piece);
+        onPiece?.(piece.length);
+        index++;
+        filled = 0;
+        piece = new Uint8Array(this.#length(index));
+      }
+    }
+  }
+
+  async #put(index: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const sha256 = await hexOf(bytes);
+    await this.#keep(() => this.store.put(index, bytes, sha256));
+  }
+
+  #get(index: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#keep(() => this.store.get(index));
+  }
+
+  #keep<T>(work: () => Promise<T>): Promise<T> {
+    return keep(this.name, work, () => `after ${this.size - this.missing} of ${this.size} bytes`);
+  }
+
+  #length(index: number): number {
+    return pieceLength(this, this.pieceBytes, index);
+  }
+}
+
+const versionOf = ({ content, sha256, version }: RemoteFile): string => content ?? sha256 ?? version;
+
+const hexOf = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
+  toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));

@@ -1,0 +1,62 @@
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import type { GgmlType } from '../../weights/ggml-types.ts';
+import type { TensorInfo } from '../../weights/tensor-info.ts';
+import type { Planes } from './repack.ts';
+import type { PlaneName } from './weight-formats.ts';
+
+/**
+ * What is added to a word so that an exponent of ones, which NaN and infinities have, carries into the sign: `exponent`
+ * masks what it is added to, `sign` what it comes to.
+ */
+interface Bits {
+  exponent: number;
+  one: number;
+  sign: number;
+}
+
+const SINGLE: Bits = { exponent: 0x7f800000, one: 0x00800000, sign: 0x80000000 };
+const HALVES: Bits = { exponent: 0x7c007c00, one: 0x04000400, sign: 0x80008000 };
+const BFLOATS: Bits = { exponent: 0x7f807f80, one: 0x00800080, sign: 0x80008000 };
+
+/** Floats of the planes of a type: of every `stride` words the first. All other numbers are whole. */
+interface Floats {
+  plane: PlaneName;
+  stride: number;
+  bits: Bits;
+}
+
+const scales = (stride: number, bits = HALVES): Floats => ({ plane: 'weight_scales', stride, bits });
+
+const FLOATS: Record<GgmlType, Floats> = {
+  F32: { plane: 'weight', stride: 1, bits: SINGLE },
+  F16: { plane: 'weight', stride: 1, bits: HALVES },
+  BF16: { plane: 'weight', stride: 1, bits: BFLOATS },
+  Q4_0: scales(1),
+  Q4_1: scales(1),
+  Q5_0: scales(1),
+  Q5_1: scales(1),
+  Q8_0: scales(1),
+  Q4_K: scales(4),
+  Q5_K: scales(4),
+  Q6_K: scales(5, SINGLE),
+};
+
+/**
+ * Refuses a tensor of which some rows, repacked, hold a number or a scale that is NaN or infinite. Throws `bad_file`,
+ * naming the tensor.
+ */
+export function checkFinite(tensor: TensorInfo, planes: Planes): void {
+  const { name, type, source } = tensor;
+  if (areFinite(type, planes)) return;
+  // What was converted to `type` may have been finite before.
+  throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason: `holds NaN, or what is infinite in ${type}` });
+}
+
+function areFinite(type: GgmlType, planes: Planes): boolean {
+  const { plane, stride, bits } = FLOATS[type];
+  const words = planes[plane] ?? new Uint32Array();
+  const { exponent, one, sign } = bits;
+  let carried = 0;
+  for (let i = 0; i < words.length; i += stride) carried |= (((words[i] ?? 0) & exponent) + one) | 0;
+  return (carried & sign) === 0;
+}

@@ -1,0 +1,75 @@
+import type { Constant } from '../../gpu/kernel.ts';
+import { type Heads, PAGE_TOKENS } from '../heads.ts';
+
+/**
+ * How a page of one layer may lie on the GPU: every token in f16; codes of 8 or 4 bits, of the values also 2, keys with a
+ * range a channel and values with a range a token; or only some entries, in f16, each with what its score is raised by.
+ */
+export const PAGE_FORMS = ['f16', 'q8', 'q4', 'k4v2', 'sparse'] as const;
+export type PageForm = (typeof PAGE_FORMS)[number];
+export type QuantizedForm = 'q8' | 'q4' | 'k4v2';
+/** What a page in f16 may be written anew as. */
+export type SmallerForm = QuantizedForm | 'sparse';
+
+/** Offsets within a layer's buffer count these: kernels read it as vec2u. */
+export const UNIT_BYTES = 8;
+
+type Shape = Pick<Heads, 'numKvHeads' | 'headDim'>;
+
+/** Of keys, and of values. A score is off by the error of a key times the query, and its exponential follows: keys need more. */
+const CODE_BITS: Record<QuantizedForm, { key: number; value: number }> = {
+  q8: { key: 8, value: 8 },
+  q4: { key: 4, value: 4 },
+  k4v2: { key: 4, value: 2 },
+};
+
+/** Where the parts of a quantised head lie, in units; its steps come first. */
+export interface HeadLayout {
+  keyRanges: number;
+  keyCodes: number;
+  valueRanges: number;
+  valueCodes: number;
+  /** Of the codes of one token. */
+  keyRow: number;
+  valueRow: number;
+  units: number;
+}
+
+/**
+ * Steps, each f16 `[largest scale, span of minima, lowest minimum, 0]`, of the keys and of the values · key ranges
+ * `[headDim / 16, 2 (scale, minimum), 16]` u8 · key codes · value ranges `[PAGE_TOKENS, 2]` u8 · value codes. A range's
+ * scale is its code · largest scale / 255, its minimum code · span / 255 + lowest.
+ */
+export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
+  const { key, value } = CODE_BITS[form];
+  const rowOf = (bits: number): number => Math.ceil((headDim * bits) / 8 / UNIT_BYTES);
+  const [keyRow, valueRow] = [rowOf(key), rowOf(value)];
+  const keyRanges = 2;
+  const keyCodes = keyRanges + (headDim * 2) / UNIT_BYTES;
+  const valueRanges = keyCodes + PAGE_TOKENS * keyRow;
+  const valueCodes = valueRanges + (PAGE_TOKENS * 2) / UNIT_BYTES;
+  return { keyRanges, keyCodes, valueRanges, valueCodes, keyRow, valueRow, units: valueCodes + PAGE_TOKENS * valueRow };
+}
+
+/** Units of a page of `entries` entries: all tokens, or of a sparse page some. */
+export function pageUnits(form: PageForm, { numKvHeads, headDim }: Shape, entries = PAGE_TOKENS): number {
+  const half = (2 * numKvHeads * entries * headDim * 2) / UNIT_BYTES;
+  if (form === 'f16') return half;
+  if (form === 'sparse') return half + numKvHeads * Math.ceil((entries * 4) / UNIT_BYTES);
+  return numKvHeads * headLayout(form, headDim).units;
+}
+
+/** Words of an entry of a layer's page table: offset in units, form and entries, position of its first token, 0. */
+export const PAGE_ENTRY_WORDS = 4;
+
+export const pageEntry = (offset: number, form: PageForm, entries: number, base: number): number[] => [
+  offset,
+  PAGE_FORMS.indexOf(form) | (entries << 8),
+  base,
+  0,
+];
+
+/** For the kernels that read pages of every form. */
+export const formConstants: Record<string, Constant> = Object.fromEntries(
+  PAGE_FORMS.map((form, code) => [`FORM_${form.toUpperCase()}`, code]),
+);

@@ -1,0 +1,85 @@
+import { type CachePolicy, DENSE } from '../cache/policy.ts';
+import { UNADAPTED } from '../engine/adaptation.ts';
+import type { Drawn } from '../session/decode-steps.ts';
+import { greedy } from '../session/greedy-draw.ts';
+import { attach, newSequence, type Sequence } from '../session/sequence.ts';
+import type { Session } from '../session/session.ts';
+
+/** Any text, for work that does not depend on it. */
+export const anyTokens = (session: Session, count: number): number[] =>
+  Array.from({ length: count }, (_, i) => (i * 7919 + 13) % session.plan.config.vocabSize);
+
+export interface DecodeOptions {
+  /** Of the cache; default: dense. */
+  policy?: CachePolicy;
+  /** What is in the cache, from the beginning on; default: any. A policy looks at it. */
+  text?: readonly number[];
+}
+
+/** A text that is gone on with a few steps at a time, so that several can be timed in turn. */
+export class DecodeRun {
+  #tokens: number;
+
+  private constructor(
+    private readonly session: Session,
+    private readonly sequence: Sequence,
+    private drawn: Drawn,
+  ) {
+    this.#tokens = sequence.tokens.length;
+  }
+
+  /** After `context` tokens, in a stream slot of its own. */
+  static async open(session: Session, context: number, slot: number, options: DecodeOptions = {}): Promise<DecodeRun> {
+    const { policy = DENSE, text = anyTokens(session, context) } = options;
+    const sequence = newSequence(undefined, slot, policy);
+    return new DecodeRun(session, sequence, await prefillAndDraw(session, sequence, text.slice(0, context)));
+  }
+
+  /** Milliseconds a step, over `steps` of them, each asked for before the one before is read. */
+  async time(steps: number): Promise<number> {
+    const { session, sequence } = this;
+    const next = (): Promise<Drawn> => {
+      const asked = session.decode([greedy(sequence, ++this.#tokens)]).then(([drawn]) => (this.drawn = drawn as Drawn));
+      sequence.tokens.push(this.drawn.token); // as in a chat, it counts as cached once its step is asked for
+      return asked;
+    };
+    const began = performance.now();
+    let pending = next();
+    for (let step = 1; step < steps; step++) {
+      const current = pending;
+      pending = next();
+      await current;
+    }
+    await pending;
+    return (performance.now() - began) / steps;
+  }
+
+  close(): void {
+    end(this.session, this.sequence);
+  }
+}
+
+/** Prefills `tokens` and draws the next one. */
+export async function prefillAndDraw(
+  session: Session,
+  sequence: Sequence,
+  tokens: readonly number[],
+  adaptation = UNADAPTED,
+): Promise<Drawn> {
+  let drawn: Promise<Drawn> | undefined;
+  const context = tokens.length;
+  const text = await adaptation.begin(tokens, 0);
+  attach(sequence, text);
+  await session.prefill(sequence, tokens, (start, length) => {
+    if (start + length < context) return;
+    if (text.follow) session.draws.levels.begin(sequence.slot, text.follow.start);
+    drawn = session.sample(length, greedy(sequence, context));
+  });
+  if (!drawn) throw new Error('nothing to prefill');
+  return drawn;
+}
+
+export function end(session: Session, sequence: Sequence): void {
+  sequence.text?.close();
+  session.release(sequence);
+}

@@ -1,0 +1,67 @@
+import { type KvOptions, policyOf } from '../cache/kv-options.ts';
+import { partialFloats, splitPages } from '../kernels/attention.ts';
+import { UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { anyTokens } from './decode-run.ts';
+import { stepCalls, timeCalls } from './measure.ts';
+import { newSequence, type Sequence } from '../session/sequence.ts';
+import type { Session } from '../session/session.ts';
+import { quantile } from '../config/quantile.ts';
+
+export interface AttentionTiming extends KvOptions {
+  /** Tokens attended to, the batch's included. */
+  context: number;
+  /** Of the batch: one, as in decoding, or as many as a prefill computes at once. */
+  tokens: number;
+  /** Of one layer: attention and the merge of its splits. */
+  msPerToken: { median: number; p95: number };
+  dispatchesPerToken: number;
+  /** Of one layer's pages: what the batch has to read of the cache at least. */
+  bytes: number;
+  gbPerSecond: number;
+  /** What the splits leave for the merge. */
+  scratchBytes: number;
+}
+
+const KERNELS = ['attention', 'attention-merge'];
+
+/** Times attention of one layer over `context` tokens whose pages lie as `kv` has them: for one token, and for a batch. */
+export async function measureAttention(session: Session, context: number, kv: KvOptions): Promise<AttentionTiming[]> {
+  const { config } = session.plan;
+  const sequence = newSequence(undefined, 0, policyOf(kv));
+  try {
+    await fill(session, sequence, context);
+    const bytes = sequence.pages.reduce((sum, { layers }) => sum + (layers[0]?.place.units ?? 0) * UNIT_BYTES, 0);
+    const timings: AttentionTiming[] = [];
+    for (const tokens of [1, Math.min(session.transformer.batchTokens, context)]) {
+      const calls = stepCalls(session, sequence, context - tokens, tokens)
+        .filter(({ operation }) => KERNELS.includes(operation.pipeline.kernel.name))
+        .slice(0, KERNELS.length);
+      const times = (await timeCalls(session, calls, tokens === 1 ? 20 : 2)).map((ms) => ms / tokens);
+      const msPerToken = { median: quantile(times, 0.5), p95: quantile(times, 0.95) };
+      timings.push({
+        ...kv,
+        ...{ context, tokens, msPerToken },
+        dispatchesPerToken: calls.length / tokens,
+        bytes,
+        gbPerSecond: bytes / (msPerToken.median * tokens) / 1e6,
+        scratchBytes: tokens * splitPages(tokens, context).splits * config.numHeads * partialFloats(config.headDim) * 4,
+      });
+    }
+    return timings;
+  } finally {
+    session.release(sequence);
+  }
+}
+
+/** Gives `sequence` pages for `context` tokens in the forms of its policy. */
+async function fill(session: Session, sequence: Sequence, context: number): Promise<void> {
+  const tokens = anyTokens(session, context);
+  // Which forms a policy chooses by its trials follows from what is in the pages. Where all get one, it does not matter.
+  if (sequence.policy.choose) {
+    await session.prefill(sequence, tokens, () => undefined);
+    return;
+  }
+  session.sequences.reserve(sequence, context);
+  sequence.tokens.push(...tokens);
+  await session.recorder.inOneGo(() => session.trials.settle(sequence, context));
+}

@@ -1,0 +1,47 @@
+import { autotune, type TuningStore } from '../gpu/autotuner.ts';
+import { type Device, openDevice } from '../gpu/device.ts';
+import { noErrors } from '../gpu/error-scopes.ts';
+import { throwIfLost } from '../gpu/readback.ts';
+import { Recorder } from '../gpu/recorder.ts';
+import { kernelContests } from '../models/kernel-contests.ts';
+import { loadTransformer } from '../models/load-transformer.ts';
+import { type ModelPlan, planModel } from './model-plan.ts';
+import { Session } from './session.ts';
+import type { SessionOptions } from './session-options.ts';
+import { warmUp } from './warm-up.ts';
+
+/** Opens a device and brings the model there. Errors: those of `openEngine`. */
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const { onProgress, signal, wait, gpuAdapter, without, deviceClass } = options;
+  const device = await openDevice(options.gpu, { wait, gpuAdapter, without, deviceClass, onLost: options.onDeviceLost });
+  try {
+    onProgress?.({ phase: 'header', bytes: 0, total: 0 });
+    const plan = await planModel(device, options.sources, options);
+    return await noErrors(device, plan.file, async () => {
+      const recorder = new Recorder(device);
+      const { tuning, autotunes = device.deviceClass === 'gpu' } = options;
+      if (tuning && autotunes) await tune(device, recorder, plan, tuning);
+      let bytes = 0;
+      const onBytes = (more: number): void => {
+        throwIfLost(device); // nothing else would notice before all is read
+        bytes += more;
+        onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
+      };
+      const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal });
+      onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
+      const session = new Session(device, plan, transformer, recorder, options.onTrace);
+      await device.pipelines.ready();
+      await warmUp(session);
+      return session;
+    });
+  } catch (error) {
+    device.close();
+    throw error;
+  }
+}
+
+async function tune(device: Device, recorder: Recorder, { config, tensors }: ModelPlan, store: TuningStore): Promise<void> {
+  const { contests, release } = kernelContests(device, config, tensors);
+  await autotune(device, recorder, contests, store);
+  release();
+}

@@ -1,0 +1,177 @@
+import type { Copy, LayerPage, PageTrial, Trial } from '../cache/cache-page.ts';
+import { errorBytes, pagesFor, type TaskRun } from '../cache/kv-cache.ts';
+import { type CacheView, pagesBeyondContext } from '../cache/policy.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { Device } from '../gpu/device.ts';
+import { Readback } from '../gpu/readback.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
+import { pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
+import { MAX_STREAMS } from '../config/max-streams.ts';
+import type { ProbedQueries } from '../layers/attention.ts';
+import type { Transformer } from '../models/transformer.ts';
+import { heldTokens, type Sequence } from './sequence.ts';
+
+/** Steps of decoding from a trial to what follows of it: by then its result has come, however streams are interleaved. */
+const STEPS_TO_RESULT = 2;
+
+/** Gives the pages of sequences the forms their policies want. */
+export class PageTrials {
+  readonly #readback: Readback;
+  /** What a sequence's policy was last asked about. */
+  readonly #asked = new WeakMap<Sequence, string>();
+
+  constructor(
+    device: Device,
+    private readonly recorder: Recorder,
+    private readonly transformer: Transformer,
+    private readonly contextLength: number,
+  ) {
+    const { config } = transformer;
+    this.#readback = new Readback(device, 'page errors', errorBytes(config), MAX_STREAMS);
+  }
+
+  /**
+   * Before a batch that lengthens a text to `length`: pages take the forms that were chosen or are told to take, some are
+   * given up, and copies of those that may take another are written and probed; all of that is submitted. Nothing may be
+   * recorded. Where something is tried, resolves when it is known what of it is taken. Throws `context_overflow`.
+   */
+  settle(sequence: Sequence, length: number): Promise<void> | undefined {
+    const upcoming = length - sequence.tokens.length;
+    this.#conclude(sequence);
+    // Most tokens fill no page: the policy would look at all of them to say the same again.
+    const isNews = this.#isNews(sequence, upcoming);
+    if (isNews) this.#change(sequence, upcoming);
+    this.#giveUp(sequence, upcoming);
+    const trying = isNews ? this.#try(sequence, upcoming) : undefined;
+    this.transformer.cache.shrink();
+    return trying;
+  }
+
+  /** What is being tried is dropped. */
+  drop(sequence: Sequence): void {
+    for (const copy of sequence.trial?.copies ?? []) this.transformer.cache.reject(copy);
+    sequence.trial = undefined;
+  }
+
+  /** A page was filled or is to come, a trial ended, or one may begin, since this was asked. */
+  #isNews(sequence: Sequence, upcoming: number): boolean {
+    const { length } = sequence.tokens; // not those that are held: they are as many again where as many were given up
+    const state = [Math.floor(length / PAGE_TOKENS), pagesFor(length + upcoming), latestQueries(sequence).queries > 0, sequence.trial === undefined].join();
+    const isNews = this.#asked.get(sequence) !== state;
+    this.#asked.set(sequence, state);
+    return isNews;
+  }
+
+  /** Pages take the forms that the policy tells them to. */
+  #change(sequence: Sequence, upcoming: number): void {
+    const { pages, policy } = sequence;
+    const { cache } = this.transformer;
+    const wanted = policy.changes?.(this.#view(sequence, upcoming)) ?? [];
+    if (wanted.some(({ forced }) => forced)) {
+      sequence.memoryOverrode = true;
+      this.drop(sequence); // what is being tried may be among them
+    }
+    const tried = new Set(sequence.trial?.copies.map(({ from }) => from));
+    const changes = wanted.filter(({ page, layer }) => !tried.has(pages[page]?.layers[layer] as LayerPage));
+    // As many as can be written at once.
+    while (changes.length > 0) {
+      const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
+      this.#write(sequence, copies);
+      this.recorder.submit(); // the tasks are written anew for the next ones
+      for (const copy of copies) cache.accept(pages, copy, heldTokens(sequence), sequence.shadows);
+    }
+  }
+
+  /** Errors: `context_overflow` where what is left and what comes is still too much. */
+  #giveUp(sequence: Sequence, upcoming: number): void {
+    const { pages, policy, keptPages } = sequence;
+    const view = this.#view(sequence, upcoming);
+    const full = Math.floor(view.tokens / PAGE_TOKENS);
+    const count = Math.max(0, Math.min(policy.drops?.(view) ?? 0, full - keptPages));
+    if (view.tokens + upcoming - count * PAGE_TOKENS > this.contextLength) {
+      const reason = `${view.tokens} tokens, of which ${count * PAGE_TOKENS} can be given up, and ${upcoming} more exceed the context of ${this.contextLength}`;
+      throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
+    }
+    if (count === 0) return;
+    this.drop(sequence); // what is tried is told by its place
+    if (policy.trials && count > pagesBeyondContext(view)) sequence.memoryOverrode = true;
+    this.transformer.cache.drop(pages, keptPages, count);
+    sequence.dropped += count * PAGE_TOKENS;
+  }
+
+  #try(sequence: Sequence, upcoming: number): Promise<void> | undefined {
+    const { pages, policy, trial } = sequence;
+    const { cache } = this.transformer;
+    const queries = latestQueries(sequence);
+    if (trial || queries.queries === 0) return undefined;
+    const copies = cache.copies(pages, policy.trials?.(this.#view(sequence, upcoming)).slice(0, cache.mostCopies) ?? []);
+    if (copies.length === 0) return undefined;
+    const result = this.#probe(sequence, copies, this.#write(sequence, copies), queries);
+    this.recorder.submit();
+    return result;
+  }
+
+  #write(sequence: Sequence, copies: readonly Copy[]): TaskRun[] {
+    const runs = this.transformer.cache.writeTasks(sequence.pages, copies);
+    for (const { layer, first, count, condenses } of runs) {
+      const attention = this.transformer.layers[layer]?.attention;
+      if (condenses) attention?.condense(this.recorder, first, count, latestQueries(sequence));
+      else attention?.quantize(this.recorder, first, count);
+    }
+    return runs;
+  }
+
+  async #probe(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[], queries: ProbedQueries): Promise<void> {
+    const { layers, cache, config } = this.transformer;
+    const { pages, policy, tokens } = sequence;
+    const trial: PageTrial = { copies, began: tokens.length, length: heldTokens(sequence) };
+    const view = this.#view(sequence, 0);
+    sequence.trial = trial;
+    for (const { layer, first, count } of runs) layers[layer]?.attention.probe(this.recorder, first, count, queries);
+    const size = copies.length * config.numHeads * FOUND_BYTES;
+    const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]);
+    const found = new Float32Array(bytes);
+    const trials = copies.map(({ page, layer, form, entries }, i): Trial => {
+      const heads = Array.from({ length: config.numHeads }, (_, head) => 2 * (i * config.numHeads + head));
+      const mass = heads.reduce((sum, at) => sum + (found[at + 1] ?? 0), 0) / config.numHeads;
+      const headErrors = heads.map((at) => found[at] ?? 0);
+      return {
+        ...{ page, layer, form, entries, mass, headErrors },
+        error: Math.max(...headErrors),
+        bytes: pageUnits(form, config, entries) * UNIT_BYTES,
+      };
+    });
+    for (const each of trials) sequence.probed.add(each, view.pages.length);
+    const masses = new Map(copies.map(({ from }, i) => [from, trials[i]?.mass ?? 0]));
+    for (const [page, mass] of masses) page.mass += mass;
+    const chosen = new Set(policy.choose?.(trials, { ...view, pages }));
+    trial.taken = new Set(copies.filter((_, i) => chosen.has(trials[i] as Trial)));
+  }
+
+  #view(sequence: Sequence, upcoming: number): CacheView {
+    const { config } = this.transformer;
+    const { pages, keptPages, probed } = sequence;
+    const halfBytes = config.numLayers * pageBytes(config);
+    return { ...{ pages, keptPages, upcoming, halfBytes, probed }, tokens: heldTokens(sequence), contextLength: this.contextLength };
+  }
+
+  #conclude(sequence: Sequence): void {
+    const { trial, pages, tokens } = sequence;
+    if (!trial?.taken || tokens.length < trial.began + STEPS_TO_RESULT) return;
+    for (const copy of trial.copies) {
+      copy.from.tried = trial.length;
+      if (trial.taken.has(copy)) this.transformer.cache.accept(pages, copy, trial.length, sequence.shadows);
+      else this.transformer.cache.reject(copy);
+    }
+    sequence.trial = undefined;
+  }
+}
+
+/** Of those computed since the sequence is gone on from, as the GPU has them. */
+const latestQueries = (sequence: Sequence): ProbedQueries => ({
+  slot: sequence.slot,
+  queries: Math.min(PROBES, sequence.tokens.length - sequence.reused),
+  position: heldTokens(sequence) - 1,
+});

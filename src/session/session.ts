@@ -1,0 +1,237 @@
+import { MAX_STREAMS } from '../config/max-streams.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { Device } from '../gpu/device.ts';
+import { finished, Readback } from '../gpu/readback.ts';
+import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
+import { HEAD_TOKENS } from '../layers/activations.ts';
+import { pageFormKernels } from '../layers/attention.ts';
+import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { DENSE, RECENT_PAGES } from '../cache/policy.ts';
+import { allHalf } from '../cache/kv-report.ts';
+import type { Transformer } from '../models/transformer.ts';
+import type { ModelPlan } from './model-plan.ts';
+import { loraBatch } from './adapter-mix.ts';
+import { type Draw, type Drawn, DecodeSteps, type Held } from './decode-steps.ts';
+import { Draws } from './draws.ts';
+import { handled } from './handled.ts';
+import { PageTrials } from './page-trials.ts';
+import { PlannedRows } from './planned-rows.ts';
+import { RankCounter } from './rank-counter.ts';
+import { placeOf, type Sequence, SequenceCache } from './sequence.ts';
+import { ShadowCheck } from './shadow-check.ts';
+import type { SessionOptions } from './session-options.ts';
+
+/** A model on a device: everything that is lost with the device. Made by `openSession`. Computes; knows nothing of requests or text. */
+export class Session {
+  readonly sequences: SequenceCache;
+  readonly steps = new DecodeSteps((draws) => this.decode(draws), (draw) => this.drawHeld(draw));
+  readonly ranks: RankCounter;
+  readonly draws: Draws;
+  readonly trials: PageTrials;
+  readonly shadow: ShadowCheck;
+  /** Settles once what is compiled aside is there. */
+  #pageForms: Promise<unknown> | undefined;
+  #logitsReadback: Readback | undefined;
+
+  constructor(
+    readonly device: Device,
+    readonly plan: ModelPlan,
+    readonly transformer: Transformer,
+    readonly recorder: Recorder,
+    private readonly onTrace: SessionOptions['onTrace'],
+  ) {
+    this.ranks = new RankCounter(device, recorder, transformer.arena);
+    this.draws = new Draws(device, transformer, recorder);
+    this.trials = new PageTrials(device, recorder, transformer, plan.contextLength);
+    this.shadow = new ShadowCheck(device, recorder, transformer);
+    this.sequences = new SequenceCache(transformer.cache);
+  }
+
+  /**
+   * Begins to compile what pages in other forms than f16 need, before a text of up to `length` tokens: no answer waits for
+   * it in its middle.
+   */
+  prepare(sequence: Sequence, length: number): void {
+    if (this.#pageForms || !mayShrink(sequence, length)) return;
+    const { device, transformer } = this;
+    const kernels = pageFormKernels(device, transformer.config);
+    this.#pageForms = Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
+  }
+
+  /**
+   * Computes `tokens` after those `sequence` holds, in batches, and keeps them in it. `onBatch` is called once a batch
+   * is recorded, before it is submitted, with its first token's place in `tokens` and its length: what it records before
+   * its first await is submitted with it. While the GPU computes a batch the next one is planned.
+   */
+  async prefill(
+    sequence: Sequence,
+    tokens: readonly number[],
+    onBatch: (start: number, length: number) => Promise<void> | void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { transformer, recorder, device } = this;
+    if (mayShrink(sequence, sequence.tokens.length + tokens.length)) await this.#pageForms;
+    const batchTokens = this.#batchTokens(sequence);
+    const rows = new PlannedRows(sequence, this.onTrace);
+    rows.ask(Math.min(batchTokens, tokens.length));
+    for (let start = 0; start < tokens.length; start += batchTokens) {
+      if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the request was aborted' });
+      const batch = tokens.slice(start, start + batchTokens);
+      const trace = await rows.take();
+      const ids = new Uint32Array(batch);
+      const position = sequence.tokens.length;
+      const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
+      const { trial, visit } = recorder.inOneGo(() => {
+        device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
+        const begun = this.#lengthen(sequence, position + batch.length);
+        // Few tokens are cheaper in the form of decoding.
+        this.forward(recorder, batch.length > MAX_STREAMS ? 'prefill' : 'decode', places);
+        return { trial: begun, visit: onBatch(start, batch.length) };
+      });
+      sequence.tokens.push(...batch); // they are submitted
+      trace?.submitted(device.gpuDevice.queue);
+      const left = tokens.length - start - batch.length;
+      if (left > 0) rows.ask(Math.min(batchTokens, left));
+      if (visit) await visit;
+      await trial;
+      if (left > 0) await finished(device);
+    }
+  }
+
+  /**
+   * Makes room for what lengthens a text to `length`, and gives its pages the forms that they are to have. Nothing may be
+   * recorded. Throws `context_overflow`.
+   */
+  #lengthen(sequence: Sequence, length: number): Promise<void> | undefined {
+    const trial = this.trials.settle(sequence, length);
+    this.sequences.reserve(sequence, length);
+    return trial && handled(trial);
+  }
+
+  /** Records the forward pass over a batch, which must be submitted before another is recorded. */
+  forward(
+    recorder: Dispatcher,
+    kind: Batch['kind'],
+    tokens: readonly { sequence: Sequence; position: number; place: number }[],
+    tap?: Batch['tap'],
+  ): void {
+    const { cache, activations, arena } = this.transformer;
+    const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
+    for (const { slot, pages } of sequences) cache.show(slot, pages);
+    const places = tokens.map(({ sequence, position }) => placeOf(sequence, position));
+    const table = batchTable(
+      tokens.map(({ sequence, place }, i) => {
+        const position = places[i] as number;
+        return { place, position, firstPage: cache.firstPage(sequence.slot), page: Math.floor(position / PAGE_TOKENS) };
+      }),
+    );
+    this.device.gpuDevice.queue.writeBuffer(activations.batchTable, 0, table);
+    const length = Math.max(...places) + 1;
+    const loras = sequences[0]?.adapters.loras ?? [];
+    const doses = tokens.map(({ sequence, position }) => ({
+      mix: sequence.adapters,
+      slot: sequence.slot,
+      row: sequence.rows[position] ?? sequence.decodeRow,
+    }));
+    for (const { sequence } of tokens) this.ranks.count(sequence);
+    const adapted = loraBatch(arena, doses);
+    if (adapted) arena.writeRows(adapted.rows);
+    const halfOnly = sequences.every(({ pages }) => allHalf(pages));
+    this.transformer.forward(recorder, { kind, tokens: tokens.length, length, halfOnly, loras, lora: adapted?.lora, tap });
+  }
+
+  /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
+  async sample(length: number, draw: Draw): Promise<Drawn> {
+    const [drawn] = await this.#draw([draw], () => this.draws.record(length - 1, [draw]));
+    return drawn as Drawn;
+  }
+
+  /**
+   * A decode step: computes the token last drawn of each of these sequences, and draws their next ones, or holds the
+   * logits of those that are drawn later; submits.
+   */
+  async decode(draws: readonly Draw[]): Promise<(Drawn | Held)[]> {
+    const { recorder } = this;
+    const trials: Promise<void>[] = [];
+    const drawn = await this.#draw(draws, () => {
+      for (const { sequence, position } of draws) {
+        const trial = this.#lengthen(sequence, position);
+        if (trial) trials.push(trial);
+      }
+      for (const [i, group] of byAdapters(draws).entries()) {
+        if (i > 0) recorder.submit(); // the table is written once a submission
+        const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
+        this.forward(recorder, 'decode', tokens);
+        this.draws.record(0, group);
+      }
+    });
+    await Promise.all(trials);
+    return drawn;
+  }
+
+  /** Draws from the logits that a step held; submits. */
+  async drawHeld(draw: Draw): Promise<Drawn> {
+    const [drawn] = await this.#draw([draw], () => this.draws.recordHeld(draw));
+    return drawn as Drawn;
+  }
+
+  /** Submits what `record` records, and reads what it draws. */
+  #draw(draws: readonly Draw[], record: () => void): Promise<(Drawn | Held)[]> {
+    const { recorder } = this;
+    return recorder.inOneGo(() => {
+      const before = recorder.dispatches;
+      record();
+      return this.draws.read(draws, before);
+    });
+  }
+
+  /** Logits `[count, vocabSize]` of the recorded batch's tokens from `start` on; submits. */
+  async logits(start: number, count: number): Promise<Float32Array> {
+    const { transformer, recorder, device } = this;
+    const { logits } = transformer.activations;
+    const rowBytes = transformer.config.vocabSize * 4;
+    const readback = (this.#logitsReadback ??= new Readback(device, 'logits', HEAD_TOKENS * rowBytes, 1));
+    const result = new Float32Array((count * rowBytes) / 4);
+    for (let done = 0; done < count; done += HEAD_TOKENS) {
+      const rows = Math.min(HEAD_TOKENS, count - done);
+      const bytes = await recorder.inOneGo(() => {
+        transformer.head(recorder, start + done, rows);
+        return readback.submit(recorder, [{ buffer: logits, offset: 0, size: rows * rowBytes }]);
+      });
+      result.set(new Float32Array(bytes), (done * rowBytes) / 4);
+    }
+    return result;
+  }
+
+  /** Frees the pages of a sequence that no later request will go on from. */
+  release(sequence: Sequence): void {
+    this.trials.drop(sequence);
+    this.transformer.cache.resize(sequence.pages, 0);
+    this.transformer.cache.shrink();
+    sequence.tokens.length = 0;
+    sequence.dropped = 0;
+    sequence.rows.length = 0;
+  }
+
+  /** A text that goes on past the context needs room for a batch behind what is kept, which may be half of it. */
+  #batchTokens({ policy }: Sequence): number {
+    const { batchTokens } = this.transformer;
+    return policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(this.plan.contextLength / 4))) : batchTokens;
+  }
+}
+
+/** Whether pages take another form in a text of that length: neither the first one nor recent ones do. */
+const mayShrink = ({ policy }: Sequence, length: number): boolean =>
+  policy.key !== DENSE.key && length >= (2 + RECENT_PAGES) * PAGE_TOKENS;
+
+/** A forward pass takes the plain form of one mix of adapters. */
+function byAdapters(draws: readonly Draw[]): Draw[][] {
+  const groups = new Map<string, Draw[]>();
+  for (const draw of draws) {
+    const { loras, key: mixKey } = draw.sequence.adapters;
+    const key = loras.length > 0 ? mixKey : '';
+    groups.set(key, [...(groups.get(key) ?? []), draw]);
+  }
+  return [...groups.values()];
+}

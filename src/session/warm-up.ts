@@ -1,0 +1,35 @@
+import { GREEDY } from '../config/sampling.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { readOnce } from '../gpu/readback.ts';
+import type { Drawn } from './decode-steps.ts';
+import { greedy } from './greedy-draw.ts';
+import { newSequence } from './sequence.ts';
+import type { Session } from './session.ts';
+
+/**
+ * Drivers compile at the first dispatch: the first answer should not wait for that. Throws `bad_file` where logits are not
+ * finite: weights may be so large that what is computed of them is not.
+ */
+export async function warmUp(session: Session): Promise<void> {
+  const sequence = newSequence();
+  const tokens = session.plan.contextLength > 2 ? [0, 0] : [0];
+  const everyFilter = { ...GREEDY, temperature: 1, topK: 1, topP: 0.5 };
+  let drawn: Promise<Drawn> | undefined;
+  await session.prefill(sequence, tokens, (_start, position) => {
+    drawn = session.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
+  });
+  await drawn;
+  if (tokens.length > 1) {
+    await session.decode([greedy(sequence, tokens.length + 1)]);
+    await expectFinite(session);
+  }
+  session.release(sequence);
+}
+
+/** Of the latest step's first row, which a greedy draw leaves as they are. */
+async function expectFinite({ device, plan, transformer: { activations } }: Session): Promise<void> {
+  const row = { buffer: activations.logits, offset: 0, size: plan.config.vocabSize * 4 };
+  const logits = new Float32Array(await readOnce(device, 'logits', [row]));
+  if (logits.every(Number.isFinite)) return;
+  throw new ChunkwiseError('bad_file', { file: plan.file, field: 'tensors', reason: 'the first logits that are computed of them are not finite' });
+}

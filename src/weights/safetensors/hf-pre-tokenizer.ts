@@ -1,0 +1,59 @@
+import { isRecord } from '../../config/is-record.ts';
+import type { JsonFields } from './json-file.ts';
+
+const tail = "\\p{N}@| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const cutAt = (digits: string): string => `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${tail.replace('@', digits)}`;
+
+/** What text is cut by, and llama.cpp's name for it (`tokenizer.ggml.pre`, which src/tokenizer knows). */
+const BY_REGEX = new Map([
+  [cutAt('{1,3}'), { name: 'llama-bpe', ignoreMerges: true }],
+  [cutAt(''), { name: 'qwen2', ignoreMerges: false }],
+]);
+
+/** The name of a byte-level tokenizer's way to cut text into words. Throws `unsupported` for one that is not known. */
+export function preTokenizerName(tokenizer: JsonFields, ignoreMerges: boolean): string {
+  const steps = stepsOf(tokenizer.values['pre_tokenizer'], 'pretokenizers');
+  const fail = (): never =>
+    tokenizer.fail('pre_tokenizer', `this way of cutting text into words is not supported: ${JSON.stringify(steps).slice(0, 300)}`, 'unsupported');
+  // Text is taken as it comes, composed or not, as llama.cpp does.
+  const normalizers = stepsOf(tokenizer.values['normalizer'], 'normalizers').map(({ type }) => type);
+  if (normalizers.some((type) => type !== 'NFC')) tokenizer.fail('normalizer', `${normalizers.join(', ')} is not supported`, 'unsupported');
+  const last = steps.at(-1);
+  if (last?.['type'] !== 'ByteLevel' || last['add_prefix_space'] === true) return fail();
+  const before = steps.slice(0, -1);
+  const [step] = before;
+  if (before.length > 1) return fail();
+  if (last['use_regex'] !== false) {
+    if (ignoreMerges) return fail();
+    if (!step) return 'gpt-2';
+    return step['type'] === 'Digits' && step['individual_digits'] === true ? 'smollm' : fail();
+  }
+  const pattern = step?.['type'] === 'Split' && step['behavior'] === 'Isolated' && step['invert'] !== true ? step['pattern'] : undefined;
+  const known = isRecord(pattern) && typeof pattern['Regex'] === 'string' ? BY_REGEX.get(pattern['Regex']) : undefined;
+  return known?.ignoreMerges === ignoreMerges ? known.name : fail();
+}
+
+/** Whether a SentencePiece tokenizer puts a space before a text. Throws `unsupported` for steps that it does not know. */
+export function sentencePiecePrefix(tokenizer: JsonFields): boolean {
+  let hasPrefix = false;
+  for (const step of stepsOf(tokenizer.values['normalizer'], 'normalizers')) {
+    const { type, pattern, content, prepend } = step;
+    const isSpace = type === 'Replace' && isRecord(pattern) && pattern['String'] === ' ' && content === '▁';
+    if (type === 'Prepend' && prepend === '▁') hasPrefix = true;
+    else if (!isSpace) tokenizer.fail('normalizer', `${JSON.stringify(step).slice(0, 200)} is not supported`, 'unsupported');
+  }
+  for (const step of stepsOf(tokenizer.values['pre_tokenizer'], 'pretokenizers')) {
+    const { type, replacement, prepend_scheme: scheme, add_prefix_space: old } = step;
+    if (type !== 'Metaspace' || replacement !== '▁') {
+      tokenizer.fail('pre_tokenizer', `${JSON.stringify(step).slice(0, 200)} is not supported`, 'unsupported');
+    }
+    hasPrefix ||= scheme === undefined ? old !== false : scheme !== 'never';
+  }
+  return hasPrefix;
+}
+
+function stepsOf(value: unknown, many: string): Record<string, unknown>[] {
+  if (!isRecord(value)) return [];
+  const steps: unknown = value['type'] === 'Sequence' ? value[many] : [value];
+  return Array.isArray(steps) ? steps.filter(isRecord) : [];
+}

@@ -1,0 +1,139 @@
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import type { ByteSource } from '../byte-source.ts';
+import { GgufMetadata } from '../gguf/gguf-metadata.ts';
+import { configMetadata, llama3Divisors, withConfigDefaults } from './hf-config.ts';
+import { tokenizerMetadata } from './hf-tokenizer.ts';
+import { JsonFields, kindOf } from './json-file.ts';
+import type { ModelFile } from '../model-file.ts';
+import { quantised } from '../quantised-tensor.ts';
+import type { LoadedType } from '../quantize.ts';
+import { readSafetensors } from './safetensors-reader.ts';
+import type { TensorInfo } from '../tensor-info.ts';
+
+/** transformers' names of a layer's parts, and GGUF's. */
+const LAYER_PARTS: Record<string, string> = {
+  input_layernorm: 'attn_norm',
+  'self_attn.q_proj': 'attn_q',
+  'self_attn.k_proj': 'attn_k',
+  'self_attn.v_proj': 'attn_v',
+  'self_attn.o_proj': 'attn_output',
+  'self_attn.q_norm': 'attn_q_norm',
+  'self_attn.k_norm': 'attn_k_norm',
+  post_attention_layernorm: 'ffn_norm',
+  'mlp.gate_proj': 'ffn_gate',
+  'mlp.up_proj': 'ffn_up',
+  'mlp.down_proj': 'ffn_down',
+};
+const OUTER_NAMES: Record<string, string> = {
+  'model.embed_tokens.weight': 'token_embd.weight',
+  'model.norm.weight': 'output_norm.weight',
+  'lm_head.weight': 'output.weight',
+};
+const LAYER_NAME = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/;
+const INDEX = /\.safetensors\.index\.json$/;
+/** Of embeddings: 32 halves. */
+const MIN_ROW_BYTES = 64;
+/** The longest templates have some 20,000 characters. */
+const MOST_TEMPLATE_BYTES = 1 << 20;
+
+/** A file's name without its folders and query. */
+const baseName = (source: ByteSource): string => source.name.replace(/[?#].*$/, '').split(/[/\\]/).at(-1) ?? '';
+
+/** Whether files make up a safetensors model, not a GGUF one. */
+export const isSafetensors = (sources: readonly ByteSource[]): boolean =>
+  sources.some((source) => baseName(source).endsWith('.safetensors'));
+
+/**
+ * A transformers model (`config.json`, `tokenizer.json`, `*.safetensors` and what of `tokenizer_config.json`,
+ * `generation_config.json`, `chat_template.jinja` and the index of several shards is there) under the names that it
+ * would have as a GGUF file, its rows in their own order. Matrices are of `type` (default: as they are stored), vectors
+ * F32; they are converted when they are read. Throws `bad_file` and `unsupported`, naming file and field.
+ */
+export async function openSafetensorsModel(sources: readonly ByteSource[], type?: LoadedType): Promise<ModelFile> {
+  const file = (name: string): ByteSource | undefined => sources.find((source) => baseName(source) === name);
+  const json = async (name: string): Promise<JsonFields | undefined> => {
+    const source = file(name);
+    return source && JsonFields.read(source);
+  };
+  const weights = sources.filter((source) => baseName(source).endsWith('.safetensors'));
+  const required = async (name: string): Promise<JsonFields> => {
+    const fields = await json(name);
+    if (fields) return fields;
+    throw new ChunkwiseError('bad_file', { file: weights[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
+  };
+  const config = withConfigDefaults(await required('config.json'));
+  const values = configMetadata(config);
+  const index = sources.find((source) => INDEX.test(baseName(source)));
+  const found = await readShards(weights, index && (await JsonFields.read(index)));
+  checkVocabSize(config, found);
+  const template = file('chat_template.jinja');
+  const texts = tokenizerMetadata({
+    tokenizer: await required('tokenizer.json'),
+    tokenizerConfig: await json('tokenizer_config.json'),
+    generationConfig: await json('generation_config.json'),
+    config,
+    chatTemplate: template && (await readTemplate(template)),
+  });
+  for (const [key, value] of texts) values.set(key, value);
+  const isTied = config.values['tie_word_embeddings'] === true;
+  const tensors = found.flatMap((tensor) => {
+    const name = ggufName(tensor.name);
+    // Buffers that older versions saved, and the embeddings once more.
+    if (name === undefined || (isTied && name === 'output.weight')) return [];
+    const wanted = tensor.shape.length === 1 ? 'F32' : type;
+    return [{ ...(wanted ? quantised(tensor, wanted) : tensor), name }];
+  });
+  if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
+    config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
+  }
+  const divisors = llama3Divisors(config);
+  if (divisors) tensors.push(inMemory('rope_freqs.weight', divisors, config.file));
+  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half' };
+}
+
+/** Every token takes memory, so only as many are believed as the embeddings have rows. */
+function checkVocabSize(config: JsonFields, tensors: readonly TensorInfo[]): void {
+  const embeddings = tensors.find(({ name }) => ggufName(name) === 'token_embd.weight');
+  const vocabSize = config.number('vocab_size');
+  const rows = embeddings ? Math.min(embeddings.shape[0] ?? 0, embeddings.bytes / MIN_ROW_BYTES) : 0;
+  if (vocabSize <= rows) return;
+  config.fail('vocab_size', `is ${vocabSize}, but the embeddings are ${embeddings ? `[${embeddings.shape.join(', ')}]` : 'missing'}`);
+}
+
+async function readTemplate(source: ByteSource): Promise<string> {
+  if (source.size <= MOST_TEMPLATE_BYTES) return new TextDecoder().decode(await source.read(0, source.size));
+  const reason = `it has ${source.size} bytes; at most ${MOST_TEMPLATE_BYTES} are read`;
+  throw new ChunkwiseError('bad_file', { file: source.name, reason });
+}
+
+async function readShards(weights: readonly ByteSource[], index: JsonFields | undefined): Promise<TensorInfo[]> {
+  const owners = new Map<string, TensorInfo>();
+  for (const source of weights) {
+    for (const tensor of (await readSafetensors(source)).tensors) {
+      const other = owners.get(tensor.name);
+      if (other) throw new ChunkwiseError('bad_file', { file: source.name, field: tensor.name, reason: `is also in ${other.source.name}` });
+      owners.set(tensor.name, tensor);
+    }
+  }
+  const places = Object.entries(index?.fields('weight_map').values ?? {});
+  for (const [name, place] of places) {
+    const tensor = owners.get(name);
+    if (!tensor || baseName(tensor.source) !== place) index?.fail(name, `should be in ${typeof place === 'string' ? place.slice(0, 200) : kindOf(place)}, where it is not`);
+  }
+  return [...owners.values()];
+}
+
+/** Of a tensor that the runtime does not know the name stays, to be refused by it; undefined for one without meaning. */
+function ggufName(name: string): string | undefined {
+  if (name.endsWith('rotary_emb.inv_freq')) return undefined;
+  const outer = Object.hasOwn(OUTER_NAMES, name) ? OUTER_NAMES[name] : undefined;
+  if (outer !== undefined) return outer;
+  const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
+  return Object.hasOwn(LAYER_PARTS, part) ? `blk.${layer}.${LAYER_PARTS[part]}.${end}` : name;
+}
+
+function inMemory(name: string, values: Float32Array, file: string): TensorInfo {
+  const bytes = new Uint8Array(values.buffer);
+  const source = { name: file, size: bytes.length, read: async (offset: number, length: number) => bytes.slice(offset, offset + length) };
+  return { name, shape: [values.length], type: 'F32', bytes: bytes.length, offset: 0, source };
+}

@@ -1,0 +1,130 @@
+import { isRecord } from '../../config/is-record.ts';
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import type { ErrorCode } from '../../errors/chunkwise-error.ts';
+import type { ByteSource } from '../byte-source.ts';
+import { GGML_TYPES } from '../ggml-types.ts';
+import { topLevelKeys } from './json-keys.ts';
+import type { TensorInfo } from '../tensor-info.ts';
+
+export interface SafetensorsFile {
+  /** The `__metadata__` entry; empty without one. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In the order in which they lie in the file. */
+  readonly tensors: readonly TensorInfo[];
+}
+
+const PRELUDE_BYTES = 8;
+/** An adapter's header takes 150 bytes a tensor, a large model's below 1 MB. */
+const MAX_HEADER_BYTES = 16 * 2 ** 20;
+const MAX_TENSORS = 65_536;
+const MAX_DIMS = 8;
+const METADATA = '__metadata__';
+
+const TYPES: Record<string, 'F32' | 'F16' | 'BF16'> = { F32: 'F32', F16: 'F16', BF16: 'BF16' };
+
+/**
+ * Reads the header of a safetensors file (huggingface/safetensors, README "Format"); the tensors' bytes stay where they
+ * are. Throws `bad_file`, or `unsupported` for an element type that is not F32, F16 or BF16, naming file and tensor.
+ */
+export async function readSafetensors(source: ByteSource): Promise<SafetensorsFile> {
+  const { text, dataStart } = await readHeaderText(source);
+  const header = parseHeader(source, text);
+  const tensors: TensorInfo[] = [];
+  let metadata: Record<string, string> = {};
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === METADATA) metadata = readMetadata(source, entry);
+    else tensors.push(readTensor(source, name, entry, dataStart));
+  }
+  // An empty tensor lies at the same place as the one after it.
+  tensors.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
+  checkPlaces(source, tensors, dataStart);
+  return { metadata, tensors };
+}
+
+async function readHeaderText(source: ByteSource): Promise<{ text: string; dataStart: number }> {
+  const field = 'header length';
+  if (source.size < PRELUDE_BYTES) fail(source, field, `the file has ${source.size} bytes, too few for a header`);
+  const prelude = await source.read(0, PRELUDE_BYTES);
+  const length = new DataView(prelude.buffer, prelude.byteOffset).getBigUint64(0, true);
+  if (length > BigInt(source.size - PRELUDE_BYTES)) {
+    fail(source, field, `a header of ${length} bytes does not fit the file of ${source.size}; is it safetensors?`);
+  }
+  if (length > BigInt(MAX_HEADER_BYTES)) {
+    fail(source, field, `a header of ${length} bytes; at most ${MAX_HEADER_BYTES} are read`);
+  }
+  const bytes = await source.read(PRELUDE_BYTES, Number(length));
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return { text, dataStart: PRELUDE_BYTES + Number(length) };
+  } catch {
+    return fail(source, 'header', 'is not UTF-8');
+  }
+}
+
+/** JSON.parse keeps the last of several equal keys, so they are looked for in the text. */
+function parseHeader(source: ByteSource, text: string): Record<string, unknown> {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch (error) {
+    return fail(source, 'header', `is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (!isRecord(header)) return fail(source, 'header', 'is not a JSON object');
+  const names = new Set<string>();
+  for (const name of topLevelKeys(text)) {
+    if (names.has(name)) fail(source, name, 'occurs twice in the header');
+    names.add(name);
+  }
+  if (names.size > MAX_TENSORS) fail(source, 'header', `${names.size} tensors; at most ${MAX_TENSORS} are read`);
+  return header;
+}
+
+function readMetadata(source: ByteSource, entry: unknown): Record<string, string> {
+  if (isRecord(entry) && Object.values(entry).every((value) => typeof value === 'string')) {
+    return entry as Record<string, string>;
+  }
+  return fail(source, METADATA, 'must be an object of strings');
+}
+
+function readTensor(source: ByteSource, name: string, entry: unknown, dataStart: number): TensorInfo {
+  if (!isRecord(entry)) return fail(source, name, 'must be an object of dtype, shape and data_offsets');
+  const { dtype, shape, data_offsets: range } = entry;
+  if (typeof dtype !== 'string') return fail(source, name, 'its dtype is no string');
+  const type = Object.hasOwn(TYPES, dtype) ? TYPES[dtype] : undefined;
+  if (type === undefined) {
+    return fail(source, name, `dtype ${dtype.slice(0, 40)} is not read; F32, F16 and BF16 are`, 'unsupported');
+  }
+  if (!isSizes(shape) || shape.length > MAX_DIMS) {
+    return fail(source, name, `its shape must be at most ${MAX_DIMS} whole numbers`);
+  }
+  if (!isSizes(range) || range.length !== 2) return fail(source, name, 'its data_offsets must be two whole numbers');
+  const [begin = 0, end = 0] = range;
+  const bytes = shape.reduce((product, length) => product * length, GGML_TYPES[type].blockBytes);
+  if (!Number.isSafeInteger(bytes)) fail(source, name, 'takes more than 2^53 bytes');
+  if (end - begin !== bytes) {
+    const sizes = shape.join(', ');
+    fail(source, name, `its data_offsets span ${end - begin} bytes, but [${sizes}] in ${type} takes ${bytes}`);
+  }
+  return { name, shape, type, bytes, offset: dataStart + begin, source };
+}
+
+/** The format has neither overlaps nor holes; bytes after the last tensor would be a hole too. */
+function checkPlaces(source: ByteSource, tensors: readonly TensorInfo[], dataStart: number): void {
+  let expected = dataStart;
+  for (const { name, offset, bytes } of tensors) {
+    if (offset + bytes > source.size) {
+      fail(source, name, `truncated: its bytes end at ${offset + bytes}, but the file at ${source.size}`);
+    }
+    if (offset < expected) fail(source, name, `begins at byte ${offset}, within the tensor that ends at ${expected}`);
+    if (offset > expected) fail(source, name, `begins at byte ${offset}, but the one before it ends at ${expected}`);
+    expected = offset + bytes;
+  }
+  if (expected !== source.size) fail(source, 'data', `the tensors end at byte ${expected}, the file at ${source.size}`);
+}
+
+const isSizes = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
+
+function fail(source: ByteSource, field: string, reason: string, code: ErrorCode = 'bad_file'): never {
+  throw new ChunkwiseError(code, { file: source.name, field: field.slice(0, 200), reason });
+}

@@ -1,0 +1,52 @@
+import { writeFileSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { forward } from '../../src/reference/forward.ts';
+import { readReferenceModel } from '../../src/reference/model.ts';
+import { centredLogProbs, ensureLlama } from '../llama/llama.ts';
+import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
+import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
+import { nmse } from '../support/nmse.ts';
+import { randomTokens } from '../support/random-tokens.ts';
+import { temporaryFile } from '../support/temporary-file.ts';
+import { NMSE } from '../support/tolerances.ts';
+
+beforeAll(ensureLlama, 300_000);
+
+const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
+  'llama, 4 heads over 2': { architecture: 'llama' },
+  'llama, 4 heads over 4': { architecture: 'llama', numKvHeads: 4 },
+  'llama, 4 heads over 1': { architecture: 'llama', numKvHeads: 1, numLayers: 3 },
+  'llama, untied': { architecture: 'llama', tied: false },
+  "llama, Llama 3's frequencies": { architecture: 'llama', ropeFreqs: true, ropeTheta: 500_000 },
+  'llama, linear scaling': { architecture: 'llama', ropeLinearScale: 4 },
+  'llama, heads wider than hidden / heads': { architecture: 'llama', headDim: 96, numHeads: 3, numKvHeads: 1 },
+  'llama, heads of 16': { architecture: 'llama', headDim: 16, numHeads: 12, numKvHeads: 6 },
+  'llama, odd sizes': { architecture: 'llama', hiddenSize: 96, intermediateSize: 224, numHeads: 3, numKvHeads: 3 },
+  'llama, SentencePiece': { architecture: 'llama', tokenizer: 'llama' },
+  qwen2: { architecture: 'qwen2', ropeTheta: 1e6 },
+  'qwen2, untied, 4 heads over 1': { architecture: 'qwen2', tied: false, numKvHeads: 1 },
+  qwen3: { architecture: 'qwen3' },
+  'qwen3, heads of 128': { architecture: 'qwen3', headDim: 128, numHeads: 2, numKvHeads: 1, tied: false },
+};
+
+describe('F32 models against llama.cpp and the reference', () => {
+  test.each(Object.entries(MODELS))('%s', async (name, options) => {
+    const bytes = tinyModel({ ...options, type: 'F32', seed: name.length });
+    // More than two pages of the cache, and than a batch of prefill.
+    const tokens = randomTokens(75, 270, name.length);
+    const path = temporaryFile();
+    writeFileSync(path, bytes);
+    const llama = await centredLogProbs(path, tokens);
+    const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
+    const engine = await engineUnderTest(bytes);
+    const logits = await logitsOf(engine, tokens);
+    const figures = {
+      llama: nmse(logits, llama),
+      reference: nmse(logits, reference),
+      between: nmse(reference, llama),
+    };
+    expect(figures.between).toBeLessThan(NMSE.referenceToLlama);
+    expect(figures.reference).toBeLessThan(NMSE.reference);
+    expect(figures.llama).toBeLessThan(NMSE.llamaFloat);
+  });
+});

@@ -1,0 +1,42 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import type { WeightType } from '../../src/weights/quantize.ts';
+import { expectedLogits, expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
+import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
+import { nmse } from '../support/nmse.ts';
+import { NMSE } from '../support/tolerances.ts';
+
+/**
+ * NMSE of the logits. A block of 32 normal weights spans four of their deviations, so that rounding them to 16 steps is
+ * off by 6e-3 of their square, to 255 by 3e-5: times the linears on the way, which are nine in one layer and 16 in two.
+ */
+const BOUNDS: Record<WeightType, [above: number, below: number]> = {
+  stored: [0, NMSE.reference],
+  F16: [0, 1e-5],
+  Q8_0: [1e-6, 1e-3],
+  Q4_1: [5e-3, 0.15],
+};
+
+describe.each(['llama', 'llama3', 'qwen2', 'qwen3'])('logits of %s as transformers saved it are those of transformers', (model) => {
+  const { ids } = expectedOf(model);
+  const figures: string[] = [];
+  afterAll(() => console.log(`${model}: NMSE ${figures.join(', ')}`));
+
+  test.each(Object.entries(BOUNDS) as [WeightType, [number, number]][])('weights %s', async (weights, [above, below]) => {
+    const engine = await engineUnderTest(modelFolder(model), { weights });
+    const logits = (await logitsOf(engine, ids)).slice(-4);
+    const error = nmse(logits, expectedLogits(model));
+    figures.push(`${weights} ${error.toExponential(1)}`);
+    expect(error).toBeLessThan(below);
+    expect(error).toBeGreaterThanOrEqual(above);
+  });
+});
+
+test('8 bits a weight by default, 4 where memory does not allow them', async () => {
+  const sources = modelFolder('qwen2');
+  const bytes = (await engineUnderTest(sources)).memory().total;
+  const weights = async (memoryLimitBytes: number) => (await (await engineUnderTest(sources, { memoryLimitBytes })).session()).plan;
+  const plan = await weights(Infinity);
+  expect(plan.weights).toBe('Q8_0');
+  expect((await weights(plan.totalBytes - 1)).weights).toBe('Q4_1');
+  await expect(weights(bytes / 10)).rejects.toMatchObject({ code: 'over_limit', detail: { field: 'memoryLimitBytes' } });
+});

@@ -1,0 +1,101 @@
+import { expect, test } from 'vitest';
+import { GREEDY } from '../../src/config/sampling.ts';
+import { autotune, type Candidate, type Contest, type TuningStore } from '../../src/gpu/autotuner.ts';
+import { type LocalEngine } from '../../src/engine/open-engine.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer } from '../support/answer.ts';
+import { type EngineTestOptions, engineUnderTest } from '../support/engine-under-test.ts';
+import { countGpu } from '../support/gpu-counts.ts';
+
+/** Wide enough that its linears take a while. */
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 128, numLayers: 1, hiddenSize: 256, intermediateSize: 1024 });
+
+/** Keeps choices in memory: what it holds can be damaged. */
+class MemoryTuning implements TuningStore {
+  readonly choices = new Map<string, unknown>();
+  /** Choices made: not those that were kept. */
+  made = 0;
+
+  async get(key: string): Promise<unknown> {
+    return this.choices.get(key);
+  }
+
+  async set(key: string, chosen: Candidate): Promise<void> {
+    this.made++;
+    this.choices.set(key, chosen);
+  }
+}
+
+/** With the device taken for what it is not: barriers are slow on a software adapter, so these variants are the wrong ones. */
+const tuned = (tuning: TuningStore, options: EngineTestOptions = {}): Promise<LocalEngine> =>
+  engineUnderTest(bytes, { deviceClass: 'gpu', tuning, ...options });
+
+const variantOf = async (engine: LocalEngine) => (await engine.session()).device.variant;
+
+const say = (engine: LocalEngine) => answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 12 }));
+
+test('times the variants of a device once, takes what is fastest, and remembers', async () => {
+  const tuning = new MemoryTuning();
+  const first = await tuned(tuning);
+  expect(await variantOf(first)).toMatchObject({ lanes: 1, rowWorkgroup: 8 });
+  expect(tuning.made).toBe(3);
+  expect([...tuning.choices.keys()]).toEqual([
+    expect.stringMatching(/: linear-decode Q4_1 2048 × 256$/),
+    expect.stringMatching(/: linear-prefill Q4_1 2048 × 256$/),
+    expect.stringMatching(/: attention \d+ \/ \d+ × \d+$/),
+  ]);
+  for (const key of tuning.choices.keys()) expect(key.startsWith((await first.session()).device.name)).toBe(true);
+
+  const counts = countGpu();
+  const again = await tuned(tuning);
+  expect(tuning.made).toBe(3);
+  expect(await variantOf(again)).toEqual(await variantOf(first));
+  const { dispatches, pipelines } = counts;
+  await tuned(new MemoryTuning());
+  expect(counts.dispatches - dispatches).toBeGreaterThan(dispatches);
+  expect(counts.pipelines - pipelines).toBeGreaterThan(pipelines);
+  // What was timed with is given back, and the model computes the same.
+  expect(again.memory()).toEqual(first.memory());
+  expect((await say(again)).tokens).toEqual((await say(await engineUnderTest(bytes))).tokens);
+});
+
+test('times again where what is kept is no choice of its own, and loads where nothing can be kept', async () => {
+  const tuning = new MemoryTuning();
+  await tuned(tuning);
+  for (const [key, damaged] of [...tuning.choices.keys()].map((key, i) => [key, [{ lanes: 7 }, 'x', null][i]] as const)) tuning.choices.set(key, damaged);
+  expect(await variantOf(await tuned(tuning))).toMatchObject({ lanes: 1 });
+  expect(tuning.made).toBe(6);
+  const full = { get: () => Promise.reject(new Error('no storage')), set: () => Promise.reject(new Error('full')) };
+  expect(await variantOf(await tuned(full))).toMatchObject({ lanes: 1 });
+});
+
+test('a software adapter is known: nothing is timed unless it is asked for', async () => {
+  const tuning = new MemoryTuning();
+  await engineUnderTest(bytes, { tuning });
+  expect(tuning.made).toBe(0);
+  await engineUnderTest(bytes, { tuning, autotunes: true });
+  expect(tuning.made).toBe(3);
+  await tuned(new MemoryTuning(), { autotunes: false }).then(async (engine) => expect(await variantOf(engine)).toMatchObject({ lanes: 32 }));
+});
+
+test('leaves out what the driver refuses', async () => {
+  const { device, recorder } = await (await engineUnderTest(bytes)).session();
+  const made: number[] = [];
+  const contest: Contest = {
+    name: 'too large a workgroup, and another',
+    candidates: [{ workgroup: 1 << 20 }, { workgroup: 16 }],
+    make() {
+      const { workgroup } = device.variant;
+      const { gpuPipeline } = device.pipelines.get({
+        ...{ name: 'nothing', bindings: [], params: {}, constants: { WORKGROUP: workgroup } },
+        sources: ['@compute @workgroup_size(WORKGROUP) fn main() {}'],
+      });
+      expect(gpuPipeline).toBeDefined();
+      return () => void made.push(workgroup);
+    },
+  };
+  const before = device.variant;
+  await autotune(device, recorder, [contest], new MemoryTuning());
+  expect(device.variant).toEqual({ ...before, workgroup: 16 });
+  expect(new Set(made)).toEqual(new Set([16]));
+});

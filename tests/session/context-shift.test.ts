@@ -1,0 +1,179 @@
+import { describe, expect, test } from 'vitest';
+import { type CachePolicy, pagesBeyondContext } from '../../src/cache/policy.ts';
+import type { KvOptions } from '../../src/cache/kv-options.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
+import { eachLogits } from '../../src/measure/evaluate.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
+import type { ChatTurn } from '../../src/tokenizer/chat-template.ts';
+import { expectError } from '../support/expect-error.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer, USER } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { nmse } from '../support/nmse.ts';
+import { randomTokens } from '../support/random-tokens.ts';
+import { NMSE } from '../support/tolerances.ts';
+
+const CONTEXT = 256;
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: CONTEXT, neverEnds: true });
+/** The same with room for more than is asked of it. */
+const roomy = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: 1024, neverEnds: true });
+const SHIFTING: CachePolicy = { key: 'shifting', drops: pagesBeyondContext };
+
+async function lastLogits(engine: LocalEngine, tokens: readonly number[], policy?: CachePolicy): Promise<Float32Array> {
+  let last = new Float32Array();
+  const visit = (_: number, length: number, logits: Float32Array): void => void (last = logits.slice(logits.length - logits.length / length));
+  await engine.alone((session) => eachLogits(session, tokens, visit, { policy }));
+  return last;
+}
+
+const options = (kv: KvOptions, maxTokens?: number) => ({ ...kv, sampling: GREEDY, stop: [], ...(maxTokens !== undefined && { maxTokens }) });
+const total = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, each) => sum + each, 0);
+const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
+
+test('what is given up is as if it had never been, where keys and values do not depend on what was before them', async () => {
+  // Of a single layer: those of deeper ones have seen what is given up.
+  const single = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 53, contextLength: CONTEXT, numLayers: 1 });
+  const engine = await engineUnderTest(single);
+  const { batchTokens } = (await engine.session()).transformer;
+  const tokens = randomTokens(CONTEXT + 100, 270, 9);
+  const given = Math.ceil(100 / PAGE_TOKENS) * PAGE_TOKENS;
+  const without = [...tokens.slice(0, PAGE_TOKENS), ...tokens.slice(PAGE_TOKENS + given)];
+  const shifted = await lastLogits(engine, tokens, SHIFTING);
+  expect(tokens.length).toBeGreaterThan(batchTokens); // or nothing would have been given up behind the first batch
+  expect(nmse([shifted], [await lastLogits(engine, without)])).toBeLessThan(NMSE.sameModel);
+  // Which token is given up matters.
+  expect(nmse([shifted], [await lastLogits(engine, tokens.slice(given))])).toBeGreaterThan(1e-3);
+});
+
+describe('an answer', () => {
+  test('goes on past the context with a policy; the same memory serves it', async () => {
+    const engine = await engineUnderTest(bytes);
+    const sizes: number[] = [];
+    let events = 0;
+    for await (const event of engine.complete(PROSE, options({ kv: 'policy' }, 3 * CONTEXT))) {
+      if (event.type === 'token') {
+        events++;
+        expect(event.contextUsed).toBeLessThanOrEqual(CONTEXT);
+        if (events > CONTEXT) sizes.push(engine.memory().kv);
+        continue;
+      }
+      expect(event.finishReason).toBe('length');
+      const { droppedTokens } = event.report.kv;
+      expect(droppedTokens).toBeGreaterThan(2 * CONTEXT - PAGE_TOKENS);
+      expect(droppedTokens % PAGE_TOKENS).toBe(0);
+      expect(event.report.kv.memoryOverrode).toBe(false);
+    }
+    expect(events).toBe(3 * CONTEXT);
+    expect(Math.max(...sizes) / Math.min(...sizes)).toBeLessThan(1.3);
+  });
+
+  test('ends with the context without one', async () => {
+    const engine = await engineUnderTest(bytes);
+    const { tokens, end } = await answer(engine.complete(PROSE, options({})));
+    expect(end.finishReason).toBe('length');
+    expect(end.usage.promptTokens + tokens.length).toBe(CONTEXT);
+    expect(end.report.kv.droppedTokens).toBe(0);
+  });
+
+  test('to a prompt longer than the context: with a policy; without one there is an error before anything runs', async () => {
+    const engine = await engineUnderTest(bytes);
+    const prompt = PROSE.repeat(12);
+    await expectError(() => answer(engine.complete(prompt, options({}))), 'context_overflow', { field: 'prompt' });
+    const { tokens, end } = await answer(engine.complete(prompt, options({ kv: 'policy' }, 8)));
+    expect(end.usage.promptTokens).toBeGreaterThan(2 * CONTEXT);
+    expect(tokens).toHaveLength(8);
+  });
+
+  test('to such a prompt has pages that shrink as the text moves on, though ever as many are held', async () => {
+    const engine = await engineUnderTest(bytes);
+    const { kv } = (await answer(engine.complete(PROSE.repeat(12), options({ kv: 'policy', kvErrorBudget: 1 }, 1)))).end.report;
+    expect(kv.droppedTokens).toBeGreaterThan(CONTEXT);
+    expect(kv.pages.f16).toBeLessThan(0.7 * total(kv.pages));
+  });
+
+  test('of a default length is at most a context long', async () => {
+    const { tokens } = await answer((await engineUnderTest(bytes)).complete(PROSE, options({ kv: 'policy' })));
+    expect(tokens).toHaveLength(CONTEXT);
+  });
+
+  test('a sequence that gave tokens up is gone on from behind them, or from its kept pages', async () => {
+    const engine = await engineUnderTest(bytes);
+    const kv: KvOptions = { kv: 'policy' };
+    const prompt = PROSE.repeat(12);
+    const first = await answer(engine.complete(prompt, options(kv, 8)));
+    const { promptTokens } = first.end.usage;
+    const again = await answer(engine.complete(prompt + first.text, options(kv, 8)));
+    expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 2 * PAGE_TOKENS);
+    // Only the first page is kept of what both begin with.
+    const other = await answer(engine.complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)));
+    expect(other.end.usage.cachedTokens).toBe(PAGE_TOKENS);
+    expect(other.end.report.kv.droppedTokens).toBe(0);
+    const anew = await answer((await engineUnderTest(bytes)).complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)));
+    expect(other.tokens).toEqual(anew.tokens);
+  });
+});
+
+describe('a memory budget', () => {
+  const prompt = PROSE.repeat(3);
+
+  async function ask(kv: KvOptions, maxTokens = 150) {
+    return (await answer((await engineUnderTest(roomy)).complete(prompt, options(kv, maxTokens)))).end.report.kv;
+  }
+
+  test('that there is room for changes nothing', async () => {
+    const dense = await ask({});
+    expect(await ask({ kv: 'policy', kvMemoryBudget: dense.peakBytes })).toEqual(dense);
+  });
+
+  test('that wins is kept to, first by quantising, then by giving up; the report says so', async () => {
+    const { peakBytes } = await ask({});
+    for (const share of [0.7, 0.4]) {
+      const budget = Math.round(share * peakBytes);
+      const report = await ask({ kv: 'policy', kvMemoryBudget: budget });
+      expect(report.peakBytes).toBeLessThanOrEqual(budget);
+      expect(report.peakBytes).toBeGreaterThan(0.7 * budget);
+      expect(report.memoryOverrode).toBe(true);
+      expect(report.pages.q4).toBeGreaterThan(0);
+      expect(report.droppedTokens > 0).toBe(share < 0.5);
+    }
+  });
+
+  test('that does not win leaves the error budget alone', async () => {
+    const report = await ask({ kv: 'policy', kvMemoryBudget: 1000, kvErrorBudget: 0, kvPriority: 'error' });
+    expect(report.memoryOverrode).toBe(false);
+    expect(total(report.bytes)).toBe(report.bytes.f16);
+    expect(report.droppedTokens).toBe(0);
+  });
+});
+
+test('a chat of a hundred turns keeps to its memory and to what the system says', async () => {
+  const engine = await engineUnderTest(roomy);
+  const system: ChatTurn = { role: 'system', content: 'Call yourself Ada, and say nothing of the sea or of its caves.' };
+  const turns: ChatTurn[] = [system];
+  const BUDGET = 250_000;
+  const kv: KvOptions = { kv: 'policy', kvMemoryBudget: BUDGET };
+  const kept = engine.tokenizer.encode(system.content, { addSpecial: false });
+  const memory: number[] = [];
+  for (let turn = 0; turn < 100; turn++) {
+    turns.push(USER(`Question ${turn}: what does the wind say?`));
+    const { text, end } = await answer(engine.chat(turns, options(kv, 8)));
+    turns.push({ role: 'assistant', content: text });
+    memory.push(engine.memory().total);
+    expect(end.report.kv.peakBytes).toBeLessThanOrEqual(BUDGET);
+    // Nothing but the new turn, and at most a page, is computed.
+    if (turn > 0) expect(end.usage.promptTokens - end.usage.cachedTokens).toBeLessThan(120);
+    if (turn > 50) expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
+  }
+  expect(Math.max(...memory.slice(20))).toBeLessThan(1.02 * Math.max(...memory.slice(0, 20)));
+  const [sequence] = (await engine.session()).sequences.idle;
+  const first = sequence?.tokens.slice(0, (sequence?.keptPages ?? 0) * PAGE_TOKENS) ?? [];
+  expect(engine.tokenizer.decode(first)).toContain(engine.tokenizer.decode(kept));
+});
+
+test('a context too small to keep anything in refuses what does not fit, and answers what does', async () => {
+  const small = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: 40, neverEnds: true });
+  const engine = await engineUnderTest(small);
+  await expectError(() => answer(engine.complete(PROSE.repeat(3), options({ kv: 'policy' }, 8))), 'context_overflow', { field: 'contextLength' });
+  expect((await answer(engine.complete('Seven winds.', options({ kv: 'policy' }, 8)))).tokens).toHaveLength(8);
+});

@@ -1,0 +1,97 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { FileSource } from '../../cli/file-source.ts';
+import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
+import { checkModel } from '../../src/session/check-model.ts';
+import type { ByteSource } from '../../src/weights/byte-source.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
+import { expectError } from '../support/expect-error.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { countGpu } from '../support/gpu-counts.ts';
+
+describe('memoryLimitBytes', () => {
+  test('refuses a model from its header, with the numbers', async () => {
+    const file = await FileSource.open(REAL_MODEL);
+    onTestFinished(() => file.close());
+    const { tensors } = await openGguf([file]);
+    const header = Math.min(...tensors.map(({ offset }) => offset));
+    let read = 0;
+    const counting: ByteSource = {
+      name: 'model.gguf',
+      size: file.size,
+      read: (offset, length) => {
+        read = Math.max(read, offset + length);
+        return file.read(offset, length);
+      },
+    };
+    const gpu = countGpu();
+    const tensorBytes = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+    const memoryLimitBytes = tensorBytes;
+    const error = { file: 'model.gguf', field: 'memoryLimitBytes', reason: new RegExp(`${tensorBytes}`) };
+    await expectError(() => engineUnderTest(counting, { memoryLimitBytes }), 'over_limit', error);
+    await expectError(() => checkModel([counting], { gpu: nodeGpu(), memoryLimitBytes }), 'over_limit', error);
+    expect(gpu.buffersCreated).toBe(0);
+    // The header is read in pieces; what the last one reaches beyond it is a small part of the weights.
+    expect(read).toBeLessThan(header + tensorBytes / 20);
+  });
+
+  test('a model with a full cache is within what was foretold of it', async () => {
+    const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 71 });
+    const engine = await engineUnderTest(bytes);
+    const { plan, sequences } = await engine.session();
+    const { totalBytes } = plan;
+    const whole = sequences.take([0]);
+    sequences.reserve(whole, engine.contextLength);
+    const { total } = engine.memory();
+    expect(total / totalBytes).toBeGreaterThan(0.95);
+    expect(total / totalBytes).toBeLessThan(1.05);
+  });
+});
+
+describe('a lost device', () => {
+  const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 72 });
+  const options = { sampling: { ...GREEDY, logitBias: new Map([0, 2].map((id) => [id, -1000])) }, stop: [] };
+  const PROMPT = 'The lamp went out at nine.';
+
+  test('ends the answer with device_lost; the next request rebuilds and answers the same', async () => {
+    const reasons: string[] = [];
+    const gpu = countGpu();
+    const engine = await engineUnderTest(bytes, { onDeviceLost: (reason) => reasons.push(reason) });
+    const usual = await answer(engine.complete(PROMPT, { ...options, maxTokens: 20 }));
+    const memory = engine.memory();
+
+    const lose = async (): Promise<void> => {
+      const { device } = await engine.session();
+      let tokens = 0;
+      for await (const event of engine.complete(PROMPT, { ...options, maxTokens: 300 })) {
+        if (event.type === 'token' && ++tokens === 5) device.gpuDevice.destroy();
+      }
+    };
+    await expectError(lose, 'device_lost', { reason: /./ });
+    expect(reasons).toHaveLength(1);
+    const again = await answer(engine.complete(PROMPT, { ...options, maxTokens: 20 }));
+    expect(again.tokens).toEqual(usual.tokens);
+    expect(again.end.usage.cachedTokens).toBe(0);
+    expect(engine.memory()).toEqual(memory);
+    expect(gpu.liveBytes()).toBe(memory.total);
+  });
+
+  test('between requests, and with requests waiting', async () => {
+    const engine = await engineUnderTest(bytes, { wait: napping });
+    const usual = await answer(engine.complete(PROMPT, { ...options, maxTokens: 20 }));
+    (await engine.session()).device.gpuDevice.destroy();
+    expect((await answer(engine.complete(PROMPT, { ...options, maxTokens: 20 }))).tokens).toEqual(usual.tokens);
+
+    const { device } = await engine.session();
+    // The cache has no room for the third beside the first two.
+    const running = [300, 100].map((maxTokens) => answer(engine.complete(PROMPT, { ...options, maxTokens })));
+    const waiting = answer(engine.complete(PROMPT, { ...options, maxTokens: 300 }));
+    setTimeout(() => device.gpuDevice.destroy(), 30);
+    const lost = running.map((request) => expectError(() => request, 'device_lost', { reason: /./ }));
+    await Promise.all(lost);
+    expect((await waiting).tokens.slice(0, 20)).toEqual(usual.tokens);
+  });
+});

@@ -1,0 +1,97 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { FileSource } from '../../cli/file-source.ts';
+import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
+import { REAL_MODEL } from '../support/models/real-model.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer, type Answer, USER } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { fixedMemory } from '../support/fixed-memory.ts';
+import { countGpu } from '../support/gpu-counts.ts';
+
+const QUESTION = [USER('How many sheep does the shepherd count before she sleeps?')];
+const DRAWN: SamplingOptions = { ...GREEDY, temperature: 1, topK: 20, topP: 0.9, repetitionPenalty: 1.1, seed: 3 };
+
+/** An answer of 40 tokens: none ends it. */
+function ask(engine: LocalEngine, sampling: SamplingOptions): Promise<Answer> {
+  const logitBias = new Map([...engine.tokenizer.eosIds].map((id) => [id, -1000]));
+  return answer(engine.chat(QUESTION, { sampling: { ...sampling, logitBias }, stop: [], maxTokens: 40 }));
+}
+
+async function weightsRatio(engine: LocalEngine): Promise<number> {
+  const { plan } = await engine.session();
+  return engine.memory().weights / plan.tensorBytes;
+}
+
+describe('bytes of weights on the GPU against those of the file', () => {
+  test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s', async (type) => {
+    const ratio = await weightsRatio(await engineUnderTest(tinyModel({ architecture: 'llama', type, seed: 41 })));
+    expect(ratio).toBeGreaterThan(0.99);
+    expect(ratio).toBeLessThan(1.05);
+  });
+
+  test('the real model', async () => {
+    const source = await FileSource.open(REAL_MODEL);
+    onTestFinished(() => source.close());
+    const ratio = await weightsRatio(await engineUnderTest(source, { contextLength: 256 }));
+    expect(ratio).toBeGreaterThan(0.99);
+    expect(ratio).toBeLessThan(1.05);
+  });
+});
+
+describe.each(['llama', 'qwen2', 'qwen3'] as const)('%s', (architecture) => {
+  const bytes = tinyModel({ architecture, type: 'Q4_1', seed: 42 });
+
+  test('memory() is what lives, tokens make nothing but room in the cache, dispose() leaves nothing', async () => {
+    const gpu = countGpu();
+    const engine = await engineUnderTest(bytes);
+    const loaded = engine.memory();
+    const { total, ...categories } = loaded;
+    expect(total).toBe(gpu.liveBytes());
+    expect(total).toBe(Object.values(categories).reduce((sum, size) => sum + size, 0));
+
+    await ask(engine, GREEDY);
+    await ask(engine, DRAWN);
+    expect(fixedMemory(engine.memory())).toEqual(fixedMemory(loaded));
+    expect(gpu.liveBytes()).toBe(engine.memory().total);
+    const { pipelines, bindGroups, buffersCreated, buffersDestroyed } = gpu;
+    for (const sampling of [GREEDY, DRAWN]) {
+      const { end } = await ask(engine, sampling);
+      expect(end.usage.completionTokens).toBe(40);
+    }
+    expect(gpu).toMatchObject({ pipelines, bindGroups, buffersCreated, buffersDestroyed });
+
+    engine.dispose();
+    expect(gpu.live.size).toBe(0);
+    expect(engine.memory().total).toBe(0);
+  });
+
+  test('a layer takes at most 8 dispatches a token, as the report says', async () => {
+    const gpu = countGpu();
+    const engine = await engineUnderTest(bytes);
+    const { plan } = await engine.session();
+    const few = await ask(engine, GREEDY);
+    const before = gpu.dispatches;
+    const { end } = await ask(engine, GREEDY);
+    // All but one token of the prompt are cached: as many steps of one token as there are tokens.
+    const perToken = (gpu.dispatches - before) / end.usage.completionTokens;
+    expect(few.end.report.dispatchesPerToken).toBeCloseTo(perToken, 6);
+    expect(end.report.dispatchesPerLayer).toBeLessThanOrEqual(8);
+    expect(perToken - plan.config.numLayers * end.report.dispatchesPerLayer).toBeLessThanOrEqual(5);
+  });
+});
+
+test('closing a model that fails to load leaves no buffer', async () => {
+  const gpu = countGpu();
+  const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 43 });
+  const controller = new AbortController();
+  const onProgress = ({ bytes, total }: { bytes: number; total: number }): void => {
+    if (bytes > total / 2) controller.abort();
+  };
+  await expect(engineUnderTest(bytes, { onProgress, signal: controller.signal })).rejects.toMatchObject({
+    code: 'aborted',
+  });
+  expect(gpu.buffersCreated).toBeGreaterThan(0);
+  expect(gpu.live.size).toBe(0);
+});

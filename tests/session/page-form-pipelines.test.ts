@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import { GREEDY } from '../../src/config/sampling.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { answer } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { countGpu } from '../support/gpu-counts.ts';
+
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
+const SENTENCE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
+
+/** Pipelines that an answer had to wait for, those that were made aside, and its pages that have changed. */
+async function answered(prompt: string, kv: 'policy' | 'dense', maxTokens: number) {
+  const engine = await engineUnderTest(bytes);
+  const counts = countGpu();
+  const { end } = await answer(engine.complete(prompt, { kv, sampling: GREEDY, stop: [], maxTokens }));
+  const { pages } = end.report.kv;
+  return { waited: counts.pipelines, aside: counts.pipelinesAside, changed: pages.q8 + pages.q4 + pages.k4v2 };
+}
+
+test('a long prompt waits until what shrunk pages need is compiled aside', async () => {
+  const { waited, aside, changed } = await answered(SENTENCE.repeat(6), 'policy', 40);
+  expect(changed).toBeGreaterThan(0);
+  expect([waited, aside]).toEqual([0, 3]);
+});
+
+test('of a short prompt it is compiled while that is answered', async () => {
+  const { aside, changed } = await answered('Winds', 'policy', 200);
+  expect(changed).toBeGreaterThan(0);
+  expect(aside).toBe(3);
+});
+
+test('it is not compiled for a text in which no page will shrink', async () => {
+  expect(await answered('Winds', 'policy', 40)).toEqual({ waited: 0, aside: 0, changed: 0 });
+  expect(await answered(SENTENCE.repeat(6), 'dense', 40)).toEqual({ waited: 0, aside: 0, changed: 0 });
+});

@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import { policyOf } from '../../src/cache/kv-options.ts';
+import { UNADAPTED } from '../../src/engine/adaptation.ts';
+import { timeSteps } from '../../src/measure/measure.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { countGpu } from '../support/gpu-counts.ts';
+import { randomTokens } from '../support/random-tokens.ts';
+
+/** Small, so that a long prompt is soon computed. */
+const SIZES = { hiddenSize: 64, intermediateSize: 128, numHeads: 2, numKvHeads: 1, numLayers: 1 };
+const DECODED = 8;
+
+/** Bytes of the largest buffer ever, and of everything but weights and pages when most lived, while the context is filled. */
+async function scratch(context: number) {
+  const gpu = countGpu();
+  const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 61, contextLength: context, ...SIZES });
+  const engine = await engineUnderTest(bytes, { contextLength: context });
+  const session = await engine.session();
+  const text = randomTokens(context, 270, 7);
+  session.device.buffers.watchPeak();
+  // It decodes three steps more than it times.
+  await timeSteps(session, context - DECODED, DECODED - 3, [UNADAPTED], { policy: policyOf({ kv: 'policy' }), text });
+  const { total, kv, weights } = session.device.buffers.peak;
+  engine.dispose();
+  return { largest: gpu.largestBuffer, bytes: total - kv - weights };
+}
+
+test('nothing grows with the square of the context: no buffer has a byte for each pair of tokens', async () => {
+  const [short, long] = [await scratch(1024), await scratch(8192)];
+  expect(short.largest).toBeLessThan(1024 ** 2);
+  expect(long.largest).toBeLessThan(8192 ** 2);
+  expect(long.largest).toBeLessThanOrEqual(8 * short.largest);
+  expect(long.bytes).toBeLessThanOrEqual(8 * short.bytes);
+});

@@ -1,0 +1,53 @@
+import { expect, test } from 'vitest';
+import { expectError } from '../support/expect-error.ts';
+import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
+import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
+import { nmse } from '../support/nmse.ts';
+import { randomTokens } from '../support/random-tokens.ts';
+import { gpuWithBindings } from '../support/small-bindings.ts';
+import { NMSE } from '../support/tolerances.ts';
+
+/** 256 rows of 512 columns in Q8_0: the smallest slice. */
+const BINDING_BYTES = 256 * 512;
+/** Activations of this model fit such a binding. */
+const SMALL = { hiddenSize: 512, headDim: 16, intermediateSize: 128, vocabSize: 1101, type: 'Q8_0', seed: 51 } as const;
+const TOKENS = randomTokens(70, 1101, 9);
+const PIECES = [68, 1, 1];
+
+async function both(options: Partial<TinyModelOptions>): Promise<{ whole: Float32Array[]; split: Float32Array[] }> {
+  const bytes = tinyModel({ architecture: 'llama', ...SMALL, ...options });
+  const [whole, split] = [
+    await engineUnderTest(bytes, { contextLength: 128 }),
+    await engineUnderTest(bytes, { contextLength: 128, gpu: gpuWithBindings(BINDING_BYTES) }),
+  ];
+  return {
+    whole: await logitsOf(whole, TOKENS, { pieces: PIECES }),
+    split: await logitsOf(split, TOKENS, { pieces: PIECES }),
+  };
+}
+
+test('an embedding and an output in five slices give the same logits, bit for bit', async () => {
+  const { whole, split } = await both({ tied: false });
+  expect(split).toEqual(whole);
+});
+
+test('an odd number of scales a row, tied', async () => {
+  const { whole, split } = await both({ type: 'Q5_0', hiddenSize: 480, numHeads: 6, numKvHeads: 2 });
+  expect(split).toEqual(whole);
+});
+
+test('gate and up in two slices, which cannot be one dispatch', async () => {
+  const { whole, split } = await both({ intermediateSize: 192 });
+  const difference = nmse(split, whole);
+  expect(difference).toBeLessThan(NMSE.sameModel);
+});
+
+test('what no slice can help is refused with the numbers', async () => {
+  const refused = (options: Partial<TinyModelOptions>, field: string, reason: RegExp): Promise<void> => {
+    const bytes = tinyModel({ architecture: 'llama', ...SMALL, ...options });
+    const open = () => engineUnderTest(bytes, { gpu: gpuWithBindings(BINDING_BYTES) });
+    return expectError(open, 'over_limit', { file: 'tiny.gguf', field, reason });
+  };
+  await refused({ contextLength: 2048 }, 'kv cache of a layer', /262144 bytes at a context of 2048.*131072/);
+  await refused({ type: 'F32', contextLength: 128 }, 'token_embd.weight', /256 rows of 512 columns in F32/);
+});

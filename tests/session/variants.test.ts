@@ -1,0 +1,44 @@
+import { beforeAll, expect, test } from 'vitest';
+import { OPTIONAL_FEATURES } from '../../src/gpu/features.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { type EngineTestOptions, engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
+import { nmse } from '../support/nmse.ts';
+import { randomTokens } from '../support/random-tokens.ts';
+import { NMSE } from '../support/tolerances.ts';
+
+const VARIANTS: Record<string, EngineTestOptions> = {
+  'cpu class, no subgroups': { without: ['subgroups'] },
+  'cpu class, no shader-f16': { without: ['shader-f16'] },
+  'gpu class': { deviceClass: 'gpu' },
+  'gpu class, no subgroups': { deviceClass: 'gpu', without: ['subgroups'] },
+  'gpu class, no shader-f16': { deviceClass: 'gpu', without: ['shader-f16'] },
+  'gpu class, none of them': { deviceClass: 'gpu', without: OPTIONAL_FEATURES },
+};
+
+/** Every library of the formats between its matrices, and one width, so that few pipelines are compiled. */
+const bytes = tinyModel({
+  architecture: 'qwen3',
+  type: 'Q4_K',
+  embeddingType: 'F16',
+  types: { attn_v: 'Q6_K', ffn_down: 'Q5_0', 'blk.1.ffn_up': 'Q8_0', 'blk.1.attn_output': 'Q4_1' },
+  intermediateSize: 256,
+  seed: 21,
+});
+const tokens = randomTokens(72, 270, 6);
+const pieces = [70, 1, 1];
+let expected: Float32Array[];
+
+beforeAll(async () => {
+  const engine = await engineUnderTest(bytes);
+  expected = await logitsOf(engine, tokens, { pieces });
+  engine.dispose();
+});
+
+test.each(Object.entries(VARIANTS))('%s: the logits are those of the default', async (_, options) => {
+  const engine = await engineUnderTest(bytes, options);
+  const { device } = await engine.session();
+  expect(device.deviceClass).toBe(options.deviceClass ?? 'cpu');
+  expect([...device.features]).toEqual(OPTIONAL_FEATURES.filter((feature) => !options.without?.includes(feature)));
+  const difference = nmse(await logitsOf(engine, tokens, { pieces }), expected);
+  expect(difference).toBeLessThan(NMSE.sameModel);
+});

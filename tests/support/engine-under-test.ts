@@ -1,0 +1,67 @@
+import { afterEach } from 'vitest';
+import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { loadXgrammar } from '../../cli/xgrammar.ts';
+import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import { attach, newSequence } from '../../src/session/sequence.ts';
+import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';
+import { BlobSource } from '../../src/weights/blob-source.ts';
+import type { ByteSource } from '../../src/weights/byte-source.ts';
+
+export type EngineTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
+
+const open = new Set<LocalEngine>();
+
+afterEach(() => {
+  for (const engine of open) engine.dispose();
+  open.clear();
+});
+
+/** A GGUF file in memory. */
+export function sourceOf(bytes: Uint8Array): ByteSource {
+  return new BlobSource('tiny.gguf', new Blob([bytes as BlobPart]));
+}
+
+/** The engine over a GGUF file or a model's files, on the software adapter; disposed after the test. */
+export async function engineUnderTest(
+  model: Uint8Array | ByteSource | readonly ByteSource[],
+  options: EngineTestOptions = {},
+): Promise<LocalEngine> {
+  const sources = model instanceof Uint8Array ? [sourceOf(model)] : 'read' in model ? [model] : model;
+  const engine = await openEngine({ gpu: nodeGpu(), wait: napping, loadXgrammar, ...options, sources });
+  open.add(engine);
+  return engine;
+}
+
+export interface LogitsOptions extends RankOptions {
+  pieces?: readonly number[];
+  adapters?: readonly AdapterUse[];
+}
+
+/**
+ * Logits of every token, `[T][vocabSize]`, computed without a cached prefix. `pieces`: lengths of the calls the tokens
+ * are prefilled in (the last takes the rest); default: one. Adapters are taken whole unless other ranks are named.
+ */
+export async function logitsOf(
+  engine: LocalEngine,
+  tokens: readonly number[],
+  { pieces = [], adapters = [], ...ranks }: LogitsOptions = {},
+): Promise<Float32Array[]> {
+  const session = await engine.session();
+  const { vocabSize } = session.plan.config;
+  const adaptation = await engine.adapt(adapters, { ranks: 'uniform', ...ranks });
+  const text = await adaptation.begin(tokens, 0);
+  const sequence = newSequence();
+  attach(sequence, text);
+  const rows: Float32Array[] = [];
+  const onBatch = async (_: number, length: number): Promise<void> => {
+    const logits = await session.logits(0, length);
+    for (let t = 0; t < length; t++) rows.push(logits.slice(t * vocabSize, (t + 1) * vocabSize));
+  };
+  for (const piece of [...pieces, tokens.length]) {
+    const done = sequence.tokens.length;
+    await session.prefill(sequence, tokens.slice(done, done + piece), onBatch);
+  }
+  text.close();
+  session.release(sequence);
+  return rows;
+}

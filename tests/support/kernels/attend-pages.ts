@@ -1,0 +1,62 @@
+import { attentionGroups, attentionKernel, partialFloats } from '../../../src/kernels/attention.ts';
+import { attentionMergeGroups, attentionMergeKernel } from '../../../src/kernels/attention-merge.ts';
+import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
+import { PROBES, probeFloats } from '../../../src/kernels/probe-page.ts';
+import { batchTable } from '../../../src/layers/batch.ts';
+import type { Random } from '../random.ts';
+import type { Cache, Page } from './random-pages.ts';
+import type { Runner } from './runner.ts';
+
+/** Every form beside every other, one entry alone, and bases as they are once tokens in between were dropped. */
+export const PAGES: Page[] = [
+  { form: 'f16', entries: PAGE_TOKENS, base: 0 },
+  { form: 'q4', entries: PAGE_TOKENS, base: 32 },
+  { form: 'q8', entries: PAGE_TOKENS, base: 64 },
+  { form: 'sparse', entries: 7, base: 96 },
+  { form: 'q4', entries: PAGE_TOKENS, base: 128 },
+  { form: 'sparse', entries: 1, base: 160 },
+  { form: 'sparse', entries: 32, base: 224 },
+  { form: 'k4v2', entries: PAGE_TOKENS, base: 256 },
+  { form: 'f16', entries: PAGE_TOKENS, base: 288 },
+  { form: 'f16', entries: PAGE_TOKENS, base: 320 },
+];
+
+export interface Attended {
+  /** `[T, numHeads, headDim]` */
+  y: GPUBuffer;
+  probes: GPUBuffer;
+}
+
+export interface Shown {
+  heads: Heads;
+  qkv: GPUBuffer;
+  rope: GPUBuffer;
+  kv: GPUBuffer;
+  positions: readonly number[];
+}
+
+/** Attention of the tokens at `positions` to these pages, by the entries of `table`. */
+export function attend(runner: Runner, { heads, positions, ...buffers }: Shown, pages: readonly Page[], table: Uint32Array, pagesPerSplit: number): Attended {
+  const { device } = runner;
+  const { numHeads, headDim } = heads;
+  const tokens = positions.length;
+  const splits = Math.ceil(pages.length / pagesPerSplit);
+  const pageOf = (position: number) => pages.findIndex(({ base }) => base === position - (position % PAGE_TOKENS));
+  const batch = batchTable(positions.map((position) => ({ place: 0, position, firstPage: 0, page: pageOf(position) })));
+  const partial_outputs = runner.empty(tokens * splits * numHeads * partialFloats(headDim) * 4);
+  const y = runner.empty(tokens * numHeads * headDim * 4);
+  const probes = runner.empty(PROBES * numHeads * probeFloats(headDim) * 4);
+  const bounds = { ...buffers, batch_table: runner.upload(batch), pages: runner.upload(table), partial_outputs, y, probes };
+  runner.run(attentionKernel(device, heads, false), bounds, attentionGroups(device, heads, tokens, splits), { tokens, splits, pagesPerSplit });
+  const params = { tokens, splits, slotPages: pages.length };
+  runner.run(attentionMergeKernel(device, heads), bounds, attentionMergeGroups(device, heads, tokens), params);
+  return { y, probes };
+}
+
+export function randomRows({ numHeads, numKvHeads, headDim }: Heads, tokens: number, random: Random) {
+  const width = (numHeads + 2 * numKvHeads) * headDim;
+  return { width, qkv: random.normals(tokens * width) };
+}
+
+/** The bytes of the pages. */
+export const upload = (runner: Runner, { bytes }: Cache): GPUBuffer => runner.upload(new Uint32Array(bytes.buffer));

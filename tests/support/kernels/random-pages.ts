@@ -1,0 +1,86 @@
+import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
+import { headLayout, type PageForm, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
+import type { Random } from '../random.ts';
+import { decodeHead, fromHalves, toHalves } from './pages.ts';
+
+/** A key as its page has it, rotated by its offset there. */
+export interface Entry {
+  base: number;
+  key: Float64Array;
+  value: Float64Array;
+  logWeight: number;
+}
+
+export interface Page {
+  form: PageForm;
+  entries: number;
+  base: number;
+}
+
+export interface Cache {
+  bytes: Uint8Array;
+  table: Uint32Array;
+  /** Of each key/value head. */
+  heads: Entry[][];
+}
+
+/** Pages of random contents, one behind another. */
+export function randomCache(heads: Heads, pages: readonly Page[], random: Random): Cache {
+  const offsets: number[] = [];
+  let units = 0;
+  for (const { form, entries } of pages) {
+    offsets.push(units);
+    units += pageUnits(form, heads, entries);
+  }
+  const cache: Cache = {
+    bytes: new Uint8Array(units * UNIT_BYTES),
+    table: Uint32Array.from(pages.flatMap(({ form, entries, base }, i) => pageEntry(offsets[i] ?? 0, form, entries, base))),
+    heads: Array.from({ length: heads.numKvHeads }, () => []),
+  };
+  pages.forEach((page, i) => {
+    const bytes = cache.bytes.subarray((offsets[i] ?? 0) * UNIT_BYTES);
+    const { form } = page;
+    if (form === 'f16' || form === 'sparse') fillHalves(heads, page, bytes, cache.heads, random);
+    else fillCodes(heads, { ...page, form }, bytes, cache.heads, random);
+  });
+  return cache;
+}
+
+function fillHalves({ numKvHeads, headDim }: Heads, { form, entries, base }: Page, bytes: Uint8Array, into: Entry[][], random: Random): void {
+  const count = numKvHeads * entries * headDim;
+  const halves = toHalves(random.normals(2 * count));
+  bytes.set(new Uint8Array(halves.buffer));
+  const padded = entries + (entries % 2);
+  const logWeights = form === 'sparse' ? Float32Array.from(random.normals(numKvHeads * padded), (x) => Math.abs(x)) : undefined;
+  if (logWeights) bytes.set(new Uint8Array(logWeights.buffer), 4 * count);
+  const floats = fromHalves(halves);
+  into.forEach((head, kvHead) => {
+    for (let j = 0; j < entries; j++) {
+      const at = (kvHead * entries + j) * headDim;
+      const logWeight = logWeights?.[kvHead * padded + j] ?? 0;
+      head.push({ base, key: floats.slice(at, at + headDim), value: floats.slice(count + at, count + at + headDim), logWeight });
+    }
+  });
+}
+
+function fillCodes(
+  { headDim }: Heads,
+  { form, base }: Page & { form: QuantizedForm },
+  bytes: Uint8Array,
+  into: Entry[][],
+  random: Random,
+): void {
+  const { units } = headLayout(form, headDim);
+  into.forEach((head, kvHead) => {
+    const own = bytes.subarray(kvHead * units * UNIT_BYTES, (kvHead + 1) * units * UNIT_BYTES);
+    own.set(Uint8Array.from(own, () => Math.floor(256 * random.next())));
+    const halves = new Uint16Array(own.buffer, own.byteOffset, own.byteLength / 2);
+    const largest = { q8: [255, 255], q4: [15, 15], k4v2: [15, 3] }[form];
+    largest.forEach((code, part) => halves.set(toHalves([4 / code, 2, -2 * random.next()]), 4 * part));
+    const { keys, values } = decodeHead(form, own, headDim);
+    for (let j = 0; j < PAGE_TOKENS; j++) {
+      const of = (part: Float64Array): Float64Array => part.slice(j * headDim, (j + 1) * headDim);
+      head.push({ base, key: of(keys), value: of(values), logWeight: 0 });
+    }
+  });
+}

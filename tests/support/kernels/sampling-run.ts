@@ -1,0 +1,91 @@
+import { MAX_STREAMS } from '../../../src/config/max-streams.ts';
+import { GREEDY, type SamplingOptions } from '../../../src/config/sampling.ts';
+import { Sampler } from '../../../src/session/sampler.ts';
+import type { Random } from '../random.ts';
+import type { Runner } from './runner.ts';
+
+/** Of a real vocabulary (Qwen's has 151,936). */
+export const VOCABULARY = 152_000;
+
+/** What a logit is once a filter has taken its token out. */
+const MASKED = -3e38;
+
+/** Draws of one submission: each has parameters of its own, and a recorder has room for so many. */
+const DRAWS_AT_ONCE = 240;
+
+export const sampling = (options: Partial<SamplingOptions>): SamplingOptions => ({ ...GREEDY, temperature: 1, ...options });
+
+/** A sampler over `logits`. */
+export class SamplingRun {
+  readonly #sampler: Sampler;
+  readonly #logits: GPUBuffer;
+  readonly #tokens: GPUBuffer;
+  readonly #results: GPUBuffer;
+
+  constructor(
+    private readonly runner: Runner,
+    logits: Float32Array,
+  ) {
+    this.#logits = runner.upload(logits);
+    this.#tokens = runner.empty(MAX_STREAMS * 4);
+    this.#results = runner.empty(DRAWS_AT_ONCE * 4);
+    this.#sampler = new Sampler(runner.device, logits.length, this.#logits, this.#tokens);
+  }
+
+  restore(logits: Float32Array): void {
+    this.runner.device.gpuDevice.queue.writeBuffer(this.#logits, 0, logits.slice());
+  }
+
+  begin(options: SamplingOptions, prompt: readonly number[]): void {
+    this.#sampler.begin(0, options, prompt);
+  }
+
+  /** One token; the logits stay as the filters leave them. */
+  async next(options: SamplingOptions, position = 0): Promise<number> {
+    this.#record(options, position);
+    return new Uint32Array(await this.runner.read(this.#tokens))[0] ?? NaN;
+  }
+
+  #record(sampling: SamplingOptions, position: number): void {
+    this.#sampler.record(this.runner.recorder, 0, { slot: 0, sampling, position, wantsEntropy: false });
+  }
+
+  logits(): Promise<Float32Array> {
+    return this.runner.floats(this.#logits);
+  }
+
+  /** Tokens left by the filters so far, ascending. */
+  async kept(): Promise<number[]> {
+    const tokens: number[] = [];
+    (await this.logits()).forEach((logit, token) => {
+      if (logit > MASKED) tokens.push(token);
+    });
+    return tokens;
+  }
+
+  /** Draw i of `count`, with what `at` says. Filters that change the logits apply to what they left the time before. */
+  async draw(count: number, at: (i: number) => { options: SamplingOptions; position: number }): Promise<number[]> {
+    const drawn: number[] = [];
+    while (drawn.length < count) {
+      const now = Math.min(DRAWS_AT_ONCE, count - drawn.length);
+      this.runner.recorder.inOneGo(() => {
+        for (let i = 0; i < now; i++) {
+          const { options, position } = at(drawn.length + i);
+          this.#record(options, position);
+          this.runner.recorder.copy(this.#tokens, 0, this.#results, i * 4, 4);
+        }
+      });
+      drawn.push(...new Uint32Array(await this.runner.read(this.#results)).subarray(0, now));
+    }
+    return drawn;
+  }
+}
+
+/** Logits of probabilities that fall as rank^(−1.5): few tokens have nearly all of it. */
+export function peakedLogits(size: number, random: Random): Float32Array {
+  const ranks = Array.from({ length: size }, (_, i) => ({ rank: i + 1, key: random.next() }));
+  return Float32Array.from(ranks.sort((a, b) => a.key - b.key), ({ rank }) => 9 - 1.5 * Math.log(rank));
+}
+
+/** Logits of probabilities within a factor of five or so: the nucleus is a large part of the vocabulary. */
+export const flatLogits = (size: number, random: Random): Float32Array => random.normals(size, 0.2, -3);

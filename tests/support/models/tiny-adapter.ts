@@ -1,0 +1,172 @@
+import type { AdapterSource } from '../../../src/adapters/formats/adapter-header.ts';
+import type { ModelConfig } from '../../../src/config/model-config.ts';
+import { openGguf } from '../../../src/weights/gguf/gguf-split.ts';
+import { readModelConfig } from '../../../src/weights/model-config.ts';
+import { BytesSource } from '../bytes-source.ts';
+import { f32, writeGguf } from './gguf-writer.ts';
+import { quantize } from './quantize.ts';
+import { Random } from '../random.ts';
+import { tinyModel } from './tiny-model.ts';
+import type { TinyModelOptions } from './tiny-model.ts';
+import { writeSafetensors } from './safetensors-writer.ts';
+
+export type FloatType = 'F32' | 'F16' | 'BF16';
+
+export interface TinyAdapterOptions {
+  seed: number;
+  rank?: number;
+  alpha?: number;
+  type?: FloatType;
+  /** Of transformers' names, such as `q_proj`; default: all seven. */
+  targets?: readonly string[];
+  /** Default: all. */
+  layers?: readonly number[];
+  /** A module's own rank, by its whole name in transformers. */
+  ranks?: Readonly<Record<string, number>>;
+  /** Added to the config, or in place of what is there. */
+  config?: Readonly<Record<string, unknown>>;
+  /** Standard deviation of ΔW's output for an input of RMS 1; default 0.5. */
+  gain?: number;
+}
+
+export interface TinyModule {
+  /** `model.layers.0.self_attn.q_proj` */
+  name: string;
+  gguf: string;
+  rank: number;
+  /** `[rank, inFeatures]` */
+  a: Float32Array;
+  /** `[outFeatures, rank]` */
+  b: Float32Array;
+  inFeatures: number;
+  outFeatures: number;
+}
+
+export interface TinyAdapter {
+  config: Record<string, unknown>;
+  modules: TinyModule[];
+  type: FloatType;
+}
+
+const LINEARS: [transformers: string, gguf: string][] = [
+  ['self_attn.q_proj', 'attn_q'],
+  ['self_attn.k_proj', 'attn_k'],
+  ['self_attn.v_proj', 'attn_v'],
+  ['self_attn.o_proj', 'attn_output'],
+  ['mlp.gate_proj', 'ffn_gate'],
+  ['mlp.up_proj', 'ffn_up'],
+  ['mlp.down_proj', 'ffn_down'],
+];
+
+export async function tinyConfig(options: Partial<TinyModelOptions> = {}): Promise<ModelConfig> {
+  const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 1, ...SMALL, ...options });
+  return readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
+}
+
+const SMALL = { numLayers: 2, hiddenSize: 64, intermediateSize: 96, numHeads: 4, numKvHeads: 2 };
+
+/** A random adapter for a model, as PEFT trains it: rows in the model's own order. */
+export function tinyAdapter(model: ModelConfig, options: TinyAdapterOptions): TinyAdapter {
+  const { seed, rank = 4, alpha = 8, type = 'F32', ranks = {}, gain = 0.5 } = options;
+  const targets = options.targets ?? LINEARS.map(([path]) => path.split('.')[1]!);
+  const layers = options.layers ?? Array.from({ length: model.numLayers }, (_, i) => i);
+  const random = new Random(seed);
+  const modules: TinyModule[] = [];
+  for (const layer of layers) {
+    for (const [path, linear] of LINEARS) {
+      if (!targets.includes(path.split('.')[1]!)) continue;
+      const name = `model.layers.${layer}.${path}`;
+      const own = ranks[name] ?? rank;
+      const [outFeatures, inFeatures] = shapeOf(model, linear);
+      const a = rounded(type, random.normals(own * inFeatures, 1 / Math.sqrt(inFeatures)));
+      const b = rounded(type, random.normals(outFeatures * own, gain / Math.sqrt(own)));
+      modules.push({ name, gguf: `blk.${layer}.${linear}.weight`, rank: own, a, b, inFeatures, outFeatures });
+    }
+  }
+  const config = {
+    peft_type: 'LORA',
+    task_type: 'CAUSAL_LM',
+    base_model_name_or_path: 'tiny',
+    r: rank,
+    lora_alpha: alpha,
+    target_modules: targets,
+    bias: 'none',
+    lora_dropout: 0.05,
+    use_rslora: false,
+    use_dora: false,
+    modules_to_save: null,
+    ...options.config,
+  };
+  return { config, modules, type };
+}
+
+function shapeOf(model: ModelConfig, linear: string): [outFeatures: number, inFeatures: number] {
+  const q = model.numHeads * model.headDim;
+  if (linear === 'attn_q') return [q, model.hiddenSize];
+  if (linear === 'attn_output') return [model.hiddenSize, q];
+  if (linear.startsWith('attn')) return [model.numKvHeads * model.headDim, model.hiddenSize];
+  const isDown = linear === 'ffn_down';
+  return isDown ? [model.hiddenSize, model.intermediateSize] : [model.intermediateSize, model.hiddenSize];
+}
+
+/** Values that the type holds exactly. */
+function rounded(type: FloatType, values: Float32Array): Float32Array {
+  if (type === 'F32') return values;
+  const step = type === 'F16' ? 2 ** 10 : 2 ** 7;
+  return values.map((value) => {
+    const unit = 2 ** Math.floor(Math.log2(Math.max(Math.abs(value), 2 ** -14)));
+    return (Math.round((value / unit) * step) / step) * unit;
+  });
+}
+
+export const CONFIG_FILE = 'adapter_config.json';
+export const WEIGHTS_FILE = 'adapter_model.safetensors';
+
+/** The adapter as PEFT saves it. */
+export function peftSource(adapter: TinyAdapter): AdapterSource {
+  const config = new BytesSource(CONFIG_FILE, new TextEncoder().encode(JSON.stringify(adapter.config)));
+  return { config, weights: new BytesSource(WEIGHTS_FILE, peftWeights(adapter)) };
+}
+
+export function peftWeights({ modules, type }: TinyAdapter): Uint8Array {
+  const tensors = modules.flatMap(({ name, rank, a, b, inFeatures, outFeatures }) => [
+    { name: `base_model.model.${name}.lora_A.weight`, shape: [rank, inFeatures], type, bytes: quantize(type, a) },
+    { name: `base_model.model.${name}.lora_B.weight`, shape: [outFeatures, rank], type, bytes: quantize(type, b) },
+  ]);
+  return writeSafetensors(tensors, { format: 'pt' });
+}
+
+/** The adapter as llama.cpp's convert_lora_to_gguf.py writes it: q and k rows of the Llama family permuted. */
+export function ggufAdapter({ config, modules, type }: TinyAdapter, model: ModelConfig): Uint8Array {
+  const tensors = modules.flatMap(({ gguf, rank, a, b, inFeatures, outFeatures }) => {
+    const permuted = model.architecture === 'llama' && /attn_[qk]/.test(gguf);
+    const rows = permuted ? permute(b, outFeatures, rank, model.headDim) : b;
+    return [
+      { name: `${gguf}.lora_a`, shape: [rank, inFeatures], type, bytes: quantize(type, a) },
+      { name: `${gguf}.lora_b`, shape: [outFeatures, rank], type, bytes: quantize(type, rows) },
+    ];
+  });
+  return writeGguf({
+    metadata: {
+      'general.type': 'adapter',
+      'general.architecture': model.architecture,
+      'adapter.type': 'lora',
+      'adapter.lora.alpha': f32(config['lora_alpha'] as number),
+    },
+    tensors,
+  });
+}
+
+/** Head by head `[2, headDim / 2, columns]` → `[headDim / 2, 2, columns]`, as in convert_hf_to_gguf.py, permute. */
+function permute(b: Float32Array, rows: number, columns: number, headDim: number): Float32Array {
+  const out = new Float32Array(b.length);
+  for (let head = 0; head < rows / headDim; head++) {
+    for (let half = 0; half < 2; half++) {
+      for (let i = 0; i < headDim / 2; i++) {
+        const from = head * headDim + half * (headDim / 2) + i;
+        out.set(b.subarray(from * columns, (from + 1) * columns), (head * headDim + 2 * i + half) * columns);
+      }
+    }
+  }
+  return out;
+}

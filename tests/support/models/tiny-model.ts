@@ -1,0 +1,175 @@
+import type { GgmlType } from '../../../src/weights/ggml-types.ts';
+import { f32, writeGguf } from './gguf-writer.ts';
+import type { MetadataValue, TensorToWrite } from './gguf-writer.ts';
+import { quantize } from './quantize.ts';
+import { Random } from '../random.ts';
+import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
+
+export interface TinyModelOptions {
+  architecture: 'llama' | 'qwen2' | 'qwen3';
+  /** Of every matrix; vectors are F32. Quantised types need rows of whole blocks. */
+  type: GgmlType;
+  seed: number;
+  /** Default: `type`. */
+  embeddingType?: GgmlType;
+  /** Of single matrices, by a part of their name such as `blk.0.attn_v`; default: `type`. */
+  types?: Record<string, GgmlType>;
+  numLayers?: number;
+  hiddenSize?: number;
+  intermediateSize?: number;
+  numHeads?: number;
+  numKvHeads?: number;
+  /** Default: hiddenSize / numHeads. */
+  headDim?: number;
+  contextLength?: number;
+  ropeTheta?: number;
+  /** Of q and k; default 1.5. The higher, the sharper attention is, and the more it amplifies an error of its input. */
+  attentionGain?: number;
+  /** Default: true. */
+  tied?: boolean;
+  /** Llama 3's frequency divisors. */
+  ropeFreqs?: boolean;
+  /** Positions divided by this. */
+  ropeLinearScale?: number;
+  tokenizer?: 'gpt2' | 'llama';
+  /** The special tokens of a `gpt2` tokenizer, those that end an answer among them, are never the likeliest. */
+  neverEnds?: boolean;
+  /** Pads the vocabulary (273 tokens, or 325 of SentencePiece) with unused tokens. */
+  vocabSize?: number;
+  /** Added to the metadata, or in place of what is there. */
+  metadata?: Record<string, MetadataValue>;
+}
+
+type Sizes = Required<Pick<TinyModelOptions, keyof typeof DEFAULT_SIZES>> & { headDim: number };
+
+const DEFAULT_SIZES = {
+  numLayers: 2,
+  hiddenSize: 256,
+  intermediateSize: 512,
+  numHeads: 4,
+  numKvHeads: 2,
+  contextLength: 512,
+  ropeTheta: 10_000,
+};
+
+/** `general.file_type` (llama_ftype in include/llama.h). */
+const FILE_TYPES: Record<GgmlType, number> = {
+  F32: 0,
+  F16: 1,
+  Q4_0: 2,
+  Q4_1: 3,
+  Q8_0: 7,
+  Q5_0: 8,
+  Q5_1: 9,
+  Q4_K: 14,
+  Q5_K: 16,
+  Q6_K: 18,
+  BF16: 32,
+};
+
+/**
+ * A random model as a complete GGUF file that llama.cpp loads too. Weights are scaled so that activations stay near
+ * one and the logits spread over a few nats.
+ */
+export function tinyModel(options: TinyModelOptions): Uint8Array {
+  const sizes = { ...DEFAULT_SIZES, ...definedSizes(options) };
+  const full = { ...sizes, headDim: options.headDim ?? sizes.hiddenSize / sizes.numHeads };
+  const pre = options.architecture === 'llama' ? 'smollm' : 'qwen2';
+  const tokenizer =
+    options.tokenizer === 'llama'
+      ? sentencePieceTokenizer(options.vocabSize)
+      : byteLevelTokenizer(pre, options.vocabSize);
+  const vocabSize = (tokenizer['tokenizer.ggml.tokens'] as string[]).length;
+  return writeGguf({
+    metadata: { ...modelMetadata(options, full, vocabSize), ...tokenizer, ...options.metadata },
+    tensors: modelTensors(options, full, vocabSize),
+  });
+}
+
+function definedSizes(options: TinyModelOptions): Partial<typeof DEFAULT_SIZES> {
+  const names = Object.keys(DEFAULT_SIZES) as (keyof typeof DEFAULT_SIZES)[];
+  return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
+}
+
+function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: number): Record<string, MetadataValue> {
+  const { architecture, type, ropeLinearScale } = options;
+  const { headDim } = sizes;
+  // Converters write the head size where it does not follow from the others, and always for Qwen3.
+  const ownHeadDim = architecture === 'qwen3' || headDim !== sizes.hiddenSize / sizes.numHeads;
+  return {
+    'general.architecture': architecture,
+    'general.name': `tiny-${architecture}`,
+    'general.file_type': FILE_TYPES[type],
+    'general.quantization_version': 2,
+    [`${architecture}.vocab_size`]: vocabSize,
+    [`${architecture}.block_count`]: sizes.numLayers,
+    [`${architecture}.context_length`]: sizes.contextLength,
+    [`${architecture}.embedding_length`]: sizes.hiddenSize,
+    [`${architecture}.feed_forward_length`]: sizes.intermediateSize,
+    [`${architecture}.attention.head_count`]: sizes.numHeads,
+    [`${architecture}.attention.head_count_kv`]: sizes.numKvHeads,
+    [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(1e-5),
+    [`${architecture}.rope.freq_base`]: f32(sizes.ropeTheta),
+    ...(architecture === 'llama' && { 'llama.rope.dimension_count': headDim }),
+    ...(ownHeadDim && {
+      [`${architecture}.attention.key_length`]: headDim,
+      [`${architecture}.attention.value_length`]: headDim,
+    }),
+    ...(ropeLinearScale !== undefined && {
+      [`${architecture}.rope.scaling.type`]: 'linear',
+      [`${architecture}.rope.scaling.factor`]: f32(ropeLinearScale),
+    }),
+  };
+}
+
+function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number): TensorToWrite[] {
+  const { architecture, type, embeddingType = type, tied = true, attentionGain = 1.5 } = options;
+  const { hiddenSize, intermediateSize, headDim } = sizes;
+  const qSize = sizes.numHeads * headDim;
+  const kvSize = sizes.numKvHeads * headDim;
+  const random = new Random(options.seed);
+  const tensors: TensorToWrite[] = [];
+  const add = (name: string, shape: number[], values: Float32Array, as: GgmlType): void => {
+    tensors.push({ name, shape, type: as, bytes: quantize(as, values) });
+  };
+  const ownTypes = Object.entries(options.types ?? {});
+  const matrix = (name: string, rows: number, columns: number, gain = 1, as = type, emptyRows = 0): void => {
+    const own = ownTypes.find(([part]) => name.includes(part))?.[1];
+    const values = random.normals(rows * columns, gain / Math.sqrt(columns)).fill(0, 0, emptyRows * columns);
+    add(name, [rows, columns], values, own ?? as);
+  };
+  const vector = (name: string, length: number, std: number, mean: number): void =>
+    add(name, [length], random.normals(length, std, mean), 'F32');
+
+  const unlikely = options.neverEnds ? SPECIAL_TOKENS : 0;
+  // The final norm has unit RMS, so this gain is the standard deviation of the logits.
+  matrix('token_embd.weight', vocabSize, hiddenSize, 2, embeddingType, unlikely);
+  vector('output_norm.weight', hiddenSize, 0.1, 1);
+  if (!tied) matrix('output.weight', vocabSize, hiddenSize, 2, embeddingType, unlikely);
+  if (options.ropeFreqs === true) {
+    const divisors = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 + 7 * Math.min(1, (4 * i) / headDim) ** 2);
+    add('rope_freqs.weight', [headDim / 2], divisors, 'F32');
+  }
+  for (let layer = 0; layer < sizes.numLayers; layer++) {
+    const name = (rest: string): string => `blk.${layer}.${rest}`;
+    vector(name('attn_norm.weight'), hiddenSize, 0.1, 1);
+    matrix(name('attn_q.weight'), qSize, hiddenSize, attentionGain);
+    matrix(name('attn_k.weight'), kvSize, hiddenSize, attentionGain);
+    matrix(name('attn_v.weight'), kvSize, hiddenSize);
+    if (architecture === 'qwen2') {
+      vector(name('attn_q.bias'), qSize, 0.3, 0);
+      vector(name('attn_k.bias'), kvSize, 0.3, 0);
+      vector(name('attn_v.bias'), kvSize, 0.3, 0);
+    }
+    if (architecture === 'qwen3') {
+      vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
+      vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
+    }
+    matrix(name('attn_output.weight'), hiddenSize, qSize);
+    vector(name('ffn_norm.weight'), hiddenSize, 0.1, 1);
+    matrix(name('ffn_gate.weight'), intermediateSize, hiddenSize);
+    matrix(name('ffn_up.weight'), intermediateSize, hiddenSize);
+    matrix(name('ffn_down.weight'), hiddenSize, intermediateSize);
+  }
+  return tensors;
+}
