@@ -16,7 +16,7 @@ export interface FormErrors {
 
 /**
  * A page is probed right behind the recent ones. Later it has less of the attention than the number of pages says: on prose
- * the true errors of the median layer (`bench:kv-perplexity` with CHUNKWISE_SHADOW) were 0.26 to 0.44 of what this gave.
+ * the true errors of the median layer (`npm run bench -- kv-perplexity` with CHUNKWISE_SHADOW) were 0.26 to 0.44 of what this gave.
  */
 const LATER = 0.5;
 
