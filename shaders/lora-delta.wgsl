@@ -1,6 +1,6 @@
 // Between two linears of a token being decoded: y = x + B · h, the residual stream with what the adapters add to the
 // linear before; and h' = A · (y · norm_weight) for the linears after, whose kernel multiplies by 1 / rms(y). The first
-// `groups` workgroups write y; every other one takes a run of components of A, and computes the y it needs itself.
+// WRITING workgroups write y; every other one takes a run of components of A, and computes the y it needs itself.
 const WIDTH4 = BLOCKS * 8u;
 
 fn changed(i: u32) -> vec4f { return x[i] + lora_add(i / WIDTH4, i % WIDTH4 * 4u, 0u, 1u); }
@@ -9,8 +9,8 @@ fn input(i: u32) -> vec4f { return changed(i) * norm_weight[i % WIDTH4]; }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  if (group.x >= params.groups) {
-    lora_low(group.y, group.x - params.groups, local);
+  if (group.x >= WRITING) {
+    lora_low(group.y, group.x - WRITING, local);
     return;
   }
   let i = group.x * WORKGROUP + local;

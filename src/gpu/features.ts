@@ -2,7 +2,7 @@ import unpackBytes from '../../shaders/libraries/bytes-native.wgsl?raw';
 import halfNative from '../../shaders/libraries/half-native.wgsl?raw';
 import reduceSubgroup from '../../shaders/libraries/reduce-subgroup.wgsl?raw';
 import { refusable } from './refusal.ts';
-import { type Kernel, renderKernel } from './kernel.ts';
+import { type KernelText, renderKernel } from './kernel.ts';
 
 /** What some devices or browsers have, and kernels use where it compiles: features of a device, and of the language. */
 export const DEVICE_FEATURES = ['shader-f16', 'subgroups'] as const;
@@ -14,7 +14,7 @@ export type OptionalFeature = (typeof OPTIONAL_FEATURES)[number];
  * For each a module with all that the libraries take of it. A browser may offer a feature whose forms its compiler does
  * not all know.
  */
-const TRIALS: Record<OptionalFeature, Pick<Kernel, 'sources' | 'enables' | 'constants'>> = {
+const TRIALS: Record<OptionalFeature, Pick<KernelText, 'sources' | 'enables' | 'constants'>> = {
   'shader-f16': trial([halfNative], 'half4(pack_half4(vec4f(x)))', ['f16']),
   subgroups: trial([reduceSubgroup], 'reduce_sum(subgroupBroadcast(vec4f(x), 0u), local)', ['subgroups']),
   packed_4x8_integer_dot_product: trial([unpackBytes], 'vec4f(unpack_bytes(local))'),

@@ -13,12 +13,15 @@ export interface Binding {
 /** Names of the u32 and f32 fields of a kernel's Params uniform, in order. */
 export type ParamsLayout = Readonly<Record<string, 'u32' | 'f32'>>;
 
+/** Workgroups in x, y and z. */
+export type Groups = readonly [number, number?, number?];
+
 /**
  * Everything a pipeline is built from. The shader text never changes: what is fixed per model or device is a
  * generated prelude of constants, bindings and the Params struct, loops that are written out (unroll.ts), and variants
  * swap whole libraries.
  */
-export interface Kernel {
+export interface KernelText {
   /** Stem of the .wgsl file. */
   name: string;
   /** Texts of the libraries and, last, of the kernel with its entry point `main`. */
@@ -32,8 +35,14 @@ export interface Kernel {
   enables?: readonly string[];
 }
 
+/** A kernel with its grid, both fixed when it is made. `Size`: what says how much a dispatch has to do. */
+export interface Kernel<Size = unknown> extends KernelText {
+  /** Workgroups that do work of this size. */
+  groups(size: Size): Groups;
+}
+
 /** The WGSL a kernel is compiled from. */
-export function renderKernel(kernel: Kernel): string {
+export function renderKernel(kernel: KernelText): string {
   const lines = (kernel.enables ?? []).map((feature) => `enable ${feature};`);
   for (const [name, value] of Object.entries(kernel.constants)) lines.push(renderConstant(name, value));
   kernel.bindings.forEach(({ name, type, access }, index) => {

@@ -1,5 +1,5 @@
 import type { Device } from './device.ts';
-import type { Kernel } from './kernel.ts';
+import type { Groups, Kernel } from './kernel.ts';
 import type { Pipeline } from './pipelines.ts';
 
 /** A range of a buffer, in bytes. Bound to a kernel, its offset is a multiple of 256. */
@@ -13,14 +13,16 @@ export interface BufferRange {
 export type Bound = GPUBuffer | BufferRange;
 
 /** A kernel with its buffers: what a step dispatches, made once and used for every token. */
-export interface Operation {
+export interface Operation<Size = unknown> {
   readonly pipeline: Pipeline;
   readonly bindGroup: GPUBindGroup;
   /** Bytes of the weights it reads. */
   readonly weightBytes: number;
+  /** Workgroups that do work of this size. */
+  groups(size: Size): Groups;
 }
 
-export function createOperation(device: Device, kernel: Kernel, bounds: Readonly<Record<string, Bound>>): Operation {
+export function createOperation<Size>(device: Device, kernel: Kernel<Size>, bounds: Readonly<Record<string, Bound>>): Operation<Size> {
   const pipeline = device.pipelines.get(kernel);
   const entries = kernel.bindings.map(({ name }, binding) => {
     const bound = bounds[name];
@@ -29,5 +31,6 @@ export function createOperation(device: Device, kernel: Kernel, bounds: Readonly
   });
   const bindGroup = device.gpuDevice.createBindGroup({ label: kernel.name, layout: pipeline.storageLayout, entries });
   const weights = Object.entries(bounds).filter(([name]) => name.startsWith('weight'));
-  return { pipeline, bindGroup, weightBytes: weights.reduce((sum, [, { size }]) => sum + size, 0) };
+  const weightBytes = weights.reduce((sum, [, { size }]) => sum + size, 0);
+  return { pipeline, bindGroup, weightBytes, groups: (size) => kernel.groups(size) };
 }

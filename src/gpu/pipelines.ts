@@ -1,9 +1,9 @@
 import { ChunkwiseError, type ErrorDetail } from '../errors/chunkwise-error.ts';
 import { refusable } from './refusal.ts';
-import { type Kernel, renderKernel } from './kernel.ts';
+import { type KernelText, renderKernel } from './kernel.ts';
 
 export interface Pipeline {
-  readonly kernel: Kernel;
+  readonly kernel: KernelText;
   readonly gpuPipeline: GPUComputePipeline;
   readonly storageLayout: GPUBindGroupLayout;
 }
@@ -24,7 +24,7 @@ export class Pipelines {
     });
   }
 
-  get(kernel: Kernel): Pipeline {
+  get(kernel: KernelText): Pipeline {
     const code = renderKernel(kernel);
     const known = this.#byText.get(code);
     if (known) return known;
@@ -49,7 +49,7 @@ export class Pipelines {
   }
 
   /** Compiles a kernel while other work goes on. What asks for it before compiles it at once, as where it is refused. */
-  async prepare(kernel: Kernel): Promise<void> {
+  async prepare(kernel: KernelText): Promise<void> {
     const code = renderKernel(kernel);
     if (this.#byText.has(code)) return;
     const { made, refusal } = refusable(this.gpuDevice, () => {
@@ -66,7 +66,7 @@ export class Pipelines {
     if (refused) throw new ChunkwiseError('kernel_refused', refused);
   }
 
-  #describe(kernel: Kernel, code: string): { descriptor: GPUComputePipelineDescriptor; storageLayout: GPUBindGroupLayout } {
+  #describe(kernel: KernelText, code: string): { descriptor: GPUComputePipelineDescriptor; storageLayout: GPUBindGroupLayout } {
     const { name: label } = kernel;
     const storageLayout = this.#storageLayout(kernel);
     const layout = this.gpuDevice.createPipelineLayout({ bindGroupLayouts: [storageLayout, this.paramsLayout] });
@@ -74,7 +74,7 @@ export class Pipelines {
     return { descriptor: { label, layout, compute: { module, entryPoint: 'main' } }, storageLayout };
   }
 
-  #storageLayout({ bindings }: Kernel): GPUBindGroupLayout {
+  #storageLayout({ bindings }: KernelText): GPUBindGroupLayout {
     const key = bindings.map(({ access }) => access).join();
     let layout = this.#layouts.get(key);
     if (!layout) {

@@ -1,11 +1,9 @@
 import type { Device } from './device.ts';
+import type { Groups } from './kernel.ts';
 import type { Operation } from './operation.ts';
 
 /** Values of a kernel's Params; a field left out is an error. */
 export type Params = Readonly<Record<string, number>>;
-
-/** Workgroups in x, y and z. */
-export type Groups = readonly [number, number?, number?];
 
 /** What layers record their dispatches with. */
 export interface Dispatcher {

@@ -8,11 +8,13 @@ import { PROBES } from './probe-page.ts';
  * `partial_outputs [T, splits, numHeads, headDim + 4]` → `y [T, numHeads headDim]`; of the last tokens also their part of
  * `probes`, see probe-page.ts. `slotPages`: entries of a stream's region of the page table.
  */
-export function attentionMergeKernel(device: Device, heads: Heads): Kernel {
+export function attentionMergeKernel(device: Device, heads: Heads): Kernel<{ tokens: number }> {
+  const { workgroup } = device.variant;
+  const quads = (heads.numHeads * heads.headDim) / 4;
   return {
     name: 'attention-merge',
     sources: [source],
-    constants: { ...headConstants(heads), PROBES, WORKGROUP: device.variant.workgroup },
+    constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
     bindings: [
       { name: 'partial_outputs', type: 'array<vec4f>', access: 'read' },
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
@@ -21,9 +23,6 @@ export function attentionMergeKernel(device: Device, heads: Heads): Kernel {
       { name: 'probes', type: 'array<vec4f>', access: 'read_write' },
     ],
     params: { tokens: 'u32', splits: 'u32', slotPages: 'u32' },
+    groups: ({ tokens }) => [Math.ceil((tokens * quads) / workgroup)],
   };
 }
-
-export const attentionMergeGroups = (device: Device, { numHeads, headDim }: Heads, tokens: number): [number] => [
-  Math.ceil((tokens * numHeads * headDim) / 4 / device.variant.workgroup),
-];

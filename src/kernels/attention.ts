@@ -29,8 +29,10 @@ export const partialFloats = (headDim: number): number => headDim + 4;
  * Queries of `qkv` over the pages → `partial_outputs [T, splits, numHeads, headDim + 4]`. `halfOnly`: every page is in f16;
  * drivers take a second or more to compile what reads the other forms.
  */
-export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean): Kernel {
+export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean): Kernel<{ tokens: number; splits: number }> {
   const half = halfPrecision(device);
+  const { attentionWorkgroup } = device.variant;
+  const group = headGroup(device, heads);
   return {
     name: 'attention',
     sources: [half.source, ...PAGE_LIBRARIES, source],
@@ -38,9 +40,9 @@ export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean)
     constants: {
       ...headConstants(heads),
       ...formConstants,
-      GROUP: headGroup(device, heads),
+      GROUP: group,
       HALF_ONLY: halfOnly,
-      WORKGROUP: device.variant.attentionWorkgroup,
+      WORKGROUP: attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },
     bindings: [
@@ -52,12 +54,9 @@ export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean)
       { name: 'partial_outputs', type: 'array<vec4f>', access: 'read_write' },
     ],
     params: { tokens: 'u32', splits: 'u32', pagesPerSplit: 'u32' },
+    groups: ({ tokens, splits }) => [Math.ceil((tokens * splits * heads.numHeads) / group / attentionWorkgroup)],
   };
 }
-
-export const attentionGroups = (device: Device, heads: Heads, tokens: number, splits: number): [number] => [
-  Math.ceil((tokens * splits * heads.numHeads) / headGroup(device, heads) / device.variant.attentionWorkgroup),
-];
 
 /** Components of outputs that one invocation keeps, at most, where it attends with several heads. */
 const MOST_DIMENSIONS = 256;

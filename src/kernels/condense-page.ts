@@ -15,7 +15,7 @@ const WORKGROUP = 8;
  * Pages of any form in `kv` → sparse ones of fewer entries, elsewhere in it. `tasks [N, 2, 4]`: page-table
  * entries of a page and of its copy; `qkv`, the parameters: the latest queries, as for probe-page.
  */
-export function condensePageKernel(device: Device, heads: Heads): Kernel {
+export function condensePageKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
   const half = halfPrecision(device);
   return {
     name: 'condense-page',
@@ -37,7 +37,6 @@ export function condensePageKernel(device: Device, heads: Heads): Kernel {
       { name: 'kv', type: 'array<vec2u>', access: 'read_write' },
     ],
     params: { first: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
+    groups: ({ pages }) => [heads.numKvHeads, pages],
   };
 }
-
-export const condensePageGroups = ({ numKvHeads }: Heads, pages: number): [number, number] => [numKvHeads, pages];

@@ -6,13 +6,14 @@ import type { GgmlType } from '../weights/ggml-types.ts';
 import { weightReader } from './formats/weight-formats.ts';
 
 /** `tokens`, as `batch_table` says → rows of the embedding matrix `y [T, columns]`. Params: the slice's first row and rows. */
-export function embedKernel(device: Device, type: GgmlType, columns: number): Kernel {
+export function embedKernel(device: Device, type: GgmlType, columns: number): Kernel<{ tokens: number }> {
+  const { workgroup } = device.variant;
   const reader = weightReader(device, type, columns);
   return {
     name: 'embed',
     sources: [...reader.sources, weightBlock, source],
     enables: reader.enables,
-    constants: { ...reader.constants, WORKGROUP: device.variant.workgroup },
+    constants: { ...reader.constants, WORKGROUP: workgroup },
     bindings: [
       ...reader.bindings,
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
@@ -20,10 +21,6 @@ export function embedKernel(device: Device, type: GgmlType, columns: number): Ke
       { name: 'y', type: 'array<vec4f>', access: 'read_write' },
     ],
     params: { rowStart: 'u32', rows: 'u32' },
+    groups: ({ tokens }) => [Math.ceil(columns / 32 / workgroup), tokens],
   };
 }
-
-export const embedGroups = (device: Device, columns: number, tokens: number): [number, number] => [
-  Math.ceil(columns / 32 / device.variant.workgroup),
-  tokens,
-];

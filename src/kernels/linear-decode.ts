@@ -35,11 +35,17 @@ export interface LinearDecodeOptions {
 
 const ROWS = 4;
 
+/** `outputs`: rows of the slice, or half of them when gated. */
+export interface LinearDecodeSize {
+  outputs: number;
+  tokens: number;
+}
+
 /**
  * `x [T, columns]` → `y [T, outputWidth]`. Params: the slice's first output row, its rows, what the product is
  * multiplied by before the bias, T, the width of y; `groups`: workgroups of the kernel's own.
  */
-export function linearDecodeKernel(device: Device, options: LinearDecodeOptions): Kernel {
+export function linearDecodeKernel(device: Device, options: LinearDecodeOptions): Kernel<LinearDecodeSize> {
   const { type, columns, normEps, gated = false, accumulate = false, hasBias = false, adds, lowers } = options;
   const reader = weightReader(device, type, columns);
   const reduce = reduction(device);
@@ -81,11 +87,6 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       ...lora.params,
       ...(lowers && { groups: 'u32' }),
     },
+    groups: ({ outputs, tokens }) => [Math.ceil(outputs / ROWS / reduce.rowsPerGroup), Math.ceil(tokens / 2)],
   };
 }
-
-/** `outputs`: rows of the slice, or half of them when gated. */
-export const linearDecodeGroups = (device: Device, outputs: number, tokens = 1): [number, number] => [
-  Math.ceil(outputs / ROWS / reduction(device).rowsPerGroup),
-  Math.ceil(tokens / 2),
-];

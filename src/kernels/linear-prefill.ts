@@ -29,7 +29,8 @@ export const TILE_TOKENS = 8;
  * `x [T, columns]` → `y [T, outputWidth]`, T rounded up to a multiple of TILE_TOKENS. Params: the slice's first output
  * row, its rows, what the product is multiplied by before the bias, and the width of y.
  */
-export function linearPrefillKernel(device: Device, options: LinearPrefillOptions): Kernel {
+export function linearPrefillKernel(device: Device, options: LinearPrefillOptions): Kernel<{ rows: number; tokens: number }> {
+  const { prefillWorkgroup } = device.variant;
   const { type, columns, accumulate = false, hasBias = false, adds } = options;
   const reader = weightReader(device, type, columns);
   const loading = inputLoading(device);
@@ -45,7 +46,7 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
     constants: {
       ...reader.constants,
       ...lora.constants,
-      WORKGROUP: device.variant.prefillWorkgroup,
+      WORKGROUP: prefillWorkgroup,
       ACCUMULATE: accumulate,
     },
     bindings: [
@@ -56,10 +57,6 @@ export function linearPrefillKernel(device: Device, options: LinearPrefillOption
       ...lora.bindings,
     ],
     params: { ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', outputWidth: 'u32' }, ...lora.params },
+    groups: ({ rows, tokens }) => [Math.ceil(rows / TILE_ROWS / prefillWorkgroup), Math.ceil(tokens / TILE_TOKENS)],
   };
 }
-
-export const linearPrefillGroups = (device: Device, rows: number, tokens: number): [number, number] => [
-  Math.ceil(rows / TILE_ROWS / device.variant.prefillWorkgroup),
-  Math.ceil(tokens / TILE_TOKENS),
-];

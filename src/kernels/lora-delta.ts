@@ -19,27 +19,25 @@ export interface LoraDeltaOptions {
 
 /**
  * `x [T, width]` → `y [T, width]` = x + B · h, and h' = A · (y · norm_weight) into `low_next`. Params: those of
- * lora-layout.ts; `groups`: workgroups that write y.
+ * lora-layout.ts. Its first WRITING workgroups write y, `lowering` ones behind them compute h'.
  */
-export function loraDeltaKernel(device: Device, { width, adds, lowers }: LoraDeltaOptions): Kernel {
+export function loraDeltaKernel(device: Device, { width, adds, lowers }: LoraDeltaOptions): Kernel<{ lowering: number; tokens: number }> {
   const reduce = reduction(device);
   const loading = inputLoading(device);
   const lora = loraParts({ adds, lowers });
+  const writing = adds ? Math.ceil(width / 4 / reduce.workgroup) : 0;
   return {
     name: 'lora-delta',
     sources: [block, reduce.source, loading.input, ...lora.sources, adds ? loraAdd : loraNone, loraLow, source],
     enables: [...(reduce.enables ?? []), ...(loading.enables ?? [])],
-    constants: { ...reduce.constants, ...lora.constants, BLOCKS: width / 32 },
+    constants: { ...reduce.constants, ...lora.constants, BLOCKS: width / 32, WRITING: writing },
     bindings: [
       { name: 'x', type: 'array<vec4f>', access: 'read' },
       { name: 'norm_weight', type: 'array<vec4f>', access: 'read' },
       { name: 'y', type: 'array<vec4f>', access: 'read_write' },
       ...lora.bindings,
     ],
-    params: { ...lora.params, groups: 'u32' },
+    params: lora.params,
+    groups: ({ lowering, tokens }) => [writing + lowering, tokens],
   };
 }
-
-/** Workgroups that write y. */
-export const loraDeltaGroups = (device: Device, width: number): number =>
-  Math.ceil(width / 4 / (reduction(device).constants?.WORKGROUP as number));

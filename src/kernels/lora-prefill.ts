@@ -2,7 +2,6 @@ import source from '../../shaders/lora-prefill.wgsl?raw';
 import block from '../../shaders/libraries/block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
-import type { Groups } from '../gpu/recorder.ts';
 import { TILE_TOKENS } from './linear-prefill.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
 import { inputLoading } from './slot-choices.ts';
@@ -11,7 +10,7 @@ import { inputLoading } from './slot-choices.ts';
 const WORKGROUP = 8;
 
 /** `x [T, columns]` → h = A · x into `low_next`, for the linears of `lowers`. Params: those of lora-layout.ts. */
-export function loraPrefillKernel(device: Device, columns: number, lowers: LoraSite): Kernel {
+export function loraPrefillKernel(device: Device, columns: number, lowers: LoraSite): Kernel<{ runs: number; tokens: number; adapters: number }> {
   const loading = inputLoading(device);
   const lora = loraParts({ lowers });
   return {
@@ -21,14 +20,9 @@ export function loraPrefillKernel(device: Device, columns: number, lowers: LoraS
     constants: { ...lora.constants, WORKGROUP, BLOCKS: columns / 32 },
     bindings: [{ name: 'x', type: 'array<vec4f>', access: 'read' }, ...lora.bindings],
     params: lora.params,
+    groups: ({ runs, tokens, adapters }) => [lowers.widths.length * runs, Math.ceil(tokens / TILE_TOKENS), adapters],
   };
 }
 
 /** Runs of components that cover `rank`. */
 export const loraPrefillRuns = (rank: number): number => Math.ceil(rank / (2 * WORKGROUP));
-
-export const loraPrefillGroups = (linears: number, runs: number, tokens: number, adapters: number): Groups => [
-  linears * runs,
-  Math.ceil(tokens / TILE_TOKENS),
-  adapters,
-];

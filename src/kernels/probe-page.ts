@@ -21,8 +21,9 @@ export const probeFloats = (headDim: number): number => 2 * headDim + 4;
  * of the attention output, over those queries, by `together` tasks at once; and the mean share of attention that the
  * pages have in their former forms.
  */
-export function probePageKernel(device: Device, heads: Heads): Kernel {
+export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: number }> {
   const half = halfPrecision(device);
+  const { attentionWorkgroup } = device.variant;
   return {
     name: 'probe-page',
     sources: [half.source, ...PAGE_LIBRARIES, source],
@@ -33,7 +34,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel {
       PROBES,
       GROUP: 1,
       HALF_ONLY: false,
-      WORKGROUP: device.variant.attentionWorkgroup,
+      WORKGROUP: attentionWorkgroup,
       SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
     },
     bindings: [
@@ -44,9 +45,6 @@ export function probePageKernel(device: Device, heads: Heads): Kernel {
       { name: 'errors', type: 'array<vec2f>', access: 'read_write' },
     ],
     params: { first: 'u32', count: 'u32', together: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
+    groups: ({ found }) => [Math.ceil((found * heads.numHeads) / attentionWorkgroup)],
   };
 }
-
-export const probePageGroups = (device: Device, { numHeads }: Heads, count: number): [number] => [
-  Math.ceil((count * numHeads) / device.variant.attentionWorkgroup),
-];

@@ -10,7 +10,7 @@ import { halfPrecision } from './slot-choices.ts';
 const WORKGROUP = 8;
 
 /** f16 pages of `kv` → q8, q4 or k4v2 elsewhere in it. `tasks [N, 2, 4]`: page-table entries of a page and of its copy. */
-export function quantizePageKernel(device: Device, heads: Heads): Kernel {
+export function quantizePageKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
   const half = halfPrecision(device);
   return {
     name: 'quantize-page',
@@ -22,7 +22,6 @@ export function quantizePageKernel(device: Device, heads: Heads): Kernel {
       { name: 'kv', type: 'array<vec2u>', access: 'read_write' },
     ],
     params: { first: 'u32' },
+    groups: ({ pages }) => [2 * heads.numKvHeads, pages],
   };
 }
-
-export const quantizePageGroups = ({ numKvHeads }: Heads, pages: number): [number, number] => [2 * numKvHeads, pages];

@@ -4,8 +4,8 @@ import type { Kernel } from '../gpu/kernel.ts';
 import { reduction } from './slot-choices.ts';
 
 /** `x [T, width]` from token `params.start` on → `y [tokens, width]`, RMS-normed and weighted (arXiv 1910.07467). */
-export function rmsNormKernel(device: Device, width: number, eps: number): Kernel {
-  const { source: reduce, constants, enables } = reduction(device);
+export function rmsNormKernel(device: Device, width: number, eps: number): Kernel<{ tokens: number }> {
+  const { source: reduce, constants, enables, rowsPerGroup } = reduction(device);
   return {
     name: 'rms-norm',
     sources: [reduce, source],
@@ -17,9 +17,6 @@ export function rmsNormKernel(device: Device, width: number, eps: number): Kerne
       { name: 'y', type: 'array<vec4f>', access: 'read_write' },
     ],
     params: { start: 'u32', tokens: 'u32' },
+    groups: ({ tokens }) => [Math.ceil(tokens / rowsPerGroup)],
   };
 }
-
-export const rmsNormGroups = (device: Device, tokens: number): [number] => [
-  Math.ceil(tokens / reduction(device).rowsPerGroup),
-];

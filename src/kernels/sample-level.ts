@@ -15,7 +15,7 @@ const PARAMS: ParamsLayout = {
  * `entropies [streams]` → the row of the stream's next token in the arena `lora`. Params: the stream's slot; tokens of a
  * ramp; how far past a threshold the complexity must be; the share of the newest entropy in it; the thresholds.
  */
-export const sampleLevelKernel = (): Kernel => ({
+export const sampleLevelKernel = (): Kernel<void> => ({
   name: 'sample-level',
   sources: [source],
   constants: {},
@@ -25,4 +25,5 @@ export const sampleLevelKernel = (): Kernel => ({
     { name: 'lora', type: 'array<vec2u>', access: 'read_write' },
   ],
   params: PARAMS,
+  groups: () => [1],
 });

@@ -32,17 +32,19 @@ export interface SamplingExtras {
 
 /** The five sampling kernels for rows of `vocabSize` logits; shaders/sample-*.wgsl say what each reads and leaves. */
 export function samplingKernels(device: Device, vocabSize: number) {
+  const { scanners } = device.variant;
   const constants = {
-    ...{ VOCAB: vocabSize, SCANNERS: device.variant.scanners, WORKGROUP },
+    ...{ VOCAB: vocabSize, SCANNERS: scanners, WORKGROUP },
     INVERSE_LOG_VOCAB: { f32: vocabSize > 1 ? 1 / Math.log(vocabSize) : 0 },
   };
   type Constants = Omit<SamplingExtras, 'listed'>;
-  const kernel = (name: string, source: string, bindings: Binding[], params: ParamsLayout, extras?: Constants): Kernel => ({
+  const kernel = (name: string, source: string, bindings: Binding[], params: ParamsLayout, extras?: Constants): Kernel<void> => ({
     name,
     sources: [library, source],
     constants: extras ? { ...constants, ADJUST: extras.adjust, ENTROPY: extras.entropy } : constants,
     bindings,
     params,
+    groups: () => [scanners / WORKGROUP],
   });
   const filterParams: ParamsLayout = { row: 'u32', inverseTemperature: 'f32', byMass: 'u32' };
   return {
@@ -85,8 +87,8 @@ export function samplingKernels(device: Device, vocabSize: number) {
       ],
       { row: 'u32', inverseTemperature: 'f32', logMinP: 'f32', seed: 'u32', position: 'u32' },
     ),
-    pick: (extras: Constants) =>
-      kernel(
+    pick: (extras: Constants): Kernel<void> => ({
+      ...kernel(
         'sample-pick',
         pick,
         [
@@ -100,10 +102,10 @@ export function samplingKernels(device: Device, vocabSize: number) {
         { slot: 'u32' },
         extras,
       ),
+      groups: () => [1],
+    }),
   };
 }
-
-export const samplingGroups = (device: Device): [number] => [device.variant.scanners / WORKGROUP];
 
 /** Bytes of the buffers that `searches` and `bins` are. */
 export const samplingBytes = (device: Device) => ({

@@ -18,13 +18,13 @@ import halfNative from '../../shaders/libraries/half-native.wgsl?raw';
 import halfPacked from '../../shaders/libraries/half-packed.wgsl?raw';
 
 /** Library, constants and directives of `reduce_sum` on this device. */
-export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'> & { source: string; rowsPerGroup: number } {
+export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {
   const { rowWorkgroup, lanes } = device.variant;
   const constants = { WORKGROUP: rowWorkgroup, LANES: lanes };
   const rowsPerGroup = rowWorkgroup / lanes;
-  if (lanes === 1) return { source: reduceSingle, constants, rowsPerGroup };
-  if (device.features.has('subgroups')) return { source: reduceSubgroup, constants, rowsPerGroup, enables: ['subgroups'] };
-  return { source: reduceWorkgroup, constants, rowsPerGroup };
+  if (lanes === 1) return { source: reduceSingle, constants, workgroup: rowWorkgroup, rowsPerGroup };
+  if (device.features.has('subgroups')) return { source: reduceSubgroup, constants, workgroup: rowWorkgroup, rowsPerGroup, enables: ['subgroups'] };
+  return { source: reduceWorkgroup, constants, workgroup: rowWorkgroup, rowsPerGroup };
 }
 
 /** Library and directives of `half4` and `pack_half4` on this device. */

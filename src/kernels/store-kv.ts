@@ -10,7 +10,8 @@ import { halfPrecision } from './slot-choices.ts';
 const WORKGROUP = 8;
 
 /** Keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]` → their pages in `kv`; norms q in place with qkNorm. */
-export function storeKvKernel(device: Device, heads: Heads): Kernel {
+export function storeKvKernel(device: Device, heads: Heads): Kernel<{ tokens: number }> {
+  const invocations = (heads.numKvHeads * heads.headDim) / 8 + (heads.qkNorm ? heads.numHeads : 0);
   const half = halfPrecision(device);
   const norms = heads.qkNorm ? ['query_norm_weight', 'key_norm_weight'] : [];
   return {
@@ -32,10 +33,6 @@ export function storeKvKernel(device: Device, heads: Heads): Kernel {
       { name: 'kv', type: 'array<vec2u>', access: 'read_write' },
     ],
     params: {},
+    groups: ({ tokens }) => [Math.ceil(invocations / WORKGROUP), tokens],
   };
 }
-
-export const storeKvGroups = ({ numHeads, numKvHeads, headDim, qkNorm }: Heads, tokens: number): [number, number] => [
-  Math.ceil(((numKvHeads * headDim) / 8 + (qkNorm ? numHeads : 0)) / WORKGROUP),
-  tokens,
-];

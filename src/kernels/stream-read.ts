@@ -7,7 +7,7 @@ export const streamReadBytes = 64 << 20;
 const RUN = 64;
 
 /** Reads `x` once; `y` gets one word an invocation. */
-export const streamReadKernel = (): Kernel => ({
+export const streamReadKernel = (): Kernel<{ bytes: number }> => ({
   name: 'stream-read',
   sources: [source],
   constants: { RUN },
@@ -16,6 +16,5 @@ export const streamReadKernel = (): Kernel => ({
     { name: 'y', type: 'array<u32>', access: 'read_write' },
   ],
   params: {},
+  groups: ({ bytes }) => [Math.floor(bytes / 16 / RUN / 64)],
 });
-
-export const streamReadGroups = (bytes: number): [number] => [Math.floor(bytes / 16 / RUN / 64)];

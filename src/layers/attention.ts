@@ -6,12 +6,12 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
-import { attentionGroups, attentionKernel, splitPages } from '../kernels/attention.ts';
-import { attentionMergeGroups, attentionMergeKernel } from '../kernels/attention-merge.ts';
-import { condensePageGroups, condensePageKernel } from '../kernels/condense-page.ts';
-import { probePageGroups, probePageKernel } from '../kernels/probe-page.ts';
-import { quantizePageGroups, quantizePageKernel } from '../kernels/quantize-page.ts';
-import { storeKvGroups, storeKvKernel } from '../kernels/store-kv.ts';
+import { attentionKernel, splitPages } from '../kernels/attention.ts';
+import { attentionMergeKernel } from '../kernels/attention-merge.ts';
+import { condensePageKernel } from '../kernels/condense-page.ts';
+import { probePageKernel } from '../kernels/probe-page.ts';
+import { quantizePageKernel } from '../kernels/quantize-page.ts';
+import { storeKvKernel } from '../kernels/store-kv.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Activations } from './activations.ts';
 import type { Batch } from './batch.ts';
@@ -63,6 +63,8 @@ export const pageFormKernels = (device: Device, config: ModelConfig): Kernel[] =
   probePageKernel(device, config),
 ];
 
+type Attend = Operation<{ tokens: number; splits: number }>;
+
 /** The linears, and with adapters what stands around them. */
 interface Linears {
   qkv: readonly Linear[];
@@ -75,13 +77,13 @@ const OUTPUT: readonly LinearName[] = ['attn_output'];
 
 /** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
 export class Attention {
-  #cached: { store: Operation; attend: Operation; merge: Operation };
+  #cached: { store: Operation<{ tokens: number }>; attend: Attend; merge: Operation<{ tokens: number }> };
   /** With pages of every form; made when first used. */
-  #attendEvery: Operation | undefined;
+  #attendEvery: Attend | undefined;
   /** Made when first used. */
-  #quantize: Operation | undefined;
-  #condense: Operation | undefined;
-  #probe: Operation | undefined;
+  #quantize: Operation<{ pages: number }> | undefined;
+  #condense: Operation<{ pages: number }> | undefined;
+  #probe: Operation<{ found: number }> | undefined;
   readonly #plain: Linears;
   #adapted: Linears | undefined;
 
@@ -116,7 +118,7 @@ export class Attention {
   quantize(recorder: Dispatcher, first: number, count: number): void {
     const { device, config, buffers } = this;
     this.#quantize ??= createOperation(device, quantizePageKernel(device, config), { tasks: buffers.tasks, kv: buffers.pages.buffer });
-    recorder.run(this.#quantize, quantizePageGroups(config, count), { first });
+    recorder.run(this.#quantize, this.#quantize.groups({ pages: count }), { first });
   }
 
   /** Merges the pages of `count` tasks from `first` on into sparse ones, as these queries see them. */
@@ -125,7 +127,7 @@ export class Attention {
     this.#condense ??= createOperation(device, condensePageKernel(device, config), {
       ...{ tasks: buffers.tasks, kv: buffers.pages.buffer, qkv: buffers.probes.buffer(this.layer), rope: buffers.rope },
     });
-    recorder.run(this.#condense, condensePageGroups(config, count), { first, ...queries });
+    recorder.run(this.#condense, this.#condense.groups({ pages: count }), { first, ...queries });
   }
 
   /**
@@ -138,7 +140,7 @@ export class Attention {
       ...{ tasks: buffers.tasks, kv: buffers.pages.buffer, qkv: buffers.probes.buffer(this.layer) },
       ...{ rope: buffers.rope, errors: buffers.errors },
     });
-    recorder.run(this.#probe, probePageGroups(device, config, count / together), { first, count, together, ...queries });
+    recorder.run(this.#probe, this.#probe.groups({ found: count / together }), { first, count, together, ...queries });
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
@@ -152,12 +154,12 @@ export class Attention {
     if (prefills) lora?.qkv.record(recorder, batch);
     for (const linear of qkv) linear.record(recorder, batch);
     recordLora(recorder, batch, this.layer, QKV);
-    recorder.run(this.#cached.store, storeKvGroups(this.config, tokens));
+    const { store, attend: attendHalf, merge } = this.#cached;
+    recorder.run(store, store.groups({ tokens }));
     const { splits, pagesPerSplit } = splitPages(tokens, length);
-    const groups = attentionGroups(this.device, this.config, tokens, splits);
-    const attend = batch.halfOnly ? this.#cached.attend : (this.#attendEvery ??= this.#attend(false));
-    recorder.run(attend, groups, { tokens, splits, pagesPerSplit });
-    recorder.run(this.#cached.merge, attentionMergeGroups(this.device, this.config, tokens), { tokens, splits, slotPages: this.buffers.slotPages });
+    const attend = batch.halfOnly ? attendHalf : (this.#attendEvery ??= this.#attend(false));
+    recorder.run(attend, attend.groups({ tokens, splits }), { tokens, splits, pagesPerSplit });
+    recorder.run(merge, merge.groups({ tokens }), { tokens, splits, slotPages: this.buffers.slotPages });
     if (prefills) batch.tap?.(this.layer, OUTPUT, this.activations.attended);
     if (prefills) lora?.output.record(recorder, batch);
     output.record(recorder, batch);
@@ -183,7 +185,7 @@ export class Attention {
     };
   }
 
-  #attend(halfOnly: boolean): Operation {
+  #attend(halfOnly: boolean): Attend {
     const { device, config } = this;
     const { batchTable, qkv, partials } = this.activations;
     const { pages, table, rope } = this.buffers;

@@ -1,17 +1,17 @@
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
-import { embedGroups, embedKernel } from '../kernels/embed.ts';
+import { embedKernel } from '../kernels/embed.ts';
 import type { Activations } from './activations.ts';
 import type { MatrixSlice, WeightMatrix } from './weight-matrix.ts';
 
 /** The batch's tokens → x `[T, hiddenSize]`. */
 export class Embedding {
-  readonly #operations: (readonly [MatrixSlice, Operation])[];
+  readonly #operations: (readonly [MatrixSlice, Operation<{ tokens: number }>])[];
 
   constructor(
-    private readonly device: Device,
-    private readonly matrix: WeightMatrix,
+    device: Device,
+    matrix: WeightMatrix,
     { batchTable, tokens, x }: Activations,
   ) {
     const kernel = embedKernel(device, matrix.type, matrix.columns);
@@ -23,7 +23,7 @@ export class Embedding {
 
   record(recorder: Dispatcher, tokens: number): void {
     for (const [{ rowStart, rows }, operation] of this.#operations) {
-      recorder.run(operation, embedGroups(this.device, this.matrix.columns, tokens), { rowStart, rows });
+      recorder.run(operation, operation.groups({ tokens }), { rowStart, rows });
     }
   }
 }

@@ -3,12 +3,12 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { type Bound, createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Params } from '../gpu/recorder.ts';
-import { linearDecodeGroups, linearDecodeKernel } from '../kernels/linear-decode.ts';
-import { linearPrefillGroups, linearPrefillKernel } from '../kernels/linear-prefill.ts';
+import { linearDecodeKernel, type LinearDecodeSize } from '../kernels/linear-decode.ts';
+import { linearPrefillKernel } from '../kernels/linear-prefill.ts';
 import type { Batch, BatchShape } from './batch.ts';
 import { type LoraInputs, loraParams } from './lora.ts';
 import type { Norm } from './norm.ts';
-import type { WeightMatrix } from './weight-matrix.ts';
+import type { MatrixSlice, WeightMatrix } from './weight-matrix.ts';
 
 export interface LinearOptions {
   x: GPUBuffer;
@@ -36,7 +36,8 @@ export interface LinearOptions {
  * h = A · x is there before; otherwise prefill finds it there, and decoding computes it along, to be added after.
  */
 export class Linear {
-  readonly #operations = new Map<string, readonly Operation[]>();
+  readonly #decodes = new Map<1 | 2, readonly Operation<LinearDecodeSize>[]>();
+  #prefills: readonly Operation<{ rows: number; tokens: number }>[] | undefined;
   readonly #outputs: number;
 
   constructor(
@@ -51,56 +52,67 @@ export class Linear {
 
   /** `scale`: of the product, before the bias. */
   record(recorder: Dispatcher, batch: BatchShape, scale = 1): void {
-    const { tokens, kind } = batch;
-    const { lora, norm, gated, outputStart = 0, outputWidth = this.#outputs } = this.options;
-    const decodes = kind === 'decode';
-    const operations = decodes ? this.#decode(tokens === 1 ? 1 : 2) : this.#prefill();
-    this.matrix.slices.forEach(({ rowStart, rows }, i) => {
-      const operation = operations[i] as Operation;
-      const params: Params = {
-        ...{ rowStart: outputStart + rowStart, rows, scale, tokens, outputWidth },
-        ...(lora && loraParams(this.device, batch, lora.layer)),
-      };
-      if (!decodes) return recorder.run(operation, linearPrefillGroups(this.device, rows, tokens), params);
-      const [groups, runs] = linearDecodeGroups(this.device, gated ? rows / 2 : rows, tokens);
+    const { outputStart = 0, outputWidth = this.#outputs, lora } = this.options;
+    const { tokens } = batch;
+    const ofSlice = ({ rowStart, rows }: MatrixSlice): Params => ({
+      ...{ rowStart: outputStart + rowStart, rows, scale, tokens, outputWidth },
+      ...(lora && loraParams(this.device, batch, lora.layer)),
+    });
+    if (batch.kind === 'decode') this.#recordDecode(recorder, tokens, ofSlice);
+    else this.#recordPrefill(recorder, tokens, ofSlice);
+  }
+
+  #recordDecode(recorder: Dispatcher, tokens: number, ofSlice: (slice: MatrixSlice) => Params): void {
+    const { lora, norm, gated } = this.options;
+    const operations = this.#decode(tokens === 1 ? 1 : 2);
+    this.matrix.slices.forEach((slice, i) => {
+      const operation = operations[i] as Operation<LinearDecodeSize>;
+      const params = ofSlice(slice);
+      const [groups, runs] = operation.groups({ outputs: gated ? slice.rows / 2 : slice.rows, tokens });
       // A matrix in several slices is lowered for once.
       const riding = lora && !norm && i === 0 ? (params.adapters ?? 0) * (params.runs ?? 0) * lora.site.widths.length : 0;
       recorder.run(operation, [groups + riding * Math.min(tokens, 2), runs], { ...params, groups });
     });
   }
 
-  #decode(tokens: 1 | 2): readonly Operation[] {
-    const { matrix, options } = this;
-    const { x, norm, bias, accumulate, gated, lora } = options;
-    const low = lora && lora.buffers[lora.low];
-    return this.#once(`decode ${tokens}`, () => {
-      const { type, columns } = matrix;
-      const kernel = linearDecodeKernel(this.device, {
-        ...{ type, columns, normEps: norm?.eps, accumulate, gated, hasBias: bias !== undefined, tokens },
-        ...(lora && (norm ? { adds: lora.site } : { lowers: lora.site })),
-      });
-      return [kernel, { x, ...(norm && { norm_weight: norm.weight }), ...(low && { [norm ? 'low' : 'low_next']: low }) }];
+  #recordPrefill(recorder: Dispatcher, tokens: number, ofSlice: (slice: MatrixSlice) => Params): void {
+    const operations = this.#prefill();
+    this.matrix.slices.forEach((slice, i) => {
+      const operation = operations[i] as Operation<{ rows: number; tokens: number }>;
+      recorder.run(operation, operation.groups({ rows: slice.rows, tokens }), ofSlice(slice));
     });
   }
 
-  #prefill(): readonly Operation[] {
-    const { matrix, options } = this;
-    const { x, norm, bias, accumulate, lora } = options;
-    return this.#once('prefill', () => {
-      const { type, columns } = matrix;
-      const hasBias = bias !== undefined;
-      const kernel = linearPrefillKernel(this.device, { type, columns, accumulate, hasBias, adds: lora?.site });
-      return [kernel, { x: norm?.output ?? x, ...(lora && { low: lora.buffers[lora.low] }) }];
-    });
-  }
-
-  /** The operations of a kernel on every slice, made when first asked for. */
-  #once(name: string, make: () => [Kernel, Record<string, Bound>]): readonly Operation[] {
-    const known = this.#operations.get(name);
+  /** Made when first asked for. */
+  #decode(tokens: 1 | 2): readonly Operation<LinearDecodeSize>[] {
+    const known = this.#decodes.get(tokens);
     if (known) return known;
+    const { type, columns } = this.matrix;
+    const { x, norm, bias, accumulate, gated, lora } = this.options;
+    const low = lora && lora.buffers[lora.low];
+    const kernel = linearDecodeKernel(this.device, {
+      ...{ type, columns, normEps: norm?.eps, accumulate, gated, hasBias: bias !== undefined, tokens },
+      ...(lora && (norm ? { adds: lora.site } : { lowers: lora.site })),
+    });
+    const bounds = { x, ...(norm && { norm_weight: norm.weight }), ...(low && { [norm ? 'low' : 'low_next']: low }) };
+    const made = this.#onEverySlice(kernel, bounds);
+    this.#decodes.set(tokens, made);
+    return made;
+  }
+
+  /** Made when first asked for. */
+  #prefill(): readonly Operation<{ rows: number; tokens: number }>[] {
+    const { type, columns } = this.matrix;
+    const { x, norm, bias, accumulate, lora } = this.options;
+    return (this.#prefills ??= this.#onEverySlice(
+      linearPrefillKernel(this.device, { type, columns, accumulate, hasBias: bias !== undefined, adds: lora?.site }),
+      { x: norm?.output ?? x, ...(lora && { low: lora.buffers[lora.low] }) },
+    ));
+  }
+
+  #onEverySlice<Size>(kernel: Kernel<Size>, bounds: Record<string, Bound>): readonly Operation<Size>[] {
     const { y, bias, lora } = this.options;
-    const [kernel, bounds] = make();
-    const operations = this.matrix.slices.map(({ planes }) =>
+    return this.matrix.slices.map(({ planes }) =>
       createOperation(this.device, kernel, {
         ...planes,
         ...bounds,
@@ -109,8 +121,6 @@ export class Linear {
         y,
       }),
     );
-    this.#operations.set(name, operations);
-    return operations;
   }
 }
 

@@ -4,9 +4,9 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Params } from '../gpu/recorder.ts';
-import { loraDeltaGroups, loraDeltaKernel } from '../kernels/lora-delta.ts';
+import { loraDeltaKernel } from '../kernels/lora-delta.ts';
 import type { LoraSite } from '../kernels/lora-layout.ts';
-import { loraPrefillGroups, loraPrefillKernel, loraPrefillRuns } from '../kernels/lora-prefill.ts';
+import { loraPrefillKernel, loraPrefillRuns } from '../kernels/lora-prefill.ts';
 import { reduction } from '../kernels/slot-choices.ts';
 import type { BatchShape } from './batch.ts';
 
@@ -44,14 +44,14 @@ export function loraParams(device: Device, { lora, tokens, kind }: BatchShape, l
 
 /** A · x of a batch, before the linears that add B · h to what they compute. */
 export class LoraLowering {
-  readonly #operation: Operation;
+  readonly #operation: Operation<{ runs: number; tokens: number; adapters: number }>;
 
   constructor(
     private readonly device: Device,
     private readonly layer: number,
     x: GPUBuffer,
     columns: number,
-    private readonly inputs: LoraInputs,
+    inputs: LoraInputs,
     { lora, counters, ...lows }: ArenaBuffers,
   ) {
     const kernel = loraPrefillKernel(device, columns, inputs.site);
@@ -61,7 +61,7 @@ export class LoraLowering {
   record(recorder: Dispatcher, batch: BatchShape): void {
     const params = loraParams(this.device, batch, this.layer);
     const { runs = 0, tokens = 0, adapters = 0 } = params;
-    recorder.run(this.#operation, loraPrefillGroups(this.inputs.site.widths.length, runs, tokens, adapters), params);
+    recorder.run(this.#operation, this.#operation.groups({ runs, tokens, adapters }), params);
   }
 }
 
@@ -79,8 +79,7 @@ export interface LoraDeltaOptions {
 
 /** Between two linears of tokens being decoded; see lora-delta.wgsl. */
 export class LoraDelta {
-  readonly #operation: Operation;
-  readonly #groups: number;
+  readonly #operation: Operation<{ lowering: number; tokens: number }>;
 
   /** `layer`: of the linears after. */
   constructor(
@@ -96,14 +95,13 @@ export class LoraDelta {
       ...{ x, y, norm_weight: normWeight, lora, counters, low_next: lows[lowers.low] },
       ...(adds && { low: lows[adds.low] }),
     });
-    this.#groups = adds ? loraDeltaGroups(device, width) : 0;
   }
 
   record(recorder: Dispatcher, batch: BatchShape): void {
     const params = loraParams(this.device, batch, this.layer);
     const { lowers, isLast = false } = this.options;
     const { runs = 0, adapters = 0 } = params;
-    const work = isLast ? 0 : runs * adapters * lowers.site.widths.length;
-    recorder.run(this.#operation, [this.#groups + work, batch.tokens], { ...params, groups: this.#groups });
+    const lowering = isLast ? 0 : runs * adapters * lowers.site.widths.length;
+    recorder.run(this.#operation, this.#operation.groups({ lowering, tokens: batch.tokens }), params);
   }
 }

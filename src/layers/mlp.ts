@@ -4,7 +4,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
-import { siluMulGroups, siluMulKernel } from '../kernels/silu-mul.ts';
+import { siluMulKernel } from '../kernels/silu-mul.ts';
 import type { Activations } from './activations.ts';
 import type { Batch } from './batch.ts';
 import { Linear, linearsOf } from './linear.ts';
@@ -34,7 +34,7 @@ const DOWN: readonly LinearName[] = ['ffn_down'];
 
 /** x += Wdown · (silu(Wgate · norm(x)) · (Wup · norm(x))). In decoding gate, up and their product are one dispatch. */
 export class Mlp {
-  readonly #siluMul: Operation;
+  readonly #siluMul: Operation<{ tokens: number }>;
   readonly #plain: Record<Batch['kind'], Linears>;
   #adapted: Record<Batch['kind'], Linears> | undefined;
 
@@ -75,7 +75,7 @@ export class Mlp {
       if (prefills) lora?.gateUp.record(recorder, batch);
       for (const linear of gateUp) linear.record(recorder, batch);
       recordLora(recorder, batch, this.layer, GATE_UP);
-      recorder.run(this.#siluMul, siluMulGroups(this.device, this.config.intermediateSize, tokens));
+      recorder.run(this.#siluMul, this.#siluMul.groups({ tokens }));
     }
     if (prefills) batch.tap?.(this.layer, DOWN, this.activations.gated);
     if (prefills) lora?.down.record(recorder, batch);

@@ -1,14 +1,14 @@
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
-import { rmsNormGroups, rmsNormKernel } from '../kernels/rms-norm.ts';
+import { rmsNormKernel } from '../kernels/rms-norm.ts';
 
 /** RMS norm: x `[T, width]` → output `[T, width]`. */
 export class Norm {
-  readonly #operation: Operation;
+  readonly #operation: Operation<{ tokens: number }>;
 
   constructor(
-    private readonly device: Device,
+    device: Device,
     readonly weight: GPUBuffer,
     readonly eps: number,
     x: GPUBuffer,
@@ -20,6 +20,6 @@ export class Norm {
 
   /** Norms `tokens` tokens of x from `start` on into the first places of the output. */
   record(recorder: Dispatcher, tokens: number, start = 0): void {
-    recorder.run(this.#operation, rmsNormGroups(this.device, tokens), { start, tokens });
+    recorder.run(this.#operation, this.#operation.groups({ tokens }), { start, tokens });
   }
 }

@@ -3,7 +3,7 @@ import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
 import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
-import { streamReadBytes, streamReadGroups, streamReadKernel } from '../kernels/stream-read.ts';
+import { streamReadBytes, streamReadKernel } from '../kernels/stream-read.ts';
 import { type Adaptation, UNADAPTED } from '../engine/adaptation.ts';
 import type { Drawn } from '../session/decode-steps.ts';
 import { greedy } from '../session/greedy-draw.ts';
@@ -132,10 +132,11 @@ export async function measurePrefill(session: Session, tokens: readonly number[]
 export async function measureStreamingRead(session: Session): Promise<number> {
   const { device } = session;
   const bytes = Math.min(streamReadBytes, device.limits.maxStorageBufferBindingSize);
-  const groups = streamReadGroups(bytes);
+  const kernel = streamReadKernel();
+  const groups = kernel.groups({ bytes });
   const x = device.buffers.storage('stream', 'staging', bytes);
   const y = device.buffers.storage('stream sums', 'staging', groups[0] * 64 * 4);
-  const operation = createOperation(device, streamReadKernel(), { x, y });
+  const operation = createOperation(device, kernel, { x, y });
   const ms = quantile(await timeCalls(session, [{ operation, groups, params: {} }], 1), 0.5);
   device.buffers.destroy(x);
   device.buffers.destroy(y);

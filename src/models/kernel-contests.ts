@@ -2,7 +2,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Candidate, Contest } from '../gpu/autotuner.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation } from '../gpu/operation.ts';
-import { attentionGroups, attentionKernel, partialFloats, splitPages } from '../kernels/attention.ts';
+import { attentionKernel, partialFloats, splitPages } from '../kernels/attention.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { batchTable } from '../layers/batch.ts';
 import { Linear } from '../layers/linear.ts';
@@ -70,7 +70,7 @@ export function kernelContests(
     candidates: ATTENTION,
     make() {
       const operation = createOperation(device, attentionKernel(device, config, true), bound);
-      return (recorder) => recorder.run(operation, attentionGroups(device, config, 1, splits), { tokens: 1, splits, pagesPerSplit });
+      return (recorder) => recorder.run(operation, operation.groups({ tokens: 1, splits }), { tokens: 1, splits, pagesPerSplit });
     },
   };
   return {

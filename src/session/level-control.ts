@@ -34,7 +34,7 @@ const NO_RAMP = 0xffff;
 export class LevelControl {
   readonly #states: GPUBuffer;
   /** Bound to the arena's buffer, which changes as adapters come and go. */
-  #bound: { lora: GPUBuffer; operation: Operation } | undefined;
+  #bound: { lora: GPUBuffer; operation: Operation<void> } | undefined;
 
   constructor(
     private readonly device: Device,
@@ -55,7 +55,8 @@ export class LevelControl {
   record(recorder: Recorder, slot: number, { thresholds, ...options }: LevelOptions): void {
     const params: Record<string, number> = { slot, ...options };
     for (let i = 0; i < MAX_THRESHOLDS; i++) params[`threshold${i}`] = thresholds[i] ?? UNREACHED;
-    recorder.run(this.#operation(), [1], params);
+    const operation = this.#operation();
+    recorder.run(operation, operation.groups(), params);
   }
 
   /** Every stream's row, to be read back. */
@@ -71,7 +72,7 @@ export class LevelControl {
     return { levelLo: (levels >>> 16) & 255, levelHi: levels >>> 24, wLo, wHi };
   }
 
-  #operation(): Operation {
+  #operation(): Operation<void> {
     const { lora } = this.arena.buffers;
     if (this.#bound?.lora !== lora) {
       const bounds = { entropies: this.entropies, level_states: this.#states, lora };

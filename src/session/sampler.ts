@@ -3,7 +3,7 @@ import type { SamplingOptions } from '../config/sampling.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { SEARCH_ROUNDS, samplingBytes, samplingGroups, samplingKernels } from '../kernels/sampling.ts';
+import { SEARCH_ROUNDS, samplingBytes, samplingKernels } from '../kernels/sampling.ts';
 
 /** In `counts`: the token stands in the prompt. The rest counts it in the answer. */
 const PROMPT_FLAG = 0x80000000;
@@ -34,10 +34,10 @@ export interface Drawing {
 const allowedWords = (vocabSize: number): number => Math.ceil(vocabSize / 32);
 
 interface Operations {
-  adjust: Operation;
+  adjust: Operation<void>;
   /** After adjust, and after draw. */
-  pick: Operation;
-  pickDrawn: Operation;
+  pick: Operation<void>;
+  pickDrawn: Operation<void>;
 }
 
 /** Draws the next token of each stream on the GPU: from a row of `logits`, which it changes, to `tokens[slot]`. */
@@ -49,12 +49,12 @@ export class Sampler {
   readonly #bias: GPUBuffer;
   readonly #plain: Record<'token' | 'entropy', Operations>;
   readonly #adjusted: Record<'token' | 'entropy', Operations>;
-  readonly #search: Operation;
-  readonly #mask: Operation;
-  readonly #draw: Operation;
+  readonly #search: Operation<void>;
+  readonly #mask: Operation<void>;
+  readonly #draw: Operation<void>;
   /** `[MAX_STREAMS, ceil(vocabSize / 32)]`, and what reads it: made when a stream first has a grammar. */
   #allowed: GPUBuffer | undefined;
-  readonly #listed: (adjust: boolean, entropy: boolean) => Operation;
+  readonly #listed: (adjust: boolean, entropy: boolean) => Operation<void>;
 
   constructor(
     private readonly device: Device,
@@ -112,18 +112,18 @@ export class Sampler {
 
   /** `row`: of `logits`. */
   record(recorder: Recorder, row: number, { slot, sampling, position, wantsEntropy, allowed }: Drawing): void {
-    const groups = samplingGroups(this.device);
     const operations = adjusts(sampling) ? this.#adjusted : this.#plain;
     const { adjust, pick, pickDrawn } = operations[wantsEntropy ? 'entropy' : 'token'];
     if (allowed) this.#allow(slot, allowed);
-    recorder.run(allowed ? this.#listed(adjusts(sampling), wantsEntropy) : adjust, groups, {
+    const first = allowed ? this.#listed(adjusts(sampling), wantsEntropy) : adjust;
+    recorder.run(first, first.groups(), {
       ...{ row, slot },
       repetition: sampling.repetitionPenalty,
       presence: sampling.presencePenalty,
       frequency: sampling.frequencyPenalty,
     });
     if (sampling.temperature === 0) {
-      recorder.run(pick, [1], { slot });
+      recorder.run(pick, pick.groups(), { slot });
       return;
     }
     const inverseTemperature = Math.min(1 / sampling.temperature, MAX_INVERSE_TEMPERATURE);
@@ -131,8 +131,8 @@ export class Sampler {
     if (topK > 0 && topK < this.vocabSize) this.#filter(recorder, { row, inverseTemperature, byMass: 0 }, topK);
     if (topP < 1) this.#filter(recorder, { row, inverseTemperature, byMass: 1 }, topP);
     const logMinP = minP > 0 ? Math.log(minP) : -3e38;
-    recorder.run(this.#draw, groups, { row, inverseTemperature, logMinP, seed, position });
-    recorder.run(pickDrawn, [1], { slot });
+    recorder.run(this.#draw, this.#draw.groups(), { row, inverseTemperature, logMinP, seed, position });
+    recorder.run(pickDrawn, pickDrawn.groups(), { slot });
   }
 
   /** What the stream's draw may give; it must be submitted before the next is recorded. */
@@ -148,9 +148,9 @@ export class Sampler {
   }
 
   #filter(recorder: Recorder, params: { row: number; inverseTemperature: number; byMass: number }, goal: number): void {
-    const groups = samplingGroups(this.device);
+    const groups = this.#search.groups();
     for (let round = 0; round < SEARCH_ROUNDS; round++) recorder.run(this.#search, groups, { ...params, goal, round });
-    recorder.run(this.#mask, groups, params);
+    recorder.run(this.#mask, this.#mask.groups(), params);
   }
 }
 
@@ -158,8 +158,8 @@ const adjusts = ({ repetitionPenalty, presencePenalty, frequencyPenalty, logitBi
   repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0 || logitBias.size > 0;
 
 /** Each operation is made when it is first needed. */
-function remember(create: (adjust: boolean, entropy: boolean) => Operation): (adjust: boolean, entropy: boolean) => Operation {
-  const made = new Map<string, Operation>();
+function remember(create: (adjust: boolean, entropy: boolean) => Operation<void>): (adjust: boolean, entropy: boolean) => Operation<void> {
+  const made = new Map<string, Operation<void>>();
   return (adjust, entropy) => {
     const key = `${adjust} ${entropy}`;
     const operation = made.get(key) ?? create(adjust, entropy);

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { attentionGroups, attentionKernel, partialFloats, splitPages } from '../../src/kernels/attention.ts';
-import { attentionMergeGroups, attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
+import { attentionKernel, partialFloats, splitPages } from '../../src/kernels/attention.ts';
+import { attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { PROBES, probeFloats } from '../../src/kernels/probe-page.ts';
-import { storeKvGroups, storeKvKernel } from '../../src/kernels/store-kv.ts';
+import { storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { attention } from '../../src/reference/kernels/attention.ts';
 import { attentionMerge } from '../../src/reference/kernels/attention-merge.ts';
@@ -74,10 +74,9 @@ function recordBuffers(
   const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
   const bounds = { ...buffers, partial_outputs };
   const params = { tokens, splits, pagesPerSplit };
-  runner.run(attentionKernel(device, heads, true), bounds, attentionGroups(device, heads, tokens, splits), params);
-  const groups = attentionMergeGroups(device, heads, tokens);
+  runner.run(attentionKernel(device, heads, true), bounds, { tokens, splits }, params);
   const merged = { ...buffers, partial_outputs, y, probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4) };
-  runner.run(attentionMergeKernel(device, heads), merged, groups, { tokens, splits, slotPages: 1024 });
+  runner.run(attentionMergeKernel(device, heads), merged, { tokens }, { tokens, splits, slotPages: 1024 });
   return y;
 }
 
@@ -128,7 +127,7 @@ describe('attention and attention-merge', () => {
       const batch_table = runner.upload(table);
       const kv = runner.upload(whole.kv);
       const buffers = { batch_table, qkv: runner.upload(qkv), kv, pages: runner.upload(entries), rope: runner.upload(whole.rope) };
-      runner.run(storeKvKernel(runner.device, heads), buffers, storeKvGroups(heads, positions.length));
+      runner.run(storeKvKernel(runner.device, heads), buffers, { tokens: positions.length });
       const stored = fromHalves(new Uint16Array(await runner.read(kv)));
       const got = await runner.floats(recordBuffers(runner, heads, buffers, positions.length, 300));
       positions.forEach((position, i) => {
@@ -196,7 +195,7 @@ describe('attention and attention-merge', () => {
       const [kv, qkv] = [runner.upload(batch.kv), runner.upload(batch.qkv)];
       const batch_table = runner.upload(tableOf(tokens, 0));
       const stored = { batch_table, qkv, kv, pages: runner.upload(pageTable(heads, batch.pages)), rope: runner.upload(batch.rope) };
-      runner.run(storeKvKernel(runner.device, heads), stored, storeKvGroups(heads, tokens));
+      runner.run(storeKvKernel(runner.device, heads), stored, { tokens });
       const got = await runner.floats(recordAttention(runner, batch, kv, qkv));
       // One page that holds every token, in the twin: its keys are rotated by their positions and queries by none.
       const whole = { ...heads, pageTokens: tokens, pages: [0] };
@@ -224,8 +223,7 @@ describe('attention and attention-merge', () => {
         ...{ partial_outputs: runner.upload(partials), y, batch_table: runner.upload(tableOf(tokens, 0)) },
         ...{ qkv: runner.empty(tokens * 3 * numHeads * headDim * 4), probes: runner.empty(PROBES * numHeads * probeFloats(headDim) * 4) },
       };
-      const groups = attentionMergeGroups(runner.device, heads, tokens);
-      runner.run(attentionMergeKernel(runner.device, heads), bounds, groups, { tokens, splits, slotPages: 1024 });
+      runner.run(attentionMergeKernel(runner.device, heads), bounds, { tokens }, { tokens, splits, slotPages: 1024 });
       expectClose('attention-merge', await runner.floats(y), attentionMerge(partials, { splits, numHeads, headDim }));
     });
   });

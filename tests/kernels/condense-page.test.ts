@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { condensePageGroups, condensePageKernel } from '../../src/kernels/condense-page.ts';
+import { condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { pageEntry, pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
-import { FOUND_BYTES, PROBES, probeFloats, probePageGroups, probePageKernel } from '../../src/kernels/probe-page.ts';
+import { FOUND_BYTES, PROBES, probeFloats, probePageKernel } from '../../src/kernels/probe-page.ts';
 import { type AskingQuery, condensed, type PageEntry } from '../../src/reference/kernels/condense-page.ts';
 import { rotateHead } from '../../src/reference/kernels/paged-heads.ts';
 import { Random } from '../support/random.ts';
@@ -88,10 +88,10 @@ class Condensing {
     const params = { first: 1, queries: QUERIES, slot: 0, position: POSITION };
     const bounds = { ...buffers, tasks: runner.upload(tasks), qkv: probes };
     const count = this.counts.length;
-    runner.run(condensePageKernel(runner.device, heads), bounds, condensePageGroups(heads, count), params);
+    runner.run(condensePageKernel(runner.device, heads), bounds, { pages: count }, params);
     const errors = runner.empty((count + 1) * heads.numHeads * FOUND_BYTES);
     const probed = { ...bounds, errors };
-    runner.run(probePageKernel(runner.device, heads), probed, probePageGroups(runner.device, heads, count), { ...params, count, together: 1 });
+    runner.run(probePageKernel(runner.device, heads), probed, { found: count }, { ...params, count, together: 1 });
     return { bytes: new Uint8Array(await runner.read(kv)), probes: await runner.floats(probes), errors: changesOf(await runner.floats(errors)), bounds };
   }
 }
@@ -154,7 +154,7 @@ describeVariants(['cpu', 'cpu, without shader-f16'], (getRunner) => {
     const without = runner.empty(2 * heads.numHeads * FOUND_BYTES);
     const params = { first: 1, count: 1, together: 1, queries: QUERIES, slot: 0, position: POSITION };
     const kv = runner.upload(new Uint32Array(dropped.buffer));
-    runner.run(probePageKernel(runner.device, heads), { ...bounds, kv, errors: without }, probePageGroups(runner.device, heads, 1), params);
+    runner.run(probePageKernel(runner.device, heads), { ...bounds, kv, errors: without }, { found: 1 }, params);
     const droppedErrors = changesOf(await runner.floats(without)).subarray(heads.numHeads);
     const mean = (of: Float32Array): number => of.reduce((sum, x) => sum + x, 0) / of.length;
     expect(mean(errors.subarray(heads.numHeads))).toBeLessThan(0.7 * mean(droppedErrors));

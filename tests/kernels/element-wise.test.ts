@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { embedGroups, embedKernel } from '../../src/kernels/embed.ts';
+import { embedKernel } from '../../src/kernels/embed.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
-import { rmsNormGroups, rmsNormKernel } from '../../src/kernels/rms-norm.ts';
-import { siluMulGroups, siluMulKernel } from '../../src/kernels/silu-mul.ts';
+import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
+import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { embed } from '../../src/reference/kernels/embed.ts';
 import { rmsNorm } from '../../src/reference/kernels/rms-norm.ts';
 import { siluMul } from '../../src/reference/kernels/silu-mul.ts';
@@ -30,7 +30,7 @@ describe('embed', () => {
         runner.run(
           embedKernel(runner.device, type, columns),
           { ...slice?.planes, batch_table: runner.upload(table), tokens: runner.upload(ids.slice().reverse()), y },
-          embedGroups(runner.device, columns, ids.length),
+          { tokens: ids.length },
           { rowStart: 0, rows },
         );
         const want = embed(weights, columns, ids);
@@ -54,8 +54,7 @@ describe('embed', () => {
       const batch_table = runner.upload(tableOf(ids.length, 0));
       const tokens = runner.upload(ids);
       for (const slice of matrix.slices) {
-        const groups = embedGroups(runner.device, columns, ids.length);
-        runner.run(kernel, { ...slice.planes, batch_table, tokens, y }, groups, { rowStart: slice.rowStart, rows: slice.rows });
+        runner.run(kernel, { ...slice.planes, batch_table, tokens, y }, { tokens: ids.length }, { rowStart: slice.rowStart, rows: slice.rows });
       }
       expectClose('embed', await runner.floats(y), embed(weights, columns, ids));
       destroyMatrix(runner.device, matrix);
@@ -77,7 +76,7 @@ describe('rms-norm', () => {
           const y = runner.empty(tokens * width * 4);
           const bounds = { x: runner.upload(x), norm_weight: runner.upload(weight), y };
           const kernel = rmsNormKernel(runner.device, width, eps);
-          runner.run(kernel, bounds, rmsNormGroups(runner.device, tokens), { start, tokens });
+          runner.run(kernel, bounds, { tokens }, { start, tokens });
           expectClose('rms-norm', await runner.floats(y), rmsNorm(x.subarray(start * width), weight, eps));
         }
       }
@@ -88,7 +87,7 @@ describe('rms-norm', () => {
       const y = runner.empty(576 * 4);
       const bounds = { x: runner.empty(576 * 4), norm_weight: runner.upload(new Random(1).normals(576)), y };
       const params = { start: 0, tokens: 1 };
-      runner.run(rmsNormKernel(runner.device, 576, 1e-6), bounds, rmsNormGroups(runner.device, 1), params);
+      runner.run(rmsNormKernel(runner.device, 576, 1e-6), bounds, { tokens: 1 }, params);
       expect((await runner.floats(y)).every((value) => value === 0)).toBe(true);
     });
   });
@@ -102,8 +101,7 @@ describe('silu-mul', () => {
         const x = new Random(width).normals(tokens * 2 * width, 3);
         x.set([-100, -1e4, 100, 1e4]); // far out: 0 · up and gate · up
         const y = runner.empty(tokens * width * 4);
-        const groups = siluMulGroups(runner.device, width, tokens);
-        runner.run(siluMulKernel(runner.device, width), { x: runner.upload(x), y }, groups);
+        runner.run(siluMulKernel(runner.device, width), { x: runner.upload(x), y }, { tokens });
         const want = siluMul(x, width);
         expectClose('silu-mul', await runner.floats(y), want, (i) => Math.abs(want[i] ?? 0) + 1e-6);
       }

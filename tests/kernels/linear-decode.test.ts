@@ -1,5 +1,5 @@
 import { it } from 'vitest';
-import { linearDecodeGroups, linearDecodeKernel } from '../../src/kernels/linear-decode.ts';
+import { linearDecodeKernel } from '../../src/kernels/linear-decode.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { linearDecode, type LinearOptions } from '../../src/reference/kernels/linear-decode.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
@@ -48,7 +48,7 @@ async function check(runner: Runner, random: Random, { type, columns, rows, opti
     ...{ x: input, norm_weight: norm ? runner.upload(norm.weight) : input, y },
     ...(bias && { bias_values: runner.upload(Float32Array.of(...random.normals(rowStart), ...bias)) }),
   };
-  runner.run(kernel, bounds, linearDecodeGroups(device, outputs), {
+  runner.run(kernel, bounds, { outputs, tokens: 1 }, {
     ...{ rowStart, rows, scale: options.scale ?? 1 },
     ...{ tokens: 1, outputWidth: rowStart + outputs },
   });

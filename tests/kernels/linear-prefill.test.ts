@@ -1,5 +1,5 @@
 import { it } from 'vitest';
-import { linearPrefillGroups, linearPrefillKernel, TILE_TOKENS } from '../../src/kernels/linear-prefill.ts';
+import { linearPrefillKernel, TILE_TOKENS } from '../../src/kernels/linear-prefill.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { linearPrefill } from '../../src/reference/kernels/linear-prefill.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
@@ -41,7 +41,7 @@ async function check(runner: Runner, random: Random, options: Case): Promise<voi
     const before = random.normals(padded * outputWidth);
     const y = runner.upload(before);
     const bounds = { ...matrix.slices[0]?.planes, x: runner.upload(x), y, ...(biasValues && { bias_values: biasValues }) };
-    runner.run(kernel, bounds, linearPrefillGroups(device, rows, tokens), { rowStart: left, rows, scale, outputWidth });
+    runner.run(kernel, bounds, { rows, tokens }, { rowStart: left, rows, scale, outputWidth });
     const want = Float64Array.from(before.subarray(0, tokens * outputWidth), (value, i) => {
       const column = (i % outputWidth) - left;
       if (column < 0 || column >= rows) return value;

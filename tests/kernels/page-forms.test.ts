@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { FOUND_BYTES, probePageGroups, probePageKernel } from '../../src/kernels/probe-page.ts';
+import { FOUND_BYTES, probePageKernel } from '../../src/kernels/probe-page.ts';
 import { rotateHead } from '../../src/reference/kernels/paged-heads.ts';
 import { dot, softmax } from '../../src/reference/operations.ts';
 import { Random } from '../support/random.ts';
@@ -72,7 +72,7 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
     const errors = runner.empty((others.length + 1) * numHeads * FOUND_BYTES);
     const bounds = { kv: shown.kv, rope: shown.rope, qkv: probes, tasks: runner.upload(tasks), errors };
     const params = { first: 1, count: others.length, together: 1, queries: 3, slot: 0, position: 350 };
-    runner.run(probePageKernel(runner.device, heads), bounds, probePageGroups(runner.device, heads, others.length), params);
+    runner.run(probePageKernel(runner.device, heads), bounds, { found: others.length }, params);
     const got = (await runner.floats(errors)).filter((_, i) => i % 2 === 0); // beside each stands what share the page has
     const plain = await runner.floats(y);
     for (const [i, [at]] of others.entries()) {

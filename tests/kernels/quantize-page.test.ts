@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { headLayout, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
-import { quantizePageGroups, quantizePageKernel } from '../../src/kernels/quantize-page.ts';
+import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
 import { Random } from '../support/random.ts';
 import { decodeHead, fromHalves, headsOf, toHalves } from '../support/kernels/pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
@@ -18,7 +18,7 @@ async function quantized(runner: Runner, heads: Heads, form: QuantizedForm, page
     ...pageEntry(pages.length * from + i * to, form, PAGE_TOKENS, 0),
   ]);
   const bounds = { tasks: runner.upload(Uint32Array.of(0, 0, 0, 0, 0, 0, 0, 0, ...tasks)), kv: buffer };
-  runner.run(quantizePageKernel(runner.device, heads), bounds, quantizePageGroups(heads, pages.length), { first: 1 });
+  runner.run(quantizePageKernel(runner.device, heads), bounds, { pages: pages.length }, { first: 1 });
   const bytes = new Uint8Array(await runner.read(buffer));
   expect(bytes.subarray(0, pages.length * from * UNIT_BYTES)).toEqual(new Uint8Array(kv.buffer, 0, pages.length * from * UNIT_BYTES));
   return bytes.subarray(pages.length * from * UNIT_BYTES);

@@ -37,7 +37,7 @@ describeVariants(['cpu'], (getRunner) => {
       level = ramp.level;
       seen.add(level);
       const entropies = runner.upload(Float32Array.of(0, 0, entropy, 0));
-      runner.run(sampleLevelKernel(), { entropies, level_states: states, lora }, [1], params);
+      runner.run(sampleLevelKernel(), { entropies, level_states: states, lora }, undefined, params);
       const row = new Uint32Array(await runner.read(lora)).subarray(slot * 4, slot * 4 + 4);
       const [wLo = NaN, wHi = NaN] = new Float32Array(row.slice(2).buffer);
       expect([((row[0] ?? 0) >>> 16) & 255, (row[0] ?? 0) >>> 24, wLo]).toEqual([want.levelLo, want.levelHi, 1]);

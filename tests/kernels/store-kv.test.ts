@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { storeKvGroups, storeKvKernel } from '../../src/kernels/store-kv.ts';
+import { storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
 import { type QkNorm, storeKv } from '../../src/reference/kernels/store-kv.ts';
 import { Random } from '../support/random.ts';
@@ -44,7 +44,7 @@ async function store(
     batch_table: runner.upload(tableOf(tokens, batch.position)),
     ...(norms && { query_norm_weight: runner.upload(norms.query), key_norm_weight: runner.upload(norms.key) }),
   };
-  runner.run(storeKvKernel(runner.device, heads), bounds, storeKvGroups(heads, tokens));
+  runner.run(storeKvKernel(runner.device, heads), bounds, { tokens });
   const stored = new Uint16Array(await runner.read(kv));
   return { qkv: await runner.floats(qkv), kv: stored };
 }

@@ -1,5 +1,5 @@
-import { attentionGroups, attentionKernel, partialFloats } from '../../../src/kernels/attention.ts';
-import { attentionMergeGroups, attentionMergeKernel } from '../../../src/kernels/attention-merge.ts';
+import { attentionKernel, partialFloats } from '../../../src/kernels/attention.ts';
+import { attentionMergeKernel } from '../../../src/kernels/attention-merge.ts';
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import { PROBES, probeFloats } from '../../../src/kernels/probe-page.ts';
 import { batchTable } from '../../../src/layers/batch.ts';
@@ -47,9 +47,9 @@ export function attend(runner: Runner, { heads, positions, ...buffers }: Shown, 
   const y = runner.empty(tokens * numHeads * headDim * 4);
   const probes = runner.empty(PROBES * numHeads * probeFloats(headDim) * 4);
   const bounds = { ...buffers, batch_table: runner.upload(batch), pages: runner.upload(table), partial_outputs, y, probes };
-  runner.run(attentionKernel(device, heads, false), bounds, attentionGroups(device, heads, tokens, splits), { tokens, splits, pagesPerSplit });
+  runner.run(attentionKernel(device, heads, false), bounds, { tokens, splits }, { tokens, splits, pagesPerSplit });
   const params = { tokens, splits, slotPages: pages.length };
-  runner.run(attentionMergeKernel(device, heads), bounds, attentionMergeGroups(device, heads, tokens), params);
+  runner.run(attentionMergeKernel(device, heads), bounds, { tokens }, params);
   return { y, probes };
 }
 

@@ -55,8 +55,8 @@ export class Runner {
     return buffer;
   }
 
-  run(kernel: Kernel, bounds: Record<string, Bound>, groups: readonly [number, number?], params: Params = {}): void {
-    this.recorder.run(createOperation(this.device, kernel, bounds), groups, params);
+  run<Size>(kernel: Kernel<Size>, bounds: Record<string, Bound>, size: Size, params: Params = {}): void {
+    this.recorder.run(createOperation(this.device, kernel, bounds), kernel.groups(size), params);
   }
 
   /** Submits what was recorded and reads a buffer. */
