@@ -3,6 +3,7 @@
 // from the nearest key kept so far is largest; every other one is merged into the nearest. All keys of a page are rotated from its base, so a mean of keys has the mean of their scores. A merged entry
 // has the mean key and value, weighted by what the queries gave to each, and its score is raised until they give it as
 // much as they gave them all.
+// needs: half4, page-attention, page-entries, page-half, page-layout
 const PROBE4 = 2u * HEAD_DIM4 + 1u;
 const QUERY_HEADS = NUM_HEADS / NUM_KV_HEADS;
 // Of softmax: an entry that no query looks at weighs this much.

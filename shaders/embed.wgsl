@@ -1,4 +1,5 @@
 // y[t] = row of the embedding matrix for the t-th token of the batch. One invocation a token and block of 32 columns.
+// needs: weight-block
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let block = id.x;

@@ -4,6 +4,7 @@
 //   NORMED      x is RMS-normed on the way: the dot product with x · norm_weight is finished with 1 / rms(x).
 //   GATED       the second half of the rows is `up`: y = silu(gate) · up.
 //   ACCUMULATE  y keeps what it had (the residual).
+// needs: bias, block, codes, load-block, load-squares, lora-add, reduce-sum, rides, scales
 fn square(i: u32) -> f32 { return dot(x[i], x[i]); }
 
 // What four rows need of 32 inputs.

@@ -1,5 +1,7 @@
 // Many tokens: y[t, row] = weight[row] · x[t]. Each invocation keeps a tile of eight rows by eight tokens in registers,
 // so that a weight is unpacked once for eight tokens. x and y are padded to whole tiles of tokens.
+// fills: input
+// needs: bias, block, load-block, lora-tile, weight-block
 struct Rows { a: Block, b: Block, c: Block, d: Block, e: Block, f: Block, g: Block, h: Block }
 
 // The sums of a tile's eight tokens, eight rows each.

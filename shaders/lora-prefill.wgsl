@@ -1,5 +1,7 @@
 // h = A · x for the adapters of a tile of eight tokens, times the components' weights. Each invocation takes one
 // component, and one further on where any of the tile's tokens has a rank that high: rows of A above are not read.
+// fills: input
+// needs: block, load-block, lora-half, lora-table
 const COMPONENTS = 2u * WORKGROUP;
 const TILE = 8u;
 

@@ -1,6 +1,7 @@
 // How far other forms of pages move the whole attention output of the latest queries, each known with its output and
 // softmax: without the pages' parts in their former forms, with those in the new ones. One invocation a head of a task, or
 // of some of them together.
+// needs: page-attention
 const PROBE4 = 2u * HEAD_DIM4 + 1u;
 
 fn known_output(probe: u32, i: u32) -> Quad {

@@ -1,6 +1,7 @@
 // Writes f16 pages again as q8, q4 or k4v2, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
 // Ranges are codes of steps that the whole head shares: minima are rounded down and scales up, so that every range holds
 // what it is of. A code is (x − minimum) / scale to the nearest, with scale and minimum as they are kept.
+// needs: half4, page-layout
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
 
 // Of the keys or the values of a copy: the largest code, and the units of a token's codes.

@@ -1,4 +1,5 @@
 // y[t] = x[s + t] / rms(x[s + t]) · norm_weight, s the first token. LANES invocations a token.
+// needs: reduce-sum
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let token = min(group.x * (WORKGROUP / LANES) + local / LANES, params.tokens - 1u);

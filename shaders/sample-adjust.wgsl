@@ -1,6 +1,7 @@
 // Penalties and bias, in place, and what may not be drawn is masked; then each scanner's largest logit and its token.
 // counts: times the token stands in the answer, and PROMPT_FLAG when it stands in the prompt.
 // With ENTROPY also what sample-pick needs for the entropy of the logits as they came (online softmax, arXiv 1805.02867).
+// needs: is-allowed, sampling
 const PROMPT_FLAG = 0x80000000u;
 
 @compute @workgroup_size(WORKGROUP)

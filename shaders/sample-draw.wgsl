@@ -1,5 +1,6 @@
 // Draws by an exponential race: token i arrives at E_i / p_i with E_i exponential, and the first to arrive is a sample
 // of p (the Gumbel-max trick without its loss of precision). Leaves each scanner's winner. min-p is a bound on logits.
+// needs: sampling
 fn mix(value: u32) -> u32 {
   // The finaliser of MurmurHash3: every input bit changes every output bit with probability near one half.
   var h = value;

@@ -1,4 +1,5 @@
 // Masks the tokens below the found key, and of those at it all but the first few that the target needs.
+// needs: sampling
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= SCANNERS) { return; }

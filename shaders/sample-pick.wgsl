@@ -1,5 +1,6 @@
 // The best of the scanners' tokens becomes the stream's next token; ties go to the lower token.
 // With ENTROPY: −Σ p ln p / ln VOCAB = (ln Σ e^d − Σ d e^d / Σ e^d) / ln VOCAB, d the distance to the largest logit.
+// needs: sampling
 @compute @workgroup_size(1)
 fn main() {
   var winner = 0u;

@@ -3,6 +3,7 @@
 // Round r < 8 sorts the tokens whose key agrees with what is known so far into 16 bins by its next four bits; round 8
 // counts those with exactly the found key. Every invocation reads the bins of the round before and draws the same
 // conclusion; the first one leaves it in `searches` for the next round.
+// needs: sampling
 fn weight(logit: f32, maximum: f32) -> f32 {
   return select(1.0, exp((logit - maximum) * params.inverseTemperature), params.byMass == 1u);
 }

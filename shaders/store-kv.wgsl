@@ -2,6 +2,7 @@
 // HALF4 + i, which rotate together. (A loop over i is unrolled by lavapipe, and compiles for seconds.)
 // A key is rotated by its offset within its page (the query by the rest), so that a page can move.
 // With QK_NORM keys are RMS-normed first, and the query heads, an invocation each, are normed in place.
+// needs: half4, qk-norm
 const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;

@@ -1,6 +1,6 @@
-import unpackBytes from '../../shaders/libraries/bytes-native.wgsl?raw';
-import halfNative from '../../shaders/libraries/half-native.wgsl?raw';
-import reduceSubgroup from '../../shaders/libraries/reduce-subgroup.wgsl?raw';
+import unpackBytes from '../../shaders/slots/unpack-bytes/native.wgsl?raw';
+import halfNative from '../../shaders/slots/half4/native.wgsl?raw';
+import reduceSubgroup from '../../shaders/slots/reduce-sum/subgroup.wgsl?raw';
 import { refusable } from './refusal.ts';
 import { type KernelText, renderKernel } from './kernel.ts';
 

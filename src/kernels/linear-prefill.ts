@@ -1,9 +1,9 @@
 import source from '../../shaders/linear-prefill.wgsl?raw';
-import bias from '../../shaders/libraries/bias.wgsl?raw';
-import loraTile from '../../shaders/libraries/lora-tile.wgsl?raw';
-import loraTileNone from '../../shaders/libraries/lora-tile-none.wgsl?raw';
-import noBias from '../../shaders/libraries/no-bias.wgsl?raw';
-import weightBlock from '../../shaders/libraries/weight-block.wgsl?raw';
+import bias from '../../shaders/slots/bias/vector.wgsl?raw';
+import loraTile from '../../shaders/slots/lora-tile/columns.wgsl?raw';
+import loraTileNone from '../../shaders/slots/lora-tile/none.wgsl?raw';
+import noBias from '../../shaders/slots/bias/none.wgsl?raw';
+import weightBlock from '../../shaders/parts/weight-block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';

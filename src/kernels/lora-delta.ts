@@ -1,8 +1,8 @@
 import source from '../../shaders/lora-delta.wgsl?raw';
-import loraAdd from '../../shaders/libraries/lora-add.wgsl?raw';
-import loraLow from '../../shaders/libraries/lora-low.wgsl?raw';
-import loraNone from '../../shaders/libraries/lora-none.wgsl?raw';
-import block from '../../shaders/libraries/block.wgsl?raw';
+import loraAdd from '../../shaders/slots/lora-add/low.wgsl?raw';
+import loraLow from '../../shaders/parts/lora-low.wgsl?raw';
+import loraNone from '../../shaders/slots/lora-add/none.wgsl?raw';
+import block from '../../shaders/parts/block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';

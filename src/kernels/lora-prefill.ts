@@ -1,5 +1,5 @@
 import source from '../../shaders/lora-prefill.wgsl?raw';
-import block from '../../shaders/libraries/block.wgsl?raw';
+import block from '../../shaders/parts/block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { TILE_TOKENS } from './linear-prefill.ts';

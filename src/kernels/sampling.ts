@@ -3,9 +3,9 @@ import draw from '../../shaders/sample-draw.wgsl?raw';
 import mask from '../../shaders/sample-mask.wgsl?raw';
 import pick from '../../shaders/sample-pick.wgsl?raw';
 import search from '../../shaders/sample-search.wgsl?raw';
-import allowedAll from '../../shaders/libraries/allowed-all.wgsl?raw';
-import allowedListed from '../../shaders/libraries/allowed-listed.wgsl?raw';
-import library from '../../shaders/libraries/sampling.wgsl?raw';
+import allowedAll from '../../shaders/slots/is-allowed/all.wgsl?raw';
+import allowedListed from '../../shaders/slots/is-allowed/listed.wgsl?raw';
+import library from '../../shaders/parts/sampling.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
 
@@ -38,9 +38,9 @@ export function samplingKernels(device: Device, vocabSize: number) {
     INVERSE_LOG_VOCAB: { f32: vocabSize > 1 ? 1 / Math.log(vocabSize) : 0 },
   };
   type Constants = Omit<SamplingExtras, 'listed'>;
-  const kernel = (name: string, source: string, bindings: Binding[], params: ParamsLayout, extras?: Constants): Kernel<void> => ({
+  const kernel = (name: string, sources: readonly string[], bindings: Binding[], params: ParamsLayout, extras?: Constants): Kernel<void> => ({
     name,
-    sources: [library, source],
+    sources: [library, ...sources],
     constants: extras ? { ...constants, ADJUST: extras.adjust, ENTROPY: extras.entropy } : constants,
     bindings,
     params,
@@ -51,7 +51,7 @@ export function samplingKernels(device: Device, vocabSize: number) {
     adjust: ({ listed, ...extras }: SamplingExtras) =>
       kernel(
         'sample-adjust',
-        `${listed ? allowedListed : allowedAll}\n${adjust}`,
+        [listed ? allowedListed : allowedAll, adjust],
         [
           words('counts', 'read'),
           floats('token_bias', 'read'),
@@ -66,19 +66,19 @@ export function samplingKernels(device: Device, vocabSize: number) {
       ),
     search: kernel(
       'sample-search',
-      search,
+      [search],
       [floats('logits', 'read'), floats('best_logits', 'read'), floats('bins', 'read_write'), searches('read_write')],
       { ...filterParams, goal: 'f32', round: 'u32' },
     ),
     mask: kernel(
       'sample-mask',
-      mask,
+      [mask],
       [floats('bins', 'read'), floats('best_logits', 'read'), searches('read'), floats('logits', 'read_write')],
       filterParams,
     ),
     draw: kernel(
       'sample-draw',
-      draw,
+      [draw],
       [
         floats('logits', 'read'),
         floats('best_logits', 'read'),
@@ -90,7 +90,7 @@ export function samplingKernels(device: Device, vocabSize: number) {
     pick: (extras: Constants): Kernel<void> => ({
       ...kernel(
         'sample-pick',
-        pick,
+        [pick],
         [
           floats('scores', 'read'),
           words('best_tokens', 'read'),

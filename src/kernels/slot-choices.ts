@@ -1,21 +1,21 @@
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
-import inputBroadcast4 from '../../shaders/libraries/input-broadcast4.wgsl?raw';
-import inputBroadcast8 from '../../shaders/libraries/input-broadcast8.wgsl?raw';
-import inputDirect from '../../shaders/libraries/input-direct.wgsl?raw';
-import lowBroadcast4 from '../../shaders/libraries/low-broadcast4.wgsl?raw';
-import lowBroadcast8 from '../../shaders/libraries/low-broadcast8.wgsl?raw';
-import lowDirect from '../../shaders/libraries/low-direct.wgsl?raw';
-import squaresBroadcast4 from '../../shaders/libraries/squares-broadcast4.wgsl?raw';
-import squaresBroadcast8 from '../../shaders/libraries/squares-broadcast8.wgsl?raw';
-import squaresDirect from '../../shaders/libraries/squares-direct.wgsl?raw';
-import bytesNative from '../../shaders/libraries/bytes-native.wgsl?raw';
-import bytesShifted from '../../shaders/libraries/bytes-shifted.wgsl?raw';
-import reduceSingle from '../../shaders/libraries/reduce-single.wgsl?raw';
-import reduceSubgroup from '../../shaders/libraries/reduce-subgroup.wgsl?raw';
-import reduceWorkgroup from '../../shaders/libraries/reduce-workgroup.wgsl?raw';
-import halfNative from '../../shaders/libraries/half-native.wgsl?raw';
-import halfPacked from '../../shaders/libraries/half-packed.wgsl?raw';
+import inputBroadcast4 from '../../shaders/slots/load-block/broadcast4.wgsl?raw';
+import inputBroadcast8 from '../../shaders/slots/load-block/broadcast8.wgsl?raw';
+import inputDirect from '../../shaders/slots/load-block/direct.wgsl?raw';
+import lowBroadcast4 from '../../shaders/slots/low-columns/broadcast4.wgsl?raw';
+import lowBroadcast8 from '../../shaders/slots/low-columns/broadcast8.wgsl?raw';
+import lowDirect from '../../shaders/slots/low-columns/direct.wgsl?raw';
+import squaresBroadcast4 from '../../shaders/slots/load-squares/broadcast4.wgsl?raw';
+import squaresBroadcast8 from '../../shaders/slots/load-squares/broadcast8.wgsl?raw';
+import squaresDirect from '../../shaders/slots/load-squares/direct.wgsl?raw';
+import bytesNative from '../../shaders/slots/unpack-bytes/native.wgsl?raw';
+import bytesShifted from '../../shaders/slots/unpack-bytes/shifted.wgsl?raw';
+import reduceSingle from '../../shaders/slots/reduce-sum/single.wgsl?raw';
+import reduceSubgroup from '../../shaders/slots/reduce-sum/subgroup.wgsl?raw';
+import reduceWorkgroup from '../../shaders/slots/reduce-sum/workgroup.wgsl?raw';
+import halfNative from '../../shaders/slots/half4/native.wgsl?raw';
+import halfPacked from '../../shaders/slots/half4/packed.wgsl?raw';
 
 /** Library, constants and directives of `reduce_sum` on this device. */
 export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {

@@ -1,6 +1,6 @@
 import source from '../../shaders/store-kv.wgsl?raw';
-import noQkNorm from '../../shaders/libraries/no-qk-norm.wgsl?raw';
-import qkNorm from '../../shaders/libraries/qk-norm.wgsl?raw';
+import noQkNorm from '../../shaders/slots/qk-norm/none.wgsl?raw';
+import qkNorm from '../../shaders/slots/qk-norm/heads.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads } from './heads.ts';

@@ -5,7 +5,7 @@ import type { PlaneName } from './weight-formats.ts';
 export type Planes = Partial<Record<PlaneName, Uint32Array>>;
 
 /**
- * Splits whole blocks of a GGUF tensor into the planes that the kernels read (shaders/formats); values are unchanged.
+ * Splits whole blocks of a GGUF tensor into the planes that the kernels read (shaders/slots/codes, shaders/slots/scales); values are unchanged.
  * Block layouts: llama.cpp, ggml/src/ggml-common.h.
  */
 export function repack(type: GgmlType, bytes: Uint8Array): Planes {

@@ -1,20 +1,20 @@
 import type { Device } from '../../gpu/device.ts';
 import type { Binding, Constant } from '../../gpu/kernel.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
-import block from '../../../shaders/libraries/block.wgsl?raw';
-import nibbles from '../../../shaders/formats/nibbles.wgsl?raw';
-import codes4 from '../../../shaders/formats/codes-4bit.wgsl?raw';
-import codes5 from '../../../shaders/formats/codes-5bit.wgsl?raw';
-import codes6 from '../../../shaders/formats/codes-6bit.wgsl?raw';
-import codes8 from '../../../shaders/formats/codes-8bit.wgsl?raw';
-import codesFloat32 from '../../../shaders/formats/codes-float32.wgsl?raw';
-import codes16 from '../../../shaders/formats/codes-16bit.wgsl?raw';
-import halfBfloat from '../../../shaders/libraries/half-bfloat.wgsl?raw';
-import scalesNone from '../../../shaders/formats/scales-none.wgsl?raw';
-import scalesSymmetric from '../../../shaders/formats/scales-symmetric.wgsl?raw';
-import scalesAffine from '../../../shaders/formats/scales-affine.wgsl?raw';
-import scalesSuper from '../../../shaders/formats/scales-super.wgsl?raw';
-import scalesSuper6 from '../../../shaders/formats/scales-super6.wgsl?raw';
+import block from '../../../shaders/parts/block.wgsl?raw';
+import nibbles from '../../../shaders/parts/nibbles.wgsl?raw';
+import codes4 from '../../../shaders/slots/codes/4bit.wgsl?raw';
+import codes5 from '../../../shaders/slots/codes/5bit.wgsl?raw';
+import codes6 from '../../../shaders/slots/codes/6bit.wgsl?raw';
+import codes8 from '../../../shaders/slots/codes/8bit.wgsl?raw';
+import codesFloat32 from '../../../shaders/slots/codes/float32.wgsl?raw';
+import codes16 from '../../../shaders/slots/codes/16bit.wgsl?raw';
+import halfBfloat from '../../../shaders/slots/half4/bfloat.wgsl?raw';
+import scalesNone from '../../../shaders/slots/scales/none.wgsl?raw';
+import scalesSymmetric from '../../../shaders/slots/scales/symmetric.wgsl?raw';
+import scalesAffine from '../../../shaders/slots/scales/affine.wgsl?raw';
+import scalesSuper from '../../../shaders/slots/scales/super.wgsl?raw';
+import scalesSuper6 from '../../../shaders/slots/scales/super6.wgsl?raw';
 import { byteUnpacking, halfPrecision } from '../slot-choices.ts';
 
 /** Names of a matrix's planes: codes, their upper bits, scales. Each is bound under its name. */

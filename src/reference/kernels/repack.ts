@@ -8,7 +8,7 @@ export interface Planes {
   weight_scales?: Uint32Array;
 }
 
-/** The values that planes hold, one after another, as the comments of shaders/formats describe them. */
+/** The values that planes hold, one after another, as the comments of shaders/slots/codes and scales describe them. */
 export function unpackPlanes(type: GgmlType, planes: Planes): Float64Array {
   const { weight = new Uint32Array(), weight_high: high = new Uint32Array(), weight_scales: scales = new Uint32Array() } = planes;
   /** The i-th item of `bits` bits. */

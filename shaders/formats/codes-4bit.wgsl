@@ -1,1 +1,0 @@
-fn codes(row: u32, block: u32) -> Block { return nibbles(weight[row * BLOCKS + block]); }
