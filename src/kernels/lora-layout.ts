@@ -1,6 +1,7 @@
 import loraHalf from '../../shaders/parts/lora-half.wgsl?raw';
 import loraLinear from '../../shaders/parts/lora-linear.wgsl?raw';
 import loraTable from '../../shaders/parts/lora-table.wgsl?raw';
+import { LINEAR_NAMES } from '../architectures/linears.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { Binding, Constant, Kernel } from '../gpu/kernel.ts';
 
@@ -19,8 +20,6 @@ export const UNIT_BYTES = 8;
 export const MAX_LEVELS = 6;
 /** Where the batch's rows start. */
 export const ROWS_START = MAX_STREAMS * ROW_UNITS;
-/** Linears of a layer, in the order of `LINEAR_NAMES`. */
-export const LINEARS = 7;
 /** In a row: the level is the stream's own. */
 export const ROW_FOLLOWS_STREAM = 256;
 
@@ -79,7 +78,7 @@ function loweringParts({ first, widths }: LoraSite): Parts {
     constants: {
       NEXT_LINEARS: widths.length,
       FIRST_LINEAR: first,
-      LORA_LINEARS: LINEARS,
+      LORA_LINEARS: LINEAR_NAMES.length,
       LORA_ROWS: ROWS_START,
     },
     bindings: [

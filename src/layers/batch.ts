@@ -1,5 +1,5 @@
 import type { AdapterArena } from '../adapters/arena/adapter-arena.ts';
-import type { LinearName } from '../adapters/formats/module-names.ts';
+import type { LinearName } from '../architectures/linears.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 

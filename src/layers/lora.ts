@@ -1,5 +1,5 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
-import { LINEAR_NAMES, type LinearName, linearShape } from '../adapters/formats/module-names.ts';
+import { LINEAR_NAMES, type LinearGroup, type LinearName, linearShape, linearsOfGroup } from '../architectures/linears.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
@@ -9,6 +9,10 @@ import type { LoraSite } from '../kernels/lora-layout.ts';
 import { loraPrefillKernel, loraPrefillRuns } from '../kernels/lora-prefill.ts';
 import { reduction } from '../kernels/slot-choices.ts';
 import type { BatchShape } from './batch.ts';
+import type { LayerPlace } from './layer-place.ts';
+
+/** Behind a norm A · x is there before the linears run; for the others it is computed beside them, for what comes after. */
+const LOW_OF = { qkv: 'lowNormed', output: 'lowResidual', gateUp: 'lowNormed', down: 'lowResidual' } as const;
 
 /** The linears of a layer that read one input together, and what their adapters' A · input is kept in. */
 export interface LoraInputs {
@@ -16,21 +20,11 @@ export interface LoraInputs {
   low: 'lowNormed' | 'lowResidual';
 }
 
-/** The four groups of linears an adapter changes. */
-export function loraInputs(config: ModelConfig): Record<'qkv' | 'output' | 'gateUp' | 'down', LoraInputs> {
-  const inputs = (low: LoraInputs['low'], ...linears: LinearName[]): LoraInputs => ({
-    site: {
-      first: LINEAR_NAMES.indexOf(linears[0] as LinearName),
-      widths: linears.map((linear) => linearShape(config, linear)[0]),
-    },
-    low,
-  });
-  return {
-    qkv: inputs('lowNormed', 'attn_q', 'attn_k', 'attn_v'),
-    output: inputs('lowResidual', 'attn_output'),
-    gateUp: inputs('lowNormed', 'ffn_gate', 'ffn_up'),
-    down: inputs('lowResidual', 'ffn_down'),
-  };
+/** A group's linears, as an adapter changes them. */
+export function loraInputs(config: ModelConfig, group: LinearGroup): LoraInputs {
+  const linears = linearsOfGroup(group);
+  const site = { first: LINEAR_NAMES.indexOf(linears[0] as LinearName), widths: linears.map((name) => linearShape(config, name)[0]) };
+  return { site, low: LOW_OF[group] };
 }
 
 /** Parameters of every kernel that adapters take part in. */
@@ -46,20 +40,19 @@ export function loraParams(device: Device, { lora, tokens, kind }: BatchShape, l
 export class LoraLowering {
   readonly #operation: Operation<{ runs: number; tokens: number; adapters: number }>;
 
+  /** `columns`: of x. */
   constructor(
-    private readonly device: Device,
-    private readonly layer: number,
-    x: GPUBuffer,
-    columns: number,
-    inputs: LoraInputs,
+    private readonly place: LayerPlace,
+    { x, columns, inputs }: { x: GPUBuffer; columns: number; inputs: LoraInputs },
     { lora, counters, ...lows }: ArenaBuffers,
   ) {
+    const { device } = place;
     const kernel = loraPrefillKernel(device, columns, inputs.site);
     this.#operation = createOperation(device, kernel, { x, lora, counters, low_next: lows[inputs.low] });
   }
 
   record(recorder: Dispatcher, batch: BatchShape): void {
-    const params = loraParams(this.device, batch, this.layer);
+    const params = loraParams(this.place.device, batch, this.place.layer);
     const { runs = 0, tokens = 0, adapters = 0 } = params;
     recorder.run(this.#operation, this.#operation.groups({ runs, tokens, adapters }), params);
   }
@@ -81,16 +74,15 @@ export interface LoraDeltaOptions {
 export class LoraDelta {
   readonly #operation: Operation<{ lowering: number; tokens: number }>;
 
-  /** `layer`: of the linears after. */
+  /** `place`: of the linears after. */
   constructor(
-    private readonly device: Device,
-    private readonly layer: number,
-    width: number,
+    private readonly place: LayerPlace,
     private readonly options: LoraDeltaOptions,
     { lora, counters, ...lows }: ArenaBuffers,
   ) {
+    const { device, config } = place;
     const { x, y, adds, lowers, normWeight } = options;
-    const kernel = loraDeltaKernel(device, { width, adds: adds?.site, lowers: lowers.site });
+    const kernel = loraDeltaKernel(device, { width: config.hiddenSize, adds: adds?.site, lowers: lowers.site });
     this.#operation = createOperation(device, kernel, {
       ...{ x, y, norm_weight: normWeight, lora, counters, low_next: lows[lowers.low] },
       ...(adds && { low: lows[adds.low] }),
@@ -98,7 +90,7 @@ export class LoraDelta {
   }
 
   record(recorder: Dispatcher, batch: BatchShape): void {
-    const params = loraParams(this.device, batch, this.layer);
+    const params = loraParams(this.place.device, batch, this.place.layer);
     const { lowers, isLast = false } = this.options;
     const { runs = 0, adapters = 0 } = params;
     const lowering = isLast ? 0 : runs * adapters * lowers.site.widths.length;

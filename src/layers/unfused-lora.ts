@@ -1,4 +1,4 @@
-import type { LinearName } from '../adapters/formats/module-names.ts';
+import type { LinearName } from '../architectures/linears.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { Linear } from './linear.ts';

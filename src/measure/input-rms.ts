@@ -1,5 +1,6 @@
 import type { InputRms } from '../adapters/ladder/adapter-ladder.ts';
-import { ggufName, type LinearName, linearShape } from '../adapters/formats/module-names.ts';
+import { type LinearName, linearShape } from '../architectures/linears.ts';
+import { ggufName } from '../adapters/formats/module-names.ts';
 import { unlessLost } from '../gpu/readback.ts';
 import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { newSequence } from '../session/sequence.ts';

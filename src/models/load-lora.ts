@@ -1,5 +1,5 @@
 import type { AdapterModule } from '../adapters/formats/adapter-file.ts';
-import type { LinearName } from '../adapters/formats/module-names.ts';
+import { type LinearGroup, type LinearName, LINEARS, placeInGroup } from '../architectures/linears.ts';
 import type { Device } from '../gpu/device.ts';
 import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/unfused-lora.ts';
 import { destroyMatrix, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
@@ -65,33 +65,14 @@ function padColumns(values: Float32Array, from: number, to: number): Float32Arra
 }
 
 /** What the base linear reads and writes, for the products beside it. */
-function buffersOf({ config, activations, layers }: Transformer, layer: number, module: LinearName): LoraBuffers {
+function buffersOf({ config, activations, layers }: Transformer, layer: number, name: LinearName): LoraBuffers {
   const { x, qkv, attended, gateUp, gated, low } = activations;
-  const { numHeads, numKvHeads, headDim, hiddenSize, intermediateSize } = config;
-  const norms = layers[layer];
-  const qkvWidth = (numHeads + 2 * numKvHeads) * headDim;
-  const intoQkv = (head: number): LoraBuffers => ({
-    ...{ x, y: qkv, low, norm: norms?.attention.norm },
-    ...{ outputStart: head * headDim, outputWidth: qkvWidth },
-  });
-  const intoGateUp = (outputStart: number): LoraBuffers => ({
-    ...{ x, y: gateUp, low, norm: norms?.mlp.norm },
-    ...{ outputStart, outputWidth: 2 * intermediateSize },
-  });
-  switch (module) {
-    case 'attn_q':
-      return intoQkv(0);
-    case 'attn_k':
-      return intoQkv(numHeads);
-    case 'attn_v':
-      return intoQkv(numHeads + numKvHeads);
-    case 'attn_output':
-      return { x: attended, y: x, low, outputWidth: hiddenSize };
-    case 'ffn_gate':
-      return intoGateUp(0);
-    case 'ffn_up':
-      return intoGateUp(intermediateSize);
-    case 'ffn_down':
-      return { x: gated, y: x, low, outputWidth: hiddenSize };
-  }
+  const { attention, mlp } = layers[layer] ?? {};
+  const ofGroup: Record<LinearGroup, Pick<LoraBuffers, 'x' | 'y' | 'norm'>> = {
+    qkv: { x, y: qkv, norm: attention?.norm },
+    output: { x: attended, y: x },
+    gateUp: { x, y: gateUp, norm: mlp?.norm },
+    down: { x: gated, y: x },
+  };
+  return { ...ofGroup[LINEARS[name].group], ...placeInGroup(config, name), low };
 }

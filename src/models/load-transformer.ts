@@ -1,3 +1,4 @@
+import { isRotated, LINEAR_NAMES, linearsOfGroup } from '../architectures/linears.ts';
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import type { ModelConfig } from '../config/model-config.ts';
@@ -88,7 +89,7 @@ class Loader {
     const { config, device } = this;
     const name = (part: string): string => `blk.${layer}.${part}`;
     const norm = await this.norm(name('attn_norm.weight'));
-    const sources = ['attn_q', 'attn_k', 'attn_v'].map((part) => this.rows(name(`${part}.weight`)));
+    const sources = linearsOfGroup('qkv').map((part) => this.rows(name(`${part}.weight`)));
     const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
     const qkv = await this.matrices(name('qkv'), sources);
     const output = await this.matrix(name('attn_output.weight'));
@@ -98,7 +99,7 @@ class Loader {
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
     const weights = { norm, qkv, bias, output, queryNorm, keyNorm };
-    const attention = new Attention(device, layer, config, this.#activations, buffers, weights);
+    const attention = new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
     this.#attentions.push(attention);
     return attention;
   }
@@ -106,10 +107,10 @@ class Loader {
   async mlp(layer: number): Promise<Mlp> {
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
     const norm = await this.norm(name('ffn_norm'));
-    const sources = [this.rows(name('ffn_gate')), this.rows(name('ffn_up'))];
+    const sources = linearsOfGroup('gateUp').map((part) => this.rows(name(part)));
     const gateUp = await this.matrices(`blk.${layer}.ffn_gate_up`, sources);
     const down = await this.matrix(name('ffn_down'));
-    return new Mlp(this.device, layer, this.config, this.#activations, { norm, gateUp, down });
+    return new Mlp({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, gateUp, down });
   }
 
   async norm(name: string): Promise<Norm> {
@@ -140,7 +141,7 @@ class Loader {
   }
 
   rows(name: string): RowSource {
-    const permuted = this.config.ropeLayout === 'interleaved' && /attn_[qk]\./.test(name);
+    const permuted = this.config.ropeLayout === 'interleaved' && LINEAR_NAMES.some((linear) => isRotated(linear) && name.includes(`.${linear}.`));
     return { tensor: this.tensor(name), ...(permuted && { interleavedHeadDim: this.config.headDim }) };
   }
 
@@ -148,9 +149,9 @@ class Loader {
   async qkvBias(layer: number): Promise<GPUBuffer> {
     const { config } = this;
     const parts = await Promise.all(
-      ['attn_q', 'attn_k', 'attn_v'].map(async (part) => {
+      linearsOfGroup('qkv').map(async (part) => {
         const bytes = await this.read(`blk.${layer}.${part}.bias`);
-        const permuted = config.ropeLayout === 'interleaved' && part !== 'attn_v';
+        const permuted = config.ropeLayout === 'interleaved' && isRotated(part);
         return permuted ? deinterleaveRows(bytes, 4, config.headDim) : bytes;
       }),
     );

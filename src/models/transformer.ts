@@ -71,9 +71,9 @@ export class Transformer {
       mlp.attach(buffers, layers[i + 1]?.attention.norm);
     });
     const [first] = layers;
-    const { x } = activations;
-    const { qkv } = loraInputs(config);
-    const options = first && { x, y: activations.between, lowers: qkv, normWeight: first.attention.norm.weight };
-    this.#firstDelta = buffers && options && new LoraDelta(device, 0, config.hiddenSize, options, buffers);
+    const { x, between } = activations;
+    const lowers = loraInputs(config, 'qkv');
+    const options = first && { x, y: between, lowers, normWeight: first.attention.norm.weight };
+    this.#firstDelta = buffers && options && new LoraDelta({ device, layer: 0, config, activations }, options, buffers);
   }
 }

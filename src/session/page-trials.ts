@@ -9,7 +9,7 @@ import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
-import type { ProbedQueries } from '../layers/attention.ts';
+import type { ProbedQueries } from '../layers/page-forms.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { heldTokens, type Sequence } from './sequence.ts';
 
@@ -116,9 +116,9 @@ export class PageTrials {
   #write(sequence: Sequence, copies: readonly Copy[]): TaskRun[] {
     const runs = this.transformer.cache.writeTasks(sequence.pages, copies);
     for (const { layer, first, count, condenses } of runs) {
-      const attention = this.transformer.layers[layer]?.attention;
-      if (condenses) attention?.condense(this.recorder, first, count, latestQueries(sequence));
-      else attention?.quantize(this.recorder, first, count);
+      const pageForms = this.transformer.layers[layer]?.attention.pageForms;
+      if (condenses) pageForms?.condense(this.recorder, first, count, latestQueries(sequence));
+      else pageForms?.quantize(this.recorder, first, count);
     }
     return runs;
   }
@@ -129,7 +129,7 @@ export class PageTrials {
     const trial: PageTrial = { copies, began: tokens.length, length: heldTokens(sequence) };
     const view = this.#view(sequence, 0);
     sequence.trial = trial;
-    for (const { layer, first, count } of runs) layers[layer]?.attention.probe(this.recorder, first, count, queries);
+    for (const { layer, first, count } of runs) layers[layer]?.attention.pageForms.probe(this.recorder, first, count, queries);
     const size = copies.length * config.numHeads * FOUND_BYTES;
     const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]);
     const found = new Float32Array(bytes);

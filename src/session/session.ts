@@ -4,7 +4,7 @@ import type { Device } from '../gpu/device.ts';
 import { finished, Readback } from '../gpu/readback.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
-import { pageFormKernels } from '../layers/attention.ts';
+import { pageFormKernels } from '../layers/page-forms.ts';
 import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { DENSE, RECENT_PAGES } from '../cache/policy.ts';

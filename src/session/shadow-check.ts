@@ -45,7 +45,7 @@ export class ShadowCheck {
     const readback = (this.#readback ??= new Readback(this.device, 'shadow errors', errorBytes(transformer.config), 1));
     const size = transformer.config.numHeads * FOUND_BYTES;
     return recorder.inOneGo(() => {
-      attention.probe(recorder, 0, count, queries, count);
+      attention.pageForms.probe(recorder, 0, count, queries, count);
       return readback.submit(recorder, [{ buffer: transformer.cache.errors, offset: 0, size }]);
     });
   }

@@ -1,3 +1,4 @@
+import { LINEAR_NAMES, linearShape, linearsOfGroup } from '../architectures/linears.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ModelFile } from './model-file.ts';
@@ -33,9 +34,7 @@ interface WantedTensor {
 }
 
 function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
-  const { hiddenSize, intermediateSize, headDim, vocabSize } = config;
-  const qSize = config.numHeads * headDim;
-  const kvSize = config.numKvHeads * headDim;
+  const { hiddenSize, headDim, vocabSize } = config;
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
     ['output_norm.weight', { shape: [hiddenSize] }],
@@ -45,17 +44,10 @@ function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
   const perLayer: Record<string, number[]> = {
     'attn_norm.weight': [hiddenSize],
-    'attn_q.weight': [qSize, hiddenSize],
-    'attn_k.weight': [kvSize, hiddenSize],
-    'attn_v.weight': [kvSize, hiddenSize],
-    'attn_output.weight': [hiddenSize, qSize],
     'ffn_norm.weight': [hiddenSize],
-    'ffn_gate.weight': [intermediateSize, hiddenSize],
-    'ffn_up.weight': [intermediateSize, hiddenSize],
-    'ffn_down.weight': [hiddenSize, intermediateSize],
   };
-  if (config.qkvBias)
-    Object.assign(perLayer, { 'attn_q.bias': [qSize], 'attn_k.bias': [kvSize], 'attn_v.bias': [kvSize] });
+  for (const name of LINEAR_NAMES) perLayer[`${name}.weight`] = linearShape(config, name);
+  if (config.qkvBias) for (const name of linearsOfGroup('qkv')) perLayer[`${name}.bias`] = [linearShape(config, name)[0]];
   if (config.qkNorm) Object.assign(perLayer, { 'attn_q_norm.weight': [headDim], 'attn_k_norm.weight': [headDim] });
   for (let layer = 0; layer < config.numLayers; layer++) {
     for (const [name, shape] of Object.entries(perLayer)) wanted.set(`blk.${layer}.${name}`, { shape });

@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { parseAdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
 import type { AdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
-import { LINEAR_NAMES, parseTransformersName, transformersName } from '../../src/adapters/formats/module-names.ts';
+import { LINEAR_NAMES } from '../../src/architectures/linears.ts';
+import { parseTransformersName, transformersName } from '../../src/adapters/formats/module-names.ts';
 import { expectError } from '../support/expect-error.ts';
 
 const FILE = 'adapter_config.json';

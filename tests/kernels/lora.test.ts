@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { AdapterArena, type ArenaAdapter, type ArenaBuffers } from '../../src/adapters/arena/adapter-arena.ts';
 import type { LadderModule } from '../../src/adapters/ladder/adapter-ladder.ts';
-import { LINEAR_NAMES, type LinearName } from '../../src/adapters/formats/module-names.ts';
+import { LINEAR_NAMES, type LinearName } from '../../src/architectures/linears.ts';
 import type { RampRow } from '../../src/chunking/ramps.ts';
 import { loraBatch } from '../../src/session/adapter-mix.ts';
 import type { BatchShape } from '../../src/layers/batch.ts';

@@ -1,9 +1,9 @@
 import { MAX_STREAMS } from '../../config/max-streams.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
-import { DIRECTORY_UNITS, LINEARS, lowStride, MAX_LEVELS, ROW_UNITS, ROWS_START, UNIT_BYTES } from '../../kernels/lora-layout.ts';
+import { DIRECTORY_UNITS, lowStride, MAX_LEVELS, ROW_UNITS, ROWS_START, UNIT_BYTES } from '../../kernels/lora-layout.ts';
 import type { LadderModule } from '../ladder/adapter-ladder.ts';
-import { LINEAR_NAMES } from '../formats/module-names.ts';
+import { LINEAR_NAMES } from '../../architectures/linears.ts';
 
 /** Ranks of every module, by level; at most MAX_LEVELS. */
 export type LevelTable = readonly (readonly number[])[];
@@ -118,7 +118,7 @@ export class AdapterArena {
   }
 
   #layerUnits(adapters: number): number {
-    return (1 + adapters * TABLES) * LINEARS * DIRECTORY_UNITS;
+    return (1 + adapters * TABLES) * LINEAR_NAMES.length * DIRECTORY_UNITS;
   }
 
   #rebuild(adapters: ArenaAdapter[]): void {
@@ -185,7 +185,7 @@ export class AdapterArena {
     const { ranks } = adapter.tables[index] ?? { ranks: [] };
     if (ranks.length > MAX_LEVELS) throw new Error(`${ranks.length} levels`);
     const entry = 1 + this.#adapters.indexOf(adapter) * TABLES + index;
-    const words = LINEARS * DIRECTORY_UNITS * 2;
+    const words = LINEAR_NAMES.length * DIRECTORY_UNITS * 2;
     const layers = Array.from({ length: this.numLayers }, () => new Uint32Array(words));
     let at = this.#starts.get(adapter) ?? 0;
     adapter.modules.forEach(({ layer, linear, a, bTransposed }, module) => {
@@ -196,7 +196,7 @@ export class AdapterArena {
       at = b + bTransposed.byteLength / UNIT_BYTES;
     });
     layers.forEach((table, layer) => {
-      this.#write(this.directoryOf(layer) + entry * LINEARS * DIRECTORY_UNITS, table);
+      this.#write(this.directoryOf(layer) + entry * LINEAR_NAMES.length * DIRECTORY_UNITS, table);
     });
   }
 

@@ -8,7 +8,8 @@ import { readAdapterHeader } from './adapter-header.ts';
 import type { AdapterHeader, AdapterSource, FactorPair } from './adapter-header.ts';
 import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
-import { ggufName, LINEAR_NAMES, linearShape, tensorName } from './module-names.ts';
+import { LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
+import { ggufName, tensorName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 
 /** One linear's ΔW = scale · B · A, its rows in the model's own order, whatever the file's. */

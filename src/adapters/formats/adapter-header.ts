@@ -9,7 +9,8 @@ import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { parseAdapterConfig } from './adapter-config.ts';
 import type { AdapterConfig } from './adapter-config.ts';
 import { MAX_RANK } from './config-fields.ts';
-import { ggufName, LINEAR_NAMES, parseGgufName, parseTransformersName, transformersName } from './module-names.ts';
+import { LINEAR_NAMES } from '../../architectures/linears.ts';
+import { ggufName, parseGgufName, parseTransformersName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 
 /** A PEFT directory's two files, or a GGUF LoRA file. */

@@ -1,19 +1,4 @@
-import type { ModelConfig } from '../../config/model-config.ts';
-
-/** The linears an adapter may change, by llama.cpp's names, and what transformers calls them. */
-export const LINEAR_PATHS = {
-  attn_q: 'self_attn.q_proj',
-  attn_k: 'self_attn.k_proj',
-  attn_v: 'self_attn.v_proj',
-  attn_output: 'self_attn.o_proj',
-  ffn_gate: 'mlp.gate_proj',
-  ffn_up: 'mlp.up_proj',
-  ffn_down: 'mlp.down_proj',
-} as const;
-
-export type LinearName = keyof typeof LINEAR_PATHS;
-
-export const LINEAR_NAMES = Object.keys(LINEAR_PATHS) as LinearName[];
+import { LINEAR_NAMES, type LinearName, LINEARS } from '../../architectures/linears.ts';
 
 /** A linear's place in the model. */
 export interface ModulePlace {
@@ -26,7 +11,7 @@ export const ggufName = ({ layer, linear }: ModulePlace): string => `blk.${layer
 
 /** As in a transformers model for causal language modelling: `model.layers.3.self_attn.q_proj`. */
 export const transformersName = ({ layer, linear }: ModulePlace): string =>
-  `model.layers.${layer}.${LINEAR_PATHS[linear]}`;
+  `model.layers.${layer}.${LINEARS[linear].path}`;
 
 /** Of a factor of a linear, in a file of either form. */
 export const tensorName = (format: 'peft' | 'gguf', place: ModulePlace, factor: 'a' | 'b'): string =>
@@ -47,23 +32,6 @@ export function parseGgufName(name: string): ModulePlace | undefined {
 /** The inverse of `transformersName`; undefined for anything else. */
 export function parseTransformersName(name: string): ModulePlace | undefined {
   const [, layer, rest] = TRANSFORMERS_NAME.exec(name) ?? [];
-  const linear = LINEAR_NAMES.find((known) => LINEAR_PATHS[known] === rest);
+  const linear = LINEAR_NAMES.find((known) => LINEARS[known].path === rest);
   return linear && { layer: Number(layer), linear };
-}
-
-/** `[outFeatures, inFeatures]` of a linear. */
-export function linearShape(model: ModelConfig, linear: LinearName): [number, number] {
-  const { hiddenSize, intermediateSize, headDim } = model;
-  const qSize = model.numHeads * headDim;
-  const kvSize = model.numKvHeads * headDim;
-  const shapes: Record<LinearName, [number, number]> = {
-    attn_q: [qSize, hiddenSize],
-    attn_k: [kvSize, hiddenSize],
-    attn_v: [kvSize, hiddenSize],
-    attn_output: [hiddenSize, qSize],
-    ffn_gate: [intermediateSize, hiddenSize],
-    ffn_up: [intermediateSize, hiddenSize],
-    ffn_down: [hiddenSize, intermediateSize],
-  };
-  return shapes[linear];
 }

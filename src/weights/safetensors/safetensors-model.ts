@@ -1,3 +1,4 @@
+import { LINEAR_NAMES, LINEARS } from '../../architectures/linears.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
@@ -13,16 +14,10 @@ import type { TensorInfo } from '../tensor-info.ts';
 /** transformers' names of a layer's parts, and GGUF's. */
 const LAYER_PARTS: Record<string, string> = {
   input_layernorm: 'attn_norm',
-  'self_attn.q_proj': 'attn_q',
-  'self_attn.k_proj': 'attn_k',
-  'self_attn.v_proj': 'attn_v',
-  'self_attn.o_proj': 'attn_output',
   'self_attn.q_norm': 'attn_q_norm',
   'self_attn.k_norm': 'attn_k_norm',
   post_attention_layernorm: 'ffn_norm',
-  'mlp.gate_proj': 'ffn_gate',
-  'mlp.up_proj': 'ffn_up',
-  'mlp.down_proj': 'ffn_down',
+  ...Object.fromEntries(LINEAR_NAMES.map((name) => [LINEARS[name].path, name])),
 };
 const OUTER_NAMES: Record<string, string> = {
   'model.embed_tokens.weight': 'token_embd.weight',

@@ -1,0 +1,61 @@
+import type { ModelConfig } from '../config/model-config.ts';
+
+type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads'>;
+
+/** Widths that a linear reads or writes. */
+const WIDTHS = {
+  hidden: ({ hiddenSize }: Sizes) => hiddenSize,
+  queries: ({ numHeads, headDim }: Sizes) => numHeads * headDim,
+  keys: ({ numKvHeads, headDim }: Sizes) => numKvHeads * headDim,
+  intermediate: ({ intermediateSize }: Sizes) => intermediateSize,
+} as const;
+
+interface Linear {
+  /** What transformers calls it within a layer. */
+  path: string;
+  inputs: keyof typeof WIDTHS;
+  outputs: keyof typeof WIDTHS;
+  /** Linears of one group read one input and write one output, one below the other. */
+  group: LinearGroup;
+  /** Its outputs are rotated by their positions: GGUF files may have its rows in another order. */
+  isRotated?: true;
+}
+
+export type LinearGroup = 'qkv' | 'output' | 'gateUp' | 'down';
+
+/** The linears of a layer by llama.cpp's names (src/llama-arch.cpp), in the order in which adapters keep them; a group's are neighbours. */
+export const LINEARS = {
+  attn_q: { path: 'self_attn.q_proj', group: 'qkv', inputs: 'hidden', outputs: 'queries', isRotated: true },
+  attn_k: { path: 'self_attn.k_proj', group: 'qkv', inputs: 'hidden', outputs: 'keys', isRotated: true },
+  attn_v: { path: 'self_attn.v_proj', group: 'qkv', inputs: 'hidden', outputs: 'keys' },
+  attn_output: { path: 'self_attn.o_proj', group: 'output', inputs: 'queries', outputs: 'hidden' },
+  ffn_gate: { path: 'mlp.gate_proj', group: 'gateUp', inputs: 'hidden', outputs: 'intermediate' },
+  ffn_up: { path: 'mlp.up_proj', group: 'gateUp', inputs: 'hidden', outputs: 'intermediate' },
+  ffn_down: { path: 'mlp.down_proj', group: 'down', inputs: 'intermediate', outputs: 'hidden' },
+} as const satisfies Record<string, Linear>;
+
+export type LinearName = keyof typeof LINEARS;
+
+export const LINEAR_NAMES = Object.keys(LINEARS) as LinearName[];
+
+const linear = (name: LinearName): Linear => LINEARS[name];
+
+/** Whether a linear's outputs are rotated by their positions. */
+export const isRotated = (name: LinearName): boolean => linear(name).isRotated === true;
+
+/** The linears of a group, in order. */
+export const linearsOfGroup = (group: LinearGroup): LinearName[] => LINEAR_NAMES.filter((name) => LINEARS[name].group === group);
+
+/** `[outFeatures, inFeatures]` of a linear. */
+export const linearShape = (model: Sizes, name: LinearName): [number, number] => [
+  WIDTHS[LINEARS[name].outputs](model),
+  WIDTHS[LINEARS[name].inputs](model),
+];
+
+/** Where a linear's outputs lie in those of its group, and how wide these are. */
+export function placeInGroup(model: Sizes, name: LinearName): { outputStart: number; outputWidth: number } {
+  const group = linearsOfGroup(LINEARS[name].group);
+  const widths = group.map((other) => linearShape(model, other)[0]);
+  const sum = (counted: readonly number[]): number => counted.reduce((total, width) => total + width, 0);
+  return { outputStart: sum(widths.slice(0, group.indexOf(name))), outputWidth: sum(widths) };
+}

@@ -1,0 +1,54 @@
+import { createOperation, type Operation } from '../gpu/operation.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
+import { attentionKernel, splitPages } from '../kernels/attention.ts';
+import { attentionMergeKernel } from '../kernels/attention-merge.ts';
+import type { AttentionBuffers } from './attention.ts';
+import type { Batch } from './batch.ts';
+import type { LayerPlace } from './layer-place.ts';
+
+type Attend = Operation<{ tokens: number; splits: number }>;
+
+/** attended = softmax(q · keys) · values over the pages of each token's sequence, in splits that are merged. */
+export class PagedAttention {
+  #halfOnly: Attend;
+  /** With pages of every form; made when first used. */
+  #every: Attend | undefined;
+  #merge: Operation<{ tokens: number }>;
+
+  constructor(
+    private readonly place: LayerPlace,
+    private readonly buffers: AttentionBuffers,
+  ) {
+    this.#halfOnly = this.#bindAttend(true);
+    this.#merge = this.#bindMerge();
+  }
+
+  /** This layer's pages, or what streams asked of them, lie in another buffer. */
+  cacheMoved(): void {
+    this.#halfOnly = this.#bindAttend(true);
+    this.#every = undefined;
+    this.#merge = this.#bindMerge();
+  }
+
+  record(recorder: Dispatcher, { tokens, length, halfOnly }: Batch): void {
+    const { splits, pagesPerSplit } = splitPages(tokens, length);
+    const attend = halfOnly ? this.#halfOnly : (this.#every ??= this.#bindAttend(false));
+    recorder.run(attend, attend.groups({ tokens, splits }), { tokens, splits, pagesPerSplit });
+    recorder.run(this.#merge, this.#merge.groups({ tokens }), { tokens, splits, slotPages: this.buffers.slotPages });
+  }
+
+  #bindAttend(halfOnly: boolean): Attend {
+    const { device, config, activations } = this.place;
+    const { batchTable, qkv, partials } = activations;
+    const { pages, table, rope } = this.buffers;
+    const bounds = { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, partial_outputs: partials };
+    return createOperation(device, attentionKernel(device, config, halfOnly), bounds);
+  }
+
+  #bindMerge(): Operation<{ tokens: number }> {
+    const { device, config, activations, layer } = this.place;
+    const { batchTable, qkv, partials, attended } = activations;
+    const bounds = { partial_outputs: partials, batch_table: batchTable, qkv, y: attended, probes: this.buffers.probes.buffer(layer) };
+    return createOperation(device, attentionMergeKernel(device, config), bounds);
+  }
+}
