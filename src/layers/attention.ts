@@ -1,9 +1,8 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
-import type { LayerPages } from '../cache/layer-pages.ts';
-import type { StreamProbes } from '../cache/stream-probes.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { storeKvKernel } from '../kernels/store-kv.ts';
+import type { AttentionBuffers } from './attention-buffers.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 import { loraInputs } from './lora.ts';
@@ -24,22 +23,6 @@ export interface AttentionWeights {
   /** With qkNorm: `[headDim]` each. */
   queryNorm?: GPUBuffer;
   keyNorm?: GPUBuffer;
-}
-
-export interface AttentionBuffers {
-  /** Where this layer's pages are. */
-  pages: LayerPages;
-  /** Entries of the pages of sequences, a region for each stream. */
-  table: GPUBuffer;
-  /** Entries of a region. */
-  slotPages: number;
-  /** Copies of pages to write, see quantize-page.ts, and what probing them finds. */
-  tasks: GPUBuffer;
-  /** What each stream's latest queries were and found. */
-  probes: StreamProbes;
-  errors: GPUBuffer;
-  /** cos and sin of each position: `[position, 2, headDim / 2]`. */
-  rope: GPUBuffer;
 }
 
 /** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */

@@ -7,7 +7,7 @@ import { attentionKernel } from '../kernels/attention.ts';
 import { condensePageKernel } from '../kernels/condense-page.ts';
 import { probePageKernel } from '../kernels/probe-page.ts';
 import { quantizePageKernel } from '../kernels/quantize-page.ts';
-import type { AttentionBuffers } from './attention.ts';
+import type { AttentionBuffers } from './attention-buffers.ts';
 import type { LayerPlace } from './layer-place.ts';
 
 /** Which queries a probe asks. */

@@ -2,7 +2,7 @@ import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { attentionKernel, splitPages } from '../kernels/attention.ts';
 import { attentionMergeKernel } from '../kernels/attention-merge.ts';
-import type { AttentionBuffers } from './attention.ts';
+import type { AttentionBuffers } from './attention-buffers.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 

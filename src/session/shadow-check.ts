@@ -3,7 +3,8 @@ import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
-import type { Attention, ProbedQueries } from '../layers/attention.ts';
+import type { Attention } from '../layers/attention.ts';
+import type { ProbedQueries } from '../layers/page-forms.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { heldTokens, type Sequence } from './sequence.ts';
 
