@@ -1,5 +1,5 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { pageFormKernels } from '../../src/layers/attention.ts';
+import { pageFormKernels } from '../../src/layers/page-forms.ts';
 import { WGSL_FLAGS } from '../command-flags.ts';
 import { parseFlags, positional } from '../flags.ts';
 import { withModel } from '../open-model.ts';

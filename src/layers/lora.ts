@@ -36,13 +36,15 @@ export function loraParams(device: Device, { lora, tokens, kind }: BatchShape, l
   return { adapters, tokens, runs, lowStride: arena.lowStride, directory: arena.directoryOf(layer) };
 }
 
+type LoraPlace = Pick<LayerPlace, 'device' | 'layer'>;
+
 /** A · x of a batch, before the linears that add B · h to what they compute. */
 export class LoraLowering {
   readonly #operation: Operation<{ runs: number; tokens: number; adapters: number }>;
 
   /** `columns`: of x. */
   constructor(
-    private readonly place: LayerPlace,
+    private readonly place: LoraPlace,
     { x, columns, inputs }: { x: GPUBuffer; columns: number; inputs: LoraInputs },
     { lora, counters, ...lows }: ArenaBuffers,
   ) {
@@ -62,6 +64,7 @@ export interface LoraDeltaOptions {
   /** The residual stream, and where it goes with what adapters add to the linear before. */
   x: GPUBuffer;
   y: GPUBuffer;
+  width: number;
   /** The linear before; none before the first layer. */
   adds?: LoraInputs;
   /** The linears after, and the weights of their norm; without them nothing but y is computed. */
@@ -76,13 +79,13 @@ export class LoraDelta {
 
   /** `place`: of the linears after. */
   constructor(
-    private readonly place: LayerPlace,
+    private readonly place: LoraPlace,
     private readonly options: LoraDeltaOptions,
     { lora, counters, ...lows }: ArenaBuffers,
   ) {
-    const { device, config } = place;
-    const { x, y, adds, lowers, normWeight } = options;
-    const kernel = loraDeltaKernel(device, { width: config.hiddenSize, adds: adds?.site, lowers: lowers.site });
+    const { device } = place;
+    const { x, y, width, adds, lowers, normWeight } = options;
+    const kernel = loraDeltaKernel(device, { width, adds: adds?.site, lowers: lowers.site });
     this.#operation = createOperation(device, kernel, {
       ...{ x, y, norm_weight: normWeight, lora, counters, low_next: lows[lowers.low] },
       ...(adds && { low: lows[adds.low] }),

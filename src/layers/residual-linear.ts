@@ -70,7 +70,7 @@ export class ResidualLinear {
       ...form,
       lora: {
         lowering: new LoraLowering(place, { x, columns, inputs }, buffers),
-        delta: new LoraDelta({ ...place, layer: next.layer }, { ...next, x: adaptedY, adds: inputs }, buffers),
+        delta: new LoraDelta({ ...place, layer: next.layer }, { ...next, x: adaptedY, width: config.hiddenSize, adds: inputs }, buffers),
       },
     };
   }

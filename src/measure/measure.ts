@@ -1,7 +1,8 @@
 import { kvBytes } from '../cache/kv-report.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher, Groups, Params } from '../gpu/recorder.ts';
+import type { Groups } from '../gpu/kernel.ts';
+import type { Dispatcher, Params } from '../gpu/recorder.ts';
 import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { streamReadBytes, streamReadKernel } from '../kernels/stream-read.ts';
 import { type Adaptation, UNADAPTED } from '../engine/adaptation.ts';

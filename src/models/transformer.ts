@@ -73,7 +73,7 @@ export class Transformer {
     const [first] = layers;
     const { x, between } = activations;
     const lowers = loraInputs(config, 'qkv');
-    const options = first && { x, y: between, lowers, normWeight: first.attention.norm.weight };
-    this.#firstDelta = buffers && options && new LoraDelta({ device, layer: 0, config, activations }, options, buffers);
+    const options = first && { x, y: between, width: config.hiddenSize, lowers, normWeight: first.attention.norm.weight };
+    this.#firstDelta = buffers && options && new LoraDelta({ device, layer: 0 }, options, buffers);
   }
 }

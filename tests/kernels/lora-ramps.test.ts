@@ -91,14 +91,14 @@ async function delta(runner: Runner, input: Case, rampWidth: number, kind: 'pref
       const shape = { kind, tokens: step, lora: batch?.lora };
       const sum = runner.empty((step + 8) * WIDTH * 4);
       const own = buffers && { ...OUTPUT, layer: 0, buffers };
-      if (buffers && adapted && kind === 'prefill') new LoraLowering(device, 0, x, WIDTH, OUTPUT, buffers).record(recorder, shape);
+      if (buffers && adapted && kind === 'prefill') new LoraLowering({ device, layer: 0 }, { x, columns: WIDTH, inputs: OUTPUT }, buffers).record(recorder, shape);
       const linear = { x, y: sum, accumulate: true, ...(adapted && own && { lora: own }) };
       new Linear(device, matrix, linear).record(recorder, shape);
       if (!buffers || !adapted || kind === 'prefill') return runner.floats(sum);
       const after = runner.empty(step * WIDTH * 4);
       const norm = runner.upload(new Float32Array(WIDTH));
-      const options = { x: sum, y: after, adds: OUTPUT, lowers: AFTER, normWeight: norm, isLast: true };
-      new LoraDelta(device, 0, WIDTH, options, buffers).record(recorder, shape);
+      const options = { x: sum, y: after, width: WIDTH, adds: OUTPUT, lowers: AFTER, normWeight: norm, isLast: true };
+      new LoraDelta({ device, layer: 0 }, options, buffers).record(recorder, shape);
       return runner.floats(after);
     };
     const [base, adapted] = [await y(false), await y(true)];

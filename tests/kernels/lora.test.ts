@@ -136,7 +136,7 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     const lora = { ...QKV, layer: LAYER, buffers };
     const [linear] = linearsOf(device, [matrix], { x: gpuX, y, norm, lora });
     norm.record(runner.recorder, tokens);
-    new LoraLowering(device, LAYER, norm.output, HIDDEN, QKV, buffers).record(runner.recorder, shape);
+    new LoraLowering({ device, layer: LAYER }, { x: norm.output, columns: HIDDEN, inputs: QKV }, buffers).record(runner.recorder, shape);
     linear?.record(runner.recorder, shape);
     expectRows(await runner.floats(y), HIDDEN + 48, (token) => {
       const input = rmsNorm(tokenOf(x, token, HIDDEN), normWeight, EPS);
@@ -158,8 +158,8 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     if (!gpuQkv || !between || !gated) throw new Error('no buffers');
     const { recorder } = runner;
     const withLora = { layer: LAYER, buffers };
-    const first = { x: gpuX, y: between, lowers: QKV, normWeight: norm.weight };
-    new LoraDelta(device, LAYER, HIDDEN, first, buffers).record(recorder, shape);
+    const first = { x: gpuX, y: between, width: HIDDEN, lowers: QKV, normWeight: norm.weight };
+    new LoraDelta({ device, layer: LAYER }, first, buffers).record(recorder, shape);
     linearsOf(device, [qkv.matrix], { x: gpuX, y: gpuQkv, norm, lora: { ...QKV, ...withLora } })[0]?.record(recorder, shape);
     expectRows(await runner.floats(gpuQkv), HIDDEN + 48, (token) => {
       const input = rmsNorm(tokenOf(x, token, HIDDEN), normWeight, EPS);
@@ -168,8 +168,8 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     });
     const outputOptions = { x: runner.upload(attended), y: gpuX, accumulate: true, lora: { ...OUTPUT, ...withLora } };
     new Linear(device, output.matrix, outputOptions).record(recorder, shape);
-    const next = { x: gpuX, y: between, adds: OUTPUT, lowers: GATE_UP, normWeight: norm.weight };
-    new LoraDelta(device, LAYER, HIDDEN, next, buffers).record(recorder, shape);
+    const next = { x: gpuX, y: between, width: HIDDEN, adds: OUTPUT, lowers: GATE_UP, normWeight: norm.weight };
+    new LoraDelta({ device, layer: LAYER }, next, buffers).record(recorder, shape);
     const gateUpOptions = { x: between, y: gated, norm, gated: true, kind: 'decode', lora: { ...GATE_UP, ...withLora } } as const;
     new Linear(device, gateUp.matrix, gateUpOptions).record(recorder, shape);
     const residual = (token: number): Float64Array => {
