@@ -72,17 +72,19 @@ export class KvCache {
 
   /**
    * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
-   * another. As many must be free. Nothing may be recorded.
+   * another. As many must be free. Throws where anything is recorded.
    */
   restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[]): CachePage[] {
+    this.device.buffers.expectNoneRecorded('kv pages');
     if (saved.length > this.freePages) throw new Error(`${saved.length} pages are restored, ${this.freePages} are free`);
     const ofLayers = this.layers.map((layer, i) => layer.restore(saved.flatMap((page) => page[i] ?? []), bytes[i] as Uint8Array<ArrayBuffer>));
     this.#count += saved.length;
     return saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((pages) => pages[page] as LayerPage) }));
   }
 
-  /** Copies of pages in f16, where as many are free; else undefined. Nothing may be recorded. */
+  /** Copies of pages in f16, where as many are free; else undefined. Throws where anything is recorded. */
   copyOf(pages: readonly CachePage[]): CachePage[] | undefined {
+    this.device.buffers.expectNoneRecorded('kv pages');
     if (pages.length > this.freePages) return undefined;
     const ofLayers = this.layers.map((layer, i) => layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)));
     this.#count += pages.length;
@@ -102,8 +104,9 @@ export class KvCache {
     return true;
   }
 
-  /** Gives up `count` pages from the `first` on; those behind them take their places. Nothing may be recorded. */
+  /** Gives up `count` pages from the `first` on; those behind them take their places. Throws where anything is recorded. */
   drop(pages: CachePage[], first: number, count: number): void {
+    this.device.buffers.expectNoneRecorded('kv pages');
     for (const page of pages.splice(first, count)) this.#remove(page);
     for (let i = first; i < pages.length; i++) pages[i] = { ...(pages[i] as CachePage), base: i * PAGE_TOKENS };
   }
@@ -129,8 +132,9 @@ export class KvCache {
     });
   }
 
-  /** Gives memory back that few pages use. Nothing may be recorded. */
+  /** Gives memory back that few pages use. Throws where anything is recorded. */
   shrink(): void {
+    this.device.buffers.expectNoneRecorded('kv pages');
     for (const layer of this.layers) layer.shrink();
   }
 
@@ -139,8 +143,9 @@ export class KvCache {
     return this.layers.length * TASKS_OF_LAYER;
   }
 
-  /** Makes room for copies of pages, by layer. Nothing may be recorded. */
+  /** Makes room for copies of pages, by layer. Throws where anything is recorded. */
   copies(pages: readonly CachePage[], changes: readonly Change[]): Copy[] {
+    this.device.buffers.expectNoneRecorded('kv pages');
     const inOrder = [...changes].sort((a, b) => a.layer - b.layer || Number(a.form === 'sparse') - Number(b.form === 'sparse'));
     return inOrder.map((change) => {
       const from = pages[change.page]?.layers[change.layer];

@@ -1,6 +1,6 @@
 import { readOnce } from '../gpu/readback.ts';
 import type { Adaptation } from './adaptation.ts';
-import { attach, newSequence } from '../session/sequence.ts';
+import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 
 /**
@@ -20,8 +20,8 @@ export async function embedText(
   const sum = new Float64Array(hiddenSize);
   const add = (states: Float32Array): void => states.forEach((value, i) => (sum[i % hiddenSize]! += value));
   const text = await adaptation.begin(tokens, 0);
-  const sequence = newSequence(undefined, slot);
-  attach(sequence, text);
+  const sequence = new Sequence(undefined, slot);
+  sequence.attach(text);
   try {
     const onBatch = async (_: number, length: number): Promise<void> => {
       const states = transformer.states(recorder, length);

@@ -12,7 +12,7 @@ import type { AdaptedText } from '../session/adapted-text.ts';
 import { DecodedChunks } from './decoded-chunks.ts';
 import type { Draw, Drawn } from '../session/decode-steps.ts';
 import { handled } from '../session/handled.ts';
-import { attach, keep, placeOf, type Sequence } from '../session/sequence.ts';
+import type { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 import { Stopwatch } from './stopwatch.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
@@ -57,8 +57,8 @@ export async function* generate(
   const limit = answerLimit(contextLength, prompt.length, policy.drops !== undefined, maxTokens);
   const watch = new Stopwatch();
   const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt, adaptation.key, slot, policy, isFurther);
-  keep(sequence, kept, contextLength);
+  const sequence = session.sequences.take(prompt, { key: adaptation.key, slot, policy, isFurther });
+  sequence.keep(kept, contextLength);
   session.prepare(sequence, prompt.length + limit);
   sequence.shadows = kvOptions.kvShadow ?? false;
   const watched = onKv && new KvWatch(onKv);
@@ -80,7 +80,7 @@ export async function* generate(
   });
   try {
     adapted = await adaptation.begin(prompt, cachedTokens);
-    attach(sequence, adapted);
+    sequence.attach(adapted);
     adapted.later.forEach((row, i) => (sequence.rows[prompt.length + i] = row));
     if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, onPlan, (token) => tokenizer.decode([token]));
     session.ranks.reset(sequence);
@@ -118,7 +118,7 @@ export async function* generate(
       const isEnd = tokenizer.eosIds.has(token);
       const piece = isEnd ? '' : text.push(token);
       const ended = isEnd || text.stopped || (grammar !== undefined && (await allowedLater) === undefined);
-      const contextUsed = placeOf(sequence, position + 1);
+      const contextUsed = sequence.placeOf(position + 1);
       yield {
         ...{ type: 'token', token, text: piece, ms: watch.lap(), contextUsed },
         ...(wantsEntropy && entropy !== undefined && { entropy }),

@@ -13,7 +13,7 @@ import type { ByteSource } from '../weights/byte-source.ts';
 import { followsRecordedPlan } from './adaptation.ts';
 import { NO_ADAPTERS } from '../session/adapter-mix.ts';
 import { modelHash } from './model-hash.ts';
-import { newSequence } from '../session/sequence.ts';
+import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 import type { SavedCaches, SavedSize } from './types.ts';
 
@@ -132,7 +132,7 @@ function restore({ sequences, transformer }: Session, { text, layers }: SavedCac
   const { cache } = transformer;
   sequences.makeRoom(text.pages.length);
   // A request that goes on from it brings the adapters and the policy that the keys stand for.
-  const sequence = newSequence({ ...NO_ADAPTERS, key: text.adapters }, 0, { key: text.policy });
+  const sequence = new Sequence({ ...NO_ADAPTERS, key: text.adapters }, 0, { key: text.policy });
   sequence.tokens = [...text.tokens];
   sequence.pages = cache.restore(text.pages, layers);
   sequence.probed = new LayerErrors(text.probed);

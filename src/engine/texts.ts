@@ -4,7 +4,7 @@ import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/cha
 import { withMarkers } from '../tokenizer/chat-traits.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Prompt } from './generate.ts';
-import { commonPrefix } from '../session/sequence.ts';
+import { commonPrefix } from '../session/sequence-cache.ts';
 import type { GenerateOptions } from './types.ts';
 
 /**

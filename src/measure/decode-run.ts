@@ -2,7 +2,7 @@ import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { UNADAPTED } from '../engine/adaptation.ts';
 import type { Drawn } from '../session/decode-steps.ts';
 import { greedy } from '../session/greedy-draw.ts';
-import { attach, newSequence, type Sequence } from '../session/sequence.ts';
+import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 
 /** Any text, for work that does not depend on it. */
@@ -31,7 +31,7 @@ export class DecodeRun {
   /** After `context` tokens, in a stream slot of its own. */
   static async open(session: Session, context: number, slot: number, options: DecodeOptions = {}): Promise<DecodeRun> {
     const { policy = DENSE, text = anyTokens(session, context) } = options;
-    const sequence = newSequence(undefined, slot, policy);
+    const sequence = new Sequence(undefined, slot, policy);
     return new DecodeRun(session, sequence, await prefillAndDraw(session, sequence, text.slice(0, context)));
   }
 
@@ -69,7 +69,7 @@ export async function prefillAndDraw(
   let drawn: Promise<Drawn> | undefined;
   const context = tokens.length;
   const text = await adaptation.begin(tokens, 0);
-  attach(sequence, text);
+  sequence.attach(text);
   await session.prefill(sequence, tokens, (start, length) => {
     if (start + length < context) return;
     if (text.follow) session.draws.levels.begin(sequence.slot, text.follow.start);

@@ -1,6 +1,6 @@
 import type { CachePolicy } from '../cache/policy.ts';
 import type { Adaptation } from '../engine/adaptation.ts';
-import { attach, newSequence, type Sequence } from '../session/sequence.ts';
+import { Sequence } from '../session/sequence.ts';
 import { logSumExp } from '../session/log-sum-exp.ts';
 import type { Session } from '../session/session.ts';
 
@@ -22,8 +22,8 @@ export async function divergence(
   const result: Divergence = { kl: [], entropy: [] };
   const texts = [await p.begin(tokens, 0), await q.begin(tokens, 0)];
   const sequences = texts.map((text, slot) => {
-    const sequence = newSequence(undefined, slot, policy);
-    attach(sequence, text);
+    const sequence = new Sequence(undefined, slot, policy);
+    sequence.attach(text);
     return sequence;
   });
   try {

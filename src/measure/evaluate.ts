@@ -3,7 +3,7 @@ import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import { type Adaptation, UNADAPTED } from '../engine/adaptation.ts';
 import { logSumExp } from '../session/log-sum-exp.ts';
-import { attach, newSequence } from '../session/sequence.ts';
+import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 
 /** How a text is computed. */
@@ -29,8 +29,9 @@ export async function eachLogits(
   { adaptation = UNADAPTED, policy = DENSE, shadows = false, from = 0 }: Computed = {},
 ): Promise<{ meanRank: number; kv: KvReport; memory: MemoryReport }> {
   const text = await adaptation.begin(tokens, 0);
-  const sequence = { ...newSequence(), policy, shadows };
-  attach(sequence, text);
+  const sequence = new Sequence(undefined, 0, policy);
+  sequence.shadows = shadows;
+  sequence.attach(text);
   session.ranks.reset(sequence);
   try {
     const onBatch = async (start: number, length: number): Promise<void> => {
@@ -141,7 +142,7 @@ export async function perplexity(
   const step = context - bos.length;
   const { buffers } = session.device;
   const nlls: number[] = [];
-  let kv = kvReport(newSequence());
+  let kv = kvReport(new Sequence());
   let memory = buffers.report();
   let ranks = 0;
   let computed = 0;

@@ -3,7 +3,7 @@ import { type LinearName, linearShape } from '../architectures/linears.ts';
 import { ggufName } from '../adapters/formats/module-names.ts';
 import { unlessLost } from '../gpu/readback.ts';
 import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
-import { newSequence } from '../session/sequence.ts';
+import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 
 interface Tapped {
@@ -22,7 +22,7 @@ export async function inputRms(session: Session, tokens: readonly number[]): Pro
   const { device, recorder, transformer } = session;
   const { config, batchTokens, activations } = transformer;
   const ids = new Uint32Array(tokens.slice(0, batchTokens));
-  const sequence = newSequence();
+  const sequence = new Sequence();
   const tapped: Tapped[] = [];
   let size = 0;
   for (let layer = 0; layer < config.numLayers; layer++) {

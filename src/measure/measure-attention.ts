@@ -3,7 +3,7 @@ import { partialFloats, splitPages } from '../kernels/attention.ts';
 import { UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { anyTokens } from './decode-run.ts';
 import { stepCalls, timeCalls } from './measure.ts';
-import { newSequence, type Sequence } from '../session/sequence.ts';
+import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 import { quantile } from '../config/quantile.ts';
 
@@ -27,7 +27,7 @@ const KERNELS = ['attention', 'attention-merge'];
 /** Times attention of one layer over `context` tokens whose pages lie as `kv` has them: for one token, and for a batch. */
 export async function measureAttention(session: Session, context: number, kv: KvOptions): Promise<AttentionTiming[]> {
   const { config } = session.plan;
-  const sequence = newSequence(undefined, 0, policyOf(kv));
+  const sequence = new Sequence(undefined, 0, policyOf(kv));
   try {
     await fill(session, sequence, context);
     const bytes = sequence.pages.reduce((sum, { layers }) => sum + (layers[0]?.place.units ?? 0) * UNIT_BYTES, 0);

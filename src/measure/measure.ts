@@ -9,7 +9,7 @@ import { type Adaptation, UNADAPTED } from '../engine/adaptation.ts';
 import type { Drawn } from '../session/decode-steps.ts';
 import { greedy } from '../session/greedy-draw.ts';
 import { anyTokens, type DecodeOptions, end, prefillAndDraw } from './decode-run.ts';
-import { newSequence, type Sequence } from '../session/sequence.ts';
+import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 import { quantile } from '../config/quantile.ts';
 
@@ -71,7 +71,7 @@ export async function timeSteps(
   { policy = DENSE, text = anyTokens(session, context) }: DecodeOptions = {},
 ): Promise<{ times: number[]; dispatches: number; cacheBytes: number }> {
   const { recorder } = session;
-  const sequences = adaptations.map((_, slot) => newSequence(undefined, slot, policy));
+  const sequences = adaptations.map((_, slot) => new Sequence(undefined, slot, policy));
   const decode = (position: number): Promise<Drawn[]> =>
     session.decode(sequences.map((sequence) => greedy(sequence, position))) as Promise<Drawn[]>; // none is held
   // As in a chat, a token counts as cached once it is read and its step is asked for; the policy goes by that.
@@ -111,7 +111,7 @@ export async function measurePrefill(session: Session, tokens: readonly number[]
   const before = recorder.dispatches;
   // The first is not counted: it compiles.
   for (let repeat = 0; repeat <= repeats; repeat++) {
-    const sequence = newSequence(undefined, 0, policy);
+    const sequence = new Sequence(undefined, 0, policy);
     const start = performance.now();
     await prefillAndDraw(session, sequence, tokens, adaptation);
     if (repeat > 0) times.push((performance.now() - start) / context);
@@ -157,7 +157,7 @@ export interface KernelTiming {
 
 /** Times each kind of dispatch of a step of `tokens` tokens after `context`, many in one submission. */
 export async function measureKernels(session: Session, context: number, tokens: number): Promise<KernelTiming[]> {
-  const sequence = newSequence();
+  const sequence = new Sequence();
   session.sequences.reserve(sequence, context + tokens);
   const kinds = new Map<string, Call[]>();
   for (const call of stepCalls(session, sequence, context, tokens)) {

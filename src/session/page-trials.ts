@@ -11,7 +11,7 @@ import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ProbedQueries } from '../layers/page-forms.ts';
 import type { Transformer } from '../models/transformer.ts';
-import { heldTokens, type Sequence } from './sequence.ts';
+import type { Sequence } from './sequence.ts';
 
 /** Steps of decoding from a trial to what follows of it: by then its result has come, however streams are interleaved. */
 const STEPS_TO_RESULT = 2;
@@ -80,7 +80,7 @@ export class PageTrials {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
       this.#write(sequence, copies);
       this.recorder.submit(); // the tasks are written anew for the next ones
-      for (const copy of copies) cache.accept(pages, copy, heldTokens(sequence), sequence.shadows);
+      for (const copy of copies) cache.accept(pages, copy, sequence.heldTokens, sequence.shadows);
     }
   }
 
@@ -126,7 +126,7 @@ export class PageTrials {
   async #probe(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[], queries: ProbedQueries): Promise<void> {
     const { layers, cache, config } = this.transformer;
     const { pages, policy, tokens } = sequence;
-    const trial: PageTrial = { copies, began: tokens.length, length: heldTokens(sequence) };
+    const trial: PageTrial = { copies, began: tokens.length, length: sequence.heldTokens };
     const view = this.#view(sequence, 0);
     sequence.trial = trial;
     for (const { layer, first, count } of runs) layers[layer]?.attention.pageForms.probe(this.recorder, first, count, queries);
@@ -154,7 +154,7 @@ export class PageTrials {
     const { config } = this.transformer;
     const { pages, keptPages, probed } = sequence;
     const halfBytes = config.numLayers * pageBytes(config);
-    return { ...{ pages, keptPages, upcoming, halfBytes, probed }, tokens: heldTokens(sequence), contextLength: this.contextLength };
+    return { ...{ pages, keptPages, upcoming, halfBytes, probed }, tokens: sequence.heldTokens, contextLength: this.contextLength };
   }
 
   #conclude(sequence: Sequence): void {
@@ -173,5 +173,5 @@ export class PageTrials {
 const latestQueries = (sequence: Sequence): ProbedQueries => ({
   slot: sequence.slot,
   queries: Math.min(PROBES, sequence.tokens.length - sequence.reused),
-  position: heldTokens(sequence) - 1,
+  position: sequence.heldTokens - 1,
 });

@@ -18,7 +18,8 @@ import { handled } from './handled.ts';
 import { PageTrials } from './page-trials.ts';
 import { PlannedRows } from './planned-rows.ts';
 import { RankCounter } from './rank-counter.ts';
-import { placeOf, type Sequence, SequenceCache } from './sequence.ts';
+import type { Sequence } from './sequence.ts';
+import { SequenceCache } from './sequence-cache.ts';
 import { ShadowCheck } from './shadow-check.ts';
 import type { SessionOptions } from './session-options.ts';
 
@@ -119,7 +120,7 @@ export class Session {
     const { cache, activations, arena } = this.transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
     for (const { slot, pages } of sequences) cache.show(slot, pages);
-    const places = tokens.map(({ sequence, position }) => placeOf(sequence, position));
+    const places = tokens.map(({ sequence, position }) => sequence.placeOf(position));
     const table = batchTable(
       tokens.map(({ sequence, place }, i) => {
         const position = places[i] as number;
@@ -132,7 +133,7 @@ export class Session {
     const doses = tokens.map(({ sequence, position }) => ({
       mix: sequence.adapters,
       slot: sequence.slot,
-      row: sequence.rows[position] ?? sequence.decodeRow,
+      row: sequence.rowOf(position),
     }));
     for (const { sequence } of tokens) this.ranks.count(sequence);
     const adapted = loraBatch(arena, doses);
@@ -209,9 +210,7 @@ export class Session {
     this.trials.drop(sequence);
     this.transformer.cache.resize(sequence.pages, 0);
     this.transformer.cache.shrink();
-    sequence.tokens.length = 0;
-    sequence.dropped = 0;
-    sequence.rows.length = 0;
+    sequence.clear();
   }
 
   /** A text that goes on past the context needs room for a batch behind what is kept, which may be half of it. */

@@ -6,7 +6,7 @@ import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { ProbedQueries } from '../layers/page-forms.ts';
 import type { Transformer } from '../models/transformer.ts';
-import { heldTokens, type Sequence } from './sequence.ts';
+import type { Sequence } from './sequence.ts';
 
 /** Tells how far the forms of a sequence's pages truly move attention, where what they were written from is kept. */
 export class ShadowCheck {
@@ -24,7 +24,7 @@ export class ShadowCheck {
    */
   async errors(sequence: Sequence): Promise<number[]> {
     const { cache, layers } = this.transformer;
-    const held = heldTokens(sequence);
+    const held = sequence.heldTokens;
     const queries = { slot: sequence.slot, queries: Math.min(PROBES - 1, held - 1), position: held - 2 };
     const errors: number[] = [];
     // Between two layers others run: their pages may move, and the tasks and errors are theirs.

@@ -3,7 +3,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/readback.ts';
 import type { Drawn } from './decode-steps.ts';
 import { greedy } from './greedy-draw.ts';
-import { newSequence } from './sequence.ts';
+import { Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -11,7 +11,7 @@ import type { Session } from './session.ts';
  * finite: weights may be so large that what is computed of them is not.
  */
 export async function warmUp(session: Session): Promise<void> {
-  const sequence = newSequence();
+  const sequence = new Sequence();
   const tokens = session.plan.contextLength > 2 ? [0, 0] : [0];
   const everyFilter = { ...GREEDY, temperature: 1, topK: 1, topP: 0.5 };
   let drawn: Promise<Drawn> | undefined;

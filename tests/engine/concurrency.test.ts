@@ -124,7 +124,7 @@ test('a further answer begins with what is computed, not with what is to be', as
   const running = sequences.take(tokens);
   sequences.reserve(running, 64);
   running.tokens.push(...tokens.slice(0, 64)); // of the last one the step may wait for others
-  expect(sequences.take(tokens, '', 1, undefined, true).tokens).toEqual(tokens.slice(0, 32));
+  expect(sequences.take(tokens, { slot: 1, isFurther: true }).tokens).toEqual(tokens.slice(0, 32));
 });
 
 test('an adapter is not unloaded while it is loaded', async () => {

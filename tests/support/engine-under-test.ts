@@ -2,7 +2,7 @@ import { afterEach } from 'vitest';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { loadXgrammar } from '../../cli/xgrammar.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
-import { attach, newSequence } from '../../src/session/sequence.ts';
+import { Sequence } from '../../src/session/sequence.ts';
 import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
@@ -50,8 +50,8 @@ export async function logitsOf(
   const { vocabSize } = session.plan.config;
   const adaptation = await engine.adapt(adapters, { ranks: 'uniform', ...ranks });
   const text = await adaptation.begin(tokens, 0);
-  const sequence = newSequence();
-  attach(sequence, text);
+  const sequence = new Sequence();
+  sequence.attach(text);
   const rows: Float32Array[] = [];
   const onBatch = async (_: number, length: number): Promise<void> => {
     const logits = await session.logits(0, length);

@@ -1,0 +1,128 @@
+import { NO_ADAPTERS } from './adapter-mix.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { CachePage } from '../cache/cache-page.ts';
+import type { KvCache } from '../cache/kv-cache.ts';
+import { type CachePolicy, DENSE } from '../cache/policy.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { Sequence } from './sequence.ts';
+
+/** What a sequence must be like to be gone on from. */
+interface Wanted {
+  /** Of its adapters; default: none. */
+  key?: string;
+  /** Of the stream that goes on. */
+  slot?: number;
+  policy?: CachePolicy;
+  /** One more answer to a request: it may begin with copies of what another answer has computed. */
+  isFurther?: boolean;
+}
+
+/** The sequences of finished requests: the next one that begins like one of them goes on from there. */
+export class SequenceCache {
+  readonly #idle: Sequence[] = [];
+  /** Those that are being computed. */
+  readonly #running = new Set<Sequence>();
+
+  constructor(private readonly cache: KvCache) {}
+
+  /** Frees pages until `count` are free, or no sequence is left, at the cost of those longest unused. */
+  makeRoom(count: number): void {
+    while (this.cache.freePages < count && this.#idle.length > 0) this.cache.resize(this.#idle.shift()?.pages ?? [], 0);
+  }
+
+  /** Those of finished requests, least recently used first. */
+  get idle(): readonly Sequence[] {
+    return this.#idle;
+  }
+
+  /**
+   * The sequence whose adapters have this key, and whose pages have this policy, that shares the longest beginning with
+   * `prompt`, cut to it; at least one token is left to compute. `isFurther`: one more answer to a request: it may begin
+   * with copies of what another answer has computed.
+   */
+  take(prompt: readonly number[], { key = NO_ADAPTERS.key, slot = 0, policy = DENSE, isFurther = false }: Wanted = {}): Sequence {
+    const sequence = this.#take(prompt, { key, slot, policy, isFurther });
+    this.#running.add(sequence);
+    return sequence;
+  }
+
+  #take(prompt: readonly number[], wanted: Required<Wanted>): Sequence {
+    const { key, slot, policy, isFurther } = wanted;
+    let best: Sequence | undefined;
+    let shared = 0;
+    for (const sequence of this.#idle) {
+      if (sequence.adapters.key !== key || sequence.policy.key !== policy.key) continue;
+      const length = reusable(sequence, Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1));
+      if (length > shared) [best, shared] = [sequence, length];
+    }
+    const copied = isFurther && this.#copyOfRunning(prompt, wanted, shared);
+    if (copied) return copied;
+    if (!best) return new Sequence(NO_ADAPTERS, slot, policy);
+    this.#idle.splice(this.#idle.indexOf(best), 1);
+    best.takeUp(shared, slot, policy);
+    this.cache.resize(best.pages, best.heldTokens);
+    return best;
+  }
+
+  /**
+   * A sequence that begins with copies of whole pages of one that is being computed, where they hold more than `least`
+   * tokens of `prompt`: of a dense one, whose pages stay as they are. The step of its last token may not be submitted yet.
+   */
+  #copyOfRunning(prompt: readonly number[], { key, slot, policy }: Required<Wanted>, least: number): Sequence | undefined {
+    if (policy.key !== DENSE.key) return undefined;
+    for (const { adapters, tokens, pages, rows, policy: own } of this.#running) {
+      if (adapters.key !== key || own.key !== policy.key) continue;
+      const length = Math.min(commonPrefix(tokens, prompt), tokens.length - 1, prompt.length - 1);
+      const shared = length - (length % PAGE_TOKENS);
+      if (shared <= least) continue;
+      const copies = this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS));
+      if (!copies) return undefined;
+      const sequence = new Sequence(NO_ADAPTERS, slot, policy);
+      return Object.assign(sequence, { tokens: tokens.slice(0, shared), pages: copies, rows: rows.slice(0, shared), reused: shared });
+    }
+    return undefined;
+  }
+
+  giveBack(sequence: Sequence): void {
+    this.#running.delete(sequence);
+    sequence.text = undefined;
+    this.cache.resize(sequence.pages, sequence.heldTokens);
+    if (sequence.tokens.length > 0) this.#idle.push(sequence);
+  }
+
+  /** Gives `sequence` pages up to its `length`-th token, at the cost of the sequences longest unused. */
+  reserve(sequence: Sequence, length: number): void {
+    const tokens = sequence.placeOf(length);
+    this.cache.probes.use(sequence.slot);
+    while (!this.cache.resize(sequence.pages, tokens)) {
+      const oldest = this.#idle.shift();
+      if (!oldest) {
+        const reason = `${tokens} tokens need more than the cache's ${this.cache.numPages} pages`;
+        throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
+      }
+      this.cache.resize(oldest.pages, 0);
+    }
+    sequence.notePeak();
+  }
+}
+
+/** Where tokens can be added at or before `length`: where tokens were given up behind them, or in the kept pages. */
+function reusable(sequence: Sequence, length: number): number {
+  const { pages, dropped, keptPages } = sequence;
+  const end = writableEnd(pages, sequence.placeOf(length)) + dropped;
+  if (dropped === 0 || end >= sequence.droppedEnd) return end;
+  return writableEnd(pages, Math.min(length, keptPages * PAGE_TOKENS));
+}
+
+/** Where tokens can be added at or before `length`: within a page only while all of it is in f16. */
+function writableEnd(pages: readonly CachePage[], length: number): number {
+  const page = pages[Math.floor(length / PAGE_TOKENS)];
+  return !page || page.layers.every(({ form }) => form === 'f16') ? length : page.base;
+}
+
+/** How many of their first tokens two texts share. */
+export function commonPrefix(a: readonly number[], b: readonly number[]): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}
