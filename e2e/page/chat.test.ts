@@ -1,5 +1,5 @@
 import type { Browser } from 'playwright';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { AdapterKind } from '../support/browser.ts';
 import { launchBrowser } from '../support/browser.ts';
 import { DemoPage } from '../support/demo-page.ts';
@@ -49,69 +49,70 @@ describe.each(KINDS)('a chat on %s', (kind) => {
     await demo.close();
   });
 
-  it('stops within a step and keeps what was written; the next question is answered', async () => {
-    const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
-    await demo.loaded();
-    await demo.setMaxTokens(300);
-    await demo.sendAndSee('Tell me a long story.');
-    const used = () => demo.page.locator('#context-meter').getAttribute('aria-valuenow').then(Number);
-    // Just after a frame, when the number drawn is that of the last token that came.
-    const usedAtStop = await demo.stop.evaluate(async (button: HTMLButtonElement) => {
-      await new Promise(requestAnimationFrame);
-      await new Promise((resolve) => setTimeout(resolve));
-      const drawn = Number(document.getElementById('context-meter')?.ariaValueNow);
-      button.click();
-      return drawn;
+  describe('by the tiny model', () => {
+    let demo: DemoPage;
+    beforeAll(async () => {
+      demo = await DemoPage.open(browser, server.url('tiny.gguf'));
+      await demo.loaded();
     });
-    const stopped = await demo.answered();
-    expect(stopped.note).toBe('Stopped');
-    expect(stopped.text.length).toBeGreaterThan(5);
-    // The worker may be the stream's window of four tokens, and the step it was in, ahead; nothing comes later.
-    const usedAfter = await used();
-    expect(usedAfter - usedAtStop).toBeLessThanOrEqual(5);
-    await demo.page.waitForTimeout(300);
-    expect(await used()).toBe(usedAfter);
-    expect(await demo.answers.last().locator('.text').innerText()).toBe(stopped.text);
-    await demo.setMaxTokens(5);
-    expect((await demo.ask('Go on.')).note).toContain('5 tokens');
-    await demo.close();
-  });
+    afterAll(() => demo.close());
+    afterEach(() => demo.page.getByRole('button', { name: 'New chat' }).click());
 
-  it('has no main-thread task above 50 ms of CPU time while it answers', async () => {
-    const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
-    await demo.loaded();
-    await demo.setMaxTokens(100);
-    await demo.ask('Warm up.');
-    const tasks = await mainThreadTasks(demo.page, async () => {
-      await demo.ask('Tell me a long story.');
+    it('takes memory for nothing but its cache, and shows it', async () => {
+      const fixed = () => Promise.all(['weights', 'activations', 'staging', 'adapters'].map((category) => demo.bytes(category)));
+      const before = await fixed();
+      const kvBefore = await demo.bytes('kv');
+      expect(await demo.bytes()).toBeGreaterThan(700_000);
+      await demo.setMaxTokens(40);
+      await demo.ask('One.');
+      await demo.ask('Two.');
+      await demo.page.getByRole('button', { name: 'New chat' }).click();
+      expect(await demo.answers.count()).toBe(0);
+      expect(await fixed()).toEqual(before);
+      expect(await demo.bytes('kv')).toBeGreaterThan(kvBefore);
+      expect(before.reduce((sum, part) => sum + part) + (await demo.bytes('kv'))).toBe(await demo.bytes());
     });
-    expect(tasks.length).toBeGreaterThan(50);
-    expect(tasks[0]).toBeLessThan(LONGEST_TASK_MS);
-    // That a long task would have been seen:
-    const busy = await mainThreadTasks(demo.page, () =>
-      demo.page.evaluate((ms) => {
-        for (const end = performance.now() + ms; performance.now() < end; );
-      }, 4 * LONGEST_TASK_MS),
-    );
-    expect(busy[0]).toBeGreaterThan(LONGEST_TASK_MS);
-    await demo.close();
-  });
 
-  it('takes memory for nothing but its cache, and shows it', async () => {
-    const demo = await DemoPage.open(browser, server.url('tiny.gguf'));
-    await demo.loaded();
-    const fixed = () => Promise.all(['weights', 'activations', 'staging', 'adapters'].map((category) => demo.bytes(category)));
-    const before = await fixed();
-    const kvBefore = await demo.bytes('kv');
-    expect(await demo.bytes()).toBeGreaterThan(700_000);
-    await demo.setMaxTokens(40);
-    await demo.ask('One.');
-    await demo.ask('Two.');
-    await demo.page.getByRole('button', { name: 'New chat' }).click();
-    expect(await demo.answers.count()).toBe(0);
-    expect(await fixed()).toEqual(before);
-    expect(await demo.bytes('kv')).toBeGreaterThan(kvBefore);
-    expect(before.reduce((sum, part) => sum + part) + (await demo.bytes('kv'))).toBe(await demo.bytes());
-    await demo.close();
+    it('stops within a step and keeps what was written; the next question is answered', async () => {
+      await demo.setMaxTokens(300);
+      await demo.sendAndSee('Tell me a long story.');
+      const used = () => demo.page.locator('#context-meter').getAttribute('aria-valuenow').then(Number);
+      // Just after a frame, when the number drawn is that of the last token that came.
+      const usedAtStop = await demo.stop.evaluate(async (button: HTMLButtonElement) => {
+        await new Promise(requestAnimationFrame);
+        await new Promise((resolve) => setTimeout(resolve));
+        const drawn = Number(document.getElementById('context-meter')?.ariaValueNow);
+        button.click();
+        return drawn;
+      });
+      const stopped = await demo.answered();
+      expect(stopped.note).toBe('Stopped');
+      expect(stopped.text.length).toBeGreaterThan(5);
+      // The worker may be the stream's window of four tokens, and the step it was in, ahead; nothing comes later.
+      const usedAfter = await used();
+      expect(usedAfter - usedAtStop).toBeLessThanOrEqual(5);
+      await demo.page.waitForTimeout(300);
+      expect(await used()).toBe(usedAfter);
+      expect(await demo.answers.last().locator('.text').innerText()).toBe(stopped.text);
+      await demo.setMaxTokens(5);
+      expect((await demo.ask('Go on.')).note).toContain('5 tokens');
+    });
+
+    it('has no main-thread task above 50 ms of CPU time while it answers', async () => {
+      await demo.setMaxTokens(100);
+      await demo.ask('Warm up.');
+      const tasks = await mainThreadTasks(demo.page, async () => {
+        await demo.ask('Tell me a long story.');
+      });
+      expect(tasks.length).toBeGreaterThan(50);
+      expect(tasks[0]).toBeLessThan(LONGEST_TASK_MS);
+      // That a long task would have been seen:
+      const busy = await mainThreadTasks(demo.page, () =>
+        demo.page.evaluate((ms) => {
+          for (const end = performance.now() + ms; performance.now() < end; );
+        }, 4 * LONGEST_TASK_MS),
+      );
+      expect(busy[0]).toBeGreaterThan(LONGEST_TASK_MS);
+    });
   });
 });

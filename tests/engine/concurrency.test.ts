@@ -61,7 +61,7 @@ test('the true errors of several texts are told at once, and nobody beside them 
 
 test('what the device refuses is not answered with what was there before: the request fails, the next one is right', async () => {
   const reasons: string[] = [];
-  const engine = await engineUnderTest(MODEL, { onDeviceLost: (reason) => reasons.push(reason) });
+  const engine = await engineUnderTest(MODEL, { gpu: nodeGpu(), onDeviceLost: (reason) => reasons.push(reason) });
   const usual = await alone(PROSE, { maxTokens: 40 });
   const [stream, other] = [start(engine, PROSE, { maxTokens: 40 }), start(engine, PROSE, { maxTokens: 40 })];
   const tokens = await readSome(stream, 3);

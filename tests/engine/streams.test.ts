@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
@@ -160,7 +161,7 @@ describe('streams that share decode steps', () => {
 
 test('after a lost device, requests that begin together share one new session and one upload of their adapter', async () => {
   const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
-  const engine = await engineUnderTest(bytes);
+  const engine = await engineUnderTest(bytes, { gpu: nodeGpu() });
   await engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1, rank: 4 })));
   // No two begin alike: tokens that are cached keep the ranks they were computed with.
   const requests = REQUESTS.map((request, i) => ({

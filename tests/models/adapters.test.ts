@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
@@ -211,7 +212,7 @@ describe('adapters come and go', () => {
     const { bytes, adapters } = await setUp({}, { seed: 12 });
     const [adapter] = adapters;
     if (!adapter) throw new Error('no adapter');
-    const engine = await engineUnderTest(bytes);
+    const engine = await engineUnderTest(bytes, { gpu: nodeGpu() });
     await engine.loadAdapter('a', peftSource(adapter));
     const ask = () => answer(engine.chat([USER('Hello')], { ...options, adapters: [use('a')] }));
     const { tokens } = await ask();

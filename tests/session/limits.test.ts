@@ -59,7 +59,7 @@ describe('a lost device', () => {
   test('ends the answer with device_lost; the next request rebuilds and answers the same', async () => {
     const reasons: string[] = [];
     const gpu = countGpu();
-    const engine = await engineUnderTest(bytes, { onDeviceLost: (reason) => reasons.push(reason) });
+    const engine = await engineUnderTest(bytes, { gpu: nodeGpu(), onDeviceLost: (reason) => reasons.push(reason) });
     const usual = await answer(engine.complete(PROMPT, { ...options, maxTokens: 20 }));
     const memory = engine.memory();
 
@@ -80,7 +80,7 @@ describe('a lost device', () => {
   });
 
   test('between requests, and with requests waiting', async () => {
-    const engine = await engineUnderTest(bytes, { wait: napping });
+    const engine = await engineUnderTest(bytes, { gpu: nodeGpu(), wait: napping });
     const usual = await answer(engine.complete(PROMPT, { ...options, maxTokens: 20 }));
     (await engine.session()).device.gpuDevice.destroy();
     expect((await answer(engine.complete(PROMPT, { ...options, maxTokens: 20 }))).tokens).toEqual(usual.tokens);

@@ -23,7 +23,7 @@ async function lose(engine: LocalEngine): Promise<void> {
 
 describe('a device that is lost', () => {
   it('takes the computed text with it, which saving says until there is another', async () => {
-    const engine = await engineUnderTest(bytes, { savedCaches: new MemoryStore() });
+    const engine = await engineUnderTest(bytes, { gpu: nodeGpu(), savedCaches: new MemoryStore() });
     const text = await ask(engine);
     await expect(engine.savedCaches.save('nothing')).resolves.toBeDefined();
     await lose(engine);
@@ -35,7 +35,7 @@ describe('a device that is lost', () => {
   });
 
   it('fails what is under way with `device_lost`: loading a text or an adapter, embedding; what comes next is right', async () => {
-    const engine = await engineUnderTest(bytes, { savedCaches: new MemoryStore() });
+    const engine = await engineUnderTest(bytes, { gpu: nodeGpu(), savedCaches: new MemoryStore() });
     const text = await ask(engine);
     await engine.savedCaches.save('text');
     const { vector } = await embedded(engine);

@@ -1,11 +1,12 @@
 import { afterEach } from 'vitest';
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping } from '../../cli/node-gpu.ts';
 import { loadXgrammar } from '../../cli/xgrammar.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
+import { lastingGpu } from './lasting-gpu.ts';
 
 export type EngineTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
 
@@ -21,13 +22,13 @@ export function sourceOf(bytes: Uint8Array): ByteSource {
   return new BlobSource('tiny.gguf', new Blob([bytes as BlobPart]));
 }
 
-/** The engine over a GGUF file or a model's files, on the software adapter; disposed after the test. */
+/** The engine over a GGUF file or a model's files, on the software adapter; disposed after the test. Name a `gpu` for a device that may be lost. */
 export async function engineUnderTest(
   model: Uint8Array | ByteSource | readonly ByteSource[],
   options: EngineTestOptions = {},
 ): Promise<LocalEngine> {
   const sources = model instanceof Uint8Array ? [sourceOf(model)] : 'read' in model ? [model] : model;
-  const engine = await openEngine({ gpu: nodeGpu(), wait: napping, loadXgrammar, ...options, sources });
+  const engine = await openEngine({ gpu: lastingGpu(), wait: napping, loadXgrammar, ...options, sources });
   open.add(engine);
   return engine;
 }

@@ -1,4 +1,5 @@
-import { derived, derivedGpu } from './derived-gpu.ts';
+import { derived } from './derived.ts';
+import { derivedGpu } from './derived-gpu.ts';
 
 /**
  * The software adapter as if its storage bindings held `maxBytes`: WebGPU has no way to ask for less than its default.

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe } from 'vitest';
-import { napping, nodeGpu } from '../../../cli/node-gpu.ts';
+import { napping } from '../../../cli/node-gpu.ts';
 import { type Device, openDevice, type OpenOptions } from '../../../src/gpu/device.ts';
 import type { Kernel } from '../../../src/gpu/kernel.ts';
 import { type Bound, createOperation } from '../../../src/gpu/operation.ts';
 import { Readback } from '../../../src/gpu/readback.ts';
 import { type Params, Recorder } from '../../../src/gpu/recorder.ts';
+import { lastingGpu } from '../lasting-gpu.ts';
 import { worstErrors } from './expect-close.ts';
 
 /** Every way a kernel may be built; `without` two features at once is each without one. */
@@ -81,7 +82,7 @@ export function describeVariants(names: readonly Variant[], define: (runner: () 
   describe.each(names)('%s', (name) => {
     let runner: Runner | undefined;
     beforeAll(async () => {
-      runner = new Runner(await openDevice(nodeGpu(), { ...VARIANTS[name], wait: napping }));
+      runner = new Runner(await openDevice(lastingGpu(), { ...VARIANTS[name], wait: napping }));
     });
     afterAll(() => {
       runner?.device.close();
