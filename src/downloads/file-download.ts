@@ -4,7 +4,7 @@ import { checkReadRange } from '../weights/byte-source.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { toHex } from '../weights/digest.ts';
 import { keep } from './piece-store.ts';
-import type { PieceStore } from './piece-store.ts';
+import type { FileNote, PieceStore } from './piece-store.ts';
 import { missingSpans, pieceCount, pieceLength } from './pieces.ts';
 import type { Span } from './pieces.ts';
 import { OutdatedDownload } from './outdated-download.ts';
@@ -35,15 +35,21 @@ export interface DownloadOptions extends RemoteOptions {
  * the store is full.
  */
 export class FileDownload implements ByteSource {
+  readonly name: string;
+  readonly size: number;
+  private readonly pieceBytes: number;
+
   private constructor(
-    readonly name: string,
-    readonly size: number,
+    note: FileNote,
     private readonly store: PieceStore,
     /** Undefined where the server cannot be reached. */
     private readonly remote: RemoteFile | undefined,
-    private readonly pieceBytes: number,
     private readonly options: DownloadOptions,
-  ) {}
+  ) {
+    this.name = note.url;
+    this.size = note.size;
+    this.pieceBytes = note.pieceBytes;
+  }
 
   /** Goes on with what `store` holds of this version of the file; anything else in it is forgotten. */
   static async open(remote: RemoteFile, store: PieceStore, options: DownloadOptions = {}): Promise<FileDownload> {
@@ -51,13 +57,13 @@ export class FileDownload implements ByteSource {
     const { pieceBytes = PIECE_BYTES } = options;
     const held = store.note;
     if (held && FileDownload.isOf(remote, store)) {
-      return new FileDownload(url, held.size, store, { ...remote, size: held.size }, held.pieceBytes, options);
+      return new FileDownload({ ...held, url }, store, { ...remote, size: held.size }, options);
     }
-    const version = versionOf(remote);
     const whole = remote.size === undefined ? await readPart(remote, 0, Infinity, options) : undefined;
     const size = remote.size ?? whole?.length ?? 0;
-    await keep(url, () => store.begin({ url, size, version, pieceBytes }), () => `before its ${size} bytes came`);
-    const file = new FileDownload(url, size, store, { ...remote, size }, pieceBytes, options);
+    const note = { url, size, version: versionOf(remote), pieceBytes };
+    await keep(url, () => store.begin(note), () => `before its ${size} bytes came`);
+    const file = new FileDownload(note, store, { ...remote, size }, options);
     for (let i = 0; whole && i * pieceBytes < size; i++) await file.#put(i, whole.slice(i * pieceBytes, (i + 1) * pieceBytes));
     return file;
   }
@@ -76,7 +82,7 @@ export class FileDownload implements ByteSource {
   static offline(store: PieceStore): FileDownload | undefined {
     const { note } = store;
     if (!note) return undefined;
-    const file = new FileDownload(note.url, note.size, store, undefined, note.pieceBytes, {});
+    const file = new FileDownload(note, store, undefined, {});
     return file.missing === 0 ? file : undefined;
   }
 

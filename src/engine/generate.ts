@@ -1,20 +1,17 @@
 import { KvWatch } from '../cache/kv-map.ts';
 import { policyOf } from '../cache/kv-options.ts';
 import { kvReport } from '../cache/kv-report.ts';
-import type { RampRow } from '../chunking/ramps.ts';
-import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { throwIfAborted } from '../errors/throw-if-aborted.ts';
 import type { TokenGrammar } from '../grammar/grammars.ts';
-import { Detokenizer } from '../tokenizer/detokenizer.ts';
-import { StopStrings } from '../tokenizer/stop-strings.ts';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { Adaptation } from './adaptation.ts';
 import type { AdaptedText } from '../session/adapted-text.ts';
-import { DecodedChunks } from './decoded-chunks.ts';
-import type { Draw, Drawn } from '../session/decode-steps.ts';
-import { handled } from '../session/handled.ts';
 import type { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
-import { Stopwatch } from './stopwatch.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { Adaptation } from './adaptation.ts';
+import { AnswerMeter } from './answer-meter.ts';
+import { AnswerSteps } from './answer-steps.ts';
+import { DecodedChunks } from './decoded-chunks.ts';
+import { TextStream } from './text-stream.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
 import type { FinishReason, GenerateEvent, GenerateOptions, GenerationReport } from './types.ts';
 
@@ -40,155 +37,121 @@ export interface Means {
 }
 
 /**
- * Answers `prompt` in a stream slot: prefills what the cache does not hold, then decodes. The step after each token is
- * asked for before that token is read; when it turns out to be the last, the step's result is thrown away. With a grammar
- * it is computed as early, and drawn once the token is read, since that says which may follow.
+ * Answers `prompt` in a stream slot: prefills what the cache does not hold, then decodes.
  * Errors: `context_overflow`, `aborted`, `device_lost`, `scheduler_lost`.
  */
 export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
-  { tokens: prompt, kept }: Prompt,
-  { maxTokens, sampling, stop, wantsEntropy = false, topLogprobs, isFurther, onPlan, onKv, signal, ...kvOptions }: GenerateOptions,
-  { adaptation, slot, grammar }: Means,
+  prompt: Prompt,
+  options: GenerateOptions,
+  means: Means,
 ): AsyncGenerator<GenerateEvent, void> {
-  const policy = policyOf(kvOptions);
-  const { contextLength } = session.plan;
-  const limit = answerLimit(contextLength, prompt.length, policy.drops !== undefined, maxTokens);
-  const watch = new Stopwatch();
-  const text = new TextStream(tokenizer, stop);
-  const sequence = session.sequences.take(prompt, { key: adaptation.key, slot, policy, isFurther });
-  sequence.keep(kept, contextLength);
-  session.prepare(sequence, prompt.length + limit);
-  sequence.shadows = kvOptions.kvShadow ?? false;
-  const watched = onKv && new KvWatch(onKv);
+  const meter = new AnswerMeter();
+  const text = new TextStream(tokenizer, options.stop);
+  const { sequence, limit } = takeSequence(session, prompt, options, means);
   const cachedTokens = sequence.tokens.length;
-  let dispatches = 0;
-  let dispatchesPerLayer = 0;
-  let completionTokens = 0;
-  let pending: Promise<Drawn> | undefined;
-  let allowedLater: Draw['allowedLater'];
-  let finishReason: FinishReason = 'length';
+  const kvWatch = options.onKv && new KvWatch(options.onKv);
+  const onStep = (): void => kvWatch?.look(sequence.pages);
   let adapted: AdaptedText | undefined;
   let chunks: DecodedChunks | undefined;
+  let steps: AnswerSteps | undefined;
+  let finishReason: FinishReason;
   let measured: Pick<GenerationReport, 'kv' | 'meanRank'>;
-  const draw = (position: number, allowed: Pick<Draw, 'allowed' | 'allowedLater'> = {}): Draw => ({
-    ...{ sequence, sampling, position, ...allowed },
-    wantsEntropy: wantsEntropy || chunks !== undefined,
-    wantsLogits: topLogprobs !== undefined,
-    level: sequence.rows[position] ? undefined : adapted?.follow?.options,
-  });
   try {
-    adapted = await adaptation.begin(prompt, cachedTokens);
-    sequence.attach(adapted);
-    adapted.later.forEach((row, i) => (sequence.rows[prompt.length + i] = row));
-    if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, onPlan, (token) => tokenizer.decode([token]));
+    adapted = await means.adaptation.begin(prompt.tokens, cachedTokens);
+    attach(sequence, adapted, prompt);
+    if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, options.onPlan, (token) => tokenizer.decode([token]));
     session.ranks.reset(sequence);
-    session.draws.sampler.begin(slot, sampling, prompt);
-    const allowedFirst = await grammar?.allowed();
-    await session.prefill(
-      sequence,
-      prompt.slice(cachedTokens),
-      (start, length) => {
-        watched?.look(sequence.pages);
-        if (cachedTokens + start + length < prompt.length) return;
-        if (adapted?.follow) session.draws.levels.begin(slot, adapted.follow.start);
-        pending = handled(session.sample(length, draw(prompt.length, { allowed: allowedFirst })));
-      },
-      signal,
-    );
-    while (pending) {
-      const current = pending;
-      pending = undefined;
-      const position = prompt.length + completionTokens;
-      const isLast = completionTokens + 1 >= limit;
-      allowedLater = grammar && handled(current.then(({ token }) => (tokenizer.eosIds.has(token) ? undefined : grammar.follow(token))));
-      if (!isLast) pending = handled(session.steps.ask(draw(position + 1, { allowedLater })));
-      const { token, entropy, logits, row = rowOf(sequence, position), ...step } = await current.catch((error: unknown) => {
-        if (completionTokens > 0) sequence.tokens.pop(); // its step was this one
-        throw error;
-      });
-      throwIfAborted(signal);
-      watched?.look(sequence.pages);
-      if (row) sequence.rows[position] = row;
-      completionTokens++;
-      // The first is of the prefill.
-      if (completionTokens > 1) dispatches += step.dispatchesPerToken;
-      ({ dispatchesPerLayer } = step);
-      const isEnd = tokenizer.eosIds.has(token);
-      const piece = isEnd ? '' : text.push(token);
-      const ended = isEnd || text.stopped || (grammar !== undefined && (await allowedLater) === undefined);
-      const contextUsed = sequence.placeOf(position + 1);
-      yield {
-        ...{ type: 'token', token, text: piece, ms: watch.lap(), contextUsed },
-        ...(wantsEntropy && entropy !== undefined && { entropy }),
-        ...(logits && !isEnd && { logprobs: tokenLogprobs(tokenizer, logits, token, topLogprobs ?? 0) }),
-        ...(row && chunks?.push(token, position, row, entropy)),
-      };
-      throwIfAborted(signal);
-      if (ended) {
-        finishReason = 'stop';
-        break;
-      }
-      // Its step is asked for: its keys and values are in the cache once the next token is read.
-      if (pending) sequence.tokens.push(token);
-    }
-    session.steps.leave(sequence);
-    const meanRank = await session.ranks.read(sequence);
-    const kv = { ...kvReport(sequence), ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }) };
-    watched?.look(sequence.pages);
-    measured = { kv, ...(chunks && { meanRank }) };
+    const { sampling, wantsEntropy = false, topLogprobs, signal } = options;
+    steps = new AnswerSteps(session, sequence, {
+      ...{ prompt: prompt.tokens, limit, sampling, follow: adapted.follow, grammar: means.grammar, eosIds: tokenizer.eosIds },
+      ...{ wantsEntropy: wantsEntropy || chunks !== undefined, wantsLogits: topLogprobs !== undefined, onStep, signal },
+    });
+    await steps.prefill();
+    finishReason = yield* tokenEvents(steps, tokenizer, options, { sequence, text, chunks, meter });
+    steps.leave();
+    measured = await measure(session, sequence, chunks !== undefined);
+    onStep();
   } finally {
-    session.steps.leave(sequence);
-    await Promise.allSettled([pending, allowedLater]);
+    await steps?.close();
     chunks?.finish();
     adapted?.close();
     session.trials.drop(sequence);
     session.sequences.giveBack(sequence);
   }
-  const dispatchesPerToken = completionTokens > 1 ? dispatches / (completionTokens - 1) : 0;
   yield {
     type: 'end',
     text: text.flush(),
     finishReason,
-    usage: { promptTokens: prompt.length, cachedTokens, completionTokens },
-    report: { ...watch.report(), dispatchesPerToken, dispatchesPerLayer, ...measured },
+    usage: { promptTokens: prompt.tokens.length, cachedTokens, completionTokens: meter.tokens },
+    report: { ...meter.report(), ...measured },
   };
 }
 
-/** What a token is planned to take of the adapters; undefined where the GPU chooses. */
-function rowOf({ rows, decodeRow }: Sequence, position: number): RampRow | undefined {
-  return rows[position] ?? (decodeRow === 'stream' ? undefined : decodeRow);
+/** The cached sequence that `prompt` goes on from, in its stream slot, and the most tokens that the answer may have. */
+function takeSequence(
+  session: Session,
+  { tokens, kept }: Prompt,
+  { isFurther, maxTokens, kvShadow = false, ...options }: GenerateOptions,
+  { adaptation, slot }: Means,
+): { sequence: Sequence; limit: number } {
+  const { contextLength } = session.plan;
+  const policy = policyOf(options);
+  const limit = answerLimit(contextLength, tokens.length, policy.drops !== undefined, maxTokens);
+  const sequence = session.sequences.take(tokens, { key: adaptation.key, slot, policy, isFurther });
+  sequence.keep(kept, contextLength);
+  sequence.shadows = kvShadow;
+  session.prepare(sequence, tokens.length + limit);
+  return { sequence, limit };
 }
 
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the request was aborted' });
+/** Its tokens take of the adapters what `adapted` says, also behind the prompt, as far as that goes. */
+function attach(sequence: Sequence, adapted: AdaptedText, { tokens }: Prompt): void {
+  sequence.attach(adapted);
+  adapted.later.forEach((row, i) => (sequence.rows[tokens.length + i] = row));
 }
 
-/** Tokens to text, cut before the first stop string. */
-class TextStream {
-  readonly #detokenizer: Detokenizer;
-  readonly #stops: StopStrings;
-  stopped = false;
+interface Answer {
+  sequence: Sequence;
+  text: TextStream;
+  chunks: DecodedChunks | undefined;
+  meter: AnswerMeter;
+}
 
-  constructor(tokenizer: Tokenizer, stop: readonly string[]) {
-    this.#detokenizer = new Detokenizer(tokenizer);
-    this.#stops = new StopStrings(stop);
+/** An event for each token, until one ends the answer or there are enough: why it ends. */
+async function* tokenEvents(
+  steps: AnswerSteps,
+  tokenizer: Tokenizer,
+  { wantsEntropy = false, topLogprobs = 0, signal }: GenerateOptions,
+  { sequence, text, chunks, meter }: Answer,
+): AsyncGenerator<GenerateEvent, FinishReason> {
+  for (let next = await steps.next(); next; next = await steps.next()) {
+    const { token, position, entropy, logits, row } = next;
+    const isEnd = tokenizer.eosIds.has(token);
+    const piece = isEnd ? '' : text.push(token);
+    const isLast = isEnd || text.stopped || (await steps.endsGrammar());
+    const contextUsed = sequence.placeOf(position + 1);
+    yield {
+      ...{ type: 'token', token, text: piece, ms: meter.push(next), contextUsed },
+      ...(wantsEntropy && entropy !== undefined && { entropy }),
+      ...(logits && !isEnd && { logprobs: tokenLogprobs(tokenizer, logits, token, topLogprobs) }),
+      ...(row && chunks?.push(token, position, row, entropy)),
+    };
+    throwIfAborted(signal);
+    if (isLast) return 'stop';
+    steps.goOn(token);
   }
+  return 'length';
+}
 
-  push(token: number): string {
-    return this.#through(this.#detokenizer.push(token));
-  }
-
-  flush(): string {
-    if (this.stopped) return '';
-    const last = this.#through(this.#detokenizer.flush());
-    return this.stopped ? last : last + this.#stops.flush();
-  }
-
-  #through(piece: string): string {
-    const { text, stopped } = this.#stops.push(piece);
-    this.stopped ||= stopped;
-    return text;
-  }
+/** What an answer's text came to on the GPU. */
+async function measure(
+  session: Session,
+  sequence: Sequence,
+  isPlanned: boolean,
+): Promise<Pick<GenerationReport, 'kv' | 'meanRank'>> {
+  const meanRank = await session.ranks.read(sequence);
+  const kv = { ...kvReport(sequence), ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }) };
+  return { kv, ...(isPlanned && { meanRank }) };
 }

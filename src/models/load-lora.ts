@@ -32,7 +32,7 @@ export async function loadLora(
     const source = { name, size: bytes.length, read: async (at: number, size: number) => bytes.subarray(at, at + size) };
     const shape = [values.length / columns, columns];
     const tensor = { name, shape, type: 'F32', bytes: bytes.length, offset: 0, source } as const;
-    const matrix = await uploadMatrix(device, name, [{ tensor }], () => undefined, undefined, 'adapters');
+    const matrix = await uploadMatrix(device, name, [{ tensor }], { category: 'adapters' });
     matrices.push(matrix);
     return matrix;
   };

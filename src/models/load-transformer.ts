@@ -137,7 +137,7 @@ class Loader {
 
   upload(label: string, sources: RowSource[]): Promise<WeightMatrix> {
     const { onBytes = () => undefined, signal } = this.options;
-    return uploadMatrix(this.device, label, sources, onBytes, signal);
+    return uploadMatrix(this.device, label, sources, { onBytes, signal });
   }
 
   rows(name: string): RowSource {

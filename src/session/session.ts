@@ -1,5 +1,5 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
-import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { throwIfAborted } from '../errors/throw-if-aborted.ts';
 import type { Device } from '../gpu/device.ts';
 import { finished, Readback } from '../gpu/readback.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
@@ -77,7 +77,7 @@ export class Session {
     const rows = new PlannedRows(sequence, this.onTrace);
     rows.ask(Math.min(batchTokens, tokens.length));
     for (let start = 0; start < tokens.length; start += batchTokens) {
-      if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the request was aborted' });
+      throwIfAborted(signal);
       const batch = tokens.slice(start, start + batchTokens);
       const trace = await rows.take();
       const ids = new Uint32Array(batch);
