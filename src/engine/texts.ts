@@ -1,7 +1,7 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
-import { withMarkers } from '../tokenizer/chat-traits.ts';
+import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-traits.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Prompt } from './generate.ts';
 import { commonPrefix } from '../session/sequence-cache.ts';
@@ -14,13 +14,15 @@ import type { GenerateOptions } from './types.ts';
 export class Texts {
   /** Shows the marks of calls and reasoning. */
   readonly chatTokenizer: Tokenizer;
+  readonly chatTraits: ChatTraits;
 
   constructor(
-    private readonly tokenizer: Tokenizer,
+    readonly tokenizer: Tokenizer,
     private readonly metadata: TokenizerMetadata,
-    private readonly contextLength: number,
+    readonly contextLength: number,
   ) {
     this.chatTokenizer = withMarkers(tokenizer, metadata);
+    this.chatTraits = chatTraits(metadata);
   }
 
   prompt(text: string, shifts: boolean): Prompt {
