@@ -4,7 +4,7 @@ import type { Grammars, TokenGrammar } from '../grammar/grammars.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { embedText } from './embed-text.ts';
-import { answerLimit, generate, type Prompt } from './generate.ts';
+import { answerLimit, generate, type Prompt } from './generation/generate.ts';
 import type { LiveSession } from './live-session.ts';
 import type { Requests } from './requests.ts';
 import type { Texts } from './texts.ts';

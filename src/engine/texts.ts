@@ -3,7 +3,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
 import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-traits.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { Prompt } from './generate.ts';
+import type { Prompt } from './generation/generate.ts';
 import { commonPrefix } from '../session/sequence-cache.ts';
 import type { GenerateOptions } from './types.ts';
 

@@ -1,7 +1,7 @@
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { UNADAPTED } from '../engine/adaptation.ts';
 import type { Drawn } from '../session/decode-steps.ts';
-import { greedy } from '../session/greedy-draw.ts';
+import { greedy } from '../session/sampling/greedy-draw.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 

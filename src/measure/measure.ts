@@ -7,7 +7,7 @@ import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { streamReadBytes, streamReadKernel } from '../kernels/stream-read.ts';
 import { type Adaptation, UNADAPTED } from '../engine/adaptation.ts';
 import type { Drawn } from '../session/decode-steps.ts';
-import { greedy } from '../session/greedy-draw.ts';
+import { greedy } from '../session/sampling/greedy-draw.ts';
 import { anyTokens, type DecodeOptions, end, prefillAndDraw } from './decode-run.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';

@@ -1,7 +1,7 @@
 import type { RampRow } from '../chunking/ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { LevelOptions } from './level-control.ts';
-import type { Drawing } from './sampler.ts';
+import type { LevelOptions } from './sampling/level-control.ts';
+import type { Drawing } from './sampling/sampler.ts';
 import type { Sequence } from './sequence.ts';
 
 /** A draw that goes on a sequence. */

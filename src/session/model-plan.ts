@@ -9,7 +9,7 @@ import { pageBytes } from '../kernels/heads.ts';
 import { activationBytes } from '../layers/activations.ts';
 import { matrixBytes, sliceRows } from '../layers/weight-matrix.ts';
 import { ropeTableBytes } from '../models/rope-table.ts';
-import { samplerBytes } from './sampler.ts';
+import { samplerBytes } from './sampling/sampler.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import type { ModelFile } from '../weights/model-file.ts';
 import { readModelConfig } from '../weights/model-config.ts';

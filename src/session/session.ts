@@ -13,7 +13,7 @@ import type { Transformer } from '../models/transformer.ts';
 import type { ModelPlan } from './model-plan.ts';
 import { loraBatch } from './adapter-mix.ts';
 import { type Draw, type Drawn, DecodeSteps, type Held } from './decode-steps.ts';
-import { Draws } from './draws.ts';
+import { Draws } from './sampling/draws.ts';
 import { handled } from './handled.ts';
 import { PageTrials } from './page-trials.ts';
 import { PlannedRows } from './planned-rows.ts';

@@ -2,7 +2,7 @@ import { GREEDY } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/readback.ts';
 import type { Drawn } from './decode-steps.ts';
-import { greedy } from './greedy-draw.ts';
+import { greedy } from './sampling/greedy-draw.ts';
 import { Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 

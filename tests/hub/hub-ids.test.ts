@@ -8,7 +8,7 @@ import { MemoryPieces } from '../../src/downloads/memory-pieces.ts';
 import { describeRemote, readJson } from '../../src/downloads/remote-file.ts';
 import { explainMissing, findAdapterFiles, findModelFiles } from '../../workers/model-sources.ts';
 import { expectError } from '../support/expect-error.ts';
-import { HubServer, sha256Of } from './hub-server.ts';
+import { HubServer, sha256Of } from '../support/hub-server.ts';
 
 const TOKEN = 'hf_verySecret123';
 const ID = { repo: 'owner/tiny', revision: 'main' };

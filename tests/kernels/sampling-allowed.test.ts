@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import { type Drawing, Sampler } from '../../src/session/sampler.ts';
+import { type Drawing, Sampler } from '../../src/session/sampling/sampler.ts';
 import { adjustLogits, argmax, distribution, maskLogits } from '../../src/reference/kernels/sampling.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';

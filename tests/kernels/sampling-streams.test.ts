@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import { Sampler } from '../../src/session/sampler.ts';
+import { Sampler } from '../../src/session/sampling/sampler.ts';
 import { argmax } from '../../src/reference/kernels/sampling.ts';
 import { Random } from '../support/random.ts';
 import { normalisedEntropy } from '../support/kernels/normalised-entropy.ts';

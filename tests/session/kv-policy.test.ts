@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { budgetPolicy } from '../../src/cache/budget-policy.ts';
 import type { LayerPage } from '../../src/cache/cache-page.ts';
-import { slidingWindow } from '../../src/cache/eviction-policies.ts';
+import { slidingWindow } from '../../bench/support/eviction-policies.ts';
 import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { type CachePolicy, DENSE, fixedForm } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';

@@ -1,19 +1,19 @@
-import { KvWatch } from '../cache/kv-map.ts';
-import { policyOf } from '../cache/kv-options.ts';
-import { kvReport } from '../cache/kv-report.ts';
-import { throwIfAborted } from '../errors/throw-if-aborted.ts';
-import type { TokenGrammar } from '../grammar/grammars.ts';
-import type { AdaptedText } from '../session/adapted-text.ts';
-import type { Sequence } from '../session/sequence.ts';
-import type { Session } from '../session/session.ts';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { Adaptation } from './adaptation.ts';
+import { KvWatch } from '../../cache/kv-map.ts';
+import { policyOf } from '../../cache/kv-options.ts';
+import { kvReport } from '../../cache/kv-report.ts';
+import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
+import type { TokenGrammar } from '../../grammar/grammars.ts';
+import type { AdaptedText } from '../../session/adapted-text.ts';
+import type { Sequence } from '../../session/sequence.ts';
+import type { Session } from '../../session/session.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import type { Adaptation } from '../adaptation.ts';
 import { AnswerMeter } from './answer-meter.ts';
 import { AnswerSteps } from './answer-steps.ts';
 import { DecodedChunks } from './decoded-chunks.ts';
 import { TextStream } from './text-stream.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
-import type { FinishReason, GenerateEvent, GenerateOptions, GenerationReport } from './types.ts';
+import type { FinishReason, GenerateEvent, GenerateOptions, GenerationReport } from '../types.ts';
 
 /** What is asked, as tokens. */
 export interface Prompt {

@@ -2,10 +2,10 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { wrap } from 'comlink';
-import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { carryErrors } from '../../workers/wire-error.ts';
-import type { Scheduler } from '../../workers/scheduler.ts';
-import type { SchedulerThread } from '../../workers/scheduler-plans.ts';
+import { ChunkwiseError } from '../../../src/errors/chunkwise-error.ts';
+import { carryErrors } from '../../../workers/wire-error.ts';
+import type { Scheduler } from '../../../workers/scheduler.ts';
+import type { SchedulerThread } from '../../../workers/scheduler-plans.ts';
 import { nodeEndpoint } from './node-endpoint.ts';
 
 carryErrors();

@@ -1,7 +1,7 @@
-import { MAX_STREAMS } from '../config/max-streams.ts';
-import type { Device } from '../gpu/device.ts';
-import { readOnce } from '../gpu/readback.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import { MAX_STREAMS } from '../../config/max-streams.ts';
+import type { Device } from '../../gpu/device.ts';
+import { readOnce } from '../../gpu/readback.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
 
 /** Logits as the model gave them, for requests that ask for probabilities, or are drawn later: the sampler changes them in place. */
 export class RawLogits {

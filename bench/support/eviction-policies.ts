@@ -1,6 +1,6 @@
-import type { Change, Trial } from './cache-page.ts';
-import { type CachePolicy, type CacheView, numLayers, type OldPage, oldPages } from './policy.ts';
-import { PAGE_TOKENS } from '../kernels/heads.ts';
+import type { Change, Trial } from '../../src/cache/cache-page.ts';
+import { type CachePolicy, type CacheView, numLayers, type OldPage, oldPages } from '../../src/cache/policy.ts';
+import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 
 /**
  * What others do where memory is short: they give tokens up, in each layer others, and keep the rest in f16. Here to be

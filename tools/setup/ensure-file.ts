@@ -3,7 +3,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 
 export interface WantedFile {
   path: string;

@@ -1,7 +1,7 @@
-import { entropyComplexity } from '../chunking/complexity.ts';
-import type { RampRow } from '../chunking/ramps.ts';
-import type { AdaptedText } from '../session/adapted-text.ts';
-import type { PlanEvent, TokenRank } from './types.ts';
+import { entropyComplexity } from '../../chunking/complexity.ts';
+import type { RampRow } from '../../chunking/ramps.ts';
+import type { AdaptedText } from '../../session/adapted-text.ts';
+import type { PlanEvent, TokenRank } from '../types.ts';
 
 /** The chunks of an answer: tokens of one level that follow each other, as the GPU chose or a plan said. */
 export class DecodedChunks {

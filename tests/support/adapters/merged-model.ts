@@ -1,8 +1,8 @@
-import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
-import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
-import { readModelConfig } from '../../src/weights/model-config.ts';
-import { peftSource, type TinyAdapter } from '../support/models/tiny-adapter.ts';
-import { BytesSource } from '../support/bytes-source.ts';
+import { readAdapter } from '../../../src/adapters/formats/adapter-file.ts';
+import { openGguf } from '../../../src/weights/gguf/gguf-split.ts';
+import { readModelConfig } from '../../../src/weights/model-config.ts';
+import { peftSource, type TinyAdapter } from '../models/tiny-adapter.ts';
+import { BytesSource } from '../bytes-source.ts';
 
 /** An F32 model with `scale · B · A` of each adapter added to its weights, in f64. */
 export async function merged(model: Uint8Array, adapters: readonly [TinyAdapter, number][]): Promise<Uint8Array> {

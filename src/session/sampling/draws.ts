@@ -1,9 +1,9 @@
-import { MAX_STREAMS } from '../config/max-streams.ts';
-import type { Device } from '../gpu/device.ts';
-import { Readback } from '../gpu/readback.ts';
-import type { Recorder } from '../gpu/recorder.ts';
-import type { Transformer } from '../models/transformer.ts';
-import type { Draw, Drawn, Held } from './decode-steps.ts';
+import { MAX_STREAMS } from '../../config/max-streams.ts';
+import type { Device } from '../../gpu/device.ts';
+import { Readback } from '../../gpu/readback.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Transformer } from '../../models/transformer.ts';
+import type { Draw, Drawn, Held } from '../decode-steps.ts';
 import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
 import { RawLogits } from './raw-logits.ts';
 import { Sampler } from './sampler.ts';

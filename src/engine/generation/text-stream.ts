@@ -1,6 +1,6 @@
-import { Detokenizer } from '../tokenizer/detokenizer.ts';
-import { StopStrings } from '../tokenizer/stop-strings.ts';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { Detokenizer } from '../../tokenizer/detokenizer.ts';
+import { StopStrings } from '../../tokenizer/stop-strings.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 
 /** Tokens to text, cut before the first stop string. */
 export class TextStream {

@@ -1,6 +1,6 @@
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { logSumExp } from '../session/log-sum-exp.ts';
-import type { TokenChance, TokenLogprobs } from './types.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { logSumExp } from '../../session/sampling/log-sum-exp.ts';
+import type { TokenChance, TokenLogprobs } from '../types.ts';
 
 /** What the model's logits say of the token drawn, and of the `count` likeliest; of equals the lower id comes first. */
 export function tokenLogprobs(tokenizer: Tokenizer, logits: Float32Array, drawn: number, count: number): TokenLogprobs {

@@ -1,11 +1,11 @@
-/** Gets the default model. Run by `npm start` and `npm test`; by itself: node --import tsx tools/fetch-model.ts */
+/** Gets the default model. Run by `npm start` and `npm test`; by itself: node --import tsx tools/setup/fetch-model.ts */
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { openPromise } from 'yauzl';
-import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { download } from './download.ts';
 import type { FileSource, WantedFile } from './ensure-file.ts';
 import { ensureFile } from './ensure-file.ts';
@@ -16,7 +16,7 @@ const NAME = 'SmolLM2-135M-Instruct.Q4_1.gguf';
 
 /** SmolLM2-135M-Instruct in Q4_1, 98,362,432 bytes, Apache-2.0. */
 export const DEFAULT_MODEL: WantedFile = {
-  path: fileURLToPath(new URL(`../models/${NAME}`, import.meta.url)),
+  path: fileURLToPath(new URL(`../../models/${NAME}`, import.meta.url)),
   sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
 };
 

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
-import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 
 const MAX_BREAKS_WITHOUT_PROGRESS = 2;
 

@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { CHROMIUM_FOLDER, lavapipeLibrary } from '../system.ts';
 
 const SHIM_SOURCE = fileURLToPath(new URL('./shim.c', import.meta.url));
-const FOLDER = fileURLToPath(new URL('../../.cache/chromium-lavapipe', import.meta.url));
+const FOLDER = fileURLToPath(new URL('../../../.cache/chromium-lavapipe', import.meta.url));
 const SWIFTSHADER = 'libvk_swiftshader.so';
 const SWIFTSHADER_RENAMED = 'libvk_swiftshader_real.so';
 const SWIFTSHADER_ICD = 'vk_swiftshader_icd.json';

@@ -1,10 +1,10 @@
-import type { InputRms } from '../adapters/ladder/adapter-ladder.ts';
-import { type LinearName, linearShape } from '../architectures/linears.ts';
-import { ggufName } from '../adapters/formats/module-names.ts';
-import { unlessLost } from '../gpu/readback.ts';
-import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
-import { Sequence } from '../session/sequence.ts';
-import type { Session } from '../session/session.ts';
+import type { InputRms } from '../../src/adapters/ladder/adapter-ladder.ts';
+import { type LinearName, linearShape } from '../../src/architectures/linears.ts';
+import { ggufName } from '../../src/adapters/formats/module-names.ts';
+import { unlessLost } from '../../src/gpu/readback.ts';
+import { FIRST_PREFILL_TOKEN } from '../../src/layers/batch.ts';
+import { Sequence } from '../../src/session/sequence.ts';
+import type { Session } from '../../src/session/session.ts';
 
 interface Tapped {
   layer: number;

@@ -1,8 +1,8 @@
-import type { AdapterSource } from '../../src/adapters/formats/adapter-header.ts';
-import type { ModelConfig } from '../../src/config/model-config.ts';
-import { BytesSource } from '../support/bytes-source.ts';
-import { Random } from '../support/random.ts';
-import { CONFIG_FILE, ggufAdapter, peftWeights, type TinyAdapter, tinyAdapter, WEIGHTS_FILE } from '../support/models/tiny-adapter.ts';
+import type { AdapterSource } from '../../../src/adapters/formats/adapter-header.ts';
+import type { ModelConfig } from '../../../src/config/model-config.ts';
+import { BytesSource } from '../bytes-source.ts';
+import { Random } from '../random.ts';
+import { CONFIG_FILE, ggufAdapter, peftWeights, type TinyAdapter, tinyAdapter, WEIGHTS_FILE } from '../models/tiny-adapter.ts';
 
 const PATTERNS = { rank_pattern: { up_proj: 4 }, alpha_pattern: { up_proj: 3 } };
 

@@ -1,12 +1,12 @@
-import type { RampRow } from '../chunking/ramps.ts';
-import type { SamplingOptions } from '../config/sampling.ts';
-import { throwIfAborted } from '../errors/throw-if-aborted.ts';
-import type { TokenGrammar } from '../grammar/grammars.ts';
-import type { AdaptedText } from '../session/adapted-text.ts';
-import type { Draw, Drawn } from '../session/decode-steps.ts';
-import { handled } from '../session/handled.ts';
-import type { Sequence } from '../session/sequence.ts';
-import type { Session } from '../session/session.ts';
+import type { RampRow } from '../../chunking/ramps.ts';
+import type { SamplingOptions } from '../../config/sampling.ts';
+import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
+import type { TokenGrammar } from '../../grammar/grammars.ts';
+import type { AdaptedText } from '../../session/adapted-text.ts';
+import type { Draw, Drawn } from '../../session/decode-steps.ts';
+import { handled } from '../../session/handled.ts';
+import type { Sequence } from '../../session/sequence.ts';
+import type { Session } from '../../session/session.ts';
 
 export interface AnswerStepsOptions {
   prompt: readonly number[];

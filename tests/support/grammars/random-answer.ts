@@ -1,8 +1,8 @@
-import { loadXgrammar } from '../../cli/xgrammar.ts';
-import { Grammars } from '../../src/grammar/grammars.ts';
-import type { ResponseFormat } from '../../src/grammar/response-format.ts';
-import { bytesInAlphabet } from '../../src/tokenizer/byte-alphabet.ts';
-import type { Random } from '../support/random.ts';
+import { loadXgrammar } from '../../../cli/xgrammar.ts';
+import { Grammars } from '../../../src/grammar/grammars.ts';
+import type { ResponseFormat } from '../../../src/grammar/response-format.ts';
+import { bytesInAlphabet } from '../../../src/tokenizer/byte-alphabet.ts';
+import type { Random } from '../random.ts';
 
 const END = 256;
 

@@ -1,12 +1,12 @@
-import { GREEDY } from '../../src/config/sampling.ts';
-import { anyTokens } from '../../src/measure/decode-run.ts';
-import { type KernelTiming, measureDecode, measureKernels, measurePrefill, type Timing } from '../../src/measure/measure.ts';
-import { openEngine } from '../../src/engine/open-engine.ts';
-import type { Adaptation } from '../../src/engine/adaptation.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
+import { GREEDY } from '../../../src/config/sampling.ts';
+import { anyTokens } from '../../../src/measure/decode-run.ts';
+import { type KernelTiming, measureDecode, measureKernels, measurePrefill, type Timing } from '../../../src/measure/measure.ts';
+import { openEngine } from '../../../src/engine/open-engine.ts';
+import type { Adaptation } from '../../../src/engine/adaptation.ts';
+import { BlobSource } from '../../../src/weights/blob-source.ts';
 
 /** What the benchmarks, and a test of the engine in browsers, call in the page. The engine runs in the page itself: there is nothing else for it to hold up. */
-export interface BrowserBench {
+export interface EnginePage {
   open(modelUrl: string): Promise<string>;
   /** Loads a PEFT adapter from a folder. */
   adapt(folderUrl: string): Promise<void>;
@@ -20,7 +20,7 @@ export interface BrowserBench {
 
 declare global {
   interface Window {
-    bench: BrowserBench;
+    enginePage: EnginePage;
   }
 }
 
@@ -32,7 +32,7 @@ async function session() {
   return engine.session();
 }
 
-window.bench = {
+window.enginePage = {
   async open(modelUrl) {
     const source = new BlobSource(modelUrl, await (await fetch(modelUrl)).blob());
     engine = await openEngine({ gpu: navigator.gpu, sources: [source] });

@@ -1,11 +1,11 @@
-import { AdapterArena } from '../adapters/arena/adapter-arena.ts';
-import type { LevelThresholds } from '../chunking/levels.ts';
-import type { RampRow } from '../chunking/ramps.ts';
-import { MAX_STREAMS } from '../config/max-streams.ts';
-import type { Device } from '../gpu/device.ts';
-import { type BufferRange, createOperation, type Operation } from '../gpu/operation.ts';
-import type { Recorder } from '../gpu/recorder.ts';
-import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../kernels/sample-level.ts';
+import { AdapterArena } from '../../adapters/arena/adapter-arena.ts';
+import type { LevelThresholds } from '../../chunking/levels.ts';
+import type { RampRow } from '../../chunking/ramps.ts';
+import { MAX_STREAMS } from '../../config/max-streams.ts';
+import type { Device } from '../../gpu/device.ts';
+import { type BufferRange, createOperation, type Operation } from '../../gpu/operation.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../../kernels/sample-level.ts';
 
 /** How the level of decoded tokens follows the entropy they were drawn with. */
 export interface LevelOptions {

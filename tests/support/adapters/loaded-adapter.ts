@@ -1,9 +1,9 @@
-import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
-import type { AdapterModule } from '../../src/adapters/formats/adapter-file.ts';
-import type { AdapterSource } from '../../src/adapters/formats/adapter-header.ts';
-import { buildAdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
-import type { AdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
-import type { ModelConfig } from '../../src/config/model-config.ts';
+import { readAdapter } from '../../../src/adapters/formats/adapter-file.ts';
+import type { AdapterModule } from '../../../src/adapters/formats/adapter-file.ts';
+import type { AdapterSource } from '../../../src/adapters/formats/adapter-header.ts';
+import { buildAdapterLadder } from '../../../src/adapters/ladder/adapter-ladder.ts';
+import type { AdapterLadder } from '../../../src/adapters/ladder/adapter-ladder.ts';
+import type { ModelConfig } from '../../../src/config/model-config.ts';
 
 /** Reads an adapter and builds its ladder. What loads is whole and finite, or an Error says what is not. */
 export async function loadAdapter(source: AdapterSource, model: ModelConfig): Promise<void> {

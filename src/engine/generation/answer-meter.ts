@@ -1,6 +1,6 @@
-import { quantile } from '../config/quantile.ts';
-import type { Held } from '../session/decode-steps.ts';
-import type { GenerationReport } from './types.ts';
+import { quantile } from '../../config/quantile.ts';
+import type { Held } from '../../session/decode-steps.ts';
+import type { GenerationReport } from '../types.ts';
 
 /** Measures one answer as its tokens arrive. Times in milliseconds. */
 export class AnswerMeter {
