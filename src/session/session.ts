@@ -12,8 +12,9 @@ import { allHalf } from '../cache/kv-report.ts';
 import type { Transformer } from '../models/transformer.ts';
 import type { ModelPlan } from './model-plan.ts';
 import { loraBatch } from './adapter-mix.ts';
-import { type Draw, type Drawn, DecodeSteps, type Held } from './decode-steps.ts';
-import { Draws } from './sampling/draws.ts';
+import { DecodeSteps } from './decode-steps.ts';
+import { DrawRecorder } from './sampling/draw-recorder.ts';
+import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
 import { handled } from './handled.ts';
 import { PageTrials } from './page-trials.ts';
 import { PlannedRows } from './planned-rows.ts';
@@ -28,7 +29,7 @@ export class Session {
   readonly sequences: SequenceCache;
   readonly steps = new DecodeSteps((draws) => this.decode(draws), (draw) => this.drawHeld(draw));
   readonly ranks: RankCounter;
-  readonly draws: Draws;
+  readonly draws: DrawRecorder;
   readonly trials: PageTrials;
   readonly shadow: ShadowCheck;
   /** Settles once what is compiled aside is there. */
@@ -43,7 +44,7 @@ export class Session {
     private readonly onTrace: SessionOptions['onTrace'],
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
-    this.draws = new Draws(device, transformer, recorder);
+    this.draws = new DrawRecorder(device, transformer, recorder);
     this.trials = new PageTrials(device, recorder, transformer, plan.contextLength);
     this.shadow = new ShadowCheck(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
@@ -143,16 +144,16 @@ export class Session {
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
-  async sample(length: number, draw: Draw): Promise<Drawn> {
+  async sample(length: number, draw: DrawRequest): Promise<DrawnToken> {
     const [drawn] = await this.#draw([draw], () => this.draws.record(length - 1, [draw]));
-    return drawn as Drawn;
+    return drawn as DrawnToken;
   }
 
   /**
    * A decode step: computes the token last drawn of each of these sequences, and draws their next ones, or holds the
    * logits of those that are drawn later; submits.
    */
-  async decode(draws: readonly Draw[]): Promise<(Drawn | Held)[]> {
+  async decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
     const { recorder } = this;
     const trials: Promise<void>[] = [];
     const drawn = await this.#draw(draws, () => {
@@ -172,13 +173,13 @@ export class Session {
   }
 
   /** Draws from the logits that a step held; submits. */
-  async drawHeld(draw: Draw): Promise<Drawn> {
+  async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
     const [drawn] = await this.#draw([draw], () => this.draws.recordHeld(draw));
-    return drawn as Drawn;
+    return drawn as DrawnToken;
   }
 
   /** Submits what `record` records, and reads what it draws. */
-  #draw(draws: readonly Draw[], record: () => void): Promise<(Drawn | Held)[]> {
+  #draw(draws: readonly DrawRequest[], record: () => void): Promise<StepResult[]> {
     const { recorder } = this;
     return recorder.inOneGo(() => {
       const before = recorder.dispatches;
@@ -225,8 +226,8 @@ const mayShrink = ({ policy }: Sequence, length: number): boolean =>
   policy.key !== DENSE.key && length >= (2 + RECENT_PAGES) * PAGE_TOKENS;
 
 /** A forward pass takes the plain form of one mix of adapters. */
-function byAdapters(draws: readonly Draw[]): Draw[][] {
-  const groups = new Map<string, Draw[]>();
+function byAdapters(draws: readonly DrawRequest[]): DrawRequest[][] {
+  const groups = new Map<string, DrawRequest[]>();
   for (const draw of draws) {
     const { loras, key: mixKey } = draw.sequence.adapters;
     const key = loras.length > 0 ? mixKey : '';

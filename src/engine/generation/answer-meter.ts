@@ -1,5 +1,5 @@
 import { quantile } from '../../config/quantile.ts';
-import type { Held } from '../../session/decode-steps.ts';
+import type { StepCost } from '../../session/sampling/draw-request.ts';
 import type { GenerationReport } from '../types.ts';
 
 /** Measures one answer as its tokens arrive. Times in milliseconds. */
@@ -10,7 +10,7 @@ export class AnswerMeter {
   #dispatchesPerLayer = 0;
 
   /** Takes the step that computed and drew the next token: milliseconds since the token before, or since this was made. */
-  push({ dispatchesPerToken, dispatchesPerLayer }: Held): number {
+  push({ dispatchesPerToken, dispatchesPerLayer }: StepCost): number {
     const now = performance.now();
     const interval = now - this.#last;
     this.#last = now;

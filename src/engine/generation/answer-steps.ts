@@ -3,7 +3,7 @@ import type { SamplingOptions } from '../../config/sampling.ts';
 import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
 import type { TokenGrammar } from '../../grammar/grammars.ts';
 import type { AdaptedText } from '../../session/adapted-text.ts';
-import type { Draw, Drawn } from '../../session/decode-steps.ts';
+import type { DrawRequest, DrawnToken } from '../../session/sampling/draw-request.ts';
 import { handled } from '../../session/handled.ts';
 import type { Sequence } from '../../session/sequence.ts';
 import type { Session } from '../../session/session.ts';
@@ -27,7 +27,7 @@ export interface AnswerStepsOptions {
 }
 
 /** A token of an answer. */
-export interface AnswerToken extends Drawn {
+export interface AnswerToken extends DrawnToken {
   /** In the text. */
   position: number;
 }
@@ -41,9 +41,9 @@ export class AnswerSteps {
   /** Tokens read. */
   #count = 0;
   /** The step that was asked for. */
-  #pending: Promise<Drawn> | undefined;
+  #pending: Promise<DrawnToken> | undefined;
   /** What the grammar lets follow the token read last. */
-  #allowedNext: Draw['allowedLater'];
+  #allowedNext: DrawRequest['allowedLater'];
 
   constructor(
     private readonly session: Session,
@@ -118,7 +118,7 @@ export class AnswerSteps {
     await Promise.allSettled([this.#pending, this.#allowedNext]);
   }
 
-  #draw(position: number, allowed: Pick<Draw, 'allowed' | 'allowedLater'>): Draw {
+  #draw(position: number, allowed: Pick<DrawRequest, 'allowed' | 'allowedLater'>): DrawRequest {
     const { sequence } = this;
     const { sampling, wantsEntropy, wantsLogits, follow } = this.options;
     const level = sequence.rows[position] ? undefined : follow?.options;

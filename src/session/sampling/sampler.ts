@@ -18,7 +18,7 @@ export function samplerBytes(device: Device, vocabSize: number): number {
 const MAX_INVERSE_TEMPERATURE = 1e30;
 
 /** What is drawn, for whom. */
-export interface Drawing {
+export interface SamplerInput {
   /** Of the stream. */
   slot: number;
   sampling: SamplingOptions;
@@ -111,7 +111,7 @@ export class Sampler {
   }
 
   /** `row`: of `logits`. */
-  record(recorder: Recorder, row: number, { slot, sampling, position, wantsEntropy, allowed }: Drawing): void {
+  record(recorder: Recorder, row: number, { slot, sampling, position, wantsEntropy, allowed }: SamplerInput): void {
     const operations = adjusts(sampling) ? this.#adjusted : this.#plain;
     const { adjust, pick, pickDrawn } = operations[wantsEntropy ? 'entropy' : 'token'];
     if (allowed) this.#allow(slot, allowed);

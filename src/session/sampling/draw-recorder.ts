@@ -3,7 +3,7 @@ import type { Device } from '../../gpu/device.ts';
 import { Readback } from '../../gpu/readback.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Transformer } from '../../models/transformer.ts';
-import type { Draw, Drawn, Held } from '../decode-steps.ts';
+import type { DrawRequest, StepResult } from './draw-request.ts';
 import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
 import { RawLogits } from './raw-logits.ts';
 import { Sampler } from './sampler.ts';
@@ -14,7 +14,7 @@ const RESULTS_AHEAD = 2 * MAX_STREAMS;
 const SLOT_BYTES = MAX_STREAMS * 4;
 
 /** Draws tokens from a batch's logits on the GPU, with the levels they take of the adapters. */
-export class Draws {
+export class DrawRecorder {
   readonly sampler: Sampler;
   readonly levels: LevelControl;
   readonly #rawLogits: RawLogits;
@@ -33,7 +33,7 @@ export class Draws {
   }
 
   /** Records draws after consecutive tokens of the recorded batch from `start` on. */
-  record(start: number, draws: readonly Draw[]): void {
+  record(start: number, draws: readonly DrawRequest[]): void {
     this.transformer.head(this.recorder, start, draws.length);
     draws.forEach((draw, row) => {
       if (draw.wantsLogits || draw.allowedLater) this.#rawLogits.copy(this.recorder, row, draw.sequence.slot);
@@ -42,18 +42,18 @@ export class Draws {
   }
 
   /** Records the draw after a step that was recorded with its `allowedLater`, once it is known. */
-  recordHeld(draw: Draw): void {
+  recordHeld(draw: DrawRequest): void {
     this.#rawLogits.copyBack(this.recorder, draw.sequence.slot, 0);
     this.#draw(draw, 0);
   }
 
-  #draw({ sequence: { slot }, level, ...drawing }: Draw, row: number): void {
-    this.sampler.record(this.recorder, row, { ...drawing, slot });
+  #draw({ sequence: { slot }, level, ...input }: DrawRequest, row: number): void {
+    this.sampler.record(this.recorder, row, { ...input, slot });
     if (level) this.levels.record(this.recorder, slot, level);
   }
 
   /** Submits. `dispatchesBefore`: that the recorder had counted when the batch began. */
-  async read(draws: readonly Draw[], dispatchesBefore: number): Promise<(Drawn | Held)[]> {
+  async read(draws: readonly DrawRequest[], dispatchesBefore: number): Promise<StepResult[]> {
     const { recorder, sampler, transformer } = this;
     const dispatchesPerToken = (recorder.dispatches - dispatchesBefore) / draws.length;
     const { dispatchesPerLayer } = transformer;
