@@ -5,8 +5,8 @@ import type { ByteSource } from '../weights/byte-source.ts';
 import { toHex } from '../weights/digest.ts';
 import { keep } from './piece-store.ts';
 import type { FileNote, PieceStore } from './piece-store.ts';
-import { missingSpans, pieceCount, pieceLength } from './pieces.ts';
-import type { Span } from './pieces.ts';
+import { missingRanges, pieceCount, pieceLength } from './pieces.ts';
+import type { PieceRange } from './pieces.ts';
 import { OutdatedDownload } from './outdated-download.ts';
 import { isSteady, readPart, readRemote } from './remote-file.ts';
 import type { RemoteFile, RemoteOptions } from './remote-file.ts';
@@ -14,7 +14,7 @@ import type { RemoteFile, RemoteOptions } from './remote-file.ts';
 /** What is hashed, kept and fetched again as one. An interruption loses less than this of each connection. */
 export const PIECE_BYTES = 1 << 20;
 /** Most pieces of one request. */
-const SPAN_PIECES = 32;
+const RANGE_PIECES = 32;
 const CONNECTIONS = 4;
 /** Pieces that come first, which reach behind a model's header, and of each but the file's first as much as is compared. */
 const EARLY_PIECES = 16;
@@ -102,7 +102,7 @@ export class FileDownload implements ByteSource {
     const { pieceBytes, store } = this;
     const first = Math.floor(offset / pieceBytes);
     const end = Math.ceil((offset + length) / pieceBytes);
-    await this.#fetchAll(missingSpans(store.pieces, { first, end }, SPAN_PIECES));
+    await this.#fetchAll(missingRanges(store.pieces, { first, end }, RANGE_PIECES));
     const bytes = new Uint8Array(length);
     for (let i = first; i < end; i++) {
       const from = Math.max(offset, i * pieceBytes);
@@ -116,10 +116,10 @@ export class FileDownload implements ByteSource {
   async complete(onBytes: OnBytes = () => undefined): Promise<void> {
     const all = { first: 0, end: pieceCount(this, this.pieceBytes) };
     // Without ranges every request begins at the first byte.
-    const most = this.hasRanges ? Math.min(SPAN_PIECES, Math.ceil(all.end / CONNECTIONS)) : Infinity;
-    const spans = missingSpans(this.store.pieces, all, most);
+    const most = this.hasRanges ? Math.min(RANGE_PIECES, Math.ceil(all.end / CONNECTIONS)) : Infinity;
+    const ranges = missingRanges(this.store.pieces, all, most);
     let held = this.size - this.missing;
-    await this.#fetchAll(spans, (bytes) => onBytes((held += bytes)));
+    await this.#fetchAll(ranges, (bytes) => onBytes((held += bytes)));
   }
 
   /**
@@ -210,21 +210,21 @@ export class FileDownload implements ByteSource {
   }
 
   /** Several at once. The first failure ends all; what they have brought stays. */
-  async #fetchAll(spans: Span[], onPiece?: OnBytes): Promise<void> {
-    if (spans.length === 0) return;
+  async #fetchAll(ranges: PieceRange[], onPiece?: OnBytes): Promise<void> {
+    if (ranges.length === 0) return;
     const control = new AbortController();
     const { signal } = this.options;
     const onAbort = (): void => control.abort();
     signal?.addEventListener('abort', onAbort);
     if (signal?.aborted) onAbort();
     const work = async (): Promise<void> => {
-      for (let span = spans.shift(); span; span = spans.shift()) await this.#fetch(span, onPiece, control.signal);
+      for (let range = ranges.shift(); range; range = ranges.shift()) await this.#fetch(range, onPiece, control.signal);
     };
     const failures: unknown[] = [];
     const connections = Array.from({ length: this.hasRanges ? CONNECTIONS : 1 }, () =>
       work().catch((error: unknown) => {
         failures.push(error);
-        spans.length = 0;
+        ranges.length = 0;
         control.abort();
       }),
     );
@@ -233,7 +233,7 @@ export class FileDownload implements ByteSource {
     if (failures.length > 0) throw failures[0];
   }
 
-  async #fetch({ first, end }: Span, onPiece?: OnBytes, signal = this.options.signal): Promise<void> {
+  async #fetch({ first, end }: PieceRange, onPiece?: OnBytes, signal = this.options.signal): Promise<void> {
     const { remote, size, pieceBytes } = this;
     if (!remote) {
       const reason = `bytes from ${first * pieceBytes} on are damaged, and the server cannot be reached`;

@@ -4,11 +4,11 @@ import type { Grammars, TokenGrammar } from '../grammar/grammars.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { embedText } from './embed-text.ts';
-import { answerLimit, generate, type Prompt } from './generation/generate.ts';
+import { answerLimit, generate, type PromptTokens } from './generation/generate.ts';
 import type { LiveSession } from './live-session.ts';
 import type { Requests } from './requests.ts';
 import type { Texts } from './texts.ts';
-import type { ChatTools, EmbedOptions, Embedding, GenerateEvent, GenerateOptions } from './types.ts';
+import type { ChatTools, EmbedOptions, GenerateEvent, GenerateOptions, TextEmbedding } from './types.ts';
 
 /** What an engine answers: texts and embeddings, each as a request of its own. */
 export class Answers {
@@ -29,7 +29,7 @@ export class Answers {
     return this.#answer((shifts) => texts.prompt(prompt, shifts), options, texts.tokenizer);
   }
 
-  async *embed(inputs: readonly (string | readonly number[])[], { adapters = [], signal }: EmbedOptions): AsyncGenerator<Embedding, void> {
+  async *embed(inputs: readonly (string | readonly number[])[], { adapters = [], signal }: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
     this.session.throwIfDisposed();
     const texts = inputs.map((input, i) => this.texts.input(input, `input[${i}]`));
     const request = this.requests.open(adapters);
@@ -48,7 +48,7 @@ export class Answers {
 
   /** `tokenizer`: makes the answer's text of its tokens. */
   async *#answer(
-    encode: (shifts: boolean) => Prompt,
+    encode: (shifts: boolean) => PromptTokens,
     options: GenerateOptions,
     tokenizer: Tokenizer,
   ): AsyncGenerator<GenerateEvent, void> {

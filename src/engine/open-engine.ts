@@ -20,11 +20,11 @@ import type {
   AdapterUse,
   ChatTools,
   EmbedOptions,
-  Embedding,
   EngineCore,
   EngineCoreOptions,
   GenerateEvent,
   GenerateOptions,
+  TextEmbedding,
 } from './types.ts';
 import { unlessAbandoned } from './unless-abandoned.ts';
 
@@ -92,7 +92,7 @@ export class LocalEngine implements EngineCore {
     return this.#unlessAbandoned(this.#answers.complete(prompt, options), options);
   }
 
-  embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<Embedding, void> {
+  embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
     return this.#unlessAbandoned(this.#answers.embed(inputs, options), options);
   }
 

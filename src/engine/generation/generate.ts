@@ -16,7 +16,7 @@ import { tokenLogprobs } from './token-logprobs.ts';
 import type { FinishReason, GenerateEvent, GenerateOptions, GenerationReport } from '../types.ts';
 
 /** What is asked, as tokens. */
-export interface Prompt {
+export interface PromptTokens {
   tokens: readonly number[];
   /** Of them at the beginning, what the system says: it is not given up where the text goes on past the context. */
   kept: number;
@@ -43,7 +43,7 @@ export interface Means {
 export async function* generate(
   session: Session,
   tokenizer: Tokenizer,
-  prompt: Prompt,
+  prompt: PromptTokens,
   options: GenerateOptions,
   means: Means,
 ): AsyncGenerator<GenerateEvent, void> {
@@ -92,7 +92,7 @@ export async function* generate(
 /** The cached sequence that `prompt` goes on from, in its stream slot, and the most tokens that the answer may have. */
 function takeSequence(
   session: Session,
-  { tokens, kept }: Prompt,
+  { tokens, kept }: PromptTokens,
   { isFurther, maxTokens, kvShadow = false, ...options }: GenerateOptions,
   { adaptation, slot }: Means,
 ): { sequence: Sequence; limit: number } {
@@ -107,7 +107,7 @@ function takeSequence(
 }
 
 /** Its tokens take of the adapters what `adapted` says, also behind the prompt, as far as that goes. */
-function attach(sequence: Sequence, adapted: AdaptedText, { tokens }: Prompt): void {
+function attach(sequence: Sequence, adapted: AdaptedText, { tokens }: PromptTokens): void {
   sequence.attach(adapted);
   adapted.later.forEach((row, i) => (sequence.rows[tokens.length + i] = row));
 }
