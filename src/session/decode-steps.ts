@@ -17,6 +17,14 @@ interface Stream {
   isHeld: boolean;
 }
 
+/** Computes what `DecodeSteps` asks for. */
+export interface StepComputer {
+  /** Submits a step at once, holding the logits of draws whose `allowedLater` is to come. */
+  decode(draws: readonly DrawRequest[]): Promise<StepResult[]>;
+  /** Submits the draw from what a step held for its sequence. */
+  drawHeld(draw: DrawRequest): Promise<DrawnToken>;
+}
+
 /**
  * Puts the decode steps of several streams into one submission. A stream asks for its next step before it reads the
  * token of its last. A batch goes off once every stream has asked, or, with those that have, when no step is under way
@@ -26,16 +34,9 @@ export class DecodeSteps {
   readonly #streams = new Map<Sequence, Stream>();
   #underWay = 0;
 
-  /**
-   * `decode` submits a step at once, holding the logits of draws whose `allowedLater` is to come; `drawHeld` submits the
-   * draw from what it held for a sequence.
-   */
-  constructor(
-    private readonly decode: (draws: readonly DrawRequest[]) => Promise<StepResult[]>,
-    private readonly drawHeld: (draw: DrawRequest) => Promise<DrawnToken>,
-  ) {}
+  constructor(private readonly computer: StepComputer) {}
 
-  /** Resolves when the step is done. Errors: those of `decode`, and `aborted` when the stream leaves before. */
+  /** Resolves when the step is done. Errors: those of the step, and `aborted` when the stream leaves before. */
   ask(draw: DrawRequest): Promise<DrawnToken> {
     const stream = this.#streams.get(draw.sequence) ?? { asked: [], isSlow: false, isHeld: false };
     this.#streams.set(draw.sequence, stream);
@@ -74,7 +75,7 @@ export class DecodeSteps {
       this.#underWay--;
       this.#submitIfReady();
     };
-    const step = this.decode(batch.map(({ draw }) => draw));
+    const step = this.computer.decode(batch.map(({ draw }) => draw));
     const results = batch.map(async ({ draw }, i): Promise<DrawnToken> => {
       const later = draw.allowedLater && this.#drawLater(draw, draw.allowedLater);
       const [computed, drawn] = await Promise.all([step.then((all) => all[i] as DrawnToken), later]);
@@ -92,7 +93,7 @@ export class DecodeSteps {
     try {
       const allowed = await allowedLater;
       if (!allowed || this.#streams.get(draw.sequence) !== stream) throw new ChunkwiseError('aborted', { reason: 'the stream ended' });
-      drawn = this.drawHeld({ ...draw, allowed, allowedLater: undefined }); // submits
+      drawn = this.computer.drawHeld({ ...draw, allowed, allowedLater: undefined }); // submits
     } finally {
       stream.isHeld = false;
       this.#submitIfReady();
