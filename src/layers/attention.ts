@@ -25,7 +25,7 @@ export interface AttentionWeights {
   keyNorm?: GPUBuffer;
 }
 
-/** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
+/** x += residualScale · Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
 export class Attention {
   readonly norm: Norm;
   /** This layer's pages in other forms. */

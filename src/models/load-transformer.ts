@@ -15,7 +15,7 @@ import { Norm } from '../layers/norm.ts';
 import { type RowSource, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
 import { deinterleaveRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
-import { ropeTable } from './rope-table.ts';
+import { ropeTable, unrotatedTable } from './rope-table.ts';
 import { Transformer } from './transformer.ts';
 
 export interface LoadOptions {
@@ -62,27 +62,19 @@ class Loader {
   async load(): Promise<Transformer> {
     const { device, config } = this;
     const { normed, logits } = this.#activations;
-    const rope = await this.rope();
+    const tables = await this.ropeTables();
     const embeddings = await this.matrix('token_embd.weight');
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
+      const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : tables.rotated;
       layers.push({ attention: await this.attention(i, rope), mlp: await this.mlp(i) });
     }
     const outputNorm = await this.norm('output_norm.weight');
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.matrix('output.weight');
     const output = new Linear(device, outputMatrix, { x: normed, y: logits });
-    const embedding = new Embedding(device, embeddings, this.#activations);
-    return new Transformer(
-      device,
-      config,
-      this.options.batchTokens,
-      this.#activations,
-      this.#cache,
-      embedding,
-      layers,
-      outputNorm,
-      output,
-    );
+    const embedding = new Embedding(device, embeddings, config.embeddingScale, this.#activations);
+    const { batchTokens } = this.options;
+    return new Transformer(device, { config, batchTokens, activations: this.#activations, cache: this.#cache, embedding, layers, outputNorm, output });
   }
 
   async attention(layer: number, rope: GPUBuffer): Promise<Attention> {
@@ -158,15 +150,18 @@ class Loader {
     return this.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
   }
 
-  async rope(): Promise<GPUBuffer> {
+  async ropeTables(): Promise<{ rotated: GPUBuffer; unrotated: GPUBuffer }> {
     const divisors = this.tensors.has('rope_freqs.weight') ? await this.read('rope_freqs.weight') : undefined;
     const floats = divisors && new Float32Array(divisors.slice().buffer);
     if (floats?.some((divisor) => divisor <= 0)) {
       const { name, source } = this.tensor('rope_freqs.weight');
       throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason: 'a divisor must be above 0' });
     }
-    const table = ropeTable(this.config, this.options.contextLength, floats);
-    return this.buffer('rope', new Uint8Array(table.buffer), 'activations');
+    const { config } = this;
+    const { contextLength } = this.options;
+    const upload = (table: Float32Array): GPUBuffer => this.buffer('rope', new Uint8Array(table.buffer), 'activations');
+    const rotated = upload(ropeTable(config, contextLength, floats));
+    return { rotated, unrotated: config.unrotatedLayers.length > 0 ? upload(unrotatedTable(config, contextLength)) : rotated };
   }
 
   async vector(name: string): Promise<GPUBuffer> {

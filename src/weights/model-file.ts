@@ -5,4 +5,6 @@ import type { GgufFile } from './gguf/gguf-reader.ts';
 export interface ModelFile extends Pick<GgufFile, 'metadata' | 'tensors'> {
   /** The order of q's and k's rows, where it is not that of GGUF files of the architecture. */
   readonly ropeLayout?: ModelConfig['ropeLayout'];
+  /** Layers that are not rotated, where the model says it itself. */
+  readonly unrotatedLayers?: ModelConfig['unrotatedLayers'];
 }

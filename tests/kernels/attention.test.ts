@@ -17,7 +17,7 @@ import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from '../suppor
 const HEADS = [
   headsOf(80, 3, 1),
   headsOf(64, 9, 3),
-  headsOf(32, 4, 1),
+  { ...headsOf(32, 4, 1), attentionScale: 0.07 },
   headsOf(64, 3, 3),
   headsOf(64, 8, 2),
   headsOf(64, 8, 1),
