@@ -47,7 +47,6 @@ export async function loadTransformer(
 class Loader {
   readonly #activations: Activations;
   readonly #cache: KvCache;
-  readonly #attentions: Attention[] = [];
 
   constructor(
     private readonly device: Device,
@@ -56,7 +55,7 @@ class Loader {
     private readonly options: LoadOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
-    this.#cache = new KvCache(device, config, options.numPages, (layer) => this.#attentions[layer]?.cacheMoved());
+    this.#cache = new KvCache(device, config, options.numPages);
   }
 
   async load(): Promise<Transformer> {
@@ -91,9 +90,7 @@ class Loader {
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
     const weights = { norm, qkv, bias, output, queryNorm, keyNorm };
-    const attention = new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
-    this.#attentions.push(attention);
-    return attention;
+    return new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
   }
 
   async mlp(layer: number): Promise<Mlp> {

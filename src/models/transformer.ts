@@ -37,6 +37,8 @@ export class Transformer {
   readonly layers: TransformerParts['layers'];
   /** Every adapter on the GPU. */
   readonly arena: AdapterArena;
+  /** What the layers bind of it. */
+  #bound: ArenaBuffers | undefined;
   /** Before the first layer: A · x of its adapters. */
   #firstDelta: LoraDelta | undefined;
 
@@ -50,11 +52,12 @@ export class Transformer {
     this.activations = activations;
     this.cache = cache;
     this.layers = layers;
-    this.arena = new AdapterArena(device, config.numLayers, batchTokens, (buffers) => this.#attach(buffers));
+    this.arena = new AdapterArena(device, config.numLayers, batchTokens);
   }
 
   /** From what `activations.tokens` and `batchTable` hold to the residual stream in `activations.x`; fills the cache's pages. */
   forward(recorder: Dispatcher, batch: Batch): void {
+    this.bindAdapters();
     this.parts.embedding.record(recorder, batch.tokens);
     if (batch.lora && batch.kind === 'decode') this.#firstDelta?.record(recorder, batch);
     const before = recorder.dispatches;
@@ -78,9 +81,15 @@ export class Transformer {
     return this.parts.outputNorm.output;
   }
 
-  /** Every layer binds the adapters' buffers, or none. */
-  #attach(buffers: ArenaBuffers | undefined): void {
+  /**
+   * Every layer binds the adapters' buffers, or none, where they are others than before. Each pass begins with it; called
+   * as an adapter comes, what that needs is compiled before a pass.
+   */
+  bindAdapters(): void {
     const { device, config, activations, layers } = this;
+    const buffers = this.arena.buffersIfAny;
+    if (buffers === this.#bound) return;
+    this.#bound = buffers;
     layers.forEach(({ attention, mlp }, i) => {
       attention.attach(buffers, mlp.norm);
       mlp.attach(buffers, layers[i + 1]?.attention.norm);

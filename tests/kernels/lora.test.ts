@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { AdapterArena, type ArenaAdapter, type ArenaBuffers } from '../../src/adapters/arena/adapter-arena.ts';
+import { AdapterArena, type ArenaAdapter } from '../../src/adapters/arena/adapter-arena.ts';
 import type { LadderModule } from '../../src/adapters/ladder/adapter-ladder.ts';
 import { LINEAR_NAMES, type LinearName } from '../../src/architectures/linears.ts';
 import type { RampRow } from '../../src/chunking/ramps.ts';
@@ -93,10 +93,9 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
 
   async function setUp(runner: Runner, random: Random, tokens: number, kind: BatchShape['kind']) {
     const { device } = runner;
-    let buffers: ArenaBuffers | undefined;
-    const arena = new AdapterArena(device, 2, 24, (now) => (buffers = now));
+    const arena = new AdapterArena(device, 2, 24);
     const adapters = fill(arena, random);
-    if (!buffers) throw new Error('no buffers');
+    const { buffers } = arena;
     const mixes = Array.from({ length: tokens }, () => {
       const count = kind === 'prefill' ? 2 : random.below(3);
       // A prefill's tokens are of one sequence, so of one mix; their order in it matters not.

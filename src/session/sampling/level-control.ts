@@ -3,7 +3,7 @@ import type { LevelThresholds } from '../../chunking/levels.ts';
 import type { RampRow } from '../../chunking/ramps.ts';
 import { MAX_STREAMS } from '../../config/max-streams.ts';
 import type { Device } from '../../gpu/device.ts';
-import { type BufferRange, createOperation, type Operation } from '../../gpu/operation.ts';
+import { type BufferRange, createOperation, following, type Operation } from '../../gpu/operation.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../../kernels/sample-level.ts';
 
@@ -34,14 +34,17 @@ const NO_RAMP = 0xffff;
 export class LevelControl {
   readonly #states: GPUBuffer;
   /** Bound to the arena's buffer, which changes as adapters come and go. */
-  #bound: { lora: GPUBuffer; operation: Operation<void> } | undefined;
+  readonly #choose: () => Operation<void>;
 
   constructor(
     private readonly device: Device,
     private readonly arena: AdapterArena,
-    private readonly entropies: GPUBuffer,
+    entropies: GPUBuffer,
   ) {
-    this.#states = device.buffers.storage('level states', 'activations', LEVEL_ROWS_BYTES);
+    const level_states = device.buffers.storage('level states', 'activations', LEVEL_ROWS_BYTES);
+    this.#states = level_states;
+    const lora = (): GPUBuffer => arena.buffers.lora;
+    this.#choose = following([lora], () => createOperation(device, sampleLevelKernel(), { entropies, level_states, lora: lora() }));
   }
 
   /** Before a stream's first draw. */
@@ -55,8 +58,8 @@ export class LevelControl {
   record(recorder: Recorder, slot: number, { thresholds, ...options }: LevelOptions): void {
     const params: Record<string, number> = { slot, ...options };
     for (let i = 0; i < MAX_THRESHOLDS; i++) params[`threshold${i}`] = thresholds[i] ?? UNREACHED;
-    const operation = this.#operation();
-    recorder.run(operation, operation.groups(), params);
+    const choose = this.#choose();
+    recorder.run(choose, choose.groups(), params);
   }
 
   /** Every stream's row, to be read back. */
@@ -70,14 +73,5 @@ export class LevelControl {
     const [wLo = 0, wHi = 0] = new Float32Array(words.slice(2).buffer);
     const [levels = 0] = words;
     return { levelLo: (levels >>> 16) & 255, levelHi: levels >>> 24, wLo, wHi };
-  }
-
-  #operation(): Operation<void> {
-    const { lora } = this.arena.buffers;
-    if (this.#bound?.lora !== lora) {
-      const bounds = { entropies: this.entropies, level_states: this.#states, lora };
-      this.#bound = { lora, operation: createOperation(this.device, sampleLevelKernel(), bounds) };
-    }
-    return this.#bound.operation;
   }
 }
