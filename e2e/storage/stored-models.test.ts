@@ -54,7 +54,7 @@ const adapted = (page: Page, source: string) =>
 
 const tiny = () => ({ model: 'owner/tiny', hub: { endpoint: hub.endpoint } });
 
-it('a safetensors model by its hub id, quantised as it is loaded, without its hub once it is stored; listed and deleted', async () => {
+it('a safetensors model by its hub id, quantized as it is loaded, without its hub once it is stored; listed and deleted', async () => {
   const options = { model: 'owner/qwen', hub: { endpoint: safetensors.endpoint } };
   await store(await visit(), options);
   await context.route(`${safetensors.endpoint}/**`, (route) => route.abort());

@@ -26,7 +26,7 @@ export const cacheBytes = (config: ModelConfig, numPages: number): number =>
 /** Tasks of one layer and one kernel, `count` from `first` on. */
 export interface TaskRun {
   layer: number;
-  /** To sparse pages; else to quantised ones. */
+  /** To sparse pages; else to quantized ones. */
   condenses: boolean;
   first: number;
   count: number;

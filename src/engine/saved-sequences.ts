@@ -87,7 +87,7 @@ export class SavedSequences implements SavedCaches {
     return this.#model;
   }
 
-  /** The same files quantised in another way are another model. */
+  /** The same files quantized in another way are another model. */
   async #hash(): Promise<string> {
     const { weights } = (await this.session.get()).plan;
     const files = await modelHash(this.sources);

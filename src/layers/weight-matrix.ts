@@ -18,7 +18,7 @@ export interface MatrixSlice {
   planes: Readonly<Partial<Record<PlaneName, BufferRange>>>;
 }
 
-/** A matrix `[rows, columns]` on the GPU, as quantised as in its file; split by rows where a binding would be too large. */
+/** A matrix `[rows, columns]` on the GPU, as quantized as in its file; split by rows where a binding would be too large. */
 export interface WeightMatrix {
   type: GgmlType;
   rows: number;

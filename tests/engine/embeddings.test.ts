@@ -36,7 +36,7 @@ async function expected(bytes: Uint8Array, tokens: readonly number[]): Promise<F
 }
 
 describe('an embedding', () => {
-  it('is the normalised mean of the last states, as the reference has it, for any length', async () => {
+  it('is the normalized mean of the last states, as the reference has it, for any length', async () => {
     const engine = await engineUnderTest(MODEL);
     const found = await embeddings(engine, INPUTS);
     for (const [i, input] of INPUTS.entries()) {

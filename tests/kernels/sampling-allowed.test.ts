@@ -5,7 +5,7 @@ import { Sampler, type SamplerInput } from '../../src/session/sampling/sampler.t
 import { adjustLogits, argmax, distribution, maskLogits } from '../../src/reference/kernels/sampling.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
-import { normalisedEntropy } from '../support/kernels/normalised-entropy.ts';
+import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
 import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
 import { sampling } from '../support/kernels/sampling-run.ts';
 
@@ -102,7 +102,7 @@ describe('what a list allows', () => {
       const want = maskLogits(adjustLogits(logits, options, prompt, []), set);
       expect(token).toBe(argmax(want));
       expectClose('sample-adjust', await run.logits(), want);
-      expect(Math.abs(((await run.entropy())[3] ?? NaN) - normalisedEntropy(logits))).toBeLessThan(1e-4);
+      expect(Math.abs(((await run.entropy())[3] ?? NaN) - normalizedEntropy(logits))).toBeLessThan(1e-4);
     });
 
     it('holds for its stream alone', async () => {

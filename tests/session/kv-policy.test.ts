@@ -145,7 +145,7 @@ describe('a request', () => {
     const first = await ask(engine, policy);
     const promptTokens = first.end.usage.promptTokens;
     const again = await ask(engine, policy);
-    // Within a quantised page nothing can be added: the last page is computed again.
+    // Within a quantized page nothing can be added: the last page is computed again.
     expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 33);
     expect(again.end.usage.cachedTokens).toBeLessThan(promptTokens);
     expect((await ask(engine, {})).end.usage.cachedTokens).toBe(0);

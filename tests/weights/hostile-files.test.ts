@@ -45,7 +45,7 @@ describe('safetensors', () => {
 
   test.each([
     ['5,000 nested pre-tokenizers', 'tokenizer.json', 'pre_tokenizer', nested(5000, '{"type":"Sequence","pretokenizers":[', ']}')],
-    ['20,000 nested normalisers', 'tokenizer.json', 'normalizer', nested(20_000, '{"type":"Sequence","normalizers":[', ']}')],
+    ['20,000 nested normalizers', 'tokenizer.json', 'normalizer', nested(20_000, '{"type":"Sequence","normalizers":[', ']}')],
     ['100,000 nested post-processors', 'tokenizer.json', 'post_processor', nested(100_000, '{"type":"Sequence","processors":[', ']}')],
     ['1,000,000 nested arrays', 'config.json', 'architectures', nested(1_000_000)],
   ])('%s', async (_, file, key, value) =>

@@ -40,7 +40,7 @@ export function withConfigDefaults(config: JsonFields): JsonFields {
  */
 export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   const { architecture, window } = modelTypeOf(config);
-  if (config.has('quantization_config')) config.fail('quantization_config', 'quantised safetensors are not read; F32, F16 and BF16 are', 'unsupported');
+  if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
   checkActivation(config, architecture.activation);
 
   const values = new Map<string, GgufValue>([['general.architecture', architecture.name]]);

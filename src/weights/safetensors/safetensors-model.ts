@@ -7,7 +7,7 @@ import { configMetadata, llama3Divisors, unrotatedLayers, withConfigDefaults } f
 import { tokenizerMetadata } from './hf-tokenizer.ts';
 import { JsonFields, kindOf } from './json-file.ts';
 import type { ModelFile } from '../model-file.ts';
-import { quantised } from '../quantised-tensor.ts';
+import { quantized } from '../quantized-tensor.ts';
 import type { LoadedType } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
 import type { TensorInfo } from '../tensor-info.ts';
@@ -71,7 +71,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     // Buffers that older versions saved, and the embeddings once more.
     if (name === undefined || (isTied && name === 'output.weight')) return [];
     const wanted = tensor.shape.length === 1 ? 'F32' : type;
-    return [{ ...(wanted ? quantised(tensor, wanted) : tensor), name }];
+    return [{ ...(wanted ? quantized(tensor, wanted) : tensor), name }];
   });
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one

@@ -9,16 +9,16 @@ import type { TensorInfo } from './tensor-info.ts';
 /** Values that are in memory as floats at once; whole blocks of every type. */
 const STEP_VALUES = 1 << 17;
 
-/** A tensor of floats as one of another type: what is read of it is read as floats and quantised, a little at a time. */
-export function quantised(tensor: TensorInfo, type: LoadedType | 'F32'): TensorInfo {
+/** A tensor of floats as one of another type: what is read of it is read as floats and quantized, a little at a time. */
+export function quantized(tensor: TensorInfo, type: LoadedType | 'F32'): TensorInfo {
   if (tensor.type === type) return tensor;
   const { blockSize, blockBytes } = GGML_TYPES[type];
   const values = tensor.shape.reduce((product, length) => product * length, 1);
   const bytes = (values / blockSize) * blockBytes;
-  return { ...tensor, type, bytes, offset: 0, source: new QuantisedSource(tensor, type, bytes) };
+  return { ...tensor, type, bytes, offset: 0, source: new QuantizedSource(tensor, type, bytes) };
 }
 
-class QuantisedSource implements ByteSource {
+class QuantizedSource implements ByteSource {
   readonly name: string;
 
   constructor(
@@ -37,14 +37,14 @@ class QuantisedSource implements ByteSource {
     const stepBytes = (STEP_VALUES / blockSize) * blockBytes;
     for (let at = Math.floor(offset / blockBytes) * blockBytes; at < end; at += stepBytes) {
       const until = Math.min(at + stepBytes, Math.ceil(end / blockBytes) * blockBytes);
-      const bytes = await this.#quantise((at / blockBytes) * blockSize, ((until - at) / blockBytes) * blockSize);
+      const bytes = await this.#quantize((at / blockBytes) * blockSize, ((until - at) / blockBytes) * blockSize);
       const from = Math.max(offset, at);
       result.set(bytes.subarray(from - at, Math.min(until, end) - at), from - offset);
     }
     return result;
   }
 
-  async #quantise(first: number, count: number): Promise<Uint8Array> {
+  async #quantize(first: number, count: number): Promise<Uint8Array> {
     const { type, offset, source } = this.tensor;
     const { blockBytes } = GGML_TYPES[type];
     const floats = decodeFloats(type, await source.read(offset + first * blockBytes, count * blockBytes));

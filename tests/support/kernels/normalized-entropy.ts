@@ -1,5 +1,5 @@
 /** Shannon entropy of softmax(logits) over that of the uniform distribution. */
-export function normalisedEntropy(logits: ArrayLike<number> & Iterable<number>): number {
+export function normalizedEntropy(logits: ArrayLike<number> & Iterable<number>): number {
   let maximum = -Infinity;
   for (const logit of logits) maximum = Math.max(maximum, logit);
   let sum = 0;
