@@ -18,7 +18,7 @@ import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable } from './rope-table.ts';
 import { Transformer } from './transformer.ts';
 
-export interface LoadOptions {
+export interface TransformerOptions {
   /** Tokens the cache holds. */
   numPages: number;
   /** Longest sequence, in tokens. */
@@ -38,7 +38,7 @@ export async function loadTransformer(
   device: Device,
   config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
-  options: LoadOptions,
+  options: TransformerOptions,
 ): Promise<Transformer> {
   const loader = new Loader(device, config, tensors, options);
   return loader.load();
@@ -52,7 +52,7 @@ class Loader {
     private readonly device: Device,
     private readonly config: ModelConfig,
     private readonly tensors: ReadonlyMap<string, TensorInfo>,
-    private readonly options: LoadOptions,
+    private readonly options: TransformerOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
     this.#cache = new KvCache(device, config, options.numPages);

@@ -4,7 +4,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
-import type { ModelFile } from './model-file.ts';
+import type { ModelHeader } from './model-header.ts';
 
 /** The largest sizes that are read, by GGUF's keys behind the architecture's name. */
 export const MOST = {
@@ -25,7 +25,7 @@ export const MOST_TOKENS = 2 ** 21;
  * (src/llama-model.cpp, load_hparams). Throws `bad_file` for a value that makes no sense and `unsupported` for one
  * that this runtime does not run, naming the key.
  */
-export function readModelConfig(file: ModelFile): ModelConfig {
+export function readModelConfig(file: ModelHeader): ModelConfig {
   const { metadata } = file;
   const found = readArchitecture(metadata);
   const { name: architecture, activation, norms } = found;

@@ -3,7 +3,7 @@ import { LINEAR_NAMES, linearShape, linearsOfGroup } from '../architectures/line
 import { normShape } from '../architectures/norms.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { ModelFile } from './model-file.ts';
+import type { ModelHeader } from './model-header.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
 /**
@@ -11,7 +11,7 @@ import type { TensorInfo } from './tensor-info.ts';
  * would leave out; returns them by name. Names are llama.cpp's (src/llama-arch.cpp). Throws `bad_file` for a missing
  * or misshapen tensor, `unsupported` for one this runtime does not know.
  */
-export function checkTensors(file: ModelFile, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
+export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
   const found = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
   const wanted = wantedTensors(config);
   for (const tensor of file.tensors) {

@@ -6,7 +6,7 @@ import { GgufMetadata } from '../gguf/gguf-metadata.ts';
 import { configMetadata, llama3Divisors, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
 import { JsonFields, kindOf } from './json-file.ts';
-import type { ModelFile } from '../model-file.ts';
+import type { ModelHeader } from '../model-header.ts';
 import { quantized } from '../quantized-tensor.ts';
 import type { LoadedType } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
@@ -39,7 +39,7 @@ export const isSafetensors = (sources: readonly ByteSource[]): boolean =>
  * would have as a GGUF file, its rows in their own order. Matrices are of `type` (default: as they are stored), vectors
  * F32; they are converted when they are read. Throws `bad_file` and `unsupported`, naming file and field.
  */
-export async function openSafetensorsModel(sources: readonly ByteSource[], type?: LoadedType): Promise<ModelFile> {
+export async function openSafetensorsModel(sources: readonly ByteSource[], type?: LoadedType): Promise<ModelHeader> {
   const file = (name: string): ByteSource | undefined => sources.find((source) => baseName(source) === name);
   const json = async (name: string): Promise<JsonFields | undefined> => {
     const source = file(name);
