@@ -136,7 +136,7 @@ describe('attention and attention-merge', () => {
         const want = attention(pagedHeads(heads, mine), row, stored, position, whole.rope);
         expectClose('attention', got.subarray(i * 256, (i + 1) * 256), want);
         const kvWant = fromHalves(whole.kv);
-        storeKv(pagedHeads(heads, mine), Float64Array.from(row), kvWant, position, whole.rope);
+        storeKv(pagedHeads(heads, mine), Float64Array.from(row), kvWant, position, { rope: whole.rope });
         for (const part of ['key', 'value'] as const) {
           const at = elementOf(pagedHeads(heads, mine), part, 1, position);
           const wanted = kvWant.slice(at, at + 64);
