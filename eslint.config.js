@@ -1,6 +1,9 @@
 import tseslint from 'typescript-eslint';
 
-const DOM_GLOBALS = ['window', 'document', 'navigator', 'localStorage', 'sessionStorage', 'location'];
+/** What only a page has. */
+const PAGE_GLOBALS = ['window', 'document', 'localStorage', 'sessionStorage'];
+/** What a worker has too, and Node has not, or otherwise. */
+const PLATFORM_GLOBALS = [...PAGE_GLOBALS, 'navigator', 'location'];
 
 export default tseslint.config(
   { ignores: ['**/dist/', '**/dist-*/', '**/.next/', 'docs-site/', '**/node_modules/', 'models/', 'data/', '.cache/'] },
@@ -17,6 +20,7 @@ export default tseslint.config(
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
       '@typescript-eslint/ban-ts-comment': ['error', { 'ts-expect-error': true }],
       eqeqeq: 'error',
+      'max-params': ['error', 5],
       'no-console': 'off',
       'object-shorthand': 'error',
       'prefer-const': 'error',
@@ -27,9 +31,18 @@ export default tseslint.config(
     rules: { 'max-lines': ['error', { max: 350, skipBlankLines: false, skipComments: false }] },
   },
   {
+    files: ['src/**/*.ts', 'workers/**/*.ts', 'demo/**/*.ts', 'cli/**/*.ts', 'tools/**/*.ts', 'bench/**/*.ts'],
+    rules: { 'max-lines-per-function': ['error', { max: 60, skipBlankLines: false, skipComments: false }] },
+  },
+  {
     // The same code runs in a worker and in Node: what it needs of the page or the platform is handed to it.
     files: ['src/**/*.ts'],
     ignores: ['src/api/**', 'src/react/**', 'src/service-worker/**', 'src/web-llm/**'],
-    rules: { 'no-restricted-globals': ['error', ...DOM_GLOBALS], 'no-console': 'error' },
+    rules: { 'no-restricted-globals': ['error', ...PLATFORM_GLOBALS], 'no-console': 'error' },
+  },
+  {
+    // These are the platform's: threads, and the browser's storage. Neither has a page.
+    files: ['workers/**/*.ts', 'src/storage/**/*.ts'],
+    rules: { 'no-restricted-globals': ['error', ...PAGE_GLOBALS] },
   },
 );

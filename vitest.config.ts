@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { lavapipeIcd } from './tools/system.ts';
+import { lavapipeIcd } from './tools/setup/system.ts';
 
 const CPU_AREAS = 'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,reference,tokenizer,tooling,weights,web-llm,workers}/**/*.test.ts';
 

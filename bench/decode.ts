@@ -2,7 +2,7 @@
 import { measureDecode } from '../src/measure/measure.ts';
 import { decodeSpeed, ensureLlama } from '../tests/llama/llama.ts';
 import { quantile } from '../src/config/quantile.ts';
-import { openInBrowser } from './browser/browser-bench.ts';
+import { openInBrowser } from '../e2e/support/engine-page/open-engine-page.ts';
 import { MODEL, openInNode } from './support/engine.ts';
 import { record } from './support/results.ts';
 import { estimate, format } from './support/statistics.ts';

@@ -2,8 +2,8 @@
 // default model.
 import { GREEDY } from '../src/config/sampling.ts';
 import type { GenerateEvent } from '../src/engine/types.ts';
-import { SCHEMAS } from '../tests/grammar/schemas.ts';
-import { faultsOf } from '../tests/grammar/validate.ts';
+import { SCHEMAS } from '../tests/support/grammars/schemas.ts';
+import { faultsOf } from '../tests/support/grammars/validate.ts';
 import { openInNode } from './support/engine.ts';
 import { record } from './support/results.ts';
 

@@ -1,6 +1,6 @@
 // Time of each kind of dispatch of a decode step at context 256: on lavapipe in Node, on SwiftShader in Chromium.
 import { type KernelTiming, measureKernels } from '../src/measure/measure.ts';
-import { openInBrowser } from './browser/browser-bench.ts';
+import { openInBrowser } from '../e2e/support/engine-page/open-engine-page.ts';
 import { MODEL, openInNode } from './support/engine.ts';
 import { record } from './support/results.ts';
 

@@ -1,5 +1,5 @@
 // JavaScript's memory while a generated safetensors model (F32; CHUNKWISE_GIGABYTES, default 1) is downloaded, stored,
-// verified, quantised and uploaded in Chromium: heap and ArrayBuffer stores of the page and its workers together, by the
+// verified, quantized and uploaded in Chromium: heap and ArrayBuffer stores of the page and its workers together, by the
 // DevTools protocol. Bytes, not time: any device will do.
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';

@@ -1,6 +1,6 @@
 // Causal attention over the paged cache; scores are kept for one page at a time. One invocation a (token, split, GROUP heads
 // that share their keys and values); a split is a run of pages, each in a form of its own. Leaves, per head, the
-// unnormalised output and (maximum, sum) of the softmax for attention-merge.
+// unnormalized output and (maximum, sum) of the softmax for attention-merge.
 // needs: page-attention
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const NUM_GROUPS = NUM_HEADS / GROUP;

@@ -1,12 +1,14 @@
 // y[t] = row of the embedding matrix for the t-th token of the batch. One invocation a token and block of 32 columns.
-// needs: weight-block
+//   SCALE  of the rows; in most models 1.
+// needs: block, weight-block
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let block = id.x;
   let token = id.y;
   let row = tokens[batch_table[token].x] - params.rowStart; // wraps around when the row is in an earlier slice
   if (block >= BLOCKS || row >= params.rows) { return; }
-  let w = weight_block(row, block);
+  var w = weight_block(row, block);
+  if (SCALE != 1.0) { w = block_times(w, vec4f(SCALE)); }
   let i = (token * BLOCKS + block) * 8u;
   y[i] = w.a;
   y[i + 1u] = w.b;

@@ -2,9 +2,9 @@
 // columns.
 //   TOKENS      1 or 2: with two, a weight is unpacked once for both.
 //   NORMED      x is RMS-normed on the way: the dot product with x · norm_weight is finished with 1 / rms(x).
-//   GATED       the second half of the rows is `up`: y = silu(gate) · up.
+//   GATED       the second half of the rows is `up`: y = activation(gate) · up.
 //   ACCUMULATE  y keeps what it had (the residual).
-// needs: bias, block, codes, load-block, load-squares, lora-add, reduce-sum, rides, scales
+// needs: activation, bias, block, codes, load-block, load-squares, lora-add, reduce-sum, rides, scales
 fn square(i: u32) -> f32 { return dot(x[i], x[i]); }
 
 // What four rows need of 32 inputs.
@@ -39,7 +39,7 @@ fn finish(token: u32, first: u32, outputs: u32, sums: vec4f, up_sums: vec4f) {
     let row = params.rowStart + first + i;
     let at = token * params.outputWidth + row;
     var value = sums[i] * params.scale + bias(row);
-    if (GATED) { value = value / (1.0 + exp(-value)) * up_sums[i]; }
+    if (GATED) { value = activation(value) * up_sums[i]; }
     if (ACCUMULATE) { value += y[at]; }
     y[at] = value;
   }

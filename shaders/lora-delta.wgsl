@@ -1,11 +1,11 @@
-// Between two linears of a token being decoded: y = x + B · h, the residual stream with what the adapters add to the
-// linear before; and h' = A · (y · norm_weight) for the linears after, whose kernel multiplies by 1 / rms(y). The first
-// WRITING workgroups write y; every other one takes a run of components of A, and computes the y it needs itself.
+// Between two linears of a token being decoded: y = x + SCALE · B · h, the residual stream with what the adapters add to
+// the linear before; and h' = A · (y · norm_weight) for the linears after, whose kernel multiplies by 1 / rms(y). The
+// first WRITING workgroups write y; every other one takes a run of components of A, and computes the y it needs itself.
 // fills: input
 // needs: lora-add, lora-low
 const WIDTH4 = BLOCKS * 8u;
 
-fn changed(i: u32) -> vec4f { return x[i] + lora_add(i / WIDTH4, i % WIDTH4 * 4u, 0u, 1u); }
+fn changed(i: u32) -> vec4f { return x[i] + SCALE * lora_add(i / WIDTH4, i % WIDTH4 * 4u, 0u, 1u); }
 
 fn input(i: u32) -> vec4f { return changed(i) * norm_weight[i % WIDTH4]; }
 

@@ -4,7 +4,7 @@ import type { Page } from 'playwright';
 import { preview } from 'vite';
 import { launchBrowser } from '../e2e/support/browser.ts';
 import { DemoPage } from '../e2e/support/demo-page.ts';
-import { ensureModel } from './fetch-model.ts';
+import { ensureModel } from './setup/fetch-model.ts';
 
 const WIDTHS = { wide: { width: 1280, height: 800 }, narrow: { width: 390, height: 844 } };
 const folder = process.argv[2] ?? fileURLToPath(new URL('../docs', import.meta.url));

@@ -1,7 +1,7 @@
 /** npm start: gets the model if it is not there, and serves the demo page. */
 import { fileURLToPath } from 'node:url';
 import { createServer } from 'vite';
-import { ensureModel } from './fetch-model.ts';
+import { ensureModel } from './setup/fetch-model.ts';
 
 await ensureModel();
 const server = await createServer({ configFile: fileURLToPath(new URL('../demo/vite.config.ts', import.meta.url)) });

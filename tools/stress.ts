@@ -2,7 +2,7 @@
  * Requests of random kinds at once, each held against the same request alone: npm run stress -- ROUNDS [SEED].
  * Every round says which seed it was; one that failed is run again by it.
  */
-import { lavapipeIcd } from './system.ts';
+import { lavapipeIcd } from './setup/system.ts';
 
 process.env['VK_ICD_FILENAMES'] ??= lavapipeIcd() ?? ''; // before WebGPU is loaded
 const { Stress } = await import('../tests/stress/stress.ts');

@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureModel } from './fetch-model.ts';
-import { ensureSystem } from './system.ts';
+import { ensureModel } from './setup/fetch-model.ts';
+import { ensureSystem } from './setup/system.ts';
 import type { Counts } from './test-counts.ts';
 import { addCounts, isSuccess, readVitestCounts, sumLine } from './test-counts.ts';
 

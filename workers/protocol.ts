@@ -86,7 +86,7 @@ export interface EngineWorker {
   ): Promise<EngineInfo>;
   /** Serves the answer's `GenerateEvent`s on `port`; see `readStream`. */
   generate(port: MessagePort, id: string, prompt: Prompt, options: SentOptions): void;
-  /** Serves the `Embedding` of each input on `port`. */
+  /** Serves the `TextEmbedding` of each input on `port`. */
   embed(port: MessagePort, inputs: readonly EmbeddingInput[], options: Omit<EmbedOptions, 'signal'>): void;
   loadAdapter(name: string, source: AdapterFiles): Promise<AdapterInfo>;
   unloadAdapter(name: string): void;

@@ -3,7 +3,7 @@
 import { measureDecode, type Timing } from '../../src/measure/measure.ts';
 import { quantile } from '../../src/config/quantile.ts';
 import { decodeSpeed, ensureLlama } from '../../tests/llama/llama.ts';
-import { openInBrowser } from '../browser/browser-bench.ts';
+import { openInBrowser } from '../../e2e/support/engine-page/open-engine-page.ts';
 import { demoAdapter, loadAdapter, MODEL, openInNode } from '../support/engine.ts';
 import { ggufForm } from '../support/gguf-form.ts';
 import { record } from '../support/results.ts';

@@ -5,7 +5,7 @@ import { bootstrap, type Estimate, formatEstimate, mean } from '../../cli/statis
 import type { EstimatorName } from '../../src/chunking/complexity.ts';
 import { type Adaptation, UNADAPTED } from '../../src/engine/adaptation.ts';
 import { divergenceOf } from '../../src/measure/divergence.ts';
-import { logSumExp } from '../../src/session/log-sum-exp.ts';
+import { logSumExp } from '../../src/session/sampling/log-sum-exp.ts';
 import { eachLogits } from '../../src/measure/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { RankOptions } from '../../src/engine/types.ts';

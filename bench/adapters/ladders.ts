@@ -4,7 +4,7 @@ import { mean } from '../../cli/statistics.ts';
 import { buildAdapterLadder, type InputRms } from '../../src/adapters/ladder/adapter-ladder.ts';
 import { divergence } from '../../src/measure/divergence.ts';
 import { negativeLogLikelihoods } from '../../src/measure/evaluate.ts';
-import { inputRms } from '../../src/measure/input-rms.ts';
+import { inputRms } from '../support/input-rms.ts';
 import { loadAdapter, openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
 import { heldOutTokens } from '../support/texts.ts';

@@ -1,7 +1,7 @@
 // Our policy of the cache beside others' at as many bytes: what it costs in perplexity of wikitext-2. Ours runs first; the
 // others keep of the old pages the share that its old pages take of theirs in f16.
 import { cachedPerplexity, costLine, costOf, formatIncrease, increaseOver } from '../../cli/evaluations/kv.ts';
-import { heavyHitters, latestAttention, slidingWindow } from '../../src/cache/eviction-policies.ts';
+import { heavyHitters, latestAttention, slidingWindow } from '../support/eviction-policies.ts';
 import { policyOf } from '../../src/cache/kv-options.ts';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
 import { DENSE, RECENT_PAGES } from '../../src/cache/policy.ts';

@@ -4,7 +4,7 @@ import { openAdapter } from '../../cli/open-adapter.ts';
 import { loadXgrammar } from '../../cli/xgrammar.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterInfo, EngineCoreOptions } from '../../src/engine/types.ts';
-import { ensureModel } from '../../tools/fetch-model.ts';
+import { ensureModel } from '../../tools/setup/fetch-model.ts';
 
 /** From the repository's root. */
 export const MODEL = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';

@@ -4,7 +4,7 @@ import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { JsonFields } from '../../src/weights/safetensors/json-file.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import type { ModelFile } from '../../src/weights/model-file.ts';
+import type { ModelHeader } from '../../src/weights/model-header.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
 import { refusePickle } from '../../src/weights/safetensors/pickle.ts';
 import { isSafetensors, openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
@@ -21,7 +21,7 @@ interface Found {
   name: string | null;
   metadata: Record<string, unknown>;
   tensors: readonly TensorInfo[];
-  model: () => Promise<ModelFile> | ModelFile;
+  model: () => Promise<ModelHeader> | ModelHeader;
 }
 
 /** Of a GGUF or safetensors model: metadata, tensors as they are stored, and whether it runs here. */

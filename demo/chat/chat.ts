@@ -5,7 +5,7 @@ import { type Conversation, type Conversations, type Exchange, newConversation, 
 import { errorWords } from '../basics/error-words.ts';
 import type { RankRecord } from '../readouts/rank-record.ts';
 import { RankStrip } from '../readouts/rank-strip.ts';
-import type { Asked, Piece, Way } from './request.ts';
+import type { Asked, Piece } from './request.ts';
 import { answerPieces, noteOf } from './request.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Transcript } from './transcript.ts';
@@ -137,7 +137,8 @@ export class Chat {
     const { engine, settings, adapted } = means;
     if (adapted) view.attach(new RankStrip(adapted.ranks).element);
     let last: Piece | undefined;
-    for await (const piece of answerPieces(engine, asked, settings, adapted?.adapter, signal)) {
+    const recipe = { settings, adapter: adapted?.adapter, way: 'chunkwise' } as const;
+    for await (const piece of answerPieces(engine, asked, recipe, signal)) {
       exchange.answer += piece.text;
       view.append(piece.text);
       adapted?.ranks.addText(piece.text);
@@ -164,8 +165,8 @@ export class Chat {
     }
     const ordinary: { answer: string; measured?: typeof measured } = { answer: '' };
     exchange.comparison.ordinary = ordinary;
-    const way: Way = 'ordinary';
-    for await (const piece of answerPieces(means.engine, asked, settings, means.adapted?.adapter, signal, way)) {
+    const way = 'ordinary';
+    for await (const piece of answerPieces(means.engine, asked, { settings, adapter: means.adapted?.adapter, way }, signal)) {
       ordinary.answer += piece.text;
       beside.ordinary.append(piece.text);
       if (!piece.measured) continue;

@@ -30,30 +30,20 @@ export type Asked = { messages: ChatMessage[] } | { prompt: string };
 /** The adapter's ranks and the cache as the settings have them, or all ranks and 16 bits, as LoRA is commonly run. */
 export type Way = 'chunkwise' | 'ordinary';
 
+/** What an answer is to be computed with. */
+export interface Recipe {
+  settings: Settings;
+  adapter: ChosenAdapter | undefined;
+  way: Way;
+}
+
 export async function* answerPieces(
   engine: Engine,
   asked: Asked,
-  settings: Settings,
-  adapter: ChosenAdapter | undefined,
+  recipe: Recipe,
   signal: AbortSignal,
-  way: Way = 'chunkwise',
 ): AsyncGenerator<Piece, void> {
-  const { temperature, topP, topK, minP, seed, maxTokens, ranks, adapterScale, ...cache } = settings;
-  const options = {
-    temperature,
-    top_p: topP,
-    top_k: topK,
-    min_p: minP,
-    max_tokens: maxTokens,
-    stream: true,
-    stream_options: { include_usage: true },
-    ...(seed !== undefined && { seed }),
-    ...(way === 'ordinary' ? { kv: 'dense' as const } : kvOptions(cache)),
-    ...(adapter && {
-      adapter: [{ name: adapter.name, scale: adapterScale }],
-      ranks: way === 'ordinary' ? ('uniform' as const) : ranks,
-    }),
-  } satisfies CompletionOptions;
+  const options = optionsOf(recipe);
   const chunks =
     'messages' in asked
       ? await engine.chat.completions.create({ ...asked, ...options }, { signal })
@@ -64,6 +54,25 @@ export async function* answerPieces(
     const measured = usage && report?.answeredBy === 'device' ? measuredOf(usage, report) : undefined;
     yield { text, isCut: choice?.finish_reason === 'length', ...(measured && { measured }) };
   }
+}
+
+function optionsOf({ settings, adapter, way }: Recipe) {
+  const { temperature, topP, topK, minP, seed, maxTokens, ranks, adapterScale, ...cache } = settings;
+  return {
+    temperature,
+    top_p: topP,
+    top_k: topK,
+    min_p: minP,
+    max_tokens: maxTokens,
+    stream: true as const,
+    stream_options: { include_usage: true },
+    ...(seed !== undefined && { seed }),
+    ...(way === 'ordinary' ? { kv: 'dense' as const } : kvOptions(cache)),
+    ...(adapter && {
+      adapter: [{ name: adapter.name, scale: adapterScale }],
+      ranks: way === 'ordinary' ? ('uniform' as const) : ranks,
+    }),
+  } satisfies CompletionOptions;
 }
 
 function measuredOf(usage: Usage, { ttftMs, msPerToken, tokensPerSecond, kv, meanRank }: GenerationReport): Measured {

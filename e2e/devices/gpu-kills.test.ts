@@ -6,7 +6,7 @@ import type * as Chunkwise from '../../src/api/index.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { CONFIG_FILE, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../../tests/support/models/tiny-adapter.ts';
-import { HubServer } from '../../tests/hub/hub-server.ts';
+import { HubServer } from '../../tests/support/hub-server.ts';
 import { BytesSource } from '../../tests/support/bytes-source.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { arm, GpuKiller, launchMany, type Moment } from '../support/gpu-killer.ts';

@@ -1,6 +1,6 @@
 import '../../tests/support/optimized-shaders.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openInBrowser } from '../../bench/browser/browser-bench.ts';
+import { openInBrowser } from '../support/engine-page/open-engine-page.ts';
 import { FileSource } from '../../cli/file-source.ts';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';

@@ -1,7 +1,7 @@
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type * as Chunkwise from '../../src/api/index.ts';
-import { HubServer } from '../../tests/hub/hub-server.ts';
+import { HubServer } from '../../tests/support/hub-server.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { GpuKiller, launchMany } from '../support/gpu-killer.ts';
 import { openForTests } from '../support/open-for-tests.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { faultsOf } from '../../tests/grammar/validate.ts';
+import { faultsOf } from '../../tests/support/grammars/validate.ts';
 import { describeWays, holdEngine, openPages } from '../support/clients-page.ts';
 
 const pages = openPages();

@@ -1,7 +1,7 @@
 import type { Page } from 'playwright';
 import { beforeAll, expect, it } from 'vitest';
 import type * as Chunkwise from '../../src/api/index.ts';
-import { faultsOf } from '../../tests/grammar/validate.ts';
+import { faultsOf } from '../../tests/support/grammars/validate.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { servePackage, visit } from '../support/package-page.ts';
 

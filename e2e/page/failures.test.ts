@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { chromium } from 'playwright';
 import { describe, expect, it } from 'vitest';
-import { CHROMIUM_FOLDER } from '../../tools/system.ts';
+import { CHROMIUM_FOLDER } from '../../tools/setup/system.ts';
 import { launchBrowser } from '../support/browser.ts';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';

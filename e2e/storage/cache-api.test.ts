@@ -1,6 +1,6 @@
 import type { BrowserContext, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { HubServer } from '../../tests/hub/hub-server.ts';
+import type { HubServer } from '../../tests/support/hub-server.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { deleteStored, importPackage, loadModel, loadUntil, servePackage, stored } from '../support/package-page.ts';
 import { FILE, MODEL, PIECE, PIECES, startTinyHub } from '../support/tiny-hub.ts';

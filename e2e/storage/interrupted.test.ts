@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type * as Chunkwise from '../../src/api/index.ts';
 import { PIECE_BYTES as PIECE } from '../../src/downloads/file-download.ts';
 import { readJournal } from '../../src/storage/piece-journal.ts';
-import { HubServer } from '../../tests/hub/hub-server.ts';
+import { HubServer } from '../../tests/support/hub-server.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { deleteStored, importPackage, loadModel, servePackage, stored } from '../support/package-page.ts';

@@ -7,7 +7,7 @@ import type * as Chunkwise from '../../src/api/index.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { CONFIG_FILE, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../../tests/support/models/tiny-adapter.ts';
-import { HubServer } from '../../tests/hub/hub-server.ts';
+import { HubServer } from '../../tests/support/hub-server.ts';
 import { BytesSource } from '../../tests/support/bytes-source.ts';
 import { modelFolder } from '../../tests/support/models/safetensors-folder.ts';
 import { openForTests } from '../support/open-for-tests.ts';
@@ -54,7 +54,7 @@ const adapted = (page: Page, source: string) =>
 
 const tiny = () => ({ model: 'owner/tiny', hub: { endpoint: hub.endpoint } });
 
-it('a safetensors model by its hub id, quantised as it is loaded, without its hub once it is stored; listed and deleted', async () => {
+it('a safetensors model by its hub id, quantized as it is loaded, without its hub once it is stored; listed and deleted', async () => {
   const options = { model: 'owner/qwen', hub: { endpoint: safetensors.endpoint } };
   await store(await visit(), options);
   await context.route(`${safetensors.endpoint}/**`, (route) => route.abort());

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Browser } from 'playwright';
 import { chromium } from 'playwright';
-import { ensureChromiumLavapipe } from '../../tools/chromium-lavapipe/build.ts';
-import { CHROMIUM_FOLDER } from '../../tools/system.ts';
+import { ensureChromiumLavapipe } from '../../tools/setup/chromium-lavapipe/build.ts';
+import { CHROMIUM_FOLDER } from '../../tools/setup/system.ts';
 
 /** The two software adapters: `swiftshader` is what Chrome gives a user without a GPU, `lavapipe` adds shader-f16. */
 export type AdapterKind = 'swiftshader' | 'lavapipe';

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { build } from 'vite';
 import { beforeAll, describe } from 'vitest';
-import { HERMES } from '../../tests/tokenizer/tool-templates.ts';
+import { HERMES } from '../../tests/support/tool-templates.ts';
 import { scriptedModel } from '../../tests/support/models/scripted-model.ts';
 import { type DemoServer, serveDemo } from './demo-server.ts';
 import { openForTests } from './open-for-tests.ts';

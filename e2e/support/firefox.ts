@@ -1,5 +1,5 @@
 import puppeteer, { type Browser } from 'puppeteer-core';
-import { FIREFOX } from '../../tools/system.ts';
+import { FIREFOX } from '../../tools/setup/system.ts';
 
 /** Its WebGPU is not for every system yet, and not for software adapters. */
 const PREFERENCES = { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true };

@@ -1,4 +1,4 @@
-import { HubServer } from '../../tests/hub/hub-server.ts';
+import { HubServer } from '../../tests/support/hub-server.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 
 /** Bytes that are kept, checked and fetched again together. */

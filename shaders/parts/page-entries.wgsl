@@ -3,7 +3,7 @@
 
 fn is_quantized(form: u32) -> bool { return form == FORM_Q8 || form == FORM_Q4 || form == FORM_K4V2; }
 
-// Where a head of a quantised page begins, and the bits of a key's codes and of a value's.
+// Where a head of a quantized page begins, and the bits of a key's codes and of a value's.
 struct Codes { base: u32, key: u32, value: u32 }
 
 fn codes_of(page: vec4u, kv_head: u32) -> Codes {

@@ -1,4 +1,4 @@
-// How a head of a quantised page lies, in units; see src/kernels/formats/page-forms.ts.
+// How a head of a quantized page lies, in units; see src/kernels/formats/page-forms.ts.
 const HALF4 = HEAD_DIM4 / 2u;
 const KEY_RANGES = 2u;
 const KEY_CODES = KEY_RANGES + HEAD_DIM4;

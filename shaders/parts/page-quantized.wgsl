@@ -1,4 +1,4 @@
-// Quantised pages; layout in src/kernels/formats/page-forms.ts. A key is code · scale + minimum with a range a channel: the
+// Quantized pages; layout in src/kernels/formats/page-forms.ts. A key is code · scale + minimum with a range a channel: the
 // channels' scales go into the query, and the minima give one number a page. A value has a range a token: the scale goes
 // into its weight, and the minima give one number for all components. Ranges are codes too.
 // needs: half4, page-attention, page-layout

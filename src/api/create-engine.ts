@@ -1,27 +1,12 @@
-import type { Prompt, SentOptions, WorkerEvent } from '../../workers/protocol.ts';
-import type { GenerateEvent } from '../engine/types.ts';
+import type { WorkerEvent } from '../../workers/protocol.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { ChatTraits } from '../tokenizer/chat-traits.ts';
+import { parseMessages } from './chat/messages.ts';
 import { checkFunction, checkSignal, checked } from './checks.ts';
-import { afterTheFirst, mergeAnswers, mergeChunks, optionsOfChoices } from './choices.ts';
+import { type Answerer, chatCompletions, textCompletions } from './completions.ts';
 import { Listeners } from './listeners.ts';
 import { baseUrl, parseAdapterSource, parseAdapterSources, parseCacheName, parseCall, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
-import { parseMessages } from './chat/messages.ts';
-import { parseDefaults, withDefaults } from './request-defaults.ts';
-import { parseChatRequest, parseCompletionRequest } from './requests.ts';
-import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from './responses.ts';
-import type {
-  CallOptions,
-  ChatCompletion,
-  ChatCompletionChunk,
-  ChatCompletionRequest,
-  Completion,
-  CompletionRequest,
-  Engine,
-  EngineOptions,
-  ModelFile,
-  RequestDefaults,
-} from './types.ts';
+import { parseDefaults } from './request-defaults.ts';
+import type { Engine, EngineOptions, ModelFile } from './types.ts';
 import { WorkerClient } from './worker-client.ts';
 
 /**
@@ -57,7 +42,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   try {
     const { chat: traits, ...info } = await client.load(load, (event) => tell(listeners, event), confirm);
     for (const [name, files] of adapters) await client.loadAdapter(name, files);
-    return served({ ...info, answeredBy: 'device', ...methods(client, listeners, info.model, { traits, defaults }) });
+    return served({ ...info, answeredBy: 'device', ...methods({ client, listeners, model: info.model, traits, defaults }) });
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
     if (!fallback || !canFallBack?.(error)) throw error;
@@ -93,68 +78,11 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
 
 type Methods = Omit<Engine, 'model' | 'contextLength' | 'device' | 'answeredBy' | 'fetch'>;
 
-function methods(
-  client: WorkerClient,
-  listeners: Listeners,
-  model: string,
-  { traits, defaults }: { traits: ChatTraits; defaults: RequestDefaults },
-): Methods {
-  async function* watchTokens(
-    id: string,
-    events: AsyncIterable<GenerateEvent>,
-  ): AsyncGenerator<GenerateEvent, void> {
-    for await (const event of events) {
-      if (event.type === 'token') {
-        const { ms, contextUsed, level, meanRank, complexity } = event;
-        listeners.tell('token', { id, ms, contextUsed, ...(level !== undefined && { level, meanRank, complexity }) });
-      }
-      yield event;
-    }
-  }
-
-  /** Nothing runs before the first event of one is asked for. */
-  const answersTo = (id: string, prompt: Prompt, options: readonly SentOptions[], signal?: AbortSignal) =>
-    afterTheFirst(options.map((own) => watchTokens(id, client.generate(id, prompt, own, signal))));
-
-  function createChat(
-    request: ChatCompletionRequest & { stream: true },
-    call?: CallOptions,
-  ): Promise<AsyncIterable<ChatCompletionChunk>>;
-  function createChat(request: ChatCompletionRequest & { stream?: false }, call?: CallOptions): Promise<ChatCompletion>;
-  async function createChat(
-    request: ChatCompletionRequest,
-    call?: CallOptions,
-  ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const signal = parseCall(call);
-    const asked = checked('request', () => parseChatRequest(withDefaults(request, defaults), traits));
-    const { messages, tools, newReader, options, choices, stream, includeUsage } = asked;
-    const head = responseHead('chatcmpl', model);
-    const answers = answersTo(head.id, { messages, tools }, optionsOfChoices(options, choices), signal);
-    if (stream) return mergeChunks(answers.map((events) => chatChunks(head, events, includeUsage, newReader())));
-    return mergeAnswers(answers.map((events) => () => wholeChat(head, events, newReader())));
-  }
-
-  function createCompletion(
-    request: CompletionRequest & { stream: true },
-    call?: CallOptions,
-  ): Promise<AsyncIterable<Completion>>;
-  function createCompletion(request: CompletionRequest & { stream?: false }, call?: CallOptions): Promise<Completion>;
-  async function createCompletion(
-    request: CompletionRequest,
-    call?: CallOptions,
-  ): Promise<AsyncIterable<Completion> | Completion> {
-    const signal = parseCall(call);
-    const asked = checked('request', () => parseCompletionRequest(withDefaults(request, defaults)));
-    const { prompt, options, choices, stream, includeUsage } = asked;
-    const head = responseHead('cmpl', model);
-    const answers = answersTo(head.id, { text: prompt }, optionsOfChoices(options, choices), signal);
-    if (stream) return mergeChunks(answers.map((events) => completionChunks(head, events, includeUsage)));
-    return mergeAnswers(answers.map((events) => () => wholeCompletion(head, events)));
-  }
-
+function methods(answerer: Answerer): Methods {
+  const { client, listeners, model } = answerer;
   return {
-    chat: { completions: { create: createChat } },
-    completions: { create: createCompletion },
+    chat: { completions: chatCompletions(answerer) },
+    completions: textCompletions(answerer),
     embeddings: { create: async (request, call) => (await import('./embeddings.ts')).embed(client, model, request, parseCall(call)) },
     adapters: {
       load: async (name, source) => client.loadAdapter(parseName(name), checked('source', () => parseAdapterSource(source, baseUrl()))),

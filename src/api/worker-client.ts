@@ -16,7 +16,7 @@ import type {
 } from '../../workers/protocol.ts';
 import { carryErrors } from '../../workers/wire-error.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
-import type { AdapterUse, Embedding, GenerateEvent, SavedSize } from '../engine/types.ts';
+import type { AdapterUse, GenerateEvent, SavedSize, TextEmbedding } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { AdapterInfo } from './types.ts';
@@ -74,7 +74,7 @@ export class WorkerClient {
     inputs: readonly EmbeddingInput[],
     adapters: readonly AdapterUse[],
     signal: AbortSignal | undefined,
-  ): AsyncGenerator<Embedding, void> {
+  ): AsyncGenerator<TextEmbedding, void> {
     return this.stream((port) => this.remote.embed(port, inputs, { adapters }), signal);
   }
 

@@ -43,6 +43,9 @@ const linear = (name: LinearName): Linear => LINEARS[name];
 /** Whether a linear's outputs are rotated by their positions. */
 export const isRotated = (name: LinearName): boolean => linear(name).isRotated === true;
 
+/** Whether a linear adds to the residual stream. */
+export const isResidual = (name: LinearName): boolean => LINEARS[name].outputs === 'hidden';
+
 /** The linears of a group, in order. */
 export const linearsOfGroup = (group: LinearGroup): LinearName[] => LINEAR_NAMES.filter((name) => LINEARS[name].group === group);
 

@@ -26,7 +26,7 @@ export const cacheBytes = (config: ModelConfig, numPages: number): number =>
 /** Tasks of one layer and one kernel, `count` from `first` on. */
 export interface TaskRun {
   layer: number;
-  /** To sparse pages; else to quantised ones. */
+  /** To sparse pages; else to quantized ones. */
   condenses: boolean;
   first: number;
   count: number;
@@ -43,24 +43,18 @@ export class KvCache {
   /** What probe-page finds: `[tasks, numHeads, 2]`. */
   readonly errors: GPUBuffer;
   readonly #shown: (readonly CachePage[])[] = Array.from({ length: MAX_STREAMS }, () => []);
+  /** The layers' buffers, as they were shown. */
+  #shownIn: readonly GPUBuffer[] = [];
   #count = 0;
 
-  /** `onMoved`: what a layer binds lies in another buffer. */
   constructor(
     private readonly device: Device,
     config: ModelConfig,
     readonly numPages: number,
-    onMoved: (layer: number) => void,
   ) {
-    this.layers = Array.from({ length: config.numLayers }, (_, layer) => {
-      const moved = (): void => {
-        this.#shown.fill([]);
-        onMoved(layer);
-      };
-      return new LayerPages(device, config, layer, numPages, moved);
-    });
+    this.layers = Array.from({ length: config.numLayers }, (_, layer) => new LayerPages(device, config, layer, numPages));
     const bytes = MAX_STREAMS * numPages * PAGE_ENTRY_WORDS * 4;
-    this.probes = new StreamProbes(device, config, onMoved);
+    this.probes = new StreamProbes(device, config);
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
     this.tables = this.layers.map((_, layer) => device.buffers.storage(`page table ${layer}`, 'kv', bytes));
@@ -118,6 +112,7 @@ export class KvCache {
 
   /** Makes `pages` those of the sequence in `slot` for the next submissions; writes only what changed. */
   show(slot: number, pages: readonly CachePage[]): void {
+    this.#forgetMoved();
     const shown = this.#shown[slot] ?? [];
     let from = 0;
     while (from < pages.length && pages[from] === shown[from]) from++;
@@ -195,6 +190,13 @@ export class KvCache {
 
   reject({ layer, to }: Copy): void {
     this.layers[layer]?.remove(to);
+  }
+
+  /** Pages that lie in another buffer than when they were shown have other entries. */
+  #forgetMoved(): void {
+    if (this.layers.every(({ buffer }, layer) => buffer === this.#shownIn[layer])) return;
+    this.#shownIn = this.layers.map(({ buffer }) => buffer);
+    this.#shown.fill([]);
   }
 
   #remove({ layers }: CachePage): void {

@@ -22,22 +22,19 @@ export class LayerPages {
   readonly #mostUnits: number;
   #buffer: GPUBuffer;
 
-  /**
-   * `mostPages`: of sequences; copies that are tried come beside them. `onMoved`: pages lie elsewhere, in another buffer;
-   * nothing may be recorded for the former one.
-   */
+  /** `mostPages`: of sequences; copies that are tried come beside them. */
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
     private readonly layer: number,
     mostPages: number,
-    private readonly onMoved: () => void,
   ) {
     this.#mostUnits = mostPages * pageUnits('f16', config);
     this.#space = new PageSpace(Math.min(mostPages, FIRST_PAGES) * pageUnits('f16', config));
     this.#buffer = this.#create();
   }
 
+  /** Another one once it was packed: the pages lie elsewhere in it, and the former one is no more. */
   get buffer(): GPUBuffer {
     return this.#buffer;
   }
@@ -126,7 +123,6 @@ export class LayerPages {
     }
     this.device.gpuDevice.queue.submit([encoder.finish()]);
     this.device.buffers.destroy(former);
-    this.onMoved();
   }
 
   #create(): GPUBuffer {

@@ -13,7 +13,7 @@ function bytesToCome({ pages, tokens, upcoming, halfBytes }: CacheView): number 
 
 /**
  * `policy` where the pages of a text take at most `bytes` on the GPU. Nothing is tried until they would come to more.
- * Where `wins`, what the policy does not bring is brought without asking: old pages in f16 are quantised at once, and then
+ * Where `wins`, what the policy does not bring is brought without asking: old pages in f16 are quantized at once, and then
  * the oldest are given up. Else the budget of error holds, and the bytes may come to more.
  */
 export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boolean): CachePolicy => ({

@@ -10,15 +10,14 @@ export class StreamProbes {
   #buffers: GPUBuffer[];
   #streams = 1;
 
-  /** `onMoved`: a layer has another buffer; nothing may be recorded for the former one. */
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
-    private readonly onMoved: (layer: number) => void,
   ) {
     this.#buffers = this.#create();
   }
 
+  /** Another one once there is room for another stream. */
   buffer(layer: number): GPUBuffer {
     return this.#buffers[layer] as GPUBuffer;
   }
@@ -33,10 +32,7 @@ export class StreamProbes {
     this.#buffers = this.#create();
     former.forEach((buffer, layer) => encoder.copyBufferToBuffer(buffer, 0, this.buffer(layer), 0, buffer.size));
     this.device.gpuDevice.queue.submit([encoder.finish()]);
-    former.forEach((buffer, layer) => {
-      this.device.buffers.destroy(buffer);
-      this.onMoved(layer);
-    });
+    for (const buffer of former) this.device.buffers.destroy(buffer);
   }
 
   #create(): GPUBuffer[] {

@@ -157,7 +157,7 @@ class Openness implements ComplexityEstimator {
   }
 }
 
-/** Of a token drawn at a normalised entropy: its root spreads small ones as surprisal does, so the same thresholds serve. */
+/** Of a token drawn at a normalized entropy: its root spreads small ones as surprisal does, so the same thresholds serve. */
 export const entropyComplexity = (entropy: number): number => Math.sqrt(Math.min(1, Math.max(0, entropy)));
 
 class Entropy implements ComplexityEstimator {

@@ -1,6 +1,10 @@
+/** What a gate goes through before it is multiplied with up. */
+export type Activation = 'silu';
+
 /** Hyperparameters of a decoder-only transformer, independent of the file they were read from. */
 export interface ModelConfig {
-  architecture: 'llama' | 'qwen2' | 'qwen3';
+  /** One of src/architectures. */
+  architecture: string;
   numLayers: number;
   hiddenSize: number;
   intermediateSize: number;
@@ -14,15 +18,26 @@ export interface ModelConfig {
   ropeTheta: number;
   /** Positions are divided by this before the rotation (linear context extension, arXiv 2306.15595). */
   ropeLinearScale?: number;
-  /** q, k and v have a bias (Qwen2, and Llama files that carry one). */
+  /** Layers whose queries and keys are not rotated (arXiv 2501.18795), ascending. */
+  unrotatedLayers: readonly number[];
+  /** q, k and v have a bias. */
   qkvBias: boolean;
-  /** q and k are RMS-normed per head before the rotation (Qwen3). */
+  /** q and k are RMS-normed per head before the rotation. */
   qkNorm: boolean;
+  activation: Activation;
+  /** Scores are multiplied by this before their softmax; default: 1 / sqrt(headDim). */
+  attentionScale?: number;
+  /** Embeddings are multiplied by this; 1 in most models. */
+  embeddingScale: number;
+  /** What attention and MLP add to the residual stream is multiplied by this; 1 in most models. */
+  residualScale: number;
+  /** Logits are divided by this; 1 in most models. */
+  logitDivisor: number;
   /** The output matrix is the embedding matrix. */
   tiedEmbeddings: boolean;
   /**
-   * Which two components of a head a rotation turns: `interleaved` (2i, 2i+1) as in GGUF files of the Llama family,
-   * whose q and k rows were permuted for it, or `half` (i, i + headDim/2), as in all others and in safetensors.
+   * Which two components of a head a rotation turns: `interleaved` (2i, 2i+1), as in GGUF files of architectures whose q
+   * and k rows are permuted for it, or `half` (i, i + headDim/2), as in all others and in safetensors.
    */
   ropeLayout: 'interleaved' | 'half';
 }

@@ -4,9 +4,9 @@ import { checkReadRange } from '../weights/byte-source.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { toHex } from '../weights/digest.ts';
 import { keep } from './piece-store.ts';
-import type { PieceStore } from './piece-store.ts';
-import { missingSpans, pieceCount, pieceLength } from './pieces.ts';
-import type { Span } from './pieces.ts';
+import type { FileNote, PieceStore } from './piece-store.ts';
+import { missingRanges, pieceCount, pieceLength } from './pieces.ts';
+import type { PieceRange } from './pieces.ts';
 import { OutdatedDownload } from './outdated-download.ts';
 import { isSteady, readPart, readRemote } from './remote-file.ts';
 import type { RemoteFile, RemoteOptions } from './remote-file.ts';
@@ -14,7 +14,7 @@ import type { RemoteFile, RemoteOptions } from './remote-file.ts';
 /** What is hashed, kept and fetched again as one. An interruption loses less than this of each connection. */
 export const PIECE_BYTES = 1 << 20;
 /** Most pieces of one request. */
-const SPAN_PIECES = 32;
+const RANGE_PIECES = 32;
 const CONNECTIONS = 4;
 /** Pieces that come first, which reach behind a model's header, and of each but the file's first as much as is compared. */
 const EARLY_PIECES = 16;
@@ -35,15 +35,21 @@ export interface DownloadOptions extends RemoteOptions {
  * the store is full.
  */
 export class FileDownload implements ByteSource {
+  readonly name: string;
+  readonly size: number;
+  private readonly pieceBytes: number;
+
   private constructor(
-    readonly name: string,
-    readonly size: number,
+    note: FileNote,
     private readonly store: PieceStore,
     /** Undefined where the server cannot be reached. */
     private readonly remote: RemoteFile | undefined,
-    private readonly pieceBytes: number,
     private readonly options: DownloadOptions,
-  ) {}
+  ) {
+    this.name = note.url;
+    this.size = note.size;
+    this.pieceBytes = note.pieceBytes;
+  }
 
   /** Goes on with what `store` holds of this version of the file; anything else in it is forgotten. */
   static async open(remote: RemoteFile, store: PieceStore, options: DownloadOptions = {}): Promise<FileDownload> {
@@ -51,13 +57,13 @@ export class FileDownload implements ByteSource {
     const { pieceBytes = PIECE_BYTES } = options;
     const held = store.note;
     if (held && FileDownload.isOf(remote, store)) {
-      return new FileDownload(url, held.size, store, { ...remote, size: held.size }, held.pieceBytes, options);
+      return new FileDownload({ ...held, url }, store, { ...remote, size: held.size }, options);
     }
-    const version = versionOf(remote);
     const whole = remote.size === undefined ? await readPart(remote, 0, Infinity, options) : undefined;
     const size = remote.size ?? whole?.length ?? 0;
-    await keep(url, () => store.begin({ url, size, version, pieceBytes }), () => `before its ${size} bytes came`);
-    const file = new FileDownload(url, size, store, { ...remote, size }, pieceBytes, options);
+    const note = { url, size, version: versionOf(remote), pieceBytes };
+    await keep(url, () => store.begin(note), () => `before its ${size} bytes came`);
+    const file = new FileDownload(note, store, { ...remote, size }, options);
     for (let i = 0; whole && i * pieceBytes < size; i++) await file.#put(i, whole.slice(i * pieceBytes, (i + 1) * pieceBytes));
     return file;
   }
@@ -76,7 +82,7 @@ export class FileDownload implements ByteSource {
   static offline(store: PieceStore): FileDownload | undefined {
     const { note } = store;
     if (!note) return undefined;
-    const file = new FileDownload(note.url, note.size, store, undefined, note.pieceBytes, {});
+    const file = new FileDownload(note, store, undefined, {});
     return file.missing === 0 ? file : undefined;
   }
 
@@ -96,7 +102,7 @@ export class FileDownload implements ByteSource {
     const { pieceBytes, store } = this;
     const first = Math.floor(offset / pieceBytes);
     const end = Math.ceil((offset + length) / pieceBytes);
-    await this.#fetchAll(missingSpans(store.pieces, { first, end }, SPAN_PIECES));
+    await this.#fetchAll(missingRanges(store.pieces, { first, end }, RANGE_PIECES));
     const bytes = new Uint8Array(length);
     for (let i = first; i < end; i++) {
       const from = Math.max(offset, i * pieceBytes);
@@ -110,10 +116,10 @@ export class FileDownload implements ByteSource {
   async complete(onBytes: OnBytes = () => undefined): Promise<void> {
     const all = { first: 0, end: pieceCount(this, this.pieceBytes) };
     // Without ranges every request begins at the first byte.
-    const most = this.hasRanges ? Math.min(SPAN_PIECES, Math.ceil(all.end / CONNECTIONS)) : Infinity;
-    const spans = missingSpans(this.store.pieces, all, most);
+    const most = this.hasRanges ? Math.min(RANGE_PIECES, Math.ceil(all.end / CONNECTIONS)) : Infinity;
+    const ranges = missingRanges(this.store.pieces, all, most);
     let held = this.size - this.missing;
-    await this.#fetchAll(spans, (bytes) => onBytes((held += bytes)));
+    await this.#fetchAll(ranges, (bytes) => onBytes((held += bytes)));
   }
 
   /**
@@ -204,21 +210,21 @@ export class FileDownload implements ByteSource {
   }
 
   /** Several at once. The first failure ends all; what they have brought stays. */
-  async #fetchAll(spans: Span[], onPiece?: OnBytes): Promise<void> {
-    if (spans.length === 0) return;
+  async #fetchAll(ranges: PieceRange[], onPiece?: OnBytes): Promise<void> {
+    if (ranges.length === 0) return;
     const control = new AbortController();
     const { signal } = this.options;
     const onAbort = (): void => control.abort();
     signal?.addEventListener('abort', onAbort);
     if (signal?.aborted) onAbort();
     const work = async (): Promise<void> => {
-      for (let span = spans.shift(); span; span = spans.shift()) await this.#fetch(span, onPiece, control.signal);
+      for (let range = ranges.shift(); range; range = ranges.shift()) await this.#fetch(range, onPiece, control.signal);
     };
     const failures: unknown[] = [];
     const connections = Array.from({ length: this.hasRanges ? CONNECTIONS : 1 }, () =>
       work().catch((error: unknown) => {
         failures.push(error);
-        spans.length = 0;
+        ranges.length = 0;
         control.abort();
       }),
     );
@@ -227,7 +233,7 @@ export class FileDownload implements ByteSource {
     if (failures.length > 0) throw failures[0];
   }
 
-  async #fetch({ first, end }: Span, onPiece?: OnBytes, signal = this.options.signal): Promise<void> {
+  async #fetch({ first, end }: PieceRange, onPiece?: OnBytes, signal = this.options.signal): Promise<void> {
     const { remote, size, pieceBytes } = this;
     if (!remote) {
       const reason = `bytes from ${first * pieceBytes} on are damaged, and the server cannot be reached`;

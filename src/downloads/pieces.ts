@@ -1,5 +1,5 @@
 /** Consecutive pieces, `end` exclusive. */
-export interface Span {
+export interface PieceRange {
   first: number;
   end: number;
 }
@@ -11,13 +11,13 @@ export const pieceLength = ({ size }: { size: number }, pieceBytes: number, inde
   Math.max(0, Math.min(pieceBytes, size - index * pieceBytes));
 
 /** Runs of pieces within `range` that are not among `held`, none longer than `most`. */
-export function missingSpans(held: { has(index: number): boolean }, range: Span, most: number): Span[] {
-  const spans: Span[] = [];
+export function missingRanges(held: { has(index: number): boolean }, range: PieceRange, most: number): PieceRange[] {
+  const ranges: PieceRange[] = [];
   for (let i = range.first; i < range.end; i++) {
     if (held.has(i)) continue;
-    const last = spans.at(-1);
+    const last = ranges.at(-1);
     if (last?.end === i && i - last.first < most) last.end++;
-    else spans.push({ first: i, end: i + 1 });
+    else ranges.push({ first: i, end: i + 1 });
   }
-  return spans;
+  return ranges;
 }

@@ -153,6 +153,7 @@ export class AdapterRegistry {
     const { device, transformer } = session;
     if (plain) return { session, lora: await loadLora(device, transformer, plain.modules) };
     const adapter = transformer.arena.add(ladder.modules, levelRanks(ladder.modules).ranks);
+    transformer.bindAdapters();
     await device.pipelines.ready();
     await finished(device); // it may have had no room
     return { session, adapter };

@@ -10,7 +10,7 @@ const SAMPLE_BYTES = 4096;
 
 /**
  * Stands for a model: the SHA-256 of its files' headers, lengths and the first 4 KiB of each tensor, whatever the files
- * are called and in whichever order they are given. Another model, a fine-tuned one or another quantisation has another
+ * are called and in whichever order they are given. Another model, a fine-tuned one or another quantization has another
  * hash. What it cannot tell are files that differ only further inside their tensors: a damaged download, or a few
  * weights edited by hand. Reading a whole model for that would take longer than computing the text anew.
  */

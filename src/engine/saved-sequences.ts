@@ -12,18 +12,12 @@ import { finished, readOnce } from '../gpu/readback.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { followsRecordedPlan } from './adaptation.ts';
 import { NO_ADAPTERS } from '../session/adapter-mix.ts';
+import type { LiveSession } from './live-session.ts';
 import { modelHash } from './model-hash.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
+import type { Requests } from './requests.ts';
 import type { SavedCaches, SavedSize } from './types.ts';
-
-/** The engine, as far as saving needs it; see `LocalEngine`. */
-interface Host {
-  session(): Promise<Session>;
-  alone<T>(work: (session: Session) => Promise<T>): Promise<T>;
-  /** Why the text that was computed last is no more: the reason of a lost device. */
-  readonly lostText: string | undefined;
-}
 
 /** Computed texts in a store: their pages go there from the GPU, and come back in another visit. */
 export class SavedSequences implements SavedCaches {
@@ -31,7 +25,8 @@ export class SavedSequences implements SavedCaches {
   #model: Promise<string> | undefined;
 
   constructor(
-    private readonly host: Host,
+    private readonly session: LiveSession,
+    private readonly requests: Requests,
     private readonly store: CacheStore | undefined,
     private readonly sources: readonly ByteSource[],
   ) {}
@@ -39,8 +34,8 @@ export class SavedSequences implements SavedCaches {
   async save(name: string): Promise<SavedSize> {
     const store = this.#place();
     const model = await this.#modelHash();
-    const latest = await this.host.alone(async (session) => {
-      const { lostText } = this.host;
+    const latest = await this.requests.alone(async (session) => {
+      const { lostText } = this.session;
       return session.sequences.idle.length === 0 && lostText !== undefined ? lostText : readLatest(session);
     });
     if (typeof latest === 'string') {
@@ -55,14 +50,14 @@ export class SavedSequences implements SavedCaches {
   async load(name: string): Promise<SavedSize> {
     const bytes = await this.#place().get(name);
     if (!bytes) throw unknown(name);
-    const { config, contextLength } = (await this.host.session()).plan;
+    const { config, contextLength } = (await this.session.get()).plan;
     const saved = await decodeSavedCache(bytes, name, { hash: await this.#modelHash(), config });
     const { length } = saved.text.tokens;
     if (length > contextLength) {
       const reason = `${name} has ${length} tokens, the context is ${contextLength}`;
       throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
     }
-    await this.host.alone(async (session) => {
+    await this.requests.alone(async (session) => {
       restore(session, saved);
       await finished(session.device);
     });
@@ -92,9 +87,9 @@ export class SavedSequences implements SavedCaches {
     return this.#model;
   }
 
-  /** The same files quantised in another way are another model. */
+  /** The same files quantized in another way are another model. */
   async #hash(): Promise<string> {
-    const { weights } = (await this.host.session()).plan;
+    const { weights } = (await this.session.get()).plan;
     const files = await modelHash(this.sources);
     return weights === undefined ? files : `${files} ${weights}`;
   }

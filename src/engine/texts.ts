@@ -1,9 +1,9 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
-import { withMarkers } from '../tokenizer/chat-traits.ts';
+import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-traits.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { Prompt } from './generate.ts';
+import type { PromptTokens } from './generation/generate.ts';
 import { commonPrefix } from '../session/sequence-cache.ts';
 import type { GenerateOptions } from './types.ts';
 
@@ -14,20 +14,22 @@ import type { GenerateOptions } from './types.ts';
 export class Texts {
   /** Shows the marks of calls and reasoning. */
   readonly chatTokenizer: Tokenizer;
+  readonly chatTraits: ChatTraits;
 
   constructor(
-    private readonly tokenizer: Tokenizer,
+    readonly tokenizer: Tokenizer,
     private readonly metadata: TokenizerMetadata,
-    private readonly contextLength: number,
+    readonly contextLength: number,
   ) {
     this.chatTokenizer = withMarkers(tokenizer, metadata);
+    this.chatTraits = chatTraits(metadata);
   }
 
-  prompt(text: string, shifts: boolean): Prompt {
+  prompt(text: string, shifts: boolean): PromptTokens {
     return { tokens: this.tokenizer.encode(text, { maxTokens: this.#mostTokens(shifts) }), kept: 0 };
   }
 
-  chat(messages: readonly ChatTurn[], tools: readonly ToolDefinition[] | undefined, shifts: boolean): Prompt {
+  chat(messages: readonly ChatTurn[], tools: readonly ToolDefinition[] | undefined, shifts: boolean): PromptTokens {
     const tokens = this.encodeChat(messages, tools, this.#mostTokens(shifts));
     // Only what may go on past the context has to know what it keeps.
     const kept = shifts ? commonPrefix(tokens, this.encodeChat(withAnyTurn(messages), tools)) : 0;
@@ -52,7 +54,7 @@ export class Texts {
   }
 
   /** Errors: `bad_request`, `context_overflow`. */
-  check({ tokens }: Prompt, shifts: boolean, { sampling }: GenerateOptions): void {
+  check({ tokens }: PromptTokens, shifts: boolean, { sampling }: GenerateOptions): void {
     if (tokens.length === 0) throw new ChunkwiseError('bad_request', { field: 'prompt', reason: 'it is empty' });
     if (!shifts && tokens.length >= this.contextLength) {
       const reason = `${tokens.length} tokens leave no room for an answer in a context of ${this.contextLength}`;

@@ -1,4 +1,5 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { throwIfAborted } from '../errors/throw-if-aborted.ts';
 import { handled } from '../session/handled.ts';
 
 /** For a reader that stays away so long between two events, nothing is kept any more. */
@@ -35,7 +36,7 @@ export async function* unlessAbandoned<T>(
       }
       if (!ended) continue;
       await ended;
-      if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the request was aborted' });
+      throwIfAborted(signal);
       const reason = `nothing was read for ${readTimeoutMs} ms, so others got its place`;
       throw new ChunkwiseError('abandoned', { field: 'readTimeoutMs', reason });
     }

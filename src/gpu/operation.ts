@@ -34,3 +34,19 @@ export function createOperation<Size>(device: Device, kernel: Kernel<Size>, boun
   const weightBytes = weights.reduce((sum, [, { size }]) => sum + size, 0);
   return { pipeline, bindGroup, weightBytes, groups: (size) => kernel.groups(size) };
 }
+
+/**
+ * What is bound to buffers that may be exchanged for others. The function given back is asked before each use: it makes
+ * it anew where one of `buffers` is another than when it was made.
+ */
+export function following<T>(buffers: readonly (() => GPUBuffer)[], make: () => T): () => T {
+  const bound: GPUBuffer[] = [];
+  let made: T;
+  return () => {
+    if (buffers.some((buffer, i) => buffer() !== bound[i])) {
+      made = make();
+      buffers.forEach((buffer, i) => (bound[i] = buffer()));
+    }
+    return made;
+  };
+}

@@ -12,13 +12,13 @@ const PICKLED_ADAPTER = 'adapter_model.bin';
 const PICKLED_MODEL = /^pytorch_model.*\.bin$/;
 
 /** Types of weights that run here, as file names tell them; floats last, since they take most. */
-const QUANTISED = /[-._](Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q4_K(_[SM])?|Q5_K(_[SM])?|Q6_K)(?=[-.])/i;
+const QUANTIZED = /[-._](Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q4_K(_[SM])?|Q5_K(_[SM])?|Q6_K)(?=[-.])/i;
 const FLOAT = /[-._](BF16|F16|FP16|F32)(?=[-.])/i;
 const SAFETENSORS_SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
 const SHARD = /-(\d{5})-of-\d{5}(?=\.gguf$)/;
 
 /**
- * The files of a repository that make up a model: those of the file that `id` names; else the largest quantised GGUF of
+ * The files of a repository that make up a model: those of the file that `id` names; else the largest quantized GGUF of
  * at most `budgetBytes`, the smallest where none is so small; else safetensors with what belongs to them. Throws
  * `bad_request` where there is no such file, `unsupported` where there are pickles alone.
  */
@@ -29,7 +29,7 @@ export function pickModelFiles(id: HubId, repo: HubRepo, budgetBytes: number): H
   }
   const first = ({ path }: HubFile): boolean => (SHARD.exec(path)?.[1] ?? '00001') === '00001';
   const models = repo.files.filter((file) => /\.gguf$/i.test(file.path) && !/mmproj|imatrix/i.test(file.path) && first(file));
-  const candidates = [QUANTISED, FLOAT, /./]
+  const candidates = [QUANTIZED, FLOAT, /./]
     .map((type) => models.filter(({ path }) => type.test(path)))
     .find((found) => found.length > 0);
   if (candidates === undefined) return safetensorsFiles(id, repo);

@@ -5,7 +5,7 @@ import pageLayout from '../../shaders/parts/page-layout.wgsl?raw';
 import pageQuantized from '../../shaders/parts/page-quantized.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
-import { headConstants, type Heads, PAGE_TOKENS } from './heads.ts';
+import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
 import { halfPrecision } from './slot-choices.ts';
 
@@ -43,7 +43,7 @@ export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean)
       GROUP: group,
       HALF_ONLY: halfOnly,
       WORKGROUP: attentionWorkgroup,
-      SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
+      SCALE: scoreScale(heads),
     },
     bindings: [
       { name: 'qkv', type: 'array<vec4f>', access: 'read' },

@@ -3,7 +3,7 @@ import source from '../../shaders/condense-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
-import { headConstants, type Heads } from './heads.ts';
+import { headConstants, type Heads, scoreScale } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
 import { PROBES } from './probe-page.ts';
 import { halfPrecision } from './slot-choices.ts';
@@ -28,7 +28,7 @@ export function condensePageKernel(device: Device, heads: Heads): Kernel<{ pages
       GROUP: 1,
       HALF_ONLY: false,
       WORKGROUP,
-      SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
+      SCALE: scoreScale(heads),
     },
     bindings: [
       { name: 'tasks', type: 'array<vec4u>', access: 'read' },

@@ -5,15 +5,18 @@ import type { Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import { weightReader } from './formats/weight-formats.ts';
 
-/** `tokens`, as `batch_table` says → rows of the embedding matrix `y [T, columns]`. Params: the slice's first row and rows. */
-export function embedKernel(device: Device, type: GgmlType, columns: number): Kernel<{ tokens: number }> {
+/**
+ * `tokens`, as `batch_table` says → rows of the embedding matrix, times `scale`: `y [T, columns]`. Params: the slice's first
+ * row and rows.
+ */
+export function embedKernel(device: Device, type: GgmlType, columns: number, scale = 1): Kernel<{ tokens: number }> {
   const { workgroup } = device.variant;
   const reader = weightReader(device, type, columns);
   return {
     name: 'embed',
     sources: [...reader.sources, weightBlock, source],
     enables: reader.enables,
-    constants: { ...reader.constants, WORKGROUP: workgroup },
+    constants: { ...reader.constants, WORKGROUP: workgroup, SCALE: { f32: scale } },
     bindings: [
       ...reader.bindings,
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },

@@ -1,4 +1,5 @@
 import source from '../../shaders/linear-decode.wgsl?raw';
+import noActivation from '../../shaders/slots/activation/none.wgsl?raw';
 import bias from '../../shaders/slots/bias/vector.wgsl?raw';
 import inputNormed from '../../shaders/slots/input/normed.wgsl?raw';
 import inputPlain from '../../shaders/slots/input/plain.wgsl?raw';
@@ -8,11 +9,12 @@ import loraNone from '../../shaders/slots/lora-add/none.wgsl?raw';
 import noBias from '../../shaders/slots/bias/none.wgsl?raw';
 import rideLow from '../../shaders/slots/rides/low.wgsl?raw';
 import rideNone from '../../shaders/slots/rides/none.wgsl?raw';
+import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
-import { inputLoading, reduction } from './slot-choices.ts';
+import { ACTIVATIONS, inputLoading, reduction } from './slot-choices.ts';
 import { weightReader } from './formats/weight-formats.ts';
 
 export interface LinearDecodeOptions {
@@ -20,8 +22,8 @@ export interface LinearDecodeOptions {
   columns: number;
   /** RMS-norm the input on the way, with this epsilon. */
   normEps?: number;
-  /** Rows are gate, then up: the output is silu(gate) · up, half as long. */
-  gated?: boolean;
+  /** Rows are gate, then up: the output is activation(gate) · up, half as long. */
+  gate?: Activation;
   /** Add to what the output holds. */
   accumulate?: boolean;
   hasBias?: boolean;
@@ -46,7 +48,7 @@ export interface LinearDecodeSize {
  * multiplied by before the bias, T, the width of y; `groups`: workgroups of the kernel's own.
  */
 export function linearDecodeKernel(device: Device, options: LinearDecodeOptions): Kernel<LinearDecodeSize> {
-  const { type, columns, normEps, gated = false, accumulate = false, hasBias = false, adds, lowers } = options;
+  const { type, columns, normEps, gate, accumulate = false, hasBias = false, adds, lowers } = options;
   const reader = weightReader(device, type, columns);
   const reduce = reduction(device);
   const loading = inputLoading(device);
@@ -58,7 +60,7 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
     sources: [
       ...[...reader.sources, reduce.source, loading.input, loading.squares, ...lora.sources],
       ...(normed ? [inputNormed] : [inputPlain]),
-      ...(hasBias ? [bias] : [noBias]),
+      ...[gate ? ACTIVATIONS[gate] : noActivation, hasBias ? bias : noBias],
       ...(adds ? [loraAdd] : [loraNone]),
       ...(lowers ? [loraLow, rideLow] : [rideNone]),
       source,
@@ -71,7 +73,7 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       TOKENS: options.tokens ?? 1,
       NORMED: normed,
       NORM_EPS: { f32: normEps ?? 0 },
-      GATED: gated,
+      GATED: gate !== undefined,
       ACCUMULATE: accumulate,
     },
     bindings: [

@@ -13,15 +13,17 @@ export interface LoraDeltaOptions {
   width: number;
   /** The linear before, whose B · h is added; none before the first layer. */
   adds?: LoraSite;
+  /** Of what is added, as the linear's own product is multiplied; default 1. */
+  scale?: number;
   /** The linears after. */
   lowers: LoraSite;
 }
 
 /**
- * `x [T, width]` → `y [T, width]` = x + B · h, and h' = A · (y · norm_weight) into `low_next`. Params: those of
+ * `x [T, width]` → `y [T, width]` = x + scale · B · h, and h' = A · (y · norm_weight) into `low_next`. Params: those of
  * lora-layout.ts. Its first WRITING workgroups write y, `lowering` ones behind them compute h'.
  */
-export function loraDeltaKernel(device: Device, { width, adds, lowers }: LoraDeltaOptions): Kernel<{ lowering: number; tokens: number }> {
+export function loraDeltaKernel(device: Device, { width, adds, scale = 1, lowers }: LoraDeltaOptions): Kernel<{ lowering: number; tokens: number }> {
   const reduce = reduction(device);
   const loading = inputLoading(device);
   const lora = loraParts({ adds, lowers });
@@ -30,7 +32,7 @@ export function loraDeltaKernel(device: Device, { width, adds, lowers }: LoraDel
     name: 'lora-delta',
     sources: [block, reduce.source, loading.input, ...lora.sources, adds ? loraAdd : loraNone, loraLow, source],
     enables: [...(reduce.enables ?? []), ...(loading.enables ?? [])],
-    constants: { ...reduce.constants, ...lora.constants, BLOCKS: width / 32, WRITING: writing },
+    constants: { ...reduce.constants, ...lora.constants, BLOCKS: width / 32, WRITING: writing, SCALE: { f32: scale } },
     bindings: [
       { name: 'x', type: 'array<vec4f>', access: 'read' },
       { name: 'norm_weight', type: 'array<vec4f>', access: 'read' },

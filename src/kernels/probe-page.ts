@@ -2,7 +2,7 @@ import source from '../../shaders/probe-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
-import { headConstants, type Heads } from './heads.ts';
+import { headConstants, type Heads, scoreScale } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
 import { halfPrecision } from './slot-choices.ts';
 
@@ -35,7 +35,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: n
       GROUP: 1,
       HALF_ONLY: false,
       WORKGROUP: attentionWorkgroup,
-      SCALE: { f32: 1 / Math.sqrt(heads.headDim) },
+      SCALE: scoreScale(heads),
     },
     bindings: [
       { name: 'tasks', type: 'array<vec4u>', access: 'read' },

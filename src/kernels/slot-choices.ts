@@ -1,5 +1,7 @@
+import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
+import activationSilu from '../../shaders/slots/activation/silu.wgsl?raw';
 import inputBroadcast4 from '../../shaders/slots/load-block/broadcast4.wgsl?raw';
 import inputBroadcast8 from '../../shaders/slots/load-block/broadcast8.wgsl?raw';
 import inputDirect from '../../shaders/slots/load-block/direct.wgsl?raw';
@@ -16,6 +18,9 @@ import reduceSubgroup from '../../shaders/slots/reduce-sum/subgroup.wgsl?raw';
 import reduceWorkgroup from '../../shaders/slots/reduce-sum/workgroup.wgsl?raw';
 import halfNative from '../../shaders/slots/half4/native.wgsl?raw';
 import halfPacked from '../../shaders/slots/half4/packed.wgsl?raw';
+
+/** Libraries of `activation`. */
+export const ACTIVATIONS: Record<Activation, string> = { silu: activationSilu };
 
 /** Library, constants and directives of `reduce_sum` on this device. */
 export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {

@@ -28,7 +28,7 @@ export interface Activations {
   attended: GPUBuffer;
   /** gate, then up: `[T, 2 intermediateSize]` */
   gateUp: GPUBuffer;
-  /** silu(gate) · up `[T, intermediateSize]` */
+  /** activation(gate) · up `[T, intermediateSize]` */
   gated: GPUBuffer;
   /** Between the two products of an adapter in its plain form `[T, MAX_RANK]` */
   low: GPUBuffer;

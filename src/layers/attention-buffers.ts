@@ -14,6 +14,6 @@ export interface AttentionBuffers {
   /** What each stream's latest queries were and found. */
   probes: StreamProbes;
   errors: GPUBuffer;
-  /** cos and sin of each position: `[position, 2, headDim / 2]`. */
+  /** cos and sin of each position: `[position, 2, headDim / 2]`; 1 and 0 in a layer that is not rotated. */
   rope: GPUBuffer;
 }

@@ -1,5 +1,5 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
+import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { storeKvKernel } from '../kernels/store-kv.ts';
 import type { AttentionBuffers } from './attention-buffers.ts';
@@ -25,13 +25,13 @@ export interface AttentionWeights {
   keyNorm?: GPUBuffer;
 }
 
-/** x += Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
+/** x += residualScale · Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
 export class Attention {
   readonly norm: Norm;
   /** This layer's pages in other forms. */
   readonly pageForms: PageForms;
   readonly #qkv: NormedLinears;
-  #store: Operation<{ tokens: number }>;
+  readonly #store: () => Operation<{ tokens: number }>;
   readonly #attend: PagedAttention;
   readonly #output: ResidualLinear;
 
@@ -44,7 +44,8 @@ export class Attention {
     const { norm, bias } = weights;
     this.norm = norm;
     this.#qkv = new NormedLinears(place, { group: 'qkv', matrices: weights.qkv, norm, x, adaptedX: x, y: qkv, bias });
-    this.#store = this.#bindStore();
+    this.#store = following([() => buffers.pages.buffer], () => this.#bindStore());
+    this.#store(); // compiled while the model is opened
     this.#attend = new PagedAttention(place, buffers);
     this.#output = new ResidualLinear(place, { group: 'output', matrix: weights.output, x: attended, y: x, adaptedY: x });
     this.pageForms = new PageForms(place, buffers);
@@ -59,16 +60,10 @@ export class Attention {
     this.#output.attach(buffers, next);
   }
 
-  /** This layer's pages, or what streams asked of them, lie in another buffer. */
-  cacheMoved(): void {
-    this.#store = this.#bindStore();
-    this.#attend.cacheMoved();
-    this.pageForms.cacheMoved();
-  }
-
   record(recorder: Dispatcher, batch: Batch): void {
     this.#qkv.record(recorder, batch);
-    recorder.run(this.#store, this.#store.groups(batch));
+    const store = this.#store();
+    recorder.run(store, store.groups(batch));
     this.#attend.record(recorder, batch);
     this.#output.record(recorder, batch);
   }

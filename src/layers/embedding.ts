@@ -5,16 +5,17 @@ import { embedKernel } from '../kernels/embed.ts';
 import type { Activations } from './activations.ts';
 import type { MatrixSlice, WeightMatrix } from './weight-matrix.ts';
 
-/** The batch's tokens → x `[T, hiddenSize]`. */
+/** The batch's tokens → x `[T, hiddenSize]`, their embeddings times `scale`. */
 export class Embedding {
   readonly #operations: (readonly [MatrixSlice, Operation<{ tokens: number }>])[];
 
   constructor(
     device: Device,
     matrix: WeightMatrix,
+    scale: number,
     { batchTable, tokens, x }: Activations,
   ) {
-    const kernel = embedKernel(device, matrix.type, matrix.columns);
+    const kernel = embedKernel(device, matrix.type, matrix.columns, scale);
     this.#operations = matrix.slices.map((slice) => [
       slice,
       createOperation(device, kernel, { ...slice.planes, batch_table: batchTable, tokens, y: x }),

@@ -9,7 +9,7 @@ import { loraInputs } from './lora.ts';
 import { NormedLinears, type NormedLinearsOptions } from './normed-linears.ts';
 import { changes } from './unfused-lora.ts';
 
-/** gate, up and their product: y = silu(Wgate · norm(x)) · (Wup · norm(x)). In decoding one dispatch, where the two have one matrix. */
+/** gate, up and their product: y = activation(Wgate · norm(x)) · (Wup · norm(x)). In decoding one dispatch, where the two have one matrix. */
 export class GatedLinears {
   readonly #apart: NormedLinears;
   readonly #siluMul: Operation<{ tokens: number }>;
@@ -23,7 +23,7 @@ export class GatedLinears {
     const { device, config, activations } = place;
     const { gateUp, gated } = activations;
     this.#apart = new NormedLinears(place, { ...options, group: 'gateUp', y: gateUp });
-    this.#siluMul = createOperation(device, siluMulKernel(device, config.intermediateSize), { x: gateUp, y: gated });
+    this.#siluMul = createOperation(device, siluMulKernel(device, config.intermediateSize, config.activation), { x: gateUp, y: gated });
     this.#fused = this.#fuse(options.x);
   }
 
@@ -48,6 +48,6 @@ export class GatedLinears {
     const [matrix, ...others] = matrices;
     if (!matrix || others.length > 0 || matrix.slices.length > 1) return undefined;
     const lora = buffers && { ...loraInputs(config, 'gateUp'), layer, buffers };
-    return new Linear(device, matrix, { x, y: activations.gated, norm, gated: true, kind: 'decode', lora });
+    return new Linear(device, matrix, { x, y: activations.gated, norm, gate: config.activation, kind: 'decode', lora });
   }
 }

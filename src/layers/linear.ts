@@ -1,4 +1,5 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { type Bound, createOperation, type Operation } from '../gpu/operation.ts';
@@ -23,8 +24,8 @@ export interface LinearOptions {
   bias?: GPUBuffer;
   /** Add to y: the residual. */
   accumulate?: boolean;
-  /** Rows are gate, then up: y = silu(gate) · up. In decoding only. */
-  gated?: boolean;
+  /** Rows are gate, then up: y = activation(gate) · up. In decoding only. */
+  gate?: Activation;
   /** What it is made ready for; default: both. */
   kind?: Batch['kind'];
   /** With adapters: what A · x of theirs is kept in. */
@@ -45,7 +46,7 @@ export class Linear {
     private readonly matrix: WeightMatrix,
     private readonly options: LinearOptions,
   ) {
-    this.#outputs = options.gated ? matrix.rows / 2 : matrix.rows;
+    this.#outputs = options.gate ? matrix.rows / 2 : matrix.rows;
     if (options.kind !== 'prefill') this.#decode(1);
     if (options.kind !== 'decode') this.#prefill();
   }
@@ -63,12 +64,12 @@ export class Linear {
   }
 
   #recordDecode(recorder: Dispatcher, tokens: number, ofSlice: (slice: MatrixSlice) => Params): void {
-    const { lora, norm, gated } = this.options;
+    const { lora, norm, gate } = this.options;
     const operations = this.#decode(tokens === 1 ? 1 : 2);
     this.matrix.slices.forEach((slice, i) => {
       const operation = operations[i] as Operation<LinearDecodeSize>;
       const params = ofSlice(slice);
-      const [groups, runs] = operation.groups({ outputs: gated ? slice.rows / 2 : slice.rows, tokens });
+      const [groups, runs] = operation.groups({ outputs: gate ? slice.rows / 2 : slice.rows, tokens });
       // A matrix in several slices is lowered for once.
       const riding = lora && !norm && i === 0 ? (params.adapters ?? 0) * (params.runs ?? 0) * lora.site.widths.length : 0;
       recorder.run(operation, [groups + riding * Math.min(tokens, 2), runs], { ...params, groups });
@@ -88,10 +89,10 @@ export class Linear {
     const known = this.#decodes.get(tokens);
     if (known) return known;
     const { type, columns } = this.matrix;
-    const { x, norm, bias, accumulate, gated, lora } = this.options;
+    const { x, norm, bias, accumulate, gate, lora } = this.options;
     const low = lora && lora.buffers[lora.low];
     const kernel = linearDecodeKernel(this.device, {
-      ...{ type, columns, normEps: norm?.eps, accumulate, gated, hasBias: bias !== undefined, tokens },
+      ...{ type, columns, normEps: norm?.eps, accumulate, gate, hasBias: bias !== undefined, tokens },
       ...(lora && (norm ? { adds: lora.site } : { lowers: lora.site })),
     });
     const bounds = { x, ...(norm && { norm_weight: norm.weight }), ...(low && { [norm ? 'low' : 'low_next']: low }) };

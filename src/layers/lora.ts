@@ -65,8 +65,9 @@ export interface LoraDeltaOptions {
   x: GPUBuffer;
   y: GPUBuffer;
   width: number;
-  /** The linear before; none before the first layer. */
+  /** The linear before; none before the first layer. And what its product is multiplied by; default 1. */
   adds?: LoraInputs;
+  scale?: number;
   /** The linears after, and the weights of their norm; without them nothing but y is computed. */
   lowers: LoraInputs;
   normWeight: GPUBuffer;
@@ -84,8 +85,8 @@ export class LoraDelta {
     { lora, counters, ...lows }: ArenaBuffers,
   ) {
     const { device } = place;
-    const { x, y, width, adds, lowers, normWeight } = options;
-    const kernel = loraDeltaKernel(device, { width, adds: adds?.site, lowers: lowers.site });
+    const { x, y, width, adds, scale, lowers, normWeight } = options;
+    const kernel = loraDeltaKernel(device, { width, adds: adds?.site, scale, lowers: lowers.site });
     this.#operation = createOperation(device, kernel, {
       ...{ x, y, norm_weight: normWeight, lora, counters, low_next: lows[lowers.low] },
       ...(adds && { low: lows[adds.low] }),

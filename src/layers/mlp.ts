@@ -15,7 +15,7 @@ export interface MlpWeights {
   down: WeightMatrix;
 }
 
-/** x += Wdown · (silu(Wgate · norm(x)) · (Wup · norm(x))). */
+/** x += residualScale · Wdown · (activation(Wgate · norm(x)) · (Wup · norm(x))). */
 export class Mlp {
   readonly norm: Norm;
   readonly #gateUp: GatedLinears;

@@ -1,6 +1,6 @@
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
+import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { attentionKernel } from '../kernels/attention.ts';
@@ -26,35 +26,32 @@ export const pageFormKernels = (device: Device, config: ModelConfig): Kernel[] =
 
 /** Writes a layer's pages in other forms, and finds how far that would move its output. Each kernel is made when first used. */
 export class PageForms {
-  #quantize: Operation<{ pages: number }> | undefined;
-  #condense: Operation<{ pages: number }> | undefined;
-  #probe: Operation<{ found: number }> | undefined;
+  readonly #quantize: () => Operation<{ pages: number }>;
+  readonly #condense: () => Operation<{ pages: number }>;
+  readonly #probe: () => Operation<{ found: number }>;
 
-  constructor(
-    private readonly place: LayerPlace,
-    private readonly buffers: AttentionBuffers,
-  ) {}
-
-  /** This layer's pages, or what streams asked of them, lie in another buffer. */
-  cacheMoved(): void {
-    this.#quantize = this.#condense = this.#probe = undefined;
+  constructor({ device, config, layer }: LayerPlace, { tasks, errors, rope, pages, probes }: AttentionBuffers) {
+    const kv = (): GPUBuffer => pages.buffer;
+    const qkv = (): GPUBuffer => probes.buffer(layer);
+    this.#quantize = following([kv], () => createOperation(device, quantizePageKernel(device, config), { tasks, kv: kv() }));
+    this.#condense = following([kv, qkv], () =>
+      createOperation(device, condensePageKernel(device, config), { tasks, kv: kv(), qkv: qkv(), rope }),
+    );
+    this.#probe = following([kv, qkv], () =>
+      createOperation(device, probePageKernel(device, config), { tasks, kv: kv(), qkv: qkv(), rope, errors }),
+    );
   }
 
   /** Writes the copies of `count` tasks from `first` on. */
   quantize(recorder: Dispatcher, first: number, count: number): void {
-    const { device, config } = this.place;
-    const { tasks, pages } = this.buffers;
-    this.#quantize ??= createOperation(device, quantizePageKernel(device, config), { tasks, kv: pages.buffer });
-    recorder.run(this.#quantize, this.#quantize.groups({ pages: count }), { first });
+    const quantize = this.#quantize();
+    recorder.run(quantize, quantize.groups({ pages: count }), { first });
   }
 
   /** Merges the pages of `count` tasks from `first` on into sparse ones, as these queries see them. */
   condense(recorder: Dispatcher, first: number, count: number, queries: ProbedQueries): void {
-    const { device, config, layer } = this.place;
-    const { tasks, pages, probes, rope } = this.buffers;
-    const bounds = { tasks, kv: pages.buffer, qkv: probes.buffer(layer), rope };
-    this.#condense ??= createOperation(device, condensePageKernel(device, config), bounds);
-    recorder.run(this.#condense, this.#condense.groups({ pages: count }), { first, ...queries });
+    const condense = this.#condense();
+    recorder.run(condense, condense.groups({ pages: count }), { first, ...queries });
   }
 
   /**
@@ -62,10 +59,7 @@ export class PageForms {
    * each, or `together` of them at once.
    */
   probe(recorder: Dispatcher, first: number, count: number, queries: ProbedQueries, together = 1): void {
-    const { device, config, layer } = this.place;
-    const { tasks, pages, probes, rope, errors } = this.buffers;
-    const bounds = { tasks, kv: pages.buffer, qkv: probes.buffer(layer), rope, errors };
-    this.#probe ??= createOperation(device, probePageKernel(device, config), bounds);
-    recorder.run(this.#probe, this.#probe.groups({ found: count / together }), { first, count, together, ...queries });
+    const probe = this.#probe();
+    recorder.run(probe, probe.groups({ found: count / together }), { first, count, together, ...queries });
   }
 }

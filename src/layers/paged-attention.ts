@@ -1,4 +1,4 @@
-import { createOperation, type Operation } from '../gpu/operation.ts';
+import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { attentionKernel, splitPages } from '../kernels/attention.ts';
 import { attentionMergeKernel } from '../kernels/attention-merge.ts';
@@ -10,31 +10,31 @@ type Attend = Operation<{ tokens: number; splits: number }>;
 
 /** attended = softmax(q · keys) · values over the pages of each token's sequence, in splits that are merged. */
 export class PagedAttention {
-  #halfOnly: Attend;
+  readonly #halfOnly: () => Attend;
   /** With pages of every form; made when first used. */
-  #every: Attend | undefined;
-  #merge: Operation<{ tokens: number }>;
+  readonly #every: () => Attend;
+  readonly #merge: () => Operation<{ tokens: number }>;
 
   constructor(
     private readonly place: LayerPlace,
     private readonly buffers: AttentionBuffers,
   ) {
-    this.#halfOnly = this.#bindAttend(true);
-    this.#merge = this.#bindMerge();
-  }
-
-  /** This layer's pages, or what streams asked of them, lie in another buffer. */
-  cacheMoved(): void {
-    this.#halfOnly = this.#bindAttend(true);
-    this.#every = undefined;
-    this.#merge = this.#bindMerge();
+    const pages = (): GPUBuffer => buffers.pages.buffer;
+    const probes = (): GPUBuffer => buffers.probes.buffer(place.layer);
+    this.#halfOnly = following([pages], () => this.#bindAttend(true));
+    this.#every = following([pages], () => this.#bindAttend(false));
+    this.#merge = following([probes], () => this.#bindMerge());
+    // Compiled while the model is opened.
+    this.#halfOnly();
+    this.#merge();
   }
 
   record(recorder: Dispatcher, { tokens, length, halfOnly }: Batch): void {
     const { splits, pagesPerSplit } = splitPages(tokens, length);
-    const attend = halfOnly ? this.#halfOnly : (this.#every ??= this.#bindAttend(false));
+    const attend = halfOnly ? this.#halfOnly() : this.#every();
+    const merge = this.#merge();
     recorder.run(attend, attend.groups({ tokens, splits }), { tokens, splits, pagesPerSplit });
-    recorder.run(this.#merge, this.#merge.groups({ tokens }), { tokens, splits, slotPages: this.buffers.slotPages });
+    recorder.run(merge, merge.groups({ tokens }), { tokens, splits, slotPages: this.buffers.slotPages });
   }
 
   #bindAttend(halfOnly: boolean): Attend {

@@ -24,7 +24,7 @@ interface Form extends Record<Batch['kind'], Linear> {
   lora?: { lowering: LoraLowering; delta: LoraDelta };
 }
 
-/** A linear that adds to the residual stream, with its adapters: y += (W + Σ B · A) · x. */
+/** A linear that adds to the residual stream, with its adapters: y += residualScale · (W + Σ B · A) · x. */
 export class ResidualLinear {
   readonly #names: readonly LinearName[];
   readonly #plain: Form;
@@ -44,13 +44,13 @@ export class ResidualLinear {
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
-    const { layer } = this.place;
+    const { layer, config } = this.place;
     const { lora, ...form } = (batch.lora && this.#adapted) ?? this.#plain;
     if (batch.kind === 'prefill') {
       batch.tap?.(layer, this.#names, this.options.x);
       lora?.lowering.record(recorder, batch);
     }
-    form[batch.kind].record(recorder, batch);
+    form[batch.kind].record(recorder, batch, config.residualScale);
     if (batch.kind === 'decode') lora?.delta.record(recorder, batch);
     recordLora(recorder, batch, layer, this.#names);
   }
@@ -70,7 +70,7 @@ export class ResidualLinear {
       ...form,
       lora: {
         lowering: new LoraLowering(place, { x, columns, inputs }, buffers),
-        delta: new LoraDelta({ ...place, layer: next.layer }, { ...next, x: adaptedY, width: config.hiddenSize, adds: inputs }, buffers),
+        delta: new LoraDelta({ ...place, layer: next.layer }, { ...next, x: adaptedY, width: config.hiddenSize, adds: inputs, scale: config.residualScale }, buffers),
       },
     };
   }

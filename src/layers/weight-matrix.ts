@@ -18,7 +18,7 @@ export interface MatrixSlice {
   planes: Readonly<Partial<Record<PlaneName, BufferRange>>>;
 }
 
-/** A matrix `[rows, columns]` on the GPU, as quantised as in its file; split by rows where a binding would be too large. */
+/** A matrix `[rows, columns]` on the GPU, as quantized as in its file; split by rows where a binding would be too large. */
 export interface WeightMatrix {
   type: GgmlType;
   rows: number;
@@ -57,17 +57,23 @@ export function sliceRows(limits: GPUSupportedLimits, type: GgmlType, columns: n
   return Math.floor(fitting / 256) * 256;
 }
 
+export interface UploadOptions {
+  /** Told of the bytes of the file that a piece took, once it is up. */
+  onBytes?: (bytes: number) => void;
+  signal?: AbortSignal | undefined;
+  /** What the matrix counts as; `weights` by default. */
+  category?: 'weights' | 'adapters';
+}
+
 /**
- * Reads, repacks and uploads the rows of `sources`, one below the other. `onBytes` is told of file bytes done.
+ * Reads, repacks and uploads the rows of `sources`, one below the other.
  * Errors: `over_limit`, `aborted`, `bad_file` for what is not finite, and what the source throws.
  */
 export async function uploadMatrix(
   device: Device,
   label: string,
   sources: readonly RowSource[],
-  onBytes: (bytes: number) => void,
-  signal?: AbortSignal,
-  category: 'weights' | 'adapters' = 'weights',
+  { onBytes, signal, category = 'weights' }: UploadOptions = {},
 ): Promise<WeightMatrix> {
   const first = sources[0]?.tensor;
   if (!first) throw new Error(`${label}: no rows`);
@@ -81,14 +87,15 @@ export async function uploadMatrix(
   }
   const slices: MatrixSlice[] = [];
   for (let rowStart = 0; rowStart < rows; rowStart += perSlice) {
-    slices.push(createSlice(device, label, category, type, columns, rowStart, Math.min(perSlice, rows - rowStart)));
+    const part = { type, columns, rowStart, rows: Math.min(perSlice, rows - rowStart) };
+    slices.push(createSlice(device, label, category, part));
   }
   let row = 0;
   for (const source of sources) {
     for await (const piece of readPieces(source, signal)) {
       uploadRows(device, { type, rows, columns, slices }, row, piece, source.tensor);
       row += piece.length / rowBytesOf(source.tensor);
-      onBytes(piece.length);
+      onBytes?.(piece.length);
     }
   }
   return { type, rows, columns, slices };
@@ -97,7 +104,8 @@ export async function uploadMatrix(
 /** A matrix of one slice, whose weights stand for none: to time kernels with. Of the rows as many as fit. */
 export function blankMatrix(device: Device, type: GgmlType, rows: number, columns: number): WeightMatrix {
   const fitting = Math.min(rows, sliceRows(device.limits, type, columns));
-  return { type, rows: fitting, columns, slices: [createSlice(device, 'blank', 'staging', type, columns, 0, fitting)] };
+  const part = { type, columns, rowStart: 0, rows: fitting };
+  return { type, rows: fitting, columns, slices: [createSlice(device, 'blank', 'staging', part)] };
 }
 
 /** Gives a matrix's buffers back. */
@@ -105,15 +113,16 @@ export function destroyMatrix(device: Device, { slices }: WeightMatrix): void {
   for (const { buffer } of slices) device.buffers.destroy(buffer);
 }
 
-function createSlice(
-  device: Device,
-  label: string,
-  category: MemoryCategory,
-  type: GgmlType,
-  columns: number,
-  rowStart: number,
-  rows: number,
-): MatrixSlice {
+/** The rows of a matrix that a slice holds. */
+interface SlicePart {
+  type: GgmlType;
+  columns: number;
+  rowStart: number;
+  rows: number;
+}
+
+function createSlice(device: Device, label: string, category: MemoryCategory, part: SlicePart): MatrixSlice {
+  const { type, columns, rowStart, rows } = part;
   const names = planeNames(type);
   const sizes = names.map((name) => align(planeBytes(type, name, columns) * rows));
   const buffer = device.buffers.storage(label, category, sizes.reduce((sum, size) => sum + size, 0));

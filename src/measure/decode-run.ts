@@ -1,7 +1,7 @@
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { UNADAPTED } from '../engine/adaptation.ts';
-import type { Drawn } from '../session/decode-steps.ts';
-import { greedy } from '../session/greedy-draw.ts';
+import type { DrawnToken } from '../session/sampling/draw-request.ts';
+import { greedy } from '../session/sampling/greedy-draw.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 
@@ -23,7 +23,7 @@ export class DecodeRun {
   private constructor(
     private readonly session: Session,
     private readonly sequence: Sequence,
-    private drawn: Drawn,
+    private drawn: DrawnToken,
   ) {
     this.#tokens = sequence.tokens.length;
   }
@@ -38,8 +38,8 @@ export class DecodeRun {
   /** Milliseconds a step, over `steps` of them, each asked for before the one before is read. */
   async time(steps: number): Promise<number> {
     const { session, sequence } = this;
-    const next = (): Promise<Drawn> => {
-      const asked = session.decode([greedy(sequence, ++this.#tokens)]).then(([drawn]) => (this.drawn = drawn as Drawn));
+    const next = (): Promise<DrawnToken> => {
+      const asked = session.decode([greedy(sequence, ++this.#tokens)]).then(([drawn]) => (this.drawn = drawn as DrawnToken));
       sequence.tokens.push(this.drawn.token); // as in a chat, it counts as cached once its step is asked for
       return asked;
     };
@@ -65,8 +65,8 @@ export async function prefillAndDraw(
   sequence: Sequence,
   tokens: readonly number[],
   adaptation = UNADAPTED,
-): Promise<Drawn> {
-  let drawn: Promise<Drawn> | undefined;
+): Promise<DrawnToken> {
+  let drawn: Promise<DrawnToken> | undefined;
   const context = tokens.length;
   const text = await adaptation.begin(tokens, 0);
   sequence.attach(text);

@@ -1,7 +1,7 @@
 import type { CachePolicy } from '../cache/policy.ts';
 import type { Adaptation } from '../engine/adaptation.ts';
 import { Sequence } from '../session/sequence.ts';
-import { logSumExp } from '../session/log-sum-exp.ts';
+import { logSumExp } from '../session/sampling/log-sum-exp.ts';
 import type { Session } from '../session/session.ts';
 
 export interface Divergence {

@@ -2,7 +2,7 @@ import { type KvReport, kvReport } from '../cache/kv-report.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import { type Adaptation, UNADAPTED } from '../engine/adaptation.ts';
-import { logSumExp } from '../session/log-sum-exp.ts';
+import { logSumExp } from '../session/sampling/log-sum-exp.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 

@@ -6,8 +6,8 @@ import type { Dispatcher, Params } from '../gpu/recorder.ts';
 import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import { streamReadBytes, streamReadKernel } from '../kernels/stream-read.ts';
 import { type Adaptation, UNADAPTED } from '../engine/adaptation.ts';
-import type { Drawn } from '../session/decode-steps.ts';
-import { greedy } from '../session/greedy-draw.ts';
+import type { DrawnToken } from '../session/sampling/draw-request.ts';
+import { greedy } from '../session/sampling/greedy-draw.ts';
 import { anyTokens, type DecodeOptions, end, prefillAndDraw } from './decode-run.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
@@ -72,13 +72,13 @@ export async function timeSteps(
 ): Promise<{ times: number[]; dispatches: number; cacheBytes: number }> {
   const { recorder } = session;
   const sequences = adaptations.map((_, slot) => new Sequence(undefined, slot, policy));
-  const decode = (position: number): Promise<Drawn[]> =>
-    session.decode(sequences.map((sequence) => greedy(sequence, position))) as Promise<Drawn[]>; // none is held
+  const decode = (position: number): Promise<DrawnToken[]> =>
+    session.decode(sequences.map((sequence) => greedy(sequence, position))) as Promise<DrawnToken[]>; // none is held
   // As in a chat, a token counts as cached once it is read and its step is asked for; the policy goes by that.
-  const keep = (drawn: readonly Drawn[]): void => sequences.forEach(({ tokens }, i) => tokens.push(drawn[i]?.token ?? 0));
+  const keep = (drawn: readonly DrawnToken[]): void => sequences.forEach(({ tokens }, i) => tokens.push(drawn[i]?.token ?? 0));
   const times: number[] = [];
   try {
-    const first: Drawn[] = [];
+    const first: DrawnToken[] = [];
     for (const [i, sequence] of sequences.entries()) {
       first.push(await prefillAndDraw(session, sequence, text.slice(0, context), adaptations[i]));
     }

@@ -1,5 +1,5 @@
 import type { AdapterModule } from '../adapters/formats/adapter-file.ts';
-import { type LinearGroup, type LinearName, LINEARS, placeInGroup } from '../architectures/linears.ts';
+import { isResidual, type LinearGroup, type LinearName, LINEARS, placeInGroup } from '../architectures/linears.ts';
 import type { Device } from '../gpu/device.ts';
 import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/unfused-lora.ts';
 import { destroyMatrix, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
@@ -32,7 +32,7 @@ export async function loadLora(
     const source = { name, size: bytes.length, read: async (at: number, size: number) => bytes.subarray(at, at + size) };
     const shape = [values.length / columns, columns];
     const tensor = { name, shape, type: 'F32', bytes: bytes.length, offset: 0, source } as const;
-    const matrix = await uploadMatrix(device, name, [{ tensor }], () => undefined, undefined, 'adapters');
+    const matrix = await uploadMatrix(device, name, [{ tensor }], { category: 'adapters' });
     matrices.push(matrix);
     return matrix;
   };
@@ -46,7 +46,9 @@ export async function loadLora(
       rowsOfA.set(a);
       const matrixA = await upload(`${name}.lora_a`, rowsOfA, inFeatures);
       const matrixB = await upload(`${name}.lora_b`, padColumns(b, rank, padded), padded);
-      products[linear] = new LoraProduct(device, matrixA, matrixB, buffersOf(transformer, layer, linear), scale);
+      const { residualScale } = transformer.config;
+      const whole = isResidual(linear) ? scale * residualScale : scale;
+      products[linear] = new LoraProduct(device, matrixA, matrixB, buffersOf(transformer, layer, linear), whole);
     }
     await device.pipelines.ready();
     return { layers, bytes: device.buffers.report().adapters - before, destroy };

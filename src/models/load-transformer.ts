@@ -15,10 +15,10 @@ import { Norm } from '../layers/norm.ts';
 import { type RowSource, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
 import { deinterleaveRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
-import { ropeTable } from './rope-table.ts';
+import { ropeTable, unrotatedTable } from './rope-table.ts';
 import { Transformer } from './transformer.ts';
 
-export interface LoadOptions {
+export interface TransformerOptions {
   /** Tokens the cache holds. */
   numPages: number;
   /** Longest sequence, in tokens. */
@@ -38,7 +38,7 @@ export async function loadTransformer(
   device: Device,
   config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
-  options: LoadOptions,
+  options: TransformerOptions,
 ): Promise<Transformer> {
   const loader = new Loader(device, config, tensors, options);
   return loader.load();
@@ -47,42 +47,33 @@ export async function loadTransformer(
 class Loader {
   readonly #activations: Activations;
   readonly #cache: KvCache;
-  readonly #attentions: Attention[] = [];
 
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
     private readonly tensors: ReadonlyMap<string, TensorInfo>,
-    private readonly options: LoadOptions,
+    private readonly options: TransformerOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
-    this.#cache = new KvCache(device, config, options.numPages, (layer) => this.#attentions[layer]?.cacheMoved());
+    this.#cache = new KvCache(device, config, options.numPages);
   }
 
   async load(): Promise<Transformer> {
     const { device, config } = this;
     const { normed, logits } = this.#activations;
-    const rope = await this.rope();
+    const tables = await this.ropeTables();
     const embeddings = await this.matrix('token_embd.weight');
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
+      const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : tables.rotated;
       layers.push({ attention: await this.attention(i, rope), mlp: await this.mlp(i) });
     }
     const outputNorm = await this.norm('output_norm.weight');
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.matrix('output.weight');
     const output = new Linear(device, outputMatrix, { x: normed, y: logits });
-    const embedding = new Embedding(device, embeddings, this.#activations);
-    return new Transformer(
-      device,
-      config,
-      this.options.batchTokens,
-      this.#activations,
-      this.#cache,
-      embedding,
-      layers,
-      outputNorm,
-      output,
-    );
+    const embedding = new Embedding(device, embeddings, config.embeddingScale, this.#activations);
+    const { batchTokens } = this.options;
+    return new Transformer(device, { config, batchTokens, activations: this.#activations, cache: this.#cache, embedding, layers, outputNorm, output });
   }
 
   async attention(layer: number, rope: GPUBuffer): Promise<Attention> {
@@ -99,9 +90,7 @@ class Loader {
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
     const weights = { norm, qkv, bias, output, queryNorm, keyNorm };
-    const attention = new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
-    this.#attentions.push(attention);
-    return attention;
+    return new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
   }
 
   async mlp(layer: number): Promise<Mlp> {
@@ -137,7 +126,7 @@ class Loader {
 
   upload(label: string, sources: RowSource[]): Promise<WeightMatrix> {
     const { onBytes = () => undefined, signal } = this.options;
-    return uploadMatrix(this.device, label, sources, onBytes, signal);
+    return uploadMatrix(this.device, label, sources, { onBytes, signal });
   }
 
   rows(name: string): RowSource {
@@ -158,15 +147,18 @@ class Loader {
     return this.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
   }
 
-  async rope(): Promise<GPUBuffer> {
+  async ropeTables(): Promise<{ rotated: GPUBuffer; unrotated: GPUBuffer }> {
     const divisors = this.tensors.has('rope_freqs.weight') ? await this.read('rope_freqs.weight') : undefined;
     const floats = divisors && new Float32Array(divisors.slice().buffer);
     if (floats?.some((divisor) => divisor <= 0)) {
       const { name, source } = this.tensor('rope_freqs.weight');
       throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason: 'a divisor must be above 0' });
     }
-    const table = ropeTable(this.config, this.options.contextLength, floats);
-    return this.buffer('rope', new Uint8Array(table.buffer), 'activations');
+    const { config } = this;
+    const { contextLength } = this.options;
+    const upload = (table: Float32Array): GPUBuffer => this.buffer('rope', new Uint8Array(table.buffer), 'activations');
+    const rotated = upload(ropeTable(config, contextLength, floats));
+    return { rotated, unrotated: config.unrotatedLayers.length > 0 ? upload(unrotatedTable(config, contextLength)) : rotated };
   }
 
   async vector(name: string): Promise<GPUBuffer> {

@@ -18,5 +18,11 @@ export function ropeTable(config: ModelConfig, positions: number, divisors?: Flo
   return table;
 }
 
-/** Bytes of the table. */
-export const ropeTableBytes = ({ headDim }: ModelConfig, positions: number): number => positions * headDim * 4;
+/** The same for layers that are not rotated: 1 and 0 at every position. */
+export function unrotatedTable({ headDim }: ModelConfig, positions: number): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length: positions * headDim }, (_, i) => (i % headDim < headDim / 2 ? 1 : 0));
+}
+
+/** Bytes of the table, or of both. */
+export const ropeTableBytes = ({ headDim, unrotatedLayers }: ModelConfig, positions: number): number =>
+  positions * headDim * 4 * (unrotatedLayers.length > 0 ? 2 : 1);

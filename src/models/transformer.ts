@@ -13,34 +13,52 @@ import { LoraDelta, loraInputs } from '../layers/lora.ts';
 import type { Mlp } from '../layers/mlp.ts';
 import type { Norm } from '../layers/norm.ts';
 
-/** A decoder-only transformer on the GPU: Llama, Qwen2, Qwen3 and their like. */
+export interface TransformerParts {
+  config: ModelConfig;
+  /** Most tokens of one batch. */
+  batchTokens: number;
+  activations: Activations;
+  cache: KvCache;
+  embedding: Embedding;
+  layers: readonly { attention: Attention; mlp: Mlp }[];
+  outputNorm: Norm;
+  output: Linear;
+}
+
+/** A decoder-only transformer on the GPU, of any of src/architectures. */
 export class Transformer {
   /** Dispatches of one layer in the last forward pass. */
   dispatchesPerLayer = 0;
 
+  readonly config: ModelConfig;
+  readonly batchTokens: number;
+  readonly activations: Activations;
+  readonly cache: KvCache;
+  readonly layers: TransformerParts['layers'];
   /** Every adapter on the GPU. */
   readonly arena: AdapterArena;
+  /** What the layers bind of it. */
+  #bound: ArenaBuffers | undefined;
   /** Before the first layer: A · x of its adapters. */
   #firstDelta: LoraDelta | undefined;
 
   constructor(
     private readonly device: Device,
-    readonly config: ModelConfig,
-    /** Most tokens of one batch. */
-    readonly batchTokens: number,
-    readonly activations: Activations,
-    readonly cache: KvCache,
-    private readonly embedding: Embedding,
-    readonly layers: readonly { attention: Attention; mlp: Mlp }[],
-    private readonly outputNorm: Norm,
-    private readonly output: Linear,
+    private readonly parts: TransformerParts,
   ) {
-    this.arena = new AdapterArena(device, config.numLayers, batchTokens, (buffers) => this.#attach(buffers));
+    const { config, batchTokens, activations, cache, layers } = parts;
+    this.config = config;
+    this.batchTokens = batchTokens;
+    this.activations = activations;
+    this.cache = cache;
+    this.layers = layers;
+    this.arena = new AdapterArena(device, config.numLayers, batchTokens);
   }
 
   /** From what `activations.tokens` and `batchTable` hold to the residual stream in `activations.x`; fills the cache's pages. */
   forward(recorder: Dispatcher, batch: Batch): void {
-    this.embedding.record(recorder, batch.tokens);
+    this.bindAdapters();
+    this.parts.embedding.record(recorder, batch.tokens);
     if (batch.lora && batch.kind === 'decode') this.#firstDelta?.record(recorder, batch);
     const before = recorder.dispatches;
     for (const { attention, mlp } of this.layers) {
@@ -53,19 +71,25 @@ export class Transformer {
   /** Logits of `tokens` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */
   head(recorder: Dispatcher, start: number, tokens: number): void {
     if (tokens > HEAD_TOKENS) throw new Error(`head: ${tokens} tokens`);
-    this.outputNorm.record(recorder, tokens, start);
-    this.output.record(recorder, { tokens, kind: tokens <= MAX_STREAMS ? 'decode' : 'prefill' });
+    this.parts.outputNorm.record(recorder, tokens, start);
+    this.parts.output.record(recorder, { tokens, kind: tokens <= MAX_STREAMS ? 'decode' : 'prefill' }, 1 / this.config.logitDivisor);
   }
 
   /** States after the last norm of the batch's `tokens` tokens, `[tokens, hiddenSize]` in the buffer given back. */
   states(recorder: Dispatcher, tokens: number): GPUBuffer {
-    this.outputNorm.record(recorder, tokens);
-    return this.outputNorm.output;
+    this.parts.outputNorm.record(recorder, tokens);
+    return this.parts.outputNorm.output;
   }
 
-  /** Every layer binds the adapters' buffers, or none. */
-  #attach(buffers: ArenaBuffers | undefined): void {
+  /**
+   * Every layer binds the adapters' buffers, or none, where they are others than before. Each pass begins with it; called
+   * as an adapter comes, what that needs is compiled before a pass.
+   */
+  bindAdapters(): void {
     const { device, config, activations, layers } = this;
+    const buffers = this.arena.buffersIfAny;
+    if (buffers === this.#bound) return;
+    this.#bound = buffers;
     layers.forEach(({ attention, mlp }, i) => {
       attention.attach(buffers, mlp.norm);
       mlp.attach(buffers, layers[i + 1]?.attention.norm);

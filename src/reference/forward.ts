@@ -1,10 +1,13 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { ReferenceModel } from './model.ts';
-import { add, addVector, dot, matmul, norm, type Rows, silu, softmax } from './operations.ts';
+import { ACTIVATIONS, add, addVector, dot, matmul, norm, type Rows, scaled, softmax } from './operations.ts';
 import { rotate } from './rope.ts';
 
 /** A tensor of the layer at hand. */
 type Tensor = (name: string) => Float32Array;
+
+/** A head at its position. */
+type Placed = (head: Float64Array, position: number) => Float64Array;
 
 /**
  * The forward pass of a decoder-only transformer as its papers have it (Llama: arXiv 2302.13971; Qwen2: 2407.10671;
@@ -14,12 +17,12 @@ type Tensor = (name: string) => Float32Array;
 export function forward(model: ReferenceModel, tokens: readonly number[]): Rows {
   const { config, tensors } = model;
   const output = tensors.get(config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight');
-  return matmul(finalStates(model, tokens), output ?? new Float32Array());
+  return scaled(matmul(finalStates(model, tokens), output ?? new Float32Array()), 1 / config.logitDivisor);
 }
 
 /** Its states after the last norm: tokens `[T]` → `[T, hiddenSize]`. */
 export function finalStates({ config, tensors }: ReferenceModel, tokens: readonly number[]): Rows {
-  const { hiddenSize, numLayers, rmsNormEps } = config;
+  const { hiddenSize, numLayers, rmsNormEps, embeddingScale, residualScale, unrotatedLayers } = config;
   const tensor: Tensor = (name) => {
     const values = tensors.get(name);
     if (values === undefined) throw new Error(`no tensor ${name}`);
@@ -27,27 +30,31 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
   };
   const divisors = tensors.get('rope_freqs.weight');
   const embeddings = tensor('token_embd.weight');
-  let x: Rows = tokens.map((id) => Float64Array.from(embeddings.subarray(id * hiddenSize, (id + 1) * hiddenSize)));
+  const rows = tokens.map((id) => Float64Array.from(embeddings.subarray(id * hiddenSize, (id + 1) * hiddenSize)));
+  let x = scaled(rows, embeddingScale);
   for (let layer = 0; layer < numLayers; layer++) {
     const own: Tensor = (name) => tensor(`blk.${layer}.${name}`);
-    x = add(x, attention(config, own, norm(x, own('attn_norm.weight'), rmsNormEps), divisors));
-    x = add(x, mlp(own, norm(x, own('ffn_norm.weight'), rmsNormEps)));
+    const placed: Placed = unrotatedLayers.includes(layer) ? (head) => head : (head, position) => rotate(config, head, position, divisors);
+    x = add(x, scaled(attention(config, own, norm(x, own('attn_norm.weight'), rmsNormEps), placed), residualScale));
+    x = add(x, scaled(mlp(config, own, norm(x, own('ffn_norm.weight'), rmsNormEps)), residualScale));
   }
   return norm(x, tensor('output_norm.weight'), rmsNormEps);
 }
 
 /** x `[T, hiddenSize]` → `[T, hiddenSize]` */
-function attention(config: ModelConfig, own: Tensor, x: Rows, divisors: Float32Array | undefined): Rows {
-  const { numHeads, numKvHeads, headDim } = config;
-  const queries = project(config, own, x, 'q').map((heads, t) => positioned(config, own, heads, t, divisors, 'q'));
-  const keys = project(config, own, x, 'k').map((heads, t) => positioned(config, own, heads, t, divisors, 'k'));
+function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed): Rows {
+  const { numHeads, numKvHeads, headDim, attentionScale = 1 / Math.sqrt(headDim) } = config;
+  const headsOf = (part: 'q' | 'k'): Rows[] =>
+    project(config, own, x, part).map((heads, t) => normed(config, own, heads, part).map((head) => placed(head, t)));
+  const queries = headsOf('q');
+  const keys = headsOf('k');
   const values = project(config, own, x, 'v');
   const attended = queries.map((heads, position) => {
     const output = new Float64Array(numHeads * headDim);
     heads.forEach((query, head) => {
       const kvHead = Math.floor(head / (numHeads / numKvHeads));
       const scores = Float64Array.from({ length: position + 1 }, (_, t) => dot(query, keys[t]?.[kvHead] ?? []));
-      softmax(scores.map((score) => score / Math.sqrt(headDim))).forEach((weight, t) => {
+      softmax(scores.map((score) => score * attentionScale)).forEach((weight, t) => {
         const value = values[t]?.[kvHead];
         for (let i = 0; i < headDim; i++) output[head * headDim + i]! += weight * (value?.[i] ?? 0);
       });
@@ -65,23 +72,16 @@ function project({ qkvBias, headDim }: ModelConfig, own: Tensor, x: Rows, part: 
   });
 }
 
-/** The heads of one token, normed where the model does so, then rotated. */
-function positioned(
-  config: ModelConfig,
-  own: Tensor,
-  heads: Rows,
-  position: number,
-  divisors: Float32Array | undefined,
-  part: 'q' | 'k',
-): Rows {
-  const normed = config.qkNorm ? norm(heads, own(`attn_${part}_norm.weight`), config.rmsNormEps) : heads;
-  return normed.map((head) => rotate(config, head, position, divisors));
+/** The heads of one token, normed where the model does so. */
+function normed(config: ModelConfig, own: Tensor, heads: Rows, part: 'q' | 'k'): Rows {
+  return config.qkNorm ? norm(heads, own(`attn_${part}_norm.weight`), config.rmsNormEps) : heads;
 }
 
 /** x `[T, hiddenSize]` → `[T, hiddenSize]` */
-function mlp(own: Tensor, x: Rows): Rows {
+function mlp({ activation }: ModelConfig, own: Tensor, x: Rows): Rows {
+  const activate = ACTIVATIONS[activation];
   const gate = matmul(x, own('ffn_gate.weight'));
   const up = matmul(x, own('ffn_up.weight'));
-  const gated = gate.map((row, t) => row.map((value, i) => silu(value) * (up[t]?.[i] ?? 0)));
+  const gated = gate.map((row, t) => row.map((value, i) => activate(value) * (up[t]?.[i] ?? 0)));
   return matmul(gated, own('ffn_down.weight'));
 }

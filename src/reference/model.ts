@@ -12,7 +12,7 @@ export interface ReferenceModel {
   tensors: ReadonlyMap<string, Float32Array>;
 }
 
-/** Reads and dequantises every tensor. Errors: `bad_file`, `unsupported`. */
+/** Reads and dequantizes every tensor. Errors: `bad_file`, `unsupported`. */
 export async function readReferenceModel(sources: readonly ByteSource[]): Promise<ReferenceModel> {
   const gguf = await openGguf(sources);
   const config = readModelConfig(gguf);

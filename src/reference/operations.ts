@@ -1,3 +1,5 @@
+import type { ModelConfig } from '../config/model-config.ts';
+
 /** A matrix by its rows, in f64. */
 export type Rows = readonly Float64Array[];
 
@@ -19,6 +21,8 @@ export function matmul(x: Rows, weight: Float32Array): Rows {
 export function add(a: Rows, b: Rows): Rows {
   return a.map((row, t) => addVector(row, b[t] ?? []));
 }
+
+export const scaled = (x: Rows, factor: number): Rows => x.map((row) => row.map((value) => value * factor));
 
 export function addVector(row: Float64Array, vector: ArrayLike<number>): Float64Array {
   return row.map((value, i) => value + (vector[i] ?? 0));
@@ -42,3 +46,5 @@ export function softmax(scores: Float64Array): Float64Array {
 export function silu(x: number): number {
   return x / (1 + Math.exp(-x));
 }
+
+export const ACTIVATIONS: Record<ModelConfig['activation'], (x: number) => number> = { silu };

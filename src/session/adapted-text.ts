@@ -1,7 +1,7 @@
 import type { LevelRule } from '../chunking/chunk-plan.ts';
 import type { RampRow } from '../chunking/ramps.ts';
 import type { AdapterMix } from './adapter-mix.ts';
-import type { LevelOptions, LevelStart } from './level-control.ts';
+import type { LevelOptions, LevelStart } from './sampling/level-control.ts';
 
 /** A text on its way to the GPU. */
 export interface AdaptedText {

@@ -1,42 +1,10 @@
-import type { RampRow } from '../chunking/ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { LevelOptions } from './level-control.ts';
-import type { Drawing } from './sampler.ts';
+import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
 import type { Sequence } from './sequence.ts';
 
-/** A draw that goes on a sequence. */
-export interface Draw extends Omit<Drawing, 'slot'> {
-  sequence: Sequence;
-  /**
-   * Known later where the token before must be read first: the step is computed all the same, and only its draw waits.
-   * Undefined: none may be drawn, and the step is thrown away.
-   */
-  allowedLater?: Promise<Uint32Array<ArrayBuffer> | undefined> | undefined;
-  /** Where the GPU chooses the level of the token drawn, by this. */
-  level?: LevelOptions | undefined;
-  /** Reads the raw logits back. */
-  wantsLogits?: boolean;
-}
-
-export interface Drawn {
-  token: number;
-  /** Where it was wanted. */
-  entropy: number | undefined;
-  /** `[vocabSize]`: of the model, before what the sampler makes of them; where they were wanted. */
-  logits?: Float32Array | undefined;
-  /** What it takes of the adapters, where the GPU chose. */
-  row?: RampRow;
-  /** Of the submissions that computed and drew it, shared out among the tokens of each. */
-  dispatchesPerToken: number;
-  dispatchesPerLayer: number;
-}
-
-/** A step that is computed and not drawn. */
-export type Held = Pick<Drawn, 'dispatchesPerToken' | 'dispatchesPerLayer'>;
-
 interface Asked {
-  draw: Draw;
-  resolve: (drawn: Drawn) => void;
+  draw: DrawRequest;
+  resolve: (drawn: DrawnToken) => void;
   reject: (error: unknown) => void;
 }
 
@@ -49,6 +17,14 @@ interface Stream {
   isHeld: boolean;
 }
 
+/** Computes what `DecodeSteps` asks for. */
+export interface StepComputer {
+  /** Submits a step at once, holding the logits of draws whose `allowedLater` is to come. */
+  decode(draws: readonly DrawRequest[]): Promise<StepResult[]>;
+  /** Submits the draw from what a step held for its sequence. */
+  drawHeld(draw: DrawRequest): Promise<DrawnToken>;
+}
+
 /**
  * Puts the decode steps of several streams into one submission. A stream asks for its next step before it reads the
  * token of its last. A batch goes off once every stream has asked, or, with those that have, when no step is under way
@@ -58,17 +34,10 @@ export class DecodeSteps {
   readonly #streams = new Map<Sequence, Stream>();
   #underWay = 0;
 
-  /**
-   * `decode` submits a step at once, holding the logits of draws whose `allowedLater` is to come; `drawHeld` submits the
-   * draw from what it held for a sequence.
-   */
-  constructor(
-    private readonly decode: (draws: readonly Draw[]) => Promise<(Drawn | Held)[]>,
-    private readonly drawHeld: (draw: Draw) => Promise<Drawn>,
-  ) {}
+  constructor(private readonly computer: StepComputer) {}
 
-  /** Resolves when the step is done. Errors: those of `decode`, and `aborted` when the stream leaves before. */
-  ask(draw: Draw): Promise<Drawn> {
+  /** Resolves when the step is done. Errors: those of the step, and `aborted` when the stream leaves before. */
+  ask(draw: DrawRequest): Promise<DrawnToken> {
     const stream = this.#streams.get(draw.sequence) ?? { asked: [], isSlow: false, isHeld: false };
     this.#streams.set(draw.sequence, stream);
     stream.isSlow = false;
@@ -106,10 +75,10 @@ export class DecodeSteps {
       this.#underWay--;
       this.#submitIfReady();
     };
-    const step = this.decode(batch.map(({ draw }) => draw));
-    const results = batch.map(async ({ draw }, i): Promise<Drawn> => {
+    const step = this.computer.decode(batch.map(({ draw }) => draw));
+    const results = batch.map(async ({ draw }, i): Promise<DrawnToken> => {
       const later = draw.allowedLater && this.#drawLater(draw, draw.allowedLater);
-      const [computed, drawn] = await Promise.all([step.then((all) => all[i] as Drawn), later]);
+      const [computed, drawn] = await Promise.all([step.then((all) => all[i] as DrawnToken), later]);
       return drawn ? { ...drawn, dispatchesPerToken: computed.dispatchesPerToken + drawn.dispatchesPerToken } : computed;
     });
     void Promise.allSettled(results).then(ended);
@@ -117,14 +86,14 @@ export class DecodeSteps {
   }
 
   /** Of a step that is submitted. Errors: those of `drawHeld`, and `aborted` when nothing may be drawn, or the stream has left. */
-  async #drawLater(draw: Draw, allowedLater: NonNullable<Draw['allowedLater']>): Promise<Drawn> {
+  async #drawLater(draw: DrawRequest, allowedLater: NonNullable<DrawRequest['allowedLater']>): Promise<DrawnToken> {
     const stream = this.#streams.get(draw.sequence) as Stream; // whose step this is
     stream.isHeld = true;
-    let drawn: Promise<Drawn>;
+    let drawn: Promise<DrawnToken>;
     try {
       const allowed = await allowedLater;
       if (!allowed || this.#streams.get(draw.sequence) !== stream) throw new ChunkwiseError('aborted', { reason: 'the stream ended' });
-      drawn = this.drawHeld({ ...draw, allowed, allowedLater: undefined }); // submits
+      drawn = this.computer.drawHeld({ ...draw, allowed, allowedLater: undefined }); // submits
     } finally {
       stream.isHeld = false;
       this.#submitIfReady();

@@ -9,9 +9,9 @@ import { pageBytes } from '../kernels/heads.ts';
 import { activationBytes } from '../layers/activations.ts';
 import { matrixBytes, sliceRows } from '../layers/weight-matrix.ts';
 import { ropeTableBytes } from '../models/rope-table.ts';
-import { samplerBytes } from './sampler.ts';
+import { samplerBytes } from './sampling/sampler.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
-import type { ModelFile } from '../weights/model-file.ts';
+import type { ModelHeader } from '../weights/model-header.ts';
 import { readModelConfig } from '../weights/model-config.ts';
 import { checkTensors } from '../weights/model-tensors.ts';
 import { openModelFile } from '../weights/open-model-file.ts';
@@ -72,7 +72,7 @@ export async function planModel(
   });
 }
 
-function planFile(device: Device, model: ModelFile, limits: ModelLimits): ModelPlan {
+function planFile(device: Device, model: ModelHeader, limits: ModelLimits): ModelPlan {
   const { file } = model.metadata;
   const config = readModelConfig(model);
   const tensors = checkTensors(model, config);
@@ -116,7 +116,7 @@ function planFile(device: Device, model: ModelFile, limits: ModelLimits): ModelP
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /** `other`: its name stands beside. */
-function licenseOf(metadata: ModelFile['metadata']): string | undefined {
+function licenseOf(metadata: ModelHeader['metadata']): string | undefined {
   const [license, name] = ['general.license', 'general.license.name'].map((key) => metadata.get(key));
   const told = license === 'other' && typeof name === 'string' ? name : license;
   return typeof told === 'string' ? told : undefined;

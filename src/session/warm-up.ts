@@ -1,8 +1,8 @@
 import { GREEDY } from '../config/sampling.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/readback.ts';
-import type { Drawn } from './decode-steps.ts';
-import { greedy } from './greedy-draw.ts';
+import type { DrawnToken } from './sampling/draw-request.ts';
+import { greedy } from './sampling/greedy-draw.ts';
 import { Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
@@ -14,7 +14,7 @@ export async function warmUp(session: Session): Promise<void> {
   const sequence = new Sequence();
   const tokens = session.plan.contextLength > 2 ? [0, 0] : [0];
   const everyFilter = { ...GREEDY, temperature: 1, topK: 1, topP: 0.5 };
-  let drawn: Promise<Drawn> | undefined;
+  let drawn: Promise<DrawnToken> | undefined;
   await session.prefill(sequence, tokens, (_start, position) => {
     drawn = session.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
   });

@@ -1,10 +1,8 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { byteLevelBpe, sentencePieceBpe } from './bpe.ts';
-import { fromByteAlphabet, toByteAlphabet } from './byte-alphabet.ts';
-import { PRE_TOKENIZERS, splitWords } from './pre-tokenizers.ts';
-import type { PreTokenizer } from './pre-tokenizers.ts';
+import { createScheme } from './schemes.ts';
+import type { Scheme } from './schemes.ts';
 import { readVocabulary, specialPattern } from './vocabulary.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
@@ -38,17 +36,6 @@ export interface Tokenizer {
   tokenText(id: number): string;
 }
 
-/** One of the two kinds of tokenizer: how plain text becomes ids, and an id bytes. */
-interface Scheme {
-  /** `text` begins the prompt or follows a special token. */
-  words(text: string): Iterable<string>;
-  pieces(word: string): string[];
-  /** Ids of a piece that is no token. */
-  fallback(piece: string): number[];
-  bytes(text: string, type: number): Uint8Array;
-  addBos: boolean;
-}
-
 /** A word longer than this (UTF-16 units) is merged in parts, so that time and memory stay linear in the text. */
 const MAX_WORD = 16_384;
 /** Characters of words whose ids are remembered. */
@@ -63,60 +50,20 @@ const encoder = new TextEncoder();
  */
 export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   const vocabulary = readVocabulary(metadata);
-  const { texts, ids, types } = vocabulary;
   const scheme = createScheme(metadata, vocabulary);
-  const specials = [specialPattern(vocabulary, false), specialPattern(vocabulary, true)] as const;
+  const encodeText = textEncoder(vocabulary, scheme);
   const { bosId, eosId } = metadata;
   const addBos = metadata.addBos ?? scheme.addBos;
   const addEos = metadata.addEos ?? false;
   requireId(metadata, 'bos_token_id', addBos, bosId);
   requireId(metadata, 'eos_token_id', addEos, eosId);
-
-  const cache = new Map<string, number[]>();
-  let cachedChars = 0;
-  function encodeWord(word: string): number[] {
-    const cached = cache.get(word);
-    if (cached !== undefined) return cached;
-    const result = scheme.pieces(word).flatMap((piece) => ids.get(piece) ?? scheme.fallback(piece));
-    cachedChars += word.length;
-    if (cachedChars > CACHE_CHARS) {
-      cache.clear();
-      cachedChars = word.length;
-    }
-    cache.set(word, result);
-    return result;
-  }
-
-  function* encodeText(text: string, parseSpecial: boolean): Generator<number> {
-    const special = specials[parseSpecial ? 1 : 0];
-    // With one capture group, split gives plain text at even places and special tokens at odd ones.
-    const parts = special === undefined ? [text] : text.split(special);
-    for (const [place, part] of parts.entries()) {
-      if (part === '') continue;
-      if (place % 2 === 1) yield ids.get(part)!;
-      else for (const word of scheme.words(part)) for (const cut of cutWord(word)) yield* encodeWord(cut);
-    }
-  }
-
-  function tokenBytes(id: number): Uint8Array {
-    const text = texts[id];
-    const type = types[id];
-    if (text === undefined || type === undefined || isSpecial(id) || type === TOKEN_TYPES.unused) return NOTHING;
-    return type === TOKEN_TYPES.userDefined ? encoder.encode(text) : scheme.bytes(text, type);
-  }
-
-  function isSpecial(id: number): boolean {
-    return types[id] === TOKEN_TYPES.control || types[id] === TOKEN_TYPES.unknown;
-  }
-
+  const bosText = bosId === undefined ? undefined : vocabulary.texts[bosId];
   return {
-    vocabSize: texts.length,
+    vocabSize: vocabulary.texts.length,
     bosId,
     addBos,
     eosIds: vocabulary.endIds,
-    isSpecial,
-    tokenBytes,
-    tokenText: (id) => (isSpecial(id) ? (texts[id] ?? '') : new TextDecoder('utf-8', { ignoreBOM: true }).decode(tokenBytes(id))),
+    ...tokenTexts(vocabulary, scheme),
     encode(text, { addSpecial = true, parseSpecial = false, maxTokens = Infinity } = {}) {
       const result: number[] = [];
       const push = (id: number): void => {
@@ -128,85 +75,73 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
         }
         result.push(id);
       };
-      const hasBos = parseSpecial && bosId !== undefined && text.startsWith(texts[bosId]!);
+      const hasBos = parseSpecial && bosText !== undefined && text.startsWith(bosText);
       if (addSpecial && addBos && !hasBos) push(bosId!);
       for (const id of encodeText(text, parseSpecial)) push(id);
       if (addSpecial && addEos) push(eosId!);
       return result;
     },
+  };
+}
+
+/** From text to ids, without BOS and EOS. */
+function textEncoder(vocabulary: Vocabulary, scheme: Scheme): (text: string, parseSpecial: boolean) => Iterable<number> {
+  const { ids } = vocabulary;
+  const specials = [specialPattern(vocabulary, false), specialPattern(vocabulary, true)] as const;
+  const encodeWord = remembering((word) => scheme.pieces(word).flatMap((piece) => ids.get(piece) ?? scheme.fallback(piece)));
+  return function* (text, parseSpecial) {
+    const special = specials[parseSpecial ? 1 : 0];
+    // With one capture group, split gives plain text at even places and special tokens at odd ones.
+    const parts = special === undefined ? [text] : text.split(special);
+    for (const [place, part] of parts.entries()) {
+      if (part === '') continue;
+      if (place % 2 === 1) yield ids.get(part)!;
+      else for (const word of scheme.words(part)) for (const cut of cutWord(word)) yield* encodeWord(cut);
+    }
+  };
+}
+
+/** Remembers what `encode` gave for the latest words. */
+function remembering(encode: (word: string) => number[]): (word: string) => number[] {
+  const cache = new Map<string, number[]>();
+  let cachedChars = 0;
+  return (word) => {
+    const cached = cache.get(word);
+    if (cached !== undefined) return cached;
+    const result = encode(word);
+    cachedChars += word.length;
+    if (cachedChars > CACHE_CHARS) {
+      cache.clear();
+      cachedChars = word.length;
+    }
+    cache.set(word, result);
+    return result;
+  };
+}
+
+/** From ids to text. */
+function tokenTexts(
+  { texts, types }: Vocabulary,
+  scheme: Scheme,
+): Pick<Tokenizer, 'isSpecial' | 'tokenBytes' | 'tokenText' | 'decode'> {
+  const newDecoder = (): TextDecoder => new TextDecoder('utf-8', { ignoreBOM: true });
+  const isSpecial = (id: number): boolean => types[id] === TOKEN_TYPES.control || types[id] === TOKEN_TYPES.unknown;
+  function tokenBytes(id: number): Uint8Array {
+    const text = texts[id];
+    const type = types[id];
+    if (text === undefined || type === undefined || isSpecial(id) || type === TOKEN_TYPES.unused) return NOTHING;
+    return type === TOKEN_TYPES.userDefined ? encoder.encode(text) : scheme.bytes(text, type);
+  }
+  return {
+    isSpecial,
+    tokenBytes,
+    tokenText: (id) => (isSpecial(id) ? (texts[id] ?? '') : newDecoder().decode(tokenBytes(id))),
     decode(ids) {
-      const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+      const decoder = newDecoder();
       let text = '';
       for (const id of ids) text += decoder.decode(tokenBytes(id), { stream: true });
       return text + decoder.decode();
     },
-  };
-}
-
-function createScheme(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
-  switch (metadata.model) {
-    case 'gpt2':
-      return byteLevel(metadata, vocabulary);
-    case 'llama':
-      return sentencePiece(metadata, vocabulary);
-    default:
-      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama)`);
-  }
-}
-
-function byteLevel(metadata: TokenizerMetadata, { ids }: Vocabulary): Scheme {
-  const pre = preTokenizer(metadata);
-  const bpe = byteLevelBpe(metadata);
-  return {
-    words: (text) => splitWords(text, pre.patterns),
-    pieces(word) {
-      const bytes = toByteAlphabet(word);
-      return pre.ignoreMerges === true && ids.has(bytes) ? [bytes] : bpe(bytes);
-    },
-    fallback: (piece) => [...piece].flatMap((char) => ids.get(char) ?? []),
-    bytes: fromByteAlphabet,
-    addBos: pre.addBos ?? false,
-  };
-}
-
-function preTokenizer(metadata: TokenizerMetadata): PreTokenizer {
-  const key = 'tokenizer.ggml.pre';
-  if (metadata.pre === undefined) throw unsupported(metadata, key, 'the file does not say how text is cut into words');
-  const pre = PRE_TOKENIZERS.get(metadata.pre);
-  if (pre === undefined) {
-    const known = [...PRE_TOKENIZERS.keys()].join(', ');
-    throw unsupported(metadata, key, `pre-tokenizer '${metadata.pre.slice(0, 80)}' (known: ${known})`);
-  }
-  return pre;
-}
-
-function sentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
-  const { ids } = vocabulary;
-  if (metadata.scores === undefined) {
-    throw new ChunkwiseError('bad_file', {
-      file: metadata.file,
-      field: 'tokenizer.ggml.scores',
-      reason: 'missing; a SentencePiece tokenizer cannot do without',
-    });
-  }
-  // Where spaces only begin tokens, no merge crosses the place before a space.
-  const spacesLead = !vocabulary.texts.some((text) => /[^▁]▁/u.test(text));
-  const words = spacesLead ? [/▁*[^▁]+/gu] : [];
-  const prefix = (metadata.addSpacePrefix ?? true) ? '▁' : '';
-  return {
-    words: (text) => splitWords(prefix + text.replaceAll(' ', '▁'), words),
-    pieces: sentencePieceBpe(metadata, vocabulary, metadata.scores),
-    fallback(piece) {
-      return Array.from(encoder.encode(piece)).flatMap((byte) => {
-        const name = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-        return ids.get(name) ?? metadata.unkId ?? [];
-      });
-    },
-    bytes: (text, type) =>
-      type === TOKEN_TYPES.byte
-        ? Uint8Array.of(parseInt(text.slice(3, 5), 16))
-        : encoder.encode(text.replaceAll('▁', ' ')),
-    addBos: true,
   };
 }
 
@@ -228,8 +163,4 @@ function requireId(metadata: TokenizerMetadata, key: string, wanted: boolean, id
     field: `tokenizer.ggml.${key}`,
     reason: 'missing, though the tokenizer adds this token to every text',
   });
-}
-
-function unsupported(metadata: TokenizerMetadata, field: string, reason: string): ChunkwiseError {
-  return new ChunkwiseError('unsupported', { file: metadata.file, field, reason });
 }

@@ -2,7 +2,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { GgmlType } from './ggml-types.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
-/** Reads a tensor of unquantised numbers. Errors: `unsupported` for a quantised type, and what the source throws. */
+/** Reads a tensor of unquantized numbers. Errors: `unsupported` for a quantized type, and what the source throws. */
 export async function readFloats(tensor: TensorInfo): Promise<Float32Array> {
   const { name, type, bytes, offset, source } = tensor;
   if (type !== 'F32' && type !== 'F16' && type !== 'BF16') {

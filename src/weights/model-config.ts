@@ -1,10 +1,10 @@
+import { type Architecture, everyNth, type Multiplier } from '../architectures/architecture.ts';
+import { ARCHITECTURES } from '../architectures/index.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
-import type { ModelFile } from './model-file.ts';
-
-type Architecture = ModelConfig['architecture'];
+import type { ModelHeader } from './model-header.ts';
 
 /** The largest sizes that are read, by GGUF's keys behind the architecture's name. */
 export const MOST = {
@@ -20,21 +20,15 @@ export const MOST = {
 /** Most tokens of a vocabulary. */
 export const MOST_TOKENS = 2 ** 21;
 
-/** GGUF files of the Llama family (also Mistral, TinyLlama, SmolLM2) store q and k rows permuted; the others do not. */
-const ROPE_LAYOUTS: Record<Architecture, ModelConfig['ropeLayout']> = {
-  llama: 'interleaved',
-  qwen2: 'half',
-  qwen3: 'half',
-};
-
 /**
  * Reads a model's hyperparameters from its metadata, under the keys and with the defaults of llama.cpp
  * (src/llama-model.cpp, load_hparams). Throws `bad_file` for a value that makes no sense and `unsupported` for one
  * that this runtime does not run, naming the key.
  */
-export function readModelConfig(file: ModelFile): ModelConfig {
+export function readModelConfig(file: ModelHeader): ModelConfig {
   const { metadata } = file;
-  const architecture = readArchitecture(metadata);
+  const found = readArchitecture(metadata);
+  const { name: architecture, activation, norms } = found;
   const key = (name: string): string => `${architecture}.${name}`;
   const integer = (name: keyof typeof MOST, fallback?: number): number =>
     readInteger(metadata, key(name), MOST[name], fallback);
@@ -67,23 +61,26 @@ export function readModelConfig(file: ModelFile): ModelConfig {
     rmsNormEps,
     ropeTheta,
     ropeLinearScale: readLinearScale(metadata, architecture),
-    qkvBias: architecture === 'qwen2' || hasTensor('blk.0.attn_q.bias'),
-    qkNorm: architecture === 'qwen3',
+    unrotatedLayers: file.unrotatedLayers ?? readUnrotated(metadata, found, numLayers),
+    qkvBias: found.qkvBias === 'always' || hasTensor('blk.0.attn_q.bias'),
+    qkNorm: norms.includes('attn_q_norm'),
+    activation,
+    ...readMultipliers(metadata, found),
     tiedEmbeddings: !hasTensor('output.weight'),
-    ropeLayout: file.ropeLayout ?? ROPE_LAYOUTS[architecture],
+    ropeLayout: file.ropeLayout ?? found.ropeLayout,
   };
 }
 
 function readArchitecture(metadata: GgufMetadata): Architecture {
   const name = metadata.string('general.architecture');
-  const known = Object.keys(ROPE_LAYOUTS) as Architecture[];
-  const reason = `architecture ${JSON.stringify(name.slice(0, 40))} is not supported; these are: ${known.join(', ')}`;
-  return known.find((item) => item === name) ?? fail(metadata, 'general.architecture', reason, 'unsupported');
+  const known = [...ARCHITECTURES.keys()].join(', ');
+  const reason = `architecture ${JSON.stringify(name.slice(0, 40))} is not supported; these are: ${known}`;
+  return ARCHITECTURES.get(name) ?? fail(metadata, 'general.architecture', reason, 'unsupported');
 }
 
 function checkHeads(
   metadata: GgufMetadata,
-  architecture: Architecture,
+  architecture: string,
   sizes: Pick<ModelConfig, 'hiddenSize' | 'numHeads' | 'numKvHeads' | 'headDim'>,
 ): void {
   const { hiddenSize, numHeads, numKvHeads, headDim } = sizes;
@@ -107,7 +104,7 @@ function checkHeads(
   }
 }
 
-function checkUnsupportedFeatures(metadata: GgufMetadata, architecture: Architecture, contextLength: number): void {
+function checkUnsupportedFeatures(metadata: GgufMetadata, architecture: string, contextLength: number): void {
   const experts = `${architecture}.expert_count`;
   if ((metadata.optionalNumber(experts) ?? 0) !== 0) {
     fail(metadata, experts, 'mixtures of experts are not supported', 'unsupported');
@@ -121,7 +118,7 @@ function checkUnsupportedFeatures(metadata: GgufMetadata, architecture: Architec
 }
 
 /** Linear scaling only. Llama 3's scaling is no metadata: it is the tensor `rope_freqs.weight`. */
-function readLinearScale(metadata: GgufMetadata, architecture: Architecture): number | undefined {
+function readLinearScale(metadata: GgufMetadata, architecture: string): number | undefined {
   const typeKey = `${architecture}.rope.scaling.type`;
   const type = metadata.optionalString(typeKey) ?? 'linear';
   if (type === 'none') return undefined;
@@ -136,8 +133,29 @@ function readLinearScale(metadata: GgufMetadata, architecture: Architecture): nu
   return factor === 1 ? undefined : factor;
 }
 
+function readUnrotated(metadata: GgufMetadata, { name, unrotated }: Architecture, numLayers: number): number[] {
+  if (!unrotated) return [];
+  if ('every' in unrotated) return everyNth(unrotated.every, numLayers);
+  return metadata.optionalBoolean(`${name}.${unrotated.unless}`) === false ? everyNth(1, numLayers) : [];
+}
+
+function readMultipliers(metadata: GgufMetadata, { name, multipliers }: Architecture): Pick<ModelConfig, Multiplier> {
+  const read = (multiplier: Multiplier): number | undefined => {
+    const names = multipliers?.[multiplier];
+    const key = `${name}.${names?.gguf}`;
+    if (!names || (metadata.optionalNumber(key) ?? 0) === 0) return undefined; // 0 is written for "none"
+    return readRange(metadata, key, [1e-6, 1e6]);
+  };
+  return {
+    attentionScale: read('attentionScale'),
+    embeddingScale: read('embeddingScale') ?? 1,
+    residualScale: read('residualScale') ?? 1,
+    logitDivisor: read('logitDivisor') ?? 1,
+  };
+}
+
 /** llama.cpp takes the length of the token list; `vocab_size` stands in where there is no list. */
-function readVocabSize(metadata: GgufMetadata, architecture: Architecture): number {
+function readVocabSize(metadata: GgufMetadata, architecture: string): number {
   const list = 'tokenizer.ggml.tokens';
   if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, MOST_TOKENS);
   const size = metadata.strings(list).length;

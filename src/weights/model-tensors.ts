@@ -1,7 +1,9 @@
+import { architectureOf } from '../architectures/index.ts';
 import { LINEAR_NAMES, linearShape, linearsOfGroup } from '../architectures/linears.ts';
+import { normShape } from '../architectures/norms.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { ModelFile } from './model-file.ts';
+import type { ModelHeader } from './model-header.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
 /**
@@ -9,7 +11,7 @@ import type { TensorInfo } from './tensor-info.ts';
  * would leave out; returns them by name. Names are llama.cpp's (src/llama-arch.cpp). Throws `bad_file` for a missing
  * or misshapen tensor, `unsupported` for one this runtime does not know.
  */
-export function checkTensors(file: ModelFile, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
+export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
   const found = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
   const wanted = wantedTensors(config);
   for (const tensor of file.tensors) {
@@ -42,13 +44,10 @@ function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
     ['rope_freqs.weight', { shape: [headDim / 2], optional: true }],
   ]);
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
-  const perLayer: Record<string, number[]> = {
-    'attn_norm.weight': [hiddenSize],
-    'ffn_norm.weight': [hiddenSize],
-  };
+  const perLayer: Record<string, number[]> = {};
+  for (const name of architectureOf(config).norms) perLayer[`${name}.weight`] = normShape(config, name);
   for (const name of LINEAR_NAMES) perLayer[`${name}.weight`] = linearShape(config, name);
   if (config.qkvBias) for (const name of linearsOfGroup('qkv')) perLayer[`${name}.bias`] = [linearShape(config, name)[0]];
-  if (config.qkNorm) Object.assign(perLayer, { 'attn_q_norm.weight': [headDim], 'attn_k_norm.weight': [headDim] });
   for (let layer = 0; layer < config.numLayers; layer++) {
     for (const [name, shape] of Object.entries(perLayer)) wanted.set(`blk.${layer}.${name}`, { shape });
   }

@@ -2,7 +2,7 @@ import { floatToHalf, halfToFloat } from './float-tensor.ts';
 import { GGML_TYPES } from './ggml-types.ts';
 import type { GgmlType } from './ggml-types.ts';
 
-/** What floats are quantised to while they are loaded: half, one code of 8 bits, or of 4 with a minimum, a weight. */
+/** What floats are quantized to while they are loaded: half, one code of 8 bits, or of 4 with a minimum, a weight. */
 export type LoadedType = Extract<GgmlType, 'F16' | 'Q8_0' | 'Q4_1'>;
 /** `stored`: matrices of floats stay as they are. */
 export type WeightType = LoadedType | 'stored';

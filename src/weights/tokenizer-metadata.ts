@@ -1,11 +1,11 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
-import type { ModelFile } from './model-file.ts';
+import type { ModelHeader } from './model-header.ts';
 
 /**
  * Collects the `tokenizer.*` keys of a GGUF file (ggml/docs/gguf.md). Throws `bad_file` naming a key that is missing or
  * of another type; whether the values fit together is the tokenizer's to check.
  */
-export function readTokenizerMetadata({ metadata }: Pick<ModelFile, 'metadata'>): TokenizerMetadata {
+export function readTokenizerMetadata({ metadata }: Pick<ModelHeader, 'metadata'>): TokenizerMetadata {
   const key = (name: string): string => `tokenizer.ggml.${name}`;
   const optional = <T>(name: string, read: (key: string) => T): T | undefined =>
     metadata.has(key(name)) ? read(key(name)) : undefined;

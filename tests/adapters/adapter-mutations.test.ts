@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import type { AdapterSource } from '../../src/adapters/formats/adapter-header.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { loadAdapter } from './loaded-adapter.ts';
-import { mutatedAdapters } from './mutated-adapters.ts';
+import { loadAdapter } from '../support/adapters/loaded-adapter.ts';
+import { mutatedAdapters } from '../support/adapters/mutated-adapters.ts';
 import { CONFIG_FILE, tinyConfig, WEIGHTS_FILE } from '../support/models/tiny-adapter.ts';
 
 const model = await tinyConfig({ numLayers: 1 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { CachePage, LayerPage, Trial } from '../../src/cache/cache-page.ts';
-import { heavyHitters, latestAttention, slidingWindow } from '../../src/cache/eviction-policies.ts';
+import { heavyHitters, latestAttention, slidingWindow } from '../../bench/support/eviction-policies.ts';
 import { LayerErrors } from '../../src/cache/layer-errors.ts';
 import type { CachePolicy, CacheView } from '../../src/cache/policy.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';

@@ -55,7 +55,7 @@ describe('the bootstrap', () => {
 });
 
 describe("SQuAD's scores", () => {
-  it('normalise as its own evaluation does', () => {
+  it('normalize as its own evaluation does', () => {
     expect(normalizeAnswer('  The "Broncos", a  team. ')).toBe('broncos team');
     expect(normalizeAnswer('U.S. & an apple-pie')).toBe('us applepie');
     expect(normalizeAnswer('Theatre')).toBe('theatre');

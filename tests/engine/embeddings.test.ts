@@ -10,7 +10,7 @@ import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer, USER } from '../support/answer.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
-import { merged } from './merge.ts';
+import { merged } from '../support/adapters/merged-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 91, contextLength: 320, numLayers: 1 });
@@ -36,7 +36,7 @@ async function expected(bytes: Uint8Array, tokens: readonly number[]): Promise<F
 }
 
 describe('an embedding', () => {
-  it('is the normalised mean of the last states, as the reference has it, for any length', async () => {
+  it('is the normalized mean of the last states, as the reference has it, for any length', async () => {
     const engine = await engineUnderTest(MODEL);
     const found = await embeddings(engine, INPUTS);
     for (const [i, input] of INPUTS.entries()) {

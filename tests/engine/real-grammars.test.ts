@@ -1,8 +1,8 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { SCHEMAS } from '../grammar/schemas.ts';
-import { faultsOf } from '../grammar/validate.ts';
+import { SCHEMAS } from '../support/grammars/schemas.ts';
+import { faultsOf } from '../support/grammars/validate.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';
 import { answer, USER } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';

@@ -4,7 +4,7 @@ import { inlinePlans, type PlanService } from '../../src/engine/plan-service.ts'
 import type { BatchTrace } from '../../src/engine/types.ts';
 import { SchedulerPlans } from '../../workers/scheduler-plans.ts';
 import { expectError } from '../support/expect-error.ts';
-import { type NodeScheduler, startNodeScheduler } from '../workers/scheduler-thread.ts';
+import { type NodeScheduler, startNodeScheduler } from '../support/workers/scheduler-thread.ts';
 import { answer } from '../support/answer.ts';
 import { ADAPTER, adaptedEngine, VARIED_TEXT } from '../support/plan-cases.ts';
 

@@ -13,7 +13,7 @@ import { answer, type Answer } from '../support/answer.ts';
 import { fixedMemory } from '../support/fixed-memory.ts';
 import { countGpu } from '../support/gpu-counts.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
-import { normalisedEntropy } from '../support/kernels/normalised-entropy.ts';
+import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
 
 // A stream alone and among others is computed by different kernels: the same but for rounding. Tokens are compared as
 // they are, since no two candidates of these answers are that close.
@@ -139,7 +139,7 @@ describe('streams that share decode steps', () => {
       const rows = (await logitsOf(engine, tokens)).slice(-entropies.length - 1, -1);
       entropies.forEach((entropy, t) => {
         if (i === 1) expect(entropy).toBeUndefined();
-        else expect(Math.abs((entropy ?? NaN) - normalisedEntropy(rows[t] ?? []))).toBeLessThan(1e-4);
+        else expect(Math.abs((entropy ?? NaN) - normalizedEntropy(rows[t] ?? []))).toBeLessThan(1e-4);
       });
     }
   });

@@ -1,4 +1,4 @@
-import { loadAdapter } from '../adapters/loaded-adapter.ts';
+import { loadAdapter } from '../support/adapters/loaded-adapter.ts';
 import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, tinyConfig, WEIGHTS_FILE } from '../support/models/tiny-adapter.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { FILE_CODES, type FuzzCase, type FuzzKind } from './kind.ts';

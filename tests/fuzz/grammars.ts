@@ -6,7 +6,7 @@ import { bytesInAlphabet } from '../../src/tokenizer/byte-alphabet.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { SCHEMAS } from '../grammar/schemas.ts';
+import { SCHEMAS } from '../support/grammars/schemas.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import type { Random } from '../support/random.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';

@@ -5,7 +5,7 @@ import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { chatTraits, withMarkers } from '../../src/tokenizer/chat-traits.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import type { ModelFile } from '../../src/weights/model-file.ts';
+import type { ModelHeader } from '../../src/weights/model-header.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { check } from './kind.ts';
@@ -13,7 +13,7 @@ import { check } from './kind.ts';
 const TEXT = 'Hello, the world: 123 \n<|im_start|> ▁é\u0000😀';
 
 /** Goes as far with a model as loading does without a GPU, and sees that what was read makes sense. */
-export async function loadModel(file: ModelFile): Promise<void> {
+export async function loadModel(file: ModelHeader): Promise<void> {
   const config = readModelConfig(file);
   const tensors = checkTensors(file, config);
   const metadata = readTokenizerMetadata(file);

@@ -5,7 +5,7 @@ import type { ChatCompletion, ChatCompletionRequest, CompletionRequest } from '.
 import { isRecord } from '../../src/config/is-record.ts';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
-import { HERMES } from '../tokenizer/tool-templates.ts';
+import { HERMES } from '../support/tool-templates.ts';
 import { check, type FuzzCase, type FuzzKind } from './kind.ts';
 import { mutateJson, mutateText, pick } from './mutate.ts';
 

@@ -1,7 +1,7 @@
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { type ChatTurn, renderChat } from '../../src/tokenizer/chat-template.ts';
 import { chatTraits } from '../../src/tokenizer/chat-traits.ts';
-import { HERMES, LLAMA, MISTRAL } from '../tokenizer/tool-templates.ts';
+import { HERMES, LLAMA, MISTRAL } from '../support/tool-templates.ts';
 import { check, type FuzzCase, type FuzzKind } from './kind.ts';
 import { mutateText, pick } from './mutate.ts';
 

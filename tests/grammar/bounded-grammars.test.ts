@@ -4,8 +4,8 @@ import { sizeOfGrammar } from '../../src/grammar/grammar-size.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { Random } from '../support/random.ts';
 import { expectError } from '../support/expect-error.ts';
-import { byteGrammars, randomAnswer } from './random-answer.ts';
-import { faultsOf } from './validate.ts';
+import { byteGrammars, randomAnswer } from '../support/grammars/random-answer.ts';
+import { faultsOf } from '../support/grammars/validate.ts';
 
 const grammars = byteGrammars();
 const range = (length: number): number[] => Array.from({ length }, (_, i) => i);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../support/random.ts';
-import { byteGrammars, randomAnswer } from './random-answer.ts';
-import { SCHEMAS } from './schemas.ts';
-import { faultsOf } from './validate.ts';
+import { byteGrammars, randomAnswer } from '../support/grammars/random-answer.ts';
+import { SCHEMAS } from '../support/grammars/schemas.ts';
+import { faultsOf } from '../support/grammars/validate.ts';
 
 const grammars = byteGrammars();
 

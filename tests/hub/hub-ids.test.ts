@@ -8,7 +8,7 @@ import { MemoryPieces } from '../../src/downloads/memory-pieces.ts';
 import { describeRemote, readJson } from '../../src/downloads/remote-file.ts';
 import { explainMissing, findAdapterFiles, findModelFiles } from '../../workers/model-sources.ts';
 import { expectError } from '../support/expect-error.ts';
-import { HubServer, sha256Of } from './hub-server.ts';
+import { HubServer, sha256Of } from '../support/hub-server.ts';
 
 const TOKEN = 'hf_verySecret123';
 const ID = { repo: 'owner/tiny', revision: 'main' };
@@ -76,7 +76,7 @@ describe('files of a model', () => {
   const pick = async (id: object, budget = Infinity): Promise<string[]> =>
     pickModelFiles({ ...ID, ...id }, await list(), budget).map(({ path }) => path);
 
-  test('the largest quantised GGUF that fits the budget, else the smallest', async () => {
+  test('the largest quantized GGUF that fits the budget, else the smallest', async () => {
     expect(await pick({})).toEqual(['tiny-Q8_0.gguf']);
     expect(await pick({}, 800)).toEqual(['deep/a b-Q4_0-00001-of-00002.gguf', 'deep/a b-Q4_0-00002-of-00002.gguf']);
     expect(await pick({}, 600)).toEqual(['tiny-Q4_K_M.gguf']);

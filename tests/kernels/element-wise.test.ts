@@ -25,15 +25,16 @@ describe('embed', () => {
         const ids = Uint32Array.of(0, rows - 1, 7, 7, ...Array.from({ length: 13 }, () => random.below(rows)));
         // The t-th token's id is not in the t-th place.
         const table = batchTable(Array.from(ids, (_, t) => ({ place: ids.length - 1 - t, position: 0, firstPage: 0, page: 0 })));
+        const scale = columns === 256 ? 12 : 1;
         const y = runner.empty(ids.length * columns * 4);
         const [slice] = matrix.slices;
         runner.run(
-          embedKernel(runner.device, type, columns),
+          embedKernel(runner.device, type, columns, scale),
           { ...slice?.planes, batch_table: runner.upload(table), tokens: runner.upload(ids.slice().reverse()), y },
           { tokens: ids.length },
           { rowStart: 0, rows },
         );
-        const want = embed(weights, columns, ids);
+        const want = embed(weights, columns, ids, scale);
         expectClose('embed', await runner.floats(y), want);
         destroyMatrix(runner.device, matrix);
       }
@@ -101,7 +102,7 @@ describe('silu-mul', () => {
         const x = new Random(width).normals(tokens * 2 * width, 3);
         x.set([-100, -1e4, 100, 1e4]); // far out: 0 · up and gate · up
         const y = runner.empty(tokens * width * 4);
-        runner.run(siluMulKernel(runner.device, width), { x: runner.upload(x), y }, { tokens });
+        runner.run(siluMulKernel(runner.device, width, 'silu'), { x: runner.upload(x), y }, { tokens });
         const want = siluMul(x, width);
         expectClose('silu-mul', await runner.floats(y), want, (i) => Math.abs(want[i] ?? 0) + 1e-6);
       }

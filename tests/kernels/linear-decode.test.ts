@@ -40,8 +40,9 @@ async function check(runner: Runner, random: Random, { type, columns, rows, opti
   const y = runner.upload(Float32Array.of(...above, ...before));
   const input = runner.upload(x);
   const kernel = linearDecodeKernel(device, {
-    ...{ type, columns, gated, hasBias: bias !== undefined, accumulate: residual !== undefined },
+    ...{ type, columns, hasBias: bias !== undefined, accumulate: residual !== undefined },
     ...(norm && { normEps: norm.eps }),
+    ...(gated && { gate: 'silu' as const }),
   });
   const bounds = {
     ...matrix.slices[0]?.planes,

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { AdapterArena, type ArenaBuffers } from '../../src/adapters/arena/adapter-arena.ts';
+import { AdapterArena } from '../../src/adapters/arena/adapter-arena.ts';
 import { type DosedSpan, rampTable } from '../../src/chunking/ramps.ts';
 import { loraBatch } from '../../src/session/adapter-mix.ts';
 import { Linear } from '../../src/layers/linear.ts';
@@ -69,8 +69,7 @@ function blended(input: Case, token: number): Float64Array {
 /** What the adapter adds to each token on the GPU, `[TOKENS][WIDTH]`. */
 async function delta(runner: Runner, input: Case, rampWidth: number, kind: 'prefill' | 'decode'): Promise<Float32Array[]> {
   const { device, recorder } = runner;
-  let buffers: ArenaBuffers | undefined;
-  const arena = new AdapterArena(device, 1, 64, (now) => (buffers = now));
+  const arena = new AdapterArena(device, 1, 64);
   const module = {
     ...{ name: 'blk.0.attn_output', layer: 0, linear: 'attn_output', rank: MAX_RANK } as const,
     ...{ inFeatures: WIDTH, outFeatures: WIDTH, a: input.a, bTransposed: input.bTransposed },
@@ -79,7 +78,7 @@ async function delta(runner: Runner, input: Case, rampWidth: number, kind: 'pref
   const adapter = arena.add([module], RANKS.map((rank) => [rank]));
   const mix = { adapters: [{ adapter, table: '', scale: 1 }], loras: [], key: '' };
   const doses = rampTable(SPANS, { rampWidth, requestScale: 1, placement: 'across' }).map((row) => ({ mix, slot: 0, row }));
-  if (!buffers) throw new Error('no buffers');
+  const { buffers } = arena;
   const { matrix } = await randomMatrix(device, 'F16', WIDTH, WIDTH, new Random(1));
   const results: Float32Array[] = [];
   const step = kind === 'prefill' ? TOKENS : 4;
@@ -90,11 +89,11 @@ async function delta(runner: Runner, input: Case, rampWidth: number, kind: 'pref
       if (batch) arena.writeRows(batch.rows);
       const shape = { kind, tokens: step, lora: batch?.lora };
       const sum = runner.empty((step + 8) * WIDTH * 4);
-      const own = buffers && { ...OUTPUT, layer: 0, buffers };
-      if (buffers && adapted && kind === 'prefill') new LoraLowering({ device, layer: 0 }, { x, columns: WIDTH, inputs: OUTPUT }, buffers).record(recorder, shape);
-      const linear = { x, y: sum, accumulate: true, ...(adapted && own && { lora: own }) };
+      const own = { ...OUTPUT, layer: 0, buffers };
+      if (adapted && kind === 'prefill') new LoraLowering({ device, layer: 0 }, { x, columns: WIDTH, inputs: OUTPUT }, buffers).record(recorder, shape);
+      const linear = { x, y: sum, accumulate: true, ...(adapted && { lora: own }) };
       new Linear(device, matrix, linear).record(recorder, shape);
-      if (!buffers || !adapted || kind === 'prefill') return runner.floats(sum);
+      if (!adapted || kind === 'prefill') return runner.floats(sum);
       const after = runner.empty(step * WIDTH * 4);
       const norm = runner.upload(new Float32Array(WIDTH));
       const options = { x: sum, y: after, width: WIDTH, adds: OUTPUT, lowers: AFTER, normWeight: norm, isLast: true };

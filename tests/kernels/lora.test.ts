@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { AdapterArena, type ArenaAdapter, type ArenaBuffers } from '../../src/adapters/arena/adapter-arena.ts';
+import { AdapterArena, type ArenaAdapter } from '../../src/adapters/arena/adapter-arena.ts';
 import type { LadderModule } from '../../src/adapters/ladder/adapter-ladder.ts';
 import { LINEAR_NAMES, type LinearName } from '../../src/architectures/linears.ts';
 import type { RampRow } from '../../src/chunking/ramps.ts';
@@ -22,6 +22,8 @@ const HIDDEN = 96;
 const INNER = 64;
 const EPS = 1e-5;
 const LAYER = 1;
+/** Of the linears that add to the residual stream. */
+const SCALE = 0.22;
 const QKV = { site: { first: 0, widths: [HIDDEN, 32, 16] }, low: 'lowNormed' } as const;
 const OUTPUT = { site: { first: 3, widths: [HIDDEN] }, low: 'lowResidual' } as const;
 const GATE_UP = { site: { first: 4, widths: [INNER, INNER] }, low: 'lowNormed' } as const;
@@ -91,10 +93,9 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
 
   async function setUp(runner: Runner, random: Random, tokens: number, kind: BatchShape['kind']) {
     const { device } = runner;
-    let buffers: ArenaBuffers | undefined;
-    const arena = new AdapterArena(device, 2, 24, (now) => (buffers = now));
+    const arena = new AdapterArena(device, 2, 24);
     const adapters = fill(arena, random);
-    if (!buffers) throw new Error('no buffers');
+    const { buffers } = arena;
     const mixes = Array.from({ length: tokens }, () => {
       const count = kind === 'prefill' ? 2 : random.below(3);
       // A prefill's tokens are of one sequence, so of one mix; their order in it matters not.
@@ -137,11 +138,11 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     const [linear] = linearsOf(device, [matrix], { x: gpuX, y, norm, lora });
     norm.record(runner.recorder, tokens);
     new LoraLowering({ device, layer: LAYER }, { x: norm.output, columns: HIDDEN, inputs: QKV }, buffers).record(runner.recorder, shape);
-    linear?.record(runner.recorder, shape);
+    linear?.record(runner.recorder, shape, SCALE);
     expectRows(await runner.floats(y), HIDDEN + 48, (token) => {
       const input = rmsNorm(tokenOf(x, token, HIDDEN), normWeight, EPS);
       const parts = LINEAR_NAMES.slice(0, 3).flatMap((name) => [...add(name, token, input)]);
-      return plus(linearDecode(weights, Float32Array.from(input)), parts);
+      return plus(linearDecode(weights, Float32Array.from(input)), parts).map((value) => value * SCALE);
     });
   });
 
@@ -167,14 +168,15 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
       return plus(linearDecode(qkv.weights, Float32Array.from(input)), parts);
     });
     const outputOptions = { x: runner.upload(attended), y: gpuX, accumulate: true, lora: { ...OUTPUT, ...withLora } };
-    new Linear(device, output.matrix, outputOptions).record(recorder, shape);
-    const next = { x: gpuX, y: between, width: HIDDEN, adds: OUTPUT, lowers: GATE_UP, normWeight: norm.weight };
+    new Linear(device, output.matrix, outputOptions).record(recorder, shape, SCALE);
+    const next = { x: gpuX, y: between, width: HIDDEN, adds: OUTPUT, scale: SCALE, lowers: GATE_UP, normWeight: norm.weight };
     new LoraDelta({ device, layer: LAYER }, next, buffers).record(recorder, shape);
-    const gateUpOptions = { x: between, y: gated, norm, gated: true, kind: 'decode', lora: { ...GATE_UP, ...withLora } } as const;
+    const gateUpOptions = { x: between, y: gated, norm, gate: 'silu', kind: 'decode', lora: { ...GATE_UP, ...withLora } } as const;
     new Linear(device, gateUp.matrix, gateUpOptions).record(recorder, shape);
     const residual = (token: number): Float64Array => {
       const input = tokenOf(attended, token, HIDDEN);
-      return plus(plus(linearDecode(output.weights, input), add('attn_output', token, input)), tokenOf(x, token, HIDDEN));
+      const product = plus(linearDecode(output.weights, input), add('attn_output', token, input));
+      return plus(product.map((value) => value * SCALE), tokenOf(x, token, HIDDEN));
     };
     expectRows(await runner.floats(between), HIDDEN, residual);
     expectRows(await runner.floats(gated), INNER, (token) => {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import { type Drawing, Sampler } from '../../src/session/sampler.ts';
+import { Sampler, type SamplerInput } from '../../src/session/sampling/sampler.ts';
 import { adjustLogits, argmax, distribution, maskLogits } from '../../src/reference/kernels/sampling.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
-import { normalisedEntropy } from '../support/kernels/normalised-entropy.ts';
+import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
 import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
 import { sampling } from '../support/kernels/sampling-run.ts';
 
@@ -31,9 +31,9 @@ function samplerOf(runner: Runner, logits: Float32Array) {
   const sampler = new Sampler(runner.device, logits.length, buffer, tokens);
   return {
     sampler,
-    async next(slot: number, options: SamplingOptions, drawing: Partial<Drawing> = {}): Promise<number> {
+    async next(slot: number, options: SamplingOptions, input: Partial<SamplerInput> = {}): Promise<number> {
       runner.device.gpuDevice.queue.writeBuffer(buffer, 0, logits.slice());
-      sampler.record(runner.recorder, 0, { slot, sampling: options, position: 0, wantsEntropy: false, ...drawing });
+      sampler.record(runner.recorder, 0, { slot, sampling: options, position: 0, wantsEntropy: false, ...input });
       return new Uint32Array(await runner.read(tokens))[slot] ?? NaN;
     },
     logits: () => runner.floats(buffer),
@@ -102,7 +102,7 @@ describe('what a list allows', () => {
       const want = maskLogits(adjustLogits(logits, options, prompt, []), set);
       expect(token).toBe(argmax(want));
       expectClose('sample-adjust', await run.logits(), want);
-      expect(Math.abs(((await run.entropy())[3] ?? NaN) - normalisedEntropy(logits))).toBeLessThan(1e-4);
+      expect(Math.abs(((await run.entropy())[3] ?? NaN) - normalizedEntropy(logits))).toBeLessThan(1e-4);
     });
 
     it('holds for its stream alone', async () => {

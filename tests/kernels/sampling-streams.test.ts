@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import { Sampler } from '../../src/session/sampler.ts';
+import { Sampler } from '../../src/session/sampling/sampler.ts';
 import { argmax } from '../../src/reference/kernels/sampling.ts';
 import { Random } from '../support/random.ts';
-import { normalisedEntropy } from '../support/kernels/normalised-entropy.ts';
+import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
 import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
 import { flatLogits, peakedLogits, sampling, VOCABULARY } from '../support/kernels/sampling-run.ts';
 
@@ -54,7 +54,7 @@ describe('entropy', () => {
       const run = samplerOf(getRunner(), [logits]);
       run.record(0, 2, GREEDY, true);
       const got = await run.entropy();
-      expect(Math.abs((got[2] ?? NaN) - normalisedEntropy(logits))).toBeLessThan(1e-4);
+      expect(Math.abs((got[2] ?? NaN) - normalizedEntropy(logits))).toBeLessThan(1e-4);
       expect(got[0]).toBe(0);
       expect((await run.tokens())[2]).toBe(argmax(logits));
     });
@@ -68,8 +68,8 @@ describe('entropy', () => {
       run.record(1, 1, options, true);
       run.record(2, 0, GREEDY);
       const got = await run.entropy();
-      expect(Math.abs((got[3] ?? NaN) - normalisedEntropy(rows[0] as Float32Array))).toBeLessThan(1e-4);
-      expect(Math.abs((got[1] ?? NaN) - normalisedEntropy(rows[1] as Float32Array))).toBeLessThan(1e-4);
+      expect(Math.abs((got[3] ?? NaN) - normalizedEntropy(rows[0] as Float32Array))).toBeLessThan(1e-4);
+      expect(Math.abs((got[1] ?? NaN) - normalizedEntropy(rows[1] as Float32Array))).toBeLessThan(1e-4);
       expect(got[0]).toBe(0); // it did not ask
       expect((await run.tokens())[1]).toBe(3);
     });

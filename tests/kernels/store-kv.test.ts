@@ -63,7 +63,7 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
       const got = await store(getRunner(), heads, { qkv, before, pages, position, rope }, norms);
       const wantQkv = Float64Array.from(qkv);
       const wantKv = fromHalves(before);
-      storeKv(pagedHeads(heads, pages), wantQkv, wantKv, position, rope, norms);
+      storeKv(pagedHeads(heads, pages), wantQkv, wantKv, position, { rope, qkNorm: norms });
       // Rotation may cancel: an element is known to a rounding to half of itself and one to f32 of the largest.
       expectClose('store-kv', fromHalves(got.kv), wantKv, (i) => Math.abs(wantKv[i] ?? 0) + 4e-3);
       expectClose('rms-norm', got.qkv, wantQkv);

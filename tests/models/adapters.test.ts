@@ -5,7 +5,7 @@ import { GREEDY } from '../../src/config/sampling.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import { mutatedAdapters } from '../adapters/mutated-adapters.ts';
+import { mutatedAdapters } from '../support/adapters/mutated-adapters.ts';
 import { ggufAdapter, peftSource, type TinyAdapterOptions, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { centredLogProbs, ensureLlama } from '../llama/llama.ts';
 import { BytesSource } from '../support/bytes-source.ts';
@@ -13,7 +13,7 @@ import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.t
 import { answer, USER } from '../support/answer.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { countGpu } from '../support/gpu-counts.ts';
-import { merged } from '../engine/merge.ts';
+import { merged } from '../support/adapters/merged-model.ts';
 import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 import { temporaryFile } from '../support/temporary-file.ts';

@@ -33,12 +33,12 @@ async function compare(options: Omit<TinyModelOptions, 'seed' | 'architecture'>)
     reference: nmse(logits, forward(await readReferenceModel([sourceOf(bytes)]), TOKENS)),
   };
   expect(figures.reference).toBeLessThan(NMSE.reference);
-  expect(figures.llama).toBeLessThan(NMSE.llamaQuantised);
+  expect(figures.llama).toBeLessThan(NMSE.llamaQuantized);
 }
 
 describe('against llama.cpp and the reference on the same bytes', () => {
-  const quantised = (Object.keys(GGML_TYPES) as GgmlType[]).filter((type) => type !== 'F32');
-  test.each(quantised)('%s', (type) => compare({ type }));
+  const quantized = (Object.keys(GGML_TYPES) as GgmlType[]).filter((type) => type !== 'F32');
+  test.each(quantized)('%s', (type) => compare({ type }));
 
   test('mixed: v apart from q and k, up apart from gate, an embedding and a down of their own', () =>
     compare({

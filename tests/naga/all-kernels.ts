@@ -52,21 +52,21 @@ export function allKernels(device: Device): Kernel[] {
     ]),
     ...samplers(device),
     rmsNormKernel(device, WIDTH, NORM_EPS),
-    siluMulKernel(device, WIDTH),
+    siluMulKernel(device, WIDTH, 'silu'),
     sampleLevelKernel(),
     streamReadKernel(),
   ];
 }
 
 function weightKernels(device: Device, type: GgmlType): Kernel[] {
-  const kernels = [embedKernel(device, type, WIDTH)];
+  const kernels = [1, 12].map((scale) => embedKernel(device, type, WIDTH, scale));
   for (const accumulate of BOTH) {
     for (const hasBias of BOTH) {
       const shape = { type, columns: WIDTH, accumulate, hasBias };
       for (const adds of [undefined, ...SITES]) kernels.push(linearPrefillKernel(device, { ...shape, adds }));
-      for (const gated of BOTH) {
+      for (const gate of [undefined, 'silu'] as const) {
         for (const tokens of [1, 2] as const) {
-          const one = { ...shape, gated, tokens };
+          const one = { ...shape, gate, tokens };
           kernels.push(linearDecodeKernel(device, one), linearDecodeKernel(device, { ...one, normEps: NORM_EPS }));
           for (const site of SITES) {
             kernels.push(linearDecodeKernel(device, { ...one, lowers: site }), linearDecodeKernel(device, { ...one, adds: site, normEps: NORM_EPS }));

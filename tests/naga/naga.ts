@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { installWheels } from '../../tools/pip.ts';
+import { installWheels } from '../../tools/setup/pip.ts';
 
 const FOLDER = import.meta.dirname;
 /** wgpu-native in Python, and what it needs: naga is its compiler, as it is Firefox's. */

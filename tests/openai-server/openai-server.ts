@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { installWheels } from '../../tools/pip.ts';
+import { installWheels } from '../../tools/setup/pip.ts';
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 /** llama.cpp's server as a Python package: one wheel, built for x86-64 Linux among others. */

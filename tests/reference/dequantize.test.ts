@@ -106,7 +106,7 @@ const ERRORS: Record<GgmlType, number> = {
   Q6_K: 0.0008,
 };
 
-test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s: several blocks, quantised and back', (type) => {
+test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s: several blocks, quantized and back', (type) => {
   const values = new Random(7).normals(2048);
   const back = dequantize(type, quantize(type, values));
   expect(back.length).toBe(2048);

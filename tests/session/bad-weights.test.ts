@@ -53,7 +53,7 @@ test('weights so large that logits are not finite are refused by the first of th
   await expectError(() => engineUnderTest(model), 'bad_file', { file: 'tiny.gguf', field: 'tensors', reason: /not finite/ });
 });
 
-test('safetensors: an infinity in a matrix that is quantised as it is read', async () => {
+test('safetensors: an infinity in a matrix that is quantized as it is read', async () => {
   const files = await Promise.all(
     modelFolder('llama').map(async (file) => {
       if (!file.name.endsWith('.safetensors')) return file;

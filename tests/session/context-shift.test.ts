@@ -126,7 +126,7 @@ describe('a memory budget', () => {
     expect(await ask({ kv: 'policy', kvMemoryBudget: dense.peakBytes })).toEqual(dense);
   });
 
-  test('that wins is kept to, first by quantising, then by giving up; the report says so', async () => {
+  test('that wins is kept to, first by quantizing, then by giving up; the report says so', async () => {
     const { peakBytes } = await ask({});
     for (const share of [0.7, 0.4]) {
       const budget = Math.round(share * peakBytes);

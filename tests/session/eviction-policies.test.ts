@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { heavyHitters, latestAttention, slidingWindow } from '../../src/cache/eviction-policies.ts';
+import { heavyHitters, latestAttention, slidingWindow } from '../../bench/support/eviction-policies.ts';
 import { type CachePolicy, DENSE } from '../../src/cache/policy.ts';
 import { eachLogits } from '../../src/measure/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';

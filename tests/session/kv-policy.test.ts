@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { budgetPolicy } from '../../src/cache/budget-policy.ts';
 import type { LayerPage } from '../../src/cache/cache-page.ts';
-import { slidingWindow } from '../../src/cache/eviction-policies.ts';
+import { slidingWindow } from '../../bench/support/eviction-policies.ts';
 import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { type CachePolicy, DENSE, fixedForm } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
@@ -145,7 +145,7 @@ describe('a request', () => {
     const first = await ask(engine, policy);
     const promptTokens = first.end.usage.promptTokens;
     const again = await ask(engine, policy);
-    // Within a quantised page nothing can be added: the last page is computed again.
+    // Within a quantized page nothing can be added: the last page is computed again.
     expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 33);
     expect(again.end.usage.cachedTokens).toBeLessThan(promptTokens);
     expect((await ask(engine, {})).end.usage.cachedTokens).toBe(0);

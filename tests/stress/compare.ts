@@ -41,7 +41,9 @@ export function faultsOf({ options, reader }: Asked, got: Answered, want: Answer
     if (a !== undefined && b !== undefined && !(Math.abs(a - b) <= tolerance)) return fault(`token ${i} had log-probability ${a}, alone ${b}`);
   }
   if (parting >= 0) {
-    if (isTie(options, got, want, parting, tolerance, tokenizer)) {
+    const scores = scoresOf(options, want, parting, tokenizer);
+    // The two tokens that part the answers were as good as equally likely.
+    if (Math.abs(scores(got.tokens[parting]) - scores(want.tokens[parting])) <= tolerance) {
       got.isTie = true;
       return [];
     }
@@ -64,17 +66,16 @@ export const embeddingFaults = (got: readonly Float32Array[], want: readonly Flo
     return difference <= EMBEDDING_TOLERANCE ? [] : [`embedding ${i} is ${difference} from what it is alone`];
   });
 
-/** The two tokens that part the answers were as good as equally likely. */
-function isTie({ sampling }: Asked['options'], got: Answered, want: Answered, at: number, tolerance: number, tokenizer: Tokenizer): boolean {
+/** The log-probability of a token as token `at` of the answer `want`, with bias and penalties; NaN for one that is not known. */
+function scoresOf({ sampling }: Asked['options'], want: Answered, at: number, tokenizer: Tokenizer): (token: number | undefined) => number {
   const before = want.tokens.slice(0, at);
-  const score = (token: number | undefined): number => {
+  return (token) => {
     if (token === undefined) return NaN;
     const bytes = String(tokenizer.tokenBytes(token));
     const raw = want.logprobs[at]?.top.find((chance) => String(chance.bytes) === bytes)?.logprob ?? NaN;
     const uses = before.filter((other) => other === token).length;
     return raw + (sampling.logitBias.get(token) ?? 0) - (uses > 0 ? sampling.presencePenalty : 0) - uses * sampling.frequencyPenalty;
   };
-  return Math.abs(score(got.tokens[at]) - score(want.tokens[at])) <= tolerance;
 }
 
 const codeOf = (error: unknown): string => (error instanceof ChunkwiseError ? error.code : error ? 'untyped' : 'none');

@@ -1,5 +1,5 @@
 /**
- * Normalised mean squared error of logits, or of log-probabilities, by position: both sides are centred first, so that
+ * Normalized mean squared error of logits, or of log-probabilities, by position: both sides are centred first, so that
  * what softmax does not see does not count. Σ (a − b)² / Σ b² over all positions.
  */
 export function nmse(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {

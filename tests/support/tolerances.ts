@@ -2,8 +2,8 @@
 export const NMSE = {
   /** F32 models against llama.cpp. */
   llamaFloat: 1e-6,
-  /** Quantised models against llama.cpp, whose CPU path rounds activations to 8 bits. */
-  llamaQuantised: 1e-3,
+  /** Quantized models against llama.cpp, whose CPU path rounds activations to 8 bits. */
+  llamaQuantized: 1e-3,
   /** Any model against the f64 reference on the same bytes: our cache holds f16. */
   reference: 1e-5,
   /** The f64 reference against llama.cpp on F32 models. */

@@ -6,7 +6,7 @@ import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
-import { HERMES, LLAMA, MISTRAL } from './tool-templates.ts';
+import { HERMES, LLAMA, MISTRAL } from '../support/tool-templates.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 1, numLayers: 1 });
 const tiny = readTokenizerMetadata(await readGguf(new BytesSource('tiny.gguf', bytes)));

@@ -7,7 +7,7 @@ import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
-import { HERMES, LLAMA, MISTRAL } from './tool-templates.ts';
+import { HERMES, LLAMA, MISTRAL } from '../support/tool-templates.ts';
 
 async function metadata(chatTemplate: string): Promise<TokenizerMetadata> {
   const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 1, numLayers: 1 });

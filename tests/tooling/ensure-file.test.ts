@@ -7,9 +7,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { download } from '../../tools/download.ts';
-import type { FileSource } from '../../tools/ensure-file.ts';
-import { ensureFile } from '../../tools/ensure-file.ts';
+import { download } from '../../tools/setup/download.ts';
+import type { FileSource } from '../../tools/setup/ensure-file.ts';
+import { ensureFile } from '../../tools/setup/ensure-file.ts';
 
 const content = randomBytes(3_000_000);
 const sha256 = createHash('sha256').update(content).digest('hex');

@@ -10,6 +10,10 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const FILES: Record<string, { imports: string; typeOnly?: true; bad?: string[] }[]> = {
   'src/errors/e.ts': [],
   'src/config/c.ts': [{ imports: '../errors/e.ts' }],
+  'src/architectures/a.ts': [
+    { imports: '../config/c.ts' },
+    { imports: '../weights/w.ts', bad: ['down-only: src/architectures'] },
+  ],
   'src/tokenizer/t.ts': [{ imports: '../config/c.ts' }],
   'src/weights/w.ts': [
     { imports: '../config/c.ts' },
@@ -22,6 +26,10 @@ const FILES: Record<string, { imports: string; typeOnly?: true; bad?: string[] }
     { imports: 'for-users' },
   ],
   'src/gpu/dead.ts': [{ imports: '../errors/e.ts' }],
+  'src/downloads/d.ts': [
+    { imports: '../weights/w.ts' },
+    { imports: '../gpu/g.ts', bad: ['down-only: src/downloads'] },
+  ],
   'src/kernels/k.ts': [
     { imports: '../gpu/g.ts' },
     { imports: '../../shaders/k.wgsl?raw' },
@@ -37,21 +45,36 @@ const FILES: Record<string, { imports: string; typeOnly?: true; bad?: string[] }
   'src/layers/b.ts': [{ imports: './a.ts' }, { imports: '../cache/p.ts' }],
   'src/models/m.ts': [
     { imports: '../layers/a.ts' },
+    { imports: '../architectures/a.ts' },
     { imports: '../reference/r.ts', bad: ['down-only: src/models', 'reference: for tests only'] },
   ],
   'src/reference/r.ts': [
     { imports: '../weights/w.ts' },
     { imports: '../chunking/c.ts', bad: ['reference: leaves only'] },
   ],
+  'src/session/s.ts': [
+    { imports: '../models/m.ts' },
+    { imports: '../engine/types.ts', bad: ['down-only: src/session'] },
+  ],
+  'src/storage/s.ts': [
+    { imports: '../downloads/d.ts' },
+    { imports: '../engine/types.ts', bad: ['down-only: src/storage'] },
+  ],
+  'src/measure/m.ts': [
+    { imports: '../session/s.ts' },
+    { imports: '../../workers/protocol.ts', bad: ['down-only: src/measure'] },
+  ],
+  'src/measure/measured.ts': [],
   'src/engine/types.ts': [],
   'src/engine/en.ts': [
-    { imports: '../models/m.ts' },
+    { imports: '../session/s.ts' },
     { imports: '../chunking/c.ts' },
     { imports: '../../workers/protocol.ts', bad: ['down-only: src/engine'] },
   ],
   'workers/protocol.ts': [],
   'workers/engine.worker.ts': [
     { imports: '../src/engine/en.ts' },
+    { imports: '../src/storage/s.ts' },
     { imports: '../src/api/index.ts', bad: ['down-only: workers'] },
   ],
   'src/api/index.ts': [{ imports: '../../workers/protocol.ts' }],
@@ -64,9 +87,52 @@ const FILES: Record<string, { imports: string; typeOnly?: true; bad?: string[] }
     { imports: '../src/engine/types.ts', bad: ['demo: public API only'] },
   ],
   'cli/main.ts': [
-    { imports: '../src/engine/en.ts' },
+    { imports: '../src/measure/m.ts' },
     { imports: '../tests/models.ts', bad: ['down-only: cli'] },
   ],
+  'tools/setup/s.ts': [
+    { imports: '../../src/errors/e.ts' },
+    { imports: '../../tests/support/s.ts', bad: ['down-only: tools/setup'] },
+  ],
+  'tests/support/s.ts': [{ imports: '../../cli/main.ts' }],
+  'tests/support/high.ts': [{ imports: '../cache/c.ts', bad: ['down-only: tests/support'] }],
+  'tests/fuzz/f.ts': [{ imports: '../support/s.ts' }],
+  'tests/cache/c.ts': [
+    { imports: '../support/s.ts' },
+    { imports: '../fuzz/f.ts' },
+    { imports: '../grammar/g.ts', bad: ['down-only: tests/cache'] },
+    { imports: '../../e2e/page/p.ts', bad: ['down-only: tests/cache'] },
+    { imports: '../../tools/other.ts', bad: ['down-only: tests/cache'] },
+  ],
+  'tests/grammar/g.ts': [],
+  'tests/stress/s.ts': [],
+  'e2e/support/s.ts': [
+    { imports: '../../tests/support/s.ts' },
+    { imports: '../../tests/grammar/g.ts', bad: ['down-only: e2e/support'] },
+  ],
+  'e2e/page/p.ts': [
+    { imports: '../support/s.ts' },
+    { imports: '../react-app/main.ts' },
+    { imports: '../package/p.ts', bad: ['down-only: e2e/page'] },
+  ],
+  'e2e/package/p.ts': [],
+  'e2e/react-app/main.ts': [],
+  'bench/support/s.ts': [
+    { imports: '../../e2e/support/s.ts' },
+    { imports: '../main.ts', bad: ['down-only: bench/support'] },
+  ],
+  'bench/main.ts': [
+    { imports: '../src/measure/measured.ts' },
+    { imports: './cache/c.ts', bad: ['down-only: bench/*'] },
+  ],
+  'bench/cache/c.ts': [],
+  'tools/stress.ts': [
+    { imports: '../tests/stress/s.ts' },
+    { imports: './setup/s.ts' },
+    { imports: '../tests/tooling/t.ts', bad: ['down-only: tools/*'] },
+  ],
+  'tools/other.ts': [],
+  'tests/tooling/t.ts': [{ imports: '../../tools/other.ts' }],
   'tests/models.ts': [],
   'tests/x.test.ts': [{ imports: '../src/reference/r.ts' }, { imports: '../src/gpu/dead.ts' }],
 };
@@ -100,7 +166,7 @@ beforeAll(async () => {
 
   const cruiser = join(ROOT, 'node_modules/.bin/depcruise');
   const config = join(ROOT, '.dependency-cruiser.cjs');
-  const args = ['src', 'workers', 'demo', 'cli', 'tests', '--config', config, '--output-type', 'json'];
+  const args = ['src', 'workers', 'demo', 'cli', 'e2e', 'bench', 'tools', 'tests', '--config', config, '--output-type', 'json'];
   // It exits with an error when rules are broken, which is what it is here for.
   const output = await new Promise<string>((done) => {
     execFile(cruiser, args, { cwd: folder }, (_failed, stdout) => done(stdout));
@@ -127,8 +193,9 @@ describe('the layer rules', () => {
     expect(broken.sort()).toEqual([...bad].sort());
   });
 
-  it('find a module that only tests reach', () => {
+  it('find a module that only tests or measurements reach', () => {
     const dead = violations.filter((violation) => violation.startsWith('no-dead-module'));
-    expect(dead).toEqual(['no-dead-module | src/gpu/dead.ts | src/gpu/dead.ts']);
+    const found = ['src/gpu/dead.ts', 'src/measure/measured.ts'].map((path) => `no-dead-module | ${path} | ${path}`);
+    expect(dead.sort()).toEqual(found);
   });
 });

@@ -13,11 +13,31 @@ async function brokenRules(file: string, code: string): Promise<(string | null)[
 const LEAF = 'src/errors/chunkwise-error.ts';
 const LEAF_FROM_API = '../errors/chunkwise-error.ts';
 const API = 'src/api/types.ts';
+const STORAGE = 'src/storage/file-locks.ts';
+const WORKER = 'workers/locks.ts';
+const TOOL = 'tools/folders.ts';
+const TEST = 'tests/tooling/lint.test.ts';
+
+const params = (count: number): string =>
+  `export const a = (${Array.from({ length: count }, (_, i) => `p${i}: number`).join()}): number[] => [${Array.from({ length: count }, (_, i) => `p${i}`).join()}];`;
+const ofLines = (count: number): string => `export function a(): void {\n${'  // line\n'.repeat(count - 2)}}`;
 
 it.each([
   ['the page below src/api', LEAF, 'export const title = document.title;', ['no-restricted-globals']],
   ['the platform below src/api', LEAF, 'export const gpu = navigator.gpu;', ['no-restricted-globals']],
   ['the page in src/api', API, 'export const title = document.title;', []],
+  ['the page in src/storage', STORAGE, 'export const title = document.title;', ['no-restricted-globals']],
+  ["the page's storage in src/storage", STORAGE, 'export const kept = localStorage.length;', ['no-restricted-globals']],
+  ['the platform in src/storage', STORAGE, 'export const { storage } = navigator;', []],
+  ['the page in a worker', WORKER, 'export const title = document.title;', ['no-restricted-globals']],
+  ['the platform in a worker', WORKER, 'export const { locks } = navigator;', []],
+  ['five parameters', API, params(5), []],
+  ['six parameters', API, params(6), ['max-params']],
+  ['six parameters in a test', TEST, params(6), ['max-params']],
+  ['a function of 60 lines', API, ofLines(60), []],
+  ['a function of 61 lines', API, ofLines(61), ['max-lines-per-function']],
+  ['a function of 61 lines in a tool', TOOL, ofLines(61), ['max-lines-per-function']],
+  ['a function of 61 lines in a test', TEST, ofLines(61), []],
   ['a promise nobody waits for', API, 'fetch("/");', ['@typescript-eslint/no-floating-promises']],
   ['a promise as a condition', API, 'export const a = fetch("/") ? 1 : 2;', ['@typescript-eslint/no-misused-promises']],
   ['any', API, 'export const a = (b: any): number => Number(b);', ['@typescript-eslint/no-explicit-any']],

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FileDownload } from '../../src/downloads/file-download.ts';
 import { MemoryPieces } from '../../src/downloads/memory-pieces.ts';
 import { describeRemote } from '../../src/downloads/remote-file.ts';
-import { HubServer, sha256Of } from '../hub/hub-server.ts';
+import { HubServer, sha256Of } from '../support/hub-server.ts';
 import { expectError } from '../support/expect-error.ts';
 import { Random } from '../support/random.ts';
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { checkFinite } from '../../src/kernels/formats/finite-planes.ts';
 import { repack } from '../../src/kernels/formats/repack.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
-import { quantised } from '../../src/weights/quantised-tensor.ts';
+import { quantized } from '../../src/weights/quantized-tensor.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
 import { BITS, FLOATS, writeBits } from '../support/models/poisoned.ts';
@@ -41,7 +41,7 @@ test.each(['F16', 'Q8_0', 'Q4_1'] as const)('floats that are converted to %s kee
     values[40] = value;
     const bytes = new Uint8Array(values.buffer);
     const tensor = { name: 'x.weight', shape: [1, 64], type: 'F32' as const, bytes: 256, offset: 0, source: new BytesSource('model.safetensors', bytes) };
-    const converted = quantised(tensor, type);
+    const converted = quantized(tensor, type);
     const planes = repack(type, await converted.source.read(0, converted.bytes));
     await expectError(() => checkFinite(converted, planes), 'bad_file', { file: 'model.safetensors', field: 'x.weight', reason: new RegExp(type) });
   }

@@ -23,26 +23,29 @@ const nested = (depth: number, open = '[', close = ']'): string => open.repeat(d
 const withText = (key: string, value: string) => (text: string): string =>
   JSON.stringify({ ...(JSON.parse(text) as object), [key]: '@' }).replace('"@"', value);
 
+/** What it is called, a model, a file of its, the change to its text, and the field and the reason it is refused for. */
+type HostileText = [string, string, string, (text: string) => string, [string, RegExp]];
+
 describe('safetensors', () => {
-  test.each<[string, string, string, string, string, string, RegExp]>([
+  test.each<HostileText>([
     ...(['50000000', '1000000000', '9007199254740992', '1e999'] as const).map(
-      (size): [string, string, string, string, string, string, RegExp] => [`a vocab_size of ${size}`, 'llama', 'config.json', 'vocab_size', size, 'vocab_size', /but the embeddings are \[273, 32\]/],
+      (size): HostileText => [`a vocab_size of ${size}`, 'llama', 'config.json', withText('vocab_size', size), ['vocab_size', /but the embeddings are \[273, 32\]/]],
     ),
-    ['a vocab_size that is no whole number', 'llama', 'config.json', 'vocab_size', '0.5', 'vocab_size', /whole number/],
-    ['more tokens than embeddings have rows', 'llama', 'config.json', 'vocab_size', '2097152', 'vocab_size', /but the embeddings are \[273, 32\]/],
-    ['heads of 1e12', 'llama3', 'config.json', 'head_dim', '1000000000000', 'head_dim', /1 to 256/],
-    ['no heads', 'llama3', 'config.json', 'num_attention_heads', '0', 'num_attention_heads', /1 to 1024/],
-    ['layers below zero', 'llama', 'config.json', 'num_hidden_layers', '-1', 'num_hidden_layers', /1 to 1024/],
-    ['a context of 2^53', 'llama', 'config.json', 'max_position_embeddings', '9007199254740992', 'max_position_embeddings', /1 to 1073741824/],
-    ['frequencies divided by nothing', 'llama3', 'config.json', 'rope_parameters', '{"rope_type":"llama3","factor":0,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":64,"rope_theta":10000}', 'rope_parameters.factor', /above 0/],
-    ['a token whose id is an object', 'llama', 'tokenizer.json', 'added_tokens', '[{"content":"x","id":{"toString":1}}]', 'x', /of type object/],
-    ['a model of the wrong kind', 'llama', 'tokenizer.json', 'model', '[[]]', 'model', /object/],
-  ])('%s', async (_, model, file, key, value, field, reason) =>
-    inTime(() => expectError(() => openSafetensorsModel(modelFolder(model, { [file]: withText(key, value) })), 'bad_file', { file, field, reason })));
+    ['a vocab_size that is no whole number', 'llama', 'config.json', withText('vocab_size', '0.5'), ['vocab_size', /whole number/]],
+    ['more tokens than embeddings have rows', 'llama', 'config.json', withText('vocab_size', '2097152'), ['vocab_size', /but the embeddings are \[273, 32\]/]],
+    ['heads of 1e12', 'llama3', 'config.json', withText('head_dim', '1000000000000'), ['head_dim', /1 to 256/]],
+    ['no heads', 'llama3', 'config.json', withText('num_attention_heads', '0'), ['num_attention_heads', /1 to 1024/]],
+    ['layers below zero', 'llama', 'config.json', withText('num_hidden_layers', '-1'), ['num_hidden_layers', /1 to 1024/]],
+    ['a context of 2^53', 'llama', 'config.json', withText('max_position_embeddings', '9007199254740992'), ['max_position_embeddings', /1 to 1073741824/]],
+    ['frequencies divided by nothing', 'llama3', 'config.json', withText('rope_parameters', '{"rope_type":"llama3","factor":0,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":64,"rope_theta":10000}'), ['rope_parameters.factor', /above 0/]],
+    ['a token whose id is an object', 'llama', 'tokenizer.json', withText('added_tokens', '[{"content":"x","id":{"toString":1}}]'), ['x', /of type object/]],
+    ['a model of the wrong kind', 'llama', 'tokenizer.json', withText('model', '[[]]'), ['model', /object/]],
+  ])('%s', async (_, model, file, change, [field, reason]) =>
+    inTime(() => expectError(() => openSafetensorsModel(modelFolder(model, { [file]: change })), 'bad_file', { file, field, reason })));
 
   test.each([
     ['5,000 nested pre-tokenizers', 'tokenizer.json', 'pre_tokenizer', nested(5000, '{"type":"Sequence","pretokenizers":[', ']}')],
-    ['20,000 nested normalisers', 'tokenizer.json', 'normalizer', nested(20_000, '{"type":"Sequence","normalizers":[', ']}')],
+    ['20,000 nested normalizers', 'tokenizer.json', 'normalizer', nested(20_000, '{"type":"Sequence","normalizers":[', ']}')],
     ['100,000 nested post-processors', 'tokenizer.json', 'post_processor', nested(100_000, '{"type":"Sequence","processors":[', ']}')],
     ['1,000,000 nested arrays', 'config.json', 'architectures', nested(1_000_000)],
   ])('%s', async (_, file, key, value) =>

@@ -43,8 +43,13 @@ test('the real model', async () => {
     contextLength: 8192,
     rmsNormEps: Math.fround(1e-5),
     ropeTheta: 100_000,
+    unrotatedLayers: [],
     qkvBias: false,
     qkNorm: false,
+    activation: 'silu',
+    embeddingScale: 1,
+    residualScale: 1,
+    logitDivisor: 1,
     tiedEmbeddings: true,
     ropeLayout: 'interleaved',
   });

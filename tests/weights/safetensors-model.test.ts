@@ -6,7 +6,7 @@ import { readModelConfig } from '../../src/weights/model-config.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
 import { floatToHalf } from '../../src/weights/float-tensor.ts';
 import { quantize } from '../../src/weights/quantize.ts';
-import { quantised } from '../../src/weights/quantised-tensor.ts';
+import { quantized } from '../../src/weights/quantized-tensor.ts';
 import { JsonFields } from '../../src/weights/safetensors/json-file.ts';
 import { tokenizerMetadata } from '../../src/weights/safetensors/hf-tokenizer.ts';
 import { GgufMetadata } from '../../src/weights/gguf/gguf-metadata.ts';
@@ -86,23 +86,23 @@ test('swish is silu; a window counts only where a layer uses it', async () => {
   await refused('llama', change(['sliding_window', 'max_position_embeddings'], { model_type: 'mistral', num_key_value_heads: 1 })); // 4,096 by default
 });
 
-test.each<[string, string, string, (text: string) => string | undefined, 'bad_file' | 'unsupported', string, RegExp]>([
-  ['another architecture', 'llama', 'config.json', edit('model_type', 'gemma3'), 'unsupported', 'model_type', /gemma3.*llama, mistral/],
-  ['no layers', 'llama', 'config.json', edit('num_hidden_layers', undefined), 'bad_file', 'num_hidden_layers', /missing/],
-  ['layers that are no number', 'llama', 'config.json', edit('num_hidden_layers', '2'), 'bad_file', 'num_hidden_layers', /number/],
-  ['another activation', 'llama', 'config.json', edit('hidden_act', 'gelu'), 'unsupported', 'hidden_act', /gelu/],
-  ['quantised weights', 'llama', 'config.json', edit('quantization_config', { bits: 4 }), 'unsupported', 'quantization_config', /F16/],
-  ['scaling it does not know', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'yarn' }), 'unsupported', 'rope_parameters.rope_type', /yarn/],
-  ['heads rotated in part', 'llama', 'config.json', edit('partial_rotary_factor', 0.5), 'unsupported', 'partial_rotary_factor', /in part/],
-  ['an output that is not there', 'llama', 'config.json', edit('tie_word_embeddings', undefined), 'bad_file', 'tie_word_embeddings', /no lm_head/],
-  ['no config', 'llama', 'config.json', () => undefined, 'bad_file', 'config.json', /missing/],
-  ['no tokenizer', 'llama', 'tokenizer.json', () => undefined, 'bad_file', 'tokenizer.json', /missing/],
-  ['a tokenizer of another kind', 'llama', 'tokenizer.json', edit('model', { type: 'Unigram' }), 'unsupported', 'model.type', /Unigram/],
-  ['another way to cut text', 'llama', 'tokenizer.json', edit('pre_tokenizer', { type: 'Whitespace' }), 'unsupported', 'pre_tokenizer', /Whitespace/],
-  ['another normaliser', 'llama', 'tokenizer.json', edit('normalizer', { type: 'Lowercase' }), 'unsupported', 'normalizer', /Lowercase/],
-  ['fewer rows than tokens', 'llama', 'config.json', edit('vocab_size', 100), 'bad_file', 'model.vocab.', /100 tokens/],
-  ['an index that names another file', 'llama3', 'model.safetensors.index.json', edit('weight_map', { 'model.norm.weight': 'x' }), 'bad_file', 'model.norm.weight', /should be in x/],
-])('%s is refused, naming file and field', async (_, model, file, change, code, field, reason) => {
+test.each<[string, string, string, (text: string) => string | undefined, ['bad_file' | 'unsupported', string, RegExp]]>([
+  ['another architecture', 'llama', 'config.json', edit('model_type', 'gemma3'), ['unsupported', 'model_type', /gemma3.*llama, mistral/]],
+  ['no layers', 'llama', 'config.json', edit('num_hidden_layers', undefined), ['bad_file', 'num_hidden_layers', /missing/]],
+  ['layers that are no number', 'llama', 'config.json', edit('num_hidden_layers', '2'), ['bad_file', 'num_hidden_layers', /number/]],
+  ['another activation', 'llama', 'config.json', edit('hidden_act', 'gelu'), ['unsupported', 'hidden_act', /gelu/]],
+  ['quantized weights', 'llama', 'config.json', edit('quantization_config', { bits: 4 }), ['unsupported', 'quantization_config', /F16/]],
+  ['scaling it does not know', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'yarn' }), ['unsupported', 'rope_parameters.rope_type', /yarn/]],
+  ['heads rotated in part', 'llama', 'config.json', edit('partial_rotary_factor', 0.5), ['unsupported', 'partial_rotary_factor', /in part/]],
+  ['an output that is not there', 'llama', 'config.json', edit('tie_word_embeddings', undefined), ['bad_file', 'tie_word_embeddings', /no lm_head/]],
+  ['no config', 'llama', 'config.json', () => undefined, ['bad_file', 'config.json', /missing/]],
+  ['no tokenizer', 'llama', 'tokenizer.json', () => undefined, ['bad_file', 'tokenizer.json', /missing/]],
+  ['a tokenizer of another kind', 'llama', 'tokenizer.json', edit('model', { type: 'Unigram' }), ['unsupported', 'model.type', /Unigram/]],
+  ['another way to cut text', 'llama', 'tokenizer.json', edit('pre_tokenizer', { type: 'Whitespace' }), ['unsupported', 'pre_tokenizer', /Whitespace/]],
+  ['another normalizer', 'llama', 'tokenizer.json', edit('normalizer', { type: 'Lowercase' }), ['unsupported', 'normalizer', /Lowercase/]],
+  ['fewer rows than tokens', 'llama', 'config.json', edit('vocab_size', 100), ['bad_file', 'model.vocab.', /100 tokens/]],
+  ['an index that names another file', 'llama3', 'model.safetensors.index.json', edit('weight_map', { 'model.norm.weight': 'x' }), ['bad_file', 'model.norm.weight', /should be in x/]],
+])('%s is refused, naming file and field', async (_, model, file, change, [code, field, reason]) => {
   const opening = () => openSafetensorsModel(modelFolder(model, { [file]: change }));
   if (field.endsWith('.')) await expectError(opening, code, { file: 'tokenizer.json', reason });
   else await expectError(opening, code, { ...(change('{}') !== undefined && { file }), field, reason });
@@ -116,7 +116,7 @@ test('a text that is no JSON, a shard that is missing, a tensor that is unknown'
   await expectError(() => openSafetensorsModel(twice), 'bad_file', { reason: /is also in/ });
 });
 
-describe('quantising', () => {
+describe('quantizing', () => {
   const random = new Random(8);
   const values = random.normals(64 * 32, 0.2).fill(0, 32, 64);
 
@@ -137,12 +137,12 @@ describe('quantising', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('a tensor is read from any byte, as if it had been quantised at once', async () => {
+  test('a tensor is read from any byte, as if it had been quantized at once', async () => {
     const many = random.normals(3 * 2 ** 17 + 64, 1);
     const source = new BytesSource('model.safetensors', new Uint8Array(many.buffer));
     const tensor = { name: 'x', shape: [many.length / 32, 32], type: 'F32' as const, bytes: many.length * 4, offset: 0, source };
     const whole = quantize('Q8_0', many);
-    const { bytes, source: read } = quantised(tensor, 'Q8_0');
+    const { bytes, source: read } = quantized(tensor, 'Q8_0');
     expect(bytes).toBe(whole.length);
     for (const [offset, length] of [[0, whole.length], [5, 100], [139_263, 3], [139_264, 200_001], [whole.length - 1, 1], [7, 0]] as const) {
       expect(await read.read(offset, length)).toEqual(whole.slice(offset, offset + length));

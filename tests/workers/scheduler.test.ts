@@ -3,7 +3,7 @@ import type { PlanRequest } from '../../src/chunking/prompt-plan.ts';
 import { inlinePlans } from '../../src/engine/plan-service.ts';
 import { SchedulerPlans } from '../../workers/scheduler-plans.ts';
 import { expectError } from '../support/expect-error.ts';
-import { type NodeScheduler, startNodeScheduler } from './scheduler-thread.ts';
+import { type NodeScheduler, startNodeScheduler } from '../support/workers/scheduler-thread.ts';
 
 const threads: NodeScheduler[] = [];
 afterEach(() => Promise.all(threads.splice(0).map((thread) => thread.kill())));

@@ -25,7 +25,7 @@ def load_tokenizer():
 
 
 def load_base():
-    """The dequantised weights an engine computes with, so that an adapter also makes up for the quantisation.
+    """The dequantized weights an engine computes with, so that an adapter also makes up for the quantization.
 
     transformers undoes the permutation of q and k rows, so adapters fit transformers' own row order.
     """

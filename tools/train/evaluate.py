@@ -58,7 +58,7 @@ def perplexity(model, tokens):
 
 
 def exact_match(model, tokenizer):
-    """Percentage of questions answered greedily with one of the reference answers, by SQuAD's normalisation.
+    """Percentage of questions answered greedily with one of the reference answers, by SQuAD's normalization.
 
     `contained` also counts answers that hold a reference among other words, and so tells form from knowledge.
     """
@@ -68,8 +68,8 @@ def exact_match(model, tokenizer):
     for at in range(0, len(order), QUESTIONS_AT_ONCE):
         batch = [asked[i] for i in order[at : at + QUESTIONS_AT_ONCE]]
         for question, answer in zip(batch, answers(model, tokenizer, batch), strict=True):
-            given = normalise(answer)
-            references = [normalise(reference) for reference in question.answers]
+            given = normalize(answer)
+            references = [normalize(reference) for reference in question.answers]
             hits += given in references
             contained += any(f" {reference} " in f" {given} " for reference in references)
     percentage = {"exactMatch": round(100 * hits / len(asked), 2), "contained": round(100 * contained / len(asked), 2)}
@@ -89,7 +89,7 @@ def answers(model, tokenizer, batch):
     return tokenizer.batch_decode(generated[:, length:], skip_special_tokens=True)
 
 
-def normalise(answer):
+def normalize(answer):
     """SQuAD's: lower case, no punctuation, no articles, single spaces."""
     kept = "".join(character for character in answer.lower() if character not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())

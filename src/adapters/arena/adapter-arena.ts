@@ -31,7 +31,7 @@ const TABLES = 1 + MAX_STREAMS;
 
 /**
  * The factors of every loaded adapter in one buffer, laid out as lora-layout.ts says, so that any mix of them runs with
- * the same bind groups. Coming and going makes a new buffer of the right size; `onBuffers` is told.
+ * the same bind groups. Coming and going makes a new buffer of the right size.
  */
 export class AdapterArena {
   readonly counters: GPUBuffer;
@@ -45,7 +45,6 @@ export class AdapterArena {
     private readonly device: Device,
     private readonly numLayers: number,
     private readonly batchTokens: number,
-    private readonly onBuffers: (buffers: ArenaBuffers | undefined) => void,
   ) {
     this.counters = device.buffers.storage('lora counters', 'activations', MAX_STREAMS * 8);
   }
@@ -53,6 +52,11 @@ export class AdapterArena {
   /** Of the adapters that are there; an error without any. */
   get buffers(): ArenaBuffers {
     if (!this.#buffers) throw new Error('no adapters');
+    return this.#buffers;
+  }
+
+  /** The same, or undefined without any. */
+  get buffersIfAny(): ArenaBuffers | undefined {
     return this.#buffers;
   }
 
@@ -167,7 +171,6 @@ export class AdapterArena {
       gpuDevice.queue.submit([encoder.finish()]);
     }
     if (old) for (const buffer of [old.lora, old.lowNormed, old.lowResidual]) buffers.destroy(buffer);
-    this.onBuffers(this.#buffers);
   }
 
   #writeFactors(modules: readonly LadderModule[], start: number): void {

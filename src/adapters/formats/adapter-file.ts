@@ -8,7 +8,8 @@ import { readAdapterHeader } from './adapter-header.ts';
 import type { AdapterHeader, AdapterSource, FactorPair } from './adapter-header.ts';
 import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
-import { LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
+import { architectureOf } from '../../architectures/index.ts';
+import { isRotated, LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
 import { ggufName, tensorName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 
@@ -63,11 +64,11 @@ export async function readAdapter(source: AdapterSource, base: AdapterBase): Pro
   return { format, file, contentHash: (await contentHash(source)) + order, rank, alpha, modules, warnings };
 }
 
-/** Whether q and k rows lie in the order of GGUF files of the Llama family. */
+/** Whether q and k rows lie in the interleaved order of GGUF files of some architectures. */
 const isPermuted = ({ format }: AdapterHeader, model?: ModelConfig): model is ModelConfig =>
-  format === 'gguf' && model?.architecture === 'llama'; // whatever the order of the base's own rows
+  format === 'gguf' && model !== undefined && architectureOf(model).ropeLayout === 'interleaved'; // whatever the order of the base's own rows
 
-/** `[rows, columns]`, rows from the order of GGUF files of the Llama family to the model's own. */
+/** `[rows, columns]`, rows from the interleaved order to the model's own. */
 function deinterleaved(matrix: Float32Array, columns: number, headDim: number): Float32Array {
   const bytes = new Uint8Array(matrix.buffer, matrix.byteOffset, matrix.byteLength);
   return new Float32Array(deinterleaveRows(bytes, columns * 4, headDim).buffer);
@@ -85,7 +86,6 @@ export async function readModule(
   const { layer, linear, rank, scale } = pair;
   const a = await readFinite(pair.a);
   const b = await readFinite(pair.b);
-  const isRotated = linear === 'attn_q' || linear === 'attn_k';
   return {
     layer,
     linear,
@@ -95,7 +95,7 @@ export async function readModule(
     outFeatures: pair.b.shape[0] ?? 0,
     scale,
     a,
-    b: isRotated && isPermuted(header, model) ? deinterleaved(b, rank, model.headDim) : b,
+    b: isRotated(linear) && isPermuted(header, model) ? deinterleaved(b, rank, model.headDim) : b,
   };
 }
 

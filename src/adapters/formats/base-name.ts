@@ -1,6 +1,6 @@
 import type { GgufMetadata } from '../../weights/gguf/gguf-metadata.ts';
 
-/** Ends of file names that say how a model was quantised: `.Q4_1.gguf`, `-Q4_K_M-00001-of-00002.gguf`, `-f16.gguf`. */
+/** Ends of file names that say how a model was quantized: `.Q4_1.gguf`, `-Q4_K_M-00001-of-00002.gguf`, `-f16.gguf`. */
 const FILE_SUFFIX = /(?:[.-](?:I?Q\d[a-z0-9_]*|B?F16|F32))?(?:-\d{5}-of-\d{5})?\.gguf$/i;
 /** What models are called that have no name of their own. */
 const NAMELESS = /^((ggml-)?model|weights|base)?$/i;
@@ -37,6 +37,6 @@ export const isOneOf = (baseModel: string, names: readonly string[]): boolean =>
   names.some((name) => plain(name) === plain(baseModel));
 
 const lastPart = (path: string): string => path.replace(/[/\\]+$/, '').split(/[/\\]/).at(-1) ?? '';
-/** The same weights in another package: as transformers has them, as GGUF, quantised for training. */
+/** The same weights in another package: as transformers has them, as GGUF, quantized for training. */
 const PACKAGED = /(-(unsloth-)?bnb-[48]bit|-hf|-gguf)$/;
 const plain = (name: string): string => lastPart(name).toLowerCase().replace(PACKAGED, '').replace(/[^a-z0-9]/g, '');

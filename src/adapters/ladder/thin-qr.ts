@@ -12,7 +12,7 @@ export interface Factorization {
 export const TOLERANCE = 1e-9;
 
 /**
- * Orthonormalises rows by modified Gram-Schmidt, the longest first, and stops where nothing is left. Overwrites `rows`.
+ * Orthonormalizes rows by modified Gram-Schmidt, the longest first, and stops where nothing is left. Overwrites `rows`.
  * (Golub and Van Loan, Matrix Computations, 5.2.8 and 5.4.2, for rows.)
  */
 export function orthonormalizeRows(rows: readonly Float64Array[]): Factorization {

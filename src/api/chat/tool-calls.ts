@@ -77,22 +77,24 @@ export class ToolCallReader {
   }
 }
 
+/** How a format marks its JSON: the text before it, the text behind it or none, and the bracket that it begins with. */
+interface Tags {
+  open: string;
+  close: string;
+  bracket: '{' | '[';
+}
+
+const HERMES: Tags = { open: '<tool_call>', close: '</tool_call>', bracket: '{' };
+const MISTRAL: Tags = { open: '[TOOL_CALLS]', close: '', bracket: '[' };
+
 const FORMATS: Record<ToolFormat, Read> = {
-  hermes: (text, known, isEnd) => tagged(text, '<tool_call>', '</tool_call>', '{', 'arguments', known, isEnd),
-  mistral: (text, known, isEnd) => tagged(text, '[TOOL_CALLS]', '', '[', 'arguments', known, isEnd),
+  hermes: (text, known, isEnd) => tagged(HERMES, text, known, isEnd),
+  mistral: (text, known, isEnd) => tagged(MISTRAL, text, known, isEnd),
   llama: bare,
 };
 
 /** JSON between tags; without a closing tag it ends by itself. What follows the opening tag and is no call makes that text. */
-function tagged(
-  text: string,
-  open: string,
-  close: string,
-  bracket: string,
-  argumentsName: string,
-  known: ReadonlySet<string>,
-  isEnd: boolean,
-): Reading {
+function tagged({ open, close, bracket }: Tags, text: string, known: ReadonlySet<string>, isEnd: boolean): Reading {
   const at = text.indexOf(open);
   if (at !== 0) {
     const length = at > 0 ? at : text.length - (isEnd ? 0 : beginningAtEnd(text, open));
@@ -105,7 +107,7 @@ function tagged(
   if (text[start] !== bracket) return noCall;
   const end = jsonEnd(text, start);
   if (end === undefined) return unfinished;
-  const calls = parseCalls(text.slice(start, end), argumentsName, known);
+  const calls = parseCalls(text.slice(start, end), 'arguments', known);
   if (!calls) return noCall;
   const closeAt = behindSpace(text, end);
   if (close === '' || text.startsWith(close, closeAt)) return { calls, length: close === '' ? end : closeAt + close.length };

@@ -17,6 +17,9 @@ interface ServerModels {
   data: { id: string; max_model_len?: number }[];
 }
 
+/** What the server is sent of a request. `named`: the model that it names, which may be an adapter that is loaded. */
+type FieldsOf = (request: unknown, named?: unknown) => Record<string, unknown>;
+
 /**
  * An engine whose calls a server answers, since the device cannot (`cause`). Adapters are models of the server's, as
  * vLLM names them. What only a device has is `unsupported`. Errors: `network` where the server cannot be reached.
@@ -24,32 +27,50 @@ interface ServerModels {
 export async function serverEngine(options: FallbackOptions, model: string, cause: ChunkwiseError): Promise<Engine> {
   const server = new ServerClient(options);
   const base = options.model ?? parseHubId(model)?.repo ?? baseId(model);
-  const models = async (): Promise<ServerModels['data']> => (await server.call<ServerModels>('models')).data;
-  const found = (await models()).find(({ id }) => id === base);
+  const found = (await modelsOf(server)).find(({ id }) => id === base);
   const loaded = new Map<string, AdapterInfo>();
-  const onlyOnDevice = (field: string) => async (): Promise<never> => {
-    const reason = `a server answers, which has none; the device could not, since ${cause.message}`;
-    throw new ChunkwiseError('unsupported', { field, reason });
-  };
-
-  /** OpenAI's fields and vLLM's, without those of our own. */
-  const fieldsOf = (request: unknown, named?: unknown): Record<string, unknown> => {
+  const listeners = new Listeners();
+  const fieldsOf: FieldsOf = (request, named) => {
     if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
-    const fields = Object.entries(request).filter(([name]) => !OWN_FIELDS.has(name));
     const adapter = adapterOf(request);
     const given = typeof named === 'string' && loaded.has(named) ? named : undefined;
-    return { ...Object.fromEntries(fields), model: adapter ?? given ?? base };
+    return { ...serverFields(request), model: adapter ?? given ?? base };
   };
-  const create =
-    (route: string) =>
-    async (request: object, call?: CallOptions): Promise<object> => {
-      const signal = parseCall(call);
-      const fields = checked('request', () => fieldsOf(request));
-      if (fields['stream'] !== true) return { ...(await server.call<object>(route, fields, signal)), ...ANSWERED };
-      return tagged(await server.stream<object>(route, fields, signal));
-    };
+  return {
+    model: base,
+    contextLength: found?.max_model_len ?? 0,
+    device: `server at ${server.baseURL}`,
+    answeredBy: 'server',
+    chat: { completions: { create: creates(server, 'chat/completions', fieldsOf) as Engine['chat']['completions']['create'] } },
+    completions: { create: creates(server, 'completions', fieldsOf) as Engine['completions']['create'] },
+    embeddings: { create: creates(server, 'embeddings', fieldsOf) as Engine['embeddings']['create'] },
+    fetch: fetches(server, fieldsOf),
+    adapters: adaptersOf(server, loaded),
+    ...onlyOnDevice(cause),
+    on: (event, fn) => listeners.add(event, fn),
+    dispose: async () => server.dispose(),
+  };
+}
 
-  const fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
+const modelsOf = async (server: ServerClient): Promise<ServerModels['data']> => (await server.call<ServerModels>('models')).data;
+
+/** OpenAI's fields and vLLM's, without those of our own. */
+const serverFields = (request: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(request).filter(([name]) => !OWN_FIELDS.has(name)));
+
+/** The calls that a route of the server's answers. */
+const creates =
+  (server: ServerClient, route: string, fieldsOf: FieldsOf) =>
+  async (request: object, call?: CallOptions): Promise<object> => {
+    const signal = parseCall(call);
+    const fields = checked('request', () => fieldsOf(request));
+    if (fields['stream'] !== true) return { ...(await server.call<object>(route, fields, signal)), ...ANSWERED };
+    return tagged(await server.stream<object>(route, fields, signal));
+  };
+
+const fetches =
+  (server: ServerClient, fieldsOf: FieldsOf): Engine['fetch'] =>
+  async (input, init) => {
     const request = new Request(input, init);
     const route = /\/v1\/(.*)$/.exec(request.url)?.[1] ?? '';
     const { method, signal } = request;
@@ -66,38 +87,35 @@ export async function serverEngine(options: FallbackOptions, model: string, caus
     }
   };
 
-  const listeners = new Listeners();
+/** The adapters that `loaded` holds, by name. */
+const adaptersOf = (server: ServerClient, loaded: Map<string, AdapterInfo>): Engine['adapters'] => ({
+  load: async (given) => {
+    const name = parseName(given);
+    if (!(await modelsOf(server)).some(({ id }) => id === name)) {
+      throw new ChunkwiseError('bad_request', { file: server.baseURL, field: 'name', reason: `the server has no model ${name}` });
+    }
+    const info = { name, rank: 0, modules: 0, bytes: 0, spectra: [], warnings: ['a server answers: what the adapter is, it alone knows'] };
+    loaded.set(name, info);
+    return info;
+  },
+  unload: async (name) => {
+    if (!loaded.delete(name)) throw new ChunkwiseError('bad_request', { field: 'name', reason: `no adapter ${name} is loaded` });
+  },
+  list: async () => [...loaded.values()],
+});
+
+/** What a server has none of. */
+function onlyOnDevice(cause: ChunkwiseError) {
+  const refused = (field: string) => async (): Promise<never> => {
+    const reason = `a server answers, which has none; the device could not, since ${cause.message}`;
+    throw new ChunkwiseError('unsupported', { field, reason });
+  };
   return {
-    model: base,
-    contextLength: found?.max_model_len ?? 0,
-    device: `server at ${server.baseURL}`,
-    answeredBy: 'server',
-    chat: { completions: { create: create('chat/completions') as Engine['chat']['completions']['create'] } },
-    completions: { create: create('completions') as Engine['completions']['create'] },
-    embeddings: { create: create('embeddings') as Engine['embeddings']['create'] },
-    fetch,
-    adapters: {
-      load: async (given) => {
-        const name = parseName(given);
-        if (!(await models()).some(({ id }) => id === name)) {
-          throw new ChunkwiseError('bad_request', { file: server.baseURL, field: 'name', reason: `the server has no model ${name}` });
-        }
-        const info = { name, rank: 0, modules: 0, bytes: 0, spectra: [], warnings: ['a server answers: what the adapter is, it alone knows'] };
-        loaded.set(name, info);
-        return info;
-      },
-      unload: async (name) => {
-        if (!loaded.delete(name)) throw new ChunkwiseError('bad_request', { field: 'name', reason: `no adapter ${name} is loaded` });
-      },
-      list: async () => [...loaded.values()],
-    },
-    saveCache: onlyOnDevice('saveCache'),
-    loadCache: onlyOnDevice('loadCache'),
-    cache: { list: onlyOnDevice('cache'), delete: onlyOnDevice('cache'), size: onlyOnDevice('cache') },
-    memory: onlyOnDevice('memory'),
-    countTokens: onlyOnDevice('countTokens'),
-    on: (event, fn) => listeners.add(event, fn),
-    dispose: async () => server.dispose(),
+    saveCache: refused('saveCache'),
+    loadCache: refused('loadCache'),
+    cache: { list: refused('cache'), delete: refused('cache'), size: refused('cache') },
+    memory: refused('memory'),
+    countTokens: refused('countTokens'),
   };
 }
 

@@ -83,7 +83,7 @@ export type GenerateEvent =
   | { type: 'end'; text: string; finishReason: FinishReason; usage: Usage; report: GenerationReport };
 
 /** Of one text. */
-export interface Embedding {
+export interface TextEmbedding {
   /** `[hiddenSize]`, of length one. */
   vector: Float32Array<ArrayBuffer>;
   tokens: number;

@@ -9,7 +9,7 @@ import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { SessionOptions } from '../../session/session-options.ts';
 import type { PlanService } from '../plan-service.ts';
 import type { ChatTools, EmbedOptions, GenerateOptions } from './requests.ts';
-import type { Embedding, GenerateEvent } from './answers.ts';
+import type { GenerateEvent, TextEmbedding } from './answers.ts';
 
 export interface AdapterInfo {
   name: string;
@@ -93,7 +93,7 @@ export interface EngineCore {
    * Embeds texts, or tokens, one after the other; each is at most a context long. Errors: `bad_request`,
    * `context_overflow`, naming the text, before any is computed; `queue_full`, `aborted`, `abandoned`, `device_lost`.
    */
-  embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<Embedding, void>;
+  embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void>;
   countTokens(messages: readonly ChatTurn[]): number;
   /** Loads an adapter beside the model, unmerged. Errors: `bad_file`, `unsupported`, `bad_request`. */
   loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo>;

@@ -23,7 +23,7 @@ const CODE_BITS: Record<QuantizedForm, { key: number; value: number }> = {
   k4v2: { key: 4, value: 2 },
 };
 
-/** Where the parts of a quantised head lie, in units; its steps come first. */
+/** Where the parts of a quantized head lie, in units; its steps come first. */
 export interface HeadLayout {
   keyRanges: number;
   keyCodes: number;

@@ -1,5 +1,5 @@
 /**
- * partials `[T, splits, numHeads, headDim + 4]`, each an unnormalised output, then the maximum and the sum of its softmax
+ * partials `[T, splits, numHeads, headDim + 4]`, each an unnormalized output, then the maximum and the sum of its softmax
  * → `[T, numHeads headDim]`.
  */
 export function attentionMerge(

@@ -12,7 +12,7 @@ export function attention(
   position: number,
   rope: Float32Array,
 ): Float64Array {
-  const { numHeads, numKvHeads, headDim, pageTokens } = heads;
+  const { numHeads, numKvHeads, headDim, pageTokens, attentionScale = 1 / Math.sqrt(headDim) } = heads;
   const width = (numHeads + 2 * numKvHeads) * headDim;
   const tokens = qkv.length / width;
   const y = new Float64Array(tokens * numHeads * headDim);
@@ -26,7 +26,7 @@ export function attention(
       for (let key = 0; key <= at; key++) {
         if (key % pageTokens === 0) rotated = rotateHead(query, at - key, rope);
         const from = elementOf(heads, 'key', kvHead, key);
-        scores[key] = dot(rotated, kv.subarray(from, from + headDim)) / Math.sqrt(headDim);
+        scores[key] = dot(rotated, kv.subarray(from, from + headDim)) * attentionScale;
       }
       const output = y.subarray((token * numHeads + head) * headDim, (token * numHeads + head + 1) * headDim);
       softmax(scores).forEach((weight, key) => {

@@ -2,7 +2,7 @@ import { halfToFloat } from '../half.ts';
 
 const UNIT_BYTES = 8;
 
-/** Where the parts of a quantised head lie, in units of eight bytes. */
+/** Where the parts of a quantized head lie, in units of eight bytes. */
 interface HeadLayout {
   keyRanges: number;
   keyCodes: number;

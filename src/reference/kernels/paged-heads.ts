@@ -3,6 +3,8 @@ export interface PagedHeads {
   numHeads: number;
   numKvHeads: number;
   headDim: number;
+  /** Of scores; default 1 / sqrt(headDim). */
+  attentionScale?: number;
   /** Tokens of a page. */
   pageTokens: number;
   /** Physical page of each logical page. */

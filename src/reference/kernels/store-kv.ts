@@ -16,8 +16,7 @@ export function storeKv(
   qkv: Float64Array,
   kv: Float64Array,
   position: number,
-  rope: Float32Array,
-  qkNorm?: QkNorm,
+  { rope, qkNorm }: { rope: Float32Array; qkNorm?: QkNorm | undefined },
 ): void {
   const { numHeads, numKvHeads, headDim, pageTokens } = heads;
   const width = (numHeads + 2 * numKvHeads) * headDim;

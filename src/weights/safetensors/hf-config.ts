@@ -1,25 +1,16 @@
+import { everyNth, type ModelType } from '../../architectures/architecture.ts';
+import { MODEL_TYPES } from '../../architectures/index.ts';
+import type { Activation } from '../../config/model-config.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
 import { MOST } from '../model-config.ts';
 
-/** transformers' `model_type` to the architecture that runs it; Mistral's is Llama's but for a window of attention. */
-const ARCHITECTURES: Record<string, string> = { llama: 'llama', mistral: 'llama', qwen2: 'qwen2', qwen3: 'qwen3' };
-
-/**
- * What transformers takes for keys that a config.json lacks (configuration_llama.py and its like, version 5), but for the
- * sizes: a guess at those would only be refused by the tensors' shapes.
- */
-const DEFAULTS: Record<string, Readonly<Record<string, unknown>>> = {
-  llama: { max_position_embeddings: 2048 },
-  mistral: { max_position_embeddings: 131_072, num_key_value_heads: 8, sliding_window: 4096 },
-  qwen2: { max_position_embeddings: 32_768, num_key_value_heads: 32, sliding_window: 4096, max_window_layers: 28 },
-  qwen3: { max_position_embeddings: 32_768, num_key_value_heads: 32, head_dim: 128, sliding_window: 4096, max_window_layers: 28 },
-};
+/** What transformers takes for keys that a config.json of any model lacks. */
 const COMMON_DEFAULTS = { rms_norm_eps: 1e-6, hidden_act: 'silu', tie_word_embeddings: false };
 const DEFAULT_ROPE_THETA = 10_000;
 
-/** Names of x · sigmoid(x) in transformers (activations.py, ACT2FN). */
-const SILU = ['silu', 'swish'];
+/** transformers' names of them (activations.py, ACT2FN). */
+const ACTIVATIONS: Record<Activation, readonly string[]> = { silu: ['silu', 'swish'] };
 
 /** GGUF's keys, behind the architecture's name, and what transformers calls them. */
 const SIZES = {
@@ -39,8 +30,7 @@ const OPTIONAL_SIZES = {
 
 /** A model's `config.json` as transformers reads it: with its class's defaults. Throws `bad_file` without `model_type`. */
 export function withConfigDefaults(config: JsonFields): JsonFields {
-  const type = config.string('model_type');
-  return config.withDefaults({ ...COMMON_DEFAULTS, ...(Object.hasOwn(DEFAULTS, type) && DEFAULTS[type]) });
+  return config.withDefaults({ ...COMMON_DEFAULTS, ...MODEL_TYPES.get(config.string('model_type'))?.defaults });
 }
 
 /**
@@ -49,46 +39,69 @@ export function withConfigDefaults(config: JsonFields): JsonFields {
  * runtime does not run, naming the field.
  */
 export function configMetadata(config: JsonFields): Map<string, GgufValue> {
-  const type = config.string('model_type');
-  const architecture = Object.hasOwn(ARCHITECTURES, type) ? ARCHITECTURES[type] : undefined;
-  if (architecture === undefined) {
-    return config.fail('model_type', `${JSON.stringify(type.slice(0, 40))} is not supported; these are: ${Object.keys(ARCHITECTURES).join(', ')}`, 'unsupported');
-  }
-  if (config.has('quantization_config')) config.fail('quantization_config', 'quantised safetensors are not read; F32, F16 and BF16 are', 'unsupported');
-  const activation = config.string('hidden_act');
-  if (!SILU.includes(activation)) config.fail('hidden_act', `${JSON.stringify(activation.slice(0, 40))} is not supported; silu is`, 'unsupported');
+  const { architecture, window } = modelTypeOf(config);
+  if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
+  checkActivation(config, architecture.activation);
 
-  const values = new Map<string, GgufValue>([['general.architecture', architecture]]);
+  const values = new Map<string, GgufValue>([['general.architecture', architecture.name]]);
   const name = config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
   if (name) values.set('general.name', name);
-  const set = (key: string, field: string): void => {
-    // Refused here they have the name that they have in this file.
-    const value = Object.hasOwn(MOST, key) ? config.size(field, MOST[key as keyof typeof MOST]) : config.number(field);
-    values.set(`${architecture}.${key}`, value);
+  const set = (key: string, value: GgufValue): void => {
+    values.set(`${architecture.name}.${key}`, value);
   };
-  for (const [key, field] of Object.entries(SIZES)) set(key, field);
-  for (const [key, field] of Object.entries(OPTIONAL_SIZES)) if (config.has(field)) set(key, field);
-  if (config.has('sliding_window') && (type === 'mistral' || usesWindow(config))) values.set(`${architecture}.attention.sliding_window`, config.number('sliding_window'));
-  addRope(config, architecture, values);
+  const setNumber = (key: string, field: string): void => {
+    // Refused here they have the name that they have in this file.
+    set(key, Object.hasOwn(MOST, key) ? config.size(field, MOST[key as keyof typeof MOST]) : config.number(field));
+  };
+  for (const [key, field] of Object.entries(SIZES)) setNumber(key, field);
+  for (const [key, field] of Object.entries(OPTIONAL_SIZES)) if (config.has(field)) setNumber(key, field);
+  for (const names of Object.values(architecture.multipliers ?? {})) if (config.has(names.config)) set(names.gguf, config.positive(names.config));
+  if (config.has('sliding_window') && usesWindow(config, window)) setNumber('attention.sliding_window', 'sliding_window');
+  addRope(config, set);
   return values;
 }
 
-/** Qwen's configs name a window that their models do not use, or only in layers that they do not have. */
-function usesWindow(config: JsonFields): boolean {
-  if (config.values['use_sliding_window'] !== true) return false;
-  const types = config.optional('layer_types', (key) => config.list(key));
-  return types ? types.includes('sliding_attention') : config.number('max_window_layers') < config.number('num_hidden_layers');
+function modelTypeOf(config: JsonFields) {
+  const type = config.string('model_type');
+  const known = [...MODEL_TYPES.keys()].join(', ');
+  return MODEL_TYPES.get(type) ?? config.fail('model_type', `${JSON.stringify(type.slice(0, 40))} is not supported; these are: ${known}`, 'unsupported');
 }
 
-function addRope(config: JsonFields, architecture: string, values: Map<string, GgufValue>): void {
-  values.set(`${architecture}.rope.freq_base`, ropeTheta(config));
+function checkActivation(config: JsonFields, wanted: Activation): void {
+  const activation = config.string('hidden_act');
+  if (ACTIVATIONS[wanted].includes(activation)) return;
+  config.fail('hidden_act', `${JSON.stringify(activation.slice(0, 40))} is not supported; ${wanted} is`, 'unsupported');
+}
+
+/** Some configs name a window that their models do not use, or only in layers that they do not have. */
+function usesWindow(config: JsonFields, window: ModelType['window']): boolean {
+  if (window !== 'where used') return window === 'always';
+  if (config.values['use_sliding_window'] !== true) return false;
+  const types = config.optional('layer_types', (key) => config.list(key));
+  if (types) return types.includes('sliding_attention');
+  return !config.has('max_window_layers') || config.number('max_window_layers') < config.number('num_hidden_layers');
+}
+
+/** Layers that a config.json says are not rotated; undefined where all of its kind are. */
+export function unrotatedLayers(config: JsonFields): number[] | undefined {
+  const { unrotated } = modelTypeOf(config).architecture;
+  if (!unrotated || !('every' in unrotated)) return undefined;
+  const numLayers = config.size('num_hidden_layers', MOST.block_count);
+  const listed = config.optional('no_rope_layers', (key) => config.list(key)); // 1 for one that is rotated
+  if (!listed) return everyNth(config.optional('no_rope_layer_interval', (key) => config.size(key, MOST.block_count)) ?? unrotated.every, numLayers);
+  if (listed.length < numLayers || listed.some((flag) => flag !== 0 && flag !== 1)) config.fail('no_rope_layers', `must be 0 or 1 for each of ${numLayers} layers`);
+  return Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => listed[layer] === 0);
+}
+
+function addRope(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
+  set('rope.freq_base', ropeTheta(config));
   const rope = ropeOf(config);
   const share = [config, rope].find((fields) => fields?.has('partial_rotary_factor'));
   if (share && share.number('partial_rotary_factor') !== 1) share.fail('partial_rotary_factor', 'heads that are rotated in part are not supported', 'unsupported');
   const type = rope && ropeType(rope);
   if (rope && type === 'linear') {
-    values.set(`${architecture}.rope.scaling.type`, 'linear');
-    values.set(`${architecture}.rope.scaling.factor`, rope.number('factor'));
+    set('rope.scaling.type', 'linear');
+    set('rope.scaling.factor', rope.number('factor'));
   } else if (rope && type !== 'default' && type !== 'llama3') {
     rope.fail('rope_type', `${JSON.stringify(type?.slice(0, 40))} is not supported; default, linear and llama3 are`, 'unsupported');
   }
@@ -99,8 +112,9 @@ function ropeOf(config: JsonFields): JsonFields | undefined {
   return config.optional('rope_parameters', (key) => config.fields(key)) ?? config.optional('rope_scaling', (key) => config.fields(key));
 }
 
+/** That of a rope's own fields goes first (configuration_utils.py and modeling_rope_utils.py, standardize_rope_params). */
 function ropeTheta(config: JsonFields): number {
-  const place = [config, ropeOf(config)].find((fields) => fields?.has('rope_theta'));
+  const place = [ropeOf(config), config].find((fields) => fields?.has('rope_theta'));
   return place?.number('rope_theta') ?? DEFAULT_ROPE_THETA;
 }
 

@@ -1,24 +1,19 @@
-import { LINEAR_NAMES, LINEARS } from '../../architectures/linears.ts';
+import { LINEARS } from '../../architectures/linears.ts';
+import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
-import { configMetadata, llama3Divisors, withConfigDefaults } from './hf-config.ts';
+import { configMetadata, llama3Divisors, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
 import { JsonFields, kindOf } from './json-file.ts';
-import type { ModelFile } from '../model-file.ts';
-import { quantised } from '../quantised-tensor.ts';
+import type { ModelHeader } from '../model-header.ts';
+import { quantized } from '../quantized-tensor.ts';
 import type { LoadedType } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
-const LAYER_PARTS: Record<string, string> = {
-  input_layernorm: 'attn_norm',
-  'self_attn.q_norm': 'attn_q_norm',
-  'self_attn.k_norm': 'attn_k_norm',
-  post_attention_layernorm: 'ffn_norm',
-  ...Object.fromEntries(LINEAR_NAMES.map((name) => [LINEARS[name].path, name])),
-};
+const LAYER_PARTS = new Map<string, string>([...Object.entries(LINEARS), ...Object.entries(NORMS)].map(([name, { path }]) => [path, name]));
 const OUTER_NAMES: Record<string, string> = {
   'model.embed_tokens.weight': 'token_embd.weight',
   'model.norm.weight': 'output_norm.weight',
@@ -44,7 +39,7 @@ export const isSafetensors = (sources: readonly ByteSource[]): boolean =>
  * would have as a GGUF file, its rows in their own order. Matrices are of `type` (default: as they are stored), vectors
  * F32; they are converted when they are read. Throws `bad_file` and `unsupported`, naming file and field.
  */
-export async function openSafetensorsModel(sources: readonly ByteSource[], type?: LoadedType): Promise<ModelFile> {
+export async function openSafetensorsModel(sources: readonly ByteSource[], type?: LoadedType): Promise<ModelHeader> {
   const file = (name: string): ByteSource | undefined => sources.find((source) => baseName(source) === name);
   const json = async (name: string): Promise<JsonFields | undefined> => {
     const source = file(name);
@@ -76,14 +71,14 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     // Buffers that older versions saved, and the embeddings once more.
     if (name === undefined || (isTied && name === 'output.weight')) return [];
     const wanted = tensor.shape.length === 1 ? 'F32' : type;
-    return [{ ...(wanted ? quantised(tensor, wanted) : tensor), name }];
+    return [{ ...(wanted ? quantized(tensor, wanted) : tensor), name }];
   });
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
   }
   const divisors = llama3Divisors(config);
   if (divisors) tensors.push(inMemory('rope_freqs.weight', divisors, config.file));
-  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half' };
+  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', unrotatedLayers: unrotatedLayers(config) };
 }
 
 /** Every token takes memory, so only as many are believed as the embeddings have rows. */
@@ -124,7 +119,7 @@ function ggufName(name: string): string | undefined {
   const outer = Object.hasOwn(OUTER_NAMES, name) ? OUTER_NAMES[name] : undefined;
   if (outer !== undefined) return outer;
   const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
-  return Object.hasOwn(LAYER_PARTS, part) ? `blk.${layer}.${LAYER_PARTS[part]}.${end}` : name;
+  return LAYER_PARTS.has(part) ? `blk.${layer}.${LAYER_PARTS.get(part)}.${end}` : name;
 }
 
 function inMemory(name: string, values: Float32Array, file: string): TensorInfo {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { formatOfCall } from '../../../src/api/chat/forced-call.ts';
-import { byteGrammars, randomAnswer } from '../../grammar/random-answer.ts';
-import { faultsOf } from '../../grammar/validate.ts';
+import { byteGrammars, randomAnswer } from '../../support/grammars/random-answer.ts';
+import { faultsOf } from '../../support/grammars/validate.ts';
 import { Random } from '../../support/random.ts';
 
 const grammars = byteGrammars();

@@ -47,6 +47,6 @@ export const toHalves = (values: ArrayLike<number>): Uint16Array => Uint16Array.
 
 export const fromHalves = (halves: Uint16Array): Float64Array => Float64Array.from(halves, halfToFloat);
 
-/** One head of a quantised page, `bytes` from its beginning. */
+/** One head of a quantized page, `bytes` from its beginning. */
 export const decodeHead = (form: QuantizedForm, bytes: Uint8Array, headDim: number): DecodedHead =>
   decode({ q8: { key: 8, value: 8 }, q4: { key: 4, value: 4 }, k4v2: { key: 4, value: 2 } }[form], bytes, headDim, PAGE_TOKENS, headLayout(form, headDim));

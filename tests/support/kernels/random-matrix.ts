@@ -30,6 +30,6 @@ export async function randomMatrix(
   const bytes = randomBytes(type, rows, columns, random);
   const source = new BytesSource('random', bytes);
   const tensor = { name: 'matrix', shape: [rows, columns], type, bytes: bytes.length, offset: 0, source };
-  const matrix = await uploadMatrix(device, 'matrix', [{ tensor }], () => undefined);
+  const matrix = await uploadMatrix(device, 'matrix', [{ tensor }]);
   return { matrix, weights: dequantize(type, bytes) };
 }

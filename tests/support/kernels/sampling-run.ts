@@ -1,6 +1,6 @@
 import { MAX_STREAMS } from '../../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../../src/config/sampling.ts';
-import { Sampler } from '../../../src/session/sampler.ts';
+import { Sampler } from '../../../src/session/sampling/sampler.ts';
 import type { Random } from '../random.ts';
 import type { Runner } from './runner.ts';
 

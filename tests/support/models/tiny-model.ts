@@ -7,7 +7,7 @@ import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './ti
 
 export interface TinyModelOptions {
   architecture: 'llama' | 'qwen2' | 'qwen3';
-  /** Of every matrix; vectors are F32. Quantised types need rows of whole blocks. */
+  /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
   /** Default: `type`. */

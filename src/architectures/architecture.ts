@@ -1,0 +1,48 @@
+import type { Activation, ModelConfig } from '../config/model-config.ts';
+import type { NormName } from './norms.ts';
+
+/**
+ * What tells an architecture from the others, as data; its linears are those of linears.ts. Behind `name` in GGUF files
+ * are the keys of llama.cpp (src/llama-arch.cpp).
+ */
+export interface Architecture {
+  /** GGUF's `general.architecture`. */
+  name: string;
+  /** By transformers' `model_type`: the models that it runs. */
+  modelTypes: Readonly<Record<string, ModelType>>;
+  /** The order of q's and k's rows in GGUF files; of safetensors it is `half`. */
+  ropeLayout: ModelConfig['ropeLayout'];
+  /** Whether q, k and v have biases. */
+  qkvBias: 'always' | 'where present';
+  activation: Activation;
+  /** Of a layer. */
+  norms: readonly NormName[];
+  /** Layers that are not rotated: every n-th, of which a config.json may say more; or all, where this key of a GGUF file is false. */
+  unrotated?: { every: number } | { unless: string };
+  /** Numbers by which a model multiplies, and what they are called. */
+  multipliers?: Readonly<Partial<Record<Multiplier, MultiplierNames>>>;
+}
+
+/** What config.json means to transformers. */
+export interface ModelType {
+  /**
+   * What stands for keys that are missing (configuration_llama.py and its like, version 5), but for the sizes: a guess at
+   * those would only be refused by the tensors' shapes.
+   */
+  defaults: Readonly<Record<string, unknown>>;
+  /** Which models attend within `sliding_window`: all, or those that say `use_sliding_window`; default: none. */
+  window?: 'always' | 'where used';
+}
+
+export type Multiplier = 'attentionScale' | 'embeddingScale' | 'residualScale' | 'logitDivisor';
+
+export interface MultiplierNames {
+  /** Behind the architecture's name. */
+  gguf: string;
+  /** In config.json. */
+  config: string;
+}
+
+/** Every n-th of so many layers. */
+export const everyNth = (n: number, numLayers: number): number[] =>
+  Array.from({ length: Math.floor(numLayers / n) }, (_, i) => (i + 1) * n - 1);

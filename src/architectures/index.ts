@@ -1,0 +1,24 @@
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Architecture, ModelType } from './architecture.ts';
+import { llama } from './llama.ts';
+import { qwen2 } from './qwen2.ts';
+import { qwen3 } from './qwen3.ts';
+
+const LIST: readonly Architecture[] = [llama, qwen2, qwen3];
+
+/** By GGUF's `general.architecture`. */
+export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(LIST.map((one) => [one.name, one]));
+
+/** By transformers' `model_type`. */
+export const MODEL_TYPES: ReadonlyMap<string, ModelType & { architecture: Architecture }> = new Map(
+  LIST.flatMap((architecture) =>
+    Object.entries(architecture.modelTypes).map(([type, one]) => [type, { ...one, architecture }] as const),
+  ),
+);
+
+/** That of a model whose config was read. */
+export function architectureOf({ architecture }: Pick<ModelConfig, 'architecture'>): Architecture {
+  const found = ARCHITECTURES.get(architecture);
+  if (!found) throw new Error(`no architecture ${architecture}`); // readModelConfig has seen to it
+  return found;
+}

@@ -1,0 +1,26 @@
+import type { ModelConfig } from '../config/model-config.ts';
+
+interface LayerNorm {
+  /** What transformers calls it within a layer. */
+  path: string;
+  /** What it norms at once. */
+  width: 'hiddenSize' | 'headDim';
+}
+
+/** The norms of a layer by llama.cpp's names (src/llama-arch.cpp). */
+export const NORMS = {
+  attn_norm: { path: 'input_layernorm', width: 'hiddenSize' },
+  attn_q_norm: { path: 'self_attn.q_norm', width: 'headDim' },
+  attn_k_norm: { path: 'self_attn.k_norm', width: 'headDim' },
+  ffn_norm: { path: 'post_attention_layernorm', width: 'hiddenSize' },
+} as const satisfies Record<string, LayerNorm>;
+
+export type NormName = keyof typeof NORMS;
+
+/** Of each half of a layer's input. */
+export const INPUT_NORMS: readonly NormName[] = ['attn_norm', 'ffn_norm'];
+/** Of q and k, head by head. */
+export const QK_NORMS: readonly NormName[] = ['attn_q_norm', 'attn_k_norm'];
+
+/** The shape of a norm's weights. */
+export const normShape = (model: Pick<ModelConfig, 'hiddenSize' | 'headDim'>, name: NormName): [number] => [model[NORMS[name].width]];

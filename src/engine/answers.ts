@@ -1,0 +1,76 @@
+import { pagesFor } from '../cache/kv-cache.ts';
+import { policyOf } from '../cache/kv-options.ts';
+import type { Grammars, TokenGrammar } from '../grammar/grammars.ts';
+import type { ChatTurn } from '../tokenizer/chat-template.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { embedText } from './embed-text.ts';
+import { answerLimit, generate, type PromptTokens } from './generation/generate.ts';
+import type { LiveSession } from './live-session.ts';
+import type { Requests } from './requests.ts';
+import type { Texts } from './texts.ts';
+import type { ChatTools, EmbedOptions, GenerateEvent, GenerateOptions, TextEmbedding } from './types.ts';
+
+/** What an engine answers: texts and embeddings, each as a request of its own. */
+export class Answers {
+  constructor(
+    private readonly session: LiveSession,
+    private readonly requests: Requests,
+    private readonly texts: Texts,
+    private readonly grammars: Grammars,
+  ) {}
+
+  chat(messages: readonly ChatTurn[], { tools, ...options }: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void> {
+    const { texts } = this;
+    return this.#answer((shifts) => texts.chat(messages, tools, shifts), options, texts.chatTokenizer);
+  }
+
+  complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void> {
+    const { texts } = this;
+    return this.#answer((shifts) => texts.prompt(prompt, shifts), options, texts.tokenizer);
+  }
+
+  async *embed(inputs: readonly (string | readonly number[])[], { adapters = [], signal }: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
+    this.session.throwIfDisposed();
+    const texts = inputs.map((input, i) => this.texts.input(input, `input[${i}]`));
+    const request = this.requests.open(adapters);
+    try {
+      const pages = pagesFor(Math.max(0, ...texts.map(({ length }) => length)));
+      const { session, adaptation, slot } = await request.enter({ pages, ranks: 'all', signal });
+      for (const tokens of texts) {
+        yield { vector: await embedText(session, tokens, adaptation, slot, signal), tokens: tokens.length };
+      }
+    } catch (error) {
+      request.failed(error);
+    } finally {
+      request.leave();
+    }
+  }
+
+  /** `tokenizer`: makes the answer's text of its tokens. */
+  async *#answer(
+    encode: (shifts: boolean) => PromptTokens,
+    options: GenerateOptions,
+    tokenizer: Tokenizer,
+  ): AsyncGenerator<GenerateEvent, void> {
+    const { adapters = [], responseFormat, maxTokens, isFurther, signal } = options;
+    const { contextLength } = this.texts;
+    const request = this.requests.open(adapters);
+    let grammar: TokenGrammar | undefined;
+    try {
+      const shifts = policyOf(options).drops !== undefined;
+      const prompt = encode(shifts);
+      this.texts.check(prompt, shifts, options);
+      grammar = responseFormat && (await this.grammars.begin(responseFormat));
+      const limit = answerLimit(contextLength, prompt.tokens.length, shifts, maxTokens);
+      const most = Math.min(prompt.tokens.length + limit - 1, contextLength); // the last token is not computed
+      const { session, ...place } = await request.enter({ pages: pagesFor(most), ranks: options, isFurther, signal });
+      this.session.beginText();
+      yield* generate(session, tokenizer, prompt, options, { ...place, grammar });
+    } catch (error) {
+      request.failed(error);
+    } finally {
+      grammar?.dispose();
+      request.leave();
+    }
+  }
+}

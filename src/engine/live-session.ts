@@ -1,0 +1,81 @@
+import type { MemoryReport } from '../config/memory-report.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { openSession } from '../session/open-session.ts';
+import type { Session } from '../session/session.ts';
+import type { SessionOptions } from '../session/session-options.ts';
+
+const NO_MEMORY: MemoryReport = { weights: 0, adapters: 0, kv: 0, activations: 0, staging: 0, total: 0 };
+
+/** The session of an engine, made anew from its sources where the device was lost. */
+export class LiveSession {
+  #session: Session | undefined;
+  #opening: Promise<Session> | undefined;
+  #disposed = false;
+  #lostText: string | undefined;
+
+  constructor(
+    private readonly options: SessionOptions,
+    session: Session,
+  ) {
+    this.#session = session;
+  }
+
+  /** Errors: `disposed`, and those of `openSession`. */
+  async get(): Promise<Session> {
+    this.throwIfDisposed();
+    const reason = this.#session?.device.lost();
+    if (this.#session && reason !== undefined) this.#drop(this.#session, reason);
+    if (!this.#session) {
+      this.#opening ??= openSession(this.options).finally(() => (this.#opening = undefined));
+      this.#session = await this.#opening;
+    }
+    if (this.#disposed) this.dispose();
+    this.throwIfDisposed();
+    return this.#session;
+  }
+
+  /** Does `work` with it. Errors: those of `work` and of `get`. */
+  async use<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const session = await this.get();
+    return work(session).catch((error: unknown) => this.failed(error, session));
+  }
+
+  /** Throws what failed in `session`, or that the engine was disposed meanwhile. */
+  failed(error: unknown, session: Session | undefined): never {
+    this.throwIfDisposed(error);
+    if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#drop(session, error.detail.reason);
+    throw error;
+  }
+
+  /** Why the text that was computed last is no more: the reason of a lost device. */
+  get lostText(): string | undefined {
+    return this.#lostText;
+  }
+
+  /** A text begins: the one that was lost is not the last any more. */
+  beginText(): void {
+    this.#lostText = undefined;
+  }
+
+  memory(): MemoryReport {
+    return this.#session?.device.buffers.report() ?? { ...NO_MEMORY };
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#session?.device.close();
+    this.#session = undefined;
+  }
+
+  throwIfDisposed(cause?: unknown): void {
+    if (this.#disposed) throw new ChunkwiseError('disposed', { reason: 'the engine was disposed' }, { cause });
+  }
+
+  /** Of those that ran in a lost session the first closes it. */
+  #drop(session: Session, reason: string): void {
+    if (this.#session !== session) return;
+    if (session.sequences.idle.length > 0) this.#lostText = reason;
+    session.device.close();
+    this.#session = undefined;
+  }
+}

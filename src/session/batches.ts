@@ -1,0 +1,133 @@
+import { allHalf } from '../cache/kv-report.ts';
+import type { Device } from '../gpu/device.ts';
+import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { type Batch, batchTable } from '../layers/batch.ts';
+import type { Transformer } from '../models/transformer.ts';
+import { loraBatch } from './adapter-mix.ts';
+import type { StepComputer } from './decode-steps.ts';
+import { handled } from './handled.ts';
+import type { PageTrials } from './page-trials.ts';
+import type { RankCounter } from './rank-counter.ts';
+import type { DrawRecorder } from './sampling/draw-recorder.ts';
+import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
+import type { SequenceCache } from './sequence-cache.ts';
+import type { Sequence } from './sequence.ts';
+
+/** What batches are computed with. */
+interface BatchParts {
+  device: Device;
+  transformer: Transformer;
+  recorder: Recorder;
+  sequences: SequenceCache;
+  trials: PageTrials;
+  ranks: RankCounter;
+  draws: DrawRecorder;
+}
+
+/** A token of a batch: its position in its sequence's text, and the place in `activations.tokens` where its id stands. */
+export interface BatchToken {
+  sequence: Sequence;
+  position: number;
+  place: number;
+}
+
+/** Computes batches of sequences' tokens, and draws the tokens after them. */
+export class Batches implements StepComputer {
+  constructor(private readonly parts: BatchParts) {}
+
+  /**
+   * Makes room for what lengthens a text to `length`, and gives its pages the forms that they are to have. Nothing may be
+   * recorded. Throws `context_overflow`.
+   */
+  lengthen(sequence: Sequence, length: number): Promise<void> | undefined {
+    const { trials, sequences } = this.parts;
+    const trial = trials.settle(sequence, length);
+    sequences.reserve(sequence, length);
+    return trial && handled(trial);
+  }
+
+  /** Records the forward pass over a batch, which must be submitted before another is recorded. */
+  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], tap?: Batch['tap']): void {
+    const { device, transformer, ranks } = this.parts;
+    const { cache, activations, arena } = transformer;
+    const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
+    for (const { slot, pages } of sequences) cache.show(slot, pages);
+    const places = tokens.map(({ sequence, position }) => sequence.placeOf(position));
+    const table = batchTable(
+      tokens.map(({ sequence, place }, i) => {
+        const position = places[i] as number;
+        return { place, position, firstPage: cache.firstPage(sequence.slot), page: Math.floor(position / PAGE_TOKENS) };
+      }),
+    );
+    device.gpuDevice.queue.writeBuffer(activations.batchTable, 0, table);
+    const length = Math.max(...places) + 1;
+    const loras = sequences[0]?.adapters.loras ?? [];
+    const doses = tokens.map(({ sequence, position }) => ({
+      mix: sequence.adapters,
+      slot: sequence.slot,
+      row: sequence.rowOf(position),
+    }));
+    for (const { sequence } of tokens) ranks.count(sequence);
+    const adapted = loraBatch(arena, doses);
+    if (adapted) arena.writeRows(adapted.rows);
+    const halfOnly = sequences.every(({ pages }) => allHalf(pages));
+    transformer.forward(recorder, { kind, tokens: tokens.length, length, halfOnly, loras, lora: adapted?.lora, tap });
+  }
+
+  /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
+  async sample(length: number, draw: DrawRequest): Promise<DrawnToken> {
+    const [drawn] = await this.#draw([draw], () => this.parts.draws.record(length - 1, [draw]));
+    return drawn as DrawnToken;
+  }
+
+  /**
+   * A decode step: computes the token last drawn of each of these sequences, and draws their next ones, or holds the
+   * logits of those that are drawn later; submits.
+   */
+  async decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
+    const { recorder } = this.parts;
+    const trials: Promise<void>[] = [];
+    const drawn = await this.#draw(draws, () => {
+      for (const { sequence, position } of draws) {
+        const trial = this.lengthen(sequence, position);
+        if (trial) trials.push(trial);
+      }
+      for (const [i, group] of byAdapters(draws).entries()) {
+        if (i > 0) recorder.submit(); // the table is written once a submission
+        const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
+        this.forward(recorder, 'decode', tokens);
+        this.parts.draws.record(0, group);
+      }
+    });
+    await Promise.all(trials);
+    return drawn;
+  }
+
+  /** Draws from the logits that a step held; submits. */
+  async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
+    const [drawn] = await this.#draw([draw], () => this.parts.draws.recordHeld(draw));
+    return drawn as DrawnToken;
+  }
+
+  /** Submits what `record` records, and reads what it draws. */
+  #draw(draws: readonly DrawRequest[], record: () => void): Promise<StepResult[]> {
+    const { recorder } = this.parts;
+    return recorder.inOneGo(() => {
+      const before = recorder.dispatches;
+      record();
+      return this.parts.draws.read(draws, before);
+    });
+  }
+}
+
+/** A forward pass takes the plain form of one mix of adapters. */
+function byAdapters(draws: readonly DrawRequest[]): DrawRequest[][] {
+  const groups = new Map<string, DrawRequest[]>();
+  for (const draw of draws) {
+    const { loras, key: mixKey } = draw.sequence.adapters;
+    const key = loras.length > 0 ? mixKey : '';
+    groups.set(key, [...(groups.get(key) ?? []), draw]);
+  }
+  return [...groups.values()];
+}

@@ -1,0 +1,82 @@
+import { MAX_STREAMS } from '../../config/max-streams.ts';
+import type { Device } from '../../gpu/device.ts';
+import { Readback } from '../../gpu/readback.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Transformer } from '../../models/transformer.ts';
+import type { DrawRequest, StepResult } from './draw-request.ts';
+import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
+import { RawLogits } from './raw-logits.ts';
+import { Sampler } from './sampler.ts';
+
+/** Results under way at once: of each stream one, and one that is read while it is computed. */
+const RESULTS_AHEAD = 2 * MAX_STREAMS;
+/** Of a value a stream. */
+const SLOT_BYTES = MAX_STREAMS * 4;
+
+/** Draws tokens from a batch's logits on the GPU, with the levels they take of the adapters. */
+export class DrawRecorder {
+  readonly sampler: Sampler;
+  readonly levels: LevelControl;
+  readonly #rawLogits: RawLogits;
+  readonly #readback: Readback;
+
+  constructor(
+    device: Device,
+    private readonly transformer: Transformer,
+    private readonly recorder: Recorder,
+  ) {
+    const { activations, arena, config } = transformer;
+    this.sampler = new Sampler(device, config.vocabSize, activations.logits, activations.tokens);
+    this.levels = new LevelControl(device, arena, this.sampler.entropy);
+    this.#rawLogits = new RawLogits(device, activations.logits, config.vocabSize);
+    this.#readback = new Readback(device, 'drawn', 2 * SLOT_BYTES + LEVEL_ROWS_BYTES, RESULTS_AHEAD);
+  }
+
+  /** Records draws after consecutive tokens of the recorded batch from `start` on. */
+  record(start: number, draws: readonly DrawRequest[]): void {
+    this.transformer.head(this.recorder, start, draws.length);
+    draws.forEach((draw, row) => {
+      if (draw.wantsLogits || draw.allowedLater) this.#rawLogits.copy(this.recorder, row, draw.sequence.slot);
+      if (!draw.allowedLater) this.#draw(draw, row);
+    });
+  }
+
+  /** Records the draw after a step that was recorded with its `allowedLater`, once it is known. */
+  recordHeld(draw: DrawRequest): void {
+    this.#rawLogits.copyBack(this.recorder, draw.sequence.slot, 0);
+    this.#draw(draw, 0);
+  }
+
+  #draw({ sequence: { slot }, level, ...input }: DrawRequest, row: number): void {
+    this.sampler.record(this.recorder, row, { ...input, slot });
+    if (level) this.levels.record(this.recorder, slot, level);
+  }
+
+  /** Submits. `dispatchesBefore`: that the recorder had counted when the batch began. */
+  async read(draws: readonly DrawRequest[], dispatchesBefore: number): Promise<StepResult[]> {
+    const { recorder, sampler, transformer } = this;
+    const dispatchesPerToken = (recorder.dispatches - dispatchesBefore) / draws.length;
+    const { dispatchesPerLayer } = transformer;
+    if (draws.every(({ allowedLater }) => allowedLater !== undefined)) {
+      recorder.submit();
+      return draws.map(() => ({ dispatchesPerToken, dispatchesPerLayer }));
+    }
+    const submitted = this.#readback.submit(recorder, [
+      { buffer: transformer.activations.tokens, offset: 0, size: SLOT_BYTES },
+      { buffer: sampler.entropy, offset: 0, size: SLOT_BYTES },
+      ...(draws.some(({ level }) => level) ? [this.levels.rows] : []),
+    ]);
+    // Of this step, since nothing is submitted between.
+    const wanted = draws.map(({ wantsLogits, allowedLater, sequence: { slot } }) => (wantsLogits && !allowedLater ? this.#rawLogits.read(slot) : undefined));
+    const [bytes, ...logits] = await Promise.all([submitted, ...wanted]);
+    const tokens = new Uint32Array(bytes, 0, MAX_STREAMS);
+    const entropies = new Float32Array(bytes, SLOT_BYTES, MAX_STREAMS);
+    return draws.map(({ sequence: { slot }, wantsEntropy, level }, i) => ({
+      token: tokens[slot] as number,
+      logits: logits[i],
+      entropy: wantsEntropy ? entropies[slot] : undefined,
+      row: level && LevelControl.rowOf(bytes, 2 * SLOT_BYTES, slot),
+      ...{ dispatchesPerToken, dispatchesPerLayer },
+    }));
+  }
+}

@@ -1,8 +1,0 @@
-import type { ModelConfig } from '../config/model-config.ts';
-import type { GgufFile } from './gguf/gguf-reader.ts';
-
-/** A model's metadata and tensors, under GGUF's names whatever its form. */
-export interface ModelFile extends Pick<GgufFile, 'metadata' | 'tensors'> {
-  /** The order of q's and k's rows, where it is not that of GGUF files of the architecture. */
-  readonly ropeLayout?: ModelConfig['ropeLayout'];
-}

@@ -1,0 +1,10 @@
+import type { ModelConfig } from '../config/model-config.ts';
+import type { GgufFile } from './gguf/gguf-reader.ts';
+
+/** A model's metadata and tensors, under GGUF's names whatever its form. */
+export interface ModelHeader extends Pick<GgufFile, 'metadata' | 'tensors'> {
+  /** The order of q's and k's rows, where it is not that of GGUF files of the architecture. */
+  readonly ropeLayout?: ModelConfig['ropeLayout'];
+  /** Layers that are not rotated, where the model says it itself. */
+  readonly unrotatedLayers?: ModelConfig['unrotatedLayers'];
+}
