@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { download } from '../../tools/setup/download.ts';
 import type { FileSource } from '../../tools/setup/ensure-file.ts';
 import { ensureFile } from '../../tools/setup/ensure-file.ts';
@@ -31,7 +31,9 @@ function sendRange(request: IncomingMessage, response: ServerResponse, body = co
   const rest = body.subarray(start);
   response.writeHead(start > 0 ? 206 : 200, { 'content-length': rest.length });
   if (cutAfter >= rest.length) return void response.end(rest);
-  response.write(rest.subarray(0, cutAfter), () => setTimeout(() => response.destroy(), 50));
+  response.write(rest.subarray(0, cutAfter));
+  // What has not been read by then is lost with the connection.
+  void vi.waitFor(async () => expect((await stat(`${path}.part`)).size).toBe(start + cutAfter), { timeout: 10_000, interval: 5 }).finally(() => response.destroy());
 }
 
 function source(): FileSource {
