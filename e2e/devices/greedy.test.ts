@@ -1,4 +1,4 @@
-import '../../tests/support/optimized-shaders.ts';
+import '../../tests/support/gpu/optimized-shaders.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openInBrowser } from '../support/engine-page/open-engine-page.ts';
 import { FileSource } from '../../cli/file-source.ts';

@@ -9,7 +9,7 @@ import { faultsOf } from '../support/grammars/validate.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { type Answer, answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 
 const TINY = { architecture: 'llama', type: 'F32', numLayers: 1, hiddenSize: 64, intermediateSize: 64, contextLength: 1024 } as const;
 const open = (seed = 11): Promise<LocalEngine> => engineUnderTest(tinyModel({ ...TINY, seed }), { queueLimit: 200 });

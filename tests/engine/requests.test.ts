@@ -7,7 +7,7 @@ import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer, type Answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 61 });
 const PROMPT = 'In the beginning there was a river, and the river had no name.';

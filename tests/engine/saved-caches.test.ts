@@ -10,7 +10,7 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer, type Answer } from '../support/answer.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { fixedMemory } from '../support/fixed-memory.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { ADAPTER, adaptedEngine, planOf, VARIED_TEXT } from '../support/plan-cases.ts';
 

@@ -11,7 +11,7 @@ import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer, type Answer } from '../support/answer.ts';
 import { fixedMemory } from '../support/fixed-memory.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
 

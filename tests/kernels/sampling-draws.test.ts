@@ -1,4 +1,4 @@
-import '../support/optimized-shaders.ts';
+import '../support/gpu/optimized-shaders.ts';
 import { describe, expect, it } from 'vitest';
 import type { SamplingOptions } from '../../src/config/sampling.ts';
 import { distribution } from '../../src/reference/kernels/sampling.ts';

@@ -12,7 +12,7 @@ import { BytesSource } from '../support/bytes-source.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { answer, USER } from '../support/answer.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { merged } from '../support/adapters/merged-model.ts';
 import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';

@@ -8,7 +8,7 @@ import { GREEDY } from '../../src/config/sampling.ts';
 import { PlanRecorder } from '../../cli/ranks.ts';
 import { expectError } from '../support/expect-error.ts';
 import { answer } from '../support/answer.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { nmse } from '../support/nmse.ts';
 import { ADAPTER, adaptedEngine, planOf, VARIED_TEXT } from '../support/plan-cases.ts';
 import { logitsOf } from '../support/engine-under-test.ts';

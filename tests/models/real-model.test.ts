@@ -1,4 +1,4 @@
-import '../support/optimized-shaders.ts';
+import '../support/gpu/optimized-shaders.ts';
 import { readFile } from 'node:fs/promises';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';

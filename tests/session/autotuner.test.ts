@@ -5,7 +5,7 @@ import { type LocalEngine } from '../../src/engine/open-engine.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer } from '../support/answer.ts';
 import { type EngineTestOptions, engineUnderTest } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 
 /** Wide enough that its linears take a while. */
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 128, numLayers: 1, hiddenSize: 256, intermediateSize: 1024 });

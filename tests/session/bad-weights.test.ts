@@ -7,7 +7,7 @@ import { poisoned } from '../support/models/poisoned.ts';
 import { modelFolder } from '../support/models/safetensors-folder.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 
 const SIZES = { seed: 3, numLayers: 1, hiddenSize: 64, intermediateSize: 64, numHeads: 2, numKvHeads: 1 };
 const SUPER = { ...SIZES, hiddenSize: 256, intermediateSize: 256 };

@@ -4,7 +4,7 @@ import { OPTIONAL_FEATURES } from '../../src/gpu/features.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer } from '../support/answer.ts';
-import { derivedGpu } from '../support/derived-gpu.ts';
+import { derivedGpu } from '../support/gpu/derived-gpu.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 
 /** Small, with all that an optional feature is used for. */

@@ -11,7 +11,7 @@ import { UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 

@@ -10,7 +10,7 @@ import { REAL_MODEL } from '../support/models/real-model.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 
 describe('memoryLimitBytes', () => {
   test('refuses a model from its header, with the numbers', async () => {

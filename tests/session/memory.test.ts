@@ -8,7 +8,7 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer, type Answer, USER } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { fixedMemory } from '../support/fixed-memory.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 
 const QUESTION = [USER('How many sheep does the shepherd count before she sleeps?')];
 const DRAWN: SamplingOptions = { ...GREEDY, temperature: 1, topK: 20, topP: 0.9, repetitionPenalty: 1.1, seed: 3 };

@@ -4,7 +4,7 @@ import { UNADAPTED } from '../../src/engine/adaptation.ts';
 import { timeSteps } from '../../src/measure/measure.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 /** Small, so that a long prompt is soon computed. */

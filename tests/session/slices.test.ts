@@ -4,7 +4,7 @@ import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.t
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
-import { gpuWithBindings } from '../support/small-bindings.ts';
+import { gpuWithBindings } from '../support/gpu/small-bindings.ts';
 import { NMSE } from '../support/tolerances.ts';
 
 /** 256 rows of 512 columns in Q8_0: the smallest slice. */

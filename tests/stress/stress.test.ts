@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { countGpu } from '../support/gpu-counts.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { Stress } from './stress.ts';
 
 /** More, and other ones: npm run stress -- ROUNDS SEED. */

@@ -6,7 +6,7 @@ import { Sequence } from '../../src/session/sequence.ts';
 import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
-import { lastingGpu } from './lasting-gpu.ts';
+import { lastingGpu } from './gpu/lasting-gpu.ts';
 
 export type EngineTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
 

@@ -5,7 +5,7 @@ import type { Kernel } from '../../../src/gpu/kernel.ts';
 import { type Bound, createOperation } from '../../../src/gpu/operation.ts';
 import { Readback } from '../../../src/gpu/readback.ts';
 import { type Params, Recorder } from '../../../src/gpu/recorder.ts';
-import { lastingGpu } from '../lasting-gpu.ts';
+import { lastingGpu } from '../gpu/lasting-gpu.ts';
 import { worstErrors } from './expect-close.ts';
 
 /** Every way a kernel may be built; `without` two features at once is each without one. */

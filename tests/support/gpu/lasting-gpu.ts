@@ -1,4 +1,4 @@
-import { nodeGpu } from '../../cli/node-gpu.ts';
+import { nodeGpu } from '../../../cli/node-gpu.ts';
 import { derived } from './derived.ts';
 
 const devices = new Map<string, GPUDevice>();

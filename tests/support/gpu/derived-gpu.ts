@@ -1,4 +1,4 @@
-import { nodeGpu } from '../../cli/node-gpu.ts';
+import { nodeGpu } from '../../../cli/node-gpu.ts';
 import { derived } from './derived.ts';
 
 /** The software adapter, but for what `members` gives in place of a device's own. */
