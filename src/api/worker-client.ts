@@ -46,7 +46,7 @@ export class WorkerClient {
 
   /** Starts a worker. Its code comes with the first one, from where the page's came. Throws `network`. */
   static async start(): Promise<WorkerClient> {
-    // As text in a chunk, which every bundler takes along and every origin may serve; see ARCHITECTURE.md.
+    // As text in a chunk, which every bundler takes along and every origin may serve; see docs/decisions/package.md.
     const { default: EngineThread } = await import('../../workers/engine.worker.ts?worker&inline').catch(
       (cause: unknown) => {
         throw new ChunkwiseError('network', { reason: "the code of the engine's worker did not come" }, { cause });

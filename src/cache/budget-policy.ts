@@ -3,7 +3,7 @@ import type { QuantizedForm } from '../kernels/formats/page-forms.ts';
 import type { Change } from './cache-page.ts';
 import { type CachePolicy, type CacheView, numLayers, oldPages, pagesBeyondContext } from './policy.ts';
 
-/** What a page may be written as. Merged pages are not: what the latest queries do not look at, later ones may (ARCHITECTURE.md). */
+/** What a page may be written as. Merged pages are not: what the latest queries do not look at, later ones may (docs/decisions/kv-cache.md). */
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'k4v2'];
 
 /** Every page up to this one is probed, and every so manieth after it. */

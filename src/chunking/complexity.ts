@@ -125,7 +125,7 @@ const LEAST_TURN_SURPRISAL = 0.1;
 
 /**
  * 0.5 where what comes next is as open as in ordinary text at this position, 1 from a paragraph's end to where a line
- * has run on for a while, over headings and empty lines: there an adapter decides what begins (ARCHITECTURE.md has
+ * has run on for a while, over headings and empty lines: there an adapter decides what begins (docs/decisions/adapter-ranks.md has
  * figures). Digits keep their surprisal, and what parts them is as hard as they are: ten of them follow each other in
  * any order, which is less open than words are and yet as hard as digits get.
  */

@@ -6,7 +6,7 @@ export const DEFAULT_RANK_ERROR_BUDGET = 0.41;
 /**
  * Of what level 0 may lose, what each level may that plans choose among: repeated text, three of prose, and where a text
  * turns. One more is the whole adapter. Those of prose lie near each other: levels far apart lose more than one rank for
- * all with the same mean (ARCHITECTURE.md).
+ * all with the same mean (docs/decisions/adapter-ranks.md).
  */
 const LOSS_SHARES = [1, 0.81, 0.74, 0.68, 0.41];
 /** Where nothing is said, a level takes no more than this of the highest rank, so that a plan reads less than half. */
@@ -23,7 +23,7 @@ export interface LevelRanks {
 
 /**
  * Ranks by level: one for all modules, or as much of it as a module has, which loses less at the same mean rank than
- * cutting each module where it loses its share (ARCHITECTURE.md). At level 0 the adapter loses at most the part
+ * cutting each module where it loses its share (docs/decisions/adapter-ranks.md). At level 0 the adapter loses at most the part
  * `rankErrorBudget` of its delta (relative L2 over all modules, in the norm the ladder was built in), at the others
  * LOSS_SHARES of it. One more level is the whole adapter. Errors: `bad_request` for a budget outside [0, 1].
  */

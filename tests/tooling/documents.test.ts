@@ -1,0 +1,53 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { expect, it } from 'vitest';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+const documents = [
+  ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md'],
+  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md')).map((name) => join('docs', name)),
+];
+
+const read = (document: string): string => readFileSync(join(ROOT, document), 'utf8');
+
+/** As wc counts them. */
+const words = (document: string): number => read(document).split(/\s+/).filter(Boolean).length;
+
+/** What a heading is linked to as. */
+const anchorOf = (heading: string): string => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').trim().replace(/ /g, '-');
+
+const anchors = (text: string): string[] => [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchorOf(heading));
+
+/** Links within the repository that lead nowhere. */
+function brokenLinks(document: string, text: string): string[] {
+  return [...text.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
+    if (/^[a-z]+:/.test(link)) return [];
+    const [path = '', anchor] = link.split('#');
+    const target = path ? join(dirname(document), path) : document;
+    if (!existsSync(join(ROOT, target))) return [link];
+    return anchor !== undefined && !anchors(target === document ? text : read(target)).includes(anchor) ? [link] : [];
+  });
+}
+
+/** Files and folders that are named and not there; in `x.ts` and `NAME.ts` a name is to be put. */
+function missingPaths(text: string): string[] {
+  const paths = [...text.matchAll(/`((?:src|workers|demo|tests|e2e|tools|cli|shaders|bench)\/[\w./-]+)`/g)].map(([, path = '']) => path);
+  return paths.filter((path) => !/\b(x|NAME)\b/.test(path) && !existsSync(join(ROOT, path)));
+}
+
+it('the README is read in five minutes, and how it all works in fifteen', () => {
+  expect(words('README.md')).toBeLessThanOrEqual(900);
+  expect(words('ARCHITECTURE.md')).toBeLessThanOrEqual(2500);
+});
+
+it.each(documents)('%s: every link leads somewhere, and what it names is there', (document) => {
+  expect(brokenLinks(document, read(document))).toEqual([]);
+  expect(missingPaths(read(document))).toEqual([]);
+});
+
+it('would see a link that leads nowhere, and a file that is not there', () => {
+  const text = '# One\n[a](missing.md) [b](#two) [c](#one) [d](https://example.org) `src/missing.ts` `src/kernels/x.ts`';
+  expect(brokenLinks('README.md', text)).toEqual(['missing.md', '#two']);
+  expect(missingPaths(text)).toEqual(['src/missing.ts']);
+});
