@@ -31,59 +31,34 @@ export interface Answerer {
   defaults: RequestDefaults;
 }
 
-export function chatCompletions(answerer: Answerer): Engine['chat']['completions'] {
-  const { model, traits, defaults } = answerer;
-  function create(
-    request: ChatCompletionRequest & { stream: true },
-    call?: CallOptions,
-  ): Promise<AsyncIterable<ChatCompletionChunk>>;
-  function create(request: ChatCompletionRequest & { stream?: false }, call?: CallOptions): Promise<ChatCompletion>;
-  async function create(
-    request: ChatCompletionRequest,
-    call?: CallOptions,
-  ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
+/** `create` of chats and of texts. */
+export function completions({ client, listeners, model, traits, defaults }: Answerer): Pick<Engine, 'chat' | 'completions'> {
+  /** An answer for each of `options`. Nothing runs before the first event of one is asked for. */
+  const answersTo = (id: string, prompt: Prompt, options: readonly SentOptions[], signal?: AbortSignal) =>
+    afterTheFirst(options.map((own) => tellTokens(listeners, id, client.generate(id, prompt, own, signal))));
+  const chat = async (request: ChatCompletionRequest, call?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> => {
     const signal = parseCall(call);
     const asked = checked('request', () => parseChatRequest(withDefaults(request, defaults), traits));
     const { messages, tools, newReader, options, choices, stream, includeUsage } = asked;
     const head = responseHead('chatcmpl', model);
-    const answers = answersTo(answerer, head.id, { messages, tools }, optionsOfChoices(options, choices), signal);
+    const answers = answersTo(head.id, { messages, tools }, optionsOfChoices(options, choices), signal);
     if (stream) return mergeChunks(answers.map((events) => chatChunks(head, events, includeUsage, newReader())));
     return mergeAnswers(answers.map((events) => () => wholeChat(head, events, newReader())));
-  }
-  return { create };
-}
-
-export function textCompletions(answerer: Answerer): Engine['completions'] {
-  const { model, defaults } = answerer;
-  function create(
-    request: CompletionRequest & { stream: true },
-    call?: CallOptions,
-  ): Promise<AsyncIterable<Completion>>;
-  function create(request: CompletionRequest & { stream?: false }, call?: CallOptions): Promise<Completion>;
-  async function create(
-    request: CompletionRequest,
-    call?: CallOptions,
-  ): Promise<AsyncIterable<Completion> | Completion> {
+  };
+  const complete = async (request: CompletionRequest, call?: CallOptions): Promise<AsyncIterable<Completion> | Completion> => {
     const signal = parseCall(call);
     const asked = checked('request', () => parseCompletionRequest(withDefaults(request, defaults)));
     const { prompt, options, choices, stream, includeUsage } = asked;
     const head = responseHead('cmpl', model);
-    const answers = answersTo(answerer, head.id, { text: prompt }, optionsOfChoices(options, choices), signal);
+    const answers = answersTo(head.id, { text: prompt }, optionsOfChoices(options, choices), signal);
     if (stream) return mergeChunks(answers.map((events) => completionChunks(head, events, includeUsage)));
     return mergeAnswers(answers.map((events) => () => wholeCompletion(head, events)));
-  }
-  return { create };
-}
-
-/** An answer for each of `options`. Nothing runs before the first event of one is asked for. */
-function answersTo(
-  { client, listeners }: Answerer,
-  id: string,
-  prompt: Prompt,
-  options: readonly SentOptions[],
-  signal: AbortSignal | undefined,
-): AsyncGenerator<GenerateEvent, void>[] {
-  return afterTheFirst(options.map((own) => tellTokens(listeners, id, client.generate(id, prompt, own, signal))));
+  };
+  // `stream` decides which of the two comes, as the overloads say.
+  return {
+    chat: { completions: { create: chat as Engine['chat']['completions']['create'] } },
+    completions: { create: complete as Engine['completions']['create'] },
+  };
 }
 
 async function* tellTokens(

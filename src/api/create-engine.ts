@@ -2,7 +2,7 @@ import type { WorkerEvent } from '../../workers/protocol.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { parseMessages } from './chat/messages.ts';
 import { checkFunction, checkSignal, checked } from './checks.ts';
-import { type Answerer, chatCompletions, textCompletions } from './completions.ts';
+import { type Answerer, completions } from './completions.ts';
 import { Listeners } from './listeners.ts';
 import { baseUrl, parseAdapterSource, parseAdapterSources, parseCacheName, parseCall, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
 import { parseDefaults } from './request-defaults.ts';
@@ -81,8 +81,7 @@ type Methods = Omit<Engine, 'model' | 'contextLength' | 'device' | 'answeredBy' 
 function methods(answerer: Answerer): Methods {
   const { client, listeners, model } = answerer;
   return {
-    chat: { completions: chatCompletions(answerer) },
-    completions: textCompletions(answerer),
+    ...completions(answerer),
     embeddings: { create: async (request, call) => (await import('./embeddings.ts')).embed(client, model, request, parseCall(call)) },
     adapters: {
       load: async (name, source) => client.loadAdapter(parseName(name), checked('source', () => parseAdapterSource(source, baseUrl()))),
