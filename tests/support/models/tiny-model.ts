@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite';
   /** Of every matrix; vectors are F32. Quantised types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -39,6 +39,9 @@ export interface TinyModelOptions {
   /** Added to the metadata, or in place of what is there. */
   metadata?: Record<string, MetadataValue>;
 }
+
+/** Llama and what its converter writes too: q and k rows are permuted. */
+export const isInterleaved = (architecture: string): boolean => ['llama', 'granite'].includes(architecture);
 
 type Sizes = Required<Pick<TinyModelOptions, keyof typeof DEFAULT_SIZES>> & { headDim: number };
 
@@ -74,7 +77,7 @@ const FILE_TYPES: Record<GgmlType, number> = {
 export function tinyModel(options: TinyModelOptions): Uint8Array {
   const sizes = { ...DEFAULT_SIZES, ...definedSizes(options) };
   const full = { ...sizes, headDim: options.headDim ?? sizes.hiddenSize / sizes.numHeads };
-  const pre = options.architecture === 'llama' ? 'smollm' : 'qwen2';
+  const pre = isInterleaved(options.architecture) ? 'smollm' : 'qwen2';
   const tokenizer =
     options.tokenizer === 'llama'
       ? sentencePieceTokenizer(options.vocabSize)
@@ -110,7 +113,13 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     [`${architecture}.attention.head_count_kv`]: sizes.numKvHeads,
     [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(1e-5),
     [`${architecture}.rope.freq_base`]: f32(sizes.ropeTheta),
-    ...(architecture === 'llama' && { 'llama.rope.dimension_count': headDim }),
+    ...(isInterleaved(architecture) && { [`${architecture}.rope.dimension_count`]: headDim }),
+    ...(architecture === 'granite' && {
+      [`${architecture}.attention.scale`]: f32(0.08),
+      [`${architecture}.embedding_scale`]: f32(12),
+      [`${architecture}.residual_scale`]: f32(0.22),
+      [`${architecture}.logit_scale`]: f32(0.6),
+    }),
     ...(ownHeadDim && {
       [`${architecture}.attention.key_length`]: headDim,
       [`${architecture}.attention.value_length`]: headDim,
