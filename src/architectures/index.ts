@@ -1,10 +1,11 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Architecture, ModelType } from './architecture.ts';
+import { granite } from './granite.ts';
 import { llama } from './llama.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 
-const LIST: readonly Architecture[] = [llama, qwen2, qwen3];
+const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite];
 
 /** By GGUF's `general.architecture`. */
 export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(LIST.map((one) => [one.name, one]));

@@ -37,6 +37,7 @@ const TEKKEN = pattern(`${CASED_WORD}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${S
 
 const gpt2: PreTokenizer = { patterns: [GPT2] };
 const digitsThenGpt2: PreTokenizer = { patterns: [pattern('\\p{N}'), GPT2] };
+const dbrx: PreTokenizer = { patterns: [LLAMA3] };
 const llama3: PreTokenizer = { patterns: [LLAMA3], ignoreMerges: true, addBos: true };
 const qwen2: PreTokenizer = { patterns: [QWEN2] };
 const qwen35: PreTokenizer = { patterns: [QWEN35] };
@@ -47,9 +48,11 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['gpt-2', gpt2],
   ['smollm', digitsThenGpt2],
   ['starcoder', digitsThenGpt2],
+  ['refact', digitsThenGpt2],
   ['llama-bpe', llama3],
   ['llama3', llama3],
   ['llama-v3', llama3],
+  ['dbrx', dbrx],
   ['qwen2', qwen2],
   ['deepseek-r1-qwen', qwen2],
   ['qwen35', qwen35],

@@ -27,6 +27,9 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   'qwen2, untied, 4 heads over 1': { architecture: 'qwen2', tied: false, numKvHeads: 1 },
   qwen3: { architecture: 'qwen3' },
   'qwen3, heads of 128': { architecture: 'qwen3', headDim: 128, numHeads: 2, numKvHeads: 1, tied: false },
+  granite: { architecture: 'granite' },
+  'granite, untied, 4 heads over 1': { architecture: 'granite', tied: false, numKvHeads: 1 },
+  'granite, not rotated': { architecture: 'granite', metadata: { 'granite.rope.scaling.finetuned': false } },
 };
 
 describe('F32 models against llama.cpp and the reference', () => {

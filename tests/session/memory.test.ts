@@ -40,7 +40,7 @@ describe('bytes of weights on the GPU against those of the file', () => {
   });
 });
 
-describe.each(['llama', 'qwen2', 'qwen3'] as const)('%s', (architecture) => {
+describe.each(['llama', 'qwen2', 'qwen3', 'granite'] as const)('%s', (architecture) => {
   const bytes = tinyModel({ architecture, type: 'Q4_1', seed: 42 });
 
   test('memory() is what lives, tokens make nothing but room in the cache, dispose() leaves nothing', async () => {

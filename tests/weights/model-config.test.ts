@@ -78,6 +78,10 @@ test('each architecture and its variants', async () => {
     ropeLayout: 'half',
     tiedEmbeddings: true,
   });
+  expect(await load({ architecture: 'granite', numLayers: 2 })).toMatchObject({
+    ...{ qkvBias: false, qkNorm: false, ropeLayout: 'interleaved', unrotatedLayers: [] },
+    ...{ attentionScale: Math.fround(0.08), embeddingScale: 12, residualScale: Math.fround(0.22), logitDivisor: Math.fround(0.6) },
+  });
   expect((await load({ ropeLinearScale: 1 })).ropeLinearScale).toBeUndefined();
 });
 
@@ -91,7 +95,7 @@ test('defaults are those of llama.cpp', async () => {
 });
 
 test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
-  ['general.architecture', 'gemma3', 'unsupported', /"gemma3".*llama, qwen2, qwen3/],
+  ['general.architecture', 'gemma3', 'unsupported', /"gemma3".*llama, qwen2, qwen3, granite/],
   ['general.architecture', 7, 'bad_file', /must be a string/],
   ['llama.block_count', 0, 'bad_file', /from 1 to 1024, but is 0/],
   ['llama.block_count', 2 ** 31, 'bad_file', /from 1 to 1024/],
@@ -120,6 +124,23 @@ test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
   ['tokenizer.ggml.tokens', [], 'bad_file', /0 tokens/],
 ])('%s = %j is refused as %s', async (field, value, code, reason) => {
   await expectError(() => load({ metadata: { [field]: value } }), code, { file: 'x.gguf', field, reason });
+});
+
+test('a multiplier of 0 is none, and of another architecture nothing; one out of bounds is refused', async () => {
+  const none = Object.fromEntries(['attention.scale', 'embedding_scale', 'residual_scale', 'logit_scale'].map((key) => [`granite.${key}`, f32(0)]));
+  const { attentionScale, ...others } = await load({ architecture: 'granite', metadata: none });
+  expect(attentionScale).toBeUndefined();
+  expect(others).toMatchObject({ embeddingScale: 1, residualScale: 1, logitDivisor: 1 });
+  expect(await load({ metadata: { 'llama.embedding_scale': f32(12) } })).toMatchObject({ embeddingScale: 1 });
+  for (const value of [-1, NaN, Infinity, 1e7, 1e-9]) {
+    const field = 'granite.residual_scale';
+    await expectError(() => load({ architecture: 'granite', metadata: { [field]: f32(value) } }), 'bad_file', { file: 'x.gguf', field, reason: /must be a/ });
+  }
+});
+
+test('layers that are not rotated', async () => {
+  const metadata = { 'granite.rope.scaling.finetuned': false };
+  expect((await load({ architecture: 'granite', numLayers: 3, metadata })).unrotatedLayers).toEqual([0, 1, 2]);
 });
 
 test('a window as wide as the context is none, and rope scaling "none" has no factor', async () => {

@@ -18,7 +18,7 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3'];
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite'];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
@@ -73,6 +73,14 @@ test('keys that are missing are what transformers takes for them', async () => {
   expect(qwen).toMatchObject({ rmsNormEps: 1e-6, contextLength: 32_768, numKvHeads: 32, headDim: 16 });
   expect((await configOf('qwen2', change([], { num_key_value_heads: null }))).numKvHeads).toBe(2);
   expect((await configOf('qwen3', change(['head_dim']))).headDim).toBe(128);
+});
+
+test('multipliers are read under transformers’ names, and are what it takes for them where they are missing', async () => {
+  const names = ['attention_multiplier', 'embedding_multiplier', 'residual_multiplier', 'logits_scaling'];
+  expect(await configOf('granite', change([]))).toMatchObject({ attentionScale: 0.35, embeddingScale: 6, residualScale: 0.4, logitDivisor: 0.6 });
+  expect(await configOf('granite', change(names))).toMatchObject({ attentionScale: 1, embeddingScale: 1, residualScale: 1, logitDivisor: 1 });
+  for (const name of names) await expectError(() => configOf('granite', edit(name, 0)), 'bad_file', { file: 'config.json', field: name, reason: /above 0/ });
+  expect(await configOf('llama', change([], { embedding_multiplier: 6 }))).toMatchObject({ embeddingScale: 1 });
 });
 
 test('swish is silu; a window counts only where a layer uses it', async () => {

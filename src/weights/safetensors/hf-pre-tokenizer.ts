@@ -4,10 +4,13 @@ import type { JsonFields } from './json-file.ts';
 const tail = "\\p{N}@| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 const cutAt = (digits: string): string => `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${tail.replace('@', digits)}`;
 
-/** What text is cut by, and llama.cpp's name for it (`tokenizer.ggml.pre`, which src/tokenizer knows). */
-const BY_REGEX = new Map([
-  [cutAt('{1,3}'), { name: 'llama-bpe', ignoreMerges: true }],
-  [cutAt(''), { name: 'qwen2', ignoreMerges: false }],
+/**
+ * What text is cut by, and llama.cpp's names for it (`tokenizer.ggml.pre`, which src/tokenizer knows): where all words are
+ * merged from their bytes, and where a word that is a token is not.
+ */
+const BY_REGEX = new Map<string, { merged?: string; whole?: string }>([
+  [cutAt('{1,3}'), { merged: 'dbrx', whole: 'llama-bpe' }],
+  [cutAt(''), { merged: 'qwen2' }],
 ]);
 
 /** The name of a byte-level tokenizer's way to cut text into words. Throws `unsupported` for one that is not known. */
@@ -30,7 +33,7 @@ export function preTokenizerName(tokenizer: JsonFields, ignoreMerges: boolean): 
   }
   const pattern = step?.['type'] === 'Split' && step['behavior'] === 'Isolated' && step['invert'] !== true ? step['pattern'] : undefined;
   const known = isRecord(pattern) && typeof pattern['Regex'] === 'string' ? BY_REGEX.get(pattern['Regex']) : undefined;
-  return known?.ignoreMerges === ignoreMerges ? known.name : fail();
+  return (ignoreMerges ? known?.whole : known?.merged) ?? fail();
 }
 
 /** Whether a SentencePiece tokenizer puts a space before a text. Throws `unsupported` for steps that it does not know. */

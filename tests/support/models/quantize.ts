@@ -50,17 +50,17 @@ const ENCODERS: Record<GgmlType, BlockEncoder> = {
   BF16: (values, view, at) => view.setUint16(at, floatToBfloat16(values[0] ?? 0), true),
   Q4_0: (values, view, at) => {
     const d = putHalf(view, at, largest(values) / -8);
-    setNibbles(view, at + 2, codes(values, d, 0, -8, 7, 8));
+    setNibbles(view, at + 2, codes(values, d, 0, [-8, 7], 8));
   },
   Q4_1: (values, view, at) => {
     const { low, high } = range(values);
     const d = putHalf(view, at, (high - low) / 15);
     const m = putHalf(view, at + 2, low);
-    setNibbles(view, at + 4, codes(values, d, m, 0, 15, 0));
+    setNibbles(view, at + 4, codes(values, d, m, [0, 15]));
   },
   Q5_0: (values, view, at) => {
     const d = putHalf(view, at, largest(values) / -16);
-    const q = codes(values, d, 0, -16, 15, 16);
+    const q = codes(values, d, 0, [-16, 15], 16);
     view.setUint32(at + 2, fifthBits(q), true);
     setNibbles(view, at + 6, q);
   },
@@ -68,13 +68,13 @@ const ENCODERS: Record<GgmlType, BlockEncoder> = {
     const { low, high } = range(values);
     const d = putHalf(view, at, (high - low) / 31);
     const m = putHalf(view, at + 2, low);
-    const q = codes(values, d, m, 0, 31, 0);
+    const q = codes(values, d, m, [0, 31]);
     view.setUint32(at + 4, fifthBits(q), true);
     setNibbles(view, at + 8, q);
   },
   Q8_0: (values, view, at) => {
     const d = putHalf(view, at, Math.abs(largest(values)) / 127);
-    codes(values, d, 0, -127, 127, 0).forEach((q, i) => view.setInt8(at + 2 + i, q));
+    codes(values, d, 0, [-127, 127]).forEach((q, i) => view.setInt8(at + 2 + i, q));
   },
   Q4_K: (values, view, at) => {
     encodeGroups(values, view, at, 15).forEach((q, group) => setGroupNibbles(view, at + 16, group, q));
@@ -91,7 +91,7 @@ const ENCODERS: Record<GgmlType, BlockEncoder> = {
     scales.forEach((wanted, i) => {
       const scale = d === 0 ? 0 : Math.round(wanted / d);
       view.setInt8(at + 192 + i, scale);
-      codes(values.subarray(16 * i, 16 * i + 16), d * scale, 0, -32, 31, 32).forEach((q, k) => {
+      codes(values.subarray(16 * i, 16 * i + 16), d * scale, 0, [-32, 31], 32).forEach((q, k) => {
         const element = 16 * i + k;
         const quarter = (element >> 5) & 3;
         const low = 64 * (element >> 7) + 32 * (quarter & 1) + (element & 31);
@@ -120,12 +120,12 @@ function encodeGroups(values: Float32Array, view: DataView, at: number, top: num
       orByte(view, at + i, (scale >> 4) << 6);
       orByte(view, at + 4 + i, (min >> 4) << 6);
     }
-    return codes(group, d * scale, -dmin * min, 0, top, 0);
+    return codes(group, d * scale, -dmin * min, [0, top]);
   });
 }
 
 /** round((v − base) / step) clamped to [low, high], plus `bias`. */
-function codes(values: Float32Array, step: number, base: number, low: number, high: number, bias: number): number[] {
+function codes(values: Float32Array, step: number, base: number, [low, high]: readonly [number, number], bias = 0): number[] {
   return Array.from(values, (value) => {
     const q = step === 0 ? 0 : Math.round((value - base) / step);
     return Math.min(high, Math.max(low, q)) + bias;

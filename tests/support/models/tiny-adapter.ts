@@ -6,7 +6,7 @@ import { BytesSource } from '../bytes-source.ts';
 import { f32, writeGguf } from './gguf-writer.ts';
 import { quantize } from './quantize.ts';
 import { Random } from '../random.ts';
-import { tinyModel } from './tiny-model.ts';
+import { isInterleaved, tinyModel } from './tiny-model.ts';
 import type { TinyModelOptions } from './tiny-model.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 
@@ -139,7 +139,7 @@ export function peftWeights({ modules, type }: TinyAdapter): Uint8Array {
 /** The adapter as llama.cpp's convert_lora_to_gguf.py writes it: q and k rows of the Llama family permuted. */
 export function ggufAdapter({ config, modules, type }: TinyAdapter, model: ModelConfig): Uint8Array {
   const tensors = modules.flatMap(({ gguf, rank, a, b, inFeatures, outFeatures }) => {
-    const permuted = model.architecture === 'llama' && /attn_[qk]/.test(gguf);
+    const permuted = isInterleaved(model.architecture) && /attn_[qk]/.test(gguf);
     const rows = permuted ? permute(b, outFeatures, rank, model.headDim) : b;
     return [
       { name: `${gguf}.lora_a`, shape: [rank, inFeatures], type, bytes: quantize(type, a) },

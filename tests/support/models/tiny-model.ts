@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -39,6 +39,9 @@ export interface TinyModelOptions {
   /** Added to the metadata, or in place of what is there. */
   metadata?: Record<string, MetadataValue>;
 }
+
+/** Llama and what its converter writes too: q and k rows are permuted. */
+export const isInterleaved = (architecture: string): boolean => ['llama', 'granite'].includes(architecture);
 
 type Sizes = Required<Pick<TinyModelOptions, keyof typeof DEFAULT_SIZES>> & { headDim: number };
 
@@ -74,7 +77,7 @@ const FILE_TYPES: Record<GgmlType, number> = {
 export function tinyModel(options: TinyModelOptions): Uint8Array {
   const sizes = { ...DEFAULT_SIZES, ...definedSizes(options) };
   const full = { ...sizes, headDim: options.headDim ?? sizes.hiddenSize / sizes.numHeads };
-  const pre = options.architecture === 'llama' ? 'smollm' : 'qwen2';
+  const pre = isInterleaved(options.architecture) ? 'smollm' : 'qwen2';
   const tokenizer =
     options.tokenizer === 'llama'
       ? sentencePieceTokenizer(options.vocabSize)
@@ -110,7 +113,13 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     [`${architecture}.attention.head_count_kv`]: sizes.numKvHeads,
     [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(1e-5),
     [`${architecture}.rope.freq_base`]: f32(sizes.ropeTheta),
-    ...(architecture === 'llama' && { 'llama.rope.dimension_count': headDim }),
+    ...(isInterleaved(architecture) && { [`${architecture}.rope.dimension_count`]: headDim }),
+    ...(architecture === 'granite' && {
+      [`${architecture}.attention.scale`]: f32(0.08),
+      [`${architecture}.embedding_scale`]: f32(12),
+      [`${architecture}.residual_scale`]: f32(0.22),
+      [`${architecture}.logit_scale`]: f32(0.6),
+    }),
     ...(ownHeadDim && {
       [`${architecture}.attention.key_length`]: headDim,
       [`${architecture}.attention.value_length`]: headDim,
@@ -133,7 +142,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     tensors.push({ name, shape, type: as, bytes: quantize(as, values) });
   };
   const ownTypes = Object.entries(options.types ?? {});
-  const matrix = (name: string, rows: number, columns: number, gain = 1, as = type, emptyRows = 0): void => {
+  const matrix = (name: string, [rows, columns]: readonly [number, number], { gain = 1, as = type, emptyRows = 0 } = {}): void => {
     const own = ownTypes.find(([part]) => name.includes(part))?.[1];
     const values = random.normals(rows * columns, gain / Math.sqrt(columns)).fill(0, 0, emptyRows * columns);
     add(name, [rows, columns], values, own ?? as);
@@ -143,9 +152,9 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
 
   const unlikely = options.neverEnds ? SPECIAL_TOKENS : 0;
   // The final norm has unit RMS, so this gain is the standard deviation of the logits.
-  matrix('token_embd.weight', vocabSize, hiddenSize, 2, embeddingType, unlikely);
+  matrix('token_embd.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
   vector('output_norm.weight', hiddenSize, 0.1, 1);
-  if (!tied) matrix('output.weight', vocabSize, hiddenSize, 2, embeddingType, unlikely);
+  if (!tied) matrix('output.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
   if (options.ropeFreqs === true) {
     const divisors = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 + 7 * Math.min(1, (4 * i) / headDim) ** 2);
     add('rope_freqs.weight', [headDim / 2], divisors, 'F32');
@@ -153,9 +162,9 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   for (let layer = 0; layer < sizes.numLayers; layer++) {
     const name = (rest: string): string => `blk.${layer}.${rest}`;
     vector(name('attn_norm.weight'), hiddenSize, 0.1, 1);
-    matrix(name('attn_q.weight'), qSize, hiddenSize, attentionGain);
-    matrix(name('attn_k.weight'), kvSize, hiddenSize, attentionGain);
-    matrix(name('attn_v.weight'), kvSize, hiddenSize);
+    matrix(name('attn_q.weight'), [qSize, hiddenSize], { gain: attentionGain });
+    matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
+    matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
     if (architecture === 'qwen2') {
       vector(name('attn_q.bias'), qSize, 0.3, 0);
       vector(name('attn_k.bias'), kvSize, 0.3, 0);
@@ -165,11 +174,11 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
       vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
     }
-    matrix(name('attn_output.weight'), hiddenSize, qSize);
+    matrix(name('attn_output.weight'), [hiddenSize, qSize]);
     vector(name('ffn_norm.weight'), hiddenSize, 0.1, 1);
-    matrix(name('ffn_gate.weight'), intermediateSize, hiddenSize);
-    matrix(name('ffn_up.weight'), intermediateSize, hiddenSize);
-    matrix(name('ffn_down.weight'), hiddenSize, intermediateSize);
+    matrix(name('ffn_gate.weight'), [intermediateSize, hiddenSize]);
+    matrix(name('ffn_up.weight'), [intermediateSize, hiddenSize]);
+    matrix(name('ffn_down.weight'), [hiddenSize, intermediateSize]);
   }
   return tensors;
 }
