@@ -9,8 +9,8 @@ export function serveModels(folder = MODELS, path = '/models'): Plugin {
   const files = sirv(folder, { dev: true, etag: true });
   const mount = ({ middlewares }: ViteDevServer | PreviewServer): void => {
     middlewares.use(path, (request, response, next) => {
-      // The page's own sources in demo/models come here too.
-      if (/\.(ts|css|json)(\?|$)/.test(request.url ?? '')) return next();
+      // The page's own sources in demo/models come here too, and what they import.
+      if (/\.(ts|css)(\?|$)|\?import/.test(request.url ?? '')) return next();
       // Without a next handler sirv answers 404 itself, where Vite would answer with the page.
       files(request, response);
     });

@@ -52,4 +52,4 @@ it.each([
   ['a silenced compiler', API, '// @ts-ignore\nexport const a: number = "";', ['@typescript-eslint/ban-ts-comment']],
 ])('lint sees %s', async (_what, file, code, rules) => {
   expect(await brokenRules(file, code)).toEqual(rules);
-}, 20_000);
+});
