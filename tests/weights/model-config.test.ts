@@ -95,7 +95,7 @@ test('defaults are those of llama.cpp', async () => {
 });
 
 test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
-  ['general.architecture', 'gemma3', 'unsupported', /"gemma3".*llama, qwen2, qwen3, granite/],
+  ['general.architecture', 'gemma3', 'unsupported', /"gemma3".*llama, qwen2, qwen3, granite, smollm3/],
   ['general.architecture', 7, 'bad_file', /must be a string/],
   ['llama.block_count', 0, 'bad_file', /from 1 to 1024, but is 0/],
   ['llama.block_count', 2 ** 31, 'bad_file', /from 1 to 1024/],
@@ -139,6 +139,7 @@ test('a multiplier of 0 is none, and of another architecture nothing; one out of
 });
 
 test('layers that are not rotated', async () => {
+  expect((await load({ architecture: 'smollm3', numLayers: 9 })).unrotatedLayers).toEqual([3, 7]);
   const metadata = { 'granite.rope.scaling.finetuned': false };
   expect((await load({ architecture: 'granite', numLayers: 3, metadata })).unrotatedLayers).toEqual([0, 1, 2]);
 });
