@@ -103,7 +103,8 @@ test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
   ['llama.embedding_length', { type: 'i32', value: -64 }, 'bad_file', /-64/],
   ['llama.embedding_length', 80, 'unsupported', /80 is not a multiple of 32/],
   ['llama.feed_forward_length', 100, 'unsupported', /100 is not a multiple of 32/],
-  ['llama.feed_forward_length', Uint32Array.of(96, 96), 'unsupported', /from layer to layer/],
+  ['llama.feed_forward_length', Uint32Array.of(96, 128), 'unsupported', /from layer to layer/],
+  ['llama.feed_forward_length', new Uint32Array(0), 'unsupported', /from layer to layer/],
   ['llama.context_length', 0, 'bad_file', /from 1/],
   ['llama.attention.head_count', 3, 'bad_file', /3 heads do not divide the hidden size 64/],
   ['llama.attention.head_count', 32, 'unsupported', /head of 2 /],
@@ -136,6 +137,11 @@ test('a multiplier of 0 is none, and of another architecture nothing; one out of
     const field = 'granite.residual_scale';
     await expectError(() => load({ architecture: 'granite', metadata: { [field]: f32(value) } }), 'bad_file', { file: 'x.gguf', field, reason: /must be a/ });
   }
+});
+
+test('a count may be given layer by layer, where all are the same', async () => {
+  const metadata = { 'llama.attention.head_count_kv': Int32Array.of(2, 2) };
+  expect(await load({ metadata })).toMatchObject({ numKvHeads: 2 });
 });
 
 test('layers that are not rotated', async () => {
