@@ -53,6 +53,7 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['llama3', llama3],
   ['llama-v3', llama3],
   ['dbrx', dbrx],
+  ['smaug-bpe', dbrx],
   ['qwen2', qwen2],
   ['deepseek-r1-qwen', qwen2],
   ['qwen35', qwen35],

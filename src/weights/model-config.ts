@@ -163,10 +163,18 @@ function readVocabSize(metadata: GgufMetadata, architecture: string): number {
 }
 
 function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
-  if (ArrayBuffer.isView(metadata.get(key))) fail(metadata, key, 'differs from layer to layer', 'unsupported');
-  const value = fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback);
+  const value = ofEveryLayer(metadata, key) ?? (fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback));
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   return fail(metadata, key, `must be an integer from 1 to ${max}, but is ${value}`);
+}
+
+/** A number that a file gives layer by layer, the same for all (Granite 4's key heads); undefined where it gives no such list. */
+function ofEveryLayer(metadata: GgufMetadata, key: string): number | undefined {
+  if (!ArrayBuffer.isView(metadata.get(key))) return undefined;
+  const values = metadata.numbers(key);
+  const [first] = values;
+  if (first !== undefined && values.every((value) => value === first)) return first;
+  return fail(metadata, key, 'differs from layer to layer', 'unsupported');
 }
 
 /** Numbers in these ranges leave what is computed of them finite. */

@@ -14,6 +14,7 @@ const MODELS: readonly TinyModelOptions[] = [
   { ...SIZES, architecture: 'qwen2', type: 'Q8_0' },
   { ...SIZES, architecture: 'qwen3', type: 'F16' },
   { ...SIZES, architecture: 'granite', type: 'Q5_0' },
+  { ...SIZES, architecture: 'smollm3', type: 'BF16', numLayers: 4 },
   { ...SIZES, architecture: 'llama', type: 'Q6_K', hiddenSize: 256, intermediateSize: 256, embeddingType: 'Q5_K' },
 ];
 

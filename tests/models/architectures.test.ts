@@ -30,6 +30,9 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   granite: { architecture: 'granite' },
   'granite, untied, 4 heads over 1': { architecture: 'granite', tied: false, numKvHeads: 1 },
   'granite, not rotated': { architecture: 'granite', metadata: { 'granite.rope.scaling.finetuned': false } },
+  // Deeper, so that some layers are not rotated; at the default gain that many amplify the cache's roundings too far.
+  smollm3: { architecture: 'smollm3', numLayers: 5, attentionGain: 1, ropeTheta: 2e6 },
+  'smollm3, untied, 4 heads over 4': { architecture: 'smollm3', numLayers: 4, attentionGain: 1, tied: false, numKvHeads: 4 },
 };
 
 describe('F32 models against llama.cpp and the reference', () => {

@@ -40,8 +40,8 @@ describe('bytes of weights on the GPU against those of the file', () => {
   });
 });
 
-describe.each(['llama', 'qwen2', 'qwen3', 'granite'] as const)('%s', (architecture) => {
-  const bytes = tinyModel({ architecture, type: 'Q4_1', seed: 42 });
+describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3'] as const)('%s', (architecture) => {
+  const bytes = tinyModel({ architecture, type: 'Q4_1', seed: 42, numLayers: architecture === 'smollm3' ? 4 : 2 });
 
   test('memory() is what lives, tokens make nothing but room in the cache, dispose() leaves nothing', async () => {
     const gpu = countGpu();

@@ -36,7 +36,7 @@ it.each([
   ['a crash', `it('a', () => process.kill(process.pid, 'SIGKILL'));`, '0 passed, 1 failed, 0 skipped'],
 ])('counts %s', (_what, body, line) => {
   expect(sumLine(countsOf(body))).toBe(line);
-}, 30_000);
+});
 
 it('takes a missing report for a failure', () => {
   expect(readVitestCounts(join(folder, 'none.json'), true)).toEqual({ passed: 0, failed: 1, skipped: 0 });

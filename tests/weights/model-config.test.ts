@@ -95,7 +95,7 @@ test('defaults are those of llama.cpp', async () => {
 });
 
 test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
-  ['general.architecture', 'gemma3', 'unsupported', /"gemma3".*llama, qwen2, qwen3, granite/],
+  ['general.architecture', 'gemma3', 'unsupported', /"gemma3".*llama, qwen2, qwen3, granite, smollm3/],
   ['general.architecture', 7, 'bad_file', /must be a string/],
   ['llama.block_count', 0, 'bad_file', /from 1 to 1024, but is 0/],
   ['llama.block_count', 2 ** 31, 'bad_file', /from 1 to 1024/],
@@ -103,7 +103,8 @@ test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
   ['llama.embedding_length', { type: 'i32', value: -64 }, 'bad_file', /-64/],
   ['llama.embedding_length', 80, 'unsupported', /80 is not a multiple of 32/],
   ['llama.feed_forward_length', 100, 'unsupported', /100 is not a multiple of 32/],
-  ['llama.feed_forward_length', Uint32Array.of(96, 96), 'unsupported', /from layer to layer/],
+  ['llama.feed_forward_length', Uint32Array.of(96, 128), 'unsupported', /from layer to layer/],
+  ['llama.feed_forward_length', new Uint32Array(0), 'unsupported', /from layer to layer/],
   ['llama.context_length', 0, 'bad_file', /from 1/],
   ['llama.attention.head_count', 3, 'bad_file', /3 heads do not divide the hidden size 64/],
   ['llama.attention.head_count', 32, 'unsupported', /head of 2 /],
@@ -138,7 +139,13 @@ test('a multiplier of 0 is none, and of another architecture nothing; one out of
   }
 });
 
+test('a count may be given layer by layer, where all are the same', async () => {
+  const metadata = { 'llama.attention.head_count_kv': Int32Array.of(2, 2) };
+  expect(await load({ metadata })).toMatchObject({ numKvHeads: 2 });
+});
+
 test('layers that are not rotated', async () => {
+  expect((await load({ architecture: 'smollm3', numLayers: 9 })).unrotatedLayers).toEqual([3, 7]);
   const metadata = { 'granite.rope.scaling.finetuned': false };
   expect((await load({ architecture: 'granite', numLayers: 3, metadata })).unrotatedLayers).toEqual([0, 1, 2]);
 });

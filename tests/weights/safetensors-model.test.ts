@@ -18,7 +18,7 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite'];
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3'];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
@@ -81,6 +81,20 @@ test('multipliers are read under transformers’ names, and are what it takes fo
   expect(await configOf('granite', change(names))).toMatchObject({ attentionScale: 1, embeddingScale: 1, residualScale: 1, logitDivisor: 1 });
   for (const name of names) await expectError(() => configOf('granite', edit(name, 0)), 'bad_file', { file: 'config.json', field: name, reason: /above 0/ });
   expect(await configOf('llama', change([], { embedding_multiplier: 6 }))).toMatchObject({ embeddingScale: 1 });
+});
+
+test('a config may say which layers are not rotated', async () => {
+  const layers = async (edited: (text: string) => string) => (await configOf('smollm3', edited)).unrotatedLayers;
+  expect(await layers(change([]))).toEqual([1]);
+  expect(await layers(change(['no_rope_layers']))).toEqual([1]); // every second
+  expect(await layers(change(['no_rope_layers', 'no_rope_layer_interval']))).toEqual([]); // every fourth
+  expect(await layers(edit('no_rope_layers', [0, 1, 1]))).toEqual([0]);
+  for (const flags of [[1], [1, 2], '01']) {
+    await expectError(() => layers(edit('no_rope_layers', flags)), 'bad_file', { file: 'config.json', field: 'no_rope_layers', reason: /must be/ });
+  }
+  const sliding = { use_sliding_window: true, sliding_window: 16 };
+  await expectError(() => layers(change(['layer_types'], sliding)), 'unsupported', { file: 'config.json', reason: /sliding-window/ });
+  expect((await configOf('smollm3', change(['rope_parameters']))).ropeTheta).toBe(2_000_000);
 });
 
 test('swish is silu; a window counts only where a layer uses it', async () => {

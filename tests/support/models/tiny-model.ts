@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -41,7 +41,7 @@ export interface TinyModelOptions {
 }
 
 /** Llama and what its converter writes too: q and k rows are permuted. */
-export const isInterleaved = (architecture: string): boolean => ['llama', 'granite'].includes(architecture);
+export const isInterleaved = (architecture: string): boolean => ['llama', 'granite', 'smollm3'].includes(architecture);
 
 type Sizes = Required<Pick<TinyModelOptions, keyof typeof DEFAULT_SIZES>> & { headDim: number };
 
