@@ -47,7 +47,8 @@ export function faultsOf({ options, reader }: Asked, got: Answered, want: Answer
       got.isTie = true;
       return [];
     }
-    return fault(`answered ${got.tokens.join()}, alone ${want.tokens.join()}`);
+    const chances = want.logprobs[parting]?.top.slice(0, 5).map(({ token, logprob }) => `${JSON.stringify(token)} ${logprob.toFixed(2)}`);
+    return fault(`answered ${got.tokens.join()}, alone ${want.tokens.join()}, where they part ${chances?.join(', ')}`);
   }
   if (!got.end || !want.end) return [];
   if (got.text !== want.text || got.end.finishReason !== want.end.finishReason || got.tokens.length !== want.tokens.length) {
