@@ -76,7 +76,7 @@ it('draws the same text letter by letter as at once, and what is done is not dra
   try {
     const page = await browser.newPage();
     await page.goto(`${address}adapters/squad/prompt.json`); // of the same origin, and not the page itself
-    await page.addScriptTag({ type: 'module', content: `globalThis.markdown = await import('${address}markdown.ts')` });
+    await page.addScriptTag({ type: 'module', content: `globalThis.markdown = await import('${address}chat/markdown.ts')` });
     await page.waitForFunction(() => 'markdown' in globalThis);
     const draw = (texts: string[]) =>
       page.evaluate((texts) => {
