@@ -14,7 +14,7 @@ import { expectError } from '../support/expect-error.ts';
 import { expectedLogits, expectedOf } from '../support/models/safetensors-folder.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/safetensors');
-const PROSE = join(import.meta.dirname, '../engine/prose.txt');
+const PROSE = join(import.meta.dirname, '../support/prose.txt');
 /** The smallest model there is: its kernels compile fast. */
 const MODEL = ['--model', join(FIXTURES, 'llama')];
 
