@@ -26,7 +26,8 @@ function kindsOf(schema: Schema): readonly string[] | undefined {
   const values = valuesOf(schema);
   if (values) return values.map((value) => TYPES.find((known) => hasType(value, known)) ?? '').map(asKind);
   if (type === undefined) return undefined;
-  return (Array.isArray(type) ? type : [type]).map(String).map(asKind);
+  const types: unknown[] = Array.isArray(type) ? type : [type];
+  return types.every((one) => typeof one === 'string') ? types.map(asKind) : undefined;
 }
 
 const asKind = (type: string): string => (type === 'integer' ? 'number' : type);

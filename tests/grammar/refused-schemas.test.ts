@@ -19,6 +19,7 @@ describe('what no grammar can keep to is refused, naming the place', () => {
     ['no schema', 5, ''],
     ['nothing', false, ''],
     ['a type that is none', { type: 'text' }, '.type'],
+    ['a type that is no text', { oneOf: [{ type: 'null' }, { type: { toString: 1, valueOf: 1 } }] }, '.oneOf'],
     ['a keyword that is not supported', { type: 'array', uniqueItems: true }, '.uniqueItems'],
     ['a misspelt keyword', { type: 'string', maxLenght: 3 }, '.maxLenght'],
     ['a keyword of another type', { type: 'string', minimum: 3 }, '.minimum'],
