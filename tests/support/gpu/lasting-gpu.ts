@@ -1,7 +1,7 @@
-import { nodeGpu } from '../../../cli/node-gpu.ts';
 import { derived } from './derived.ts';
+import { gpuWithDevices } from './derived-gpu.ts';
 
-const devices = new Map<string, GPUDevice>();
+const devices = new Map<string, Promise<GPUDevice>>();
 /** What was compiled: Dawn gives the same again as long as it lives. */
 const compiled = new Set<GPUShaderModule | GPUComputePipeline>();
 
@@ -9,20 +9,13 @@ const compiled = new Set<GPUShaderModule | GPUComputePipeline>();
  * The software adapter with devices that stay open: what asks for one like another's gets that one, and finds compiled
  * what it compiled before. For tests in which no device is lost.
  */
-export function lastingGpu(): GPU {
-  const gpu = nodeGpu();
-  return derived(gpu, {
-    requestAdapter: async (options?: GPURequestAdapterOptions) => {
-      const gpuAdapter = await gpu.requestAdapter(options);
-      return gpuAdapter && derived(gpuAdapter, { requestDevice: (descriptor) => borrowDevice(gpuAdapter, descriptor) });
-    },
-  });
-}
+export const lastingGpu = (): GPU => gpuWithDevices(borrowDevice);
 
-async function borrowDevice(gpuAdapter: GPUAdapter, descriptor: GPUDeviceDescriptor | undefined): Promise<GPUDevice> {
+async function borrowDevice(gpuAdapter: GPUAdapter, descriptor?: GPUDeviceDescriptor): Promise<GPUDevice> {
   const key = JSON.stringify(descriptor);
-  const device = devices.get(key) ?? (await gpuAdapter.requestDevice(descriptor));
-  devices.set(key, device);
+  const requested = devices.get(key) ?? gpuAdapter.requestDevice(descriptor);
+  devices.set(key, requested);
+  const device = await requested;
   let isOpen = true;
   const { queue } = device;
   return derived(device, {
