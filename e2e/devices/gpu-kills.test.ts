@@ -1,17 +1,16 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type * as Chunkwise from '../../src/api/index.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { CONFIG_FILE, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../../tests/support/models/tiny-adapter.ts';
-import { HubServer } from '../../tests/support/hub-server.ts';
 import { BytesSource } from '../../tests/support/bytes-source.ts';
-import { tinyModel } from '../../tests/support/models/tiny-model.ts';
-import { arm, GpuKiller, launchMany, type Moment } from '../support/gpu-killer.ts';
-import { openForTests } from '../support/open-for-tests.ts';
-import { importPackage, servePackage } from '../support/package-page.ts';
+import { PIECE_BYTES } from '../../src/downloads/file-download.ts';
+import { arm, type Moment } from '../support/gpu-killer.ts';
+import { openForKills, piecesModel } from '../support/open-for-kills.ts';
+import { importPackage } from '../support/package-page.ts';
 
 declare global {
   /** How far the loading of a model is. */
@@ -21,27 +20,16 @@ declare global {
 /** `npm run kills -- N` goes through all moments N times. */
 const ROUNDS = Number(process.env['CHUNKWISE_KILLS'] ?? 1);
 const FILE = 'kills.gguf';
-/** Of some pieces, with small heads: its kernels are compiled anew each time. */
-const SIZES = { numLayers: 2, hiddenSize: 64, numHeads: 2, numKvHeads: 1, intermediateSize: 2048, contextLength: 512 };
-const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, ...SIZES, neverEnds: true });
-const PIECE = 1 << 20;
+const MODEL = piecesModel({ numLayers: 2, intermediateSize: 2048, contextLength: 512 });
 
-const opened = openForTests(servePackage, launchMany);
-let killer: GpuKiller;
-let hub: HubServer;
+const opened = openForKills(FILE, MODEL);
 
 beforeAll(async () => {
-  hub = await HubServer.start('owner/kills', { [FILE]: MODEL });
-  killer = await GpuKiller.start(opened.browser);
   const folder = join(opened.server.adapters, 'poet');
   mkdirSync(folder);
   const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource(FILE, MODEL)])), { seed: 3, targets: ['down_proj'], gain: 2 });
   writeFileSync(join(folder, CONFIG_FILE), JSON.stringify(adapter.config));
   writeFileSync(join(folder, WEIGHTS_FILE), peftWeights(adapter));
-});
-afterAll(() => {
-  killer.close();
-  hub.close();
 });
 
 type Deed = 'create' | 'ask' | 'prompt' | 'trial' | 'story' | 'adapter' | 'save' | 'load' | 'embed';
@@ -89,7 +77,7 @@ const run = (page: Page, deed: Deed): Promise<Done> =>
         return { code: (error as Chunkwise.ChunkwiseError).code ?? String(error), tokens };
       }
     },
-    [deed, hub.fileUrl(FILE)] as const,
+    [deed, opened.modelUrl] as const,
   );
 
 describe.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i: the GPU process ends', () => {
@@ -97,31 +85,23 @@ describe.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i: the GP
   /** What was answered before anything failed, of texts that are not in the cache. */
   let right: Partial<Record<Deed, Done>>;
   beforeAll(async () => {
-    hub.forget();
+    opened.hub.forget();
     page = await (await opened.browser.newContext()).newPage();
-    await killer.prepare(page);
+    await opened.killer.prepare(page);
     await importPackage(page, opened.server);
     return () => page.context().close();
   });
 
   it('during the download, which goes on; the device is opened anew', async () => {
-    let hold: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => (hold = resolve));
-    let release: (() => void) | undefined;
-    hub.behaviour.instead = ({ from, to, size, response }) => {
-      if (release || from < PIECE || to < size) return false;
-      release = () => void response.writeHead(503, { 'Retry-After': '0' }).end();
-      hold();
-      return true;
-    };
+    const { held, release } = opened.hub.holdEnd(PIECE_BYTES);
     const creating = run(page, 'create');
     await held;
     await page.waitForFunction(() => globalThis.phases.at(-1) === 'download');
-    const { kills } = killer;
-    await killer.kill();
-    release?.();
+    const { kills } = opened.killer;
+    await opened.killer.kill();
+    release();
     expect(await creating).toEqual({ tokens: 0 });
-    expect(killer.kills).toBe(kills + 1);
+    expect(opened.killer.kills).toBe(kills + 1);
     const phases = await page.evaluate(() => globalThis.phases);
     expect(phases.indexOf('upload')).toBeGreaterThan(phases.lastIndexOf('download'));
     right = { ask: await run(page, 'ask'), prompt: await run(page, 'prompt'), trial: await run(page, 'trial') };
@@ -136,12 +116,12 @@ describe.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i: the GP
       await globalThis.engine.dispose();
       globalThis.armedAtStart = moment;
     }, moment);
-    const { kills } = killer;
+    const { kills } = opened.killer;
     let reached: string | undefined;
-    killer.before = async () => void (reached = await page.evaluate(() => globalThis.phases.at(-1)));
+    opened.killer.before = async () => void (reached = await page.evaluate(() => globalThis.phases.at(-1)));
     const done = await run(page, 'create');
-    killer.before = async () => undefined;
-    expect([done.code, reached, killer.kills]).toEqual(['device_lost', phase, kills + 1]);
+    opened.killer.before = async () => undefined;
+    expect([done.code, reached, opened.killer.kills]).toEqual(['device_lost', phase, kills + 1]);
     await page.evaluate(() => void (globalThis.armedAtStart = undefined));
     expect(await run(page, 'create')).toEqual({ tokens: 0 });
     expect(await run(page, 'ask')).toEqual(right.ask);
@@ -159,9 +139,9 @@ describe.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i: the GP
     expect(await run(page, 'ask')).toEqual(right.ask); // there is something to save
     right[deed] ??= await run(page, deed);
     await arm(page, moment);
-    const { kills } = killer;
+    const { kills } = opened.killer;
     const done = await run(page, deed);
-    expect([done.code, killer.kills]).toEqual(['device_lost', kills + 1]);
+    expect([done.code, opened.killer.kills]).toEqual(['device_lost', kills + 1]);
     expect(done.tokens).toBeGreaterThanOrEqual(least);
     expect(done.tokens).toBeLessThanOrEqual(most);
     expect(await run(page, 'ask')).toEqual(right.ask);

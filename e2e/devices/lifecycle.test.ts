@@ -1,34 +1,21 @@
 import type { Page } from 'playwright';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import type * as Chunkwise from '../../src/api/index.ts';
-import { HubServer } from '../../tests/support/hub-server.ts';
-import { tinyModel } from '../../tests/support/models/tiny-model.ts';
-import { GpuKiller, launchMany } from '../support/gpu-killer.ts';
-import { openForTests } from '../support/open-for-tests.ts';
-import { importPackage, servePackage } from '../support/package-page.ts';
+import { PIECE_BYTES } from '../../src/downloads/file-download.ts';
+import { openForKills, piecesModel } from '../support/open-for-kills.ts';
+import { importPackage } from '../support/package-page.ts';
 
 const FILE = 'small.gguf';
-/** Of some pieces, with small heads: its kernels are compiled anew each time. */
-const SIZES = { numLayers: 1, hiddenSize: 64, numHeads: 2, numKvHeads: 1, intermediateSize: 4096, contextLength: 128 };
-const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, ...SIZES, neverEnds: true });
-const PIECE = 1 << 20;
+const MODEL = piecesModel({ numLayers: 1, intermediateSize: 4096, contextLength: 128 });
 
-const opened = openForTests(servePackage, launchMany);
-let killer: GpuKiller;
-let hub: HubServer;
+const opened = openForKills(FILE, MODEL);
 let page: Page;
 
 beforeAll(async () => {
-  hub = await HubServer.start('owner/small', { [FILE]: MODEL });
-  killer = await GpuKiller.start(opened.browser);
   page = await (await opened.browser.newContext()).newPage();
-  await killer.prepare(page);
+  await opened.killer.prepare(page);
   await importPackage(page, opened.server);
   expect(await create()).toEqual({});
-});
-afterAll(() => {
-  killer.close();
-  hub.close();
 });
 
 interface Created {
@@ -46,7 +33,7 @@ const create = (onPage = page): Promise<Created> =>
       const { code, detail } = error as Chunkwise.ChunkwiseError;
       return { code, ...detail };
     }
-  }, hub.fileUrl(FILE));
+  }, opened.modelUrl);
 
 const ask = (): Promise<string> =>
   page.evaluate(async () => {
@@ -60,19 +47,19 @@ it('downloads a model again that was deleted elsewhere, when the GPU is lost', a
   await importPackage(other, opened.server);
   await other.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('chunkwise-models', { recursive: true }));
   await other.close();
-  hub.forget();
-  await killer.kill();
+  opened.hub.forget();
+  await opened.killer.kill();
   expect(await ask()).toBe(text);
-  expect(hub.sentBytes(FILE)).toBe(MODEL.length);
+  expect(opened.hub.sentBytes(FILE)).toBe(MODEL.length);
   // Without its server: the error tells, and the next request tries again.
   await page.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('chunkwise-models', { recursive: true }));
-  hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(404).end());
-  await killer.kill();
+  opened.hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(404).end());
+  await opened.killer.kill();
   const failed = await page.evaluate(() =>
     globalThis.engine.completions.create({ prompt: 'One two' }).then(() => ({}), ({ code, message }: Chunkwise.ChunkwiseError) => ({ code, message })),
   );
   expect(failed).toEqual({ code: 'network', message: expect.stringMatching(/small\.gguf: its copy in the browser's storage is gone: .*404/) as string });
-  hub.behaviour = {};
+  opened.hub.behaviour = {};
   expect(await ask()).toBe(text);
 });
 
@@ -111,7 +98,7 @@ it('refuses what is no option, listener, signal or request, by name', async () =
       broken: await codeOf(() => createEngine({ get model() { throw new Error('broken'); } })),
       after: await codeOf(() => chat({ messages, max_tokens: 1 }, { signal: null })),
     };
-  }, hub.fileUrl(FILE));
+  }, opened.modelUrl);
   expect(codes).toEqual({
     event: 'bad_request event',
     listener: 'bad_request listener',
@@ -162,20 +149,12 @@ it('is disposed of as often as it is asked to', async () => {
 it('begins a download anew when the site’s data are cleared meanwhile', async () => {
   const fresh = await (await opened.browser.newContext()).newPage();
   await importPackage(fresh, opened.server);
-  let hold: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => (hold = resolve));
-  let release: (() => void) | undefined;
-  hub.behaviour.instead = ({ from, to, size, response }) => {
-    if (release || from < PIECE || to < size) return false;
-    release = () => void response.writeHead(503, { 'Retry-After': '0' }).end();
-    hold();
-    return true;
-  };
+  const { held, release } = opened.hub.holdEnd(PIECE_BYTES);
   const creating = create(fresh);
   await held;
   const session = await fresh.context().newCDPSession(fresh);
   await session.send('Storage.clearDataForOrigin', { origin: new URL(opened.server.url()).origin, storageTypes: 'all' });
-  release?.();
+  release();
   expect(await creating).toEqual({});
   await fresh.context().close();
 });

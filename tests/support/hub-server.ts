@@ -70,6 +70,23 @@ export class HubServer {
     return `${this.endpoint}/${this.repo}/resolve/${revision}/${path}`;
   }
 
+  /**
+   * Keeps the first answer waiting that goes from byte `least` or later to its file's end: `held` once it is asked for;
+   * `release` has it asked for again.
+   */
+  holdEnd(least: number): { held: Promise<void>; release: () => void } {
+    let waiting: ServerResponse | undefined;
+    const held = new Promise<void>((resolve) => {
+      this.behaviour.instead = ({ from, to, size, response }) => {
+        if (waiting || from < least || to < size) return false;
+        waiting = response;
+        resolve();
+        return true;
+      };
+    });
+    return { held, release: () => void waiting?.writeHead(503, { 'Retry-After': '0' }).end() };
+  }
+
   /** Counts from zero again, and behaves well. */
   forget(): void {
     this.behaviour = {};
