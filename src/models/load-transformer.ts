@@ -1,4 +1,4 @@
-import { isRotated, LINEAR_NAMES, linearsOfGroup } from '../architectures/linears.ts';
+import { isRotated, type LinearName, linearsOfGroup } from '../architectures/linears.ts';
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import type { ModelConfig } from '../config/model-config.ts';
@@ -80,7 +80,7 @@ class Loader {
     const { config, device } = this;
     const name = (part: string): string => `blk.${layer}.${part}`;
     const norm = await this.norm(name('attn_norm.weight'));
-    const sources = linearsOfGroup('qkv').map((part) => this.rows(name(`${part}.weight`)));
+    const sources = linearsOfGroup('qkv').map((linear) => this.rows(name(`${linear}.weight`), this.isPermuted(linear)));
     const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
     const qkv = await this.matrices(name('qkv'), sources);
     const output = await this.matrix(name('attn_output.weight'));
@@ -129,19 +129,21 @@ class Loader {
     return uploadMatrix(this.device, label, sources, { onBytes, signal });
   }
 
-  rows(name: string): RowSource {
-    const permuted = this.config.ropeLayout === 'interleaved' && LINEAR_NAMES.some((linear) => isRotated(linear) && name.includes(`.${linear}.`));
-    return { tensor: this.tensor(name), ...(permuted && { interleavedHeadDim: this.config.headDim }) };
+  rows(name: string, isPermuted = false): RowSource {
+    return { tensor: this.tensor(name), ...(isPermuted && { interleavedHeadDim: this.config.headDim }) };
+  }
+
+  /** Whether a linear's rows are in the order of the file's rotation, which is not the kernels'. */
+  isPermuted(linear: LinearName): boolean {
+    return this.config.ropeLayout === 'interleaved' && isRotated(linear);
   }
 
   /** q's, k's and v's, one after another. */
   async qkvBias(layer: number): Promise<GPUBuffer> {
-    const { config } = this;
     const parts = await Promise.all(
-      linearsOfGroup('qkv').map(async (part) => {
-        const bytes = await this.read(`blk.${layer}.${part}.bias`);
-        const permuted = config.ropeLayout === 'interleaved' && isRotated(part);
-        return permuted ? deinterleaveRows(bytes, 4, config.headDim) : bytes;
+      linearsOfGroup('qkv').map(async (linear) => {
+        const bytes = await this.read(`blk.${layer}.${linear}.bias`);
+        return this.isPermuted(linear) ? deinterleaveRows(bytes, 4, this.config.headDim) : bytes;
       }),
     );
     return this.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
