@@ -4,6 +4,8 @@ import type { MemoryCategory, MemoryReport } from '../config/memory-report.ts';
 export class Buffers {
   readonly #live = new Map<GPUBuffer, MemoryCategory>();
   #peak: MemoryReport | undefined;
+  /** Grows as buffers that kernels may bind come and go. */
+  generation = 0;
   /** What a recorder holds and has not submitted may use any of them. */
   isRecordedFor = false;
 
@@ -13,6 +15,7 @@ export class Buffers {
   create(label: string, category: MemoryCategory, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
     const buffer = this.gpuDevice.createBuffer({ label, size: Math.max(4, Math.ceil(size / 4) * 4), usage });
     this.#live.set(buffer, category);
+    this.#count(buffer);
     if (this.#peak) this.#raisePeak();
     return buffer;
   }
@@ -27,6 +30,7 @@ export class Buffers {
     this.expectNoneRecorded(buffer.label);
     buffer.destroy();
     this.#live.delete(buffer);
+    this.#count(buffer);
   }
 
   /**
@@ -49,6 +53,10 @@ export class Buffers {
 
   get peak(): MemoryReport {
     return this.#peak ?? this.report();
+  }
+
+  #count({ usage }: GPUBuffer): void {
+    if (usage & GPUBufferUsage.STORAGE) this.generation++;
   }
 
   #raisePeak(): void {

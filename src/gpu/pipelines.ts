@@ -1,9 +1,12 @@
 import { ChunkwiseError, type ErrorDetail } from '../errors/chunkwise-error.ts';
 import { refusable } from './refusal.ts';
 import { type KernelText, renderKernel } from './kernel.ts';
+import { fieldsOf, type ParamFields } from './param-slots.ts';
 
 export interface Pipeline {
   readonly kernel: KernelText;
+  /** Of its parameters. */
+  readonly fields: ParamFields;
   readonly gpuPipeline: GPUComputePipeline;
   readonly storageLayout: GPUBindGroupLayout;
 }
@@ -30,7 +33,7 @@ export class Pipelines {
     if (known) return known;
     const { made: pipeline, refusal } = refusable(this.gpuDevice, () => {
       const { descriptor, storageLayout } = this.#describe(kernel, code);
-      return { kernel, gpuPipeline: this.gpuDevice.createComputePipeline(descriptor), storageLayout };
+      return { kernel, fields: fieldsOf(kernel.params), gpuPipeline: this.gpuDevice.createComputePipeline(descriptor), storageLayout };
     });
     this.#byText.set(code, pipeline);
     this.#refusals.push(
@@ -57,7 +60,7 @@ export class Pipelines {
       return { gpuPipeline: this.gpuDevice.createComputePipelineAsync(descriptor), storageLayout };
     });
     const [gpuPipeline] = await Promise.all([made.gpuPipeline, refusal]);
-    if (!this.#byText.has(code)) this.#byText.set(code, { kernel, gpuPipeline, storageLayout: made.storageLayout });
+    if (!this.#byText.has(code)) this.#byText.set(code, { kernel, fields: fieldsOf(kernel.params), gpuPipeline, storageLayout: made.storageLayout });
   }
 
   /** Errors: `kernel_refused`, naming the first of them. */

@@ -1,37 +1,54 @@
 import type { Device } from './device.ts';
 import type { Groups } from './kernel.ts';
 import type { Operation } from './operation.ts';
+import { type Params, ParamSlots, SLOT_BYTES, slotsBytes } from './param-slots.ts';
 
-/** Values of a kernel's Params; a field left out is an error. */
-export type Params = Readonly<Record<string, number>>;
+export type { Params } from './param-slots.ts';
 
 /** What layers record their dispatches with. */
 export interface Dispatcher {
   /** Dispatches so far. */
   readonly dispatches: number;
   run(operation: Operation, groups: Groups, params?: Params): void;
+  /** Records the dispatches of `work`, which are the same each time it is called under this `key` while no buffer comes or goes. */
+  again(key: string, work: () => void): void;
 }
 
-/** Dynamic offsets are multiples of minUniformBufferOffsetAlignment, which is at most 256 everywhere. */
-const SLOT_BYTES = 256;
-const NUM_SLOTS = 1024;
-
 /** GPU bytes of a recorder. */
-export const recorderBytes = SLOT_BYTES * NUM_SLOTS;
+export const recorderBytes = slotsBytes;
+
+/** A dispatch as it was recorded; `offset`: of its parameters. */
+interface Dispatch {
+  pipeline: GPUComputePipeline;
+  bindGroup: GPUBindGroup;
+  offset: number;
+  x: number;
+  y: number;
+  z: number;
+}
+
+/** Lists of dispatches that are kept: of few numbers of streams, with and without adapters. */
+const MOST_LISTS = 16;
 
 /**
- * Records submissions: dispatches in one compute pass as long as no copy comes between. Parameters of equal value
- * share a slot of one uniform buffer, so a step writes few of them, and all with one writeBuffer. Whatever is recorded is
+ * Records submissions: dispatches in one compute pass as long as no copy comes between. Whatever is recorded is
  * submitted or dropped before the call of `inOneGo` it is recorded in returns, so no await, no other request and no
  * buffer's end comes between. Outside of one each dispatch, and each copy, is a submission of its own.
  */
 export class Recorder implements Dispatcher {
-  readonly #uniforms: GPUBuffer;
+  readonly #slots: ParamSlots;
   readonly #paramsGroup: GPUBindGroup;
-  readonly #slots = new ArrayBuffer(recorderBytes);
-  readonly #slotOf = new Map<string, number>();
+  /** What `again` recorded, while the buffers are of `#generation`. */
+  readonly #lists = new Map<string, readonly Dispatch[]>();
+  #generation = 0;
+  /** The list that is being made. */
+  #list: Dispatch[] | undefined;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
+  /** What the pass has set. */
+  #pipeline: GPUComputePipeline | undefined;
+  #bindGroup: GPUBindGroup | undefined;
+  #offset = -1;
   /** Calls of `inOneGo` within each other. */
   #depth = 0;
   /** Of the outermost call: why nothing of it is to be submitted. */
@@ -41,10 +58,11 @@ export class Recorder implements Dispatcher {
 
   constructor(private readonly device: Device) {
     const { UNIFORM, COPY_DST } = GPUBufferUsage;
-    this.#uniforms = device.buffers.create('params', 'staging', this.#slots.byteLength, UNIFORM | COPY_DST);
+    const buffer = device.buffers.create('params', 'staging', slotsBytes, UNIFORM | COPY_DST);
+    this.#slots = new ParamSlots(device.gpuDevice.queue, buffer);
     this.#paramsGroup = device.gpuDevice.createBindGroup({
       layout: device.pipelines.paramsLayout,
-      entries: [{ binding: 0, resource: { buffer: this.#uniforms, size: SLOT_BYTES } }],
+      entries: [{ binding: 0, resource: { buffer, size: SLOT_BYTES } }],
     });
   }
 
@@ -68,15 +86,23 @@ export class Recorder implements Dispatcher {
   }
 
   /** Dispatches `operation` over `groups` workgroups. */
-  run({ pipeline, bindGroup }: Operation, groups: Groups, params: Params = {}): void {
-    const offset = this.#place(pipeline.kernel.params, params);
-    this.#pass ??= this.#open().beginComputePass();
-    this.#pass.setPipeline(pipeline.gpuPipeline);
-    this.#pass.setBindGroup(0, bindGroup);
-    this.#pass.setBindGroup(1, this.#paramsGroup, [offset]);
-    this.#pass.dispatchWorkgroups(...(groups as [number, number, number]));
-    this.dispatches++;
+  run({ pipeline, bindGroup }: Operation, [x, y = 1, z = 1]: Groups, params: Params = {}): void {
+    const dispatch = { pipeline: pipeline.gpuPipeline, bindGroup, offset: this.#slots.offset(pipeline.fields, params), x, y, z };
+    this.#list?.push(dispatch);
+    this.#dispatch(dispatch);
     if (this.#depth === 0) this.submit();
+  }
+
+  /** `work` dispatches, and copies nothing. */
+  again(key: string, work: () => void): void {
+    const { generation } = this.device.buffers;
+    if (generation !== this.#generation) this.#lists.clear();
+    this.#generation = generation;
+    const known = this.#lists.get(key);
+    this.inOneGo(() => {
+      if (known) for (const dispatch of known) this.#dispatch(dispatch);
+      else this.#keep(key, work);
+    });
   }
 
   /** Copies `size` bytes between buffers, after what was recorded before. */
@@ -92,7 +118,7 @@ export class Recorder implements Dispatcher {
     this.#endPass();
     if (!this.#encoder) return;
     const { queue } = this.device.gpuDevice;
-    queue.writeBuffer(this.#uniforms, 0, this.#slots, 0, Math.max(1, this.#slotOf.size) * SLOT_BYTES);
+    this.#slots.write();
     queue.submit([this.#encoder.finish()]);
     this.#forget();
   }
@@ -100,8 +126,8 @@ export class Recorder implements Dispatcher {
   #forget(): void {
     this.#pass = undefined;
     this.#encoder = undefined;
-    this.#slotOf.clear();
     this.device.buffers.isRecordedFor = false;
+    if (this.#slots.makeRoom()) this.#lists.clear();
   }
 
   #open(): GPUCommandEncoder {
@@ -114,23 +140,31 @@ export class Recorder implements Dispatcher {
     this.#pass = undefined;
   }
 
-  #place(layout: Readonly<Record<string, 'u32' | 'f32'>>, params: Params): number {
-    const fields = Object.entries(layout).map(([name, type]) => {
-      const value = params[name];
-      if (value === undefined) throw new Error(`params: no ${name}`);
-      return [type, value] as const;
-    });
-    const key = fields.join();
-    const known = this.#slotOf.get(key);
-    if (known !== undefined) return known;
-    const offset = this.#slotOf.size * SLOT_BYTES;
-    if (offset >= this.#slots.byteLength) throw new Error('params: more distinct values than slots');
-    const view = new DataView(this.#slots, offset, SLOT_BYTES);
-    fields.forEach(([type, value], index) => {
-      if (type === 'u32') view.setUint32(index * 4, value, true);
-      else view.setFloat32(index * 4, value, true);
-    });
-    this.#slotOf.set(key, offset);
-    return offset;
+  #keep(key: string, work: () => void): void {
+    const list: Dispatch[] = [];
+    this.#list = list;
+    try {
+      work();
+    } finally {
+      this.#list = undefined;
+    }
+    if (this.#lists.size === MOST_LISTS) this.#lists.clear();
+    this.#lists.set(key, list);
+  }
+
+  #dispatch({ pipeline, bindGroup, offset, x, y, z }: Dispatch): void {
+    const pass = (this.#pass ??= this.#beginPass());
+    if (pipeline !== this.#pipeline) pass.setPipeline((this.#pipeline = pipeline));
+    if (bindGroup !== this.#bindGroup) pass.setBindGroup(0, (this.#bindGroup = bindGroup));
+    if (offset !== this.#offset) pass.setBindGroup(1, this.#paramsGroup, [(this.#offset = offset)]);
+    pass.dispatchWorkgroups(x, y, z);
+    this.dispatches++;
+  }
+
+  #beginPass(): GPUComputePassEncoder {
+    this.#pipeline = undefined;
+    this.#bindGroup = undefined;
+    this.#offset = -1;
+    return this.#open().beginComputePass();
   }
 }

@@ -201,6 +201,10 @@ class Trace implements Dispatcher {
   run(operation: Operation, groups: Groups, params: Params = {}): void {
     this.calls.push({ operation, groups, params });
   }
+
+  again(_key: string, work: () => void): void {
+    work();
+  }
 }
 
 const REPEATS = 5;

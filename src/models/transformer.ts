@@ -4,6 +4,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { type Activations, HEAD_TOKENS } from '../layers/activations.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
@@ -61,11 +62,23 @@ export class Transformer {
     this.parts.embedding.record(recorder, batch.tokens);
     if (batch.lora && batch.kind === 'decode') this.#firstDelta?.record(recorder, batch);
     const before = recorder.dispatches;
-    for (const { attention, mlp } of this.layers) {
-      attention.record(recorder, batch);
-      mlp.record(recorder, batch);
-    }
+    this.#recordLayers(recorder, batch);
     this.dispatchesPerLayer = (recorder.dispatches - before) / this.layers.length;
+  }
+
+  /** Decode steps are alike until their texts fill another page: layers are told of whole pages, and of nothing else. */
+  #recordLayers(recorder: Dispatcher, batch: Batch): void {
+    const record = (of: Batch): void => {
+      for (const { attention, mlp } of this.layers) {
+        attention.record(recorder, of);
+        mlp.record(recorder, of);
+      }
+    };
+    const { kind, tokens, halfOnly, loras, lora, tap } = batch;
+    if (kind === 'prefill' || loras.length > 0 || tap) return record(batch);
+    const length = Math.ceil(batch.length / PAGE_TOKENS) * PAGE_TOKENS;
+    const key = `${tokens} ${length} ${halfOnly} ${lora?.adapters} ${lora?.rank}`;
+    recorder.again(key, () => record({ kind, tokens, length, halfOnly, loras, lora }));
   }
 
   /** Logits of `tokens` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */

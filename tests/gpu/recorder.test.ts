@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
+import type { Kernel } from '../../src/gpu/kernel.ts';
+import { createOperation } from '../../src/gpu/operation.ts';
 import { Readback, readOnce } from '../../src/gpu/readback.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
 
@@ -99,4 +101,80 @@ it('an error that the device reports is known before the result of what it refus
   await expect(reading).rejects.toMatchObject({ code: 'device_lost', detail: { reason: expect.stringMatching(/reported an error.*gone/s) as string } });
   expect(lost).toHaveLength(1);
   own.close();
+});
+
+describe('parameters', () => {
+  /** values[place] = value */
+  const put: Kernel = {
+    name: 'put',
+    sources: ['@compute @workgroup_size(1) fn main() { values[params.place] = params.value; }'],
+    constants: {},
+    bindings: [{ name: 'values', type: 'array<f32>', access: 'read_write' }],
+    params: { place: 'u32', value: 'f32' },
+    groups: () => [1],
+  };
+  const COUNT = 5000;
+  const operation = (count: number) => {
+    const values = device.buffers.storage('values', 'activations', count * 4);
+    const made = createOperation(device, put, { values });
+    const read = async () => new Float32Array(await readOnce(device, 'values', [{ buffer: values, offset: 0, size: count * 4 }]));
+    return { made, read };
+  };
+
+  it('are each dispatch’s own, also beyond as many values as have a place', async () => {
+    const { made, read } = operation(COUNT);
+    for (let start = 0; start < COUNT; start += 500) {
+      recorder.inOneGo(() => {
+        for (let place = start; place < start + 500; place++) recorder.run(made, [1], { place, value: -place / 2 });
+      });
+    }
+    expect(await read()).toEqual(Float32Array.from({ length: COUNT }, (_, place) => -place / 2));
+  });
+
+  it('that a submission before had are not written again', async () => {
+    const { made } = operation(2);
+    const { queue } = device.gpuDevice;
+    const writeBuffer = vi.spyOn(queue, 'writeBuffer');
+    for (let step = 0; step < 3; step++) {
+      recorder.inOneGo(() => {
+        for (const place of [0, 1, 0]) recorder.run(made, [1], { place, value: 0.123 });
+      });
+    }
+    expect(writeBuffer.mock.calls.map((call) => call[4])).toEqual([2 * 256]);
+    writeBuffer.mockRestore();
+  });
+
+  it('that lack a field are an error, and nothing of it is submitted', async () => {
+    const { made, read } = operation(1);
+    expect(() => recorder.inOneGo(() => {
+      recorder.run(made, [1], { place: 0, value: 3 });
+      recorder.run(made, [1], { place: 0 });
+    })).toThrow('params: no value');
+    expect(await read()).toEqual(new Float32Array(1));
+  });
+
+  it('of what is recorded again are those of the first time, until a buffer comes or goes', async () => {
+    const { made, read } = operation(COUNT);
+    let value = 1;
+    let asked = 0;
+    const again = (): void =>
+      recorder.again('put', () => {
+        asked++;
+        for (const place of [0, 1]) recorder.run(made, [1], { place, value });
+      });
+    const before = recorder.dispatches;
+    again();
+    value = 2;
+    again();
+    expect([asked, recorder.dispatches - before]).toEqual([1, 4]);
+    expect((await read()).slice(0, 2)).toEqual(new Float32Array([1, 1]));
+    // As many others as take every place: what is recorded again has its own all the same.
+    for (let place = 2; place < COUNT; place++) recorder.run(made, [1], { place, value: 5 });
+    again();
+    expect((await read()).slice(0, 3)).toEqual(new Float32Array([value, value, 5]));
+    device.buffers.destroy(device.buffers.storage('another', 'activations', 4));
+    value = 3;
+    again();
+    expect((await read()).slice(0, 2)).toEqual(new Float32Array([3, 3]));
+  });
 });
