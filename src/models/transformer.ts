@@ -26,6 +26,12 @@ export interface TransformerParts {
   output: Linear;
 }
 
+/** Layers from `from` up to `to`. */
+export interface LayerRange {
+  from: number;
+  to: number;
+}
+
 /** A decoder-only transformer on the GPU, of any of src/architectures. */
 export class Transformer {
   /** Dispatches of one layer in the last forward pass. */
@@ -56,20 +62,23 @@ export class Transformer {
     this.arena = new AdapterArena(device, config.numLayers, batchTokens);
   }
 
-  /** From what `activations.tokens` and `batchTable` hold to the residual stream in `activations.x`; fills the cache's pages. */
-  forward(recorder: Dispatcher, batch: Batch): void {
+  /**
+   * From what `activations.tokens` and `batchTable` hold to the residual stream in `activations.x`; fills the cache's pages.
+   * A prefill may go through its layers a few at a time, and keeps `activations.x` meanwhile.
+   */
+  forward(recorder: Dispatcher, batch: Batch, range: LayerRange = { from: 0, to: this.layers.length }): void {
     this.bindAdapters();
-    this.parts.embedding.record(recorder, batch.tokens);
+    if (range.from === 0) this.parts.embedding.record(recorder, batch.tokens);
     if (batch.lora && batch.kind === 'decode') this.#firstDelta?.record(recorder, batch);
     const before = recorder.dispatches;
-    this.#recordLayers(recorder, batch);
-    this.dispatchesPerLayer = (recorder.dispatches - before) / this.layers.length;
+    this.#recordLayers(recorder, batch, range);
+    this.dispatchesPerLayer = (recorder.dispatches - before) / (range.to - range.from);
   }
 
   /** Decode steps are alike until their texts fill another page: layers are told of whole pages, and of nothing else. */
-  #recordLayers(recorder: Dispatcher, batch: Batch): void {
+  #recordLayers(recorder: Dispatcher, batch: Batch, { from, to }: LayerRange): void {
     const record = (of: Batch): void => {
-      for (const { attention, mlp } of this.layers) {
+      for (const { attention, mlp } of this.layers.slice(from, to)) {
         attention.record(recorder, of);
         mlp.record(recorder, of);
       }
@@ -77,7 +86,7 @@ export class Transformer {
     const { kind, tokens, halfOnly, loras, lora, tap } = batch;
     if (kind === 'prefill' || loras.length > 0 || tap) return record(batch);
     const length = Math.ceil(batch.length / PAGE_TOKENS) * PAGE_TOKENS;
-    const key = `${tokens} ${length} ${halfOnly} ${lora?.adapters} ${lora?.rank}`;
+    const key = [from, to, tokens, length, halfOnly, lora?.adapters, lora?.rank].join();
     recorder.again(key, () => record({ kind, tokens, length, halfOnly, loras, lora }));
   }
 

@@ -3,7 +3,7 @@ import type { Device } from '../gpu/device.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { type Batch, batchTable } from '../layers/batch.ts';
-import type { Transformer } from '../models/transformer.ts';
+import type { LayerRange, Transformer } from '../models/transformer.ts';
 import { loraBatch } from './adapter-mix.ts';
 import type { StepComputer } from './decode-steps.ts';
 import { handled } from './handled.ts';
@@ -32,9 +32,33 @@ export interface BatchToken {
   place: number;
 }
 
+/** Of a batch: what linears read is shown to `tap`; and which layers are recorded, from `from` up to `to`. Default: all. */
+export interface ForwardOptions {
+  tap?: Batch['tap'];
+  layers?: LayerRange;
+}
+
 /** Computes batches of sequences' tokens, and draws the tokens after them. */
 export class Batches implements StepComputer {
+  #held: Promise<void> | undefined;
+
   constructor(private readonly parts: BatchParts) {}
+
+  /** While a batch is submitted layer by layer the activations are its own: settles once it is whole. */
+  get held(): Promise<void> | undefined {
+    return this.#held;
+  }
+
+  /** Keeps the activations until the function given back is called. */
+  hold(): () => void {
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    this.#held = held;
+    return () => {
+      this.#held = undefined;
+      release();
+    };
+  }
 
   /**
    * Makes room for what lengthens a text to `length`, and gives its pages the forms that they are to have. Nothing may be
@@ -47,8 +71,11 @@ export class Batches implements StepComputer {
     return trial && handled(trial);
   }
 
-  /** Records the forward pass over a batch, which must be submitted before another is recorded. */
-  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], tap?: Batch['tap']): void {
+  /**
+   * Records the forward pass over a batch, which must be submitted before another is recorded. Pages and adapters may lie
+   * elsewhere when its next layers are.
+   */
+  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers }: ForwardOptions = {}): void {
     const { device, transformer, ranks } = this.parts;
     const { cache, activations, arena } = transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
@@ -68,11 +95,11 @@ export class Batches implements StepComputer {
       slot: sequence.slot,
       row: sequence.rowOf(position),
     }));
-    for (const { sequence } of tokens) ranks.count(sequence);
+    if (!layers || layers.from === 0) for (const { sequence } of tokens) ranks.count(sequence);
     const adapted = loraBatch(arena, doses);
     if (adapted) arena.writeRows(adapted.rows);
     const halfOnly = sequences.every(({ pages }) => allHalf(pages));
-    transformer.forward(recorder, { kind, tokens: tokens.length, length, halfOnly, loras, lora: adapted?.lora, tap });
+    transformer.forward(recorder, { kind, tokens: tokens.length, length, halfOnly, loras, lora: adapted?.lora, tap }, layers);
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
@@ -87,6 +114,7 @@ export class Batches implements StepComputer {
    */
   async decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
     const { recorder } = this.parts;
+    while (this.#held) await this.#held;
     const trials: Promise<void>[] = [];
     const drawn = await this.#draw(draws, () => {
       for (const { sequence, position } of draws) {

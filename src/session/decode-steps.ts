@@ -9,7 +9,7 @@ interface Asked {
 }
 
 interface Stream {
-  /** Steps it has asked for that have not gone off: its next, and at most the one after. */
+  /** Steps it has asked for that have not gone off, its next first. */
   asked: Asked[];
   /** A batch went without it: none waits for it until it asks again. */
   isSlow: boolean;
@@ -26,7 +26,7 @@ export interface StepComputer {
 }
 
 /**
- * Puts the decode steps of several streams into one submission. A stream asks for its next step before it reads the
+ * Puts the decode steps of several streams into one submission. A stream asks for its next steps before it reads the
  * token of its last. A batch goes off once every stream has asked, or, with those that have, when no step is under way
  * any more: who reads slowly is not waited for. Where a draw waits for what it may give, its step does not.
  */
@@ -34,7 +34,11 @@ export class DecodeSteps {
   readonly #streams = new Map<Sequence, Stream>();
   #underWay = 0;
 
-  constructor(private readonly computer: StepComputer) {}
+  /** `onResult`: told when the result of a step has come, and whether others are on their way. */
+  constructor(
+    private readonly computer: StepComputer,
+    private readonly onResult: (underWay: boolean) => void = () => undefined,
+  ) {}
 
   /** Resolves when the step is done. Errors: those of the step, and `aborted` when the stream leaves before. */
   ask(draw: DrawRequest): Promise<DrawnToken> {
@@ -56,9 +60,14 @@ export class DecodeSteps {
   }
 
   #submitIfReady(): void {
+    while (this.#submitNext());
+  }
+
+  /** Whether a batch went off. */
+  #submitNext(): boolean {
     const streams = [...this.#streams.values()];
     const isWaitedFor = streams.some(({ asked, isSlow, isHeld }) => isHeld || (asked.length === 0 && !isSlow));
-    if (isWaitedFor && this.#underWay > 0) return;
+    if (isWaitedFor && this.#underWay > 0) return false;
     const batch: Asked[] = [];
     for (const stream of streams) {
       if (stream.isHeld) continue;
@@ -66,7 +75,9 @@ export class DecodeSteps {
       if (next) batch.push(next);
       else stream.isSlow = true;
     }
-    if (batch.length > 0) this.#submit(batch);
+    if (batch.length === 0) return false;
+    this.#submit(batch);
+    return true;
   }
 
   #submit(batch: readonly Asked[]): void {
@@ -76,6 +87,7 @@ export class DecodeSteps {
       this.#submitIfReady();
     };
     const step = this.computer.decode(batch.map(({ draw }) => draw));
+    step.then(() => this.onResult(this.#underWay > 1), () => undefined);
     const results = batch.map(async ({ draw }, i): Promise<DrawnToken> => {
       const later = draw.allowedLater && this.#drawLater(draw, draw.allowedLater);
       const [computed, drawn] = await Promise.all([step.then((all) => all[i] as DrawnToken), later]);

@@ -5,6 +5,7 @@ import { throwIfLost } from '../gpu/readback.ts';
 import { Recorder } from '../gpu/recorder.ts';
 import { kernelContests } from '../models/kernel-contests.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
+import { LookAhead } from './look-ahead.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { Session } from './session.ts';
 import type { SessionOptions } from './session-options.ts';
@@ -32,6 +33,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       const session = new Session(device, plan, transformer, recorder, options.onTrace);
       await device.pipelines.ready();
       await warmUp(session);
+      session.lookAhead = await LookAhead.measure(device);
       return session;
     });
   } catch (error) {

@@ -1,11 +1,10 @@
-import { MAX_STREAMS } from '../config/max-streams.ts';
-import { throwIfAborted } from '../errors/throw-if-aborted.ts';
 import type { Device } from '../gpu/device.ts';
-import { finished, Readback } from '../gpu/readback.ts';
+import type { Governor } from '../gpu/governor.ts';
+import { Readback } from '../gpu/readback.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { pageFormKernels } from '../layers/page-forms.ts';
-import { type Batch, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
+import type { Batch } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { DENSE, RECENT_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
@@ -15,7 +14,8 @@ import { DecodeSteps } from './decode-steps.ts';
 import { DrawRecorder } from './sampling/draw-recorder.ts';
 import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
 import { PageTrials } from './page-trials.ts';
-import { PlannedRows } from './planned-rows.ts';
+import { LookAhead } from './look-ahead.ts';
+import { type OnBatch, Prefill } from './prefill.ts';
 import { RankCounter } from './rank-counter.ts';
 import type { Sequence } from './sequence.ts';
 import { SequenceCache } from './sequence-cache.ts';
@@ -30,7 +30,10 @@ export class Session {
   readonly draws: DrawRecorder;
   readonly trials: PageTrials;
   readonly shadow: ShadowCheck;
+  /** How far answers go ahead; measured when the model is open. */
+  lookAhead = new LookAhead();
   readonly #batches: Batches;
+  readonly #prefill: Prefill;
   /** Settles once what is compiled aside is there. */
   #pageForms: Promise<unknown> | undefined;
   #logitsReadback: Readback | undefined;
@@ -40,7 +43,7 @@ export class Session {
     readonly plan: ModelPlan,
     readonly transformer: Transformer,
     readonly recorder: Recorder,
-    private readonly onTrace: SessionOptions['onTrace'],
+    onTrace: SessionOptions['onTrace'],
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
     this.draws = new DrawRecorder(device, transformer, recorder);
@@ -49,7 +52,13 @@ export class Session {
     this.sequences = new SequenceCache(transformer.cache);
     const { sequences, trials, ranks, draws } = this;
     this.#batches = new Batches({ device, transformer, recorder, sequences, trials, ranks, draws });
-    this.steps = new DecodeSteps(this.#batches);
+    this.#prefill = new Prefill({ device, transformer, recorder, batches: this.#batches, contextLength: plan.contextLength, onTrace });
+    this.steps = new DecodeSteps(this.#batches, (underWay) => this.lookAhead.arrived(underWay));
+  }
+
+  /** Sizes submissions of prompts. */
+  get governor(): Governor {
+    return this.#prefill.governor;
   }
 
   /**
@@ -65,47 +74,17 @@ export class Session {
 
   /**
    * Computes `tokens` after those `sequence` holds, in batches, and keeps them in it. `onBatch` is called once a batch
-   * is recorded, before it is submitted, with its first token's place in `tokens` and its length: what it records before
+   * is recorded, before the last of it is submitted, with its first token's place in `tokens` and its length: what it records before
    * its first await is submitted with it. While the GPU computes a batch the next one is planned.
    */
-  async prefill(
-    sequence: Sequence,
-    tokens: readonly number[],
-    onBatch: (start: number, length: number) => Promise<void> | void,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const { transformer, recorder, device } = this;
+  async prefill(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
     if (mayShrink(sequence, sequence.tokens.length + tokens.length)) await this.#pageForms;
-    const batchTokens = this.#batchTokens(sequence);
-    const rows = new PlannedRows(sequence, this.onTrace);
-    rows.ask(Math.min(batchTokens, tokens.length));
-    for (let start = 0; start < tokens.length; start += batchTokens) {
-      throwIfAborted(signal);
-      const batch = tokens.slice(start, start + batchTokens);
-      const trace = await rows.take();
-      const ids = new Uint32Array(batch);
-      const position = sequence.tokens.length;
-      const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
-      const { trial, visit } = recorder.inOneGo(() => {
-        device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
-        const begun = this.#batches.lengthen(sequence, position + batch.length);
-        // Few tokens are cheaper in the form of decoding.
-        this.forward(recorder, batch.length > MAX_STREAMS ? 'prefill' : 'decode', places);
-        return { trial: begun, visit: onBatch(start, batch.length) };
-      });
-      sequence.tokens.push(...batch); // they are submitted
-      trace?.submitted(device.gpuDevice.queue);
-      const left = tokens.length - start - batch.length;
-      if (left > 0) rows.ask(Math.min(batchTokens, left));
-      if (visit) await visit;
-      await trial;
-      if (left > 0) await finished(device);
-    }
+    await this.#prefill.compute(sequence, tokens, onBatch, signal);
   }
 
   /** Records the forward pass over a batch, which must be submitted before another is recorded. */
   forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], tap?: Batch['tap']): void {
-    this.#batches.forward(recorder, kind, tokens, tap);
+    this.#batches.forward(recorder, kind, tokens, { tap });
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
@@ -142,12 +121,6 @@ export class Session {
     this.transformer.cache.resize(sequence.pages, 0);
     this.transformer.cache.shrink();
     sequence.clear();
-  }
-
-  /** A text that goes on past the context needs room for a batch behind what is kept, which may be half of it. */
-  #batchTokens({ policy }: Sequence): number {
-    const { batchTokens } = this.transformer;
-    return policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(this.plan.contextLength / 4))) : batchTokens;
   }
 }
 

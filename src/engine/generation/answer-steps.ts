@@ -1,3 +1,4 @@
+import { DENSE } from '../../cache/policy.ts';
 import type { RampRow } from '../../chunking/ramps.ts';
 import type { SamplingOptions } from '../../config/sampling.ts';
 import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
@@ -33,15 +34,15 @@ export interface AnswerToken extends DrawnToken {
 }
 
 /**
- * The steps of one answer. The step after each token is asked for before that token is read; when it turns out to be the
- * last, the step's result is thrown away. With a grammar it is computed as early, and drawn once the token is read, since
- * that says which may follow.
+ * The steps of one answer. The steps after each token are asked for before that token is read, one or, where results take
+ * long to come, some; when it turns out to be the last, their results are thrown away. With a grammar one is computed as
+ * early, and drawn once the token is read, since that says which may follow.
  */
 export class AnswerSteps {
   /** Tokens read. */
   #count = 0;
-  /** The step that was asked for. */
-  #pending: Promise<DrawnToken> | undefined;
+  /** The steps that were asked for, in order. */
+  readonly #ahead: Promise<DrawnToken>[] = [];
   /** What the grammar lets follow the token read last. */
   #allowedNext: DrawRequest['allowedLater'];
 
@@ -68,7 +69,7 @@ export class AnswerSteps {
         onStep();
         if (cachedTokens + start + length < prompt.length) return;
         if (follow) session.draws.levels.begin(sequence.slot, follow.start);
-        this.#pending = handled(session.sample(length, this.#draw(prompt.length, { allowed })));
+        this.#ahead.push(handled(session.sample(length, this.#draw(prompt.length, { allowed }))));
       },
       signal,
     );
@@ -76,14 +77,13 @@ export class AnswerSteps {
 
   /** The next token, with what it takes of the adapters; undefined behind the limit. Errors: those of `prefill`. */
   async next(): Promise<AnswerToken | undefined> {
-    const { session, sequence } = this;
-    const { prompt, limit, grammar, eosIds, onStep, signal } = this.options;
-    const current = this.#pending;
+    const { sequence } = this;
+    const { prompt, grammar, eosIds, onStep, signal } = this.options;
+    const current = this.#ahead.shift();
     if (!current) return undefined;
     const position = prompt.length + this.#count;
     this.#allowedNext = grammar && handled(current.then(({ token }) => (eosIds.has(token) ? undefined : grammar.follow(token))));
-    const isLast = this.#count + 1 >= limit;
-    this.#pending = isLast ? undefined : handled(session.steps.ask(this.#draw(position + 1, { allowedLater: this.#allowedNext })));
+    this.#askAhead();
     const drawn = await current.catch((error: unknown) => {
       if (this.#count > 0) sequence.tokens.pop(); // its step was this one
       throw error;
@@ -104,7 +104,7 @@ export class AnswerSteps {
   /** Something follows `token`, which was read last. */
   goOn(token: number): void {
     // Its step is asked for: its keys and values are in the cache once the next token is read.
-    if (this.#pending) this.sequence.tokens.push(token);
+    if (this.#ahead.length > 0) this.sequence.tokens.push(token);
   }
 
   /** No step is asked for any more. */
@@ -115,7 +115,22 @@ export class AnswerSteps {
   /** Leaves, and waits until nothing of the answer is under way. */
   async close(): Promise<void> {
     this.leave();
-    await Promise.allSettled([this.#pending, this.#allowedNext]);
+    await Promise.allSettled([...this.#ahead, this.#allowedNext]);
+  }
+
+  /**
+   * A grammar's next step needs the token before, and the pages of a text that shrinks change by what is read: these go
+   * one step ahead.
+   */
+  #askAhead(): void {
+    const { session, sequence } = this;
+    const { prompt, limit, grammar } = this.options;
+    const steps = grammar || sequence.policy.key !== DENSE.key ? 1 : session.lookAhead.steps;
+    const asked = this.#count + 1 + this.#ahead.length;
+    for (let count = asked; count < limit && this.#ahead.length < steps; count++) {
+      const draw = this.#draw(prompt.length + count, { allowedLater: this.#allowedNext });
+      this.#ahead.push(handled(session.steps.ask(draw)));
+    }
   }
 
   #draw(position: number, allowed: Pick<DrawRequest, 'allowed' | 'allowedLater'>): DrawRequest {

@@ -1,3 +1,4 @@
+import { pagesFor } from '../../cache/kv-cache.ts';
 import { KvWatch } from '../../cache/kv-map.ts';
 import { policyOf } from '../../cache/kv-options.ts';
 import { kvReport } from '../../cache/kv-report.ts';
@@ -152,6 +153,9 @@ async function measure(
   isPlanned: boolean,
 ): Promise<Pick<GenerationReport, 'kv' | 'meanRank'>> {
   const meanRank = await session.ranks.read(sequence);
-  const kv = { ...kvReport(sequence), ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }) };
+  // Behind them are pages of steps that were asked for and are thrown away.
+  const pages = sequence.pages.slice(0, pagesFor(sequence.heldTokens));
+  const { dropped, memoryOverrode, peakKvBytes, probed } = sequence;
+  const kv = { ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }), ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }) };
   return { kv, ...(isPlanned && { meanRank }) };
 }

@@ -4,12 +4,13 @@ import { Readback } from '../../gpu/readback.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import type { DrawRequest, StepResult } from './draw-request.ts';
+import { MOST_AHEAD } from '../look-ahead.ts';
 import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
 import { RawLogits } from './raw-logits.ts';
 import { Sampler } from './sampler.ts';
 
-/** Results under way at once: of each stream one, and one that is read while it is computed. */
-const RESULTS_AHEAD = 2 * MAX_STREAMS;
+/** Results under way at once: of each stream one, and those of steps ahead of what is read. */
+const RESULTS_AHEAD = MAX_STREAMS + 1 + MOST_AHEAD;
 /** Of a value a stream. */
 const SLOT_BYTES = MAX_STREAMS * 4;
 

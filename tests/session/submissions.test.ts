@@ -1,0 +1,184 @@
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { ModelConfig } from '../../src/config/model-config.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { Governor } from '../../src/gpu/governor.ts';
+import { Recorder } from '../../src/gpu/recorder.ts';
+import { layerFlops, PrefillSizes } from '../../src/session/prefill-sizes.ts';
+import { answer } from '../support/answer.ts';
+import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
+import { expectError } from '../support/expect-error.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { randomTokens } from '../support/random-tokens.ts';
+
+describe('submissions of a prompt, by the FLOPs of each', () => {
+  type Sizes = Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'intermediateSize' | 'numHeads' | 'numKvHeads' | 'headDim'>;
+  const MODELS = {
+    '135M': { numLayers: 30, hiddenSize: 576, intermediateSize: 1536, numHeads: 9, numKvHeads: 3, headDim: 64 },
+    '1B': { numLayers: 16, hiddenSize: 2048, intermediateSize: 8192, numHeads: 32, numKvHeads: 8, headDim: 64 },
+    '4B': { numLayers: 36, hiddenSize: 2560, intermediateSize: 9728, numHeads: 32, numKvHeads: 8, headDim: 128 },
+  } satisfies Record<string, Sizes>;
+  const PROMPT = 4096;
+
+  /** Milliseconds of each on a device of so many FLOPs a second, and the tokens of each batch. */
+  function submissions(sizes: Sizes, flopsPerSecond: number, batchTokens: number): { ms: number[]; batches: number[] } {
+    const config = sizes as ModelConfig;
+    let now = 0;
+    let free = 0;
+    const underWay: { at: number; done: () => void }[] = [];
+    const governor = new Governor(() => now);
+    const prefill = new PrefillSizes(config, governor);
+    const ms: number[] = [];
+    const batches: number[] = [];
+    /** As prefill does before it sizes the next submission. */
+    const room = (): void => {
+      if (underWay.length < 2) return;
+      const { at, done } = underWay.shift()!;
+      now = Math.max(now, at);
+      done();
+    };
+    const submit = (flops: number): void => {
+      const taken = (flops / flopsPerSecond) * 1000;
+      free = Math.max(free, now) + taken;
+      underWay.push({ at: free, done: governor.submitted(flops) });
+      ms.push(taken);
+    };
+    for (let position = 0; position < PROMPT; position += batches.at(-1)!) {
+      const tokens = prefill.tokens(batchTokens, position);
+      batches.push(tokens);
+      for (let from = 0; from < config.numLayers; ) {
+        room();
+        const layers = prefill.layers(config.numLayers - from, tokens, position + tokens);
+        submit(layers * layerFlops(config, tokens, position + tokens));
+        from += layers;
+      }
+    }
+    return { ms, batches };
+  }
+
+  test.each([
+    ['135M', 20e9, 64, 64],
+    ['135M', 0.2e12, 256, 256],
+    ['1B', 0.5e12, 256, 256],
+    ['1B', 20e12, 256, 256],
+    ['4B', 0.1e12, 256, 32],
+    ['4B', 0.2e12, 256, 64],
+    ['4B', 2e12, 256, 256],
+  ] as const)('%s at %i FLOPS: none is long, and few are needlessly short', (model, flopsPerSecond, batchTokens, largest) => {
+    const config = MODELS[model];
+    const { ms, batches } = submissions(config, flopsPerSecond, batchTokens);
+    expect(Math.max(...ms)).toBeLessThan(400); // the first ones, of which nothing is known
+    expect(Math.max(...ms.slice(3))).toBeLessThanOrEqual(100);
+    // No more of them than the time needs: cutting a batch evenly, and at layers, at most doubles that.
+    const total = ms.reduce((sum, each) => sum + each, 0);
+    const needed = Math.max(total / 45, 2 * batches.length);
+    expect(ms.length).toBeLessThan(needed + 40);
+    expect(Math.max(...batches)).toBe(largest);
+  });
+
+  test('a device that slows down is followed when two submissions say so', () => {
+    let now = 0;
+    const governor = new Governor(() => now);
+    const run = (flops: number, ms: number): void => {
+      const done = governor.submitted(flops);
+      now += ms;
+      done();
+    };
+    for (let i = 0; i < 20; i++) run(governor.flops, governor.flops / 1e9); // a TFLOPS
+    expect(governor.flops / 1e9).toBeCloseTo(90, 0);
+    run(9e9, 900); // compiled something
+    expect(governor.flops / 1e9).toBeCloseTo(90, 0);
+    run(90e9, 90);
+    run(90e9, 900);
+    run(90e9, 900);
+    expect(governor.flops / 1e9).toBeCloseTo(9, 1);
+    run(1e6, 5); // too brief to say anything
+    expect(governor.flops / 1e9).toBeCloseTo(9, 1);
+    for (let i = 0; i < 5; i++) run(1e6, 5000);
+    expect(governor.flops).toBeCloseTo(1e9, -3);
+  });
+
+  test('what waits behind another submission is not counted as long', () => {
+    let now = 0;
+    const governor = new Governor(() => now);
+    const [first, second] = [governor.submitted(5e9), governor.submitted(5e9)];
+    now = 50;
+    first();
+    now = 100;
+    second();
+    expect(governor.flops).toBeCloseTo(9e9, -6);
+  });
+});
+
+const numLayers = 4;
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 31, numLayers, neverEnds: true });
+const tokens = randomTokens(165, 270, 7);
+
+/** From here on a submission holds one layer of a whole batch. */
+async function slowDown(engine: LocalEngine): Promise<void> {
+  const { governor, plan, transformer } = await engine.session();
+  const flops = layerFlops(plan.config, transformer.batchTokens, plan.contextLength);
+  const spy = vi.spyOn(governor, 'flops', 'get').mockReturnValue(flops);
+  onTestFinished(() => spy.mockRestore());
+}
+
+describe('a prompt whose batches take several submissions', () => {
+  test('has the same logits, bit for bit', async () => {
+    const engine = await engineUnderTest(bytes);
+    const whole = await logitsOf(engine, tokens);
+    await slowDown(engine);
+    const { queue } = (await engine.session()).device.gpuDevice;
+    const submit = vi.spyOn(queue, 'submit');
+    const cut = await logitsOf(engine, tokens);
+    expect(submit.mock.calls.length).toBeGreaterThanOrEqual(2 * numLayers);
+    submit.mockRestore();
+    expect(cut).toEqual(whole);
+  });
+
+  const options = { sampling: GREEDY, stop: [], maxTokens: 12 };
+  const LONG = 'Tell me of the seven winds, and of the sea. '.repeat(6);
+  const OTHER = 'A third wind blows from the hills. '.repeat(4);
+
+  test('others may run, and adapters come and go meanwhile: nobody notices', async () => {
+    const engine = await engineUnderTest(bytes);
+    const { config } = (await engine.session()).plan;
+    const load = (name: string, seed: number) => engine.loadAdapter(name, peftSource(tinyAdapter(config, { seed, gain: 2 })));
+    await load('poet', 5);
+    const adapters = [{ name: 'poet', scale: 1 }];
+    const ask = (prompt: string, adapted: boolean) => answer(engine.complete(prompt, { ...options, adapters: adapted ? adapters : [] }));
+    const expected = [(await ask(LONG, true)).tokens, (await ask(OTHER, false)).tokens, (await ask(LONG + OTHER, false)).tokens];
+    const fresh = await engine.session();
+    for (const sequence of [...fresh.sequences.idle]) sequence.adapters = { ...sequence.adapters, key: 'gone' };
+    await slowDown(engine);
+    const answers = Promise.all([ask(LONG, true), ask(OTHER, false), ask(LONG + OTHER, false)]);
+    for (let i = 0; i < 3; i++) {
+      await load('other', 20 + i);
+      engine.unloadAdapter('other');
+    }
+    expect((await answers).map((each) => each.tokens)).toEqual(expected);
+  });
+
+  test('is aborted in the middle of a batch; the next answer is right', async () => {
+    const engine = await engineUnderTest(bytes);
+    const expected = (await answer(engine.complete(OTHER, options))).tokens;
+    await slowDown(engine);
+    const controller = new AbortController();
+    const { recorder } = await engine.session();
+    const began = recorder.dispatches;
+    let before = 0;
+    const submitted = vi.spyOn(recorder, 'submit').mockImplementation(() => {
+      Recorder.prototype.submit.call(recorder);
+      before ||= recorder.dispatches - began;
+      if (before > 0) controller.abort();
+    });
+    const reading = async (): Promise<void> => {
+      for await (const event of engine.complete(LONG, { ...options, signal: controller.signal })) void event;
+    };
+    await expectError(reading, 'aborted', { reason: /aborted/ });
+    expect(before).toBeGreaterThan(0);
+    expect(recorder.dispatches - began).toBeLessThanOrEqual(2 * before); // at most one more layer
+    submitted.mockRestore();
+    expect((await answer(engine.complete(OTHER, options))).tokens).toEqual(expected);
+  });
+});
