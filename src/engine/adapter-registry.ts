@@ -153,9 +153,14 @@ export class AdapterRegistry {
     const { device, transformer } = session;
     if (plain) return { session, lora: await loadLora(device, transformer, plain.modules) };
     const adapter = transformer.arena.add(ladder.modules, levelRanks(ladder.modules).ranks);
-    transformer.bindAdapters();
-    await device.pipelines.ready();
-    await finished(device); // it may have had no room
+    try {
+      transformer.bindAdapters();
+      await device.pipelines.ready();
+      await finished(device); // it may have had no room
+    } catch (error) {
+      if (device.lost() === undefined) transformer.arena.remove(adapter); // else all is made anew
+      throw error;
+    }
     return { session, adapter };
   }
 }

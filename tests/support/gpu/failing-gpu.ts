@@ -1,0 +1,57 @@
+import { derived } from './derived.ts';
+import { derivedGpu } from './derived-gpu.ts';
+
+export const FAILING_CALLS = ['createBuffer', 'createBindGroup', 'createComputePipeline', 'createComputePipelineAsync', 'submit'] as const;
+export type FailingCall = (typeof FAILING_CALLS)[number];
+
+/** Calls of WebGPU that can be made to fail. */
+export interface Failures {
+  /** Calls since `arm`. */
+  readonly counts: Record<FailingCall, number>;
+  /** The call of this name that comes `at`th from now on is refused by the device, once; -1: none is. */
+  arm(call: FailingCall, at: number): void;
+  /** Whether it was. */
+  failed(): boolean;
+}
+
+/** The software adapter, which refuses one call that it is asked to refuse: with an error of its own, as for a wrong call. */
+export function failingGpu(): { gpu: GPU; failures: Failures } {
+  const counts = Object.fromEntries(FAILING_CALLS.map((call) => [call, 0])) as Record<FailingCall, number>;
+  let armed: { call: FailingCall; at: number } | undefined;
+  let failed = false;
+  const isDue = (call: FailingCall): boolean => {
+    const isIt = armed?.call === call && counts[call] === armed.at;
+    counts[call]++;
+    failed ||= isIt;
+    return isIt;
+  };
+  const gpu = derivedGpu((device) => ({
+    createBuffer: (buffer) => device.createBuffer(isDue('createBuffer') ? { ...buffer, size: 2 ** 50 } : buffer),
+    createBindGroup: (group) => device.createBindGroup(isDue('createBindGroup') ? { ...group, entries: [] } : group),
+    createComputePipeline: (pipeline) => device.createComputePipeline(isDue('createComputePipeline') ? wrong(pipeline) : pipeline),
+    createComputePipelineAsync: (pipeline) =>
+      device.createComputePipelineAsync(isDue('createComputePipelineAsync') ? wrong(pipeline) : pipeline),
+    queue: derived(device.queue, {
+      submit: (commands) => {
+        if (isDue('submit')) {
+          const gone = device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+          const encoder = device.createCommandEncoder();
+          encoder.clearBuffer(gone);
+          gone.destroy();
+          device.queue.submit([...commands, encoder.finish()]);
+        } else device.queue.submit(commands);
+      },
+    }),
+  }));
+  const arm = (call: FailingCall, at: number): void => {
+    for (const each of FAILING_CALLS) counts[each] = 0;
+    armed = { call, at };
+    failed = false;
+  };
+  return { gpu, failures: { counts, arm, failed: () => failed } };
+}
+
+const wrong = (pipeline: GPUComputePipelineDescriptor): GPUComputePipelineDescriptor => ({
+  ...pipeline,
+  compute: { ...pipeline.compute, entryPoint: 'nowhere' },
+});
