@@ -18,6 +18,10 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
     'This browser does not compile what models run on',
     'Update it and the graphics driver, or use a current Chrome, Edge, Firefox or Safari.',
   ],
+  wrong_results: [
+    'This GPU computes wrong answers',
+    'Update its driver and the browser, or use another device.',
+  ],
   network: ['The model could not be downloaded', 'Check the connection and the model’s address, then try again.'],
   storage_lost: [
     'What was stored here has been deleted',

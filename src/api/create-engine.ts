@@ -13,9 +13,10 @@ import { WorkerClient } from './worker-client.ts';
  * Starts a worker, brings the model there, and resolves when it can answer. A downloaded model is kept by the browser.
  * @throws ChunkwiseError `bad_request` for an option; `no_webgpu`; `network`, `bad_file`, `unsupported` for the model or
  * an adapter; `over_limit` before its weights are downloaded, when the device, the storage or `memoryLimitBytes` cannot
- * hold them; `kernel_refused` when this browser or its driver does not compile what the model runs on; `device_lost` where the
- * GPU stops meanwhile; `storage_lost` where what is downloaded is deleted meanwhile; `aborted`, also where `confirmLoad` says
- * no. With a `fallback`, `no_webgpu`, `kernel_refused`, `over_limit` and `device_lost` are not thrown: a server answers.
+ * hold them; `kernel_refused` when this browser or its driver does not compile what the model runs on, `wrong_results` when
+ * it is computed wrong; `device_lost` where the GPU stops meanwhile; `storage_lost` where what is downloaded is deleted
+ * meanwhile; `aborted`, also where `confirmLoad` says no. With a `fallback`, `no_webgpu`, `kernel_refused`, `wrong_results`,
+ * `over_limit` and `device_lost` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { load, wantedFallback, defaults, adapters, confirm, onProgress, signal } = checked('options', () => ({

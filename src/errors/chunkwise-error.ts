@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'abandoned' // the answer was not read for too long, and gave up its place
   | 'no_webgpu'
   | 'kernel_refused' // this browser, or its driver, does not compile what a model runs on
+  | 'wrong_results' // this device computes what a model runs on wrong
   | 'device_lost'
   | 'scheduler_lost' // the thread that plans ranks ended; the next request gets a new one
   | 'network'

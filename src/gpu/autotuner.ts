@@ -1,21 +1,25 @@
 import { quantile } from '../config/quantile.ts';
 import type { Device } from './device.ts';
+import { type KernelText, renderKernel } from './kernel.ts';
 import { unlessLost } from './readback.ts';
 import type { Dispatcher, Recorder } from './recorder.ts';
+import { textHash } from './text-hash.ts';
 import type { Variant } from './device-variant.ts';
 
 export type Candidate = Partial<Variant>;
 
 /** A kernel at one shape, which can be computed in several ways to the same result. */
 export interface Contest {
-  /** Kernel, types and shape: what a choice is remembered by. */
+  /** Kernel, types and shape: what a choice is remembered by, with the kernel's text. */
   name: string;
   candidates: readonly Candidate[];
+  /** As the device's variant has it. */
+  kernel(): KernelText;
   /** Makes the kernel as the device's variant has it, and returns what records one run of it under the same variant. */
   make(): (recorder: Dispatcher) => void;
 }
 
-/** Where choices outlast a visit. What it cannot keep or read is timed again. */
+/** Where choices outlast a visit. What it cannot keep or read is found again. */
 export interface TuningStore {
   get(key: string): Promise<unknown>;
   set(key: string, chosen: Candidate): Promise<void>;
@@ -36,7 +40,8 @@ const CLEARLY_FASTER = 0.9;
  */
 export async function autotune(device: Device, recorder: Recorder, contests: readonly Contest[], store: TuningStore): Promise<void> {
   for (const contest of contests) {
-    const key = `${device.name}, ${[...device.features].sort().join(' ')}: ${contest.name}`;
+    const texts = contest.candidates.map((candidate) => withVariant(device, candidate, () => renderKernel(contest.kernel())));
+    const key = `${device.name}, ${textHash(texts.join())}: ${contest.name}`;
     const known = await store.get(key).catch(() => undefined);
     const chosen = contest.candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(known));
     const choice = chosen ?? (await fastest(device, recorder, contest));

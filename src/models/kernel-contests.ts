@@ -4,19 +4,21 @@ import type { Device } from '../gpu/device.ts';
 import { createOperation } from '../gpu/operation.ts';
 import { attentionKernel, partialFloats, splitPages } from '../kernels/attention.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
+import { linearDecodeKernel } from '../kernels/linear-decode.ts';
+import { linearPrefillKernel } from '../kernels/linear-prefill.ts';
 import { batchTable } from '../layers/batch.ts';
 import { Linear } from '../layers/linear.ts';
 import { blankMatrix, destroyMatrix } from '../layers/weight-matrix.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 
 /** Of decoding's linears and norms: a row to one invocation, or shared out among a workgroup's. */
-const ROWS: readonly Candidate[] = [
+export const ROWS: readonly Candidate[] = [
   { rowWorkgroup: 8, lanes: 1 },
   { rowWorkgroup: 32, lanes: 32 },
   { rowWorkgroup: 64, lanes: 64 },
 ];
-const PREFILL: readonly Candidate[] = [{ prefillWorkgroup: 8 }, { prefillWorkgroup: 32 }, { prefillWorkgroup: 64 }];
-const ATTENTION: readonly Candidate[] = [
+export const PREFILL: readonly Candidate[] = [{ prefillWorkgroup: 8 }, { prefillWorkgroup: 32 }, { prefillWorkgroup: 64 }];
+export const ATTENTION: readonly Candidate[] = [
   { attentionWorkgroup: 8, attentionHeads: 4 },
   { attentionWorkgroup: 32, attentionHeads: 1 },
   { attentionWorkgroup: 64, attentionHeads: 1 },
@@ -49,6 +51,7 @@ export function kernelContests(
   const linear = (kind: 'decode' | 'prefill', tokens: number, candidates: readonly Candidate[]): Contest => ({
     name: `linear-${kind} ${type} ${matrix.rows} × ${hiddenSize}`,
     candidates,
+    kernel: () => (kind === 'decode' ? linearDecodeKernel : linearPrefillKernel)(device, { type, columns: hiddenSize }),
     make() {
       const made = new Linear(device, matrix, { x, y, kind });
       return (recorder) => made.record(recorder, { kind, tokens });
@@ -68,6 +71,7 @@ export function kernelContests(
   const attention: Contest = {
     name: `attention ${numHeads} / ${numKvHeads} × ${headDim}`,
     candidates: ATTENTION,
+    kernel: () => attentionKernel(device, config, true),
     make() {
       const operation = createOperation(device, attentionKernel(device, config, true), bound);
       return (recorder) => recorder.run(operation, operation.groups({ tokens: 1, splits }), { tokens: 1, splits, pagesPerSplit });

@@ -1,27 +1,43 @@
+import { isRecord } from '../config/is-record.ts';
 import { autotune, type TuningStore } from '../gpu/autotuner.ts';
+import { type Variant, VARIANTS } from '../gpu/device-variant.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
 import { noErrors } from '../gpu/error-scopes.ts';
 import { throwIfLost } from '../gpu/readback.ts';
 import { Recorder } from '../gpu/recorder.ts';
+import { rightVariant } from '../gpu/self-check.ts';
+import { textHash } from '../gpu/text-hash.ts';
+import { kernelChecks } from '../models/checks/kernel-checks.ts';
 import { kernelContests } from '../models/kernel-contests.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
 import { LookAhead } from './look-ahead.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { Session } from './session.ts';
 import type { SessionOptions } from './session-options.ts';
+import { samplerChecks } from './sampling/sampler-checks.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Opens a device and brings the model there. Errors: those of `openEngine`. */
 export async function openSession(options: SessionOptions): Promise<Session> {
+  const opened = await openWith(options);
+  if (!('right' in opened)) return opened;
+  const again = await openWith(options, opened.right);
+  if (!('right' in again)) return again;
+  throw new Error('self-check: the variant that was right is not');
+}
+
+/** With `variant`, or what the device has of itself; where that computes wrong, says which one does not. */
+async function openWith(options: SessionOptions, variant?: Variant): Promise<Session | { right: Variant }> {
   const { onProgress, signal, wait, gpuAdapter, without, deviceClass } = options;
   const device = await openDevice(options.gpu, { wait, gpuAdapter, without, deviceClass, onLost: options.onDeviceLost });
   try {
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
     const plan = await planModel(device, options.sources, options);
-    return await noErrors(device, plan.file, async () => {
+    const opened = await noErrors(device, plan.file, async () => {
       const recorder = new Recorder(device);
       const { tuning, autotunes = device.deviceClass === 'gpu' } = options;
-      if (tuning && autotunes) await tune(device, recorder, plan, tuning);
+      if (variant) device.variant = variant;
+      else if (tuning && autotunes) await tune(device, recorder, plan, tuning);
       let bytes = 0;
       const onBytes = (more: number): void => {
         throwIfLost(device); // nothing else would notice before all is read
@@ -32,15 +48,38 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
       const session = new Session(device, plan, transformer, recorder, options.onTrace);
       await device.pipelines.ready();
+      const right = tuning && (await checkedVariant(session, tuning));
+      if (right && JSON.stringify(right) !== JSON.stringify(device.variant)) return { right };
       await warmUp(session);
       session.lookAhead = await LookAhead.measure(device);
       return session;
     });
+    if ('right' in opened) device.close();
+    return opened;
   } catch (error) {
     device.close();
     throw error;
   }
 }
+
+/**
+ * The variant with which this device computes right, as it was found for these kernels once, or by asking it now. Errors:
+ * `wrong_results`, `device_lost`.
+ */
+async function checkedVariant({ device, recorder, plan }: Session, store: TuningStore): Promise<Variant> {
+  const key = `${device.name}, ${textHash(device.pipelines.texts().map(({ text }) => text).sort().join())}: right`;
+  const known = await store.get(key).catch(() => undefined);
+  if (isVariant(known)) return known;
+  const release = device.buffers.mark();
+  const groups = [...(await kernelChecks(device, plan.config, plan.tensors)), samplerChecks(device, plan.config.vocabSize)];
+  const right = await rightVariant(device, recorder, groups);
+  release();
+  await store.set(key, right).catch(() => undefined);
+  return right;
+}
+
+const isVariant = (value: unknown): value is Variant =>
+  isRecord(value) && Object.keys(VARIANTS.gpu).every((name) => typeof value[name] === 'number');
 
 async function tune(device: Device, recorder: Recorder, { config, tensors }: ModelPlan, store: TuningStore): Promise<void> {
   const { contests, release } = kernelContests(device, config, tensors);

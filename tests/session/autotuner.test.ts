@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { autotune, type Candidate, type Contest, type TuningStore } from '../../src/gpu/autotuner.ts';
+import type { KernelText } from '../../src/gpu/kernel.ts';
 import { type LocalEngine } from '../../src/engine/open-engine.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer } from '../support/answer.ts';
@@ -21,6 +22,7 @@ class MemoryTuning implements TuningStore {
   }
 
   async set(key: string, chosen: Candidate): Promise<void> {
+    if (key.endsWith(': right')) return; // is of the self-check
     this.made++;
     this.choices.set(key, chosen);
   }
@@ -81,15 +83,17 @@ test('a software adapter is known: nothing is timed unless it is asked for', asy
 test('leaves out what the driver refuses', async () => {
   const { device, recorder } = await (await engineUnderTest(bytes)).session();
   const made: number[] = [];
+  const kernel = (): KernelText => ({
+    ...{ name: 'nothing', bindings: [], params: {}, constants: { WORKGROUP: device.variant.workgroup } },
+    sources: ['@compute @workgroup_size(WORKGROUP) fn main() {}'],
+  });
   const contest: Contest = {
     name: 'too large a workgroup, and another',
     candidates: [{ workgroup: 1 << 20 }, { workgroup: 16 }],
+    kernel,
     make() {
       const { workgroup } = device.variant;
-      const { gpuPipeline } = device.pipelines.get({
-        ...{ name: 'nothing', bindings: [], params: {}, constants: { WORKGROUP: workgroup } },
-        sources: ['@compute @workgroup_size(WORKGROUP) fn main() {}'],
-      });
+      const { gpuPipeline } = device.pipelines.get(kernel());
       expect(gpuPipeline).toBeDefined();
       return () => void made.push(workgroup);
     },
@@ -98,4 +102,15 @@ test('leaves out what the driver refuses', async () => {
   await autotune(device, recorder, [contest], new MemoryTuning());
   expect(device.variant).toEqual({ ...before, workgroup: 16 });
   expect(new Set(made)).toEqual(new Set([16]));
+});
+
+test('times again where the text of a kernel is another', async () => {
+  const { device, recorder } = await (await engineUnderTest(bytes)).session();
+  const tuning = new MemoryTuning();
+  const contest = (body: string): Contest => ({
+    ...{ name: 'a kernel', candidates: [{ workgroup: 16 }, { workgroup: 32 }], make: () => () => undefined },
+    kernel: () => ({ name: 'nothing', bindings: [], params: {}, constants: { WORKGROUP: device.variant.workgroup }, sources: [body] }),
+  });
+  for (const body of ['one', 'one', 'another']) await autotune(device, recorder, [contest(body)], tuning);
+  expect(tuning.made).toBe(2);
 });

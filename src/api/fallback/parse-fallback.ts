@@ -20,10 +20,10 @@ export function parseFallback(value: unknown, baseUrl: string): FallbackOptions 
   };
 }
 
-const REASONS: readonly ErrorCode[] = ['no_webgpu', 'kernel_refused', 'over_limit', 'device_lost'];
+const REASONS: readonly ErrorCode[] = ['no_webgpu', 'kernel_refused', 'wrong_results', 'over_limit', 'device_lost'];
 
 /**
- * The device cannot run this model: it has no WebGPU, does not compile the kernels, the model is too large, or its GPU stops
+ * The device cannot run this model: it has no WebGPU, does not compile the kernels or computes them wrong, the model is too large, or its GPU stops
  * while the model is loaded.
  */
 export function canFallBack(error: unknown): error is ChunkwiseError {

@@ -29,6 +29,7 @@ const STATUS: Record<ErrorCode, number> = {
   over_limit: 503,
   no_webgpu: 503,
   kernel_refused: 503,
+  wrong_results: 503,
   device_lost: 503,
   scheduler_lost: 503,
   disposed: 503,

@@ -1,0 +1,122 @@
+import type { ModelConfig } from '../../config/model-config.ts';
+import type { Device } from '../../gpu/device.ts';
+import type { Check } from '../../gpu/self-check.ts';
+import { Linear } from '../../layers/linear.ts';
+import { Norm } from '../../layers/norm.ts';
+import { uploadMatrix } from '../../layers/weight-matrix.ts';
+import type { GgmlType } from '../../weights/ggml-types.ts';
+import type { TensorInfo } from '../../weights/tensor-info.ts';
+import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
+
+const ROWS = 32;
+/** One, more than a pair, and more than a tile. */
+const DECODED = [1, 3];
+const PREFILLED = 9;
+
+/** How a model multiplies by a matrix; `gate` in decoding only. */
+interface Product {
+  type: GgmlType;
+  columns: number;
+  isNormed: boolean;
+  isGated: boolean;
+  isAdded: boolean;
+  hasBias: boolean;
+}
+
+/** Of every product that a model of these tensors makes, each once: by few tokens, and by many. */
+export async function productChecks(
+  device: Device,
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, TensorInfo>,
+): Promise<{ decode: Check[]; prefill: Check[] }> {
+  const checks = { decode: [] as Check[], prefill: [] as Check[] };
+  for (const product of productsOf(config, tensors)) {
+    const made = await checksOf(device, config, product);
+    checks.decode.push(...made.decode);
+    checks.prefill.push(made.prefill);
+  }
+  return checks;
+}
+
+function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>): Product[] {
+  const products = new Map<string, Product>();
+  for (const [name, { type, shape }] of tensors) {
+    const columns = shape[1];
+    const isHead = name === (config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight');
+    if (columns === undefined || (!isHead && !name.startsWith('blk.'))) continue;
+    const isAdded = /attn_output|ffn_down/.test(name);
+    const isGated = /ffn_(gate|up)/.test(name) && tensors.get(name.replace('up', 'gate'))?.type === tensors.get(name.replace('gate', 'up'))?.type;
+    const product = { type, columns, isAdded, isGated, isNormed: !isAdded && !isHead, hasBias: config.qkvBias && /attn_[qkv]\./.test(name) };
+    products.set(JSON.stringify(product), product);
+  }
+  return [...products.values()];
+}
+
+async function checksOf(device: Device, config: ModelConfig, product: Product): Promise<{ decode: Check[]; prefill: Check }> {
+  const { type, columns, isNormed, isGated, isAdded, hasBias } = product;
+  const next = anyNumbers();
+  const { tensor, values } = anyMatrix(type, ROWS, columns, next);
+  const inputs = { x: anyHalves(PREFILLED * columns, next), normWeight: anyHalves(columns, next), bias: anyHalves(ROWS, next) };
+  const matrix = await uploadMatrix(device, 'check', [{ tensor }], { category: 'adapters' });
+  const x = bufferOf(device, inputs.x);
+  const normWeight = bufferOf(device, inputs.normWeight);
+  const bias = bufferOf(device, inputs.bias);
+  const normed = bufferOf(device, new Float32Array(inputs.x.length));
+  const before = new Float32Array(PREFILLED * ROWS).fill(isAdded ? 0.25 : 0);
+  const y = bufferOf(device, before);
+  const sums = products(inputs, values, { product, eps: config.rmsNormEps });
+  const check = (kind: 'decode' | 'prefill', tokens: number): Check => {
+    const gates = isGated && kind === 'decode';
+    const expected = (gates ? gated(sums, tokens) : sums.slice(0, tokens * ROWS)).map((value) => value + (isAdded ? 0.25 : 0));
+    return {
+      name: `linear-${kind} ${type} × ${columns}${isNormed ? ' with a norm' : ''}`,
+      make() {
+        const norm = isNormed ? new Norm(device, normWeight, config.rmsNormEps, x, normed) : undefined;
+        const gate = gates ? config.activation : undefined;
+        const linear = new Linear(device, matrix, { x, y, kind, norm, gate, accumulate: isAdded, ...(hasBias && { bias }) });
+        return (recorder) => {
+          device.gpuDevice.queue.writeBuffer(y, 0, before);
+          if (kind === 'prefill') norm?.record(recorder, tokens);
+          linear.record(recorder, { kind, tokens });
+        };
+      },
+      result: [{ buffer: y, offset: 0, size: expected.length * 4 }],
+      read: (bytes) => new Float32Array(bytes),
+      expected,
+    };
+  };
+  return { decode: DECODED.map((tokens) => check('decode', tokens)), prefill: check('prefill', PREFILLED) };
+}
+
+interface Inputs {
+  x: Float32Array;
+  normWeight: Float32Array;
+  bias: Float32Array;
+}
+
+/** `[PREFILLED, ROWS]` */
+function products({ x, normWeight, bias }: Inputs, weights: Float32Array, { product, eps }: { product: Product; eps: number }): number[] {
+  const { columns, isNormed, hasBias } = product;
+  const sums: number[] = [];
+  for (let token = 0; token < PREFILLED; token++) {
+    const input = x.subarray(token * columns, (token + 1) * columns);
+    const rms = Math.sqrt(input.reduce((sum, value) => sum + value * value, 0) / columns + eps);
+    const read = isNormed ? input.map((value, i) => (value / rms) * normWeight[i]!) : input;
+    for (let row = 0; row < ROWS; row++) {
+      let sum = hasBias ? bias[row]! : 0;
+      for (let i = 0; i < columns; i++) sum += weights[row * columns + i]! * read[i]!;
+      sums.push(sum);
+    }
+  }
+  return sums;
+}
+
+/** silu(gate) · up of the first tokens: gates are the upper half of the rows. */
+function gated(sums: readonly number[], tokens: number): number[] {
+  const half = ROWS / 2;
+  return Array.from({ length: tokens * half }, (_, i) => {
+    const at = Math.floor(i / half) * ROWS + (i % half);
+    const gate = sums[at]!;
+    return (gate / (1 + Math.exp(-gate))) * sums[at + half]!;
+  });
+}

@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest';
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { TuningStore } from '../../src/gpu/autotuner.ts';
+import { dequantize } from '../../src/weights/dequantize.ts';
+import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
+import { dequantize as reference } from '../../src/reference/dequantize.ts';
+import { anyMatrix, anyNumbers } from '../../src/models/checks/known-values.ts';
+import { answer } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { derivedGpu } from '../support/gpu/derived-gpu.ts';
+import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', embeddingType: 'Q8_0', seed: 81, contextLength: 128, numLayers: 1, neverEnds: true });
+
+const memory = (): TuningStore & { known: Map<string, unknown> } => {
+  const known = new Map<string, unknown>();
+  return { known, get: async (key) => known.get(key), set: async (key, value) => void known.set(key, value) };
+};
+
+const say = async (engine: Awaited<ReturnType<typeof engineUnderTest>>) =>
+  (await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 12 }))).tokens;
+
+/** The software adapter, whose compiler makes something else of the modules of a kernel. */
+const miscompiling = (kernel: string, isWrong: (code: string) => boolean, from: RegExp, to: string) => {
+  let changed = 0;
+  const gpu = derivedGpu((device) => ({
+    createShaderModule: ({ label, code }) => {
+      const wrong = label === kernel && isWrong(code) ? code.replace(from, to) : code;
+      if (wrong !== code) changed++;
+      return device.createShaderModule({ label: label ?? '', code: wrong });
+    },
+  }));
+  return { gpu, changed: () => changed };
+};
+
+/** What comes out is doubled. */
+const KERNELS: [kernel: string, named: string, from: RegExp, to: string][] = [
+  ['linear-decode', 'linear-decode', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
+  ['linear-prefill', 'linear-prefill', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
+  ['rms-norm', 'linear-prefill', /norm_weight\[i\];/, 'norm_weight[i] * 2.0;'],
+  ['attention-merge', 'attention', /output \/ sum;/, '2.0 * output / sum;'],
+  ['sample-pick', 'sampler', /INVERSE_LOG_VOCAB,/, '0.5 * INVERSE_LOG_VOCAB,'],
+];
+
+test.each(KERNELS)('%s computed wrong is found, and named', async (kernel, named, from, to) => {
+  const { gpu, changed } = miscompiling(kernel, () => true, from, to);
+  const opening = engineUnderTest(bytes, { gpu, tuning: memory() });
+  await expect(opening).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(named) as string, reason: expect.stringContaining('llvmpipe') as string } });
+  expect(changed()).toBeGreaterThan(0);
+});
+
+test('a variant that computes wrong is not used, and remembered as such', async () => {
+  const expected = await say(await engineUnderTest(bytes, { deviceClass: 'gpu' }));
+  const { gpu, changed } = miscompiling('linear-decode', (code) => code.includes('const LANES: u32 = 32u'), /y\[at\] = value;/, 'y[at] = 2.0 * value;');
+  const tuning = memory();
+  const options = { gpu, tuning, deviceClass: 'gpu', autotunes: false } as const;
+  const engine = await engineUnderTest(bytes, options);
+  const { variant } = (await engine.session()).device;
+  expect(changed()).toBeGreaterThan(0);
+  expect(variant.lanes).not.toBe(32);
+  expect(await say(engine)).toEqual(expected);
+  const again = await engineUnderTest(bytes, options);
+  expect((await again.session()).device.variant).toEqual(variant);
+  expect(await say(again)).toEqual(expected);
+});
+
+test('a device that computes right is asked once, and keeps nothing of it', async () => {
+  const tuning = memory();
+  const unchecked = await engineUnderTest(bytes);
+  const first = await engineUnderTest(bytes, { tuning });
+  expect([...tuning.known.keys()]).toEqual([expect.stringMatching(/llvmpipe.*: right$/)]);
+  expect(first.memory()).toEqual(unchecked.memory());
+  const [key] = tuning.known.keys();
+  const began = performance.now();
+  await engineUnderTest(bytes, { gpu: lastingGpu(), tuning });
+  const known = performance.now() - began;
+  tuning.known.clear();
+  const asked = performance.now();
+  await engineUnderTest(bytes, { gpu: lastingGpu(), tuning });
+  console.info(`loading takes ${known.toFixed(0)} ms, with the check ${(performance.now() - asked).toFixed(0)}`);
+  expect([...tuning.known.keys()]).toEqual([key]);
+});
+
+test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s has the values that the reference gives', async (type) => {
+  const { tensor, values } = anyMatrix(type, 4, 512, anyNumbers());
+  expect(values).toEqual(reference(type, await tensor.source.read(0, tensor.bytes)));
+  expect(values.some((value) => value !== 0 && Math.abs(value) < 100)).toBe(true);
+  expect(dequantize(type, new Uint8Array(0))).toHaveLength(0);
+});
