@@ -1,17 +1,25 @@
-// The best of the scanners' tokens becomes the stream's next token; ties go to the lower token.
+// The best of the tiles' tokens becomes the stream's next token; ties go to the lower token.
 // With ENTROPY: −Σ p ln p / ln VOCAB = (ln Σ e^d − Σ d e^d / Σ e^d) / ln VOCAB, d the distance to the largest logit.
-// needs: sampling
-@compute @workgroup_size(1)
-fn main() {
-  var winner = 0u;
-  for (var i = 1u; i < SCANNERS; i++) {
-    if (scores[i] > scores[winner]) { winner = i; }
+// needs: best-token, sampling, softmax
+@compute @workgroup_size(LANES)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var best = MASKED;
+  var token = 0u;
+  var softmax = NO_LOGITS;
+  for (var tile = lane; tile < TILES; tile += LANES) {
+    if (scores[tile] > best) {
+      best = scores[tile];
+      token = best_tokens[tile];
+    }
+    if (ENTROPY) { softmax = merge_softmax(softmax, softmaxes[tile]); }
   }
-  tokens[params.slot] = best_tokens[winner];
-  if (ADJUST) { counts[params.slot * VOCAB + best_tokens[winner]] += 1u; }
+  let found = best_of(best, token);
+  if (lane == 0u) {
+    tokens[params.slot] = found.token;
+    if (ADJUST) { counts[params.slot * VOCAB + found.token] += 1u; }
+  }
   if (ENTROPY) {
-    var all = softmaxes[0];
-    for (var i = 1u; i < SCANNERS; i++) { all = merge_softmax(all, softmaxes[i]); }
-    entropy[params.slot] = clamp((log(all.sum) - all.weighted / all.sum) * INVERSE_LOG_VOCAB, 0.0, 1.0);
+    let all = all_softmaxes(softmax, lane);
+    if (lane == 0u) { entropy[params.slot] = clamp((log(all.sum) - all.weighted / all.sum) * INVERSE_LOG_VOCAB, 0.0, 1.0); }
   }
 }

@@ -1,69 +1,39 @@
-// One round of a 16-ary search for the logit at which a filter cuts: the largest key such that the tokens at or above it
-// weigh at least the target. A token weighs 1 (top-k: target k) or its probability (top-p: target p of the total).
-// Round r < 8 sorts the tokens whose key agrees with what is known so far into 16 bins by its next four bits; round 8
-// counts those with exactly the found key. Every invocation reads the bins of the round before and draws the same
-// conclusion; the first one leaves it in `searches` for the next round.
-// needs: sampling
-fn weight(logit: f32, maximum: f32) -> f32 {
-  return select(1.0, exp((logit - maximum) * params.inverseTemperature), params.byMass == 1u);
-}
+// One round of the search for a filter's cut: adds the weights of the workgroup's tokens to the round's bins. The last one
+// also leaves how many tokens each tile has of each key, of which some may have to go.
+// needs: filter-cut, largest-logit, sampling
+var<workgroup> weights: array<atomic<u32>, 3 * BINS>;
+var<workgroup> tokens_of: array<atomic<u32>, BINS>;
 
-fn next_search(round: u32) -> Search {
-  var search: Search;
-  if (round == 0u) { return search; }
-  if (round > 1u) { search = searches[round - 1u]; }
-  let base = ((round - 1u) & 1u) * SCANNERS * 16u;
-  var totals: array<f32, 16>;
-  for (var scanner = 0u; scanner < SCANNERS; scanner++) {
-    for (var bin = 0u; bin < 16u; bin++) { totals[bin] += bins[base + scanner * 16u + bin]; }
-  }
-  if (round == 1u) {
-    search.target_weight = params.goal;
-    if (params.byMass == 1u) {
-      var total = 0.0;
-      for (var bin = 0u; bin < 16u; bin++) { total += totals[bin]; }
-      search.target_weight = params.goal * total;
-    }
-  }
-  var digit = 15u;
-  var lowest = 15u; // the lowest bin with a token in it, should rounding leave the sum short of the target
-  for (var bin = 0u; bin < 16u; bin++) { if (totals[15u - bin] > 0.0) { lowest = 15u - bin; } }
-  while (digit > lowest && search.above + totals[digit] < search.target_weight) {
-    search.above += totals[digit];
-    digit--;
-  }
-  search.key |= digit << (32u - 4u * round);
-  return search;
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= SCANNERS) { return; }
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let round = params.round;
-  let search = next_search(round);
-  if (id.x == 0u) { searches[round] = search; }
-  var maximum = best_logits[0];
-  for (var i = 1u; i < SCANNERS; i++) { maximum = max(maximum, best_logits[i]); }
-
-  let mine = (round & 1u) * SCANNERS * 16u + id.x * 16u;
-  for (var bin = 0u; bin < 16u; bin++) { bins[mine + bin] = 0.0; }
-  let run = run_of(id.x);
+  let search = next_search(round, lane);
+  let maximum = largest_logit(lane);
+  let tile = tile_of(group.x);
   let row = params.row * VOCAB;
-  for (var i = run.start; i < run.end; i++) {
+  for (var i = tile.start + lane; i < tile.end; i += LANES) {
     let logit = logits[row + i];
     if (logit <= MASKED) { continue; }
     let key = order_key(logit);
-    var bin = 0u;
-    if (round == 8u) {
-      if (key != search.key) { continue; }
-    } else {
-      // Shifting by 32 is not a shift by 32 in WGSL, hence the select.
-      let known = select(key >> (32u - 4u * round), 0u, round == 0u);
-      let wanted = select(search.key >> (32u - 4u * round), 0u, round == 0u);
-      if (known != wanted) { continue; }
-      bin = (key >> (28u - 4u * round)) & 15u;
-    }
-    // In round 8 tokens are counted, since they weigh the same.
-    if (round == 8u) { bins[mine] += 1.0; } else { bins[mine + bin] += weight(logit, maximum); }
+    // A shift by 32 bits is none in WGSL.
+    if (round > 0u && ((key ^ search.key) >> (32u - 8u * round)) != 0u) { continue; }
+    let bin = (key >> (24u - 8u * round)) & 255u;
+    let weight = weight_of(logit, maximum);
+    if (weight.x != 0u) { atomicAdd(&weights[bin * 3u], weight.x); }
+    if (weight.y != 0u) { atomicAdd(&weights[bin * 3u + 1u], weight.y); }
+    if (weight.z != 0u) { atomicAdd(&weights[bin * 3u + 2u], weight.z); }
+    if (round == 3u) { atomicAdd(&tokens_of[bin], 1u); }
   }
+  workgroupBarrier();
+  for (var i = lane; i < 3u * BINS; i += LANES) {
+    let weight = atomicLoad(&weights[i]);
+    if (weight != 0u) { atomicAdd(&bins[round * 3u * BINS + i], weight); }
+  }
+  if (round == 3u) {
+    for (var bin = lane; bin < BINS; bin += LANES) { ties[group.x * BINS + bin] = atomicLoad(&tokens_of[bin]); }
+  }
+  if (group.x != 0u) { return; }
+  // For the next filter, or the next but one round: the bins of the round before last have been read.
+  for (var i = lane; i < 3u * BINS; i += LANES) { atomicStore(&bins[((round + 2u) & 3u) * 3u * BINS + i], 0u); }
+  if (lane == 0u) { searches[round] = search; }
 }

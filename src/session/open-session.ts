@@ -27,7 +27,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
         bytes += more;
         onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
       };
-      const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal });
+      const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal, recorder });
       onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
       const session = new Session(device, plan, transformer, recorder, options.onTrace);
       await device.pipelines.ready();
