@@ -1,6 +1,7 @@
 // Rows of a tensor as they lie in its file → the planes that kernels read (slots/codes, slots/scales). An invocation
 // writes one unit: 16 bytes of floats, or a block of 32 quantized columns. Bits move as integers, so that no number is
-// rounded, or flushed to 0 where it is subnormal. What is not finite is told: `fault` becomes the least such tensor.
+// rounded, or flushed to 0 where it is subnormal. The first tensor that is not finite is told, as its
+// complement: 0 is none.
 // needs: repack-unit
 
 @compute @workgroup_size(WORKGROUP)
@@ -11,5 +12,5 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * WORKGROUP + local;
   if (i >= params.units) { return; }
-  if (!repack_unit(i)) { atomicMin(&fault[0], params.tensor); }
+  if (!repack_unit(i)) { atomicMax(&fault[0], ~params.tensor); }
 }

@@ -59,7 +59,7 @@ export function unitsOfRow(type: GgmlType, columns: number): number {
  * `raw`, rows of a tensor as they lie in its file, from its first byte on → the planes of `type`; values are unchanged. Block
  * layouts: llama.cpp, ggml/src/ggml-common.h. Params: `units` to write, from `firstUnit` of the planes on; the row of
  * `raw` they begin with, in the order written, and units of a row; `headDim` whose rows are interleaved there, or 0; the
- * number of the tensor, which `fault [1]` becomes where it is the least that holds what is not finite.
+ * number of the tensor, whose complement `fault [1]` becomes where none before it holds what is not finite.
  */
 export function repackKernel(type: GgmlType): Kernel<{ units: number }> {
   const { sources, constants } = REPACKINGS[type];

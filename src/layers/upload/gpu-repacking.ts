@@ -11,11 +11,10 @@ import { type Piece, type Repacking, rowsWithin } from './repacking.ts';
 
 /** Bytes after which the GPU is asked how far it is: it lags behind by twice as many at most. */
 const LAG_BYTES = 16 << 20;
-const NO_FAULT = 0xffffffff;
 
 /** The GPU repacks: the bytes of a piece go up as they are. */
 export class GpuRepacking implements Repacking {
-  /** The first tensor that is not finite, counted as they come. */
+  /** The complement of the first tensor that is not finite, counted as they come; 0 is none. */
   readonly #fault: GPUBuffer;
   /** The piece that is repacked. */
   #raw: GPUBuffer | undefined;
@@ -29,7 +28,6 @@ export class GpuRepacking implements Repacking {
     private readonly recorder: Recorder,
   ) {
     this.#fault = device.buffers.storage('fault', 'staging', 4);
-    device.gpuDevice.queue.writeBuffer(this.#fault, 0, Uint32Array.of(NO_FAULT));
   }
 
   /** Errors: `kernel_refused`. */
@@ -98,8 +96,8 @@ export class GpuRepacking implements Repacking {
 
   async #checked(): Promise<void> {
     const part = { buffer: this.#fault, offset: 0, size: 4 };
-    const [fault = NO_FAULT] = new Uint32Array(await readOnce(this.device, 'fault', [part]));
-    const tensor = this.#tensors[fault];
+    const [fault = 0] = new Uint32Array(await readOnce(this.device, 'fault', [part]));
+    const tensor = this.#tensors[~fault >>> 0];
     if (tensor) throw notFinite(tensor);
   }
 }
