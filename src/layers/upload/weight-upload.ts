@@ -46,7 +46,7 @@ export class WeightUpload {
   async matrix(label: string, sources: readonly RowSource[], options: UploadOptions = {}): Promise<WeightMatrix> {
     const tensor = sources[0]?.tensor;
     if (!tensor) throw new Error(`${label}: no rows`);
-    const rows = sources.reduce((sum, { tensor }) => sum + (tensor.shape[0] ?? 0), 0);
+    const rows = sources.reduce((sum, source) => sum + (source.tensor.shape[0] ?? 0), 0);
     const { type, shape } = tensor;
     const matrix = emptyMatrix(this.device, label, options.category ?? 'weights', { type, rows, columns: shape[1] ?? 0, tensor });
     let row = 0;
