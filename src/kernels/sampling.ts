@@ -1,8 +1,8 @@
-import adjust from '../../shaders/sample-adjust.wgsl?raw';
-import draw from '../../shaders/sample-draw.wgsl?raw';
-import mask from '../../shaders/sample-mask.wgsl?raw';
-import pick from '../../shaders/sample-pick.wgsl?raw';
-import search from '../../shaders/sample-search.wgsl?raw';
+import adjust from '../../shaders/sampling/sample-adjust.wgsl?raw';
+import draw from '../../shaders/sampling/sample-draw.wgsl?raw';
+import mask from '../../shaders/sampling/sample-mask.wgsl?raw';
+import pick from '../../shaders/sampling/sample-pick.wgsl?raw';
+import search from '../../shaders/sampling/sample-search.wgsl?raw';
 import allowedAll from '../../shaders/slots/is-allowed/all.wgsl?raw';
 import allowedListed from '../../shaders/slots/is-allowed/listed.wgsl?raw';
 import bestToken from '../../shaders/parts/best-token.wgsl?raw';
@@ -110,7 +110,7 @@ const pickKernel = (extras: Constants): SamplingKernel => ({
   extras,
 });
 
-/** The five sampling kernels for rows of `vocabSize` logits; shaders/sample-*.wgsl say what each reads and leaves. */
+/** The five sampling kernels for rows of `vocabSize` logits; shaders/sampling/sample-*.wgsl say what each reads and leaves. */
 export function samplingKernels(device: Device, vocabSize: number) {
   const { scanWorkgroup, scanTile } = device.variant;
   const tiles = tilesOf(device, vocabSize);

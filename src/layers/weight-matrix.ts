@@ -1,8 +1,8 @@
 import type { MemoryCategory } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
+import { MAX_GROUPS } from '../gpu/grid.ts';
 import type { BufferRange } from '../gpu/operation.ts';
-import { MAX_GROUPS } from '../kernels/grid.ts';
 import { planeNames, type PlaneName, WEIGHT_FORMATS } from '../kernels/formats/weight-formats.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';

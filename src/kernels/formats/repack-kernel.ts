@@ -1,3 +1,4 @@
+import { folded } from '../../gpu/grid.ts';
 import type { Binding, Constant, Kernel } from '../../gpu/kernel.ts';
 import { GGML_TYPES, type GgmlType } from '../../weights/ggml-types.ts';
 import blockScales from '../../../shaders/parts/block-scales.wgsl?raw';
@@ -12,7 +13,6 @@ import unitFloats from '../../../shaders/slots/repack-unit/floats.wgsl?raw';
 import unitNibbles from '../../../shaders/slots/repack-unit/nibbles.wgsl?raw';
 import unitSuper from '../../../shaders/slots/repack-unit/super.wgsl?raw';
 import unitSuper6 from '../../../shaders/slots/repack-unit/super6.wgsl?raw';
-import { folded } from '../grid.ts';
 import { WEIGHT_FORMATS } from './weight-formats.ts';
 
 const WORKGROUP = 64;

@@ -1,4 +1,4 @@
-import type { Groups } from '../gpu/kernel.ts';
+import type { Groups } from './kernel.ts';
 
 /** What every device takes in each dimension of a dispatch (WebGPU's maxComputeWorkgroupsPerDimension). */
 export const MAX_GROUPS = 65_535;
