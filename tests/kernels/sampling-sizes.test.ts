@@ -14,7 +14,7 @@ const LOGITS: Record<string, (size: number, random: Random) => Float32Array> = {
   'in few steps': (size, random) => Float32Array.from(random.normals(size), (value) => Math.round(value)),
   equal: (size) => new Float32Array(size).fill(-2.5),
   'of either zero': (size) => Float32Array.from({ length: size }, (_, i) => (i % 2 === 0 ? 0 : -0)),
-  'infinitely low but for some': (size, random) => Float32Array.from({ length: size }, (_, i) => (i % 5 === size % 5 ? random.normal() : -Infinity)),
+  'infinitely low but for some': (size, random) => Float32Array.from({ length: size }, (_, i) => (i % 5 === (size - 1) % 5 ? random.normal() : -Infinity)),
   'masked but for the last': (size) => new Float32Array(size).fill(MASKED).fill(1, size - 1),
 };
 
