@@ -150,8 +150,8 @@ export class AdapterRegistry {
   }
 
   async #upload({ plain, ladder }: Entry, session: Session): Promise<OnDevice> {
-    const { device, transformer } = session;
-    if (plain) return { session, lora: await loadLora(device, transformer, plain.modules) };
+    const { device, transformer, recorder } = session;
+    if (plain) return { session, lora: await loadLora(device, recorder, transformer, plain.modules) };
     const adapter = transformer.arena.add(ladder.modules, levelRanks(ladder.modules).ranks);
     try {
       transformer.bindAdapters();

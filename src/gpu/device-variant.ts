@@ -15,14 +15,16 @@ export interface Variant {
   rowWorkgroup: number;
   /** Invocations that share out one row, or one token's norm: 1, or the whole of `rowWorkgroup`. */
   lanes: number;
-  /** Invocations that scan the vocabulary when sampling. */
-  scanners: number;
+  /** Invocations that share a tile of the vocabulary when sampling. */
+  scanWorkgroup: number;
+  /** Tokens of such a tile: whole words of bits. */
+  scanTile: number;
   /** Most tokens of one prefill submission: an abort waits for no more than that. */
   batchTokens: number;
 }
 
 /** What suits devices of a class, as far as is known without timing. */
 export const VARIANTS: Record<DeviceClass, Variant> = {
-  cpu: { workgroup: 64, prefillWorkgroup: 8, attentionWorkgroup: 8, attentionHeads: 4, rowWorkgroup: 8, lanes: 1, scanners: 64, batchTokens: 64 },
-  gpu: { workgroup: 32, prefillWorkgroup: 32, attentionWorkgroup: 32, attentionHeads: 1, rowWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 256 },
+  cpu: { workgroup: 64, prefillWorkgroup: 8, attentionWorkgroup: 8, attentionHeads: 4, rowWorkgroup: 8, lanes: 1, scanWorkgroup: 8, scanTile: 2048, batchTokens: 64 },
+  gpu: { workgroup: 32, prefillWorkgroup: 32, attentionWorkgroup: 32, attentionHeads: 1, rowWorkgroup: 32, lanes: 32, scanWorkgroup: 256, scanTile: 1024, batchTokens: 256 },
 };

@@ -1,4 +1,4 @@
-import source from '../../shaders/sample-level.wgsl?raw';
+import source from '../../shaders/sampling/sample-level.wgsl?raw';
 import type { Kernel, ParamsLayout } from '../gpu/kernel.ts';
 
 /** Thresholds between levels; fewer are filled up with UNREACHED. */

@@ -1,22 +1,33 @@
-import adjust from '../../shaders/sample-adjust.wgsl?raw';
-import draw from '../../shaders/sample-draw.wgsl?raw';
-import mask from '../../shaders/sample-mask.wgsl?raw';
-import pick from '../../shaders/sample-pick.wgsl?raw';
-import search from '../../shaders/sample-search.wgsl?raw';
+import adjust from '../../shaders/sampling/sample-adjust.wgsl?raw';
+import draw from '../../shaders/sampling/sample-draw.wgsl?raw';
+import mask from '../../shaders/sampling/sample-mask.wgsl?raw';
+import pick from '../../shaders/sampling/sample-pick.wgsl?raw';
+import search from '../../shaders/sampling/sample-search.wgsl?raw';
 import allowedAll from '../../shaders/slots/is-allowed/all.wgsl?raw';
 import allowedListed from '../../shaders/slots/is-allowed/listed.wgsl?raw';
+import bestToken from '../../shaders/parts/best-token.wgsl?raw';
+import filterCut from '../../shaders/parts/filter-cut.wgsl?raw';
+import largestLogit from '../../shaders/parts/largest-logit.wgsl?raw';
 import library from '../../shaders/parts/sampling.wgsl?raw';
+import softmax from '../../shaders/parts/softmax.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
 
-/** Rounds of sample-search: eight find a 32-bit key four bits at a time, the ninth counts ties. */
-export const SEARCH_ROUNDS = 9;
+/** Rounds of sample-search find a 32-bit key eight bits at a time. */
+export const SEARCH_ROUNDS = 4;
+const BINS = 256;
 
-const WORKGROUP = 32;
+/** Of a weight's three limbs (parts/filter-cut.wgsl); fewer where the vocabulary is so large that a limb's sum would not fit a word. */
+const limbBits = (vocabSize: number): number => Math.min(13, 31 - Math.ceil(Math.log2(vocabSize)));
 
 const floats = (name: string, access: Binding['access']): Binding => ({ name, type: 'array<f32>', access });
 const words = (name: string, access: Binding['access']): Binding => ({ name, type: 'array<u32>', access });
-const searches = (access: Binding['access']): Binding => ({ name: 'searches', type: 'array<Search>', access });
+/** Of a search, which goes on in one kernel from what the other left. */
+const SEARCHED: readonly Binding[] = [
+  { name: 'bins', type: 'array<atomic<u32>>', access: 'read_write' },
+  { name: 'searches', type: 'array<Search>', access: 'read_write' },
+  words('ties', 'read_write'),
+];
 const softmaxes = (access: Binding['access']): Binding => ({ name: 'softmaxes', type: 'array<Softmax>', access });
 
 /** What a request wants of sampling beside a token. */
@@ -40,11 +51,11 @@ interface SamplingKernel {
   extras?: Constants;
 }
 
-const filterParams: ParamsLayout = { row: 'u32', inverseTemperature: 'f32', byMass: 'u32' };
+const FILTER_PARAMS: ParamsLayout = { row: 'u32', inverseTemperature: 'f32', byMass: 'u32', goal: 'f32' };
 
 const adjustKernel = ({ listed, ...extras }: SamplingExtras): SamplingKernel => ({
   name: 'sample-adjust',
-  sources: [listed ? allowedListed : allowedAll, adjust],
+  sources: [bestToken, softmax, listed ? allowedListed : allowedAll, adjust],
   bindings: [
     words('counts', 'read'),
     floats('token_bias', 'read'),
@@ -60,21 +71,21 @@ const adjustKernel = ({ listed, ...extras }: SamplingExtras): SamplingKernel => 
 
 const SEARCH_KERNEL: SamplingKernel = {
   name: 'sample-search',
-  sources: [search],
-  bindings: [floats('logits', 'read'), floats('best_logits', 'read'), floats('bins', 'read_write'), searches('read_write')],
-  params: { ...filterParams, goal: 'f32', round: 'u32' },
+  sources: [largestLogit, filterCut, search],
+  bindings: [floats('logits', 'read'), floats('best_logits', 'read'), ...SEARCHED],
+  params: { ...FILTER_PARAMS, round: 'u32' },
 };
 
 const MASK_KERNEL: SamplingKernel = {
   name: 'sample-mask',
-  sources: [mask],
-  bindings: [floats('bins', 'read'), floats('best_logits', 'read'), searches('read'), floats('logits', 'read_write')],
-  params: filterParams,
+  sources: [largestLogit, filterCut, mask],
+  bindings: [floats('best_logits', 'read'), ...SEARCHED, floats('logits', 'read_write')],
+  params: FILTER_PARAMS,
 };
 
 const DRAW_KERNEL: SamplingKernel = {
   name: 'sample-draw',
-  sources: [draw],
+  sources: [bestToken, largestLogit, draw],
   bindings: [
     floats('logits', 'read'),
     floats('best_logits', 'read'),
@@ -86,7 +97,7 @@ const DRAW_KERNEL: SamplingKernel = {
 
 const pickKernel = (extras: Constants): SamplingKernel => ({
   name: 'sample-pick',
-  sources: [pick],
+  sources: [bestToken, softmax, pick],
   bindings: [
     floats('scores', 'read'),
     words('best_tokens', 'read'),
@@ -99,11 +110,12 @@ const pickKernel = (extras: Constants): SamplingKernel => ({
   extras,
 });
 
-/** The five sampling kernels for rows of `vocabSize` logits; shaders/sample-*.wgsl say what each reads and leaves. */
+/** The five sampling kernels for rows of `vocabSize` logits; shaders/sampling/sample-*.wgsl say what each reads and leaves. */
 export function samplingKernels(device: Device, vocabSize: number) {
-  const { scanners } = device.variant;
+  const { scanWorkgroup, scanTile } = device.variant;
+  const tiles = tilesOf(device, vocabSize);
   const constants = {
-    ...{ VOCAB: vocabSize, SCANNERS: scanners, WORKGROUP },
+    ...{ VOCAB: vocabSize, LANES: scanWorkgroup, TILE: scanTile, TILES: tiles, LIMB_BITS: limbBits(vocabSize) },
     INVERSE_LOG_VOCAB: { f32: vocabSize > 1 ? 1 / Math.log(vocabSize) : 0 },
   };
   const kernel = ({ name, sources, bindings, params, extras }: SamplingKernel): Kernel<void> => ({
@@ -112,7 +124,7 @@ export function samplingKernels(device: Device, vocabSize: number) {
     constants: extras ? { ...constants, ADJUST: extras.adjust, ENTROPY: extras.entropy } : constants,
     bindings,
     params,
-    groups: () => [scanners / WORKGROUP],
+    groups: () => [tiles],
   });
   return {
     adjust: (extras: SamplingExtras) => kernel(adjustKernel(extras)),
@@ -123,10 +135,16 @@ export function samplingKernels(device: Device, vocabSize: number) {
   };
 }
 
-/** Bytes of the buffers that `searches` and `bins` are. */
-export const samplingBytes = (device: Device) => ({
-  scanner: device.variant.scanners * 4,
-  softmaxes: device.variant.scanners * 12,
-  searches: SEARCH_ROUNDS * 12,
-  bins: 2 * device.variant.scanners * 16 * 4,
-});
+const tilesOf = ({ variant }: Device, vocabSize: number): number => Math.ceil(vocabSize / variant.scanTile);
+
+/** Bytes of the buffers that the kernels leave things in for each other; `tile`: of each that has a word a tile. */
+export function samplingBytes(device: Device, vocabSize: number) {
+  const tiles = tilesOf(device, vocabSize);
+  return {
+    tile: tiles * 4,
+    softmaxes: tiles * 12,
+    searches: SEARCH_ROUNDS * 32,
+    bins: SEARCH_ROUNDS * BINS * 12,
+    ties: tiles * BINS * 4,
+  };
+}

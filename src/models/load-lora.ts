@@ -1,8 +1,10 @@
 import type { AdapterModule } from '../adapters/formats/adapter-file.ts';
 import { isResidual, type LinearGroup, type LinearName, LINEARS, placeInGroup } from '../architectures/linears.ts';
 import type { Device } from '../gpu/device.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/unfused-lora.ts';
-import { destroyMatrix, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
+import { destroyMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
+import { WeightUpload } from '../layers/upload/weight-upload.ts';
 import type { Transformer } from './transformer.ts';
 
 /** An adapter on the GPU. */
@@ -19,9 +21,11 @@ const RANK_STEP = 32;
 /** Puts an adapter's factors on the GPU, as f32. Their shapes fit: reading the adapter saw to it. */
 export async function loadLora(
   device: Device,
+  recorder: Recorder,
   transformer: Transformer,
   modules: readonly AdapterModule[],
 ): Promise<LoadedLora> {
+  const weights = new WeightUpload(device, recorder);
   const matrices: WeightMatrix[] = [];
   const before = device.buffers.report().adapters;
   const destroy = (): void => {
@@ -32,7 +36,7 @@ export async function loadLora(
     const source = { name, size: bytes.length, read: async (at: number, size: number) => bytes.subarray(at, at + size) };
     const shape = [values.length / columns, columns];
     const tensor = { name, shape, type: 'F32', bytes: bytes.length, offset: 0, source } as const;
-    const matrix = await uploadMatrix(device, name, [{ tensor }], { category: 'adapters' });
+    const matrix = await weights.matrix(name, [{ tensor }], { category: 'adapters' });
     matrices.push(matrix);
     return matrix;
   };
@@ -50,11 +54,14 @@ export async function loadLora(
       const whole = isResidual(linear) ? scale * residualScale : scale;
       products[linear] = new LoraProduct(device, matrixA, matrixB, buffersOf(transformer, layer, linear), whole);
     }
+    await weights.finish();
     await device.pipelines.ready();
     return { layers, bytes: device.buffers.report().adapters - before, destroy };
   } catch (error) {
     destroy();
     throw error;
+  } finally {
+    weights.destroy();
   }
 }
 

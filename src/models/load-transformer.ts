@@ -4,6 +4,7 @@ import type { LayerPages } from '../cache/layer-pages.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { checkFinite } from '../kernels/formats/finite-planes.ts';
 import { repack } from '../kernels/formats/repack.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
@@ -12,7 +13,8 @@ import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
-import { type RowSource, uploadMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
+import type { WeightMatrix } from '../layers/weight-matrix.ts';
+import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
 import { deinterleaveRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable } from './rope-table.ts';
@@ -28,6 +30,8 @@ export interface TransformerOptions {
   /** Told of bytes read from the file, as they are uploaded. */
   onBytes?: (bytes: number) => void;
   signal?: AbortSignal;
+  /** Of what repacks the weights. */
+  recorder: Recorder;
 }
 
 /**
@@ -40,8 +44,14 @@ export async function loadTransformer(
   tensors: ReadonlyMap<string, TensorInfo>,
   options: TransformerOptions,
 ): Promise<Transformer> {
-  const loader = new Loader(device, config, tensors, options);
-  return loader.load();
+  const upload = new WeightUpload(device, options.recorder);
+  try {
+    const transformer = await new Loader(device, config, tensors, upload, options).load();
+    await upload.finish();
+    return transformer;
+  } finally {
+    upload.destroy();
+  }
 }
 
 class Loader {
@@ -52,6 +62,7 @@ class Loader {
     private readonly device: Device,
     private readonly config: ModelConfig,
     private readonly tensors: ReadonlyMap<string, TensorInfo>,
+    private readonly weights: WeightUpload,
     private readonly options: TransformerOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
@@ -126,7 +137,7 @@ class Loader {
 
   upload(label: string, sources: RowSource[]): Promise<WeightMatrix> {
     const { onBytes = () => undefined, signal } = this.options;
-    return uploadMatrix(this.device, label, sources, { onBytes, signal });
+    return this.weights.matrix(label, sources, { onBytes, signal });
   }
 
   rows(name: string, isPermuted = false): RowSource {

@@ -44,7 +44,7 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
         bytes += more;
         onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
       };
-      const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal });
+      const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal, recorder });
       onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
       const session = new Session(device, plan, transformer, recorder, options.onTrace);
       await device.pipelines.ready();

@@ -9,7 +9,7 @@ import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
 import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
 import { sampling } from '../support/kernels/sampling-run.ts';
 
-const SIZES = [1, 31, 32, 33, 65, 4097, 49_151, 49_152, 49_153];
+const SIZES = [1, 31, 32, 33, 65, 255, 257, 4097, 49_151, 49_152, 49_153, 151_936, 262_144];
 
 /** Some tokens, as a set and as the words that the sampler takes. */
 function list(tokens: Iterable<number>, size: number) {

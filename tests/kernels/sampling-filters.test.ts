@@ -4,16 +4,7 @@ import { adjustLogits, argmax, distribution } from '../../src/reference/kernels/
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import { CLASSES, describeVariants } from '../support/kernels/runner.ts';
-import { flatLogits, peakedLogits, sampling, SamplingRun, VOCABULARY } from '../support/kernels/sampling-run.ts';
-
-/** `options` with a top-p midway between two sums of probabilities, so that rounding does not decide what is kept. */
-function midway(logits: Float32Array, options: SamplingOptions): SamplingOptions {
-  if (options.topP === 1) return options;
-  const all = distribution(logits, { ...options, topP: 1, minP: 0 });
-  let mass = 0;
-  const last = all.probabilities.findIndex((probability) => (mass += probability) >= options.topP);
-  return { ...options, topP: mass - (all.probabilities[last] ?? 0) / 2 };
-}
+import { flatLogits, midway, peakedLogits, sampling, SamplingRun, VOCABULARY } from '../support/kernels/sampling-run.ts';
 
 describe('greedy', () => {
   describeVariants(CLASSES, (getRunner) => {

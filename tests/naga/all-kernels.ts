@@ -16,6 +16,7 @@ import { samplingKernels } from '../../src/kernels/sampling.ts';
 import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { streamReadKernel } from '../../src/kernels/stream-read.ts';
+import { repackKernel } from '../../src/kernels/formats/repack-kernel.ts';
 import { WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
@@ -45,6 +46,7 @@ const BOTH = [false, true];
 export function allKernels(device: Device): Kernel[] {
   return [
     ...TYPES.flatMap((type) => weightKernels(device, type)),
+    ...TYPES.map(repackKernel),
     ...HEADS.flatMap((heads) => headKernels(device, heads)),
     ...SITES.flatMap((lowers) => [
       loraPrefillKernel(device, WIDTH, lowers),

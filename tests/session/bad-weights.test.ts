@@ -12,14 +12,18 @@ import { countGpu } from '../support/gpu/gpu-counts.ts';
 const SIZES = { seed: 3, numLayers: 1, hiddenSize: 64, intermediateSize: 64, numHeads: 2, numKvHeads: 1 };
 const SUPER = { ...SIZES, hiddenSize: 256, intermediateSize: 256 };
 
+/** By either class of device: the GPU looks at what it repacks, JavaScript at what it repacks for software adapters. */
 async function expectRefused(options: TinyModelOptions, name: string): Promise<void> {
   const model = tinyModel(options);
   const tensor = (await openGguf([new BytesSource('tiny.gguf', model)])).tensors.find((each) => each.name === name)!;
   const bad = await poisoned(model, name, GGML_TYPES[tensor.type].blockBytes);
   const gpu = countGpu();
-  await expectError(() => engineUnderTest(bad), 'bad_file', { file: 'tiny.gguf', field: name, reason: /NaN/ });
-  expect(gpu.live.size).toBe(0);
-  expect(gpu.dispatches).toBe(0);
+  for (const deviceClass of ['cpu', 'gpu'] as const) {
+    await expectError(() => engineUnderTest(bad, { deviceClass }), 'bad_file', { file: 'tiny.gguf', field: name, reason: /NaN/ });
+    expect(gpu.live.size).toBe(0);
+    if (deviceClass === 'cpu') expect(gpu.dispatches).toBe(0);
+    else expect([...gpu.kernels].filter((kernel) => kernel !== 'repack')).toEqual([]);
+  }
 }
 
 test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s: a model with a NaN is refused while it is uploaded, naming the matrix', async (type) => {

@@ -82,14 +82,14 @@ describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3'] as const)('%s', 
   });
 });
 
-test('closing a model that fails to load leaves no buffer', async () => {
+test.each(['cpu', 'gpu'] as const)('class %s: closing a model that fails to load leaves no buffer', async (deviceClass) => {
   const gpu = countGpu();
   const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 43 });
   const controller = new AbortController();
   const onProgress = ({ bytes, total }: { bytes: number; total: number }): void => {
     if (bytes > total / 2) controller.abort();
   };
-  await expect(engineUnderTest(bytes, { onProgress, signal: controller.signal })).rejects.toMatchObject({
+  await expect(engineUnderTest(bytes, { deviceClass, onProgress, signal: controller.signal })).rejects.toMatchObject({
     code: 'aborted',
   });
   expect(gpu.buffersCreated).toBeGreaterThan(0);

@@ -46,11 +46,12 @@ const FLOATS: Record<GgmlType, Floats> = {
  * naming the tensor.
  */
 export function checkFinite(tensor: TensorInfo, planes: Planes): void {
-  const { name, type, source } = tensor;
-  if (areFinite(type, planes)) return;
-  // What was converted to `type` may have been finite before.
-  throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason: `holds NaN, or what is infinite in ${type}` });
+  if (!areFinite(tensor.type, planes)) throw notFinite(tensor);
 }
+
+/** Why a tensor is refused: what was converted to its type may have been finite before. */
+export const notFinite = ({ name, type, source }: TensorInfo): ChunkwiseError =>
+  new ChunkwiseError('bad_file', { file: source.name, field: name, reason: `holds NaN, or what is infinite in ${type}` });
 
 function areFinite(type: GgmlType, planes: Planes): boolean {
   const { plane, stride, bits } = FLOATS[type];

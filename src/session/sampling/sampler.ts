@@ -10,8 +10,8 @@ const PROMPT_FLAG = 0x80000000;
 
 /** GPU bytes of a sampler's own buffers. */
 export function samplerBytes(device: Device, vocabSize: number): number {
-  const { scanner, softmaxes, bins, searches } = samplingBytes(device);
-  return MAX_STREAMS * (2 * vocabSize + 1) * 4 + 3 * scanner + softmaxes + bins + searches;
+  const { tile, softmaxes, bins, searches, ties } = samplingBytes(device, vocabSize);
+  return MAX_STREAMS * (2 * vocabSize + 1) * 4 + 3 * tile + softmaxes + bins + searches + ties;
 }
 
 /** Its product with a difference of logits may be infinite, itself it may not: 0 · ∞ is NaN. */
@@ -63,17 +63,18 @@ export class Sampler {
     tokens: GPUBuffer,
   ) {
     const { buffers } = device;
-    const bytes = samplingBytes(device);
+    const bytes = samplingBytes(device, vocabSize);
     const activation = (label: string, size: number) => buffers.storage(label, 'activations', size);
     this.entropy = activation('entropy', MAX_STREAMS * 4);
     this.#counts = activation('token counts', MAX_STREAMS * vocabSize * 4);
     this.#bias = activation('token bias', MAX_STREAMS * vocabSize * 4);
-    const best_logits = activation('best logits', bytes.scanner);
-    const drawn_scores = activation('drawn scores', bytes.scanner);
-    const best_tokens = activation('best tokens', bytes.scanner);
+    const best_logits = activation('best logits', bytes.tile);
+    const drawn_scores = activation('drawn scores', bytes.tile);
+    const best_tokens = activation('best tokens', bytes.tile);
     const softmaxes = activation('softmaxes', bytes.softmaxes);
     const bins = activation('search bins', bytes.bins);
     const searches = activation('searches', bytes.searches);
+    const ties = activation('ties', bytes.ties);
     const kernels = samplingKernels(device, vocabSize);
     const picked = { best_tokens, counts: this.#counts, tokens, softmaxes, entropy: this.entropy };
     const adjusted = { counts: this.#counts, token_bias: this.#bias, logits, best_logits, best_tokens, softmaxes };
@@ -92,8 +93,8 @@ export class Sampler {
       const extras = { adjust, entropy, listed: true };
       return createOperation(device, kernels.adjust(extras), { ...adjusted, allowed: this.#allowedRows() });
     });
-    this.#search = createOperation(device, kernels.search, { logits, best_logits, bins, searches });
-    this.#mask = createOperation(device, kernels.mask, { logits, best_logits, bins, searches });
+    this.#search = createOperation(device, kernels.search, { logits, best_logits, bins, searches, ties });
+    this.#mask = createOperation(device, kernels.mask, { logits, best_logits, bins, searches, ties });
     this.#draw = createOperation(device, kernels.draw, { logits, best_logits, drawn_scores, best_tokens });
   }
 
@@ -150,7 +151,7 @@ export class Sampler {
   #filter(recorder: Recorder, params: { row: number; inverseTemperature: number; byMass: number }, goal: number): void {
     const groups = this.#search.groups();
     for (let round = 0; round < SEARCH_ROUNDS; round++) recorder.run(this.#search, groups, { ...params, goal, round });
-    recorder.run(this.#mask, this.#mask.groups(), params);
+    recorder.run(this.#mask, this.#mask.groups(), { ...params, goal });
   }
 }
 

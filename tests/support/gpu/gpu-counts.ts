@@ -15,12 +15,15 @@ export interface GpuCounts {
   /** Those made while other work goes on. */
   pipelinesAside: number;
   dispatches: number;
+  /** Names of the kernels that were set to be dispatched. */
+  kernels: ReadonlySet<string>;
 }
 
 /** Counts at WebGPU's own functions, of every device. */
 export function countGpu(): GpuCounts {
   nodeGpu(); // defines the classes
   const live = new Set<GPUBuffer>();
+  const kernels = new Set<string>();
   const counts: GpuCounts = {
     live,
     liveBytes: () => [...live].reduce((sum, { size }) => sum + size, 0),
@@ -31,6 +34,7 @@ export function countGpu(): GpuCounts {
     pipelines: 0,
     pipelinesAside: 0,
     dispatches: 0,
+    kernels,
   };
   after(GPUDevice.prototype, 'createBuffer', (_, buffer) => {
     live.add(buffer as GPUBuffer);
@@ -45,15 +49,16 @@ export function countGpu(): GpuCounts {
   after(GPUDevice.prototype, 'createComputePipeline', () => void counts.pipelines++);
   after(GPUDevice.prototype, 'createComputePipelineAsync', () => void counts.pipelinesAside++);
   after(GPUComputePassEncoder.prototype, 'dispatchWorkgroups', () => void counts.dispatches++);
+  after(GPUComputePassEncoder.prototype, 'setPipeline', (_, __, [pipeline]) => void kernels.add((pipeline as GPUComputePipeline).label));
   return counts;
 }
 
-/** Calls `then` with the object and the result after every call of the method, until the test is finished. */
-function after<T extends object>(prototype: T, name: keyof T & string, then: (self: T, result: unknown) => void): void {
+/** Calls `then` with the object, the result and the arguments after every call of the method, until the test is finished. */
+function after<T extends object>(prototype: T, name: keyof T & string, then: (self: T, result: unknown, args: unknown[]) => void): void {
   const original = prototype[name] as (...args: unknown[]) => unknown;
   const counting = function (this: T, ...args: unknown[]): unknown {
     const result = original.apply(this, args);
-    then(this, result);
+    then(this, result, args);
     return result;
   };
   Object.assign(prototype, { [name]: counting });

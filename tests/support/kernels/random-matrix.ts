@@ -1,5 +1,7 @@
 import type { Device } from '../../../src/gpu/device.ts';
-import { uploadMatrix, type WeightMatrix } from '../../../src/layers/weight-matrix.ts';
+import { Recorder } from '../../../src/gpu/recorder.ts';
+import type { WeightMatrix } from '../../../src/layers/weight-matrix.ts';
+import { type RowSource, WeightUpload } from '../../../src/layers/upload/weight-upload.ts';
 import { dequantize } from '../../../src/reference/dequantize.ts';
 import { BytesSource } from '../bytes-source.ts';
 import { GGML_TYPES, type GgmlType } from '../../../src/weights/ggml-types.ts';
@@ -30,6 +32,18 @@ export async function randomMatrix(
   const bytes = randomBytes(type, rows, columns, random);
   const source = new BytesSource('random', bytes);
   const tensor = { name: 'matrix', shape: [rows, columns], type, bytes: bytes.length, offset: 0, source };
-  const matrix = await uploadMatrix(device, 'matrix', [{ tensor }]);
+  const matrix = await uploaded(device, [{ tensor }]);
   return { matrix, weights: dequantize(type, bytes) };
+}
+
+/** A matrix of rows that are all up. Throws where they are not finite. */
+export async function uploaded(device: Device, sources: readonly RowSource[], recorder = new Recorder(device)): Promise<WeightMatrix> {
+  const upload = new WeightUpload(device, recorder);
+  try {
+    const matrix = await upload.matrix('matrix', sources);
+    await upload.finish();
+    return matrix;
+  } finally {
+    upload.destroy();
+  }
 }

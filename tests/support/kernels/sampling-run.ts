@@ -1,6 +1,7 @@
 import { MAX_STREAMS } from '../../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../../src/config/sampling.ts';
 import { Sampler } from '../../../src/session/sampling/sampler.ts';
+import { distribution } from '../../../src/reference/kernels/sampling.ts';
 import type { Random } from '../random.ts';
 import type { Runner } from './runner.ts';
 
@@ -89,3 +90,12 @@ export function peakedLogits(size: number, random: Random): Float32Array {
 
 /** Logits of probabilities within a factor of five or so: the nucleus is a large part of the vocabulary. */
 export const flatLogits = (size: number, random: Random): Float32Array => random.normals(size, 0.2, -3);
+
+/** `options` with a top-p midway between two sums of probabilities, so that rounding does not decide what is kept. */
+export function midway(logits: Float32Array, options: SamplingOptions): SamplingOptions {
+  if (options.topP === 1) return options;
+  const all = distribution(logits, { ...options, topP: 1, minP: 0 });
+  let mass = 0;
+  const last = all.probabilities.findIndex((probability) => (mass += probability) >= options.topP);
+  return { ...options, topP: mass - (all.probabilities[last] ?? 0) / 2 };
+}

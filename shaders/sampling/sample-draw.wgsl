@@ -1,6 +1,6 @@
 // Draws by an exponential race: token i arrives at E_i / p_i with E_i exponential, and the first to arrive is a sample
-// of p (the Gumbel-max trick without its loss of precision). Leaves each scanner's winner. min-p is a bound on logits.
-// needs: sampling
+// of p (the Gumbel-max trick without its loss of precision). Leaves each tile's winner. min-p is a bound on logits.
+// needs: best-token, largest-logit, sampling
 fn mix(value: u32) -> u32 {
   // The finaliser of MurmurHash3: every input bit changes every output bit with probability near one half.
   var h = value;
@@ -16,25 +16,27 @@ fn exponential(hash: u32) -> f32 {
   return -log(max(1.0 - u, 5.96e-8));
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= SCANNERS) { return; }
-  var maximum = best_logits[0];
-  for (var i = 1u; i < SCANNERS; i++) { maximum = max(maximum, best_logits[i]); }
-  let run = run_of(id.x);
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let maximum = largest_logit(lane);
+  let tile = tile_of(group.x);
   let row = params.row * VOCAB;
   let stream = mix(params.seed ^ mix(params.position + 0x9e3779b9u));
   var best = MASKED;
-  var token = run.start;
-  for (var i = run.start; i < run.end; i++) {
-    let scaled = (logits[row + i] - maximum) * params.inverseTemperature;
-    if (logits[row + i] <= MASKED || scaled < params.logMinP) { continue; }
+  var token = tile.start;
+  for (var i = tile.start + lane; i < tile.end; i += LANES) {
+    let logit = logits[row + i];
+    let scaled = (logit - maximum) * params.inverseTemperature;
+    if (logit <= MASKED || scaled < params.logMinP) { continue; }
     let score = scaled - log(exponential(mix(stream ^ mix(i + 0x7f4a7c15u))));
     if (score > best) {
       best = score;
       token = i;
     }
   }
-  drawn_scores[id.x] = best;
-  best_tokens[id.x] = token;
+  let found = best_of(best, token);
+  if (lane == 0u) {
+    drawn_scores[group.x] = found.value;
+    best_tokens[group.x] = found.token;
+  }
 }

@@ -1,19 +1,18 @@
-// Penalties and bias, in place, and what may not be drawn is masked; then each scanner's largest logit and its token.
+// Penalties and bias, in place, and what may not be drawn is masked; then each tile's largest logit and its token.
 // counts: times the token stands in the answer, and PROMPT_FLAG when it stands in the prompt.
-// With ENTROPY also what sample-pick needs for the entropy of the logits as they came (online softmax, arXiv 1805.02867).
-// needs: is-allowed, sampling
+// With ENTROPY also what sample-pick needs for the entropy of the logits as they came.
+// needs: best-token, is-allowed, sampling, softmax
 const PROMPT_FLAG = 0x80000000u;
 
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= SCANNERS) { return; }
-  let run = run_of(id.x);
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tile = tile_of(group.x);
   let row = params.row * VOCAB;
   let mine = params.slot * VOCAB;
   var best = MASKED;
-  var token = run.start;
-  var softmax = Softmax(MASKED, 0.0, 0.0);
-  for (var i = run.start; i < run.end; i++) {
+  var token = tile.start;
+  var softmax = NO_LOGITS;
+  for (var i = tile.start + lane; i < tile.end; i += LANES) {
     var logit = logits[row + i];
     if (ENTROPY) { softmax = merge_softmax(softmax, Softmax(logit, 1.0, 0.0)); }
     if (ADJUST) {
@@ -35,7 +34,13 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       token = i;
     }
   }
-  best_logits[id.x] = best;
-  best_tokens[id.x] = token;
-  if (ENTROPY) { softmaxes[id.x] = softmax; }
+  let found = best_of(best, token);
+  if (lane == 0u) {
+    best_logits[group.x] = found.value;
+    best_tokens[group.x] = found.token;
+  }
+  if (ENTROPY) {
+    let all = all_softmaxes(softmax, lane);
+    if (lane == 0u) { softmaxes[group.x] = all; }
+  }
 }

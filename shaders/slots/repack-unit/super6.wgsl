@@ -1,0 +1,39 @@
+// Q6_K: of eight blocks 128 bytes of nibbles, 64 of upper bit pairs, 16 scales, d. Block 4n + r has nibbles r >> 1 and
+// bit pairs r of half n. The first block's invocation writes the scales of all, d as f32.
+// needs: packed-bits, raw-words
+fn repack_unit(i: u32) -> bool {
+  let origin = source_of(i);
+  let at = BLOCK_BYTES * (origin / 8u);
+  let block = origin & 7u;
+  let r = block & 3u;
+  let codes = at + 64u * (block >> 2u) + 32u * (r & 1u);
+  let shift = vec4u(4u * (r >> 1u));
+  weight[params.firstUnit + i] = vec4u(low_nibbles(words_at(codes) >> shift), low_nibbles(words_at(codes + 16u) >> shift));
+  let pairs = at + 128u + 32u * (block >> 2u);
+  weight_high[params.firstUnit + i] = vec2u(sixteen_pairs(words_at(pairs), r), sixteen_pairs(words_at(pairs + 16u), r));
+  if (block != 0u) { return true; }
+  let to = 5u * ((params.firstUnit + i) / 8u);
+  let d = half_at(at + 208u);
+  let scales = words_at(at + 192u);
+  weight_scales[to] = widened(d);
+  weight_scales[to + 1u] = scales.x;
+  weight_scales[to + 2u] = scales.y;
+  weight_scales[to + 3u] = scales.z;
+  weight_scales[to + 4u] = scales.w;
+  return are_finite(vec4u(d));
+}
+
+fn sixteen_pairs(words: vec4u, r: u32) -> u32 {
+  let x = words >> vec4u(2u * r);
+  return low_pairs(x.x) | (low_pairs(x.y) << 8u) | (low_pairs(x.z) << 16u) | (low_pairs(x.w) << 24u);
+}
+
+// f32 bits of a finite half's value. A subnormal one is normal there: its fraction is shifted up to its first one.
+fn widened(half: u32) -> u32 {
+  let sign = (half & 0x8000u) << 16u;
+  let size = half & 0x7fffu;
+  if (size >= 0x400u) { return sign | ((size << 13u) + 0x38000000u); }
+  if (size == 0u) { return sign; }
+  let first = firstLeadingBit(size);
+  return sign | ((first + 103u) << 23u) | ((size << (23u - first)) & 0x7fffffu);
+}

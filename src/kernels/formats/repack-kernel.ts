@@ -1,0 +1,80 @@
+import { folded } from '../../gpu/grid.ts';
+import type { Binding, Constant, Kernel } from '../../gpu/kernel.ts';
+import { GGML_TYPES, type GgmlType } from '../../weights/ggml-types.ts';
+import blockScales from '../../../shaders/parts/block-scales.wgsl?raw';
+import packedBits from '../../../shaders/parts/packed-bits.wgsl?raw';
+import rawWords from '../../../shaders/parts/raw-words.wgsl?raw';
+import source from '../../../shaders/repack.wgsl?raw';
+import highNone from '../../../shaders/slots/repack-high/none.wgsl?raw';
+import highTransposed from '../../../shaders/slots/repack-high/transposed.wgsl?raw';
+import highWord from '../../../shaders/slots/repack-high/word.wgsl?raw';
+import unitBytes from '../../../shaders/slots/repack-unit/bytes.wgsl?raw';
+import unitFloats from '../../../shaders/slots/repack-unit/floats.wgsl?raw';
+import unitNibbles from '../../../shaders/slots/repack-unit/nibbles.wgsl?raw';
+import unitSuper from '../../../shaders/slots/repack-unit/super.wgsl?raw';
+import unitSuper6 from '../../../shaders/slots/repack-unit/super6.wgsl?raw';
+import { WEIGHT_FORMATS } from './weight-formats.ts';
+
+const WORKGROUP = 64;
+
+/** Bits of the floats of a word: those that are all ones in NaN and infinities, the lowest of them, the signs. */
+const SINGLE = { EXPONENTS: 0x7f800000, STEP: 0x00800000, SIGNS: 0x80000000 };
+const HALVES = { EXPONENTS: 0x7c007c00, STEP: 0x04000400, SIGNS: 0x80008000 };
+const BFLOATS = { EXPONENTS: 0x7f807f80, STEP: 0x00800080, SIGNS: 0x80008000 };
+
+/** Texts that repack a unit, and what they need to know beside the size of a block. */
+interface Repacking {
+  sources: readonly string[];
+  constants: Readonly<Record<string, Constant>>;
+}
+
+const floats = (bits: Record<string, number>): Repacking => ({ sources: [unitFloats], constants: bits });
+const nibbles = (scaleBytes: 2 | 4, high: string): Repacking => ({
+  sources: [packedBits, blockScales, high, unitNibbles],
+  constants: { ...HALVES, SCALE_BYTES: scaleBytes },
+});
+const superBlocks = (high: string): Repacking => ({ sources: [packedBits, high, unitSuper], constants: HALVES });
+
+const REPACKINGS: Record<GgmlType, Repacking> = {
+  F32: floats(SINGLE),
+  F16: floats(HALVES),
+  BF16: floats(BFLOATS),
+  Q4_0: nibbles(2, highNone),
+  Q4_1: nibbles(4, highNone),
+  Q5_0: nibbles(2, highWord),
+  Q5_1: nibbles(4, highWord),
+  Q8_0: { sources: [blockScales, unitBytes], constants: { ...HALVES, SCALE_BYTES: 2 } },
+  Q4_K: superBlocks(highNone),
+  Q5_K: superBlocks(highTransposed),
+  Q6_K: { sources: [packedBits, unitSuper6], constants: HALVES },
+};
+
+/** What an invocation writes: 16 bytes of floats, or a block of 32 columns. */
+export function unitsOfRow(type: GgmlType, columns: number): number {
+  const { blockSize, blockBytes } = GGML_TYPES[type];
+  return blockSize === 1 ? (columns * blockBytes) / 16 : columns / 32;
+}
+
+/**
+ * `raw`, rows of a tensor as they lie in its file, from its first byte on → the planes of `type`; values are unchanged. Block
+ * layouts: llama.cpp, ggml/src/ggml-common.h. Params: `units` to write, from `firstUnit` of the planes on; the row of
+ * `raw` they begin with, in the order written, and units of a row; `headDim` whose rows are interleaved there, or 0; the
+ * number of the tensor, whose complement `fault [1]` becomes where none before it holds what is not finite.
+ */
+export function repackKernel(type: GgmlType): Kernel<{ units: number }> {
+  const { sources, constants } = REPACKINGS[type];
+  const { blockSize, blockBytes } = GGML_TYPES[type];
+  const planes = Object.entries(WEIGHT_FORMATS[type].planes);
+  return {
+    name: 'repack',
+    sources: [rawWords, ...sources, source],
+    constants: { WORKGROUP, WHOLE_WORDS: blockSize === 1 || blockBytes % 4 === 0, BLOCK_BYTES: blockBytes, ...constants },
+    bindings: [
+      { name: 'raw', type: 'array<u32>', access: 'read' },
+      { name: 'fault', type: 'array<atomic<u32>>', access: 'read_write' },
+      ...planes.map(([name, { type: elements }]): Binding => ({ name, type: elements, access: 'read_write' })),
+    ],
+    params: { units: 'u32', firstUnit: 'u32', firstRow: 'u32', rowUnits: 'u32', headDim: 'u32', tensor: 'u32' },
+    groups: ({ units }) => folded(Math.ceil(units / WORKGROUP)),
+  };
+}

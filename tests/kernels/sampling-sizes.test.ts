@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import type { SamplingOptions } from '../../src/config/sampling.ts';
+import { argmax, distribution } from '../../src/reference/kernels/sampling.ts';
+import { CLASSES, describeVariants } from '../support/kernels/runner.ts';
+import { midway, sampling, SamplingRun } from '../support/kernels/sampling-run.ts';
+import { Random } from '../support/random.ts';
+
+/** Around a workgroup's invocations, and the vocabularies of SmolLM2, Qwen and Gemma. */
+const SIZES = [1, 255, 256, 257, 1023, 1025, 49_152, 151_936, 262_144];
+const MASKED = -3e38;
+
+const LOGITS: Record<string, (size: number, random: Random) => Float32Array> = {
+  normal: (size, random) => random.normals(size, 2),
+  'in few steps': (size, random) => Float32Array.from(random.normals(size), (value) => Math.round(value)),
+  equal: (size) => new Float32Array(size).fill(-2.5),
+  'of either zero': (size) => Float32Array.from({ length: size }, (_, i) => (i % 2 === 0 ? 0 : -0)),
+  'infinitely low but for some': (size, random) => Float32Array.from({ length: size }, (_, i) => (i % 5 === (size - 1) % 5 ? random.normal() : -Infinity)),
+  'masked but for the last': (size) => new Float32Array(size).fill(MASKED).fill(1, size - 1),
+};
+
+const FILTERS: Partial<SamplingOptions>[] = [{ topK: 40, topP: 0.9 }, { topP: 0.95, temperature: 1.3 }, { topK: 131, temperature: 0.6 }];
+
+const allowed = (logits: Float32Array): number[] => [...logits.keys()].filter((token) => (logits[token] ?? NaN) > MASKED);
+
+/** What filters keep of what is not masked. */
+function keptOf(logits: Float32Array, options: SamplingOptions): number[] {
+  const tokens = allowed(logits);
+  const { tokens: kept } = distribution(tokens.map((token) => logits[token] ?? NaN), options);
+  return kept.map((i) => tokens[i] ?? NaN).sort((a, b) => a - b);
+}
+
+describe('vocabularies', () => {
+  describeVariants(CLASSES, (getRunner) => {
+    it.each(SIZES)('of %d tokens are filtered to the token', async (size) => {
+      for (const [name, make] of Object.entries(LOGITS)) {
+        const logits = make(size, new Random(size));
+        const run = new SamplingRun(getRunner(), logits);
+        expect(await run.next(sampling({ temperature: 0 })), name).toBe(argmax(logits));
+        for (const filter of size > 100_000 ? FILTERS.slice(0, 1) : FILTERS) {
+          run.restore(logits);
+          const options = midway(Float32Array.from(allowed(logits), (token) => logits[token] ?? NaN), sampling(filter));
+          const token = await run.next(options);
+          const kept = await run.kept();
+          const want = keptOf(logits, options);
+          expect(kept.length, `${name} ${JSON.stringify(filter)}`).toBe(want.length);
+          expect(kept.every((each, i) => each === want[i]), name).toBe(true);
+          expect(kept).toContain(token);
+        }
+      }
+    });
+  });
+});
+
+describe('a seed', () => {
+  const drawn = new Map<string, number[]>();
+
+  describeVariants(CLASSES, (getRunner, variant) => {
+    it('gives the tokens that it gives with other kernels', async () => {
+      const logits = new Random(8).normals(49_153, 1.5);
+      const tokens: number[] = [];
+      for (const filter of [{}, { topP: 0.3 }, { topP: 0.999 }, { topK: 50, topP: 0.8 }, { minP: 0.05 }]) {
+        const run = new SamplingRun(getRunner(), logits);
+        tokens.push(...(await run.draw(40, (position) => ({ options: sampling({ ...filter, seed: 5 }), position }))), ...(await run.kept()));
+      }
+      drawn.set(variant, tokens);
+      expect(new Set(tokens).size).toBeGreaterThan(100);
+      for (const others of drawn.values()) expect(tokens).toEqual(others);
+    });
+  });
+});
