@@ -7,6 +7,9 @@ const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
 
+// What is larger than an f16 is stored as the largest.
+fn stored(v: vec4f) -> vec2u { return pack_half4(clamp(v, vec4f(-65504.0), vec4f(65504.0))); }
+
 fn inverse_rms(base: u32) -> f32 {
   var squares = vec4f();
   for (var i = 0u; i < HEAD_DIM4; i++) { squares += qkv[base + i] * qkv[base + i]; }
@@ -25,8 +28,8 @@ fn store_key(base: u32, target_base: u32, offset: u32, i: u32) {
   let b = qkv[base + HALF4 + i] * scale * key_norm(HALF4 + i);
   let cosine = rope[offset * HEAD_DIM4 + i];
   let sine = rope[offset * HEAD_DIM4 + HALF4 + i];
-  kv[target_base + i] = pack_half4(a * cosine - b * sine);
-  kv[target_base + HALF4 + i] = pack_half4(a * sine + b * cosine);
+  kv[target_base + i] = stored(a * cosine - b * sine);
+  kv[target_base + HALF4 + i] = stored(a * sine + b * cosine);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -47,6 +50,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   store_key(row + (NUM_HEADS + head) * HEAD_DIM4, key, offset, i);
   let value = key + HALF_PART;
   let source = row + (NUM_HEADS + NUM_KV_HEADS + head) * HEAD_DIM4;
-  kv[value + i] = pack_half4(qkv[source + i]);
-  kv[value + HALF4 + i] = pack_half4(qkv[source + HALF4 + i]);
+  kv[value + i] = stored(qkv[source + i]);
+  kv[value + HALF4 + i] = stored(qkv[source + HALF4 + i]);
 }
