@@ -1,7 +1,7 @@
 // Causal attention of single tokens over the paged cache. One workgroup a (token, split, GROUP heads that share keys and
 // values), a page at a time. Once the scores are known an invocation has four components of the outputs, of every
 // SUBSETS-th key. Leaves, per head, the unnormalized output and (maximum, sum) of the softmax for attention-merge.
-// needs: page-scores, page-units
+// needs: page-scores, page-units, store-token
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 
 @compute @workgroup_size(WORKGROUP)
@@ -13,8 +13,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let entry = batch_table[token];
   let first_page = split * params.pagesPerSplit;
   let end_page = min(first_page + params.pagesPerSplit, entry.w + 1u);
+  let row = token * ROW4;
   let i = id % HEAD_DIM4;
   let subset = id / HEAD_DIM4;
+
+  if (first_page <= entry.w && end_page > entry.w) {
+    let page = pages[entry.z + entry.w];
+    store_token(page, kv_head, row, entry.y - page.z, id);
+  }
 
   var maximum = vec4f(-1e30);
   var sum = vec4f();
@@ -25,7 +31,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let page = pages[entry.z + p];
     let distance = entry.y - page.z;
     let keys = min(page.y >> 8u, distance + 1u);
-    score_page(page, kv_head, token * ROW4 + (kv_head * SHARED + first_head) * HEAD_DIM4, distance, keys, id);
+    score_page(page, kv_head, row + (kv_head * SHARED + first_head) * HEAD_DIM4, distance, keys, id);
     var next = maximum;
     for (var j = 0u; j < keys; j++) { next = max(next, scores[j]); }
     let shrink = exp(maximum - next);

@@ -1,14 +1,11 @@
 // What store-kv does, where neighbours share a head's norm out: an invocation has the vectors i and HALF4 + i of a head of a
 // token, for keys and their values and, with QK_NORM, for queries.
-// needs: half4, qk-norm
+// needs: qk-norm, stored-half
 const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
 
 var<workgroup> squares: array<f32, WORKGROUP>;
-
-// Of four keys or values; what is larger than an f16 is the largest.
-fn stored(v: vec4f) -> vec2u { return pack_half4(clamp(v, vec4f(-65504.0), vec4f(65504.0))); }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) id: u32) {
@@ -51,9 +48,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let cosine = rope[offset * HEAD_DIM4 + i];
   let sine = rope[offset * HEAD_DIM4 + HALF4 + i];
   let key = page.x + (head * PAGE_TOKENS + offset) * HEAD_DIM4 + i;
-  kv[key] = stored(a * cosine - b * sine);
-  kv[key + HALF4] = stored(a * sine + b * cosine);
+  kv[key] = stored_half(a * cosine - b * sine);
+  kv[key + HALF4] = stored_half(a * sine + b * cosine);
   let value = source + NUM_KV_HEADS * HEAD_DIM4;
-  kv[key + HALF_PART] = stored(qkv[value]);
-  kv[key + HALF_PART + HALF4] = stored(qkv[value + HALF4]);
+  kv[key + HALF_PART] = stored_half(qkv[value]);
+  kv[key + HALF_PART + HALF4] = stored_half(qkv[value + HALF4]);
 }

@@ -1,3 +1,4 @@
+import storedHalf from '../../shaders/parts/stored-half.wgsl?raw';
 import source from '../../shaders/store-kv.wgsl?raw';
 import sharedSource from '../../shaders/attention/store-kv-shared.wgsl?raw';
 import noQkNorm from '../../shaders/slots/qk-norm/none.wgsl?raw';
@@ -40,7 +41,7 @@ function alone(half: string, heads: Heads): Sharing {
   const invocations = (heads.numKvHeads * heads.headDim) / 8 + (heads.qkNorm ? heads.numHeads : 0);
   return {
     name: 'store-kv',
-    sources: [half, heads.qkNorm ? qkNorm : noQkNorm, source],
+    sources: [half, storedHalf, heads.qkNorm ? qkNorm : noQkNorm, source],
     constants: { ...headConstants(heads), WORKGROUP, ...norm(heads) },
     groups: ({ tokens }) => [Math.ceil(invocations / WORKGROUP), tokens],
   };
@@ -51,7 +52,7 @@ function sharingHeads(half: string, heads: Heads): Sharing {
   const stored = heads.numKvHeads + (heads.qkNorm ? heads.numHeads : 0);
   return {
     name: 'store-kv-shared',
-    sources: [half, heads.qkNorm ? qkNorm : noQkNorm, sharedSource],
+    sources: [half, storedHalf, heads.qkNorm ? qkNorm : noQkNorm, sharedSource],
     constants: { ...headConstants(heads), ...norm(heads), WORKGROUP: SHARED_WORKGROUP, HEADS_ABREAST: abreast, STORED_HEADS: stored },
     groups: ({ tokens }) => [Math.ceil(stored / abreast), tokens],
   };

@@ -2,6 +2,7 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { type Bound, createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
+import { storesTokens } from '../kernels/attention/attention-decode.ts';
 import { attentionKernels } from '../kernels/attention/attention-kernels.ts';
 import { splitPages } from '../kernels/attention.ts';
 import { attentionMergeKernels } from '../kernels/attention-merge.ts';
@@ -9,8 +10,8 @@ import type { AttentionBuffers } from './attention-buffers.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 
-/** An operation for batches of each kind. */
-type ByKind<Size> = Record<Batch['kind'], Operation<Size>>;
+/** An operation for tokens of a sequence each, and one for consecutive tokens. */
+type ByKind<Size> = Record<'decode' | 'prefill', Operation<Size>>;
 type Attend = ByKind<{ tokens: number; splits: number }>;
 type Merge = ByKind<{ tokens: number }>;
 
@@ -35,7 +36,13 @@ export class PagedAttention {
     this.#merge();
   }
 
-  record(recorder: Dispatcher, { kind, tokens, length, halfOnly }: Batch): void {
+  /** Whether it stores the keys and values of a batch, which store-kv does else. */
+  stores({ apart }: Batch): boolean {
+    return apart && storesTokens(this.place.device, this.place.config);
+  }
+
+  record(recorder: Dispatcher, { apart, tokens, length, halfOnly }: Batch): void {
+    const kind = apart ? 'decode' : 'prefill';
     const { splits, pagesPerSplit } = splitPages(tokens, length);
     const attend = (halfOnly ? this.#halfOnly() : this.#every())[kind];
     const merge = this.#merge()[kind];
@@ -48,7 +55,7 @@ export class PagedAttention {
     const { batchTable, qkv, partials } = activations;
     const { pages, table, rope } = this.buffers;
     const bounds = { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, partial_outputs: partials };
-    return byKind(device, attentionKernels(device, config, halfOnly), bounds);
+    return byKind(device, attentionKernels(device, config, { halfOnly, stores: storesTokens(device, config) }), bounds);
   }
 
   #bindMerge(): Merge {
@@ -59,8 +66,8 @@ export class PagedAttention {
   }
 }
 
-/** One operation where both kinds have one kernel. */
-function byKind<Size>(device: Device, { decode, prefill }: Record<Batch['kind'], Kernel<Size>>, bounds: Readonly<Record<string, Bound>>): ByKind<Size> {
+/** One operation where both have one kernel. */
+function byKind<Size>(device: Device, { decode, prefill }: Record<'decode' | 'prefill', Kernel<Size>>, bounds: Readonly<Record<string, Bound>>): ByKind<Size> {
   const operation = createOperation(device, decode, bounds);
   return { decode: operation, prefill: decode === prefill ? operation : createOperation(device, prefill, bounds) };
 }

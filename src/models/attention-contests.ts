@@ -4,9 +4,10 @@ import type { Device } from '../gpu/device.ts';
 import { createOperation } from '../gpu/operation.ts';
 import { partialFloats, splitPages } from '../kernels/attention.ts';
 import { pageEntry } from '../kernels/formats/page-forms.ts';
+import { storesTokens } from '../kernels/attention/attention-decode.ts';
 import { attentionKernels } from '../kernels/attention/attention-kernels.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
-import { type BatchShape, batchTable } from '../layers/batch.ts';
+import { batchTable } from '../layers/batch.ts';
 
 /** One kernel for all batches, whose invocations read pages on their own. */
 const ALONE: readonly Candidate[] = [
@@ -41,12 +42,13 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
   device.gpuDevice.queue.writeBuffer(bound.pages, 0, table);
   const places = Array.from({ length: most }, (_, i) => ({ place: i, position: CONTEXT - most + i, firstPage: 0, page: pages - 1 }));
   device.gpuDevice.queue.writeBuffer(bound.batch_table, 0, batchTable(places));
+  const form = { halfOnly: true, stores: storesTokens(device, config) };
   const shape = `${numHeads} / ${numKvHeads} × ${headDim}`;
-  const contest = (name: string, kind: BatchShape['kind'], tokens: number, candidates: readonly Candidate[]): Contest => ({
+  const contest = (name: string, kind: 'decode' | 'prefill', tokens: number, candidates: readonly Candidate[]): Contest => ({
     name: `${name} ${shape}`,
     candidates,
     make() {
-      const operation = createOperation(device, attentionKernels(device, config, true)[kind], bound);
+      const operation = createOperation(device, attentionKernels(device, config, form)[kind], bound);
       const { splits, pagesPerSplit } = splitPages(tokens, CONTEXT);
       return (recorder) => recorder.run(operation, operation.groups({ tokens, splits }), { tokens, splits, pagesPerSplit });
     },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { partialFloats, splitPages } from '../../src/kernels/attention.ts';
+import { storesTokens } from '../../src/kernels/attention/attention-decode.ts';
 import { attentionKernels } from '../../src/kernels/attention/attention-kernels.ts';
 import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
@@ -70,7 +71,7 @@ function recordBuffers(
   runner: Runner,
   heads: Heads,
   buffers: Record<string, GPUBuffer>,
-  { kind, tokens, length }: BatchShape & { length: number },
+  { kind, tokens, length, stores = false }: BatchShape & { length: number; stores?: boolean },
 ): GPUBuffer {
   const { device } = runner;
   const { splits, pagesPerSplit } = splitPages(tokens, length);
@@ -78,7 +79,7 @@ function recordBuffers(
   const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
   const bounds = { ...buffers, partial_outputs };
   const params = { tokens, splits, pagesPerSplit };
-  runner.run(attentionKernels(device, heads, true)[kind], bounds, { tokens, splits }, params);
+  runner.run(attentionKernels(device, heads, { halfOnly: true, stores })[kind], bounds, { tokens, splits }, params);
   const merged = { ...buffers, partial_outputs, y, probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4) };
   runner.run(attentionMergeKernels(device, heads)[kind], merged, { tokens }, { tokens, splits, slotPages: 1024 });
   return y;
@@ -116,7 +117,7 @@ describe('attention and attention-merge', () => {
       await expectAttention(getRunner(), batch);
     });
 
-    it('a token of each of several sequences, stored and attended to as alone', async () => {
+    it.each([false, true])('a token of each of several sequences, stored (by attention itself: %s) and attended to as alone', async (isStoring) => {
       const runner = getRunner();
       const heads = headsOf(64, 4, 2);
       const random = new Random(18);
@@ -141,10 +142,11 @@ describe('attention and attention-merge', () => {
       const batch_table = runner.upload(table);
       const kv = runner.upload(whole.kv);
       const buffers = { batch_table, qkv: runner.upload(qkv), kv, pages: runner.upload(entries), rope: runner.upload(whole.rope) };
-      runner.run(storeKvKernel(runner.device, heads), buffers, { tokens: positions.length });
-      const stored = fromHalves(new Uint16Array(await runner.read(kv)));
-      const batch = { kind: 'decode', tokens: positions.length, length: 300 } as const;
+      const stores = isStoring && storesTokens(runner.device, heads);
+      if (!stores) runner.run(storeKvKernel(runner.device, heads), buffers, { tokens: positions.length });
+      const batch = { kind: 'decode', tokens: positions.length, length: 300, stores } as const;
       const got = await runner.floats(recordBuffers(runner, heads, buffers, batch));
+      const stored = fromHalves(new Uint16Array(await runner.read(kv)));
       positions.forEach((position, i) => {
         const mine = pages.subarray(firstPages[i], (firstPages[i] ?? 0) + Math.ceil((position + 1) / PAGE_TOKENS));
         const row = qkv.subarray(i * width, (i + 1) * width);

@@ -79,9 +79,9 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
     const batch = { qkv, before: new Uint16Array(cacheElements(heads, pages)), pages, position: 0, rope: ropeOf(64, PAGE_TOKENS) };
     const { kv } = await store(getRunner(), heads, batch);
     const at = (part: 'key' | 'value') => elementOf(pagedHeads(heads, pages), part, 0, 0);
-    expect([...fromHalves(kv.slice(at('key'), at('key') + 64))]).toEqual(new Array(64).fill(65504));
+    expect([...fromHalves(kv.slice(at('key'), at('key') + 64))]).toEqual(Array<number>(64).fill(65504));
     const value = [...fromHalves(kv.slice(at('value'), at('value') + 64))];
-    expect(value).toEqual([...new Array(32).fill(65504), ...new Array(32).fill(-65504)]);
+    expect(value).toEqual([...Array<number>(32).fill(65504), ...Array<number>(32).fill(-65504)]);
   });
 
   it('stores the same bits for the same key at the same offset of any page', async () => {

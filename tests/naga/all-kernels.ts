@@ -79,7 +79,7 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
 }
 
 const headKernels = (device: Device, heads: Heads): Kernel[] => [
-  ...BOTH.flatMap((halfOnly) => Object.values(attentionKernels(device, heads, halfOnly))),
+  ...BOTH.flatMap((halfOnly) => BOTH.flatMap((stores) => Object.values(attentionKernels(device, heads, { halfOnly, stores })))),
   ...Object.values(attentionMergeKernels(device, heads)),
   storeKvKernel(device, heads),
   quantizePageKernel(device, heads),
