@@ -2,7 +2,7 @@
 // HALF4 + i, which rotate together. (A loop over i is unrolled by lavapipe, and compiles for seconds.)
 // A key is rotated by its offset within its page (the query by the rest), so that a page can move.
 // With QK_NORM keys are RMS-normed first, and the query heads, an invocation each, are normed in place.
-// needs: half4, qk-norm
+// needs: qk-norm, stored-half
 const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
@@ -25,8 +25,8 @@ fn store_key(base: u32, target_base: u32, offset: u32, i: u32) {
   let b = qkv[base + HALF4 + i] * scale * key_norm(HALF4 + i);
   let cosine = rope[offset * HEAD_DIM4 + i];
   let sine = rope[offset * HEAD_DIM4 + HALF4 + i];
-  kv[target_base + i] = pack_half4(a * cosine - b * sine);
-  kv[target_base + HALF4 + i] = pack_half4(a * sine + b * cosine);
+  kv[target_base + i] = stored_half(a * cosine - b * sine);
+  kv[target_base + HALF4 + i] = stored_half(a * sine + b * cosine);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -47,6 +47,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   store_key(row + (NUM_HEADS + head) * HEAD_DIM4, key, offset, i);
   let value = key + HALF_PART;
   let source = row + (NUM_HEADS + NUM_KV_HEADS + head) * HEAD_DIM4;
-  kv[value + i] = pack_half4(qkv[source + i]);
-  kv[value + HALF4 + i] = pack_half4(qkv[source + HALF4 + i]);
+  kv[value + i] = stored_half(qkv[source + i]);
+  kv[value + HALF4 + i] = stored_half(qkv[source + HALF4 + i]);
 }

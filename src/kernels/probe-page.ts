@@ -1,7 +1,9 @@
 import source from '../../shaders/probe-page.wgsl?raw';
+import sharedSource from '../../shaders/attention/probe-page-shared.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
-import type { Kernel } from '../gpu/kernel.ts';
+import type { Kernel, KernelText } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
+import { headChunks, pageSharing } from './attention/page-sharing.ts';
 import { headConstants, type Heads, scoreScale } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
 import { halfPrecision } from './slot-choices.ts';
@@ -15,6 +17,17 @@ export const FOUND_BYTES = 8;
 /** Floats of one of them and one head: query, output, and maximum and sum of its softmax. */
 export const probeFloats = (headDim: number): number => 2 * headDim + 4;
 
+const PROBED: Pick<KernelText, 'bindings' | 'params'> = {
+  bindings: [
+    { name: 'tasks', type: 'array<vec4u>', access: 'read' },
+    { name: 'qkv', type: 'array<vec4f>', access: 'read' },
+    { name: 'rope', type: 'array<vec4f>', access: 'read' },
+    { name: 'kv', type: 'array<vec2u>', access: 'read' },
+    { name: 'errors', type: 'array<vec2f>', access: 'read_write' },
+  ],
+  params: { first: 'u32', count: 'u32', together: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
+};
+
 /**
  * `tasks [N, 2, 4]`, page-table entries of a page in two forms, seen by the latest `queries` queries, the last of them at
  * `position`, in `probes [streams, PROBES, numHeads, probeFloats]` → `errors [N / together, numHeads, 2]`: relative L2 of the change
@@ -22,6 +35,7 @@ export const probeFloats = (headDim: number): number => 2 * headDim + 4;
  * pages have in their former forms.
  */
 export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: number }> {
+  if (device.variant.sharedPages) return sharedProbeKernel(device, heads);
   const half = halfPrecision(device);
   const { attentionWorkgroup } = device.variant;
   return {
@@ -37,14 +51,19 @@ export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: n
       WORKGROUP: attentionWorkgroup,
       SCALE: scoreScale(heads),
     },
-    bindings: [
-      { name: 'tasks', type: 'array<vec4u>', access: 'read' },
-      { name: 'qkv', type: 'array<vec4f>', access: 'read' },
-      { name: 'rope', type: 'array<vec4f>', access: 'read' },
-      { name: 'kv', type: 'array<vec2u>', access: 'read' },
-      { name: 'errors', type: 'array<vec2f>', access: 'read_write' },
-    ],
-    params: { first: 'u32', count: 'u32', together: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
+    ...PROBED,
     groups: ({ found }) => [Math.ceil((found * heads.numHeads) / attentionWorkgroup)],
+  };
+}
+
+function sharedProbeKernel(device: Device, heads: Heads): Kernel<{ found: number }> {
+  const { sources, enables, constants } = pageSharing(device, heads);
+  return {
+    name: 'probe-page-shared',
+    sources: [...sources, sharedSource],
+    enables,
+    constants: { ...constants, PROBES, QUERY_STRIDE: probeFloats(heads.headDim) / 4, HALF_ONLY: false },
+    ...PROBED,
+    groups: ({ found }) => [heads.numKvHeads * headChunks(heads), found],
   };
 }

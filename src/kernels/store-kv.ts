@@ -1,4 +1,6 @@
+import storedHalf from '../../shaders/parts/stored-half.wgsl?raw';
 import source from '../../shaders/store-kv.wgsl?raw';
+import sharedSource from '../../shaders/attention/store-kv-shared.wgsl?raw';
 import noQkNorm from '../../shaders/slots/qk-norm/none.wgsl?raw';
 import qkNorm from '../../shaders/slots/qk-norm/heads.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
@@ -8,22 +10,16 @@ import { halfPrecision } from './slot-choices.ts';
 
 /** Little to do for a token: small workgroups. */
 const WORKGROUP = 8;
+/** The same where invocations share heads out: as many as are sure to run together. */
+const SHARED_WORKGROUP = 64;
 
 /** Keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]` → their pages in `kv`; norms q in place with qkNorm. */
 export function storeKvKernel(device: Device, heads: Heads): Kernel<{ tokens: number }> {
-  const invocations = (heads.numKvHeads * heads.headDim) / 8 + (heads.qkNorm ? heads.numHeads : 0);
   const half = halfPrecision(device);
   const norms = heads.qkNorm ? ['query_norm_weight', 'key_norm_weight'] : [];
   return {
-    name: 'store-kv',
-    sources: [half.source, heads.qkNorm ? qkNorm : noQkNorm, source],
+    ...(device.variant.sharedPages ? sharingHeads(half.source, heads) : alone(half.source, heads)),
     enables: half.enables,
-    constants: {
-      ...headConstants(heads),
-      WORKGROUP,
-      QK_NORM: heads.qkNorm,
-      NORM_EPS: { f32: heads.rmsNormEps },
-    },
     bindings: [
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
       { name: 'pages', type: 'array<vec4u>', access: 'read' },
@@ -33,6 +29,31 @@ export function storeKvKernel(device: Device, heads: Heads): Kernel<{ tokens: nu
       { name: 'kv', type: 'array<vec2u>', access: 'read_write' },
     ],
     params: {},
+  };
+}
+
+type Sharing = Pick<Kernel<{ tokens: number }>, 'name' | 'sources' | 'constants' | 'groups'>;
+
+const norm = ({ qkNorm, rmsNormEps }: Heads) => ({ QK_NORM: qkNorm, NORM_EPS: { f32: rmsNormEps } });
+
+/** An invocation norms a head alone. */
+function alone(half: string, heads: Heads): Sharing {
+  const invocations = (heads.numKvHeads * heads.headDim) / 8 + (heads.qkNorm ? heads.numHeads : 0);
+  return {
+    name: 'store-kv',
+    sources: [half, storedHalf, heads.qkNorm ? qkNorm : noQkNorm, source],
+    constants: { ...headConstants(heads), WORKGROUP, ...norm(heads) },
     groups: ({ tokens }) => [Math.ceil(invocations / WORKGROUP), tokens],
+  };
+}
+
+function sharingHeads(half: string, heads: Heads): Sharing {
+  const abreast = Math.floor((SHARED_WORKGROUP * 8) / heads.headDim);
+  const stored = heads.numKvHeads + (heads.qkNorm ? heads.numHeads : 0);
+  return {
+    name: 'store-kv-shared',
+    sources: [half, storedHalf, heads.qkNorm ? qkNorm : noQkNorm, sharedSource],
+    constants: { ...headConstants(heads), ...norm(heads), WORKGROUP: SHARED_WORKGROUP, HEADS_ABREAST: abreast, STORED_HEADS: stored },
+    groups: ({ tokens }) => [Math.ceil(stored / abreast), tokens],
   };
 }

@@ -62,8 +62,10 @@ export class Attention {
 
   record(recorder: Dispatcher, batch: Batch): void {
     this.#qkv.record(recorder, batch);
-    const store = this.#store();
-    recorder.run(store, store.groups(batch));
+    if (!this.#attend.stores(batch)) {
+      const store = this.#store();
+      recorder.run(store, store.groups(batch));
+    }
     this.#attend.record(recorder, batch);
     this.#output.record(recorder, batch);
   }

@@ -37,6 +37,8 @@ export interface BatchShape {
 export interface Batch extends BatchShape {
   /** Of the longest sequence with its tokens of this batch. */
   length: number;
+  /** Each token is of another sequence; else they are consecutive tokens of one. */
+  apart: boolean;
   /** Every page of its sequences is in f16. */
   halfOnly: boolean;
   /** Shown what linears read `[T, inFeatures]`, once it is computed; a prefill's only. */

@@ -3,7 +3,8 @@ import type { Kernel } from '../gpu/kernel.ts';
 import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import type { ModelConfig } from '../config/model-config.ts';
-import { attentionKernel } from '../kernels/attention.ts';
+import { storesTokens } from '../kernels/attention/attention-decode.ts';
+import { attentionKernels } from '../kernels/attention/attention-kernels.ts';
 import { condensePageKernel } from '../kernels/condense-page.ts';
 import { probePageKernel } from '../kernels/probe-page.ts';
 import { quantizePageKernel } from '../kernels/quantize-page.ts';
@@ -19,7 +20,7 @@ export interface ProbedQueries {
 
 /** What pages in other forms than f16 need. Drivers take seconds to compile it. */
 export const pageFormKernels = (device: Device, config: ModelConfig): Kernel[] => [
-  attentionKernel(device, config, false),
+  ...new Set(Object.values(attentionKernels(device, config, { halfOnly: false, stores: storesTokens(device, config) }))),
   quantizePageKernel(device, config),
   probePageKernel(device, config),
 ];

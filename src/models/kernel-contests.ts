@@ -1,15 +1,12 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Candidate, Contest } from '../gpu/autotuner.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation } from '../gpu/operation.ts';
-import { attentionKernel, partialFloats, splitPages } from '../kernels/attention.ts';
-import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { linearDecodeKernel } from '../kernels/linear-decode.ts';
 import { linearPrefillKernel } from '../kernels/linear-prefill.ts';
-import { batchTable } from '../layers/batch.ts';
 import { Linear } from '../layers/linear.ts';
 import { blankMatrix, destroyMatrix } from '../layers/weight-matrix.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
+import { attentionContests } from './attention-contests.ts';
 
 /** Of decoding's linears and norms: a row to one invocation, or shared out among a workgroup's. */
 export const ROWS: readonly Candidate[] = [
@@ -18,15 +15,9 @@ export const ROWS: readonly Candidate[] = [
   { rowWorkgroup: 64, lanes: 64 },
 ];
 export const PREFILL: readonly Candidate[] = [{ prefillWorkgroup: 8 }, { prefillWorkgroup: 32 }, { prefillWorkgroup: 64 }];
-export const ATTENTION: readonly Candidate[] = [
-  { attentionWorkgroup: 8, attentionHeads: 4 },
-  { attentionWorkgroup: 32, attentionHeads: 1 },
-  { attentionWorkgroup: 64, attentionHeads: 1 },
-];
 
-/** Tokens of a prefill that is timed, and of the context that is attended to. */
+/** Tokens of a prefill that is timed. */
 const PREFILL_TOKENS = 64;
-const CONTEXT = 1024;
 
 /**
  * The kernels that a model spends its time in, at its shapes: gate and up stand for all linears, decoding and prefill
@@ -37,7 +28,7 @@ export function kernelContests(
   config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
 ): { contests: Contest[]; release: () => void } {
-  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim } = config;
+  const { hiddenSize, intermediateSize } = config;
   const made: GPUBuffer[] = [];
   const buffer = (name: string, bytes: number): GPUBuffer => {
     const one = device.buffers.storage(name, 'staging', bytes);
@@ -57,28 +48,8 @@ export function kernelContests(
       return (recorder) => made.record(recorder, { kind, tokens });
     },
   });
-  const { splits, pagesPerSplit } = splitPages(1, CONTEXT);
-  const bound = {
-    qkv: buffer('qkv', (numHeads + 2 * numKvHeads) * headDim * 4),
-    batch_table: buffer('batch table', 16),
-    pages: buffer('pages', (CONTEXT / PAGE_TOKENS) * 16), // all of them the first page, in f16
-    rope: buffer('rope', CONTEXT * headDim * 4),
-    kv: buffer('kv', pageBytes(config)),
-    partial_outputs: buffer('partial outputs', splits * numHeads * partialFloats(headDim) * 4),
-  };
-  const last = batchTable([{ place: 0, position: CONTEXT - 1, firstPage: 0, page: CONTEXT / PAGE_TOKENS - 1 }]);
-  device.gpuDevice.queue.writeBuffer(bound.batch_table, 0, last);
-  const attention: Contest = {
-    name: `attention ${numHeads} / ${numKvHeads} × ${headDim}`,
-    candidates: ATTENTION,
-    kernel: () => attentionKernel(device, config, true),
-    make() {
-      const operation = createOperation(device, attentionKernel(device, config, true), bound);
-      return (recorder) => recorder.run(operation, operation.groups({ tokens: 1, splits }), { tokens: 1, splits, pagesPerSplit });
-    },
-  };
   return {
-    contests: [linear('decode', 1, ROWS), linear('prefill', PREFILL_TOKENS, PREFILL), attention],
+    contests: [linear('decode', 1, ROWS), linear('prefill', PREFILL_TOKENS, PREFILL), ...attentionContests(device, config, buffer)],
     release() {
       destroyMatrix(device, matrix);
       for (const one of made) device.buffers.destroy(one);

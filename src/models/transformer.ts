@@ -83,11 +83,11 @@ export class Transformer {
         mlp.record(recorder, of);
       }
     };
-    const { kind, tokens, halfOnly, loras, lora, tap } = batch;
+    const { kind, tokens, apart, halfOnly, loras, lora, tap } = batch;
     if (kind === 'prefill' || loras.length > 0 || tap) return record(batch);
     const length = Math.ceil(batch.length / PAGE_TOKENS) * PAGE_TOKENS;
-    const key = [from, to, tokens, length, halfOnly, lora?.adapters, lora?.rank].join();
-    recorder.again(key, () => record({ kind, tokens, length, halfOnly, loras, lora }));
+    const key = [from, to, tokens, length, apart, halfOnly, lora?.adapters, lora?.rank].join();
+    recorder.again(key, () => record({ kind, tokens, length, apart, halfOnly, loras, lora }));
   }
 
   /** Logits of `tokens` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */

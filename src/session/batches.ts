@@ -99,7 +99,8 @@ export class Batches implements StepComputer {
     const adapted = loraBatch(arena, doses);
     if (adapted) arena.writeRows(adapted.rows);
     const halfOnly = sequences.every(({ pages }) => allHalf(pages));
-    transformer.forward(recorder, { kind, tokens: tokens.length, length, halfOnly, loras, lora: adapted?.lora, tap }, layers);
+    const apart = sequences.length === tokens.length;
+    transformer.forward(recorder, { kind, tokens: tokens.length, length, apart, halfOnly, loras, lora: adapted?.lora, tap }, layers);
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */

@@ -1,16 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { attentionKernel, partialFloats, splitPages } from '../../src/kernels/attention.ts';
-import { attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
+import type { Candidate } from '../../src/gpu/autotuner.ts';
+import { partialFloats, splitPages } from '../../src/kernels/attention.ts';
+import { storesTokens } from '../../src/kernels/attention/attention-decode.ts';
+import { attentionKernels } from '../../src/kernels/attention/attention-kernels.ts';
+import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { PROBES, probeFloats } from '../../src/kernels/probe-page.ts';
 import { storeKvKernel } from '../../src/kernels/store-kv.ts';
-import { batchTable } from '../../src/layers/batch.ts';
+import { batchTable, type BatchShape } from '../../src/layers/batch.ts';
 import { attention } from '../../src/reference/kernels/attention.ts';
 import { attentionMerge } from '../../src/reference/kernels/attention-merge.ts';
 import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
 import { storeKv } from '../../src/reference/kernels/store-kv.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
+import type { Tolerance } from '../support/kernels/tolerances.ts';
 import { cacheElements, fromHalves, headsOf, pagedHeads, pageOf, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from '../support/kernels/pages.ts';
 import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
@@ -53,20 +57,22 @@ function randomBatch(heads: Heads, position: number, tokens: number, random: Ran
   return { heads, qkv, kv, pages, position, tokens, rope: ropeOf(headDim, position + tokens) };
 }
 
+/** The kinds of batches that have a kernel of their own. A run of tokens may be either. */
+const kindsOf = ({ device }: Runner): BatchShape['kind'][] => (device.variant.sharedPages ? ['prefill', 'decode'] : ['prefill']);
+
 /** Records attention and its merge over `kv`; returns their output. */
-function recordAttention(runner: Runner, batch: Batch, kv: GPUBuffer, qkv: GPUBuffer): GPUBuffer {
+function recordAttention(runner: Runner, batch: Batch, kv: GPUBuffer, qkv: GPUBuffer, kind: BatchShape['kind']): GPUBuffer {
   const { heads, position, tokens } = batch;
   const batch_table = runner.upload(tableOf(tokens, position));
   const buffers = { batch_table, qkv, kv, pages: runner.upload(pageTable(heads, batch.pages)), rope: runner.upload(batch.rope) };
-  return recordBuffers(runner, heads, buffers, tokens, position + tokens);
+  return recordBuffers(runner, heads, buffers, { kind, tokens, length: position + tokens });
 }
 
 function recordBuffers(
   runner: Runner,
   heads: Heads,
   buffers: Record<string, GPUBuffer>,
-  tokens: number,
-  length: number,
+  { kind, tokens, length, stores = false }: BatchShape & { length: number; stores?: boolean },
 ): GPUBuffer {
   const { device } = runner;
   const { splits, pagesPerSplit } = splitPages(tokens, length);
@@ -74,14 +80,20 @@ function recordBuffers(
   const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
   const bounds = { ...buffers, partial_outputs };
   const params = { tokens, splits, pagesPerSplit };
-  runner.run(attentionKernel(device, heads, true), bounds, { tokens, splits }, params);
+  runner.run(attentionKernels(device, heads, { halfOnly: true, stores })[kind], bounds, { tokens, splits }, params);
   const merged = { ...buffers, partial_outputs, y, probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4) };
-  runner.run(attentionMergeKernel(device, heads), merged, { tokens }, { tokens, splits, slotPages: 1024 });
+  runner.run(attentionMergeKernels(device, heads)[kind], merged, { tokens }, { tokens, splits, slotPages: 1024 });
   return y;
 }
 
-const attend = (runner: Runner, batch: Batch): Promise<Float32Array> =>
-  runner.floats(recordAttention(runner, batch, runner.upload(batch.kv), runner.upload(batch.qkv)));
+const attend = (runner: Runner, batch: Batch, kind: BatchShape['kind']): Promise<Float32Array> =>
+  runner.floats(recordAttention(runner, batch, runner.upload(batch.kv), runner.upload(batch.qkv), kind));
+
+/** As a batch of either kind, what the twin finds. */
+async function expectAttention(runner: Runner, batch: Batch, tolerance: Tolerance = 'attention'): Promise<void> {
+  const want = twin(batch);
+  for (const kind of kindsOf(runner)) expectClose(tolerance, await attend(runner, batch, kind), want);
+}
 
 const twin = ({ heads, pages, qkv, kv, position, rope }: Batch): Float64Array =>
   attention(pagedHeads(heads, pages), qkv, fromHalves(kv), position, rope);
@@ -90,19 +102,23 @@ describe('attention and attention-merge', () => {
   describeVariants(HALF_VARIANTS, (getRunner, variant) => {
     it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)('$numHeads heads over $numKvHeads of $headDim', async (heads) => {
       const random = new Random(9);
-      const batches = [[0, 1], [1, 1], [31, 1], [32, 1], [63, 1], [299, 1], [0, 15], [29, 16], [31, 17]] as const;
+      const batches = [[0, 1], [1, 1], [31, 1], [32, 1], [63, 1], [299, 1], [499, 1], [0, 15], [29, 16], [31, 17], [0, 33]] as const;
       for (const [position, tokens] of batches) {
         const batch = randomBatch(heads, position, tokens, random);
-        expectClose('attention', await attend(getRunner(), batch), twin(batch));
+        await expectAttention(getRunner(), batch);
       }
+    });
+
+    it.each([2, 3, 4, 5, 6, 7, 8, 9, 63, 64, 65])('a batch of %i tokens', async (tokens) => {
+      await expectAttention(getRunner(), randomBatch(headsOf(64, 9, 3), 31, tokens, new Random(19)));
     });
 
     it('a batch of 300 tokens', async () => {
       const batch = randomBatch(headsOf(64, 4, 1), 7, 300, new Random(10));
-      expectClose('attention', await attend(getRunner(), batch), twin(batch));
+      await expectAttention(getRunner(), batch);
     });
 
-    it('a token of each of several sequences, stored and attended to as alone', async () => {
+    it.each([false, true])('a token of each of several sequences, stored (by attention itself: %s) and attended to as alone', async (isStoring) => {
       const runner = getRunner();
       const heads = headsOf(64, 4, 2);
       const random = new Random(18);
@@ -127,9 +143,11 @@ describe('attention and attention-merge', () => {
       const batch_table = runner.upload(table);
       const kv = runner.upload(whole.kv);
       const buffers = { batch_table, qkv: runner.upload(qkv), kv, pages: runner.upload(entries), rope: runner.upload(whole.rope) };
-      runner.run(storeKvKernel(runner.device, heads), buffers, { tokens: positions.length });
+      const stores = isStoring && storesTokens(runner.device, heads);
+      if (!stores) runner.run(storeKvKernel(runner.device, heads), buffers, { tokens: positions.length });
+      const batch = { kind: 'decode', tokens: positions.length, length: 300, stores } as const;
+      const got = await runner.floats(recordBuffers(runner, heads, buffers, batch));
       const stored = fromHalves(new Uint16Array(await runner.read(kv)));
-      const got = await runner.floats(recordBuffers(runner, heads, buffers, positions.length, 300));
       positions.forEach((position, i) => {
         const mine = pages.subarray(firstPages[i], (firstPages[i] ?? 0) + Math.ceil((position + 1) / PAGE_TOKENS));
         const row = qkv.subarray(i * width, (i + 1) * width);
@@ -145,16 +163,30 @@ describe('attention and attention-merge', () => {
       });
     });
 
+    const tuned: Candidate[] = [{ attentionVectors: 1 }, { attentionVectors: 2 }, { attentionVectors: 4 }, { attentionWorkgroup: 64 }, { attentionWorkgroup: 256 }];
+    it.each(variant.startsWith('gpu') ? tuned : [])('as the autotuner may choose: %o', async (candidate) => {
+      const { device } = getRunner();
+      const own = device.variant;
+      device.variant = { ...own, ...candidate };
+      try {
+        for (const heads of [headsOf(64, 14, 2), headsOf(128, 8, 2), headsOf(80, 3, 3)]) {
+          await expectAttention(getRunner(), randomBatch(heads, 45, 71, new Random(20)));
+        }
+      } finally {
+        device.variant = own;
+      }
+    });
+
     it('a token with more pages than splits', async () => {
       const batch = randomBatch(headsOf(64, 3, 1), 2200, 1, new Random(11));
       expect(splitPages(1, 2201).pagesPerSplit).toBe(2);
-      expectClose('attention', await attend(getRunner(), batch), twin(batch));
+      await expectAttention(getRunner(), batch);
     });
 
     it('scores of ten thousand', async () => {
       for (const tokens of [1, 40]) {
         const batch = randomBatch(headsOf(64, 3, 1), 100, tokens, new Random(12), 60);
-        expectClose('attention, scores of 1e4', await attend(getRunner(), batch), twin(batch));
+        await expectAttention(getRunner(), batch, 'attention, scores of 1e4');
       }
     });
 
@@ -166,7 +198,7 @@ describe('attention and attention-merge', () => {
       for (let at = 0; at <= 70; at++) {
         batch.kv.set(toHalves(new Float64Array(64).fill(-12.5)), elementOf(pagedHeads(heads, batch.pages), 'key', 0, at));
       }
-      expectClose('attention, scores of 1e4', await attend(getRunner(), batch), twin(batch));
+      await expectAttention(getRunner(), batch, 'attention, scores of 1e4');
     });
 
     it('a row that sees one key gets its value', async () => {
@@ -174,16 +206,20 @@ describe('attention and attention-merge', () => {
       const batch = randomBatch(heads, 0, 1, new Random(14), 10);
       const at = elementOf(pagedHeads(heads, batch.pages), 'value', 0, 0);
       const value = fromHalves(batch.kv.slice(at, at + 64));
-      expectClose('attention', await attend(getRunner(), batch), Float64Array.of(...value, ...value));
+      for (const kind of kindsOf(getRunner())) {
+        expectClose('attention', await attend(getRunner(), batch, kind), Float64Array.of(...value, ...value));
+      }
     });
 
     it('does not see what lies in the unused part of pages', async () => {
       for (const tokens of [1, 20]) {
         const batch = randomBatch(headsOf(64, 3, 1), 40, tokens, new Random(15));
         const zeros = { ...batch, kv: batch.kv.map((half) => (half === 0x7e00 ? 0 : half)) };
-        const got = await attend(getRunner(), batch);
-        expect(got.every(Number.isFinite)).toBe(true);
-        expect(got).toEqual(await attend(getRunner(), zeros));
+        for (const kind of kindsOf(getRunner())) {
+          const got = await attend(getRunner(), batch, kind);
+          expect(got.every(Number.isFinite)).toBe(true);
+          expect(got).toEqual(await attend(getRunner(), zeros, kind));
+        }
       }
     });
 
@@ -196,7 +232,7 @@ describe('attention and attention-merge', () => {
       const batch_table = runner.upload(tableOf(tokens, 0));
       const stored = { batch_table, qkv, kv, pages: runner.upload(pageTable(heads, batch.pages)), rope: runner.upload(batch.rope) };
       runner.run(storeKvKernel(runner.device, heads), stored, { tokens });
-      const got = await runner.floats(recordAttention(runner, batch, kv, qkv));
+      const got = await runner.floats(recordAttention(runner, batch, kv, qkv, 'prefill'));
       // One page that holds every token, in the twin: its keys are rotated by their positions and queries by none.
       const whole = { ...heads, pageTokens: tokens, pages: [0] };
       const plain = new Float64Array(2 * heads.numKvHeads * tokens * 64);
@@ -223,8 +259,11 @@ describe('attention and attention-merge', () => {
         ...{ partial_outputs: runner.upload(partials), y, batch_table: runner.upload(tableOf(tokens, 0)) },
         ...{ qkv: runner.empty(tokens * 3 * numHeads * headDim * 4), probes: runner.empty(PROBES * numHeads * probeFloats(headDim) * 4) },
       };
-      runner.run(attentionMergeKernel(runner.device, heads), bounds, { tokens }, { tokens, splits, slotPages: 1024 });
-      expectClose('attention-merge', await runner.floats(y), attentionMerge(partials, { splits, numHeads, headDim }));
+      const want = attentionMerge(partials, { splits, numHeads, headDim });
+      for (const kind of kindsOf(runner)) {
+        runner.run(attentionMergeKernels(runner.device, heads)[kind], bounds, { tokens }, { tokens, splits, slotPages: 1024 });
+        expectClose('attention-merge', await runner.floats(y), want);
+      }
     });
   });
 });

@@ -71,6 +71,19 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
     }
   });
 
+  it('stores what is larger than an f16 as the largest', async () => {
+    const heads = headsOf(64, 1, 1);
+    const qkv = new Float32Array(3 * 64).fill(1e5);
+    qkv.fill(-1e5, 2 * 64 + 32);
+    const pages = Uint32Array.of(0);
+    const batch = { qkv, before: new Uint16Array(cacheElements(heads, pages)), pages, position: 0, rope: ropeOf(64, PAGE_TOKENS) };
+    const { kv } = await store(getRunner(), heads, batch);
+    const at = (part: 'key' | 'value') => elementOf(pagedHeads(heads, pages), part, 0, 0);
+    expect([...fromHalves(kv.slice(at('key'), at('key') + 64))]).toEqual(Array<number>(64).fill(65504));
+    const value = [...fromHalves(kv.slice(at('value'), at('value') + 64))];
+    expect(value).toEqual([...Array<number>(32).fill(65504), ...Array<number>(32).fill(-65504)]);
+  });
+
   it('stores the same bits for the same key at the same offset of any page', async () => {
     const heads = headsOf(64, 2, 1);
     const random = new Random(8);

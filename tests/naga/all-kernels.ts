@@ -1,5 +1,5 @@
-import { attentionKernel } from '../../src/kernels/attention.ts';
-import { attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
+import { attentionKernels } from '../../src/kernels/attention/attention-kernels.ts';
+import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
 import { condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { embedKernel } from '../../src/kernels/embed.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
@@ -81,8 +81,8 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
 }
 
 const headKernels = (device: Device, heads: Heads): Kernel[] => [
-  ...BOTH.map((halfOnly) => attentionKernel(device, heads, halfOnly)),
-  attentionMergeKernel(device, heads),
+  ...BOTH.flatMap((halfOnly) => BOTH.flatMap((stores) => Object.values(attentionKernels(device, heads, { halfOnly, stores })))),
+  ...Object.values(attentionMergeKernels(device, heads)),
   storeKvKernel(device, heads),
   quantizePageKernel(device, heads),
   condensePageKernel(device, heads),

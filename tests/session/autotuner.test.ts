@@ -40,17 +40,18 @@ test('times the variants of a device once, takes what is fastest, and remembers'
   const tuning = new MemoryTuning();
   const first = await tuned(tuning);
   expect(await variantOf(first)).toMatchObject({ lanes: 1, rowWorkgroup: 8 });
-  expect(tuning.made).toBe(3);
+  expect(tuning.made).toBe(4);
   expect([...tuning.choices.keys()]).toEqual([
     expect.stringMatching(/: linear-decode Q4_1 2048 × 256$/),
     expect.stringMatching(/: linear-prefill Q4_1 2048 × 256$/),
-    expect.stringMatching(/: attention \d+ \/ \d+ × \d+$/),
+    expect.stringMatching(/: attention-decode \d+ \/ \d+ × \d+$/),
+    expect.stringMatching(/: attention-prefill \d+ \/ \d+ × \d+$/),
   ]);
   for (const key of tuning.choices.keys()) expect(key.startsWith((await first.session()).device.name)).toBe(true);
 
   const counts = countGpu();
   const again = await tuned(tuning);
-  expect(tuning.made).toBe(3);
+  expect(tuning.made).toBe(4);
   expect(await variantOf(again)).toEqual(await variantOf(first));
   const { dispatches, pipelines } = counts;
   await tuned(new MemoryTuning());
@@ -64,9 +65,9 @@ test('times the variants of a device once, takes what is fastest, and remembers'
 test('times again where what is kept is no choice of its own, and loads where nothing can be kept', async () => {
   const tuning = new MemoryTuning();
   await tuned(tuning);
-  for (const [key, damaged] of [...tuning.choices.keys()].map((key, i) => [key, [{ lanes: 7 }, 'x', null][i]] as const)) tuning.choices.set(key, damaged);
+  for (const [key, damaged] of [...tuning.choices.keys()].map((key, i) => [key, [{ lanes: 7 }, 'x', null, 3][i]] as const)) tuning.choices.set(key, damaged);
   expect(await variantOf(await tuned(tuning))).toMatchObject({ lanes: 1 });
-  expect(tuning.made).toBe(6);
+  expect(tuning.made).toBe(8);
   const full = { get: () => Promise.reject(new Error('no storage')), set: () => Promise.reject(new Error('full')) };
   expect(await variantOf(await tuned(full))).toMatchObject({ lanes: 1 });
 });

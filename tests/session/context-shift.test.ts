@@ -31,10 +31,10 @@ const options = (kv: KvOptions, maxTokens?: number) => ({ ...kv, sampling: GREED
 const total = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, each) => sum + each, 0);
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
-test('what is given up is as if it had never been, where keys and values do not depend on what was before them', async () => {
+test.each(['cpu', 'gpu'] as const)('what is given up is as if it had never been, where keys and values do not depend on what was before them: class %s', async (deviceClass) => {
   // Of a single layer: those of deeper ones have seen what is given up.
   const single = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 53, contextLength: CONTEXT, numLayers: 1 });
-  const engine = await engineUnderTest(single);
+  const engine = await engineUnderTest(single, { deviceClass });
   const { batchTokens } = (await engine.session()).transformer;
   const tokens = randomTokens(CONTEXT + 100, 270, 9);
   const given = Math.ceil(100 / PAGE_TOKENS) * PAGE_TOKENS;

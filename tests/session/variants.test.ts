@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
+import { policyOf } from '../../src/cache/kv-options.ts';
 import { OPTIONAL_FEATURES } from '../../src/gpu/features.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { type EngineTestOptions, engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
@@ -41,4 +42,19 @@ test.each(Object.entries(VARIANTS))('%s: the logits are those of the default', a
   expect([...device.features]).toEqual(OPTIONAL_FEATURES.filter((feature) => !options.without?.includes(feature)));
   const difference = nmse(await logitsOf(engine, tokens, { pieces }), expected);
   expect(difference).toBeLessThan(NMSE.sameModel);
+});
+
+const shared = { architecture: 'llama', type: 'Q4_1', seed: 23, numLayers: 2 } as const;
+
+test.each([
+  ['heads whose keys and values attention stores itself', { numHeads: 4, numKvHeads: 2 }],
+  ['more heads that share them than a workgroup has', { numHeads: 6, numKvHeads: 1, headDim: 32 }],
+])('gpu class, %s: the logits are those of the default, with pages in every form', async (_, heads) => {
+  const model = tinyModel({ ...shared, ...heads });
+  const text = randomTokens(150, 270, 7);
+  const [gpu, own] = [await engineUnderTest(model, { deviceClass: 'gpu' }), await engineUnderTest(model)];
+  for (const kv of ['dense', 'q8', 'q4', 'k4v2'] as const) {
+    const options = { pieces: [64, 60, 1, 1, 2, 1, 4], policy: policyOf({ kv }) };
+    expect(nmse(await logitsOf(gpu, text, options), await logitsOf(own, text, options))).toBeLessThan(NMSE.sameModel);
+  }
 });

@@ -3,6 +3,7 @@ import { napping } from '../../cli/node-gpu.ts';
 import { loadXgrammar } from '../../cli/xgrammar.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { Sequence } from '../../src/session/sequence.ts';
+import type { CachePolicy } from '../../src/cache/policy.ts';
 import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
@@ -36,6 +37,8 @@ export async function engineUnderTest(
 export interface LogitsOptions extends RankOptions {
   pieces?: readonly number[];
   adapters?: readonly AdapterUse[];
+  /** Of the cache; default: dense. */
+  policy?: CachePolicy;
 }
 
 /**
@@ -45,13 +48,13 @@ export interface LogitsOptions extends RankOptions {
 export async function logitsOf(
   engine: LocalEngine,
   tokens: readonly number[],
-  { pieces = [], adapters = [], ...ranks }: LogitsOptions = {},
+  { pieces = [], adapters = [], policy, ...ranks }: LogitsOptions = {},
 ): Promise<Float32Array[]> {
   const session = await engine.session();
   const { vocabSize } = session.plan.config;
   const adaptation = await engine.adapt(adapters, { ranks: 'uniform', ...ranks });
   const text = await adaptation.begin(tokens, 0);
-  const sequence = new Sequence();
+  const sequence = new Sequence(undefined, 0, policy);
   sequence.attach(text);
   const rows: Float32Array[] = [];
   const onBatch = async (_: number, length: number): Promise<void> => {

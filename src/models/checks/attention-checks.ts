@@ -45,8 +45,9 @@ export function attentionChecks(device: Device, model: ModelConfig): Check[] {
       const { queue } = device.gpuDevice;
       queue.writeBuffer(activations.batchTable, 0, batchTable(places.map((position) => ({ place: 0, position, firstPage: 0, page: Math.floor(position / PAGE_TOKENS) }))));
       queue.writeBuffer(activations.qkv, 0, qkv, start * width, tokens * width);
-      recorder.run(store, store.groups({ tokens }));
-      attend.record(recorder, { kind, tokens, length: end, halfOnly: true, loras: [] });
+      const batch = { kind, tokens, length: end, apart: tokens === 1, halfOnly: true, loras: [] };
+      if (!attend.stores(batch)) recorder.run(store, store.groups({ tokens }));
+      attend.record(recorder, batch);
       recorder.submit();
     };
   };

@@ -2,7 +2,8 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { CheckGroup } from '../../gpu/self-check.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
-import { ATTENTION, PREFILL, ROWS } from '../kernel-contests.ts';
+import { ATTENTION } from '../attention-contests.ts';
+import { PREFILL, ROWS } from '../kernel-contests.ts';
 import { attentionChecks } from './attention-checks.ts';
 import { productChecks } from './product-checks.ts';
 

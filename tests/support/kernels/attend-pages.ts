@@ -1,8 +1,9 @@
-import { attentionKernel, partialFloats } from '../../../src/kernels/attention.ts';
-import { attentionMergeKernel } from '../../../src/kernels/attention-merge.ts';
+import { partialFloats } from '../../../src/kernels/attention.ts';
+import { attentionKernels } from '../../../src/kernels/attention/attention-kernels.ts';
+import { attentionMergeKernels } from '../../../src/kernels/attention-merge.ts';
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import { PROBES, probeFloats } from '../../../src/kernels/probe-page.ts';
-import { batchTable } from '../../../src/layers/batch.ts';
+import { type BatchShape, batchTable } from '../../../src/layers/batch.ts';
 import type { Random } from '../random.ts';
 import type { Cache, Page } from './random-pages.ts';
 import type { Runner } from './runner.ts';
@@ -33,10 +34,12 @@ export interface Shown {
   rope: GPUBuffer;
   kv: GPUBuffer;
   positions: readonly number[];
+  /** Default: a run of tokens. */
+  kind?: BatchShape['kind'];
 }
 
 /** Attention of the tokens at `positions` to these pages, by the entries of `table`. */
-export function attend(runner: Runner, { heads, positions, ...buffers }: Shown, pages: readonly Page[], table: Uint32Array, pagesPerSplit: number): Attended {
+export function attend(runner: Runner, { heads, positions, kind = 'prefill', ...buffers }: Shown, pages: readonly Page[], table: Uint32Array, pagesPerSplit: number): Attended {
   const { device } = runner;
   const { numHeads, headDim } = heads;
   const tokens = positions.length;
@@ -47,9 +50,9 @@ export function attend(runner: Runner, { heads, positions, ...buffers }: Shown, 
   const y = runner.empty(tokens * numHeads * headDim * 4);
   const probes = runner.empty(PROBES * numHeads * probeFloats(headDim) * 4);
   const bounds = { ...buffers, batch_table: runner.upload(batch), pages: runner.upload(table), partial_outputs, y, probes };
-  runner.run(attentionKernel(device, heads, false), bounds, { tokens, splits }, { tokens, splits, pagesPerSplit });
+  runner.run(attentionKernels(device, heads, { halfOnly: false, stores: false })[kind], bounds, { tokens, splits }, { tokens, splits, pagesPerSplit });
   const params = { tokens, splits, slotPages: pages.length };
-  runner.run(attentionMergeKernel(device, heads), bounds, { tokens }, params);
+  runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
   return { y, probes };
 }
 

@@ -1,0 +1,49 @@
+// What attention-merge does, by workgroups, where there are many splits: one a (token, head). An invocation has four
+// components, of every SUBSETS-th split.
+const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
+const PROBE4 = 2u * HEAD_DIM4 + 1u;
+
+// Of each split (maximum, sum) of its softmax, then what its outputs weigh and its sum times that.
+var<workgroup> splits: array<vec2f, MAX_SPLITS>;
+var<workgroup> parts: array<vec4f, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) id: u32) {
+  let head = workgroup.x;
+  let token = workgroup.y;
+  let i = id % HEAD_DIM4;
+  let subset = id / HEAD_DIM4;
+  let first = (token * params.splits * NUM_HEADS + head) * (HEAD_DIM4 + 1u);
+  let stride = NUM_HEADS * (HEAD_DIM4 + 1u);
+  for (var s = id; s < params.splits; s += WORKGROUP) { splits[s] = partial_outputs[first + s * stride + HEAD_DIM4].xy; }
+  workgroupBarrier();
+  var maximum = -1e30;
+  for (var s = 0u; s < params.splits; s++) { maximum = max(maximum, splits[s].x); }
+  workgroupBarrier();
+  for (var s = id; s < params.splits; s += WORKGROUP) {
+    let weight = exp(splits[s].x - maximum);
+    splits[s] = vec2f(weight, weight * splits[s].y);
+  }
+  workgroupBarrier();
+  var own = vec4f();
+  if (subset < SUBSETS) {
+    for (var s = subset; s < params.splits; s += SUBSETS) { own += splits[s].x * partial_outputs[first + s * stride + i]; }
+  }
+  parts[id] = own;
+  workgroupBarrier();
+  if (id >= HEAD_DIM4) { return; }
+  var output = vec4f();
+  for (var s = 0u; s < SUBSETS; s++) { output += parts[s * HEAD_DIM4 + i]; }
+  var sum = 0.0;
+  for (var s = 0u; s < params.splits; s++) { sum += splits[s].y; }
+  output /= sum;
+  y[(token * NUM_HEADS + head) * HEAD_DIM4 + i] = output;
+
+  if (token + PROBES < params.tokens) { return; }
+  let entry = batch_table[token];
+  let slot = entry.z / params.slotPages;
+  let probe = ((slot * PROBES + entry.y % PROBES) * NUM_HEADS + head) * PROBE4;
+  probes[probe + i] = qkv[token * ROW4 + head * HEAD_DIM4 + i];
+  probes[probe + HEAD_DIM4 + i] = output;
+  if (i == 0u) { probes[probe + 2u * HEAD_DIM4] = vec4f(maximum, sum, 0.0, 0.0); }
+}

@@ -1,0 +1,222 @@
+// Causal attention of a run of one sequence's tokens over the paged cache. One workgroup a (tile of ROWS queries, split,
+// key/value head): a query is a (token, head) whose head shares these keys and values. KEYS of a page at a time are taken
+// apart once for all queries, and lie in workgroup memory as f32. An invocation has four queries, with LANES others: of
+// their scores those of every KEY_LANES-th key, of their outputs VECTORS vectors. Leaves what attention-decode leaves.
+// Queries are rotated once, by their distance from the tile's first position, and kept where the outputs go; keys by what
+// their page's base is from there.
+// needs: half4, page-layout, page-units
+const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
+const SHARED = NUM_HEADS / NUM_KV_HEADS;
+const ROWS = 4u * ROW_GROUPS;
+const WORKGROUP = ROW_GROUPS * LANES;
+// A key's or query's vectors in workgroup memory: of pairs that rotate with each other.
+const KEY_VECTORS = 2u * KEY_PAIRS;
+const QUERY_VECTORS = 2u * QUERY_PAIRS;
+const KEY_CHUNKS = HALF4 / KEY_PAIRS;
+const QUERY_CHUNKS = KEY_PAIRS / QUERY_PAIRS;
+
+// By turns keys `[KEYS, KEY_VECTORS]`, or values `[VALUE_KEYS, HEAD_DIM4]`.
+var<workgroup> page_part: array<vec4f, PAGE_PART>;
+// By turns queries `[QUERY_VECTORS, ROWS]`, maxima and sums `[KEY_LANES, ROW_GROUPS]`, and weights `[VALUE_KEYS, ROW_GROUPS]`.
+var<workgroup> row_part: array<vec4f, ROW_PART>;
+
+struct Tile { first: u32, count: u32, split: u32, kv_head: u32, position: u32 }
+
+// The last of the batch's queries stands for those behind it.
+fn token_of(tile: Tile, row: u32) -> u32 { return (tile.first + min(row, tile.count - 1u)) / SHARED; }
+
+fn positions_of(tile: Tile, rows: u32) -> vec4i {
+  return vec4i(vec4u(
+    batch_table[token_of(tile, rows)].y, batch_table[token_of(tile, rows + ROW_GROUPS)].y,
+    batch_table[token_of(tile, rows + 2u * ROW_GROUPS)].y, batch_table[token_of(tile, rows + 3u * ROW_GROUPS)].y));
+}
+
+fn partial_of(tile: Tile, row: u32) -> u32 {
+  let query = tile.first + min(row, tile.count - 1u);
+  let head = tile.kv_head * SHARED + query % SHARED;
+  return ((query / SHARED * params.splits + tile.split) * NUM_HEADS + head) * (HEAD_DIM4 + 1u);
+}
+
+// Where the vector c of a rotated query is kept: a vector of all queries side by side, in the room of their outputs.
+fn query_at(tile: Tile, row: u32, c: u32) -> u32 {
+  let place = c * tile.count + min(row, tile.count - 1u);
+  return partial_of(tile, place / (HEAD_DIM4 + 1u)) + place % (HEAD_DIM4 + 1u);
+}
+
+fn rotate_queries(tile: Tile, id: u32) {
+  for (var item = id; item < tile.count * HALF4; item += WORKGROUP) {
+    let row = item / HALF4;
+    let i = item % HALF4;
+    let token = token_of(tile, row);
+    let query = token * ROW4 + (tile.kv_head * SHARED + (tile.first + row) % SHARED) * HEAD_DIM4 + i;
+    let angle = (batch_table[token].y - tile.position) * HEAD_DIM4 + i;
+    let a = qkv[query] * SCALE;
+    let b = qkv[query + HALF4] * SCALE;
+    partial_outputs[query_at(tile, row, 2u * i)] = a * rope[angle] - b * rope[angle + HALF4];
+    partial_outputs[query_at(tile, row, 2u * i + 1u)] = a * rope[angle + HALF4] + b * rope[angle];
+  }
+}
+
+struct Pair { a: vec4f, b: vec4f }
+
+// The vectors i of a key, and those that they rotate with.
+fn key_pair(page: vec4u, kv_head: u32, j: u32, i: u32) -> Pair {
+  if (!is_coded(page)) {
+    let key = half_key_at(page, kv_head, j) + i;
+    return Pair(half4(kv[key]), half4(kv[key + HALF4]));
+  }
+  let head = coded_head(page, kv_head);
+  return Pair(coded_vector(head, j, i & ~1u, i & 1u), coded_vector(head, j, (i & ~1u) + 1u, i & 1u));
+}
+
+fn coded_vector(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f {
+  let range = key_range(head, x, c);
+  return key_codes(head, j, x, c) * range.scale + range.minimum;
+}
+
+// KEY_PAIRS pairs from `first_pair` on of the keys from `first` on; zeros behind the last of `keys`.
+fn stage_keys(page: vec4u, tile: Tile, first: u32, keys: u32, first_pair: u32, id: u32) {
+  let is_behind = tile.position >= page.z;
+  let distance = select(page.z - tile.position, tile.position - page.z, is_behind);
+  for (var item = id; item < KEYS * KEY_PAIRS; item += WORKGROUP) {
+    let j = item / KEY_PAIRS;
+    let c = item % KEY_PAIRS;
+    var pair = Pair();
+    if (first + j < keys) { pair = key_pair(page, tile.kv_head, first + j, first_pair + c); }
+    let angle = distance * HEAD_DIM4 + first_pair + c;
+    let cosine = rope[angle];
+    let sine = select(rope[angle + HALF4], -rope[angle + HALF4], is_behind);
+    page_part[j * KEY_VECTORS + ((2u * c) ^ (j & SWIZZLE))] = pair.a * cosine - pair.b * sine;
+    page_part[j * KEY_VECTORS + ((2u * c + 1u) ^ (j & SWIZZLE))] = pair.a * sine + pair.b * cosine;
+  }
+}
+
+fn stage_queries(tile: Tile, first_pair: u32, id: u32) {
+  for (var item = id; item < ROWS * QUERY_VECTORS; item += WORKGROUP) {
+    row_part[item] = partial_outputs[query_at(tile, item % ROWS, 2u * first_pair + item / ROWS)];
+  }
+}
+
+// Values from the key `first` on; zeros behind the last of `keys`.
+fn stage_values(page: vec4u, tile: Tile, first: u32, keys: u32, id: u32) {
+  for (var item = id; item < VALUE_KEYS * HEAD_DIM4; item += WORKGROUP) {
+    let j = first + item / HEAD_DIM4;
+    var value = vec4f();
+    if (j < keys) { value = value_vector(page, tile.kv_head, j, item % HEAD_DIM4); }
+    page_part[item] = value;
+  }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) id: u32) {
+  let first = workgroup.x * ROWS;
+  let count = min(ROWS, params.tokens * SHARED - first);
+  let entry = batch_table[first / SHARED];
+  let tile = Tile(first, count, workgroup.y, workgroup.z, entry.y);
+  let last = batch_table[(first + count - 1u) / SHARED];
+  let first_page = tile.split * params.pagesPerSplit;
+  let end_page = min(first_page + params.pagesPerSplit, last.w + 1u);
+  let lane = id % LANES;
+  let rows = id / LANES;
+  rotate_queries(tile, id);
+  storageBarrier();
+
+  var maxima = vec4f(-1e30);
+  // Of the invocation's own keys.
+  var sums = vec4f();
+#for r in FOUR
+#for v in VECTORS
+  var o#r_#v = vec4f();
+#end
+#end
+  for (var p = first_page; p < end_page; p++) {
+    let page = pages[entry.z + p];
+    let keys = min(page.y >> 8u, last.y - page.z + 1u);
+    for (var first_key = 0u; first_key < keys; first_key += KEYS) {
+#for j in OWN_KEYS
+      var s#j = vec4f();
+#end
+      for (var chunk = 0u; chunk < KEY_CHUNKS; chunk++) {
+        workgroupBarrier();
+        stage_keys(page, tile, first_key, keys, chunk * KEY_PAIRS, id);
+        for (var part = 0u; part < QUERY_CHUNKS; part++) {
+          if (part > 0u) { workgroupBarrier(); }
+          stage_queries(tile, chunk * KEY_PAIRS + part * QUERY_PAIRS, id);
+          workgroupBarrier();
+          if (lane < KEY_LANES) {
+            for (var c = 0u; c < QUERY_VECTORS; c++) {
+              let x = part * QUERY_VECTORS + c;
+              let q0 = row_part[c * ROWS + rows];
+              let q1 = row_part[c * ROWS + ROW_GROUPS + rows];
+              let q2 = row_part[c * ROWS + 2u * ROW_GROUPS + rows];
+              let q3 = row_part[c * ROWS + 3u * ROW_GROUPS + rows];
+#for j in OWN_KEYS
+              let k#j = page_part[(#j * KEY_LANES + lane) * KEY_VECTORS + (x ^ (lane & SWIZZLE))];
+              s#j += vec4f(dot(q0, k#j), dot(q1, k#j), dot(q2, k#j), dot(q3, k#j));
+#end
+            }
+          }
+        }
+      }
+      let positions = positions_of(tile, rows);
+      var own = vec4f(-1e30);
+#for j in OWN_KEYS
+      let key#j = first_key + #j * KEY_LANES + lane;
+      let sees#j = key#j < keys && lane < KEY_LANES;
+      if (sees#j) { s#j += raise_by(page, tile.kv_head, key#j); }
+      s#j = select(vec4f(-1e38), s#j, vec4<bool>(sees#j) & (vec4i(i32(key#j + page.z)) <= positions));
+      own = max(own, s#j);
+#end
+      workgroupBarrier();
+      if (lane < KEY_LANES) { row_part[lane * ROW_GROUPS + rows] = own; }
+      workgroupBarrier();
+      var next = maxima;
+      for (var l = 0u; l < KEY_LANES; l++) { next = max(next, row_part[l * ROW_GROUPS + rows]); }
+      let shrink = exp(maxima - next);
+      maxima = next;
+      sums *= shrink;
+#for r in FOUR
+#for v in VECTORS
+      o#r_#v *= shrink[#r];
+#end
+#end
+#for j in OWN_KEYS
+      s#j = exp(s#j - maxima);
+      sums += s#j;
+#end
+      for (var first_value = 0u; first_value < KEYS; first_value += VALUE_KEYS) {
+        workgroupBarrier();
+        stage_values(page, tile, first_key + first_value, keys, id);
+#for j in OWN_KEYS
+        let place#j = #j * KEY_LANES + lane - first_value;
+        if (lane < KEY_LANES && place#j < VALUE_KEYS) { row_part[place#j * ROW_GROUPS + rows] = s#j; }
+#end
+        workgroupBarrier();
+        for (var j = 0u; j < VALUE_KEYS; j++) {
+          let weights = row_part[j * ROW_GROUPS + rows];
+#for v in VECTORS
+          let v#v = page_part[j * HEAD_DIM4 + #v * LANES + lane];
+#for r in FOUR
+          o#r_#v += weights[#r] * v#v;
+#end
+#end
+        }
+      }
+    }
+  }
+
+  workgroupBarrier();
+  if (lane < KEY_LANES) { row_part[lane * ROW_GROUPS + rows] = sums; }
+  workgroupBarrier();
+  var total = vec4f();
+  for (var l = 0u; l < KEY_LANES; l++) { total += row_part[l * ROW_GROUPS + rows]; }
+#for r in FOUR
+  if (#r * ROW_GROUPS + rows < count) {
+    let base#r = partial_of(tile, #r * ROW_GROUPS + rows);
+#for v in VECTORS
+    partial_outputs[base#r + #v * LANES + lane] = o#r_#v;
+#end
+    if (lane == 0u) { partial_outputs[base#r + HEAD_DIM4] = vec4f(maxima[#r], total[#r], 0.0, 0.0); }
+  }
+#end
+}

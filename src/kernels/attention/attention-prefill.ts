@@ -1,0 +1,71 @@
+import source from '../../../shaders/attention/attention-prefill.wgsl?raw';
+import pageLayout from '../../../shaders/parts/page-layout.wgsl?raw';
+import pageUnits from '../../../shaders/parts/page-units.wgsl?raw';
+import type { Device } from '../../gpu/device.ts';
+import type { Kernel } from '../../gpu/kernel.ts';
+import { formConstants } from '../formats/page-forms.ts';
+import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from '../heads.ts';
+import { halfPrecision } from '../slot-choices.ts';
+
+/** Invocations of a workgroup, at most: as many as every device allows. */
+const MOST_INVOCATIONS = 256;
+const MOST_ROW_GROUPS = 64;
+/** Most keys of whose scores an invocation has some. */
+const MOST_OWN_KEYS = 4;
+/** Vectors of four floats that either part of the workgroup memory has, at most: both are 16 KB. */
+const MOST_VECTORS = 512;
+
+/**
+ * Queries of `qkv`, consecutive tokens of one sequence → `partial_outputs`, as attentionKernel leaves it. The tokens'
+ * positions ascend, and their pages begin at the same place of the page table.
+ */
+export function attentionPrefillKernel(device: Device, heads: Heads, halfOnly: boolean): Kernel<{ tokens: number; splits: number }> {
+  const half = halfPrecision(device);
+  const { numHeads, numKvHeads } = heads;
+  const tile = tileOf(heads.headDim, device.variant.attentionVectors);
+  const shared = numHeads / numKvHeads;
+  return {
+    name: 'attention-prefill',
+    sources: [half.source, pageLayout, pageUnits, source],
+    enables: half.enables,
+    constants: { ...headConstants(heads), ...formConstants, ...tile, FOUR: 4, HALF_ONLY: halfOnly, SCALE: scoreScale(heads) },
+    bindings: [
+      { name: 'qkv', type: 'array<vec4f>', access: 'read' },
+      { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
+      { name: 'pages', type: 'array<vec4u>', access: 'read' },
+      { name: 'rope', type: 'array<vec4f>', access: 'read' },
+      { name: 'kv', type: 'array<vec2u>', access: 'read' },
+      { name: 'partial_outputs', type: 'array<vec4f>', access: 'read_write' },
+    ],
+    params: { tokens: 'u32', splits: 'u32', pagesPerSplit: 'u32' },
+    groups: ({ tokens, splits }) => [Math.ceil((tokens * shared) / 4 / tile.ROW_GROUPS), splits, numKvHeads],
+  };
+}
+
+/** How a workgroup shares queries, keys and values out; see attention-prefill.wgsl. `vectors`: of outputs, an invocation's. */
+function tileOf(headDim: number, vectors: number) {
+  const LANES = headDim / 4 / vectors;
+  const ROW_GROUPS = Math.min(MOST_ROW_GROUPS, Math.floor(MOST_INVOCATIONS / LANES));
+  const rows = 4 * ROW_GROUPS;
+  const KEY_PAIRS = largestDivisor(headDim / 8, 12);
+  const KEY_LANES = powerOfTwo(Math.min(PAGE_TOKENS, LANES));
+  const KEYS = powerOfTwo(Math.min(PAGE_TOKENS, MOST_OWN_KEYS * KEY_LANES, MOST_VECTORS / (2 * KEY_PAIRS)));
+  const QUERY_PAIRS = largestDivisor(KEY_PAIRS, MOST_VECTORS / (2 * rows));
+  const VALUE_KEYS = powerOfTwo(Math.min(KEYS, (4 * MOST_VECTORS) / headDim, MOST_VECTORS / ROW_GROUPS));
+  return {
+    ...{ VECTORS: vectors, LANES, ROW_GROUPS, KEYS, KEY_PAIRS, KEY_LANES: Math.min(KEY_LANES, KEYS), OWN_KEYS: Math.max(1, KEYS / KEY_LANES), QUERY_PAIRS, VALUE_KEYS },
+    SWIZZLE: Math.min(KEY_LANES, KEY_PAIRS % 4 === 0 ? 8 : KEY_PAIRS % 2 === 0 ? 4 : 2) - 1,
+    PAGE_PART: Math.max(2 * KEYS * KEY_PAIRS, (VALUE_KEYS * headDim) / 4),
+    ROW_PART: Math.max(2 * QUERY_PAIRS * rows, KEY_LANES * ROW_GROUPS, VALUE_KEYS * ROW_GROUPS),
+  };
+}
+
+/** The largest divisor that is no larger than `most`. */
+function largestDivisor(of: number, most: number): number {
+  let divisor = Math.min(of, Math.floor(most));
+  while (of % divisor !== 0) divisor--;
+  return divisor;
+}
+
+/** The largest power of two that is no larger than `most`. */
+const powerOfTwo = (most: number): number => 2 ** Math.floor(Math.log2(most));
