@@ -5,7 +5,7 @@ import type { Kernel } from '../gpu/kernel.ts';
 import { type Bound, createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Params } from '../gpu/recorder.ts';
 import { linearDecodeKernel, type LinearDecodeSize } from '../kernels/linear-decode.ts';
-import { linearPrefillKernel } from '../kernels/linear-prefill.ts';
+import { prefillKernel } from '../kernels/tiled/prefill-kernels.ts';
 import type { Batch, BatchShape } from './batch.ts';
 import { type LoraInputs, loraParams } from './lora.ts';
 import type { Norm } from './norm.ts';
@@ -106,7 +106,7 @@ export class Linear {
     const { type, columns } = this.matrix;
     const { x, norm, bias, accumulate, lora } = this.options;
     return (this.#prefills ??= this.#onEverySlice(
-      linearPrefillKernel(this.device, { type, columns, accumulate, hasBias: bias !== undefined, adds: lora?.site }),
+      prefillKernel(this.device, { type, columns, accumulate, hasBias: bias !== undefined, adds: lora?.site }),
       { x: norm?.output ?? x, ...(lora && { low: lora.buffers[lora.low] }) },
     ));
   }

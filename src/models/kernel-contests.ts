@@ -15,7 +15,14 @@ const ROWS: readonly Candidate[] = [
   { rowWorkgroup: 32, lanes: 32 },
   { rowWorkgroup: 64, lanes: 64 },
 ];
-const PREFILL: readonly Candidate[] = [{ prefillWorkgroup: 8 }, { prefillWorkgroup: 32 }, { prefillWorkgroup: 64 }];
+/** Of a prefill's: in registers, or in tiles of 32 or 64 tokens. */
+const PREFILL: readonly Candidate[] = [
+  { prefillWorkgroup: 8, tileRows: 0 },
+  { prefillWorkgroup: 256, tileRows: 128 },
+  { prefillWorkgroup: 256, tileRows: 64 },
+  { prefillWorkgroup: 128, tileRows: 128 },
+  { prefillWorkgroup: 128, tileRows: 64 },
+];
 const ATTENTION: readonly Candidate[] = [
   { attentionWorkgroup: 8, attentionHeads: 4 },
   { attentionWorkgroup: 32, attentionHeads: 1 },

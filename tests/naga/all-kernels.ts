@@ -4,10 +4,8 @@ import { condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { embedKernel } from '../../src/kernels/embed.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
 import { linearDecodeKernel } from '../../src/kernels/linear-decode.ts';
-import { linearPrefillKernel } from '../../src/kernels/linear-prefill.ts';
 import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
 import type { LoraSite } from '../../src/kernels/lora-layout.ts';
-import { loraPrefillKernel } from '../../src/kernels/lora-prefill.ts';
 import { probePageKernel } from '../../src/kernels/probe-page.ts';
 import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
 import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
@@ -16,6 +14,7 @@ import { samplingKernels } from '../../src/kernels/sampling.ts';
 import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { streamReadKernel } from '../../src/kernels/stream-read.ts';
+import { loweringKernel, prefillKernel } from '../../src/kernels/tiled/prefill-kernels.ts';
 import { WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
@@ -47,7 +46,7 @@ export function allKernels(device: Device): Kernel[] {
     ...TYPES.flatMap((type) => weightKernels(device, type)),
     ...HEADS.flatMap((heads) => headKernels(device, heads)),
     ...SITES.flatMap((lowers) => [
-      loraPrefillKernel(device, WIDTH, lowers),
+      loweringKernel(device, WIDTH, lowers),
       ...[undefined, ...SITES].map((adds) => loraDeltaKernel(device, { width: WIDTH, adds, lowers })),
     ]),
     ...samplers(device),
@@ -63,7 +62,7 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
   for (const accumulate of BOTH) {
     for (const hasBias of BOTH) {
       const shape = { type, columns: WIDTH, accumulate, hasBias };
-      for (const adds of [undefined, ...SITES]) kernels.push(linearPrefillKernel(device, { ...shape, adds }));
+      for (const adds of [undefined, ...SITES]) kernels.push(prefillKernel(device, { ...shape, adds }));
       for (const gate of [undefined, 'silu'] as const) {
         for (const tokens of [1, 2] as const) {
           const one = { ...shape, gate, tokens };
