@@ -31,7 +31,9 @@ fn put_inputs(token4: u32, column4: u32, values: mat4x4f) {
   tile_inputs[at + 3u * TOKEN_GROUPS] = columns[3];
 }
 
-fn add_products(local: u32) {
+// Past the last token there is nothing to do: of a short prompt, for most.
+fn add_products(first_token: u32, local: u32) {
+  if (first_token + local / 16u * 4u >= params.tokens) { return; }
   for (var column4 = 0u; column4 < 8u; column4++) {
     let at = inputs_at(local / 16u, column4);
     let a = tile_inputs[at];

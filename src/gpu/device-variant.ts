@@ -5,18 +5,22 @@ export type DeviceClass = 'cpu' | 'gpu';
 export interface Variant {
   /** Invocations of a workgroup. */
   workgroup: number;
-  /** The same for products of many tokens: small, so that few of a last group's invocations have no rows. */
+  /** The same for products of many tokens: small, so that few of a last group's invocations have no rows; with tiles, one for each 16 rows by 4 tokens. */
   prefillWorkgroup: number;
-  /** Rows of a tile in workgroup memory for such products, which the workgroup shares; 0: in registers, where barriers are slow. */
-  tileRows: number;
   /** The same for attention, whose invocations are few and long: small, so that every core gets some. */
   attentionWorkgroup: number;
   /** Most heads of a query that an invocation attends with, where they share keys and values: reading a page costs more there than computing. */
   attentionHeads: number;
   /** The same for kernels of one token: small for the same reason. */
   rowWorkgroup: number;
-  /** Invocations that share out one row, or one token's norm: 1, or the whole of `rowWorkgroup`. */
+  /** Invocations that share out one token's norm: 1, or the whole of `rowWorkgroup`. With 1, a row of a linear too is one invocation's. */
   lanes: number;
+  /** Rows of a tile of products of many tokens, which a workgroup shares in its memory; 0: each invocation keeps its own, where barriers are slow. */
+  tileRows: number;
+  /** With more lanes than one, of linears of one or two tokens: invocations of a workgroup, most that share out a row, and rows of theirs. */
+  decodeWorkgroup: number;
+  decodeLanes: number;
+  decodeRows: number;
   /** Invocations that scan the vocabulary when sampling. */
   scanners: number;
   /** Most tokens of one prefill submission: an abort waits for no more than that. */
@@ -25,6 +29,6 @@ export interface Variant {
 
 /** What suits devices of a class, as far as is known without timing. */
 export const VARIANTS: Record<DeviceClass, Variant> = {
-  cpu: { workgroup: 64, prefillWorkgroup: 8, tileRows: 0, attentionWorkgroup: 8, attentionHeads: 4, rowWorkgroup: 8, lanes: 1, scanners: 64, batchTokens: 64 },
-  gpu: { workgroup: 32, prefillWorkgroup: 256, tileRows: 128, attentionWorkgroup: 32, attentionHeads: 1, rowWorkgroup: 32, lanes: 32, scanners: 256, batchTokens: 512 },
+  cpu: { workgroup: 64, prefillWorkgroup: 8, attentionWorkgroup: 8, attentionHeads: 4, rowWorkgroup: 8, lanes: 1, tileRows: 0, decodeWorkgroup: 0, decodeLanes: 0, decodeRows: 0, scanners: 64, batchTokens: 64 },
+  gpu: { workgroup: 32, prefillWorkgroup: 256, attentionWorkgroup: 32, attentionHeads: 1, rowWorkgroup: 32, lanes: 32, tileRows: 128, decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4, scanners: 256, batchTokens: 512 },
 };

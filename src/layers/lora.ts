@@ -7,8 +7,8 @@ import type { Dispatcher, Params } from '../gpu/recorder.ts';
 import { loraDeltaKernel } from '../kernels/lora-delta.ts';
 import type { LoraSite } from '../kernels/lora-layout.ts';
 import { type LoraPrefillSize, loraPrefillRuns } from '../kernels/lora-prefill.ts';
-import { reduction } from '../kernels/slot-choices.ts';
-import { loweringKernel } from '../kernels/tiled/prefill-kernels.ts';
+import { loraLow } from '../kernels/slot-choices.ts';
+import { loweringKernel } from '../kernels/linears/linear-kernels.ts';
 import type { BatchShape } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 
@@ -32,8 +32,7 @@ export function loraInputs(config: ModelConfig, group: LinearGroup): LoraInputs 
 export function loraParams(device: Device, { lora, tokens, kind }: BatchShape, layer: number): Params {
   if (!lora) return {};
   const { arena, adapters, rank } = lora;
-  const components = 2 * reduction(device).rowsPerGroup;
-  const runs = kind === 'decode' ? Math.ceil(rank / components) : loraPrefillRuns(rank);
+  const runs = kind === 'decode' ? Math.ceil(rank / loraLow(device).components) : loraPrefillRuns(rank);
   return { adapters, tokens, runs, lowStride: arena.lowStride, directory: arena.directoryOf(layer) };
 }
 

@@ -9,11 +9,17 @@ import { Linear } from '../layers/linear.ts';
 import { blankMatrix, destroyMatrix } from '../layers/weight-matrix.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 
-/** Of decoding's linears and norms: a row to one invocation, or shared out among a workgroup's. */
+/** Of decoding's linears and norms: a row to one invocation, or shared out among several of a workgroup's. */
 const ROWS: readonly Candidate[] = [
   { rowWorkgroup: 8, lanes: 1 },
-  { rowWorkgroup: 32, lanes: 32 },
-  { rowWorkgroup: 64, lanes: 64 },
+  ...[
+    { decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 },
+    { decodeWorkgroup: 256, decodeLanes: 64, decodeRows: 2 },
+    { decodeWorkgroup: 128, decodeLanes: 32, decodeRows: 4 },
+    { decodeWorkgroup: 128, decodeLanes: 16, decodeRows: 2 },
+    { decodeWorkgroup: 64, decodeLanes: 16, decodeRows: 4 },
+    { decodeWorkgroup: 64, decodeLanes: 16, decodeRows: 2 },
+  ].map((shape) => ({ rowWorkgroup: 32, lanes: 32, ...shape })),
 ];
 /** Of a prefill's: in registers, or in tiles of 32 or 64 tokens. */
 const PREFILL: readonly Candidate[] = [

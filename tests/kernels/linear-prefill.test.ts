@@ -1,6 +1,6 @@
 import { it } from 'vitest';
 import { TILE_TOKENS } from '../../src/kernels/linear-prefill.ts';
-import { prefillKernel } from '../../src/kernels/tiled/prefill-kernels.ts';
+import { prefillKernel } from '../../src/kernels/linears/linear-kernels.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { linearPrefill } from '../../src/reference/kernels/linear-prefill.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
@@ -85,6 +85,16 @@ describeVariants(PREFILL_VARIANTS, (getRunner, variant) => {
   it.each([32, 96, 576])('linear-prefill: %d columns', async (columns) => {
     await check(getRunner(), new Random(6), { type: 'Q4_1', columns, rows: 257 });
   });
+
+  if (variant === 'gpu') {
+    it.each([[256, 64], [128, 128], [128, 64]])('linear-prefill: workgroups of %i, tiles of %i rows', async (prefillWorkgroup, tileRows) => {
+      const runner = getRunner();
+      const own = runner.device.variant;
+      runner.device.variant = { ...own, prefillWorkgroup, tileRows };
+      await check(runner, new Random(8), { type: 'Q4_K', columns: 256, rows: 130 });
+      runner.device.variant = own;
+    });
+  }
 
   it('linear-prefill: a whole batch', async () => {
     await check(getRunner(), new Random(7), { type: 'Q4_0', columns: 64, rows: 130, counts: [getRunner().device.variant.batchTokens] });

@@ -3,7 +3,7 @@ import { attentionMergeKernel } from '../../src/kernels/attention-merge.ts';
 import { condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { embedKernel } from '../../src/kernels/embed.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
-import { linearDecodeKernel } from '../../src/kernels/linear-decode.ts';
+import { decodeKernel, loweringKernel, prefillKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
 import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
 import type { LoraSite } from '../../src/kernels/lora-layout.ts';
 import { probePageKernel } from '../../src/kernels/probe-page.ts';
@@ -14,7 +14,6 @@ import { samplingKernels } from '../../src/kernels/sampling.ts';
 import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { streamReadKernel } from '../../src/kernels/stream-read.ts';
-import { loweringKernel, prefillKernel } from '../../src/kernels/tiled/prefill-kernels.ts';
 import { WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
@@ -64,11 +63,11 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
       const shape = { type, columns: WIDTH, accumulate, hasBias };
       for (const adds of [undefined, ...SITES]) kernels.push(prefillKernel(device, { ...shape, adds }));
       for (const gate of [undefined, 'silu'] as const) {
-        for (const tokens of [1, 2] as const) {
+        for (const tokens of new Set([1, 2, 4, 8].map((tokens) => tokensAtOnce(device, tokens)))) {
           const one = { ...shape, gate, tokens };
-          kernels.push(linearDecodeKernel(device, one), linearDecodeKernel(device, { ...one, normEps: NORM_EPS }));
+          kernels.push(decodeKernel(device, one), decodeKernel(device, { ...one, normEps: NORM_EPS }));
           for (const site of SITES) {
-            kernels.push(linearDecodeKernel(device, { ...one, lowers: site }), linearDecodeKernel(device, { ...one, adds: site, normEps: NORM_EPS }));
+            kernels.push(decodeKernel(device, { ...one, lowers: site }), decodeKernel(device, { ...one, adds: site, normEps: NORM_EPS }));
           }
         }
       }

@@ -73,7 +73,7 @@ fn add_lora(first_row: u32, first_token: u32, local: u32) {
         fill_columns(first_row, linear, b, first, rank, local);
         fill_low(first_token, index, i, first, WORKGROUP - 1u - local);
         workgroupBarrier();
-        add_products(local);
+        add_products(first_token, local);
       }
     }
   }

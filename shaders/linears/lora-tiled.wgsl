@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       #end
       fill_inputs(first_token, block, WORKGROUP - 1u - local);
       workgroupBarrier();
-      add_products(local);
+      add_products(first_token, local);
     }
   }
   let component = start + local % 16u;

@@ -1,4 +1,4 @@
-import source from '../../../shaders/linear-tiled.wgsl?raw';
+import source from '../../../shaders/linears/linear-tiled.wgsl?raw';
 import bias from '../../../shaders/slots/bias/vector.wgsl?raw';
 import noBias from '../../../shaders/slots/bias/none.wgsl?raw';
 import loraColumns from '../../../shaders/slots/tile-lora/columns.wgsl?raw';

@@ -1,4 +1,4 @@
-import source from '../../../shaders/lora-tiled.wgsl?raw';
+import source from '../../../shaders/linears/lora-tiled.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
 import { type LoraSite, loraParts } from '../lora-layout.ts';

@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     fill_weights(first_row, block, worker);
     fill_inputs(first_token, block, WORKGROUP - 1u - worker);
     workgroupBarrier();
-    add_products(local);
+    add_products(first_token, local);
   }
   add_lora(params.rowStart + first_row, first_token, local);
   let token = first_token + local / 16u * 4u;
