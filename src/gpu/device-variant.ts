@@ -5,7 +5,7 @@ export type DeviceClass = 'cpu' | 'gpu';
 export interface Variant {
   /** Invocations of a workgroup. */
   workgroup: number;
-  /** The same for products of many tokens: small, so that few of a last group's invocations have no rows. */
+  /** The same for products of many tokens: small, so that few of a last group's invocations have no rows; with tiles, one for each 16 rows by 4 tokens. */
   prefillWorkgroup: number;
   /** Whether a workgroup shares a page of the cache out, for all queries that see it; else an invocation reads it for its own. */
   sharedPages: boolean;
@@ -17,8 +17,14 @@ export interface Variant {
   attentionVectors: number;
   /** The same for kernels of one token: small for the same reason. */
   rowWorkgroup: number;
-  /** Invocations that share out one row, or one token's norm: 1, or the whole of `rowWorkgroup`. */
+  /** Invocations that share out one token's norm: 1, or the whole of `rowWorkgroup`. With 1, a row of a linear too is one invocation's. */
   lanes: number;
+  /** Rows of a tile of products of many tokens, which a workgroup shares in its memory; 0: each invocation keeps its own, where barriers are slow. */
+  tileRows: number;
+  /** With more lanes than one, of linears of one or two tokens: invocations of a workgroup, most that share out a row, and rows of theirs. */
+  decodeWorkgroup: number;
+  decodeLanes: number;
+  decodeRows: number;
   /** Invocations that share a tile of the vocabulary when sampling. */
   scanWorkgroup: number;
   /** Tokens of such a tile: whole words of bits. */
@@ -29,6 +35,14 @@ export interface Variant {
 
 /** What suits devices of a class, as far as is known without timing. */
 export const VARIANTS: Record<DeviceClass, Variant> = {
-  cpu: { workgroup: 64, prefillWorkgroup: 8, sharedPages: false, attentionWorkgroup: 8, attentionHeads: 4, attentionVectors: 0, rowWorkgroup: 8, lanes: 1, scanWorkgroup: 8, scanTile: 2048, batchTokens: 64 },
-  gpu: { workgroup: 32, prefillWorkgroup: 32, sharedPages: true, attentionWorkgroup: 128, attentionHeads: 1, attentionVectors: 4, rowWorkgroup: 32, lanes: 32, scanWorkgroup: 256, scanTile: 1024, batchTokens: 256 },
+  cpu: {
+    ...{ workgroup: 64, prefillWorkgroup: 8, tileRows: 0, rowWorkgroup: 8, lanes: 1, decodeWorkgroup: 0, decodeLanes: 0, decodeRows: 0 },
+    ...{ sharedPages: false, attentionWorkgroup: 8, attentionHeads: 4, attentionVectors: 0 },
+    ...{ scanWorkgroup: 8, scanTile: 2048, batchTokens: 64 },
+  },
+  gpu: {
+    ...{ workgroup: 32, prefillWorkgroup: 256, tileRows: 128, rowWorkgroup: 32, lanes: 32, decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 },
+    ...{ sharedPages: true, attentionWorkgroup: 128, attentionHeads: 1, attentionVectors: 4 },
+    ...{ scanWorkgroup: 256, scanTile: 1024, batchTokens: 512 },
+  },
 };

@@ -1,6 +1,5 @@
 import unpackBytes from '../../shaders/slots/unpack-bytes/native.wgsl?raw';
 import halfNative from '../../shaders/slots/half4/native.wgsl?raw';
-import reduceSubgroup from '../../shaders/slots/reduce-sum/subgroup.wgsl?raw';
 import { refusable } from './refusal.ts';
 import { type KernelText, renderKernel } from './kernel.ts';
 
@@ -16,7 +15,7 @@ export type OptionalFeature = (typeof OPTIONAL_FEATURES)[number];
  */
 const TRIALS: Record<OptionalFeature, Pick<KernelText, 'sources' | 'enables' | 'constants'>> = {
   'shader-f16': trial([halfNative], 'half4(pack_half4(vec4f(x)))', ['f16']),
-  subgroups: trial([reduceSubgroup], 'reduce_sum(subgroupBroadcast(vec4f(x), 0u), local)', ['subgroups']),
+  subgroups: trial([], 'subgroupAdd(subgroupBroadcast(vec4f(x), 0u))', ['subgroups']),
   packed_4x8_integer_dot_product: trial([unpackBytes], 'vec4f(unpack_bytes(local))'),
 };
 

@@ -4,17 +4,16 @@ import bias from '../../shaders/slots/bias/vector.wgsl?raw';
 import inputNormed from '../../shaders/slots/input/normed.wgsl?raw';
 import inputPlain from '../../shaders/slots/input/plain.wgsl?raw';
 import loraAdd from '../../shaders/slots/lora-add/low.wgsl?raw';
-import loraLow from '../../shaders/parts/lora-low.wgsl?raw';
 import loraNone from '../../shaders/slots/lora-add/none.wgsl?raw';
 import noBias from '../../shaders/slots/bias/none.wgsl?raw';
 import rideLow from '../../shaders/slots/rides/low.wgsl?raw';
 import rideNone from '../../shaders/slots/rides/none.wgsl?raw';
 import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import type { Binding, Kernel } from '../gpu/kernel.ts';
+import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
-import { ACTIVATIONS, inputLoading, reduction } from './slot-choices.ts';
+import { ACTIVATIONS, inputLoading, loraLow, reduction } from './slot-choices.ts';
 import { weightReader } from './formats/weight-formats.ts';
 
 export interface LinearDecodeOptions {
@@ -27,8 +26,8 @@ export interface LinearDecodeOptions {
   /** Add to what the output holds. */
   accumulate?: boolean;
   hasBias?: boolean;
-  /** Tokens an invocation computes: 1, or 2 where there are several. */
-  tokens?: 1 | 2;
+  /** Tokens an invocation computes: 1, or 2 where there are several; linear-shared.ts takes up to 8. */
+  tokens?: 1 | 2 | 4 | 8;
   /** Add adapters' B · h to the outputs, before what else is done to them. */
   adds?: LoraSite;
   /** Workgroups behind the kernel's own compute adapters' A · x. Not with a norm. */
@@ -54,7 +53,6 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
   const loading = inputLoading(device);
   const lora = loraParts({ adds, lowers });
   const normed = normEps !== undefined;
-  const f32s = (name: string): Binding => ({ name, type: 'array<f32>', access: 'read' });
   return {
     name: 'linear-decode',
     sources: [
@@ -62,10 +60,10 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       ...(normed ? [inputNormed] : [inputPlain]),
       ...[gate ? ACTIVATIONS[gate] : noActivation, hasBias ? bias : noBias],
       ...(adds ? [loraAdd] : [loraNone]),
-      ...(lowers ? [loraLow, rideLow] : [rideNone]),
+      ...(lowers ? [...loraLow(device).sources, rideLow] : [rideNone]),
       source,
     ],
-    enables: [...reader.enables, ...(reduce.enables ?? []), ...(loading.enables ?? [])],
+    enables: [...reader.enables, ...(loading.enables ?? [])],
     constants: {
       ...reader.constants,
       ...reduce.constants,
@@ -76,19 +74,31 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       GATED: gate !== undefined,
       ACCUMULATE: accumulate,
     },
-    bindings: [
-      ...reader.bindings,
-      { name: 'x', type: 'array<vec4f>', access: 'read' },
-      ...(normed ? [{ name: 'norm_weight', type: 'array<vec4f>', access: 'read' as const }] : []),
-      ...(hasBias ? [f32s('bias_values')] : []),
-      { name: 'y', type: 'array<f32>', access: 'read_write' },
-      ...lora.bindings,
-    ],
-    params: {
-      ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', tokens: 'u32', outputWidth: 'u32' },
-      ...lora.params,
-      ...(lowers && { groups: 'u32' }),
-    },
+    bindings: linearBindings(reader.bindings, lora.bindings, { normed, hasBias }),
+    params: linearParams(lora.params, lowers !== undefined),
     groups: ({ outputs, tokens }) => [Math.ceil(outputs / ROWS / reduce.rowsPerGroup), Math.ceil(tokens / 2)],
   };
 }
+
+/** Of a linear of few tokens: its weights, x, y, and what adapters bind. */
+export function linearBindings(
+  weights: readonly Binding[],
+  lora: readonly Binding[],
+  { normed, hasBias }: { normed: boolean; hasBias: boolean },
+): Binding[] {
+  return [
+    ...weights,
+    { name: 'x', type: 'array<vec4f>', access: 'read' },
+    ...(normed ? [{ name: 'norm_weight', type: 'array<vec4f>', access: 'read' as const }] : []),
+    ...(hasBias ? [{ name: 'bias_values', type: 'array<f32>', access: 'read' as const }] : []),
+    { name: 'y', type: 'array<f32>', access: 'read_write' },
+    ...lora,
+  ];
+}
+
+/** The same: `lowers` where workgroups behind its own compute A · x. */
+export const linearParams = (lora: ParamsLayout, lowers: boolean): ParamsLayout => ({
+  ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', tokens: 'u32', outputWidth: 'u32' },
+  ...lora,
+  ...(lowers && { groups: 'u32' }),
+});

@@ -1,12 +1,11 @@
 import source from '../../shaders/lora-delta.wgsl?raw';
 import loraAdd from '../../shaders/slots/lora-add/low.wgsl?raw';
-import loraLow from '../../shaders/parts/lora-low.wgsl?raw';
 import loraNone from '../../shaders/slots/lora-add/none.wgsl?raw';
 import block from '../../shaders/parts/block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
-import { inputLoading, reduction } from './slot-choices.ts';
+import { inputLoading, loraLow, reduction } from './slot-choices.ts';
 
 export interface LoraDeltaOptions {
   /** Of the residual stream. */
@@ -26,12 +25,13 @@ export interface LoraDeltaOptions {
 export function loraDeltaKernel(device: Device, { width, adds, scale = 1, lowers }: LoraDeltaOptions): Kernel<{ lowering: number; tokens: number }> {
   const reduce = reduction(device);
   const loading = inputLoading(device);
+  const isShared = device.variant.lanes > 1;
   const lora = loraParts({ adds, lowers });
   const writing = adds ? Math.ceil(width / 4 / reduce.workgroup) : 0;
   return {
     name: 'lora-delta',
-    sources: [block, reduce.source, loading.input, ...lora.sources, adds ? loraAdd : loraNone, loraLow, source],
-    enables: [...(reduce.enables ?? []), ...(loading.enables ?? [])],
+    sources: [...(isShared ? [] : [block]), reduce.source, ...(isShared ? [] : [loading.input]), ...lora.sources, adds ? loraAdd : loraNone, ...loraLow(device).sources, source],
+    enables: loading.enables,
     constants: { ...reduce.constants, ...lora.constants, BLOCKS: width / 32, WRITING: writing, SCALE: { f32: scale } },
     bindings: [
       { name: 'x', type: 'array<vec4f>', access: 'read' },

@@ -8,9 +8,17 @@ import { inputLoading } from './slot-choices.ts';
 
 /** Each invocation takes up to two components: a workgroup the sixteen of a common rank. */
 const WORKGROUP = 8;
+/** Of a linear, in a workgroup: a run. */
+export const COMPONENTS = 2 * WORKGROUP;
+
+export interface LoraPrefillSize {
+  runs: number;
+  tokens: number;
+  adapters: number;
+}
 
 /** `x [T, columns]` → h = A · x into `low_next`, for the linears of `lowers`. Params: those of lora-layout.ts. */
-export function loraPrefillKernel(device: Device, columns: number, lowers: LoraSite): Kernel<{ runs: number; tokens: number; adapters: number }> {
+export function loraPrefillKernel(device: Device, columns: number, lowers: LoraSite): Kernel<LoraPrefillSize> {
   const loading = inputLoading(device);
   const lora = loraParts({ lowers });
   return {
@@ -25,4 +33,4 @@ export function loraPrefillKernel(device: Device, columns: number, lowers: LoraS
 }
 
 /** Runs of components that cover `rank`. */
-export const loraPrefillRuns = (rank: number): number => Math.ceil(rank / (2 * WORKGROUP));
+export const loraPrefillRuns = (rank: number): number => Math.ceil(rank / COMPONENTS);

@@ -5,11 +5,10 @@ import { reduction } from './slot-choices.ts';
 
 /** `x [T, width]` from token `params.start` on → `y [tokens, width]`, RMS-normed and weighted (arXiv 1910.07467). */
 export function rmsNormKernel(device: Device, width: number, eps: number): Kernel<{ tokens: number }> {
-  const { source: reduce, constants, enables, rowsPerGroup } = reduction(device);
+  const { source: reduce, constants, rowsPerGroup } = reduction(device);
   return {
     name: 'rms-norm',
     sources: [reduce, source],
-    enables,
     constants: { ...constants, WIDTH4: width / 4, NORM_EPS: { f32: eps } },
     bindings: [
       { name: 'x', type: 'array<vec4f>', access: 'read' },

@@ -7,6 +7,8 @@ import inputBroadcast8 from '../../shaders/slots/load-block/broadcast8.wgsl?raw'
 import inputDirect from '../../shaders/slots/load-block/direct.wgsl?raw';
 import lowBroadcast4 from '../../shaders/slots/low-columns/broadcast4.wgsl?raw';
 import lowBroadcast8 from '../../shaders/slots/low-columns/broadcast8.wgsl?raw';
+import loraLowBlocks from '../../shaders/slots/lora-low/blocks.wgsl?raw';
+import loraLowVectors from '../../shaders/slots/lora-low/vectors.wgsl?raw';
 import lowDirect from '../../shaders/slots/low-columns/direct.wgsl?raw';
 import squaresBroadcast4 from '../../shaders/slots/load-squares/broadcast4.wgsl?raw';
 import squaresBroadcast8 from '../../shaders/slots/load-squares/broadcast8.wgsl?raw';
@@ -14,7 +16,6 @@ import squaresDirect from '../../shaders/slots/load-squares/direct.wgsl?raw';
 import bytesNative from '../../shaders/slots/unpack-bytes/native.wgsl?raw';
 import bytesShifted from '../../shaders/slots/unpack-bytes/shifted.wgsl?raw';
 import reduceSingle from '../../shaders/slots/reduce-sum/single.wgsl?raw';
-import reduceSubgroup from '../../shaders/slots/reduce-sum/subgroup.wgsl?raw';
 import reduceWorkgroup from '../../shaders/slots/reduce-sum/workgroup.wgsl?raw';
 import halfNative from '../../shaders/slots/half4/native.wgsl?raw';
 import halfPacked from '../../shaders/slots/half4/packed.wgsl?raw';
@@ -22,14 +23,12 @@ import halfPacked from '../../shaders/slots/half4/packed.wgsl?raw';
 /** Libraries of `activation`. */
 export const ACTIVATIONS: Record<Activation, string> = { silu: activationSilu };
 
-/** Library, constants and directives of `reduce_sum` on this device. */
-export function reduction(device: Device): Pick<Kernel, 'enables' | 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {
+/** Library and constants of `reduce_sum` on this device. */
+export function reduction(device: Device): Pick<Kernel, 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {
   const { rowWorkgroup, lanes } = device.variant;
   const constants = { WORKGROUP: rowWorkgroup, LANES: lanes };
   const rowsPerGroup = rowWorkgroup / lanes;
-  if (lanes === 1) return { source: reduceSingle, constants, workgroup: rowWorkgroup, rowsPerGroup };
-  if (device.features.has('subgroups')) return { source: reduceSubgroup, constants, workgroup: rowWorkgroup, rowsPerGroup, enables: ['subgroups'] };
-  return { source: reduceWorkgroup, constants, workgroup: rowWorkgroup, rowsPerGroup };
+  return { source: lanes === 1 ? reduceSingle : reduceWorkgroup, constants, workgroup: rowWorkgroup, rowsPerGroup };
 }
 
 /** Library and directives of `half4` and `pack_half4` on this device. */
@@ -55,3 +54,9 @@ export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input:
   }
   return { input: inputDirect, squares: squaresDirect, low: lowDirect };
 }
+
+/** Libraries of `lora_low` on this device, and how many components of h a workgroup computes with it. */
+export const loraLow = (device: Device): { sources: readonly string[]; components: number } =>
+  device.variant.lanes === 1
+    ? { sources: [loraLowBlocks], components: 2 * reduction(device).rowsPerGroup }
+    : { sources: [loraLowVectors], components: 4 };

@@ -4,8 +4,8 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { type Bound, createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Params } from '../gpu/recorder.ts';
-import { linearDecodeKernel, type LinearDecodeSize } from '../kernels/linear-decode.ts';
-import { linearPrefillKernel } from '../kernels/linear-prefill.ts';
+import type { LinearDecodeSize } from '../kernels/linear-decode.ts';
+import { decodeKernel, prefillKernel, tokensAtOnce } from '../kernels/linears/linear-kernels.ts';
 import type { Batch, BatchShape } from './batch.ts';
 import { type LoraInputs, loraParams } from './lora.ts';
 import type { Norm } from './norm.ts';
@@ -32,12 +32,14 @@ export interface LinearOptions {
   lora?: LoraInputs & { layer: number; buffers: ArenaBuffers };
 }
 
+type AtOnce = ReturnType<typeof tokensAtOnce>;
+
 /**
  * y = W · norm(x) + bias (+ y). Decoding and prefill have a kernel each. With adapters W is W + Σ B · A: behind a norm
  * h = A · x is there before; otherwise prefill finds it there, and decoding computes it along, to be added after.
  */
 export class Linear {
-  readonly #decodes = new Map<1 | 2, readonly Operation<LinearDecodeSize>[]>();
+  readonly #decodes = new Map<AtOnce, readonly Operation<LinearDecodeSize>[]>();
   #prefills: readonly Operation<{ rows: number; tokens: number }>[] | undefined;
   readonly #outputs: number;
 
@@ -65,14 +67,15 @@ export class Linear {
 
   #recordDecode(recorder: Dispatcher, tokens: number, ofSlice: (slice: MatrixSlice) => Params): void {
     const { lora, norm, gate } = this.options;
-    const operations = this.#decode(tokens === 1 ? 1 : 2);
+    const atOnce = tokensAtOnce(this.device, tokens);
+    const operations = this.#decode(atOnce);
     this.matrix.slices.forEach((slice, i) => {
       const operation = operations[i] as Operation<LinearDecodeSize>;
       const params = ofSlice(slice);
       const [groups, runs] = operation.groups({ outputs: gate ? slice.rows / 2 : slice.rows, tokens });
       // A matrix in several slices is lowered for once.
       const riding = lora && !norm && i === 0 ? (params.adapters ?? 0) * (params.runs ?? 0) * lora.site.widths.length : 0;
-      recorder.run(operation, [groups + riding * Math.min(tokens, 2), runs], { ...params, groups });
+      recorder.run(operation, [groups + riding * Math.min(tokens, atOnce), runs], { ...params, groups });
     });
   }
 
@@ -85,13 +88,13 @@ export class Linear {
   }
 
   /** Made when first asked for. */
-  #decode(tokens: 1 | 2): readonly Operation<LinearDecodeSize>[] {
+  #decode(tokens: AtOnce): readonly Operation<LinearDecodeSize>[] {
     const known = this.#decodes.get(tokens);
     if (known) return known;
     const { type, columns } = this.matrix;
     const { x, norm, bias, accumulate, gate, lora } = this.options;
     const low = lora && lora.buffers[lora.low];
-    const kernel = linearDecodeKernel(this.device, {
+    const kernel = decodeKernel(this.device, {
       ...{ type, columns, normEps: norm?.eps, accumulate, gate, hasBias: bias !== undefined, tokens },
       ...(lora && (norm ? { adds: lora.site } : { lowers: lora.site })),
     });
@@ -106,7 +109,7 @@ export class Linear {
     const { type, columns } = this.matrix;
     const { x, norm, bias, accumulate, lora } = this.options;
     return (this.#prefills ??= this.#onEverySlice(
-      linearPrefillKernel(this.device, { type, columns, accumulate, hasBias: bias !== undefined, adds: lora?.site }),
+      prefillKernel(this.device, { type, columns, accumulate, hasBias: bias !== undefined, adds: lora?.site }),
       { x: norm?.output ?? x, ...(lora && { low: lora.buffers[lora.low] }) },
     ));
   }

@@ -6,8 +6,9 @@ import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Params } from '../gpu/recorder.ts';
 import { loraDeltaKernel } from '../kernels/lora-delta.ts';
 import type { LoraSite } from '../kernels/lora-layout.ts';
-import { loraPrefillKernel, loraPrefillRuns } from '../kernels/lora-prefill.ts';
-import { reduction } from '../kernels/slot-choices.ts';
+import { type LoraPrefillSize, loraPrefillRuns } from '../kernels/lora-prefill.ts';
+import { loraLow } from '../kernels/slot-choices.ts';
+import { loweringKernel } from '../kernels/linears/linear-kernels.ts';
 import type { BatchShape } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 
@@ -31,8 +32,7 @@ export function loraInputs(config: ModelConfig, group: LinearGroup): LoraInputs 
 export function loraParams(device: Device, { lora, tokens, kind }: BatchShape, layer: number): Params {
   if (!lora) return {};
   const { arena, adapters, rank } = lora;
-  const components = 2 * reduction(device).rowsPerGroup;
-  const runs = kind === 'decode' ? Math.ceil(rank / components) : loraPrefillRuns(rank);
+  const runs = kind === 'decode' ? Math.ceil(rank / loraLow(device).components) : loraPrefillRuns(rank);
   return { adapters, tokens, runs, lowStride: arena.lowStride, directory: arena.directoryOf(layer) };
 }
 
@@ -40,7 +40,7 @@ type LoraPlace = Pick<LayerPlace, 'device' | 'layer'>;
 
 /** A · x of a batch, before the linears that add B · h to what they compute. */
 export class LoraLowering {
-  readonly #operation: Operation<{ runs: number; tokens: number; adapters: number }>;
+  readonly #operation: Operation<LoraPrefillSize>;
 
   /** `columns`: of x. */
   constructor(
@@ -49,7 +49,7 @@ export class LoraLowering {
     { lora, counters, ...lows }: ArenaBuffers,
   ) {
     const { device } = place;
-    const kernel = loraPrefillKernel(device, columns, inputs.site);
+    const kernel = loweringKernel(device, columns, inputs.site);
     this.#operation = createOperation(device, kernel, { x, lora, counters, low_next: lows[inputs.low] });
   }
 

@@ -1,20 +1,32 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Candidate, Contest } from '../gpu/autotuner.ts';
 import type { Device } from '../gpu/device.ts';
-import { linearDecodeKernel } from '../kernels/linear-decode.ts';
-import { linearPrefillKernel } from '../kernels/linear-prefill.ts';
+import { decodeKernel, prefillKernel } from '../kernels/linears/linear-kernels.ts';
 import { Linear } from '../layers/linear.ts';
 import { blankMatrix, destroyMatrix } from '../layers/weight-matrix.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { attentionContests } from './attention-contests.ts';
 
-/** Of decoding's linears and norms: a row to one invocation, or shared out among a workgroup's. */
+/** Of decoding's linears and norms: a row to one invocation, or shared out among several of a workgroup's. */
 export const ROWS: readonly Candidate[] = [
   { rowWorkgroup: 8, lanes: 1 },
-  { rowWorkgroup: 32, lanes: 32 },
-  { rowWorkgroup: 64, lanes: 64 },
+  ...[
+    { decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 },
+    { decodeWorkgroup: 256, decodeLanes: 64, decodeRows: 2 },
+    { decodeWorkgroup: 128, decodeLanes: 32, decodeRows: 4 },
+    { decodeWorkgroup: 128, decodeLanes: 16, decodeRows: 2 },
+    { decodeWorkgroup: 64, decodeLanes: 16, decodeRows: 4 },
+    { decodeWorkgroup: 64, decodeLanes: 16, decodeRows: 2 },
+  ].map((shape) => ({ rowWorkgroup: 32, lanes: 32, ...shape })),
 ];
-export const PREFILL: readonly Candidate[] = [{ prefillWorkgroup: 8 }, { prefillWorkgroup: 32 }, { prefillWorkgroup: 64 }];
+/** Of a prefill's: in registers, or in tiles of 32 or 64 tokens. */
+export const PREFILL: readonly Candidate[] = [
+  { prefillWorkgroup: 8, tileRows: 0 },
+  { prefillWorkgroup: 256, tileRows: 128 },
+  { prefillWorkgroup: 256, tileRows: 64 },
+  { prefillWorkgroup: 128, tileRows: 128 },
+  { prefillWorkgroup: 128, tileRows: 64 },
+];
 
 /** Tokens of a prefill that is timed. */
 const PREFILL_TOKENS = 64;
@@ -42,7 +54,7 @@ export function kernelContests(
   const linear = (kind: 'decode' | 'prefill', tokens: number, candidates: readonly Candidate[]): Contest => ({
     name: `linear-${kind} ${type} ${matrix.rows} × ${hiddenSize}`,
     candidates,
-    kernel: () => (kind === 'decode' ? linearDecodeKernel : linearPrefillKernel)(device, { type, columns: hiddenSize }),
+    kernel: () => (kind === 'decode' ? decodeKernel : prefillKernel)(device, { type, columns: hiddenSize }),
     make() {
       const made = new Linear(device, matrix, { x, y, kind });
       return (recorder) => made.record(recorder, { kind, tokens });

@@ -71,7 +71,7 @@ async function checkedVariant({ device, recorder, plan }: Session, store: Tuning
   const known = await store.get(key).catch(() => undefined);
   if (isVariant(known)) return known;
   const release = device.buffers.mark();
-  const groups = [...(await kernelChecks(device, plan.config, plan.tensors)), samplerChecks(device, plan.config.vocabSize)];
+  const groups = [...(await kernelChecks(device, recorder, plan.config, plan.tensors)), samplerChecks(device, plan.config.vocabSize)];
   const right = await rightVariant(device, recorder, groups);
   release();
   await store.set(key, right).catch(() => undefined);

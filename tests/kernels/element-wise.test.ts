@@ -97,10 +97,12 @@ describe('rms-norm', () => {
 describe('silu-mul', () => {
   describeVariants(CLASSES, (getRunner) => {
     it.each([4, 124, 128, 132, 252, 256, 260, 1536])('multiplies by gates %d wide', async (width) => {
-      for (const tokens of [1, 2, 63, 65]) {
+      // Far out: 0 · up and gate · up.
+      const farOut = [[-100, -1e4, 100, 1e4], [-200, -1e5, 200, 1e5]];
+      for (const [tokens, far] of [1, 2, 63, 65].flatMap((tokens) => farOut.map((far) => [tokens, far] as const))) {
         const runner = getRunner();
         const x = new Random(width).normals(tokens * 2 * width, 3);
-        x.set([-100, -1e4, 100, 1e4]); // far out: 0 · up and gate · up
+        x.set(far);
         const y = runner.empty(tokens * width * 4);
         runner.run(siluMulKernel(runner.device, width, 'silu'), { x: runner.upload(x), y }, { tokens });
         const want = siluMul(x, width);

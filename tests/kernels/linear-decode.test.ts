@@ -1,5 +1,5 @@
 import { it } from 'vitest';
-import { linearDecodeKernel } from '../../src/kernels/linear-decode.ts';
+import { decodeKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { linearDecode, type LinearOptions } from '../../src/reference/kernels/linear-decode.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
@@ -26,21 +26,25 @@ interface Case {
   options: LinearOptions;
   /** Outputs above this matrix's, which stay as they are. */
   rowStart?: number;
+  /** Default: 1. A residual has as many rows. */
+  tokens?: number;
 }
 
-async function check(runner: Runner, random: Random, { type, columns, rows, options, rowStart = 0 }: Case): Promise<void> {
+async function check(runner: Runner, random: Random, { type, columns, rows, options, rowStart = 0, tokens = 1 }: Case): Promise<void> {
   const { norm, bias, gated, residual } = options;
   const { device } = runner;
   const { matrix, weights } = await randomMatrix(device, type, rows, columns, random);
-  const x = random.normals(columns, 1, 0.1);
+  const x = random.normals(tokens * columns, 1, 0.1);
   const outputs = gated ? rows / 2 : rows;
   const above = random.normals(rowStart);
   // Not zero where nothing is accumulated: it must be overwritten.
-  const before = residual ?? random.normals(outputs);
-  const y = runner.upload(Float32Array.of(...above, ...before));
+  const before = residual ?? random.normals(tokens * outputs);
+  const ofToken = <T extends Float32Array>(values: T, token: number, width: number) => values.subarray(token * width, (token + 1) * width);
+  const withAbove = (rowsOf: (token: number) => Iterable<number>) => Array.from({ length: tokens }, (_, token) => [...above, ...rowsOf(token)]).flat();
+  const y = runner.upload(Float32Array.from(withAbove((token) => ofToken(before, token, outputs))));
   const input = runner.upload(x);
-  const kernel = linearDecodeKernel(device, {
-    ...{ type, columns, hasBias: bias !== undefined, accumulate: residual !== undefined },
+  const kernel = decodeKernel(device, {
+    ...{ type, columns, hasBias: bias !== undefined, accumulate: residual !== undefined, tokens: tokensAtOnce(device, tokens) },
     ...(norm && { normEps: norm.eps }),
     ...(gated && { gate: 'silu' as const }),
   });
@@ -49,16 +53,19 @@ async function check(runner: Runner, random: Random, { type, columns, rows, opti
     ...{ x: input, norm_weight: norm ? runner.upload(norm.weight) : input, y },
     ...(bias && { bias_values: runner.upload(Float32Array.of(...random.normals(rowStart), ...bias)) }),
   };
-  runner.run(kernel, bounds, { outputs, tokens: 1 }, {
+  runner.run(kernel, bounds, { outputs, tokens }, {
     ...{ rowStart, rows, scale: options.scale ?? 1 },
-    ...{ tokens: 1, outputWidth: rowStart + outputs },
+    ...{ tokens, outputWidth: rowStart + outputs },
   });
   // What a dot product of such numbers is of the order of; with a gate it is multiplied once more.
   const inputScale = norm ? rms(norm.weight) : rms(x);
   const product = rms(weights) * inputScale * Math.sqrt(columns);
-  const want = linearDecode(weights, x, options);
+  const want = withAbove((token) => {
+    const own = { ...options, ...(residual && { residual: ofToken(residual, token, outputs) }) };
+    return linearDecode(weights, ofToken(x, token, columns), own);
+  });
   const magnitude = (gated ? product * (product + 1) : product) * Math.abs(options.scale ?? 1) + (residual || bias ? 1 : 0);
-  expectClose('linear-decode', await runner.floats(y), Float64Array.of(...above, ...want), magnitude);
+  expectClose('linear-decode', await runner.floats(y), want, magnitude);
   destroyMatrix(device, matrix);
 }
 
@@ -84,8 +91,36 @@ describeVariants(ALL_VARIANTS, (getRunner, variant) => {
   });
 });
 
+describeVariants(ALL_VARIANTS, (getRunner) => {
+  it.each([2, 3, 4, 5, 6, 7, 8, 9])('linear-decode: %i tokens', async (tokens) => {
+    const random = new Random(5);
+    const of = { type: 'Q4_K', columns: 768, rows: 66, tokens } as const;
+    await check(getRunner(), random, { ...of, rowStart: 3, options: { residual: random.normals(tokens * of.rows), scale: 0.5, bias: random.normals(of.rows) } });
+    const norm = { weight: random.normals(of.columns, 0.5, 1), eps: 1e-5 };
+    await check(getRunner(), random, { ...of, options: { norm, gated: true } });
+  });
+});
+
+/** What the autotuner may choose beside the class's own. */
+const SHAPES = [[256, 64, 2], [128, 32, 4], [128, 16, 2], [64, 16, 4], [64, 16, 2]] as const;
+
+describeVariants(['gpu'], (getRunner) => {
+  it.each(SHAPES)('linear-decode: workgroups of %i, %i to a row, %i rows', async (decodeWorkgroup, decodeLanes, decodeRows) => {
+    const runner = getRunner();
+    const { variant } = runner.device;
+    runner.device.variant = { ...variant, decodeWorkgroup, decodeLanes, decodeRows };
+    const random = new Random(6);
+    const norm = { weight: random.normals(2080, 0.5, 1), eps: 1e-5 };
+    for (const tokens of [1, 2]) {
+      await check(runner, random, { type: 'Q4_1', columns: 2080, rows: 65, tokens, options: { norm } });
+      await check(runner, random, { type: 'Q4_1', columns: 2080, rows: 66, tokens, options: { norm, gated: true } });
+    }
+    runner.device.variant = variant;
+  });
+});
+
 describeVariants(SUBGROUP_VARIANTS, (getRunner) => {
-  it.each([32, 96, 288, 576, 1024, 2080])('linear-decode: %d columns', async (columns) => {
+  it.each([32, 96, 288, 576, 1024, 2080, 4160])('linear-decode: %d columns', async (columns) => {
     const random = new Random(4);
     for (const rows of [5, 64]) await check(getRunner(), random, { type: 'Q4_1', columns, rows, options: {} });
   });

@@ -7,7 +7,7 @@ import { LoraDelta, LoraLowering } from '../../src/layers/lora.ts';
 import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
 import { Random } from '../support/random.ts';
 import { randomMatrix } from '../support/kernels/random-matrix.ts';
-import { describeVariants, type Runner } from '../support/kernels/runner.ts';
+import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
 
 const WIDTH = 64;
 const OUTPUT = { site: { first: 3, widths: [WIDTH] }, low: 'lowResidual' } as const;
@@ -113,7 +113,7 @@ const norm = (values: ArrayLike<number>): number => Math.sqrt(Array.from(values)
 const difference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   norm(Array.from(a, (value, i) => value - (b[i] as number)));
 
-describeVariants(['cpu'], (getRunner) => {
+describeVariants(CLASSES, (getRunner) => {
   it.each(['prefill', 'decode'] as const)('rows of a ramp give the blend of two LoRA outputs, in a %s', async (kind) => {
     const input = randomCase(5);
     const got = await delta(getRunner(), input, RAMP, kind);

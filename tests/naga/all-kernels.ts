@@ -3,11 +3,9 @@ import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
 import { condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { embedKernel } from '../../src/kernels/embed.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
-import { linearDecodeKernel } from '../../src/kernels/linear-decode.ts';
-import { linearPrefillKernel } from '../../src/kernels/linear-prefill.ts';
+import { decodeKernel, loweringKernel, prefillKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
 import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
 import type { LoraSite } from '../../src/kernels/lora-layout.ts';
-import { loraPrefillKernel } from '../../src/kernels/lora-prefill.ts';
 import { probePageKernel } from '../../src/kernels/probe-page.ts';
 import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
 import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
@@ -49,7 +47,7 @@ export function allKernels(device: Device): Kernel[] {
     ...TYPES.map(repackKernel),
     ...HEADS.flatMap((heads) => headKernels(device, heads)),
     ...SITES.flatMap((lowers) => [
-      loraPrefillKernel(device, WIDTH, lowers),
+      loweringKernel(device, WIDTH, lowers),
       ...[undefined, ...SITES].map((adds) => loraDeltaKernel(device, { width: WIDTH, adds, lowers })),
     ]),
     ...samplers(device),
@@ -65,13 +63,13 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
   for (const accumulate of BOTH) {
     for (const hasBias of BOTH) {
       const shape = { type, columns: WIDTH, accumulate, hasBias };
-      for (const adds of [undefined, ...SITES]) kernels.push(linearPrefillKernel(device, { ...shape, adds }));
+      for (const adds of [undefined, ...SITES]) kernels.push(prefillKernel(device, { ...shape, adds }));
       for (const gate of [undefined, 'silu'] as const) {
-        for (const tokens of [1, 2] as const) {
+        for (const tokens of new Set([1, 2, 4, 8].map((tokens) => tokensAtOnce(device, tokens)))) {
           const one = { ...shape, gate, tokens };
-          kernels.push(linearDecodeKernel(device, one), linearDecodeKernel(device, { ...one, normEps: NORM_EPS }));
+          kernels.push(decodeKernel(device, one), decodeKernel(device, { ...one, normEps: NORM_EPS }));
           for (const site of SITES) {
-            kernels.push(linearDecodeKernel(device, { ...one, lowers: site }), linearDecodeKernel(device, { ...one, adds: site, normEps: NORM_EPS }));
+            kernels.push(decodeKernel(device, { ...one, lowers: site }), decodeKernel(device, { ...one, adds: site, normEps: NORM_EPS }));
           }
         }
       }

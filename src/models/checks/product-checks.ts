@@ -1,9 +1,10 @@
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import { Linear } from '../../layers/linear.ts';
 import { Norm } from '../../layers/norm.ts';
-import { uploadMatrix } from '../../layers/weight-matrix.ts';
+import { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
@@ -26,14 +27,21 @@ interface Product {
 /** Of every product that a model of these tensors makes, each once: by few tokens, and by many. */
 export async function productChecks(
   device: Device,
+  recorder: Recorder,
   config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
 ): Promise<{ decode: Check[]; prefill: Check[] }> {
   const checks = { decode: [] as Check[], prefill: [] as Check[] };
-  for (const product of productsOf(config, tensors)) {
-    const made = await checksOf(device, config, product);
-    checks.decode.push(...made.decode);
-    checks.prefill.push(made.prefill);
+  const upload = new WeightUpload(device, recorder);
+  try {
+    for (const product of productsOf(config, tensors)) {
+      const made = await checksOf(device, upload, config, product);
+      checks.decode.push(...made.decode);
+      checks.prefill.push(made.prefill);
+    }
+    await upload.finish();
+  } finally {
+    upload.destroy();
   }
   return checks;
 }
@@ -52,12 +60,12 @@ function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo
   return [...products.values()];
 }
 
-async function checksOf(device: Device, config: ModelConfig, product: Product): Promise<{ decode: Check[]; prefill: Check }> {
+async function checksOf(device: Device, upload: WeightUpload, config: ModelConfig, product: Product): Promise<{ decode: Check[]; prefill: Check }> {
   const { type, columns, isNormed, isGated, isAdded, hasBias } = product;
   const next = anyNumbers();
   const { tensor, values } = anyMatrix(type, ROWS, columns, next);
   const inputs = { x: anyHalves(PREFILLED * columns, next), normWeight: anyHalves(columns, next), bias: anyHalves(ROWS, next) };
-  const matrix = await uploadMatrix(device, 'check', [{ tensor }], { category: 'adapters' });
+  const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });
   const x = bufferOf(device, inputs.x);
   const normWeight = bufferOf(device, inputs.normWeight);
   const bias = bufferOf(device, inputs.bias);

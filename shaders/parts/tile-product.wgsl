@@ -1,0 +1,49 @@
+// Products of a tile of rows with a tile of tokens, 32 columns at a time; the workgroup puts both into its memory first.
+// An invocation keeps the sums of ROWS_EACH rows, 16 apart, with four tokens one after another: a weight that is read
+// serves four tokens, an input ROWS_EACH rows.
+// needs: tile-weight
+const TILE_ROWS = 16u * ROWS_EACH;
+const TOKEN_GROUPS = WORKGROUP / 16u;
+const TILE_TOKENS = 4u * TOKEN_GROUPS;
+
+// [columns / 4][rows]; and [columns][tokens / 4], where groups of tokens change places so that writing hits every bank.
+var<workgroup> tile_weights: array<TileWeight, 8u * TILE_ROWS>;
+var<workgroup> tile_inputs: array<vec4f, 32u * TOKEN_GROUPS>;
+
+// Of a row four tokens' sums.
+var<private> sums: array<vec4f, ROWS_EACH>;
+
+// Four columns of a row.
+fn put_weights(row: u32, column4: u32, values: vec4f) { tile_weights[column4 * TILE_ROWS + row] = to_tile(values); }
+
+// Where the first of four columns of a group of tokens is.
+fn inputs_at(token4: u32, column4: u32) -> u32 {
+  return column4 * 4u * TOKEN_GROUPS + (token4 ^ (column4 % TOKEN_GROUPS));
+}
+
+// Four columns of each of four tokens.
+fn put_inputs(token4: u32, column4: u32, values: mat4x4f) {
+  let at = inputs_at(token4, column4);
+  let columns = transpose(values);
+  tile_inputs[at] = columns[0];
+  tile_inputs[at + TOKEN_GROUPS] = columns[1];
+  tile_inputs[at + 2u * TOKEN_GROUPS] = columns[2];
+  tile_inputs[at + 3u * TOKEN_GROUPS] = columns[3];
+}
+
+// Past the last token there is nothing to do: of a short prompt, for most.
+fn add_products(first_token: u32, local: u32) {
+  if (first_token + local / 16u * 4u >= params.tokens) { return; }
+  for (var column4 = 0u; column4 < 8u; column4++) {
+    let at = inputs_at(local / 16u, column4);
+    let a = tile_inputs[at];
+    let b = tile_inputs[at + TOKEN_GROUPS];
+    let c = tile_inputs[at + 2u * TOKEN_GROUPS];
+    let d = tile_inputs[at + 3u * TOKEN_GROUPS];
+    let row = column4 * TILE_ROWS + local % 16u;
+    #for r in ROWS_EACH
+    let w#r = from_tile(tile_weights[row + 16u * #ru]);
+    sums[#r] = w#r.w * d + (w#r.z * c + (w#r.y * b + (w#r.x * a + sums[#r])));
+    #end
+  }
+}

@@ -1,0 +1,54 @@
+import source from '../../../shaders/linears/linear-tiled.wgsl?raw';
+import bias from '../../../shaders/slots/bias/vector.wgsl?raw';
+import noBias from '../../../shaders/slots/bias/none.wgsl?raw';
+import loraColumns from '../../../shaders/slots/tile-lora/columns.wgsl?raw';
+import loraNone from '../../../shaders/slots/tile-lora/none.wgsl?raw';
+import type { Device } from '../../gpu/device.ts';
+import type { Kernel } from '../../gpu/kernel.ts';
+import { weightReader } from '../formats/weight-formats.ts';
+import type { LinearPrefillOptions } from '../linear-prefill.ts';
+import { loraParts } from '../lora-layout.ts';
+import { tileParts, tileTokens } from './tile-product.ts';
+
+/** Types with the range of f32: their weights stay f32 in the tile. */
+const WIDE = new Set(['F32', 'BF16']);
+/** Of such a tile, which takes twice the memory. */
+const WIDE_ROWS = 64;
+/** A tile's weights are so many times as large: what is small is no subnormal of f16, which a GPU may take for 0. */
+const TILE_SCALE = 16;
+
+/**
+ * `x [T, columns]` → `y [T, outputWidth]`, as linear-prefill.ts with tiles in workgroup memory, for devices whose barriers
+ * are fast. Weights are rounded to f16 but for the types of wider range. Params: those of linear-prefill.ts, and T.
+ */
+export function linearTiledKernel(device: Device, options: LinearPrefillOptions): Kernel<{ rows: number; tokens: number }> {
+  const { prefillWorkgroup: workgroup, tileRows } = device.variant;
+  const { type, columns, accumulate = false, hasBias = false, adds } = options;
+  const reader = weightReader(device, type, columns);
+  const isWide = WIDE.has(type);
+  const rows = isWide ? Math.min(tileRows, WIDE_ROWS) : tileRows;
+  const tile = tileParts(device, { workgroup, rows, inHalves: !isWide });
+  const lora = loraParts({ adds });
+  return {
+    name: 'linear-tiled',
+    sources: [...new Set([...reader.sources, ...tile.sources]), hasBias ? bias : noBias, ...lora.sources, adds ? loraColumns : loraNone, source],
+    enables: [...new Set([...reader.enables, ...tile.enables])],
+    constants: {
+      ...reader.constants,
+      ...tile.constants,
+      ...lora.constants,
+      // What is f16 already stays as it is.
+      TILE_SCALE: { f32: isWide || type === 'F16' ? 1 : TILE_SCALE },
+      ACCUMULATE: accumulate,
+    },
+    bindings: [
+      ...reader.bindings,
+      { name: 'x', type: 'array<vec4f>', access: 'read' },
+      ...(hasBias ? [{ name: 'bias_values', type: 'array<f32>', access: 'read' as const }] : []),
+      { name: 'y', type: 'array<f32>', access: 'read_write' },
+      ...lora.bindings,
+    ],
+    params: { ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', outputWidth: 'u32', tokens: 'u32' }, ...lora.params },
+    groups: ({ rows: outputs, tokens }) => [Math.ceil(outputs / rows), Math.ceil(tokens / tileTokens(workgroup))],
+  };
+}
