@@ -33,7 +33,7 @@ function chosen<T extends string>(name: keyof typeof ALL, all: readonly T[]): re
 
 const rows = worstFirst(
   await surveyIsa({
-    kernel: positionals[0],
+    wants: (kernel) => kernel.includes(positionals[0] ?? ''),
     families: chosen('families', ALL.families),
     shapes: chosen('shapes', ALL.shapes),
     types: chosen('types', ALL.types),

@@ -34,8 +34,8 @@ export interface IsaSurvey {
   types: readonly GgmlType[];
   features: readonly FeatureSet[];
   families: readonly Family[];
-  /** Part of the kernel's name; default: all of them. */
-  kernel?: string;
+  /** Kernels by their names; default: all. */
+  wants?: (kernel: string) => boolean;
   phases?: readonly Phase[];
 }
 
@@ -56,16 +56,16 @@ export async function surveyIsa(survey: IsaSurvey): Promise<IsaRow[]> {
   }
 }
 
-async function pipelinesOf({ shapes, types, features, kernel = '', phases }: IsaSurvey): Promise<Map<string, SeenPipeline>> {
+async function pipelinesOf({ shapes, types, features, wants = () => true, phases }: IsaSurvey): Promise<Map<string, SeenPipeline>> {
   const seen = new Map<string, SeenPipeline>();
   for (const shape of shapes) {
     const config = SHAPES[shape];
     for (const type of types.filter((type) => fits(config, type))) {
       for (const set of features) {
         for (const dispatch of await dispatchesOf({ config, type, features: FEATURE_SETS[set], phases })) {
-          if (seen.has(dispatch.code) || !dispatch.kernel.includes(kernel)) continue;
-          const { kernel: name, phase, bindings } = dispatch;
-          seen.set(dispatch.code, { kernel: name, site: siteOf(bindings.map(({ label }) => label)), shape, type, phase, features: set });
+          if (seen.has(dispatch.code) || !wants(dispatch.kernel)) continue;
+          const { kernel, phase, bindings } = dispatch;
+          seen.set(dispatch.code, { kernel, site: siteOf(bindings.map(({ label }) => label)), shape, type, phase, features: set });
         }
       }
     }

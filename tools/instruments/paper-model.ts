@@ -36,6 +36,9 @@ export interface PaperRun {
 }
 
 const PROMPT_TOKENS = 300;
+/** Of a sequence's text, and all that is in the cache at once, in prompts. */
+const LONGEST = 3;
+const IN_CACHE = 8;
 const ADAPTER_RANK = 16;
 /** A matrix's bytes are read as none at all: uploading them would take minutes, and nobody looks at them. */
 const SMALL_BYTES = 1 << 16;
@@ -47,6 +50,7 @@ export const fits = (config: ModelConfig, type: GgmlType): boolean =>
 /** What a model with one layer of these shapes submits in each phase. */
 export async function dispatchesOf({ config: { ...config }, type, features, phases = PHASES, promptTokens = PROMPT_TOKENS }: PaperRun): Promise<PhasedDispatch[]> {
   config.numLayers = 1;
+  config.contextLength = LONGEST * promptTokens;
   const noted: PhasedDispatch[] = [];
   let phase: Phase = 'prefill';
   const session = await openSession(config, type, features, (dispatch) => noted.push({ ...dispatch, phase }));
@@ -114,7 +118,7 @@ async function openSession(config: ModelConfig, type: GgmlType, features: readon
   const device = await openPaperDevice(features, note);
   const tensors = new Map([...wantedTensors(config)].flatMap(([name, { shape, optional }]) => (optional ? [] : [[name, tensorOf(name, shape, type)] as const])));
   const { contextLength } = config;
-  const sizes = { contextLength, batchTokens: device.variant.batchTokens, numPages: pagesFor(contextLength) };
+  const sizes = { contextLength, batchTokens: device.variant.batchTokens, numPages: pagesFor((IN_CACHE / LONGEST) * contextLength) };
   const transformer = await loadTransformer(device, config, tensors, sizes);
   const unknown = { file: 'paper', names: [], license: undefined, tokenizer: { file: 'paper', model: 'gpt2', tokens: [] }, tensorBytes: 0, totalBytes: 0 };
   const plan: ModelPlan = { ...unknown, ...sizes, config, tensors };
