@@ -3,7 +3,8 @@
 // Without any of these everything is compiled, and kept in bench/results/isa.json.
 import { parseArgs } from 'node:util';
 import { type Family, FAMILIES, type IsaFigures } from '../tools/instruments/isa.ts';
-import { FEATURE_SETS, type FeatureSet, type IsaRow, surveyIsa, worstFirst } from '../tools/instruments/isa-survey.ts';
+import { type IsaRow, surveyIsa, worstFirst } from '../tools/instruments/isa-survey.ts';
+import { FEATURE_SETS, type FeatureSet } from '../tools/instruments/paper-gpu.ts';
 import { PHASES } from '../tools/instruments/paper-model.ts';
 import { SHAPE_NAMES, type ShapeName } from '../tools/instruments/shapes.ts';
 import type { GgmlType } from '../src/weights/ggml-types.ts';

@@ -1,6 +1,6 @@
 // What the kernels for graphics cards read and write, by tracing addresses on lavapipe: npm run bench -- traffic [PART OF A KERNEL'S NAME]
 import { SECTORS_BAR } from '../tools/instruments/bars.ts';
-import { FEATURE_SETS } from '../tools/instruments/isa-survey.ts';
+import { FEATURE_SETS } from '../tools/instruments/paper-gpu.ts';
 import { dispatchesOf, type Phase, type PhasedDispatch } from '../tools/instruments/paper-model.ts';
 import { type ShapeName, SHAPES } from '../tools/instruments/shapes.ts';
 import { Tracer } from '../tools/instruments/tracer.ts';

@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isMain, SECTORS_BAR, wastefulLoads } from '../../tools/instruments/bars.ts';
-import { FEATURE_SETS } from '../../tools/instruments/isa-survey.ts';
 import { dispatchesOf, type PhasedDispatch } from '../../tools/instruments/paper-model.ts';
-import type { NotedDispatch } from '../../tools/instruments/paper-gpu.ts';
+import { FEATURE_SETS, type NotedDispatch } from '../../tools/instruments/paper-gpu.ts';
 import { type ShapeName, SHAPES } from '../../tools/instruments/shapes.ts';
 import { tracedText } from '../../tools/instruments/traced-text.ts';
 import { Tracer } from '../../tools/instruments/tracer.ts';

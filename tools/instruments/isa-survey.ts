@@ -1,18 +1,9 @@
-import type { OptionalFeature } from '../../src/gpu/features.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { type Family, IsaCompiler, type IsaFigures } from './isa.ts';
 import { dispatchesOf, fits, type Phase } from './paper-model.ts';
+import { FEATURE_SETS, type FeatureSet } from './paper-gpu.ts';
 import { type ShapeName, SHAPES } from './shapes.ts';
 import { spirvOf } from './spirv.ts';
-
-/** What a device may have of what kernels use where it is there. */
-export const FEATURE_SETS = {
-  all: ['shader-f16', 'subgroups', 'packed_4x8_integer_dot_product'],
-  'no subgroups': ['shader-f16', 'packed_4x8_integer_dot_product'],
-  'no f16': ['subgroups', 'packed_4x8_integer_dot_product'],
-  none: [],
-} as const satisfies Record<string, readonly OptionalFeature[]>;
-export type FeatureSet = keyof typeof FEATURE_SETS;
 
 /** A pipeline, by where it was seen first. */
 export interface SeenPipeline {

@@ -2,6 +2,15 @@ import { globals } from 'webgpu';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
 import type { OptionalFeature } from '../../src/gpu/features.ts';
 
+/** What a device may have of what kernels use where it is there. */
+export const FEATURE_SETS = {
+  all: ['shader-f16', 'subgroups', 'packed_4x8_integer_dot_product'],
+  'no subgroups': ['shader-f16', 'packed_4x8_integer_dot_product'],
+  'no f16': ['subgroups', 'packed_4x8_integer_dot_product'],
+  none: [],
+} as const satisfies Record<string, readonly OptionalFeature[]>;
+export type FeatureSet = keyof typeof FEATURE_SETS;
+
 /** A storage buffer as a kernel binds it, and what was written into it by then: undefined where nothing was. */
 export interface NotedBinding {
   label: string;

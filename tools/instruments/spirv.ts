@@ -7,7 +7,7 @@ import { lavapipeIcd } from '../setup/system.ts';
 /** Of one child, so that what it prints stays small. */
 const TEXTS_AT_ONCE = 64;
 
-/** What Dawn makes of WGSL on lavapipe: of each text SPIR-V in assembly, its entry point first among its functions or not. */
+/** What Dawn makes of WGSL on lavapipe: of each text SPIR-V, in assembly. Errors: of a text that it refuses. */
 export function spirvOf(codes: readonly string[]): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'spirv-'));
   try {

@@ -1,6 +1,7 @@
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
 import { readOnce } from '../../src/gpu/readback.ts';
+import { lavapipeIcd } from '../setup/system.ts';
 import type { NotedDispatch } from './paper-gpu.ts';
 import { type AccessSite, tracedText } from './traced-text.ts';
 
@@ -30,6 +31,8 @@ export class Tracer {
   }
 
   static async open(): Promise<Tracer> {
+    process.env['VK_ICD_FILENAMES'] ??= lavapipeIcd();
+    process.env['GALLIVM_PERF'] ??= 'nopt'; // it compiles more than it computes
     return new Tracer(await openDevice(nodeGpu(), { deviceClass: 'gpu', wait: napping }));
   }
 
