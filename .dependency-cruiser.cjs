@@ -26,6 +26,7 @@ const PRODUCT = [
 const SHARED = [
   ['src/reference'],
   ['tools/setup'],
+  ['tools/instruments'],
   ['tests/support'],
   ['tests/llama', 'tests/naga', 'tests/openai-server', 'tests/fuzz'],
   ['e2e/support'],

@@ -35,7 +35,8 @@ interface WantedTensor {
   optional?: boolean;
 }
 
-function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
+/** Every tensor that a model has, by name. */
+export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
   const { hiddenSize, headDim, vocabSize } = config;
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],

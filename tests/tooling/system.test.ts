@@ -12,5 +12,5 @@ it('names in one line what is missing and cannot be installed', () => {
     env: { ...process.env, PATH: '/nonexistent' },
     encoding: 'utf8',
   });
-  expect(stdout).toBe('missing from this system: gcc (on Debian: sudo apt-get install gcc)\n');
+  expect(stdout).toBe('missing from this system: gcc spirv-tools (on Debian: sudo apt-get install gcc spirv-tools)\n');
 });

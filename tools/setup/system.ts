@@ -19,12 +19,20 @@ const NEEDS: { name: string; present: () => boolean }[] = [
   { name: 'libvulkan1', present: () => LIBRARY_FOLDERS.some((folder) => existsSync(join(folder, 'libvulkan.so.1'))) },
   { name: 'gcc', present: () => hasCommand('gcc') },
   { name: 'libc6-dev', present: () => existsSync('/usr/include/dlfcn.h') },
+  // Of the instrument that compiles for cards that are not there.
+  { name: 'libvulkan-dev', present: () => existsSync('/usr/include/vulkan/vulkan.h') },
+  { name: 'spirv-tools', present: () => hasCommand('spirv-as') },
 ];
 
 /** The Vulkan loader's description of lavapipe (a JSON file), or undefined where Mesa's drivers are missing. */
-export function lavapipeIcd(): string | undefined {
+export const lavapipeIcd = (): string | undefined => icdOf('lvp');
+
+/** The same of Mesa's driver for AMD's cards. */
+export const radvIcd = (): string | undefined => icdOf('radeon');
+
+function icdOf(driver: string): string | undefined {
   if (!existsSync(ICD_FOLDER)) return undefined;
-  const name = readdirSync(ICD_FOLDER).find((entry) => /^lvp_icd(\.\w+)?\.json$/.test(entry));
+  const name = readdirSync(ICD_FOLDER).find((entry) => new RegExp(`^${driver}_icd(\\.\\w+)?\\.json$`).test(entry));
   return name === undefined ? undefined : join(ICD_FOLDER, name);
 }
 

@@ -1,0 +1,94 @@
+// What the kernels for graphics cards read and write, by tracing addresses on lavapipe: npm run bench -- traffic [PART OF A KERNEL'S NAME]
+import { SECTORS_BAR } from '../tools/instruments/bars.ts';
+import { FEATURE_SETS } from '../tools/instruments/paper-gpu.ts';
+import { dispatchesOf, type Phase, type PhasedDispatch } from '../tools/instruments/paper-model.ts';
+import { type ShapeName, SHAPES } from '../tools/instruments/shapes.ts';
+import { Tracer } from '../tools/instruments/tracer.ts';
+import { type Traffic, trafficOf } from '../tools/instruments/traffic.ts';
+import type { GgmlType } from '../src/weights/ggml-types.ts';
+import { record } from './support/results.ts';
+import { printTable } from './support/table.ts';
+
+/** A model at work, of whose dispatches those are traced whose kernels' names have `kernel` in them. */
+interface Case {
+  name: string;
+  shape: ShapeName;
+  type: GgmlType;
+  phase: Phase;
+  promptTokens: number;
+  kernel: RegExp;
+}
+
+const CASES: readonly Case[] = [
+  { name: 'prefill of 512 tokens, 1B, Q4_K', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 512, kernel: /./ },
+  { name: 'attention of a prefill of 4,096 tokens, 1B', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 4096, kernel: /attention/ },
+  { name: 'decode at context 1,024, 1B, Q4_K', shape: '1B', type: 'Q4_K', phase: 'decode', promptTokens: 1024, kernel: /./ },
+  { name: 'decode at context 1,024, 1B, Q6_K', shape: '1B', type: 'Q6_K', phase: 'decode', promptTokens: 1024, kernel: /linear/ },
+  { name: 'decode at context 1,024, 135M, Q8_0', shape: '135M', type: 'Q8_0', phase: 'decode', promptTokens: 1024, kernel: /./ },
+  { name: 'decode at context 1,024, 135M, Q4_0', shape: '135M', type: 'Q4_0', phase: 'decode', promptTokens: 1024, kernel: /linear/ },
+];
+
+interface Row extends Traffic {
+  kernel: string;
+  /** Where the model does it once and not in every layer. */
+  once: boolean;
+}
+
+/** Of one layer, and of what stands before and behind the layers; dispatches of one kernel over the same buffers are summed. */
+async function traced(tracer: Tracer, dispatches: readonly PhasedDispatch[]): Promise<Row[]> {
+  const rows = new Map<string, Row>();
+  for (const dispatch of dispatches) {
+    const once = !dispatch.bindings.some(({ label }) => /^(blk\.|kv |partials|gateUp)/.test(label));
+    for (const traffic of await trafficOf(tracer, dispatch)) {
+      const { kernel, bindings } = dispatch;
+      const key = [kernel, bindings.map(({ label }) => label), traffic.binding, traffic.within, traffic.kind].join();
+      const row = rows.get(key);
+      rows.set(key, row ? sumOf(row, traffic) : { kernel, once, ...traffic });
+    }
+  }
+  return [...rows.values()];
+}
+
+function sumOf(row: Row, more: Traffic): Row {
+  const [bytes, distinct, fetched] = [row.bytes + more.bytes, row.distinct + more.distinct, row.fetched + more.fetched];
+  const mean = (of: 'sectors' | 'lanes'): number => (row[of] * row.fetched + more[of] * more.fetched) / fetched;
+  return { ...row, bytes, distinct, fetched, reuse: bytes / distinct, sectors: mean('sectors'), lanes: mean('lanes') };
+}
+
+const GB = 1e9;
+const digits = (value: number): number => Number(value.toPrecision(3));
+
+/** GB of a whole model's pass that the rows chosen by `isWanted` ask for, keep apart, and fetch. */
+function gigabytes(rows: readonly Row[], numLayers: number, isWanted: (row: Row) => boolean): Record<'asked' | 'distinct' | 'fetched', number> {
+  const sum = (of: 'bytes' | 'distinct' | 'fetched'): number =>
+    digits(rows.filter(isWanted).reduce((total, row) => total + row[of] * (row.once ? 1 : numLayers), 0) / GB);
+  return { asked: sum('bytes'), distinct: sum('distinct'), fetched: sum('fetched') };
+}
+
+const [part = ''] = process.argv.slice(2);
+const tracer = await Tracer.open();
+for (const { name, shape, type, phase, promptTokens, kernel } of CASES) {
+  const config = SHAPES[shape];
+  const all = await dispatchesOf({ config, type, features: FEATURE_SETS.all, phases: [phase], promptTokens });
+  const rows = await traced(tracer, all.filter((one) => one.phase === phase && kernel.test(one.kernel) && one.kernel.includes(part)));
+  const isLoad = ({ kind }: Row): boolean => kind === 'load';
+  const sums = {
+    weights: gigabytes(rows, config.numLayers, (row) => isLoad(row) && row.binding.startsWith('weight')),
+    'keys and values': gigabytes(rows, config.numLayers, (row) => isLoad(row) && row.binding === 'kv'),
+    'all loads': gigabytes(rows, config.numLayers, isLoad),
+  };
+  const shown = rows.map(({ kernel, binding, within, label, kind, ...figures }) => ({
+    ...{ kernel, binding: `${binding} (${within})`, label, kind },
+    MB: digits(figures.bytes / 1e6),
+    fetched: digits(figures.fetched / 1e6),
+    ...{ reuse: digits(figures.reuse), sectors: digits(figures.sectors), lanes: digits(figures.lanes) },
+    misses: kind === 'load' && figures.sectors > SECTORS_BAR ? '*' : '',
+  }));
+  console.log(`\n${name}; GB of loads in all layers: ${JSON.stringify(sums)}`);
+  printTable(shown, ['kernel', 'binding', 'label', 'kind', 'MB', 'fetched', 'reuse', 'sectors', 'lanes', 'misses']);
+  if (part === '') {
+    const lines = shown.map(({ kernel, binding, label, kind, MB, fetched, reuse, sectors, lanes }) => ({ access: `${kernel}: ${kind} ${binding} of ${label}`, MB, fetched, reuse, sectors, lanes }));
+    await record('traffic', name, { gigabytes: sums, accesses: lines });
+  }
+}
+process.exit(0);

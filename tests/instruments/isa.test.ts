@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import { ISA_BARS, isMain, missesOf } from '../../tools/instruments/bars.ts';
+import { IsaCompiler } from '../../tools/instruments/isa.ts';
+import { type IsaRow, surveyIsa } from '../../tools/instruments/isa-survey.ts';
+import { spirvOf } from '../../tools/instruments/spirv.ts';
+import { ISA_EXCEPTIONS } from './exceptions.ts';
+
+const FAMILIES = ['navi31', 'renoir'] as const;
+
+test('the compiler for cards that are not there tells what leaves the registers', async () => {
+  const kernel = (body: string): string => `
+    @group(0) @binding(0) var<storage, read_write> y: array<u32>;
+    @group(1) @binding(0) var<uniform> places: vec4u;
+    var<workgroup> shared_words: array<u32, 256>;
+    @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) { ${body} }`;
+  const lean = kernel('y[i] = y[i + places.x] + 1u;');
+  const scattered = kernel('var kept: array<u32, 200>; for (var k = 0u; k < 200u; k++) { kept[y[k] % 200u] += k; } y[i] = kept[places.x % 200u];');
+  const sharing = kernel('shared_words[i] = y[i]; workgroupBarrier(); y[i] = shared_words[255u - i];');
+  const compiler = new IsaCompiler();
+  const [one, two, three] = await Promise.all(spirvOf([lean, scattered, sharing]).map((assembly) => compiler.compile(assembly, FAMILIES)));
+  compiler.close();
+  expect(one).toMatchObject({ navi31: { spilled: 0, scratch: 0, lds: 0, waves: 16, vmem: 2 }, renoir: { spilled: 0, scratch: 0, lds: 0, waves: 10, vmem: 2 } });
+  for (const family of FAMILIES) {
+    expect(two?.[family]?.scratch).toBeGreaterThanOrEqual(4 * 200);
+    expect(three?.[family]?.lds).toBeGreaterThanOrEqual(4 * 256);
+  }
+  expect(() => spirvOf(['fn main() {']), 'what is no WGSL').toThrow('no SPIR-V');
+});
+
+/** Each kernel's worst figures. */
+function worstOf(rows: readonly IsaRow[]): Map<string, IsaRow> {
+  const worst = new Map<string, IsaRow>();
+  for (const row of rows) {
+    const key = `${row.kernel} on ${row.family}`;
+    const known = worst.get(key) ?? row;
+    const more = (of: 'spilled' | 'scratch'): number => Math.max(known[of], row[of]);
+    worst.set(key, { ...known, spilled: more('spilled'), scratch: more('scratch'), waves: Math.min(known.waves, row.waves) });
+  }
+  return worst;
+}
+
+test('products and attention leave nothing for want of registers, and have other waves to run while one waits', async () => {
+  const phases = ['prefill', 'decode', 'two streams', 'page forms', 'adapters'] as const;
+  const shared = { families: FAMILIES, features: ['all'], phases, wants: isMain } as const;
+  const [large, small] = [await surveyIsa({ ...shared, shapes: ['1B'], types: ['Q4_K'] }), await surveyIsa({ ...shared, shapes: ['135M'], types: ['Q8_0'] })];
+  const worst = worstOf([...large, ...small]);
+  console.info([...worst].map(([key, { spilled, scratch, waves }]) => `${key}: ${spilled} spilled, ${scratch} bytes of scratch, ${waves} waves`).join('\n'));
+  const wrong: string[] = [];
+  for (const [key, row] of worst) {
+    const exception = ISA_EXCEPTIONS[row.kernel]?.[row.family];
+    const misses = missesOf(row, exception ?? ISA_BARS[row.family]);
+    if (misses.length > 0) wrong.push(`${key}: ${misses.join(', ')}`);
+    if (exception && missesOf(row, ISA_BARS[row.family]).length === 0) wrong.push(`${key}: is within the bars, and need not be an exception`);
+  }
+  for (const kernel of Object.keys(ISA_EXCEPTIONS)) if (![...worst.values()].some((row) => row.kernel === kernel)) wrong.push(`${kernel}: an exception for no kernel`);
+  expect(wrong).toEqual([]);
+});

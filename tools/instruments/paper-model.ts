@@ -1,0 +1,134 @@
+import { type CachePolicy, oldPagesAs } from '../../src/cache/policy.ts';
+import { pagesFor } from '../../src/cache/kv-cache.ts';
+import { DEFAULT_THRESHOLDS } from '../../src/chunking/levels.ts';
+import { LINEAR_NAMES, linearShape } from '../../src/architectures/linears.ts';
+import type { ModelConfig } from '../../src/config/model-config.ts';
+import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
+import type { OptionalFeature } from '../../src/gpu/features.ts';
+import { Recorder } from '../../src/gpu/recorder.ts';
+import { loadTransformer } from '../../src/models/load-transformer.ts';
+import { type AdapterMix, NO_ADAPTERS } from '../../src/session/adapter-mix.ts';
+import type { ModelPlan } from '../../src/session/model-plan.ts';
+import { greedy } from '../../src/session/sampling/greedy-draw.ts';
+import { Sequence } from '../../src/session/sequence.ts';
+import { Session } from '../../src/session/session.ts';
+import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
+import { wantedTensors } from '../../src/weights/model-tensors.ts';
+import type { TensorInfo } from '../../src/weights/tensor-info.ts';
+import { type NotedDispatch, openPaperDevice } from './paper-gpu.ts';
+
+/** What a model does when a dispatch is noted. */
+export type Phase = 'prefill' | 'decode' | 'two streams' | 'sampling' | 'page forms' | 'adapters';
+export const PHASES: readonly Phase[] = ['prefill', 'decode', 'two streams', 'sampling', 'page forms', 'adapters'];
+
+export interface PhasedDispatch extends NotedDispatch {
+  phase: Phase;
+}
+
+export interface PaperRun {
+  config: ModelConfig;
+  /** Of every matrix. */
+  type: GgmlType;
+  features: readonly OptionalFeature[];
+  phases?: readonly Phase[];
+  /** Tokens of the prompt; default: a few more than one batch. */
+  promptTokens?: number;
+}
+
+const PROMPT_TOKENS = 300;
+/** Of a sequence's text, and all that is in the cache at once, in prompts. */
+const LONGEST = 3;
+const IN_CACHE = 8;
+const ADAPTER_RANK = 16;
+/** A matrix's bytes are read as none at all: uploading them would take minutes, and nobody looks at them. */
+const SMALL_BYTES = 1 << 16;
+
+/** Whether the rows of all of a model's matrices are whole blocks of `type`. */
+export const fits = (config: ModelConfig, type: GgmlType): boolean =>
+  LINEAR_NAMES.every((name) => linearShape(config, name)[1] % GGML_TYPES[type].blockSize === 0);
+
+/** What a model with one layer of these shapes submits in each phase. */
+export async function dispatchesOf({ config: { ...config }, type, features, phases = PHASES, promptTokens = PROMPT_TOKENS }: PaperRun): Promise<PhasedDispatch[]> {
+  config.numLayers = 1;
+  config.contextLength = LONGEST * promptTokens;
+  const noted: PhasedDispatch[] = [];
+  let phase: Phase = 'prefill';
+  const session = await openSession(config, type, features, (dispatch) => noted.push({ ...dispatch, phase }));
+  const prompt = new Array<number>(promptTokens).fill(0);
+  const prefill = async (sequence: Sequence): Promise<Sequence> => {
+    await session.prefill(sequence, prompt, () => undefined);
+    return sequence;
+  };
+  const plain = await prefill(new Sequence());
+  const decode = async (...sequences: Sequence[]): Promise<void> => void (await session.decode(sequences.map((one) => greedy(one, one.tokens.length + 1))));
+  for (phase of phases) {
+    if (phase === 'decode') await decode(plain);
+    if (phase === 'two streams') await decode(plain, await prefill(new Sequence(NO_ADAPTERS, 1)));
+    if (phase === 'sampling') await drawEveryWay(session, plain);
+    if (phase === 'page forms') {
+      const shrunk = await prefill(new Sequence(NO_ADAPTERS, 2, EVERY_FORM));
+      await prefill(shrunk);
+      await decode(shrunk);
+    }
+    if (phase === 'adapters') {
+      const mix = addAdapter(session, config);
+      const adapted = [await prefill(new Sequence(mix, 0)), await prefill(new Sequence(mix, 1))] as const;
+      await decode(adapted[0]);
+      await decode(...adapted);
+      const level = { thresholds: DEFAULT_THRESHOLDS, hysteresis: 0, smoothing: 1, rampWidth: 1 };
+      await session.decode([{ ...greedy(adapted[0], promptTokens + 1), wantsEntropy: true, level }]);
+    }
+  }
+  session.device.close();
+  return noted;
+}
+
+/** Some pages are written as codes, others tried as sparse ones. */
+const EVERY_FORM: CachePolicy = {
+  key: 'every form',
+  changes: (view) => oldPagesAs(view, 'q4').filter(({ page }) => page % 2 === 0),
+  trials: (view) => oldPagesAs(view, 'sparse', 8).filter(({ page }) => page % 2 === 1),
+  choose: () => [],
+};
+
+async function drawEveryWay(session: Session, sequence: Sequence): Promise<void> {
+  const { vocabSize } = session.transformer.config;
+  const filters: Partial<SamplingOptions> = { temperature: 1, topK: 40, topP: 0.9, minP: 0.1 };
+  const allowed = new Uint32Array(Math.ceil(vocabSize / 32));
+  for (const sampling of [{}, filters, { ...filters, repetitionPenalty: 1.1 }]) {
+    for (const wantsEntropy of [false, true]) {
+      for (const mask of [undefined, allowed]) {
+        await session.decode([{ sequence, sampling: { ...GREEDY, ...sampling }, position: sequence.tokens.length + 1, wantsEntropy, allowed: mask }]);
+      }
+    }
+  }
+}
+
+function addAdapter({ transformer }: Session, config: ModelConfig): AdapterMix {
+  const modules = LINEAR_NAMES.map((linear) => {
+    const [outFeatures, inFeatures] = linearShape(config, linear);
+    const factors = { a: new Uint16Array(ADAPTER_RANK * inFeatures), bTransposed: new Uint16Array(ADAPTER_RANK * outFeatures) };
+    return { ...{ name: linear, layer: 0, linear, rank: ADAPTER_RANK, inFeatures, outFeatures }, ...factors, singularValues: new Float64Array(ADAPTER_RANK) };
+  });
+  const adapter = transformer.arena.add(modules, [modules.map(({ rank }) => rank)]);
+  return { adapters: [{ adapter, table: '', scale: 1 }], loras: [], key: 'one' };
+}
+
+async function openSession(config: ModelConfig, type: GgmlType, features: readonly OptionalFeature[], note: (dispatch: NotedDispatch) => void): Promise<Session> {
+  const device = await openPaperDevice(features, note);
+  const tensors = new Map([...wantedTensors(config)].flatMap(([name, { shape, optional }]) => (optional ? [] : [[name, tensorOf(name, shape, type)] as const])));
+  const { contextLength } = config;
+  const sizes = { contextLength, batchTokens: device.variant.batchTokens, numPages: pagesFor((IN_CACHE / LONGEST) * contextLength) };
+  const transformer = await loadTransformer(device, config, tensors, sizes);
+  const unknown = { file: 'paper', names: [], license: undefined, tokenizer: { file: 'paper', model: 'gpt2', tokens: [] }, tensorBytes: 0, totalBytes: 0 };
+  const plan: ModelPlan = { ...unknown, ...sizes, config, tensors };
+  return new Session(device, plan, transformer, new Recorder(device), undefined);
+}
+
+function tensorOf(name: string, shape: readonly number[], matrixType: GgmlType): TensorInfo {
+  const type = shape.length === 1 ? 'F32' : matrixType;
+  const { blockSize, blockBytes } = GGML_TYPES[type];
+  const bytes = (shape.reduce((product, length) => product * length, 1) / blockSize) * blockBytes;
+  const read = async (_offset: number, length: number): Promise<Uint8Array> => new Uint8Array(length > SMALL_BYTES ? 0 : length);
+  return { name, shape, type, bytes, offset: 0, source: { name: 'paper', size: bytes, read } };
+}

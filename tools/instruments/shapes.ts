@@ -1,0 +1,42 @@
+import type { ModelConfig } from '../../src/config/model-config.ts';
+
+const modelOf = (sizes: Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'intermediateSize' | 'numHeads' | 'numKvHeads' | 'headDim' | 'vocabSize'>, others: Partial<ModelConfig> = {}): ModelConfig => ({
+  architecture: 'llama',
+  contextLength: 8192,
+  rmsNormEps: 1e-5,
+  ropeTheta: 500_000,
+  unrotatedLayers: [],
+  qkvBias: false,
+  qkNorm: false,
+  activation: 'silu',
+  embeddingScale: 1,
+  residualScale: 1,
+  logitDivisor: 1,
+  tiedEmbeddings: true,
+  ropeLayout: 'half',
+  ...sizes,
+  ...others,
+});
+
+/** Models of every size that is run in a browser, by what they are called here. */
+export const SHAPES = {
+  /** SmolLM2-135M */
+  '135M': modelOf({ numLayers: 30, hiddenSize: 576, intermediateSize: 1536, numHeads: 9, numKvHeads: 3, headDim: 64, vocabSize: 49_152 }),
+  /** Llama 3.2 1B */
+  '1B': modelOf({ numLayers: 16, hiddenSize: 2048, intermediateSize: 8192, numHeads: 32, numKvHeads: 8, headDim: 64, vocabSize: 128_256 }),
+  /** Qwen3 4B */
+  '4B': modelOf(
+    { numLayers: 36, hiddenSize: 2560, intermediateSize: 9728, numHeads: 32, numKvHeads: 8, headDim: 128, vocabSize: 151_936 },
+    { architecture: 'qwen3', qkNorm: true },
+  ),
+  /** Llama 3.1 8B */
+  '8B': modelOf(
+    { numLayers: 32, hiddenSize: 4096, intermediateSize: 14_336, numHeads: 32, numKvHeads: 8, headDim: 128, vocabSize: 128_256 },
+    { tiedEmbeddings: false },
+  ),
+  /** Heads as wide as Gemma's. */
+  'head 256': modelOf({ numLayers: 26, hiddenSize: 2048, intermediateSize: 8192, numHeads: 8, numKvHeads: 4, headDim: 256, vocabSize: 128_256 }),
+} as const;
+
+export type ShapeName = keyof typeof SHAPES;
+export const SHAPE_NAMES = Object.keys(SHAPES) as ShapeName[];
