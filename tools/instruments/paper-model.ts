@@ -18,8 +18,8 @@ import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { type NotedDispatch, openPaperDevice } from './paper-gpu.ts';
 
 /** What a model does when a dispatch is noted. */
-export type Phase = 'prefill' | 'decode' | 'two streams' | 'sampling' | 'page forms' | 'adapters';
-export const PHASES: readonly Phase[] = ['prefill', 'decode', 'two streams', 'sampling', 'page forms', 'adapters'];
+export type Phase = 'loading' | 'prefill' | 'decode' | 'two streams' | 'sampling' | 'page forms' | 'adapters';
+export const PHASES: readonly Phase[] = ['loading', 'prefill', 'decode', 'two streams', 'sampling', 'page forms', 'adapters'];
 
 export interface PhasedDispatch extends NotedDispatch {
   phase: Phase;
@@ -47,13 +47,14 @@ const SMALL_BYTES = 1 << 16;
 export const fits = (config: ModelConfig, type: GgmlType): boolean =>
   LINEAR_NAMES.every((name) => linearShape(config, name)[1] % GGML_TYPES[type].blockSize === 0);
 
-/** What a model with one layer of these shapes submits in each phase. */
+/** What a model with one layer of these shapes submits in each phase; it is loaded and has a prompt in any case. */
 export async function dispatchesOf({ config: { ...config }, type, features, phases = PHASES, promptTokens = PROMPT_TOKENS }: PaperRun): Promise<PhasedDispatch[]> {
   config.numLayers = 1;
   config.contextLength = LONGEST * promptTokens;
   const noted: PhasedDispatch[] = [];
-  let phase: Phase = 'prefill';
+  let phase: Phase = 'loading';
   const session = await openSession(config, type, features, (dispatch) => noted.push({ ...dispatch, phase }));
+  phase = 'prefill';
   const prompt = new Array<number>(promptTokens).fill(0);
   const prefill = async (sequence: Sequence): Promise<Sequence> => {
     await session.prefill(sequence, prompt, () => undefined);
@@ -119,10 +120,11 @@ async function openSession(config: ModelConfig, type: GgmlType, features: readon
   const tensors = new Map([...wantedTensors(config)].flatMap(([name, { shape, optional }]) => (optional ? [] : [[name, tensorOf(name, shape, type)] as const])));
   const { contextLength } = config;
   const sizes = { contextLength, batchTokens: device.variant.batchTokens, numPages: pagesFor((IN_CACHE / LONGEST) * contextLength) };
-  const transformer = await loadTransformer(device, config, tensors, sizes);
+  const recorder = new Recorder(device);
+  const transformer = await loadTransformer(device, config, tensors, { ...sizes, recorder });
   const unknown = { file: 'paper', names: [], license: undefined, tokenizer: { file: 'paper', model: 'gpt2', tokens: [] }, tensorBytes: 0, totalBytes: 0 };
   const plan: ModelPlan = { ...unknown, ...sizes, config, tensors };
-  return new Session(device, plan, transformer, new Recorder(device), undefined);
+  return new Session(device, plan, transformer, recorder, undefined);
 }
 
 function tensorOf(name: string, shape: readonly number[], matrixType: GgmlType): TensorInfo {
