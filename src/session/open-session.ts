@@ -5,7 +5,7 @@ import { throwIfLost } from '../gpu/readback.ts';
 import { Recorder } from '../gpu/recorder.ts';
 import { kernelContests } from '../models/kernel-contests.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
-import { type ModelPlan, planModel } from './model-plan.ts';
+import { type ModelPlan, planHeader, planModel } from './model-plan.ts';
 import { Session } from './session.ts';
 import type { SessionOptions } from './session-options.ts';
 import { warmUp } from './warm-up.ts';
@@ -16,7 +16,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const device = await openDevice(options.gpu, { wait, gpuAdapter, without, deviceClass, onLost: options.onDeviceLost });
   try {
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
-    const plan = await planModel(device, options.sources, options);
+    const plan = options.header ? planHeader(device, options.header, options) : await planModel(device, options.sources, options);
     return await noErrors(device, plan.file, async () => {
       const recorder = new Recorder(device);
       const { tuning, autotunes = device.deviceClass === 'gpu' } = options;
