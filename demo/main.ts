@@ -4,6 +4,7 @@ import { Composer } from './chat/composer.ts';
 import { ConversationList } from './chat/conversation-list.ts';
 import { type Conversation, Conversations, newConversation } from './chat/conversations.ts';
 import { byId } from './basics/dom.ts';
+import { DeviceDialog } from './readouts/device-dialog.ts';
 import { watchDrops } from './shell/drop-zone.ts';
 import { LoadView } from './models/load-view.ts';
 import { forgetLink, isBesidePage, linkedModel } from './models/model-link.ts';
@@ -32,6 +33,7 @@ const settings = new SettingsDialog(storage, (prompt) => void chat.setSystemProm
 await Promise.all([settings.restore(), conversations.read()]);
 
 const readouts = new Readouts();
+const device = new DeviceDialog();
 const loadView = new LoadView();
 const offer = new Offer();
 const transcript = new Transcript({
@@ -71,6 +73,7 @@ const loader = new ModelLoader(loadView, offer, models, {
   },
   onReady: (engine, memory) => {
     readouts.follow(engine, memory);
+    device.follow(engine);
     void picker.follow(engine, settings.keptAdapter);
   },
   onFail: () => waiting.giveBack(),

@@ -3,9 +3,11 @@ import { expose } from 'comlink';
 import type { KvMap } from '../src/cache/kv-map.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import { checkModel } from '../src/session/check-model.ts';
-import { openEngine } from '../src/engine/open-engine.ts';
-import type { EngineCore, GenerateEvent, LoadProgress, PlanEvent } from '../src/engine/types.ts';
+import { type LocalEngine, openEngine } from '../src/engine/open-engine.ts';
+import type { LoadProgress, PlanEvent } from '../src/engine/types.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
+import { deviceEvents } from '../src/measure/device/device-events.ts';
+import type { DeviceMeasureOptions } from '../src/measure/device/measure-device.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { buildLadders, openAdapter } from './adapter-files.ts';
@@ -38,13 +40,15 @@ declare global {
 
 allowOwnThreads();
 
-let core: EngineCore | undefined;
+let core: LocalEngine | undefined;
+/** What a model's device is measured with, beside the engine. */
+let measuring: Omit<DeviceMeasureOptions, 'budgetMs' | 'signal' | 'onProgress'> | undefined;
 let hubOptions: HubOptions = {};
 let confirmLoad: ConfirmLoad | undefined;
 let tell: (event: WorkerEvent) => void = () => undefined;
 let toldMemory: MemoryReport | undefined;
 
-function engine(): EngineCore {
+function engine(): LocalEngine {
   if (core === undefined) throw new ChunkwiseError('disposed', { reason: 'the engine is not loaded' });
   return core;
 }
@@ -56,7 +60,7 @@ function tellMemory(): void {
   tell({ type: 'memory', event: now });
 }
 
-async function* watchMemory(events: AsyncIterable<GenerateEvent>): AsyncGenerator<GenerateEvent, void> {
+async function* watchMemory<T>(events: AsyncIterable<T>): AsyncGenerator<T, void> {
   try {
     for await (const event of events) {
       tellMemory();
@@ -97,6 +101,8 @@ const worker: EngineWorker = {
       onDeviceLost: (reason) => tell({ type: 'devicelost', event: { reason } }),
     });
     core = opened;
+    const { gpuAdapter, autotunes } = options;
+    measuring = { gpu, gpuAdapter, autotunes, tuning: tuningStore, host: navigator.userAgent, memoryLimitBytes: budgetBytes };
     tellMemory();
     const { model: name, contextLength, device, chatTraits } = opened;
     return { model: name, contextLength, device, chat: chatTraits };
@@ -117,6 +123,14 @@ const worker: EngineWorker = {
 
   embed(port, inputs, options) {
     void serveStream(port, (signal) => engine().embed(inputs, { ...options, signal }));
+  },
+
+  measureDevice(port, { budgetMs }) {
+    void serveStream(port, (signal) => {
+      const loaded = engine();
+      if (!measuring) throw new Error('loaded, but not to be measured');
+      return watchMemory(deviceEvents(loaded, { ...measuring, budgetMs, signal }));
+    });
   },
 
   async loadAdapter(name, files) {

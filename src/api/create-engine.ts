@@ -97,6 +97,7 @@ function methods(answerer: Answerer): Methods {
       size: async () => (await client.stored()).reduce((sum, { bytes }) => sum + bytes, 0),
     },
     memory: () => client.memory(),
+    measureDevice: async (options) => (await import('./measure-device.ts')).measureDevice(client, options),
     countTokens: async (messages) => client.countTokens(checked('messages', () => parseMessages(messages))),
     on: (event, fn) => listeners.add(event, fn),
     dispose: () => client.dispose(),

@@ -8,6 +8,17 @@ export type { ChunkerOptions } from '../chunking/chunker.ts';
 export type { RampRow } from '../chunking/ramps.ts';
 export type { AdapterInfo, AdapterSpectrum, GenerationReport, LoadProgress, PlannedChunk, SavedSize } from '../engine/types.ts';
 export type { GpuAdapterOptions } from '../gpu/device.ts';
+export type {
+  ContextSpeeds,
+  DecodeSpeed,
+  DeviceCeilings,
+  DeviceProgress,
+  DeviceReport,
+  Figure,
+  ModelSpeeds,
+  NotMeasured,
+  PrefillSpeed,
+} from '../measure/device/device-report.ts';
 export type { HubOptions } from '../hub/hub-api.ts';
 export type { ToolDefinition } from '../tokenizer/chat-template.ts';
 export type { WeightType } from '../weights/quantize.ts';

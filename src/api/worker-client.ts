@@ -17,6 +17,7 @@ import type {
 import { carryErrors } from '../../workers/wire-error.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import type { AdapterUse, GenerateEvent, SavedSize, TextEmbedding } from '../engine/types.ts';
+import type { DeviceEvent } from '../measure/device/device-events.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { AdapterInfo } from './types.ts';
@@ -76,6 +77,10 @@ export class WorkerClient {
     signal: AbortSignal | undefined,
   ): AsyncGenerator<TextEmbedding, void> {
     return this.stream((port) => this.remote.embed(port, inputs, { adapters }), signal);
+  }
+
+  measureDevice(options: { budgetMs?: number | undefined }, signal: AbortSignal | undefined): AsyncGenerator<DeviceEvent, void> {
+    return this.stream((port) => this.remote.measureDevice(port, options), signal);
   }
 
   loadAdapter(name: string, files: AdapterFiles): Promise<AdapterInfo> {

@@ -125,9 +125,9 @@ export class LocalEngine implements EngineCore {
     this.#session.dispose();
   }
 
-  /** Runs `work` when no request runs, and lets none begin meanwhile: for what keeps activations between awaits. */
-  alone<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    return this.#requests.alone(work);
+  /** Runs `work` when no request runs, and lets none begin meanwhile: for what keeps activations between awaits. `signal` ends the waiting. */
+  alone<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#requests.alone(work, signal);
   }
 
   /** The session, made anew where the device was lost. Errors: `disposed`, and those of `openEngine`. */

@@ -37,9 +37,9 @@ export class Requests {
     return new OpenRequest(this.session, this.queue, this.adapters, uses);
   }
 
-  /** Runs `work` when no request runs, and lets none begin meanwhile: for what keeps activations between awaits. */
-  async alone<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const turn = await this.queue.enterAlone();
+  /** Runs `work` when no request runs, and lets none begin meanwhile: for what keeps activations between awaits. `signal` ends the waiting. */
+  async alone<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const turn = await this.queue.enterAlone(signal);
     try {
       return await this.session.use(work);
     } finally {

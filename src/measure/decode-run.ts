@@ -59,22 +59,28 @@ export class DecodeRun {
   }
 }
 
-/** Prefills `tokens` and draws the next one. */
+/** Prefills `tokens` behind those that `sequence` holds, and draws the next one. */
 export async function prefillAndDraw(
   session: Session,
   sequence: Sequence,
   tokens: readonly number[],
   adaptation = UNADAPTED,
+  signal?: AbortSignal,
 ): Promise<DrawnToken> {
   let drawn: Promise<DrawnToken> | undefined;
-  const context = tokens.length;
-  const text = await adaptation.begin(tokens, 0);
+  const held = sequence.tokens.length;
+  const text = await adaptation.begin([...sequence.tokens, ...tokens], held);
   sequence.attach(text);
-  await session.prefill(sequence, tokens, (start, length) => {
-    if (start + length < context) return;
-    if (text.follow) session.draws.levels.begin(sequence.slot, text.follow.start);
-    drawn = session.sample(length, greedy(sequence, context));
-  });
+  await session.prefill(
+    sequence,
+    tokens,
+    (start, length) => {
+      if (start + length < tokens.length) return;
+      if (text.follow) session.draws.levels.begin(sequence.slot, text.follow.start);
+      drawn = session.sample(length, greedy(sequence, held + tokens.length));
+    },
+    signal,
+  );
   if (!drawn) throw new Error('nothing to prefill');
   return drawn;
 }

@@ -1,17 +1,18 @@
 import { kvBytes } from '../cache/kv-report.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
+import type { Operation } from '../gpu/operation.ts';
 import type { Groups } from '../gpu/kernel.ts';
 import type { Dispatcher, Params } from '../gpu/recorder.ts';
 import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
-import { streamReadBytes, streamReadKernel } from '../kernels/stream-read.ts';
 import { type Adaptation, UNADAPTED } from '../engine/adaptation.ts';
 import type { DrawnToken } from '../session/sampling/draw-request.ts';
 import { greedy } from '../session/sampling/greedy-draw.ts';
+import { measureStreamingRead } from './ceilings.ts';
 import { anyTokens, type DecodeOptions, end, prefillAndDraw } from './decode-run.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 import { quantile } from '../config/quantile.ts';
+import { type Call, timeCalls } from './time-calls.ts';
 
 export interface Timing {
   /** Tokens in the cache before the first measured step. */
@@ -26,7 +27,7 @@ export interface Timing {
   /** Bytes that a step must read at least: weights, all loaded adapters where any takes part, and the pages of its sequences. */
   bytesPerToken: number;
   gbPerSecond: number;
-  /** Of the speed at which the device streams a large buffer, measured beside it. */
+  /** Of the speed at which the device streams a large buffer, in the fastest way, measured beside it. */
   ratioToStreamingRead: number;
 }
 
@@ -129,21 +130,6 @@ export async function measurePrefill(session: Session, tokens: readonly number[]
   };
 }
 
-/** GB/s at which the device reads one large buffer from end to end; median of a few. */
-export async function measureStreamingRead(session: Session): Promise<number> {
-  const { device } = session;
-  const bytes = Math.min(streamReadBytes, device.limits.maxStorageBufferBindingSize);
-  const kernel = streamReadKernel();
-  const groups = kernel.groups({ bytes });
-  const x = device.buffers.storage('stream', 'staging', bytes);
-  const y = device.buffers.storage('stream sums', 'staging', groups[0] * 64 * 4);
-  const operation = createOperation(device, kernel, { x, y });
-  const ms = quantile(await timeCalls(session, [{ operation, groups, params: {} }], 1), 0.5);
-  device.buffers.destroy(x);
-  device.buffers.destroy(y);
-  return bytes / ms / 1e6;
-}
-
 export interface KernelTiming {
   kernel: string;
   /** Of one dispatch, median, and the 95th percentile. */
@@ -187,12 +173,6 @@ export function stepCalls(session: Session, sequence: Sequence, context: number,
   return trace.calls;
 }
 
-export interface Call {
-  operation: Operation;
-  groups: Groups;
-  params: Params;
-}
-
 /** Takes note of a step's dispatches instead of recording them. */
 class Trace implements Dispatcher {
   readonly calls: Call[] = [];
@@ -205,20 +185,4 @@ class Trace implements Dispatcher {
   again(_key: string, work: () => void): void {
     work();
   }
-}
-
-const REPEATS = 5;
-
-/** Milliseconds of these dispatches: of each of a few submissions of `count` of them, after one to warm up. */
-export async function timeCalls({ device, recorder }: Session, calls: readonly Call[], count: number): Promise<number[]> {
-  const times: number[] = [];
-  for (let repeat = 0; repeat <= REPEATS; repeat++) {
-    const start = performance.now();
-    recorder.inOneGo(() => {
-      for (let i = 0; i < count; i++) for (const { operation, groups, params } of calls) recorder.run(operation, groups, params);
-    });
-    await device.wait(device.gpuDevice.queue.onSubmittedWorkDone());
-    if (repeat > 0) times.push((performance.now() - start) / count);
-  }
-  return times;
 }

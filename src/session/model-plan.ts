@@ -60,10 +60,10 @@ export async function planModel(
   sources: readonly ByteSource[],
   limits: ModelLimits = {},
 ): Promise<ModelPlan> {
-  if (!isSafetensors(sources)) return planFile(device, await openModelFile(sources), limits);
+  if (!isSafetensors(sources)) return planHeader(device, await openModelFile(sources), limits);
   const plan = async (weights: WeightType): Promise<ModelPlan> => {
     const file = await openModelFile(sources, weights === 'stored' ? undefined : weights);
-    return { ...planFile(device, file, limits), weights };
+    return { ...planHeader(device, file, limits), weights };
   };
   if (limits.weights !== undefined) return plan(limits.weights);
   return plan('Q8_0').catch((error: unknown) => {
@@ -72,7 +72,8 @@ export async function planModel(
   });
 }
 
-function planFile(device: Device, model: ModelHeader, limits: ModelLimits): ModelPlan {
+/** The same of a header that is read already. */
+export function planHeader(device: Device, model: ModelHeader, limits: ModelLimits): ModelPlan {
   const { file } = model.metadata;
   const config = readModelConfig(model);
   const tensors = checkTensors(model, config);

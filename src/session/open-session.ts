@@ -11,7 +11,7 @@ import { kernelChecks } from '../models/checks/kernel-checks.ts';
 import { kernelContests } from '../models/kernel-contests.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
 import { LookAhead } from './look-ahead.ts';
-import { type ModelPlan, planModel } from './model-plan.ts';
+import { type ModelPlan, planHeader, planModel } from './model-plan.ts';
 import { Session } from './session.ts';
 import type { SessionOptions } from './session-options.ts';
 import { samplerChecks } from './sampling/sampler-checks.ts';
@@ -32,7 +32,7 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
   const device = await openDevice(options.gpu, { wait, gpuAdapter, without, deviceClass, onLost: options.onDeviceLost });
   try {
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
-    const plan = await planModel(device, options.sources, options);
+    const plan = options.header ? planHeader(device, options.header, options) : await planModel(device, options.sources, options);
     const opened = await noErrors(device, plan.file, async () => {
       const recorder = new Recorder(device);
       const { tuning, autotunes = device.deviceClass === 'gpu' } = options;

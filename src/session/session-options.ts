@@ -3,6 +3,7 @@ import type { GpuAdapterOptions } from '../gpu/device.ts';
 import type { OptionalFeature } from '../gpu/features.ts';
 import type { Wait } from '../gpu/wait.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
+import type { ModelHeader } from '../weights/model-header.ts';
 import type { WeightType } from '../weights/quantize.ts';
 
 /** When a batch of a prompt was planned and computed: times of performance.now(). */
@@ -36,6 +37,8 @@ export interface SessionOptions {
   gpuAdapter?: GpuAdapterOptions | undefined;
   /** The model: one file, or all parts of a split one. Kept: a lost device is rebuilt from them. */
   sources: readonly ByteSource[];
+  /** In place of what `sources` say: a model that lies in no file. */
+  header?: ModelHeader;
   contextLength?: number;
   memoryLimitBytes?: number;
   /** What a safetensors model's matrices become; see `ModelLimits`. */

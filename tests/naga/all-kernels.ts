@@ -1,5 +1,9 @@
 import { attentionKernels } from '../../src/kernels/attention/attention-kernels.ts';
 import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
+import { MULTIPLY_ADD_WAYS, multiplyAddKernel, type Precision } from '../../src/kernels/ceilings/multiply-add.ts';
+import { neverSeenKernel } from '../../src/kernels/ceilings/never-seen.ts';
+import { streamCopyKernel } from '../../src/kernels/ceilings/stream-copy.ts';
+import { READ_WAYS, streamReadKernel } from '../../src/kernels/ceilings/stream-read.ts';
 import { condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { embedKernel } from '../../src/kernels/embed.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
@@ -13,7 +17,6 @@ import { sampleLevelKernel } from '../../src/kernels/sample-level.ts';
 import { samplingKernels } from '../../src/kernels/sampling.ts';
 import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { storeKvKernel } from '../../src/kernels/store-kv.ts';
-import { streamReadKernel } from '../../src/kernels/stream-read.ts';
 import { repackKernel } from '../../src/kernels/formats/repack-kernel.ts';
 import { WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
 import type { Device } from '../../src/gpu/device.ts';
@@ -40,6 +43,13 @@ const SITES: LoraSite[] = [
 
 const BOTH = [false, true];
 
+/** What devices are measured with. */
+function ceilings({ features }: Device): Kernel[] {
+  const precisions: Precision[] = features.has('shader-f16') ? ['f32', 'f16'] : ['f32'];
+  const products = precisions.flatMap((precision) => MULTIPLY_ADD_WAYS.map((way) => multiplyAddKernel(precision, way)));
+  return [...products, ...READ_WAYS.map(streamReadKernel), streamCopyKernel(), neverSeenKernel(0xdecade)];
+}
+
 /** Every kernel in every form that its options give on this device, at a few shapes. */
 export function allKernels(device: Device): Kernel[] {
   return [
@@ -54,7 +64,7 @@ export function allKernels(device: Device): Kernel[] {
     rmsNormKernel(device, WIDTH, NORM_EPS),
     siluMulKernel(device, WIDTH, 'silu'),
     sampleLevelKernel(),
-    streamReadKernel(),
+    ...ceilings(device),
   ];
 }
 

@@ -115,6 +115,7 @@ function onlyOnDevice(cause: ChunkwiseError) {
     loadCache: refused('loadCache'),
     cache: { list: refused('cache'), delete: refused('cache'), size: refused('cache') },
     memory: refused('memory'),
+    measureDevice: refused('measureDevice'),
     countTokens: refused('countTokens'),
   };
 }

@@ -4,6 +4,7 @@ import type { MemoryReport } from '../../config/memory-report.ts';
 import type { GpuAdapterOptions } from '../../gpu/device.ts';
 import type { HubOptions } from '../../hub/hub-api.ts';
 import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts';
+import type { DeviceProgress, DeviceReport } from '../../measure/device/device-report.ts';
 import type { WeightType } from '../../weights/quantize.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './embeddings.ts';
 import type { EngineEvents } from './events.ts';
@@ -75,6 +76,13 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
+export interface MeasureDeviceOptions {
+  /** Milliseconds that it may take; default 90,000. What would not fit is left out, and the report says so. */
+  budgetMs?: number;
+  onProgress?: (progress: DeviceProgress) => void;
+  signal?: AbortSignal;
+}
+
 export interface Engine {
   readonly model: string;
   readonly contextLength: number;
@@ -139,6 +147,12 @@ export interface Engine {
     size(): Promise<number>;
   };
   memory(): Promise<MemoryReport>;
+  /**
+   * Measures this device: the most it streams and computes, its latencies, and how near to these the loaded model comes, and
+   * one of random weights in the shape of a model of 1B, which is made for it and given back (some 1.1 GB). It waits until no
+   * request runs; those that come meanwhile wait. Errors: `bad_request`, `queue_full`, `aborted`, `device_lost`.
+   */
+  measureDevice(options?: MeasureDeviceOptions): Promise<DeviceReport>;
   countTokens(messages: MessageInput[]): Promise<number>;
   /** Calls `fn` at every event until the returned function is called. */
   on<E extends keyof EngineEvents>(event: E, fn: (event: EngineEvents[E]) => void): () => void;

@@ -1,0 +1,6 @@
+// y = x, from end to end: each invocation copies RUN vectors, and neighbours copy neighbours.
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let start = group.x * 64u * RUN + lane;
+  for (var i = 0u; i < RUN; i++) { y[start + i * 64u] = x[start + i * 64u]; }
+}

@@ -1,0 +1,1 @@
+alias number4 = vec4<f16>;

@@ -1,0 +1,1 @@
+alias number4 = vec4f;

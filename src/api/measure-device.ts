@@ -1,0 +1,25 @@
+import { isRecord } from '../config/is-record.ts';
+import { checkFunction, checkNumber, checkSignal, checked, describe, refuse } from './checks.ts';
+import type { DeviceReport, MeasureDeviceOptions } from './types.ts';
+import type { WorkerClient } from './worker-client.ts';
+
+/** See `Engine.measureDevice`. */
+export async function measureDevice(client: WorkerClient, options: unknown): Promise<DeviceReport> {
+  const { budgetMs, onProgress, signal } = checked('options', () => parseMeasureOptions(options));
+  for await (const event of client.measureDevice({ budgetMs }, signal)) {
+    if (event.type === 'report') return event.report;
+    onProgress?.({ done: event.done, what: event.what });
+  }
+  throw new Error('the worker gave no report');
+}
+
+function parseMeasureOptions(options: unknown) {
+  if (options === undefined || options === null) return {};
+  if (!isRecord(options)) refuse('options', `must be an object, but is ${describe(options)}`);
+  const { budgetMs, onProgress, signal } = options;
+  return {
+    budgetMs: budgetMs === undefined ? undefined : checkNumber(budgetMs, 'budgetMs', 0, 3_600_000),
+    onProgress: checkFunction(onProgress as MeasureDeviceOptions['onProgress'], 'onProgress'),
+    signal: checkSignal(signal),
+  };
+}

@@ -1,0 +1,220 @@
+import { LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
+import { kvBytes } from '../../cache/kv-report.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
+import { quantile } from '../../config/quantile.ts';
+import { type Adaptation, UNADAPTED } from '../../engine/adaptation.ts';
+import { handled } from '../../session/handled.ts';
+import { greedy } from '../../session/sampling/greedy-draw.ts';
+import type { DrawnToken } from '../../session/sampling/draw-request.ts';
+import { Sequence } from '../../session/sequence.ts';
+import type { Session } from '../../session/session.ts';
+import { anyTokens, end, prefillAndDraw } from '../decode-run.ts';
+import { type Budget, isMissing, NO_TIME } from './budget.ts';
+import type { ContextSpeeds, DecodeSpeed, ModelSpeeds, NotMeasured, PrefillSpeed } from './device-report.ts';
+import { withRandomAdapter } from './random-adapter.ts';
+
+export const CONTEXTS = [256, 2048, 8192];
+/** A figure is taken of so many steps at most, and for about so long. */
+const MOST_STEPS = 32;
+const CELL_MS = 1500;
+const MOST_BATCHES = 3;
+/** Of the ceiling, where nothing is known of a model yet: what is slower may take longer than the budget. */
+const FIRST_GUESS = 0.1;
+
+/** The most a device can do: bytes and operations a millisecond; undefined where it was not measured. */
+export interface Ceilings {
+  bytesPerMs: number | undefined;
+  operationsPerMs: number | undefined;
+}
+
+export interface SpeedOptions {
+  name: string;
+  ceilings: Ceilings;
+  budget: Budget;
+  tell: (what: string) => void;
+}
+
+/** Measures a model that is open, as far as its context and the budget go. Errors: `aborted`, `device_lost`. */
+export const measureModel = (session: Session, options: SpeedOptions): Promise<ModelSpeeds> =>
+  new ModelMeasure(session, options).run();
+
+class ModelMeasure {
+  /** Of the ceilings, as the latest figures had it. */
+  #decodeShare = FIRST_GUESS;
+  #prefillShare = FIRST_GUESS;
+
+  constructor(
+    private readonly session: Session,
+    private readonly options: SpeedOptions,
+  ) {}
+
+  async run(): Promise<ModelSpeeds> {
+    const { session, options } = this;
+    const { contextLength } = session.plan;
+    const promptTokens = Math.min(CONTEXTS[0] ?? 1, contextLength - 1);
+    const plain = await this.contexts(UNADAPTED, options.budget.part(0.6));
+    const firstTokenMs = await this.firstToken(promptTokens);
+    const adapted = await options.budget.attempt(0, () =>
+      withRandomAdapter(session, (adaptation) => this.contexts(adaptation, options.budget)),
+    );
+    const weightBytes = session.device.buffers.report().weights;
+    return {
+      ...{ name: options.name, weightBytes, contextLength, promptTokens, firstTokenMs },
+      speeds: [...plain, ...(isMissing(adapted) ? CONTEXTS.map((context) => ({ context, adapter: true, decode: adapted, prefill: adapted })) : adapted)],
+    };
+  }
+
+  async contexts(adaptation: Adaptation, budget: Budget): Promise<ContextSpeeds[]> {
+    const adapter = adaptation !== UNADAPTED;
+    const speeds: ContextSpeeds[] = [];
+    for (const context of CONTEXTS) {
+      this.options.tell(`${this.options.name} at ${context} tokens${adapter ? ', with an adapter' : ''}`);
+      const prefill = await this.prefill(context, adaptation, budget);
+      const decode = await this.decode(context, adaptation, budget);
+      speeds.push({ context, adapter, decode, prefill });
+    }
+    return speeds;
+  }
+
+  /** A whole prompt, as in a new chat. What it is made of is compiled by now. */
+  async firstToken(promptTokens: number): Promise<number | NotMeasured> {
+    const { session, options } = this;
+    const expected = this.prefillMs(promptTokens, promptTokens);
+    return options.budget.attempt(expected, async (signal) => {
+      const sequence = new Sequence();
+      try {
+        const began = performance.now();
+        await prefillAndDraw(session, sequence, anyTokens(session, promptTokens), UNADAPTED, signal);
+        return performance.now() - began;
+      } finally {
+        end(session, sequence);
+      }
+    });
+  }
+
+  async decode(context: number, adaptation: Adaptation, budget: Budget): Promise<DecodeSpeed | NotMeasured> {
+    const { session, options } = this;
+    const tooLong = this.beyond(context + MOST_STEPS + 2);
+    if (tooLong) return tooLong;
+    const bytes = this.stepBytes(adaptation);
+    const expected = bytes / ((options.ceilings.bytesPerMs ?? Infinity) * this.#decodeShare);
+    return budget.attempt(4 * expected, async (signal) => {
+      const sequence = this.filled(context - 1);
+      try {
+        const first = await prefillAndDraw(session, sequence, anyTokens(session, 1), adaptation, signal);
+        const times = await this.steps(sequence, first, () => signal.aborted || !budget.fits(expected));
+        const msPerToken = quantile(times, 0.5);
+        const fraction = this.share((bytes + kvBytes(sequence.pages)) / msPerToken, options.ceilings.bytesPerMs);
+        this.#decodeShare = fraction ?? this.#decodeShare;
+        return { msPerToken, msPerTokenP95: quantile(times, 0.95), tokensPerSecond: 1000 / msPerToken, steps: times.length, fractionOfMemory: fraction };
+      } finally {
+        end(session, sequence);
+      }
+    });
+  }
+
+  /** Milliseconds of each step but the first, which compiles; at least one. */
+  async steps(sequence: Sequence, first: DrawnToken, isOver: () => boolean): Promise<number[]> {
+    const { session } = this;
+    const times: number[] = [];
+    const began = performance.now();
+    let drawn = first;
+    const next = (): Promise<DrawnToken> => {
+      const position = sequence.tokens.length + 1;
+      sequence.tokens.push(drawn.token); // as in a chat, it counts as cached once its step is asked for
+      return handled(session.decode([greedy(sequence, position)]).then(([token]) => token as DrawnToken)); // none is held
+    };
+    drawn = await next();
+    let pending = next();
+    let last = performance.now();
+    while (times.length < MOST_STEPS) {
+      const isLast = times.length > 0 && (isOver() || performance.now() - began > CELL_MS);
+      const current = pending;
+      if (!isLast) pending = next();
+      drawn = await current;
+      if (isLast) break;
+      const now = performance.now();
+      times.push(now - last);
+      last = now;
+    }
+    await pending;
+    return times;
+  }
+
+  async prefill(context: number, adaptation: Adaptation, budget: Budget): Promise<PrefillSpeed | NotMeasured> {
+    const { session, options } = this;
+    const tooLong = this.beyond(context);
+    if (tooLong) return tooLong;
+    const batchTokens = Math.min(session.transformer.batchTokens, context);
+    const expected = this.prefillMs(batchTokens, context);
+    return budget.attempt(2 * expected, async (signal) => {
+      const sequence = this.filled(context - batchTokens);
+      const tokens = anyTokens(session, batchTokens);
+      const times: number[] = [];
+      try {
+        // The first is not counted: it compiles.
+        for (let batch = 0; batch <= MOST_BATCHES; batch++) {
+          const began = performance.now();
+          await prefillAndDraw(session, sequence, tokens, adaptation, signal);
+          const ms = performance.now() - began;
+          sequence.text?.close();
+          sequence.takeUp(context - batchTokens, 0, sequence.policy); // once more from where it began
+          if (batch > 0) times.push(ms);
+          if (!budget.fits(ms)) break;
+        }
+        if (times.length === 0) return NO_TIME;
+        const ms = quantile(times, 0.5);
+        const fraction = this.share(this.operations(batchTokens, context, adaptation) / ms, options.ceilings.operationsPerMs);
+        this.#prefillShare = fraction ?? this.#prefillShare;
+        return { tokensPerSecond: (1000 * batchTokens) / ms, batchTokens, fractionOfCompute: fraction };
+      } finally {
+        end(session, sequence);
+      }
+    });
+  }
+
+  /** A sequence of so many tokens whose keys and values are what was there: finite, and read as any others are. */
+  filled(tokens: number): Sequence {
+    const sequence = new Sequence();
+    this.session.sequences.reserve(sequence, tokens);
+    sequence.tokens.push(...anyTokens(this.session, tokens));
+    return sequence;
+  }
+
+  beyond(tokens: number): NotMeasured | undefined {
+    const { contextLength } = this.session.plan;
+    return tokens > contextLength ? { notMeasured: `beyond the context of ${contextLength} tokens` } : undefined;
+  }
+
+  /** Bytes that a step reads of weights and adapters: of an embedding matrix that is no output matrix, a row. */
+  stepBytes(adaptation: Adaptation): number {
+    const { device, plan } = this.session;
+    const { weights, adapters } = device.buffers.report();
+    const unread = plan.config.tiedEmbeddings ? 0 : (plan.tensors.get('token_embd.weight')?.bytes ?? 0);
+    return weights - unread + (adaptation === UNADAPTED ? 0 : adapters);
+  }
+
+  prefillMs(tokens: number, context: number): number {
+    const { operationsPerMs = Infinity } = this.options.ceilings;
+    return this.operations(tokens, context, UNADAPTED) / (operationsPerMs * this.#prefillShare);
+  }
+
+  /** Multiplications and additions of a batch of `tokens` whose last one attends to `context`, and of one token's logits. */
+  operations(tokens: number, context: number, adaptation: Adaptation): number {
+    const { config } = this.session.plan;
+    const { numLayers, numHeads, headDim, hiddenSize, vocabSize } = config;
+    const pairs = tokens * (context - tokens / 2);
+    const attention = 4 * numLayers * numHeads * headDim * pairs;
+    const rank = adaptation === UNADAPTED ? 0 : 16;
+    return 2 * tokens * linearWeights(config, rank) + attention + 2 * hiddenSize * vocabSize;
+  }
+
+  share(perMs: number, ceiling: number | undefined): number | null {
+    return ceiling === undefined ? null : perMs / ceiling;
+  }
+}
+
+/** Of all layers' linears, and of the factors of an adapter of that rank on them. */
+const linearWeights = (config: ModelConfig, rank: number): number =>
+  config.numLayers *
+  LINEAR_NAMES.map((name) => linearShape(config, name)).reduce((sum, [rows, columns]) => sum + rows * columns + rank * (rows + columns), 0);

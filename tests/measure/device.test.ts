@@ -1,0 +1,156 @@
+import { expect, test } from 'vitest';
+import { nodeGpu } from '../../cli/node-gpu.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { deviceEvents } from '../../src/measure/device/device-events.ts';
+import type { DeviceReport, ModelSpeeds } from '../../src/measure/device/device-report.ts';
+import { type DeviceMeasureOptions, measureDevice } from '../../src/measure/device/measure-device.ts';
+import { type ModelShape, randomModel } from '../../src/measure/device/random-model.ts';
+import { napping } from '../../cli/node-gpu.ts';
+import { answer } from '../support/answer.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 91, numLayers: 2, contextLength: 512, neverEnds: true });
+const SHAPE: ModelShape = {
+  ...{ name: 'tiny random', numLayers: 2, hiddenSize: 256, intermediateSize: 512, numHeads: 4, numKvHeads: 2, headDim: 64 },
+  ...{ vocabSize: 1024, contextLength: 512 },
+};
+
+const measured = (engine: LocalEngine, options: Partial<DeviceMeasureOptions> = {}): Promise<DeviceReport> =>
+  measureDevice(engine, { gpu: lastingGpu(), wait: napping, host: 'a test', shape: SHAPE, budgetMs: 120_000, ...options });
+
+const say = async (engine: LocalEngine): Promise<readonly number[]> =>
+  (await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 8 }))).tokens;
+
+test('measures ceilings, latencies and both models, and leaves memory and answers as before', async () => {
+  const engine = await engineUnderTest(bytes);
+  const said = await say(await engineUnderTest(bytes));
+  const before = engine.memory();
+  const told: number[] = [];
+  const report = await measured(engine, { onProgress: ({ done }) => told.push(done) });
+  expect(engine.memory()).toEqual(before);
+  expect(await say(engine)).toEqual(said);
+
+  expect(report).toMatchObject({ format: 'chunkwise-device', version: 1, host: 'a test', budgetMs: 120_000 });
+  expect(report.device).toMatchObject({ name: engine.device, class: 'cpu' });
+  expect(report.variant).toEqual((await engine.session()).device.variant);
+  for (const figure of Object.values({ ...report.ceilings, ...report.latency })) expect(figure).toBeGreaterThan(0);
+  expect(told).toEqual([...told].sort((a, b) => a - b));
+  expect(told.length).toBeGreaterThan(10);
+  expect(JSON.parse(JSON.stringify(report))).toEqual(report);
+
+  expect(report.models.map(({ name }) => name)).toEqual([engine.model, 'tiny random']);
+  for (const model of report.models) expectSpeeds(model);
+  // Q4_0 has 18 bytes for 32 weights: those of the linears and of the embeddings, and norms of 4 bytes.
+  const weights = 2 * (256 * 256 * 2 + 256 * 128 * 2 + 3 * 256 * 512) + 1024 * 256;
+  expect(report.models[1]?.weightBytes).toBe((weights / 32) * 18 + 5 * 256 * 4);
+});
+
+function expectSpeeds({ speeds, firstTokenMs, promptTokens, contextLength }: ModelSpeeds): void {
+  expect([contextLength, promptTokens]).toEqual([512, 256]);
+  expect(firstTokenMs).toBeGreaterThan(0);
+  expect(speeds.map(({ context, adapter }) => [context, adapter])).toEqual([false, true].flatMap((adapter) => [256, 2048, 8192].map((context) => [context, adapter])));
+  for (const { context, decode, prefill } of speeds) {
+    const beyond = { notMeasured: 'beyond the context of 512 tokens' };
+    if (context > 256) expect([decode, prefill]).toEqual([beyond, beyond]);
+    else {
+      expect(decode).toMatchObject({ steps: expect.any(Number) as number, msPerToken: expect.any(Number) as number });
+      expect(prefill).toMatchObject({ batchTokens: 64 });
+      for (const fraction of ['fractionOfMemory' in decode ? decode.fractionOfMemory : NaN, 'fractionOfCompute' in prefill ? prefill.fractionOfCompute : NaN]) {
+        expect(fraction).toBeGreaterThan(0);
+        expect(fraction).toBeLessThan(1.5);
+      }
+    }
+  }
+}
+
+test('an adapter is all of rank 16 on every linear while it is measured, and gone afterwards', async () => {
+  const engine = await engineUnderTest(bytes);
+  const { device, transformer } = await engine.session();
+  const ranks: number[] = [];
+  const note = ({ what }: { what: string }): void => {
+    if (what.includes('with an adapter')) ranks.push(transformer.arena.rank);
+  };
+  await measured(engine, { onProgress: note });
+  expect(ranks.slice(0, 3)).toEqual([16, 16, 16]);
+  expect(device.buffers.report().adapters).toBe(0);
+});
+
+test('keeps its budget: what does not fit says so', async () => {
+  const engine = await engineUnderTest(bytes);
+  const before = engine.memory();
+  const none = await measured(engine, { budgetMs: 0 });
+  const missing = { notMeasured: 'no time was left' };
+  expect(none.ceilings).toEqual({
+    ...{ readGbPerSecond: missing, readInRunsGbPerSecond: missing, copyGbPerSecond: missing, f32GflopPerSecond: missing, f16GflopPerSecond: missing },
+  });
+  expect(none.models[0]?.speeds[0]).toEqual({ context: 256, adapter: false, decode: missing, prefill: missing });
+  expect(none.models[1]).toMatchObject({ notMeasured: 'no time was left', firstTokenMs: missing });
+  // A model of 1B is more than can be made in that time.
+  const some = await measured(engine, { budgetMs: 4000, shape: undefined });
+  expect(some.models[1]?.notMeasured).toBe('no time was left');
+  expect(engine.memory()).toEqual(before);
+});
+
+test('a model that the device cannot hold is refused by name, and the rest is measured', async () => {
+  const engine = await engineUnderTest(bytes);
+  const { models } = await measured(engine, { memoryLimitBytes: 100_000 });
+  expect(models[1]?.notMeasured).toMatch(/^over_limit: tiny random: memoryLimitBytes: the model needs \d+ bytes/);
+  expect(models[0]?.speeds[0]?.decode).toHaveProperty('msPerToken');
+});
+
+test('can be aborted at any time, while it waits too, and leaves memory as before', async () => {
+  const engine = await engineUnderTest(bytes);
+  const before = engine.memory();
+  for (const moment of [/^memory/, /^latency/, /^tiny.gguf at 256 tokens, with/, /making it/, /^tiny random at 8192 tokens, with/]) {
+    const abort = new AbortController();
+    const onProgress = ({ what }: { what: string }): void => {
+      if (moment.test(what)) abort.abort();
+    };
+    await expect(measured(engine, { onProgress, signal: abort.signal }), moment.source).rejects.toMatchObject({ code: 'aborted' });
+    expect(engine.memory(), moment.source).toEqual(before);
+  }
+  const abort = new AbortController();
+  let end = (): void => undefined;
+  const running = engine.alone(() => new Promise<void>((resolve) => (end = resolve)));
+  const waiting = measured(engine, { signal: abort.signal });
+  abort.abort();
+  await expect(waiting).rejects.toMatchObject({ code: 'aborted' });
+  end();
+  await running;
+  expect(await say(engine)).toHaveLength(8);
+});
+
+test('waits for the answer that runs, and requests wait for it', async () => {
+  const engine = await engineUnderTest(bytes);
+  const order: string[] = [];
+  const first = say(engine).then(() => order.push('first'));
+  const report = measured(engine, { budgetMs: 0 }).then(() => order.push('measured'));
+  const second = say(engine).then(() => order.push('second'));
+  await Promise.all([first, report, second]);
+  expect(order).toEqual(['first', 'measured', 'second']);
+});
+
+test('a lost device ends it with `device_lost`, as events too, and the next one is measured', async () => {
+  const gpu = nodeGpu();
+  const engine = await engineUnderTest(bytes, { gpu });
+  const lose = async (): Promise<void> => {
+    for await (const event of deviceEvents(engine, { gpu, wait: napping, host: 'a test', shape: SHAPE, budgetMs: 60_000 })) {
+      if (event.type === 'progress' && event.what.includes('256')) (await engine.session()).device.gpuDevice.destroy();
+    }
+  };
+  await expect(lose()).rejects.toMatchObject({ code: 'device_lost' });
+  expect((await measured(engine, { gpu })).models[0]?.speeds[0]?.decode).toHaveProperty('msPerToken');
+});
+
+test('random weights are valid blocks, the same each time, and none is infinite', async () => {
+  const { tensors } = randomModel(SHAPE);
+  const [embeddings] = tensors;
+  if (!embeddings) throw new Error('no tensors');
+  const read = await embeddings.source.read(0, embeddings.bytes);
+  expect(await randomModel(SHAPE).tensors[0]?.source.read(36, 18)).toEqual(read.slice(36, 54));
+  const scales = Array.from({ length: read.length / 18 }, (_, block) => (read[18 * block]! | (read[18 * block + 1]! << 8)) >> 10);
+  expect(new Set(scales)).toEqual(new Set([7])); // the exponent of 2^-8
+});
