@@ -1,8 +1,8 @@
 import source from '../../shaders/attention.wgsl?raw';
-import pageAttention from '../../shaders/parts/page-attention.wgsl?raw';
-import pageHalf from '../../shaders/parts/page-half.wgsl?raw';
-import pageLayout from '../../shaders/parts/page-layout.wgsl?raw';
-import pageQuantized from '../../shaders/parts/page-quantized.wgsl?raw';
+import pageAttention from '../../shaders/parts/pages/page-attention.wgsl?raw';
+import pageHalf from '../../shaders/parts/pages/page-half.wgsl?raw';
+import pageLayout from '../../shaders/parts/pages/page-layout.wgsl?raw';
+import pageQuantized from '../../shaders/parts/pages/page-quantized.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from './heads.ts';

@@ -1,4 +1,4 @@
-import pageEntries from '../../shaders/parts/page-entries.wgsl?raw';
+import pageEntries from '../../shaders/parts/pages/page-entries.wgsl?raw';
 import source from '../../shaders/condense-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';

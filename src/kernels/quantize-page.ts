@@ -1,4 +1,4 @@
-import pageLayout from '../../shaders/parts/page-layout.wgsl?raw';
+import pageLayout from '../../shaders/parts/pages/page-layout.wgsl?raw';
 import source from '../../shaders/quantize-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';

@@ -10,9 +10,9 @@ const SHADERS = import.meta.glob<string>('../../shaders/**/*.wgsl', { query: '?r
 const listed = (text: string, word: 'needs' | 'fills'): string[] =>
   new RegExp(`^// ${word}: (.*)$`, 'm').exec(text)?.[1]?.split(', ') ?? [];
 
-/** What a text fills: `slots/SLOT/choice.wgsl` its slot, `parts/PART.wgsl` itself, a kernel's own text what it says. */
+/** What a text fills: `slots/SLOT/choice.wgsl` its slot, `parts/PART.wgsl` itself, in whichever folder of these, a kernel's own text what it says. */
 function fillsOf(path: string, text: string): string[] {
-  const [, slot] = /shaders\/slots\/([^/]+)\//.exec(path) ?? /shaders\/parts\/([^/]+)\.wgsl$/.exec(path) ?? [];
+  const [, slot] = /shaders\/slots\/([^/]+)\//.exec(path) ?? /shaders\/parts\/(?:[^/]+\/)?([^/]+)\.wgsl$/.exec(path) ?? [];
   return slot === undefined ? listed(text, 'fills') : [slot];
 }
 

@@ -1,6 +1,6 @@
 import source from '../../../shaders/attention/attention-prefill.wgsl?raw';
-import pageLayout from '../../../shaders/parts/page-layout.wgsl?raw';
-import pageUnits from '../../../shaders/parts/page-units.wgsl?raw';
+import pageLayout from '../../../shaders/parts/pages/page-layout.wgsl?raw';
+import pageUnits from '../../../shaders/parts/pages/page-units.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
 import { formConstants } from '../formats/page-forms.ts';

@@ -1,6 +1,6 @@
-import pageLayout from '../../../shaders/parts/page-layout.wgsl?raw';
-import pageScores from '../../../shaders/parts/page-scores.wgsl?raw';
-import pageUnits from '../../../shaders/parts/page-units.wgsl?raw';
+import pageLayout from '../../../shaders/parts/pages/page-layout.wgsl?raw';
+import pageScores from '../../../shaders/parts/pages/page-scores.wgsl?raw';
+import pageUnits from '../../../shaders/parts/pages/page-units.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { KernelText } from '../../gpu/kernel.ts';
 import { formConstants } from '../formats/page-forms.ts';
