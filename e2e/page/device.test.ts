@@ -58,7 +58,7 @@ it('measures, shows what it found in tables, and gives it as JSON', async () => 
   expect(await row('Copying').innerText()).toMatch(/\d GB\/s/);
   expect(await row('Multiply-adds, f32').innerText()).toMatch(/\d GFLOP\/s/);
   const speeds = tables.locator('table').nth(3);
-  expect(await speeds.getByRole('row', { name: /^256 / }).first().innerText()).toMatch(/tok\/s\s+[\d.]+ ms, \d+ % of memory\s+[\d.]+ tok\/s\s+\d+ % of arithmetic/);
+  expect(await speeds.getByRole('row', { name: /^256 / }).first().innerText()).toMatch(/tok\/s\s+[\d.]+ ms, \d+ % of memory\s+([\d.]+ tok\/s\s+\d+ % of arithmetic|not measured)/);
   expect(await speeds.getByRole('row', { name: /^8,192 / }).first().innerText()).toMatch(/not measured\s*beyond the context of 4096 tokens/);
   expect(await faults()).toEqual([]);
 
@@ -69,7 +69,7 @@ it('measures, shows what it found in tables, and gives it as JSON', async () => 
   expect(report).toMatchObject({ format: 'chunkwise-device', version: 1, budgetMs: 30_000, host: await page.evaluate(() => navigator.userAgent) });
   expect(report.models[0]?.speeds[0]?.decode).toHaveProperty('tokensPerSecond');
   const [saved] = await Promise.all([page.waitForEvent('download'), button('Save JSON').click()]);
-  expect(saved.suggestedFilename()).toMatch(/llvmpipe.*\.json$/i);
+  expect(saved.suggestedFilename()).toBe(`${report.device.name.replace(/[^\w]+/g, ' ')}.json`);
   expect(await readFile(await saved.path(), 'utf8')).toBe(copied);
   await button('Close').click();
   expect(await demo.bytes()).toBe(before);
@@ -77,6 +77,8 @@ it('measures, shows what it found in tables, and gives it as JSON', async () => 
 
 it('stops at once, and when it is closed; a chat goes on', async () => {
   const { page } = demo;
+  await page.reload();
+  await demo.loaded();
   const { text } = await demo.ask('Hello.');
   await button('Measure this device').click();
   await page.getByLabel('Time', { exact: true }).selectOption('90');

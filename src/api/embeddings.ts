@@ -1,4 +1,5 @@
 import type { EmbeddingInput } from '../../workers/protocol.ts';
+import type { TextEmbedding } from '../engine/types.ts';
 import { isRecord } from '../config/is-record.ts';
 import { checkInteger, checked, describe, refuse } from './checks.ts';
 import { parseAdapters } from './requests.ts';
@@ -17,7 +18,8 @@ export async function embed(
   const { inputs, adapters, isBase64 } = checked('request', () => parseEmbeddingRequest(request));
   const data: EmbeddingResponse['data'] = [];
   let tokens = 0;
-  for await (const { vector, tokens: count } of client.embed(inputs, adapters, signal)) {
+  const embedded = client.stream<TextEmbedding>((remote, port) => remote.embed(port, inputs, { adapters }), signal);
+  for await (const { vector, tokens: count } of embedded) {
     data.push({ object: 'embedding', index: data.length, embedding: isBase64 ? base64(vector) : [...vector] });
     tokens += count;
   }

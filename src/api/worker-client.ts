@@ -5,7 +5,6 @@ import { readStream } from '../../workers/port-stream.ts';
 import type {
   AdapterFiles,
   ConfirmLoad,
-  EmbeddingInput,
   EngineInfo,
   EngineWorker,
   LoadOptions,
@@ -16,8 +15,7 @@ import type {
 } from '../../workers/protocol.ts';
 import { carryErrors } from '../../workers/wire-error.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
-import type { AdapterUse, GenerateEvent, SavedSize, TextEmbedding } from '../engine/types.ts';
-import type { DeviceEvent } from '../measure/device/device-events.ts';
+import type { GenerateEvent, SavedSize } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { AdapterInfo } from './types.ts';
@@ -68,19 +66,7 @@ export class WorkerClient {
     options: SentOptions,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<GenerateEvent, void> {
-    return this.stream((port) => this.remote.generate(port, id, prompt, options), signal);
-  }
-
-  embed(
-    inputs: readonly EmbeddingInput[],
-    adapters: readonly AdapterUse[],
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<TextEmbedding, void> {
-    return this.stream((port) => this.remote.embed(port, inputs, { adapters }), signal);
-  }
-
-  measureDevice(options: { budgetMs?: number | undefined }, signal: AbortSignal | undefined): AsyncGenerator<DeviceEvent, void> {
-    return this.stream((port) => this.remote.measureDevice(port, options), signal);
+    return this.stream((remote, port) => remote.generate(port, id, prompt, options), signal);
   }
 
   loadAdapter(name: string, files: AdapterFiles): Promise<AdapterInfo> {
@@ -144,11 +130,11 @@ export class WorkerClient {
   }
 
   /** `ask`: for what is then served on the port. */
-  private async *stream<T>(ask: (port: MessagePort) => Promise<void>, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
+  async *stream<T>(ask: (remote: Remote<EngineWorker>, port: MessagePort) => Promise<void>, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
     const { port1, port2 } = new MessageChannel();
     const unsent = new AbortController();
     if (!this.gone.signal.aborted) {
-      ask(transfer(port2, [port2])).catch((cause: unknown) => {
+      ask(this.remote, transfer(port2, [port2])).catch((cause: unknown) => {
         const reason = `cannot be sent: ${String(cause)}`; // a function in a tool's schema
         unsent.abort(new ChunkwiseError('bad_request', { field: 'request', reason }, { cause }));
       });

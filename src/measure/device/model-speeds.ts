@@ -160,7 +160,7 @@ class ModelMeasure {
           sequence.text?.close();
           sequence.takeUp(context - batchTokens, 0, sequence.policy); // once more from where it began
           if (batch > 0) times.push(ms);
-          if (!budget.fits(ms)) break;
+          if (!budget.fits(batch === 0 ? expected : ms)) break;
         }
         if (times.length === 0) return NO_TIME;
         const ms = quantile(times, 0.5);
