@@ -69,7 +69,7 @@ it('measures, shows what it found in tables, and gives it as JSON', async () => 
   expect(report).toMatchObject({ format: 'chunkwise-device', version: 1, budgetMs: 30_000, host: await page.evaluate(() => navigator.userAgent) });
   expect(report.models[0]?.speeds[0]?.decode).toHaveProperty('tokensPerSecond');
   const [saved] = await Promise.all([page.waitForEvent('download'), button('Save JSON').click()]);
-  expect(saved.suggestedFilename()).toMatch(/llvmpipe.*\.json$/i);
+  expect(saved.suggestedFilename()).toBe(`${report.device.name.replace(/[^\w]+/g, ' ')}.json`);
   expect(await readFile(await saved.path(), 'utf8')).toBe(copied);
   await button('Close').click();
   expect(await demo.bytes()).toBe(before);
