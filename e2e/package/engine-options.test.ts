@@ -45,7 +45,7 @@ it('keeps what the autotuner found in IndexedDB, and goes by it in a later visit
   const [rows = ''] = found.map(([key]) => key).filter((key) => key.includes('linear-decode'));
   expect(Object.fromEntries(found)[rows]).toEqual({ rowWorkgroup: 8, lanes: 1 }); // barriers are slow there
 
-  const other = { rowWorkgroup: 32, lanes: 32 };
+  const other = { rowWorkgroup: 32, lanes: 32, decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 };
   await choices(page, { [rows]: other });
   await importPackage(page, opened.server);
   await load(page, { autotune: true });
