@@ -10,8 +10,8 @@ import type { LinearPrefillOptions } from '../linear-prefill.ts';
 import { loraParts } from '../lora-layout.ts';
 import { tileParts, tileTokens } from './tile-product.ts';
 
-/** Types with the range of f32: their weights stay f32 in the tile. */
-const WIDE = new Set(['F32', 'BF16']);
+/** Whose weights lie in the tile as f16 without being rounded; those of other types as f32, so that a prompt at once is what it is token by token. */
+const HALF = 'F16';
 /** Of such a tile, which takes twice the memory. */
 const WIDE_ROWS = 64;
 /** A tile's weights are so many times as large: what is small is no subnormal of f16, which a GPU may take for 0. */
@@ -19,13 +19,13 @@ const TILE_SCALE = 16;
 
 /**
  * `x [T, columns]` → `y [T, outputWidth]`, as linear-prefill.ts with tiles in workgroup memory, for devices whose barriers
- * are fast. Weights are rounded to f16 but for the types of wider range. Params: those of linear-prefill.ts, and T.
+ * are fast. No weight is rounded. Params: those of linear-prefill.ts, and T.
  */
 export function linearTiledKernel(device: Device, options: LinearPrefillOptions): Kernel<{ rows: number; tokens: number }> {
   const { prefillWorkgroup: workgroup, tileRows } = device.variant;
   const { type, columns, accumulate = false, hasBias = false, adds } = options;
   const reader = weightReader(device, type, columns);
-  const isWide = WIDE.has(type);
+  const isWide = type !== HALF;
   const rows = isWide ? Math.min(tileRows, WIDE_ROWS) : tileRows;
   const tile = tileParts(device, { workgroup, rows, inHalves: !isWide });
   const lora = loraParts({ adds });
