@@ -1,10 +1,10 @@
 // Many tokens: y[t, row] = weight[row] · x[t]. A workgroup computes a tile of rows and tokens; a weight is unpacked once
-// for all of the tile's tokens. Weights lie in the tile TILE_SCALE times as large, so that small ones are normal in f16.
+// for all of the tile's tokens.
 // needs: bias, block, codes, scales, tile-inputs, tile-lora, tile-product
 fn fill_weights(first_row: u32, block: u32, worker: u32) {
   for (var i = worker; i < TILE_ROWS; i += WORKGROUP) {
     let row = min(first_row + i, params.rows - 1u);
-    let scale = scales(row, block) * TILE_SCALE;
+    let scale = scales(row, block);
     let low = scale.x * CODE_STEP;
     let high = scale.y * CODE_STEP;
     // Asked for twice, that no more than half a block is in registers at a time; it is read once.
@@ -25,7 +25,7 @@ fn store(token: u32, row: u32, sum: f32) {
   if (token >= params.tokens) { return; }
   let column = params.rowStart + row;
   let at = token * params.outputWidth + column;
-  var value = sum * (params.scale / TILE_SCALE) + bias(column);
+  var value = sum * params.scale + bias(column);
   if (ACCUMULATE) { value += y[at]; }
   y[at] = value;
 }

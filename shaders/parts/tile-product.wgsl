@@ -1,20 +1,19 @@
 // Products of a tile of rows with a tile of tokens, 32 columns at a time; the workgroup puts both into its memory first.
 // An invocation keeps the sums of ROWS_EACH rows, 16 apart, with four tokens one after another: a weight that is read
 // serves four tokens, an input ROWS_EACH rows.
-// needs: tile-weight
 const TILE_ROWS = 16u * ROWS_EACH;
 const TOKEN_GROUPS = WORKGROUP / 16u;
 const TILE_TOKENS = 4u * TOKEN_GROUPS;
 
 // [columns / 4][rows]; and [columns][tokens / 4], where groups of tokens change places so that writing hits every bank.
-var<workgroup> tile_weights: array<TileWeight, 8u * TILE_ROWS>;
+var<workgroup> tile_weights: array<vec4f, 8u * TILE_ROWS>;
 var<workgroup> tile_inputs: array<vec4f, 32u * TOKEN_GROUPS>;
 
 // Of a row four tokens' sums.
 var<private> sums: array<vec4f, ROWS_EACH>;
 
 // Four columns of a row.
-fn put_weights(row: u32, column4: u32, values: vec4f) { tile_weights[column4 * TILE_ROWS + row] = to_tile(values); }
+fn put_weights(row: u32, column4: u32, values: vec4f) { tile_weights[column4 * TILE_ROWS + row] = values; }
 
 // Where the first of four columns of a group of tokens is.
 fn inputs_at(token4: u32, column4: u32) -> u32 {
@@ -34,6 +33,10 @@ fn put_inputs(token4: u32, column4: u32, values: mat4x4f) {
 // Past the last token there is nothing to do: of a short prompt, for most.
 fn add_products(first_token: u32, local: u32) {
   if (first_token + local / 16u * 4u >= params.tokens) { return; }
+  // Of these columns apart: a long sum of small terms in f32 rounds each time.
+  #for r in ROWS_EACH
+  var part#r = vec4f();
+  #end
   for (var column4 = 0u; column4 < 8u; column4++) {
     let at = inputs_at(local / 16u, column4);
     let a = tile_inputs[at];
@@ -42,8 +45,11 @@ fn add_products(first_token: u32, local: u32) {
     let d = tile_inputs[at + 3u * TOKEN_GROUPS];
     let row = column4 * TILE_ROWS + local % 16u;
     #for r in ROWS_EACH
-    let w#r = from_tile(tile_weights[row + 16u * #ru]);
-    sums[#r] = w#r.w * d + (w#r.z * c + (w#r.y * b + (w#r.x * a + sums[#r])));
+    let w#r = tile_weights[row + 16u * #ru];
+    part#r = w#r.w * d + (w#r.z * c + (w#r.y * b + (w#r.x * a + part#r)));
     #end
   }
+  #for r in ROWS_EACH
+  sums[#r] += part#r;
+  #end
 }

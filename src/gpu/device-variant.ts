@@ -41,7 +41,7 @@ export const VARIANTS: Record<DeviceClass, Variant> = {
     ...{ scanWorkgroup: 8, scanTile: 2048, batchTokens: 64 },
   },
   gpu: {
-    ...{ workgroup: 32, prefillWorkgroup: 256, tileRows: 128, rowWorkgroup: 32, lanes: 32, decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 },
+    ...{ workgroup: 32, prefillWorkgroup: 256, tileRows: 64, rowWorkgroup: 32, lanes: 32, decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 },
     ...{ sharedPages: true, attentionWorkgroup: 128, attentionHeads: 1, attentionVectors: 4 },
     ...{ scanWorkgroup: 256, scanTile: 1024, batchTokens: 512 },
   },

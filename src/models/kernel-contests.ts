@@ -22,10 +22,10 @@ export const ROWS: readonly Candidate[] = [
 /** Of a prefill's: in registers, or in tiles of 32 or 64 tokens. */
 export const PREFILL: readonly Candidate[] = [
   { prefillWorkgroup: 8, tileRows: 0 },
-  { prefillWorkgroup: 256, tileRows: 128 },
   { prefillWorkgroup: 256, tileRows: 64 },
-  { prefillWorkgroup: 128, tileRows: 128 },
+  { prefillWorkgroup: 256, tileRows: 32 },
   { prefillWorkgroup: 128, tileRows: 64 },
+  { prefillWorkgroup: 128, tileRows: 32 },
 ];
 
 /** Tokens of a prefill that is timed. */

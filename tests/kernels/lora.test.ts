@@ -133,9 +133,7 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     const random = new Random(40 + tokens);
     const { device, buffers, shape, x, gpuX, norm, normWeight, tokenOf, expectRows, add } =
       await setUp(runner, random, tokens, 'prefill');
-    // A tile in workgroup memory would round others to f16.
-    const type = device.deviceClass === 'gpu' ? 'F16' : 'Q4_1';
-    const { matrix, weights } = await randomMatrix(device, type, HIDDEN + 48, HIDDEN, random);
+    const { matrix, weights } = await randomMatrix(device, 'Q4_1', HIDDEN + 48, HIDDEN, random);
     const y = runner.empty(MOST_TOKENS * (HIDDEN + 48) * 4);
     const lora = { ...QKV, layer: LAYER, buffers };
     const [linear] = linearsOf(device, [matrix], { x: gpuX, y, norm, lora });

@@ -12,7 +12,7 @@ fn highest_rank(first_token: u32, index: u32, linear: u32) -> u32 {
 // Component k of h; 0 where the token does not take it.
 fn low_or_zero(at: u32, k: u32, rank: u32) -> f32 {
   if (k >= rank) { return 0.0; }
-  return low_component(at, k) * TILE_SCALE;
+  return low_component(at, k);
 }
 
 fn low_components(token: u32, index: u32, linear: u32, k: u32) -> vec4f {

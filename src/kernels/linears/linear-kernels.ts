@@ -27,5 +27,5 @@ export function prefillKernel(device: Device, options: LinearPrefillOptions): Ke
 
 /** h = A · x of many tokens, in the same way. */
 export function loweringKernel(device: Device, columns: number, lowers: LoraSite): Kernel<LoraPrefillSize> {
-  return device.variant.tileRows > 0 ? loraTiledKernel(device, columns, lowers) : loraPrefillKernel(device, columns, lowers);
+  return device.variant.tileRows > 0 ? loraTiledKernel(columns, lowers) : loraPrefillKernel(device, columns, lowers);
 }

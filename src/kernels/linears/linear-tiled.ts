@@ -10,35 +10,24 @@ import type { LinearPrefillOptions } from '../linear-prefill.ts';
 import { loraParts } from '../lora-layout.ts';
 import { tileParts, tileTokens } from './tile-product.ts';
 
-/** Whose weights lie in the tile as f16 without being rounded; those of other types as f32, so that a prompt at once is what it is token by token. */
-const HALF = 'F16';
-/** Of such a tile, which takes twice the memory. */
-const WIDE_ROWS = 64;
-/** A tile's weights are so many times as large: what is small is no subnormal of f16, which a GPU may take for 0. */
-const TILE_SCALE = 16;
-
 /**
  * `x [T, columns]` → `y [T, outputWidth]`, as linear-prefill.ts with tiles in workgroup memory, for devices whose barriers
- * are fast. No weight is rounded. Params: those of linear-prefill.ts, and T.
+ * are fast. No weight is rounded: a prompt at once is what it is token by token. Params: those of linear-prefill.ts, and T.
  */
 export function linearTiledKernel(device: Device, options: LinearPrefillOptions): Kernel<{ rows: number; tokens: number }> {
-  const { prefillWorkgroup: workgroup, tileRows } = device.variant;
+  const { prefillWorkgroup: workgroup, tileRows: rows } = device.variant;
   const { type, columns, accumulate = false, hasBias = false, adds } = options;
   const reader = weightReader(device, type, columns);
-  const isWide = type !== HALF;
-  const rows = isWide ? Math.min(tileRows, WIDE_ROWS) : tileRows;
-  const tile = tileParts(device, { workgroup, rows, inHalves: !isWide });
+  const tile = tileParts(workgroup, rows);
   const lora = loraParts({ adds });
   return {
     name: 'linear-tiled',
-    sources: [...new Set([...reader.sources, ...tile.sources]), hasBias ? bias : noBias, ...lora.sources, adds ? loraColumns : loraNone, source],
-    enables: [...new Set([...reader.enables, ...tile.enables])],
+    sources: [...reader.sources, ...tile.sources, hasBias ? bias : noBias, ...lora.sources, adds ? loraColumns : loraNone, source],
+    enables: reader.enables,
     constants: {
       ...reader.constants,
       ...tile.constants,
       ...lora.constants,
-      // What is f16 already stays as it is.
-      TILE_SCALE: { f32: isWide || type === 'F16' ? 1 : TILE_SCALE },
       ACCUMULATE: accumulate,
     },
     bindings: [

@@ -1,5 +1,4 @@
 import source from '../../../shaders/linears/lora-tiled.wgsl?raw';
-import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
 import { type LoraSite, loraParts } from '../lora-layout.ts';
 import { COMPONENTS, type LoraPrefillSize } from '../lora-prefill.ts';
@@ -9,13 +8,12 @@ import { tileParts, tileTokens } from './tile-product.ts';
 const WORKGROUP = 128;
 
 /** `x [T, columns]` → h = A · x into `low_next`, for the linears of `lowers`. Params: those of lora-layout.ts. */
-export function loraTiledKernel(device: Device, columns: number, lowers: LoraSite): Kernel<LoraPrefillSize> {
-  const tile = tileParts(device, { workgroup: WORKGROUP, rows: COMPONENTS * lowers.widths.length, inHalves: true });
+export function loraTiledKernel(columns: number, lowers: LoraSite): Kernel<LoraPrefillSize> {
+  const tile = tileParts(WORKGROUP, COMPONENTS * lowers.widths.length);
   const lora = loraParts({ lowers });
   return {
     name: 'lora-tiled',
     sources: [...tile.sources, ...lora.sources, source],
-    enables: tile.enables,
     constants: { ...lora.constants, ...tile.constants, BLOCKS: columns / 32 },
     bindings: [{ name: 'x', type: 'array<vec4f>', access: 'read' }, ...lora.bindings],
     params: lora.params,

@@ -8,8 +8,6 @@ export const TOLERANCES = {
   'rms-norm': 5e-6,
   'linear-decode': 5e-6,
   'linear-prefill': 5e-6,
-  /** Weights rounded to half: of a dot product about 2^-12, as little as that of its terms. */
-  'linear-prefill, weights in f16': 2e-3,
   'silu-mul': 2e-6,
   /** Each element against itself. */
   'store-kv': 2 ** -10,
