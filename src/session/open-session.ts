@@ -79,7 +79,7 @@ async function checkedVariant({ device, recorder, plan }: Session, store: Tuning
 }
 
 const isVariant = (value: unknown): value is Variant =>
-  isRecord(value) && Object.keys(VARIANTS.gpu).every((name) => typeof value[name] === 'number');
+  isRecord(value) && Object.entries(VARIANTS.gpu).every(([name, known]) => typeof value[name] === typeof known);
 
 async function tune(device: Device, recorder: Recorder, { config, tensors }: ModelPlan, store: TuningStore): Promise<void> {
   const { contests, release } = kernelContests(device, config, tensors);

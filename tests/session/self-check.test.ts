@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { TuningStore } from '../../src/gpu/autotuner.ts';
 import { dequantize } from '../../src/weights/dequantize.ts';
@@ -73,7 +73,9 @@ test('a device that computes right is asked once, and keeps nothing of it', asyn
   expect(first.memory()).toEqual(unchecked.memory());
   const [key] = tuning.known.keys();
   const began = performance.now();
+  const writes = vi.spyOn(tuning, 'set');
   await engineUnderTest(bytes, { gpu: lastingGpu(), tuning });
+  expect(writes).not.toHaveBeenCalled(); // or it would have been asked again
   const known = performance.now() - began;
   tuning.known.clear();
   const asked = performance.now();
