@@ -4,7 +4,7 @@ import pageHalf from '../../shaders/parts/pages/page-half.wgsl?raw';
 import pageLayout from '../../shaders/parts/pages/page-layout.wgsl?raw';
 import pageQuantized from '../../shaders/parts/pages/page-quantized.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
-import type { Kernel } from '../gpu/kernel.ts';
+import type { Binding, Kernel, KernelText } from '../gpu/kernel.ts';
 import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
 import { halfPrecision } from './slot-choices.ts';
@@ -24,6 +24,19 @@ export const PAGE_LIBRARIES = [pageLayout, pageHalf, pageQuantized, pageAttentio
 
 /** Floats of one (token, split, head) in `partial_outputs`. */
 export const partialFloats = (headDim: number): number => headDim + 4;
+
+/** What kernels bind that leave `partial_outputs`; `kv`: what they do with the pages. */
+export const attending = (kv: Binding['access']): Pick<KernelText, 'bindings' | 'params'> => ({
+  bindings: [
+    { name: 'qkv', type: 'array<vec4f>', access: 'read' },
+    { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
+    { name: 'pages', type: 'array<vec4u>', access: 'read' },
+    { name: 'rope', type: 'array<vec4f>', access: 'read' },
+    { name: 'kv', type: 'array<vec2u>', access: kv },
+    { name: 'partial_outputs', type: 'array<vec4f>', access: 'read_write' },
+  ],
+  params: { tokens: 'u32', splits: 'u32', pagesPerSplit: 'u32' },
+});
 
 /**
  * Queries of `qkv` over the pages → `partial_outputs [T, splits, numHeads, headDim + 4]`. `halfOnly`: every page is in f16;
@@ -45,15 +58,7 @@ export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean)
       WORKGROUP: attentionWorkgroup,
       SCALE: scoreScale(heads),
     },
-    bindings: [
-      { name: 'qkv', type: 'array<vec4f>', access: 'read' },
-      { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
-      { name: 'pages', type: 'array<vec4u>', access: 'read' },
-      { name: 'rope', type: 'array<vec4f>', access: 'read' },
-      { name: 'kv', type: 'array<vec2u>', access: 'read' },
-      { name: 'partial_outputs', type: 'array<vec4f>', access: 'read_write' },
-    ],
-    params: { tokens: 'u32', splits: 'u32', pagesPerSplit: 'u32' },
+    ...attending('read'),
     groups: ({ tokens, splits }) => [Math.ceil((tokens * splits * heads.numHeads) / group / attentionWorkgroup)],
   };
 }

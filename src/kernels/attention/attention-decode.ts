@@ -4,6 +4,7 @@ import storedBefore from '../../../shaders/slots/store-token/none.wgsl?raw';
 import storesOwn from '../../../shaders/slots/store-token/own.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
+import { attending } from '../attention.ts';
 import type { Heads } from '../heads.ts';
 import { headChunks, pageSharing } from './page-sharing.ts';
 
@@ -26,15 +27,7 @@ export function attentionDecodeKernel(device: Device, heads: Heads, { halfOnly, 
     sources: [...sources, ...(stores ? [storedHalf, storesOwn] : [storedBefore]), source],
     enables,
     constants: { ...constants, QUERY_STRIDE: heads.headDim / 4, HALF_ONLY: halfOnly },
-    bindings: [
-      { name: 'qkv', type: 'array<vec4f>', access: 'read' },
-      { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
-      { name: 'pages', type: 'array<vec4u>', access: 'read' },
-      { name: 'rope', type: 'array<vec4f>', access: 'read' },
-      { name: 'kv', type: 'array<vec2u>', access: stores ? 'read_write' : 'read' },
-      { name: 'partial_outputs', type: 'array<vec4f>', access: 'read_write' },
-    ],
-    params: { tokens: 'u32', splits: 'u32', pagesPerSplit: 'u32' },
+    ...attending(stores ? 'read_write' : 'read'),
     groups: ({ tokens, splits }) => [heads.numKvHeads * headChunks(heads), splits, tokens],
   };
 }

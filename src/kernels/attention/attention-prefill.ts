@@ -3,6 +3,7 @@ import pageLayout from '../../../shaders/parts/pages/page-layout.wgsl?raw';
 import pageUnits from '../../../shaders/parts/pages/page-units.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
+import { attending } from '../attention.ts';
 import { formConstants } from '../formats/page-forms.ts';
 import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from '../heads.ts';
 import { halfPrecision } from '../slot-choices.ts';
@@ -29,15 +30,7 @@ export function attentionPrefillKernel(device: Device, heads: Heads, halfOnly: b
     sources: [half.source, pageLayout, pageUnits, source],
     enables: half.enables,
     constants: { ...headConstants(heads), ...formConstants, ...tile, FOUR: 4, HALF_ONLY: halfOnly, SCALE: scoreScale(heads) },
-    bindings: [
-      { name: 'qkv', type: 'array<vec4f>', access: 'read' },
-      { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
-      { name: 'pages', type: 'array<vec4u>', access: 'read' },
-      { name: 'rope', type: 'array<vec4f>', access: 'read' },
-      { name: 'kv', type: 'array<vec2u>', access: 'read' },
-      { name: 'partial_outputs', type: 'array<vec4f>', access: 'read_write' },
-    ],
-    params: { tokens: 'u32', splits: 'u32', pagesPerSplit: 'u32' },
+    ...attending('read'),
     groups: ({ tokens, splits }) => [Math.ceil((tokens * shared) / 4 / tile.ROW_GROUPS), splits, numKvHeads],
   };
 }

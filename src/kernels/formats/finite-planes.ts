@@ -8,21 +8,21 @@ import type { PlaneName } from './weight-formats.ts';
  * What is added to a word so that an exponent of ones, which NaN and infinities have, carries into the sign: `exponent`
  * masks what it is added to, `sign` what it comes to.
  */
-interface Bits {
+export interface FloatBits {
   exponent: number;
   one: number;
   sign: number;
 }
 
-const SINGLE: Bits = { exponent: 0x7f800000, one: 0x00800000, sign: 0x80000000 };
-const HALVES: Bits = { exponent: 0x7c007c00, one: 0x04000400, sign: 0x80008000 };
-const BFLOATS: Bits = { exponent: 0x7f807f80, one: 0x00800080, sign: 0x80008000 };
+export const SINGLE: FloatBits = { exponent: 0x7f800000, one: 0x00800000, sign: 0x80000000 };
+export const HALVES: FloatBits = { exponent: 0x7c007c00, one: 0x04000400, sign: 0x80008000 };
+export const BFLOATS: FloatBits = { exponent: 0x7f807f80, one: 0x00800080, sign: 0x80008000 };
 
 /** Floats of the planes of a type: of every `stride` words the first. All other numbers are whole. */
 interface Floats {
   plane: PlaneName;
   stride: number;
-  bits: Bits;
+  bits: FloatBits;
 }
 
 const scales = (stride: number, bits = HALVES): Floats => ({ plane: 'weight_scales', stride, bits });

@@ -13,14 +13,12 @@ import unitFloats from '../../../shaders/slots/repack-unit/floats.wgsl?raw';
 import unitNibbles from '../../../shaders/slots/repack-unit/nibbles.wgsl?raw';
 import unitSuper from '../../../shaders/slots/repack-unit/super.wgsl?raw';
 import unitSuper6 from '../../../shaders/slots/repack-unit/super6.wgsl?raw';
+import { BFLOATS, type FloatBits, HALVES, SINGLE } from './finite-planes.ts';
 import { WEIGHT_FORMATS } from './weight-formats.ts';
 
 const WORKGROUP = 64;
 
-/** Bits of the floats of a word: those that are all ones in NaN and infinities, the lowest of them, the signs. */
-const SINGLE = { EXPONENTS: 0x7f800000, STEP: 0x00800000, SIGNS: 0x80000000 };
-const HALVES = { EXPONENTS: 0x7c007c00, STEP: 0x04000400, SIGNS: 0x80008000 };
-const BFLOATS = { EXPONENTS: 0x7f807f80, STEP: 0x00800080, SIGNS: 0x80008000 };
+const constantsOf = ({ exponent, one, sign }: FloatBits) => ({ EXPONENTS: exponent, STEP: one, SIGNS: sign });
 
 /** Texts that repack a unit, and what they need to know beside the size of a block. */
 interface Repacking {
@@ -28,12 +26,12 @@ interface Repacking {
   constants: Readonly<Record<string, Constant>>;
 }
 
-const floats = (bits: Record<string, number>): Repacking => ({ sources: [unitFloats], constants: bits });
+const floats = (bits: FloatBits): Repacking => ({ sources: [unitFloats], constants: constantsOf(bits) });
 const nibbles = (scaleBytes: 2 | 4, high: string): Repacking => ({
   sources: [packedBits, blockScales, high, unitNibbles],
-  constants: { ...HALVES, SCALE_BYTES: scaleBytes },
+  constants: { ...constantsOf(HALVES), SCALE_BYTES: scaleBytes },
 });
-const superBlocks = (high: string): Repacking => ({ sources: [packedBits, high, unitSuper], constants: HALVES });
+const superBlocks = (high: string): Repacking => ({ sources: [packedBits, high, unitSuper], constants: constantsOf(HALVES) });
 
 const REPACKINGS: Record<GgmlType, Repacking> = {
   F32: floats(SINGLE),
@@ -43,10 +41,10 @@ const REPACKINGS: Record<GgmlType, Repacking> = {
   Q4_1: nibbles(4, highNone),
   Q5_0: nibbles(2, highWord),
   Q5_1: nibbles(4, highWord),
-  Q8_0: { sources: [blockScales, unitBytes], constants: { ...HALVES, SCALE_BYTES: 2 } },
+  Q8_0: { sources: [blockScales, unitBytes], constants: { ...constantsOf(HALVES), SCALE_BYTES: 2 } },
   Q4_K: superBlocks(highNone),
   Q5_K: superBlocks(highTransposed),
-  Q6_K: { sources: [packedBits, unitSuper6], constants: HALVES },
+  Q6_K: { sources: [packedBits, unitSuper6], constants: constantsOf(HALVES) },
 };
 
 /** What an invocation writes: 16 bytes of floats, or a block of 32 columns. */

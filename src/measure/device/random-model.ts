@@ -1,4 +1,5 @@
 import { LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
 import type { ByteSource } from '../../weights/byte-source.ts';
 import { GGML_TYPES } from '../../weights/ggml-types.ts';
 import { GgufMetadata } from '../../weights/gguf/gguf-metadata.ts';
@@ -6,16 +7,9 @@ import type { ModelHeader } from '../../weights/model-header.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { randomWords } from './random-words.ts';
 
-export interface ModelShape {
+export interface ModelShape
+  extends Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'intermediateSize' | 'numHeads' | 'numKvHeads' | 'headDim' | 'vocabSize' | 'contextLength'> {
   name: string;
-  numLayers: number;
-  hiddenSize: number;
-  intermediateSize: number;
-  numHeads: number;
-  numKvHeads: number;
-  headDim: number;
-  vocabSize: number;
-  contextLength: number;
 }
 
 /** Llama 3.2 1B's. */
