@@ -1,13 +1,17 @@
 import type { Page } from 'playwright';
 import { expect, it } from 'vitest';
+import { VARIANTS } from '../../src/gpu/device-variant.ts';
+import { ROWS } from '../../src/models/kernel-contests.ts';
+import { launchBrowser } from '../support/browser.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { importPackage, servePackage } from '../support/package-page.ts';
 
 const opened = openForTests(servePackage);
+const swiftshader = openForTests(servePackage, () => launchBrowser('swiftshader'));
 
-async function newPage(): Promise<Page> {
-  const page = await (await opened.browser.newContext()).newPage();
-  await importPackage(page, opened.server);
+async function newPage({ browser, server } = opened): Promise<Page> {
+  const page = await (await browser.newContext()).newPage();
+  await importPackage(page, server);
   return page;
 }
 
@@ -19,8 +23,8 @@ const load = (page: Page, options: { autotune?: boolean }): Promise<string> =>
     return engine.device;
   }, options);
 
-/** What is stored of the autotuner's choices; `change` is put in place of those it knows. */
-const choices = (page: Page, change: Record<string, unknown> = {}): Promise<[key: string, value: unknown][]> =>
+/** What is stored under keys of the autotuner, and of the self-check; `change` is put in place of what is known. */
+const stored = (page: Page, change: Record<string, unknown> = {}): Promise<[key: string, value: unknown][]> =>
   page.evaluate(async (change) => {
     const done = <T>(request: IDBRequest<T>): Promise<T> =>
       new Promise((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: () => reject(new Error(request.error?.name)) }));
@@ -30,9 +34,13 @@ const choices = (page: Page, change: Record<string, unknown> = {}): Promise<[key
     for (const [key, value] of Object.entries(change)) await done(store.put(value, key));
     const [keys, values] = [await done(store.getAllKeys()), await done(store.getAll() as IDBRequest<unknown[]>)];
     database.close();
-    // Beside those that computing right was checked with.
-    return keys.map((key, i): [string, unknown] => [key as string, values[i]]).filter(([key]) => !key.includes(': right'));
+    return keys.map((key, i): [string, unknown] => [key as string, values[i]]);
   }, change);
+
+const isOfSelfCheck = ([key]: [key: string, value: unknown]): boolean => key.includes(': right');
+
+const choices = async (page: Page, change?: Record<string, unknown>): Promise<[key: string, value: unknown][]> =>
+  (await stored(page, change)).filter((entry) => !isOfSelfCheck(entry));
 
 it('keeps what the autotuner found in IndexedDB, and goes by it in a later visit; not on a software adapter unasked', async () => {
   const page = await newPage();
@@ -43,13 +51,22 @@ it('keeps what the autotuner found in IndexedDB, and goes by it in a later visit
   expect(found).toHaveLength(3);
   for (const [key] of found) expect(key.startsWith(device)).toBe(true);
   const [rows = ''] = found.map(([key]) => key).filter((key) => key.includes('linear-decode'));
-  expect(Object.fromEntries(found)[rows]).toEqual({ rowWorkgroup: 8, lanes: 1 }); // barriers are slow there
+  const chosen = Object.fromEntries(found)[rows];
+  expect(ROWS).toContainEqual(chosen);
 
-  const other = { rowWorkgroup: 32, lanes: 32, decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 };
+  const other = ROWS.find((candidate) => JSON.stringify(candidate) !== JSON.stringify(chosen));
+  expect(other).not.toEqual(chosen); // whichever key comes first
   await choices(page, { [rows]: other });
   await importPackage(page, opened.server);
   await load(page, { autotune: true });
   expect(Object.fromEntries(await choices(page))[rows]).toEqual(other); // or it would have been timed again
+});
+
+it.each([['lavapipe', opened], ['swiftshader', swiftshader]])('%s computes right by its own kernels, so that no others stand in', async (_, on) => {
+  const page = await newPage(on);
+  await load(page, {});
+  const kept = (await stored(page)).filter(isOfSelfCheck).map(([, value]) => value);
+  expect(kept).toEqual([VARIANTS.cpu]);
 });
 
 it('loads adapters along with the model, and fails as a whole where one cannot be had', async () => {

@@ -2,6 +2,7 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Check } from '../../gpu/self-check.ts';
+import { TILE_TOKENS } from '../../kernels/linear-prefill.ts';
 import { Linear } from '../../layers/linear.ts';
 import { Norm } from '../../layers/norm.ts';
 import { WeightUpload } from '../../layers/upload/weight-upload.ts';
@@ -13,6 +14,8 @@ const ROWS = 32;
 /** One, more than a pair, and more than a tile. */
 const DECODED = [1, 3];
 const PREFILLED = 9;
+/** Whole tiles: what is beyond a buffer's end may lie on its last number. */
+const ROOM = Math.ceil(PREFILLED / TILE_TOKENS) * TILE_TOKENS;
 
 /** How a model multiplies by a matrix; `gate` in decoding only. */
 interface Product {
@@ -64,13 +67,13 @@ async function checksOf(device: Device, upload: WeightUpload, config: ModelConfi
   const { type, columns, isNormed, isGated, isAdded, hasBias } = product;
   const next = anyNumbers();
   const { tensor, values } = anyMatrix(type, ROWS, columns, next);
-  const inputs = { x: anyHalves(PREFILLED * columns, next), normWeight: anyHalves(columns, next), bias: anyHalves(ROWS, next) };
+  const inputs = { x: anyHalves(ROOM * columns, next), normWeight: anyHalves(columns, next), bias: anyHalves(ROWS, next) };
   const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });
   const x = bufferOf(device, inputs.x);
   const normWeight = bufferOf(device, inputs.normWeight);
   const bias = bufferOf(device, inputs.bias);
   const normed = bufferOf(device, new Float32Array(inputs.x.length));
-  const before = new Float32Array(PREFILLED * ROWS).fill(isAdded ? 0.25 : 0);
+  const before = new Float32Array(ROOM * ROWS).fill(isAdded ? 0.25 : 0);
   const y = bufferOf(device, before);
   const sums = products(inputs, values, { product, eps: config.rmsNormEps });
   const check = (kind: 'decode' | 'prefill', tokens: number): Check => {
