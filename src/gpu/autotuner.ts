@@ -25,28 +25,43 @@ export interface TuningStore {
   set(key: string, chosen: Candidate): Promise<void>;
 }
 
+/** Of all contests together, but for compiling: a load waits for it. What is under way then still ends. */
+const BUDGET_MS = 1000;
 /** A submission lasts at least so long, or what is timed would be the waiting for it. */
 const SUBMISSION_MS = 10;
 const MOST_RUNS = 256;
-const ROUNDS = 5;
-/** What is this many times as slow as the fastest at first sight is not timed further. */
-const HOPELESS = 4;
+const MOST_ROUNDS = 7;
+/** What is so many times as slow as the fastest is not timed further: at first sight, and once it was timed like the others. */
+const HOPELESS = { atFirst: 4, later: 1.3 };
 /** What the class has is kept where nothing takes less than this of its time: what is a tie would depend on chance. */
-const CLEARLY_FASTER = 0.9;
+const CLEARLY_FASTER = 0.95;
 
 /**
- * Gives the device's variant, for each contest, what runs fastest on it: as it was found once, or by timing now.
+ * Gives the device's variant, for each contest, what runs fastest on it: as it was found once, or by timing now. Where time
+ * is over before all were seen, the fastest of those seen is taken: the device's own at least. `now`: milliseconds.
  * Errors: `device_lost`.
  */
-export async function autotune(device: Device, recorder: Recorder, contests: readonly Contest[], store: TuningStore): Promise<void> {
-  for (const contest of contests) {
+export async function autotune(
+  device: Device,
+  recorder: Recorder,
+  contests: readonly Contest[],
+  store: TuningStore,
+  now: () => number = () => performance.now(),
+): Promise<void> {
+  let budget = BUDGET_MS;
+  for (const [i, contest] of contests.entries()) {
     const texts = contest.candidates.map((candidate) => withVariant(device, candidate, () => renderKernel(contest.kernel())));
     const key = `${device.name}, ${textHash(texts.join())}: ${contest.name}`;
     const known = await store.get(key).catch(() => undefined);
-    const chosen = contest.candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(known));
-    const choice = chosen ?? (await fastest(device, recorder, contest));
-    if (!chosen) await store.set(key, choice).catch(() => undefined);
-    device.variant = { ...device.variant, ...choice };
+    let chosen = contest.candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(known));
+    if (!chosen) {
+      const all = await entrants(device, contest);
+      const began = now();
+      chosen = await fastest(device, recorder, all, { now, end: began + budget, left: contests.length - i });
+      budget -= now() - began;
+      await store.set(key, chosen).catch(() => undefined);
+    }
+    device.variant = { ...device.variant, ...chosen };
   }
 }
 
@@ -57,40 +72,62 @@ interface Entrant {
   times: number[];
 }
 
-async function fastest(device: Device, recorder: Recorder, contest: Contest): Promise<Candidate> {
+interface Clock {
+  now: () => number;
+  end: number;
+  /** Contests that share the time until then. */
+  left: number;
+}
+
+async function fastest(device: Device, recorder: Recorder, all: readonly Entrant[], { now, end, left }: Clock): Promise<Candidate> {
   const submission = async ({ candidate, record }: Entrant, count: number): Promise<number> => {
-    const began = performance.now();
+    const began = now();
     recorder.inOneGo(() =>
       withVariant(device, candidate, () => {
         for (let i = 0; i < count; i++) record(recorder);
       }),
     );
     await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
-    return performance.now() - began;
+    return now() - began;
   };
-  const all = await entrants(device, contest);
+  const until = now() + (end - now()) / left;
+  const seen: Entrant[] = [];
   for (const entrant of all) {
-    await submission(entrant, 1); // compiles
-    entrant.times.push(await submission(entrant, 1));
+    if (seen.length > 0 && now() > end) break;
+    const cold = await submission(entrant, 1); // some drivers compile only now
+    const isHopeless = cold > SUBMISSION_MS && seen.some((other) => cold > HOPELESS.atFirst * median(other));
+    entrant.times.push(isHopeless ? cold : await submission(entrant, 1));
+    seen.push(entrant);
   }
-  const first = all.reduce<Entrant | undefined>(faster, undefined);
+  const first = seen.reduce<Entrant | undefined>(faster, undefined);
   if (!first) return {}; // the driver takes none, as loading will find
-  const hopeful = all.filter((entrant) => median(entrant) <= HOPELESS * median(first));
+  let hopeful = within(HOPELESS.atFirst, seen);
   let count = 1;
-  while (count < MOST_RUNS && (await submission(first, count)) < SUBMISSION_MS) count *= 2;
-  for (const entrant of hopeful) entrant.times.length = 0;
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const entrant of hopeful) entrant.times.push(await submission(entrant, count)); // in turn: a device's speed wanders
+  while (count < MOST_RUNS && now() < until && (await submission(first, count)) < SUBMISSION_MS) count *= 2;
+  for (let round = 0; round < MOST_ROUNDS && now() < until; round++) {
+    const times: number[] = [];
+    for (const entrant of hopeful) times.push(await submission(entrant, count)); // in turn: a device's speed wanders
+    hopeful.forEach((entrant, i) => (entrant.times = [...(round > 0 ? entrant.times : []), times[i]!]));
+    hopeful = within(HOPELESS.later, hopeful);
   }
   const best = hopeful.reduce(faster);
   const own = hopeful.find(({ candidate }) => isOf(device.variant, candidate));
   return own && median(best) > CLEARLY_FASTER * median(own) ? own.candidate : best.candidate;
 }
 
-/** The candidates that the driver takes. */
+/** Those that take no longer than so many times the fastest's time. */
+function within(factor: number, entrants: readonly Entrant[]): Entrant[] {
+  const least = Math.min(...entrants.map(median));
+  return entrants.filter((entrant) => median(entrant) <= factor * least);
+}
+
+/** The candidates that the driver takes, the device's own first. */
 async function entrants(device: Device, contest: Contest): Promise<Entrant[]> {
+  const ownFirst = [...contest.candidates].sort((a, b) => Number(isOf(device.variant, b)) - Number(isOf(device.variant, a)));
+  const kernels = ownFirst.map((candidate) => withVariant(device, candidate, () => contest.kernel()));
+  await Promise.all(kernels.map((kernel) => device.pipelines.prepare(kernel).catch(() => undefined))); // side by side
   const taken: Entrant[] = [];
-  for (const candidate of contest.candidates) {
+  for (const candidate of ownFirst) {
     const record = withVariant(device, candidate, () => contest.make());
     const isTaken = await device.pipelines.ready().then(() => true, () => false);
     if (isTaken) taken.push({ candidate, record, times: [] });

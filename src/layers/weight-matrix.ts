@@ -65,11 +65,9 @@ export function emptyMatrix(device: Device, label: string, category: MemoryCateg
   return { type, rows, columns, slices };
 }
 
-/** A matrix of one slice, whose weights stand for none: to time kernels with. Of the rows as many as fit. */
+/** A matrix of one slice, whose weights stand for none: to time kernels with. `rows`: at most `sliceRows`. */
 export function blankMatrix(device: Device, type: GgmlType, rows: number, columns: number): WeightMatrix {
-  const fitting = Math.min(rows, sliceRows(device.limits, type, columns));
-  const part = { type, columns, rowStart: 0, rows: fitting };
-  return { type, rows: fitting, columns, slices: [createSlice(device, 'blank', 'staging', part)] };
+  return { type, rows, columns, slices: [createSlice(device, 'blank', 'staging', { type, columns, rowStart: 0, rows })] };
 }
 
 /** Gives a matrix's buffers back. */

@@ -3,11 +3,12 @@ import type { Candidate, Contest } from '../gpu/autotuner.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation } from '../gpu/operation.ts';
 import { partialFloats, splitPages } from '../kernels/attention.ts';
-import { pageEntry } from '../kernels/formats/page-forms.ts';
+import { pageEntry, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { storesTokens } from '../kernels/attention/attention-decode.ts';
 import { attentionKernels } from '../kernels/attention/attention-kernels.ts';
-import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { batchTable } from '../layers/batch.ts';
+import { readInTurn } from './read-in-turn.ts';
 
 /** One kernel for all batches, whose invocations read pages on their own. */
 const ALONE: readonly Candidate[] = [
@@ -32,19 +33,26 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
   const { sharedPages } = device.variant;
   const most = sharedPages ? PREFILL_TOKENS : 1;
   const pages = CONTEXT / PAGE_TOKENS;
-  const bound = {
-    qkv: buffer('qkv', most * (numHeads + 2 * numKvHeads) * headDim * 4),
-    batch_table: buffer('batch table', most * 16),
-    pages: buffer('pages', pages * 16),
-    rope: buffer('rope', CONTEXT * headDim * 4),
-    kv: buffer('kv', pageBytes(config)),
-    partial_outputs: buffer('partial outputs', Math.max(most, pages) * numHeads * partialFloats(headDim) * 4),
+  const units = pageUnits('f16', config);
+  const bytes = pages * units * UNIT_BYTES;
+  const layers = readInTurn(config, bytes);
+  let made: Record<string, GPUBuffer>[] | undefined;
+  /** What is bound, of each layer that is read in turn. */
+  const bound = (): Record<string, GPUBuffer>[] => {
+    const places = Array.from({ length: most }, (_, i) => ({ place: i, position: CONTEXT - most + i, firstPage: 0, page: pages - 1 }));
+    const shared = {
+      qkv: buffer('qkv', most * (numHeads + 2 * numKvHeads) * headDim * 4),
+      batch_table: buffer('batch table', most * 16),
+      pages: buffer('pages', pages * 16),
+      rope: buffer('rope', CONTEXT * headDim * 4),
+      partial_outputs: buffer('partial outputs', Math.max(most, pages) * numHeads * partialFloats(headDim) * 4),
+    };
+    const { queue } = device.gpuDevice;
+    const table = Array.from({ length: pages }, (_, i) => pageEntry(i * units, 'f16', PAGE_TOKENS, i * PAGE_TOKENS));
+    queue.writeBuffer(shared.pages, 0, Uint32Array.from(table.flat()));
+    queue.writeBuffer(shared.batch_table, 0, batchTable(places));
+    return Array.from({ length: layers }, () => ({ ...shared, kv: buffer('kv', bytes) }));
   };
-  // Every page lies where the first one does, in f16.
-  const table = Uint32Array.from(Array.from({ length: pages }, (_, i) => pageEntry(0, 'f16', PAGE_TOKENS, i * PAGE_TOKENS)).flat());
-  device.gpuDevice.queue.writeBuffer(bound.pages, 0, table);
-  const places = Array.from({ length: most }, (_, i) => ({ place: i, position: CONTEXT - most + i, firstPage: 0, page: pages - 1 }));
-  device.gpuDevice.queue.writeBuffer(bound.batch_table, 0, batchTable(places));
   const form = { halfOnly: true, stores: storesTokens(device, config) };
   const shape = `${numHeads} / ${numKvHeads} × ${headDim}`;
   const contest = (name: string, kind: 'decode' | 'prefill', tokens: number, candidates: readonly Candidate[]): Contest => ({
@@ -52,9 +60,14 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
     candidates,
     kernel: () => attentionKernels(device, config, form)[kind],
     make() {
-      const operation = createOperation(device, attentionKernels(device, config, form)[kind], bound);
+      made ??= bound();
+      const operations = made.map((one) => createOperation(device, attentionKernels(device, config, form)[kind], one));
       const { splits, pagesPerSplit } = splitPages(tokens, CONTEXT);
-      return (recorder) => recorder.run(operation, operation.groups({ tokens, splits }), { tokens, splits, pagesPerSplit });
+      let next = 0;
+      return (recorder) => {
+        const operation = operations[next++ % operations.length]!;
+        recorder.run(operation, operation.groups({ tokens, splits }), { tokens, splits, pagesPerSplit });
+      };
     },
   });
   if (!sharedPages) return [contest('attention', 'decode', 1, ALONE)];

@@ -3,9 +3,10 @@ import type { Candidate, Contest } from '../gpu/autotuner.ts';
 import type { Device } from '../gpu/device.ts';
 import { decodeKernel, prefillKernel } from '../kernels/linears/linear-kernels.ts';
 import { Linear } from '../layers/linear.ts';
-import { blankMatrix, destroyMatrix } from '../layers/weight-matrix.ts';
+import { blankMatrix, destroyMatrix, matrixBytes, sliceRows, type WeightMatrix } from '../layers/weight-matrix.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { attentionContests } from './attention-contests.ts';
+import { readInTurn } from './read-in-turn.ts';
 
 /** Of decoding's linears and norms: a row to one invocation, or shared out among several of a workgroup's. */
 export const ROWS: readonly Candidate[] = [
@@ -48,22 +49,26 @@ export function kernelContests(
     return one;
   };
   const type = tensors.get('blk.0.ffn_gate.weight')?.type ?? 'F32';
-  const matrix = blankMatrix(device, type, 2 * intermediateSize, hiddenSize);
+  const rows = Math.min(2 * intermediateSize, sliceRows(device.limits, type, hiddenSize));
+  const count = readInTurn(config, matrixBytes(type, rows, hiddenSize));
+  const matrices: WeightMatrix[] = [];
   const x = buffer('x', PREFILL_TOKENS * hiddenSize * 4);
-  const y = buffer('y', PREFILL_TOKENS * matrix.rows * 4);
+  const y = buffer('y', PREFILL_TOKENS * rows * 4);
   const linear = (kind: 'decode' | 'prefill', tokens: number, candidates: readonly Candidate[]): Contest => ({
-    name: `linear-${kind} ${type} ${matrix.rows} × ${hiddenSize}`,
+    name: `linear-${kind} ${type} ${rows} × ${hiddenSize}`,
     candidates,
     kernel: () => (kind === 'decode' ? decodeKernel : prefillKernel)(device, { type, columns: hiddenSize }),
     make() {
-      const made = new Linear(device, matrix, { x, y, kind });
-      return (recorder) => made.record(recorder, { kind, tokens });
+      while (matrices.length < count) matrices.push(blankMatrix(device, type, rows, hiddenSize));
+      const made = matrices.map((matrix) => new Linear(device, matrix, { x, y, kind }));
+      let next = 0;
+      return (recorder) => made[next++ % made.length]!.record(recorder, { kind, tokens });
     },
   });
   return {
     contests: [linear('decode', 1, ROWS), linear('prefill', PREFILL_TOKENS, PREFILL), ...attentionContests(device, config, buffer)],
     release() {
-      destroyMatrix(device, matrix);
+      for (const matrix of matrices) destroyMatrix(device, matrix);
       for (const one of made) device.buffers.destroy(one);
     },
   };
