@@ -28,7 +28,7 @@ interface Peer {
   all: { times: Times; multiplyAdds: number };
 }
 
-// Loop 0 of a shader with 0 missing here clears workgroup memory, as WGSL asks for.
+// A first loop that is not listed clears workgroup memory, as WGSL asks for; the last ones put sums together.
 const PAIRS: Record<string, [ours: Peer, theirs: Peer]> = {
   'product, decode': [
     // 576 columns are 18 blocks for 8 lanes, in tiles of 16: 3 rounds; 4 rows.
