@@ -54,17 +54,29 @@ export class IsaCompiler {
 
   /** What each family makes of a shader's SPIR-V, in assembly. */
   async compile(assembly: string, families: readonly Family[]): Promise<Record<string, IsaFigures>> {
+    const file = await this.#assembled(assembly);
+    const figures: Record<string, IsaFigures> = {};
+    for (const family of families) figures[family] = figuresIn((await this.#ask(file, assembly, family)).stdout, family);
+    return figures;
+  }
+
+  /** The instructions that a family runs, as Mesa prints them. */
+  async disassemble(assembly: string, family: Family): Promise<string> {
+    const { stderr } = await this.#ask(await this.#assembled(assembly), assembly, family, { RADV_DEBUG: 'asm' });
+    return stderr.slice(stderr.indexOf('disasm:'));
+  }
+
+  async #assembled(assembly: string): Promise<string> {
     const file = join(this.#folder, `${this.#next++}`);
     writeFileSync(`${file}.spvasm`, assembly);
     await run('spirv-as', ['--target-env', 'vulkan1.3', '--preserve-numeric-ids', `${file}.spvasm`, '-o', `${file}.spv`]);
+    return `${file}.spv`;
+  }
+
+  #ask(file: string, assembly: string, family: Family, more: NodeJS.ProcessEnv = {}): Promise<{ stdout: string; stderr: string }> {
     const entry = /OpEntryPoint GLCompute %\S+ "([^"]+)"/.exec(assembly)?.[1] ?? '';
-    const figures: Record<string, IsaFigures> = {};
-    for (const family of families) {
-      const env = { ...process.env, RADV_FORCE_FAMILY: family, VK_ICD_FILENAMES: radvIcd() ?? '', XDG_RUNTIME_DIR: this.#folder };
-      const { stdout } = await run(this.#program, [`${file}.spv`, entry, bindingLetters(assembly)], { env });
-      figures[family] = figuresIn(stdout, family);
-    }
-    return figures;
+    const env = { ...process.env, RADV_FORCE_FAMILY: family, VK_ICD_FILENAMES: radvIcd() ?? '', XDG_RUNTIME_DIR: this.#folder, ...more };
+    return run(this.#program, [file, entry, bindingLetters(assembly)], { env, maxBuffer: 1 << 26 });
   }
 
   close(): void {

@@ -1,0 +1,114 @@
+// Kernels of class `gpu` beside those of another runtime, compiled for AMD's cards by the same instrument at the same shapes:
+// SmolLM2-135M in Q4_1.
+//   npm run bench -- isa-peers PIPELINES.json
+// The file is a list of { label, code }: what ggml-webgpu, as wllama has it, makes pipelines of for a prompt and an answer.
+// A browser tells them where GPUDevice.prototype.createComputePipeline is wrapped in the worker that wllama starts, and
+// GPUAdapterInfo tells subgroups of 32 to 64, as these cards' does.
+import { readFileSync } from 'node:fs';
+import { FAMILIES, type Family, IsaCompiler, type IsaFigures } from '../tools/instruments/isa.ts';
+import { type LoopFigures, loopsIn } from '../tools/instruments/isa-loops.ts';
+import { FEATURE_SETS } from '../tools/instruments/paper-gpu.ts';
+import { dispatchesOf } from '../tools/instruments/paper-model.ts';
+import { SHAPES } from '../tools/instruments/shapes.ts';
+import { spirvOf } from '../tools/instruments/spirv.ts';
+import { record } from './support/results.ts';
+import { printTable } from './support/table.ts';
+
+/** How often a wave runs a loop of the compiled shader, by the loop's place in it. */
+type Times = Record<number, number>;
+
+interface Peer {
+  /** Begins the label of the pipeline. */
+  label: string;
+  /** What its text has, where several have the label. */
+  having?: string;
+  /** The loops that multiply: of each the multiply-adds that an invocation does in one go. */
+  hot: Record<number, number>;
+  /** All that is run again and again, idle lanes too, and the multiply-adds of an invocation by then, on average. */
+  all: { times: Times; multiplyAdds: number };
+}
+
+// A first loop that is not listed clears workgroup memory, as WGSL asks for; the last ones put sums together.
+const PAIRS: Record<string, [ours: Peer, theirs: Peer]> = {
+  'product, decode': [
+    // 576 columns are 18 blocks for 8 lanes, in tiles of 16: 3 rounds; 4 rows.
+    { label: 'linear-shared', having: 'const NORMED: bool = true', hot: { 3: 128 }, all: { times: { 1: 2, 2: 3, 3: 3 }, multiplyAdds: 288 } },
+    // 18 blocks for 64 groups of 4 lanes: two of four waves have work; 4 rows.
+    { label: 'mul_mat_vec_q4_1', having: 'array<array<f32, 4>, 1>', hot: { 0: 32 }, all: { times: { 0: 0.5 }, multiplyAdds: 9 } },
+  ],
+  'product, prefill': [
+    // A tile of 64 rows and 64 tokens, 32 columns.
+    { label: 'linear-tiled', hot: { 4: 64 }, all: { times: { 1: 1, 2: 0.25, 3: 0.5, 4: 8 }, multiplyAdds: 512 } },
+    // A tile of 32 rows and 32 tokens, 32 columns.
+    { label: 'mul_mat_reg_tile_q4_1', hot: { 4: 16 }, all: { times: { 1: 1, 2: 1, 3: 16, 4: 32 }, multiplyAdds: 512 } },
+  ],
+  'attention, decode': [
+    // A page of 32 keys, three heads.
+    { label: 'attention-decode', hot: { 4: 24, 7: 12 }, all: { times: { 2: 1, 3: 0.5, 4: 2, 5: 0.5, 6: 32, 7: 4 }, multiplyAdds: 96 } },
+    // 32 keys, one head.
+    { label: 'flash_attn_vec_k', hot: { 4: 4, 9: 4 }, all: { times: { 2: 1, 3: 1, 4: 4, 5: 4, 6: 1, 7: 1, 8: 4, 9: 8 }, multiplyAdds: 64 } },
+  ],
+  'attention, prefill': [
+    // 16 keys, 256 queries.
+    { label: 'attention-prefill', hot: { 5: 128, 8: 64 }, all: { times: { 3: 1, 4: 0.5, 5: 8, 6: 16, 7: 0.5, 8: 8, 9: 0.5, 10: 8 }, multiplyAdds: 2048 } },
+    // 64 keys, 4 queries; of the values a quarter of the lanes has work.
+    { label: 'flash_attn_tile', hot: { 4: 64, 6: 4 }, all: { times: { 2: 1, 3: 4, 4: 1, 5: 4, 6: 64 }, multiplyAdds: 128 } },
+  ],
+};
+
+interface Pipeline {
+  label: string;
+  code: string;
+}
+
+const [, , file] = process.argv;
+if (file === undefined) throw new Error('npm run bench -- isa-peers PIPELINES.json');
+const theirs = JSON.parse(readFileSync(file, 'utf8')) as Pipeline[];
+const dispatches = await dispatchesOf({ config: SHAPES['135M'], type: 'Q4_1', features: FEATURE_SETS.all, phases: ['decode'] });
+const ours = dispatches.map(({ kernel, code }) => ({ label: kernel, code }));
+
+const chosen = Object.entries(PAIRS).flatMap(([work, peers]) =>
+  peers.map((peer, side) => ({ work, peer, by: side === 0 ? 'Chunkwise' : 'ggml-webgpu', code: codeOf(peer, side === 0 ? ours : theirs) })),
+);
+const assemblies = spirvOf(chosen.map(({ code }) => code));
+const compiler = new IsaCompiler();
+const rows: object[] = [];
+for (const family of FAMILIES) {
+  for (const [i, { work, peer, by }] of chosen.entries()) {
+    const assembly = assemblies[i] ?? '';
+    const { vgprs, spilled, scratch, lds, waves } = (await compiler.compile(assembly, [family]))[family] as IsaFigures;
+    const workgroup = (/LocalSize (\d+) (\d+) (\d+)/.exec(assembly) ?? []).slice(1).reduce((size, length) => size * Number(length), 1);
+    rows.push({ family, work, by, vgprs, spilled, scratch, lds, workgroup, waves, ...perMultiplyAdd(peer, loopsIn(await compiler.disassemble(assembly, family))) });
+  }
+}
+compiler.close();
+
+const FIGURES = ['work', 'by', 'vgprs', 'spilled', 'scratch', 'lds', 'workgroup', 'waves', 'valu', 'vmem', 'valuAll', 'vmemAll'];
+printTable(rows, ['family', ...FIGURES] as never[]);
+for (const family of FAMILIES) {
+  const lines = (rows as Record<string, string | number>[]).filter((row) => row['family'] === family).map((row) => FIGURES.map((name) => row[name]).join(' · '));
+  await record('isa-peers', family satisfies Family, { columns: FIGURES.join(' · '), rows: lines });
+}
+
+function codeOf({ label, having = '' }: Peer, pipelines: readonly Pipeline[]): string {
+  const found = pipelines.find((pipeline) => pipeline.label.startsWith(label) && pipeline.code.includes(having));
+  if (!found) throw new Error(`no pipeline ${label}`);
+  return found.code;
+}
+
+/** Instructions a multiply-add: of the loops that multiply, the mean of their ratios; and of all that is run again and again. */
+function perMultiplyAdd({ label, hot, all }: Peer, loops: readonly LoopFigures[]): Record<string, number> {
+  const loop = (place: string): LoopFigures => {
+    const figures = loops[Number(place)];
+    if (!figures) throw new Error(`${label} is compiled to ${loops.length} loops`);
+    return figures;
+  };
+  const rounded = (value: number): number => Number(value.toPrecision(3));
+  const inHot = (name: 'valu' | 'vmem'): number => {
+    const ratios = Object.entries(hot).map(([place, multiplyAdds]) => loop(place)[name] / multiplyAdds);
+    return rounded(ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length);
+  };
+  const inAll = (name: 'valu' | 'vmem'): number =>
+    rounded(Object.entries(all.times).reduce((sum, [place, times]) => sum + times * loop(place)[name], 0) / all.multiplyAdds);
+  return { valu: inHot('valu'), vmem: inHot('vmem'), valuAll: inAll('valu'), vmemAll: inAll('vmem') };
+}
