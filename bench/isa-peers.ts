@@ -5,7 +5,7 @@
 // A browser tells them where GPUDevice.prototype.createComputePipeline is wrapped in the worker that wllama starts, and
 // GPUAdapterInfo tells subgroups of 32 to 64, as these cards' does.
 import { readFileSync } from 'node:fs';
-import { FAMILIES, type Family, IsaCompiler, type IsaFigures } from '../tools/instruments/isa.ts';
+import { FAMILIES, IsaCompiler, type IsaFigures } from '../tools/instruments/isa.ts';
 import { type LoopFigures, loopsIn } from '../tools/instruments/isa-loops.ts';
 import { FEATURE_SETS } from '../tools/instruments/paper-gpu.ts';
 import { dispatchesOf } from '../tools/instruments/paper-model.ts';
@@ -87,7 +87,7 @@ const FIGURES = ['work', 'by', 'vgprs', 'spilled', 'scratch', 'lds', 'workgroup'
 printTable(rows, ['family', ...FIGURES] as never[]);
 for (const family of FAMILIES) {
   const lines = (rows as Record<string, string | number>[]).filter((row) => row['family'] === family).map((row) => FIGURES.map((name) => row[name]).join(' · '));
-  await record('isa-peers', family satisfies Family, { columns: FIGURES.join(' · '), rows: lines });
+  await record('isa-peers', family, { columns: FIGURES.join(' · '), rows: lines });
 }
 
 function codeOf({ label, having = '' }: Peer, pipelines: readonly Pipeline[]): string {

@@ -2,12 +2,9 @@
 export interface LoopFigures {
   valu: number;
   vmem: number;
-  /** Multiply-adds in floats, those that unpack weights too. */
-  fmas: number;
 }
 
 const VMEM = /^(buffer|tbuffer|global|flat|scratch)_(?!gl\d|wb|inv)/;
-const FMA = /^v_(pk_)?(fma|mad|mac|dot\d)\w*_(f16|f32|mix\w*)/;
 
 /** The loops of a shader in the order of their first instructions, from what Mesa prints. */
 export function loopsIn(disassembly: string): LoopFigures[] {
@@ -23,13 +20,12 @@ export function loopsIn(disassembly: string): LoopFigures[] {
     const start = labels.get(/^s_c?branch\w*\s+(BB\d+)/.exec(line)?.[1] ?? '');
     if (start !== undefined && start <= i) ends.set(start, i);
   }
-  const loops = [...ends].sort(([a], [b]) => a - b).map(([start, end]) => ({ start, end, valu: 0, vmem: 0, fmas: 0 }));
+  const loops = [...ends].sort(([a], [b]) => a - b).map(([start, end]) => ({ start, end, valu: 0, vmem: 0 }));
   for (const [i, line] of lines.entries()) {
     const innermost = loops.findLast(({ start, end }) => start <= i && i <= end);
     if (!innermost) continue;
     if (line.startsWith('v_')) innermost.valu++;
     if (VMEM.test(line)) innermost.vmem++;
-    if (FMA.test(line)) innermost.fmas++;
   }
-  return loops.map(({ valu, vmem, fmas }) => ({ valu, vmem, fmas }));
+  return loops.map(({ valu, vmem }) => ({ valu, vmem }));
 }
