@@ -1,7 +1,6 @@
 // Merges the splits of each (token, head): y = Σ exp(m_s − m) · output_s / Σ exp(m_s − m) · sum_s. One invocation for
-// four components of a head. Of a batch's last tokens it keeps what probe-page asks for: query, output, softmax.
-const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
-const PROBE4 = 2u * HEAD_DIM4 + 1u;
+// four components of a head.
+// needs: keep-probe
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -25,12 +24,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     output += weight * partial_outputs[first + s * stride + i];
   }
   y[id.x] = output / sum;
-
-  if (token + PROBES < params.tokens) { return; }
-  let entry = batch_table[token];
-  let slot = entry.z / params.slotPages;
-  let probe = ((slot * PROBES + entry.y % PROBES) * NUM_HEADS + head) * PROBE4;
-  probes[probe + i] = qkv[token * ROW4 + head * HEAD_DIM4 + i];
-  probes[probe + HEAD_DIM4 + i] = output / sum;
-  if (i == 0u) { probes[probe + 2u * HEAD_DIM4] = vec4f(maximum, sum, 0.0, 0.0); }
+  keep_probe(token, head, i, output / sum, vec2f(maximum, sum));
 }

@@ -1,9 +1,8 @@
 // Causal attention of single tokens over the paged cache. One workgroup a (token, split, GROUP heads that share keys and
-// values), a page at a time. Once the scores are known an invocation has four components of the outputs, of every
-// SUBSETS-th key. Leaves, per head, the unnormalized output and (maximum, sum) of the softmax for attention-merge.
-// needs: page-scores, page-units, store-token
-const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
-
+// values); each of its teams has every TEAMS-th page. Once the scores are known an invocation has four components of the
+// outputs, of every SUBSETS-th key of its team's page. Of several splits each leaves, per head, the unnormalized output
+// and (maximum, sum) of the softmax for attention-merge; what is not split is finished here.
+// needs: keep-probe, page-scores, page-units, store-token
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) id: u32) {
   let kv_head = workgroup.x / CHUNKS;
@@ -14,26 +13,26 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let first_page = split * params.pagesPerSplit;
   let end_page = min(first_page + params.pagesPerSplit, entry.w + 1u);
   let row = token * ROW4;
-  let i = id % HEAD_DIM4;
-  let subset = id / HEAD_DIM4;
+  let team = id / TEAM;
+  let i = id % TEAM % HEAD_DIM4;
+  let subset = id % TEAM / HEAD_DIM4;
 
   if (first_page <= entry.w && end_page > entry.w) {
     let page = pages[entry.z + entry.w];
     store_token(page, kv_head, row, entry.y - page.z, id);
   }
 
-  var maximum = vec4f(-1e30);
+  var maximum = vec4f(NO_SCORE);
   var sum = vec4f();
 #for g in GROUP
   var o#g = vec4f();
 #end
-  for (var p = first_page; p < end_page; p++) {
-    let page = pages[entry.z + p];
+  for (var p = first_page; p < end_page; p += TEAMS) {
+    let page = pages[entry.z + min(p + team, entry.w)];
     let distance = entry.y - page.z;
-    let keys = min(page.y >> 8u, distance + 1u);
+    let keys = select(0u, min(page.y >> 8u, distance + 1u), p + team < end_page); // none: a team that is left over
     score_page(page, kv_head, row + (kv_head * SHARED + first_head) * HEAD_DIM4, distance, keys, id);
-    var next = maximum;
-    for (var j = 0u; j < keys; j++) { next = max(next, scores[j]); }
+    let next = largest_score(team, maximum);
     let shrink = exp(maximum - next);
     maximum = next;
     sum *= shrink;
@@ -42,7 +41,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
     if (subset < SUBSETS) {
       for (var j = subset; j < keys; j += SUBSETS) {
-        let weights = exp(scores[j] - maximum);
+        let weights = exp(scores[team * PAGE_TOKENS + j] - maximum);
         let value = value_vector(page, kv_head, j, i);
         sum += weights;
 #for g in GROUP
@@ -52,23 +51,39 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
   }
 
-  // What the subsets have is added up, a head at a time.
+  // What the teams' subsets have is added up, a head at a time, as it would be beside the largest score of all.
   workgroupBarrier();
-  if (subset < SUBSETS && i == 0u) { scores[subset] = sum; }
+  if (id % TEAM == 0u) { queries[team] = maximum; }
+  workgroupBarrier();
+  var largest = maximum;
+  for (var t = 0u; t < TEAMS; t++) { largest = max(largest, queries[t]); }
+  let shrink = exp(maximum - largest);
+  if (subset < SUBSETS && i == 0u) { scores[team * SUBSETS + subset] = sum * shrink; }
 #for g in GROUP
-  if (subset < SUBSETS) { parts[id] = o#g; }
+  if (subset < SUBSETS) { parts[(team * SUBSETS + subset) * HEAD_DIM4 + i] = o#g * shrink[#g]; }
   workgroupBarrier();
-  if (id < HEAD_DIM4 && first_head + #g < SHARED) {
-    let base#g = ((token * params.splits + split) * NUM_HEADS + kv_head * SHARED + first_head + #g) * (HEAD_DIM4 + 1u);
+  if (id < HEAD_DIM4 && first_head + #gu < SHARED) {
     var output#g = vec4f();
-    for (var s = 0u; s < SUBSETS; s++) { output#g += parts[s * HEAD_DIM4 + id]; }
-    partial_outputs[base#g + id] = output#g;
-    if (id == 0u) {
-      var total#g = 0.0;
-      for (var s = 0u; s < SUBSETS; s++) { total#g += scores[s][#g]; }
-      partial_outputs[base#g + HEAD_DIM4] = vec4f(maximum[#g], total#g, 0.0, 0.0);
+    var total#g = 0.0;
+    for (var s = 0u; s < TEAMS * SUBSETS; s++) {
+      output#g += parts[s * HEAD_DIM4 + id];
+      total#g += scores[s][#g];
     }
+    leave(token, split, kv_head * SHARED + first_head + #gu, id, output#g, vec2f(largest[#g], total#g));
   }
   workgroupBarrier();
 #end
+}
+
+// Four components of a head's output, not yet divided by the sum of its softmax (maximum, sum).
+fn leave(token: u32, split: u32, head: u32, i: u32, output: vec4f, softmax: vec2f) {
+  if (params.splits > 1u) {
+    let base = ((token * params.splits + split) * NUM_HEADS + head) * (HEAD_DIM4 + 1u);
+    partial_outputs[base + i] = output;
+    if (i == 0u) { partial_outputs[base + HEAD_DIM4] = vec4f(softmax, 0.0, 0.0); }
+    return;
+  }
+  let attended = output / softmax.y;
+  y[(token * NUM_HEADS + head) * HEAD_DIM4 + i] = attended;
+  keep_probe(token, head, i, attended, softmax);
 }

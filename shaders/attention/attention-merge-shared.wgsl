@@ -1,7 +1,6 @@
 // What attention-merge does, by workgroups, where there are many splits: one a (token, head). An invocation has four
 // components, of every SUBSETS-th split.
-const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
-const PROBE4 = 2u * HEAD_DIM4 + 1u;
+// needs: keep-probe
 
 // Of each split (maximum, sum) of its softmax, then what its outputs weigh and its sum times that.
 var<workgroup> splits: array<vec2f, MAX_SPLITS>;
@@ -38,12 +37,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var s = 0u; s < params.splits; s++) { sum += splits[s].y; }
   output /= sum;
   y[(token * NUM_HEADS + head) * HEAD_DIM4 + i] = output;
-
-  if (token + PROBES < params.tokens) { return; }
-  let entry = batch_table[token];
-  let slot = entry.z / params.slotPages;
-  let probe = ((slot * PROBES + entry.y % PROBES) * NUM_HEADS + head) * PROBE4;
-  probes[probe + i] = qkv[token * ROW4 + head * HEAD_DIM4 + i];
-  probes[probe + HEAD_DIM4 + i] = output;
-  if (i == 0u) { probes[probe + 2u * HEAD_DIM4] = vec4f(maximum, sum, 0.0, 0.0); }
+  keep_probe(token, head, i, output, vec2f(maximum, sum));
 }

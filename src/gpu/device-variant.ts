@@ -42,7 +42,7 @@ export const VARIANTS: Record<DeviceClass, Variant> = {
   },
   gpu: {
     ...{ workgroup: 32, prefillWorkgroup: 256, tileRows: 64, rowWorkgroup: 32, lanes: 32, decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 },
-    ...{ sharedPages: true, attentionWorkgroup: 128, attentionHeads: 1, attentionVectors: 4 },
+    ...{ sharedPages: true, attentionWorkgroup: 256, attentionHeads: 1, attentionVectors: 4 },
     ...{ scanWorkgroup: 256, scanTile: 1024, batchTokens: 512 },
   },
 };

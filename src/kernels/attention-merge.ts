@@ -1,8 +1,9 @@
 import source from '../../shaders/attention-merge.wgsl?raw';
+import keepProbe from '../../shaders/parts/pages/keep-probe.wgsl?raw';
 import sharedSource from '../../shaders/attention/attention-merge-shared.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel, KernelText } from '../gpu/kernel.ts';
-import { MAX_SPLITS } from './attention.ts';
+import { FINISHED, MAX_SPLITS } from './attention.ts';
 import { headConstants, type Heads } from './heads.ts';
 import { PROBES } from './probe-page.ts';
 
@@ -13,8 +14,7 @@ const MERGED: Pick<KernelText, 'bindings' | 'params'> = {
     { name: 'partial_outputs', type: 'array<vec4f>', access: 'read' },
     { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
     { name: 'qkv', type: 'array<vec4f>', access: 'read' },
-    { name: 'y', type: 'array<vec4f>', access: 'read_write' },
-    { name: 'probes', type: 'array<vec4f>', access: 'read_write' },
+    ...FINISHED,
   ],
   params: { tokens: 'u32', splits: 'u32', slotPages: 'u32' },
 };
@@ -34,7 +34,7 @@ function alone(device: Device, heads: Heads): Merge {
   const quads = (heads.numHeads * heads.headDim) / 4;
   return {
     name: 'attention-merge',
-    sources: [source],
+    sources: [keepProbe, source],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
     ...MERGED,
     groups: ({ tokens }) => [Math.ceil((tokens * quads) / workgroup)],
@@ -46,7 +46,7 @@ function shared(device: Device, heads: Heads): Merge {
   const SUBSETS = Math.floor((workgroup * 4) / heads.headDim);
   return {
     name: 'attention-merge-shared',
-    sources: [sharedSource],
+    sources: [keepProbe, sharedSource],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup, SUBSETS, MAX_SPLITS },
     ...MERGED,
     groups: ({ tokens }) => [heads.numHeads, tokens],

@@ -12,8 +12,20 @@ import { halfPrecision } from './slot-choices.ts';
 /** Most runs of pages that the attention of a batch's tokens is split into, unless it has more tokens. */
 export const MAX_SPLITS = 64;
 
-/** How the pages up to `length` tokens are shared out: the fewer tokens, the more splits, so that there is work for all. */
-export function splitPages(tokens: number, length: number): { splits: number; pagesPerSplit: number } {
+/** A batch by its tokens, and by those of the longest sequence with them. */
+export interface BatchLength {
+  tokens: number;
+  length: number;
+}
+
+/** Workgroups that share out the pages of each token, and how many pages each has. */
+export interface Splits {
+  splits: number;
+  pagesPerSplit: number;
+}
+
+/** Each leaves its part of the output for attention-merge. The fewer tokens, the more splits, so that there is work for all. */
+export function splitPages({ tokens, length }: BatchLength): Splits {
   const pages = Math.ceil(length / PAGE_TOKENS);
   const pagesPerSplit = Math.ceil(pages / Math.max(1, Math.floor(MAX_SPLITS / tokens)));
   return { splits: Math.ceil(pages / pagesPerSplit), pagesPerSplit };
@@ -37,6 +49,12 @@ export const attending = (kv: Binding['access']): Pick<KernelText, 'bindings' | 
   ],
   params: { tokens: 'u32', splits: 'u32', pagesPerSplit: 'u32' },
 });
+
+/** What kernels bind that leave the attention of a token whole: `y [T, numHeads headDim]`, and for the last tokens `probes`. */
+export const FINISHED: readonly Binding[] = [
+  { name: 'y', type: 'array<vec4f>', access: 'read_write' },
+  { name: 'probes', type: 'array<vec4f>', access: 'read_write' },
+];
 
 /**
  * Queries of `qkv` over the pages → `partial_outputs [T, splits, numHeads, headDim + 4]`. `halfOnly`: every page is in f16;

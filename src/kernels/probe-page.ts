@@ -3,13 +3,16 @@ import sharedSource from '../../shaders/attention/probe-page-shared.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel, KernelText } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
-import { headChunks, pageSharing } from './attention/page-sharing.ts';
+import { headChunks, pageSharing, type Teams } from './attention/page-sharing.ts';
 import { headConstants, type Heads, scoreScale } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
 import { halfPrecision } from './slot-choices.ts';
 
 /** Latest tokens of a stream whose queries and outputs are kept. */
 export const PROBES = 4;
+
+/** Of the kernel whose workgroups share pages: all of one share each. */
+const SHARING: Teams = { workgroup: 128, teams: 1 };
 
 /** Bytes of what is found of one task and head. */
 export const FOUND_BYTES = 8;
@@ -57,7 +60,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: n
 }
 
 function sharedProbeKernel(device: Device, heads: Heads): Kernel<{ found: number }> {
-  const { sources, enables, constants } = pageSharing(device, heads);
+  const { sources, enables, constants } = pageSharing(device, heads, SHARING);
   return {
     name: 'probe-page-shared',
     sources: [...sources, sharedSource],

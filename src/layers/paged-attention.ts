@@ -1,26 +1,25 @@
-import type { Device } from '../gpu/device.ts';
-import type { Kernel } from '../gpu/kernel.ts';
-import { type Bound, createOperation, following, type Operation } from '../gpu/operation.ts';
+import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { storesTokens } from '../kernels/attention/attention-decode.ts';
-import { attentionKernels } from '../kernels/attention/attention-kernels.ts';
-import { splitPages } from '../kernels/attention.ts';
+import { type AttentionKernel, attentionKernels } from '../kernels/attention/attention-kernels.ts';
 import { attentionMergeKernels } from '../kernels/attention-merge.ts';
 import type { AttentionBuffers } from './attention-buffers.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 
-/** An operation for tokens of a sequence each, and one for consecutive tokens. */
-type ByKind<Size> = Record<'decode' | 'prefill', Operation<Size>>;
-type Attend = ByKind<{ tokens: number; splits: number }>;
-type Merge = ByKind<{ tokens: number }>;
+/** Of tokens of a sequence each, and of consecutive tokens. */
+type ByKind<T> = Record<'decode' | 'prefill', T>;
+interface Attend {
+  kernel: AttentionKernel;
+  operation: Operation<{ tokens: number; splits: number }>;
+}
 
 /** attended = softmax(q · keys) · values over the pages of each token's sequence, in splits that are merged. */
 export class PagedAttention {
-  readonly #halfOnly: () => Attend;
+  readonly #halfOnly: () => ByKind<Attend>;
   /** With pages of every form; made when first used. */
-  readonly #every: () => Attend;
-  readonly #merge: () => Merge;
+  readonly #every: () => ByKind<Attend>;
+  readonly #merge: () => ByKind<Operation<{ tokens: number }>>;
 
   constructor(
     private readonly place: LayerPlace,
@@ -28,8 +27,8 @@ export class PagedAttention {
   ) {
     const pages = (): GPUBuffer => buffers.pages.buffer;
     const probes = (): GPUBuffer => buffers.probes.buffer(place.layer);
-    this.#halfOnly = following([pages], () => this.#bindAttend(true));
-    this.#every = following([pages], () => this.#bindAttend(false));
+    this.#halfOnly = following([pages, probes], () => this.#bindAttend(true));
+    this.#every = following([pages, probes], () => this.#bindAttend(false));
     this.#merge = following([probes], () => this.#bindMerge());
     // Compiled while the model is opened.
     this.#halfOnly();
@@ -43,31 +42,40 @@ export class PagedAttention {
 
   record(recorder: Dispatcher, { apart, tokens, length, halfOnly }: Batch): void {
     const kind = apart ? 'decode' : 'prefill';
-    const { splits, pagesPerSplit } = splitPages(tokens, length);
-    const attend = (halfOnly ? this.#halfOnly() : this.#every())[kind];
+    const { kernel, operation } = (halfOnly ? this.#halfOnly() : this.#every())[kind];
+    const { splits, pagesPerSplit } = kernel.split({ tokens, length });
+    const params = { tokens, splits, pagesPerSplit, slotPages: this.buffers.slotPages };
+    recorder.run(operation, operation.groups({ tokens, splits }), params);
+    if (splits === 1 && !kernel.alwaysMerged) return;
     const merge = this.#merge()[kind];
-    recorder.run(attend, attend.groups({ tokens, splits }), { tokens, splits, pagesPerSplit });
-    recorder.run(merge, merge.groups({ tokens }), { tokens, splits, slotPages: this.buffers.slotPages });
+    recorder.run(merge, merge.groups({ tokens }), params);
   }
 
-  #bindAttend(halfOnly: boolean): Attend {
+  #bindAttend(halfOnly: boolean): ByKind<Attend> {
     const { device, config, activations } = this.place;
     const { batchTable, qkv, partials } = activations;
     const { pages, table, rope } = this.buffers;
-    const bounds = { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, partial_outputs: partials };
-    return byKind(device, attentionKernels(device, config, { halfOnly, stores: storesTokens(device, config) }), bounds);
+    const bounds = { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, partial_outputs: partials, ...this.#finished() };
+    const kernels = attentionKernels(device, config, { halfOnly, stores: storesTokens(device, config) });
+    const bind = (kernel: AttentionKernel): Attend => ({ kernel, operation: createOperation(device, kernel, bounds) });
+    return byKind(kernels, bind);
   }
 
-  #bindMerge(): Merge {
-    const { device, config, activations, layer } = this.place;
-    const { batchTable, qkv, partials, attended } = activations;
-    const bounds = { partial_outputs: partials, batch_table: batchTable, qkv, y: attended, probes: this.buffers.probes.buffer(layer) };
-    return byKind(device, attentionMergeKernels(device, config), bounds);
+  #bindMerge(): ByKind<Operation<{ tokens: number }>> {
+    const { device, config, activations } = this.place;
+    const { batchTable, qkv, partials } = activations;
+    const bounds = { partial_outputs: partials, batch_table: batchTable, qkv, ...this.#finished() };
+    return byKind(attentionMergeKernels(device, config), (kernel) => createOperation(device, kernel, bounds));
+  }
+
+  /** What the attention of a token is left in, once it is whole. */
+  #finished(): Record<'y' | 'probes', GPUBuffer> {
+    return { y: this.place.activations.attended, probes: this.buffers.probes.buffer(this.place.layer) };
   }
 }
 
-/** One operation where both have one kernel. */
-function byKind<Size>(device: Device, { decode, prefill }: Record<'decode' | 'prefill', Kernel<Size>>, bounds: Readonly<Record<string, Bound>>): ByKind<Size> {
-  const operation = createOperation(device, decode, bounds);
-  return { decode: operation, prefill: decode === prefill ? operation : createOperation(device, prefill, bounds) };
+/** Made once where both have one kernel. */
+function byKind<K, T>({ decode, prefill }: ByKind<K>, make: (kernel: K) => T): ByKind<T> {
+  const made = make(decode);
+  return { decode: made, prefill: decode === prefill ? made : make(prefill) };
 }

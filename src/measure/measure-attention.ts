@@ -1,9 +1,9 @@
 import { type KvOptions, policyOf } from '../cache/kv-options.ts';
-import { partialFloats, splitPages } from '../kernels/attention.ts';
+import { partialFloats } from '../kernels/attention.ts';
 import { UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { anyTokens } from './decode-run.ts';
 import { stepCalls } from './measure.ts';
-import { timeCalls } from './time-calls.ts';
+import { type Call, timeCalls } from './time-calls.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 import { quantile } from '../config/quantile.ts';
@@ -23,8 +23,6 @@ export interface AttentionTiming extends KvOptions {
   scratchBytes: number;
 }
 
-const KERNELS = 2; // attention and its merge
-
 /** Times attention of one layer over `context` tokens whose pages lie as `kv` has them: for one token, and for a batch. */
 export async function measureAttention(session: Session, context: number, kv: KvOptions): Promise<AttentionTiming[]> {
   const { config } = session.plan;
@@ -34,9 +32,8 @@ export async function measureAttention(session: Session, context: number, kv: Kv
     const bytes = sequence.pages.reduce((sum, { layers }) => sum + (layers[0]?.place.units ?? 0) * UNIT_BYTES, 0);
     const timings: AttentionTiming[] = [];
     for (const tokens of [1, Math.min(session.transformer.batchTokens, context)]) {
-      const calls = stepCalls(session, sequence, context - tokens, tokens)
-        .filter(({ operation }) => operation.pipeline.kernel.name.startsWith('attention'))
-        .slice(0, KERNELS);
+      const { attend, merge } = ofFirstLayer(stepCalls(session, sequence, context - tokens, tokens));
+      const calls = merge ? [attend, merge] : [attend];
       const times = (await timeCalls(session, calls, tokens === 1 ? 20 : 2)).map((ms) => ms / tokens);
       const msPerToken = { median: quantile(times, 0.5), p95: quantile(times, 0.95) };
       timings.push({
@@ -45,13 +42,20 @@ export async function measureAttention(session: Session, context: number, kv: Kv
         dispatchesPerToken: calls.length / tokens,
         bytes,
         gbPerSecond: bytes / (msPerToken.median * tokens) / 1e6,
-        scratchBytes: tokens * splitPages(tokens, context).splits * config.numHeads * partialFloats(config.headDim) * 4,
+        scratchBytes: (merge?.params['splits'] ?? 0) * tokens * config.numHeads * partialFloats(config.headDim) * 4,
       });
     }
     return timings;
   } finally {
     session.release(sequence);
   }
+}
+
+/** Attention and, where it leaves splits, their merge. */
+function ofFirstLayer(calls: readonly Call[]): { attend: Call; merge?: Call | undefined } {
+  const nameOf = (call?: Call): string => call?.operation.pipeline.kernel.name ?? '';
+  const [attend, next] = calls.filter((call) => nameOf(call).startsWith('attention')) as [Call, Call?];
+  return { attend, merge: nameOf(next).startsWith('attention-merge') ? next : undefined };
 }
 
 /** Gives `sequence` pages for `context` tokens in the forms of its policy. */

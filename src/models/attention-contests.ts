@@ -2,11 +2,12 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Candidate, Contest } from '../gpu/autotuner.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation } from '../gpu/operation.ts';
-import { partialFloats, splitPages } from '../kernels/attention.ts';
+import { partialFloats } from '../kernels/attention.ts';
 import { pageEntry, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { storesTokens } from '../kernels/attention/attention-decode.ts';
 import { attentionKernels } from '../kernels/attention/attention-kernels.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { PROBES, probeFloats } from '../kernels/probe-page.ts';
 import { batchTable } from '../layers/batch.ts';
 import { readInTurn } from './read-in-turn.ts';
 
@@ -45,6 +46,8 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
       batch_table: buffer('batch table', most * 16),
       pages: buffer('pages', pages * 16),
       rope: buffer('rope', CONTEXT * headDim * 4),
+      y: buffer('y', most * numHeads * headDim * 4),
+      probes: buffer('probes', PROBES * numHeads * probeFloats(headDim) * 4),
       partial_outputs: buffer('partial outputs', Math.max(most, pages) * numHeads * partialFloats(headDim) * 4),
     };
     const { queue } = device.gpuDevice;
@@ -61,12 +64,13 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
     kernel: () => attentionKernels(device, config, form)[kind],
     make() {
       made ??= bound();
-      const operations = made.map((one) => createOperation(device, attentionKernels(device, config, form)[kind], one));
-      const { splits, pagesPerSplit } = splitPages(tokens, CONTEXT);
+      const kernel = attentionKernels(device, config, form)[kind];
+      const operations = made.map((one) => createOperation(device, kernel, one));
+      const { splits, pagesPerSplit } = kernel.split({ tokens, length: CONTEXT });
       let next = 0;
       return (recorder) => {
         const operation = operations[next++ % operations.length]!;
-        recorder.run(operation, operation.groups({ tokens, splits }), { tokens, splits, pagesPerSplit });
+        recorder.run(operation, operation.groups({ tokens, splits }), { tokens, splits, pagesPerSplit, slotPages: pages });
       };
     },
   });

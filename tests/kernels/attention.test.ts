@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Candidate } from '../../src/gpu/autotuner.ts';
-import { partialFloats, splitPages } from '../../src/kernels/attention.ts';
+import { partialFloats } from '../../src/kernels/attention.ts';
 import { storesTokens } from '../../src/kernels/attention/attention-decode.ts';
 import { attentionKernels } from '../../src/kernels/attention/attention-kernels.ts';
 import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
@@ -75,14 +75,14 @@ function recordBuffers(
   { kind, tokens, length, stores = false }: BatchShape & { length: number; stores?: boolean },
 ): GPUBuffer {
   const { device } = runner;
-  const { splits, pagesPerSplit } = splitPages(tokens, length);
+  const kernel = attentionKernels(device, heads, { halfOnly: true, stores })[kind];
+  const { splits, pagesPerSplit } = kernel.split({ tokens, length });
   const partial_outputs = runner.empty(tokens * splits * heads.numHeads * partialFloats(heads.headDim) * 4);
   const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
-  const bounds = { ...buffers, partial_outputs };
-  const params = { tokens, splits, pagesPerSplit };
-  runner.run(attentionKernels(device, heads, { halfOnly: true, stores })[kind], bounds, { tokens, splits }, params);
-  const merged = { ...buffers, partial_outputs, y, probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4) };
-  runner.run(attentionMergeKernels(device, heads)[kind], merged, { tokens }, { tokens, splits, slotPages: 1024 });
+  const bounds = { ...buffers, partial_outputs, y, probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4) };
+  const params = { tokens, splits, pagesPerSplit, slotPages: 1024 };
+  runner.run(kernel, bounds, { tokens, splits }, params);
+  if (splits > 1 || kernel.alwaysMerged) runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
   return y;
 }
 
@@ -178,9 +178,26 @@ describe('attention and attention-merge', () => {
     });
 
     it('a token with more pages than splits', async () => {
-      const batch = randomBatch(headsOf(64, 3, 1), 2200, 1, new Random(11));
-      expect(splitPages(1, 2201).pagesPerSplit).toBe(2);
-      await expectAttention(getRunner(), batch);
+      const heads = headsOf(64, 3, 1);
+      const pages = Math.ceil(2201 / PAGE_TOKENS);
+      for (const kind of kindsOf(getRunner())) {
+        const { splits, pagesPerSplit } = attentionKernels(getRunner().device, heads, { halfOnly: true, stores: false })[kind].split({ tokens: 1, length: 2201 });
+        expect(splits).toBeGreaterThan(1);
+        expect(splits).toBeLessThan(pages);
+        expect(splits * pagesPerSplit).toBeGreaterThanOrEqual(pages);
+      }
+      await expectAttention(getRunner(), randomBatch(heads, 2200, 1, new Random(11)));
+    });
+
+    it('the shortest sequence that is split, and the longest that is not', async () => {
+      const heads = headsOf(64, 3, 1);
+      const { device } = getRunner();
+      if (!device.variant.sharedPages) return;
+      const { decode } = attentionKernels(device, heads, { halfOnly: true, stores: false });
+      let length = 1;
+      while (decode.split({ tokens: 1, length }).splits === 1) length++;
+      expect(length).toBeGreaterThan(256); // a context that most answers stay in takes no merge
+      for (const tokens of [length - 1, length]) await expectAttention(getRunner(), randomBatch(heads, tokens - 1, 1, new Random(21)));
     });
 
     it('scores of ten thousand', async () => {

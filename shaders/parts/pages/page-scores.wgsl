@@ -1,22 +1,26 @@
-// The scores of a page's keys for GROUP heads of a query that share them, found by a workgroup: LANES invocations share a key
-// out, and each adds up its part for all heads.
+// The scores of a page's keys for GROUP heads of a query that share them. A team of a workgroup's invocations has a page:
+// LANES of them share a key out, and each adds up its part for all heads.
 // needs: half4, page-layout, page-units
 const SHARED = NUM_HEADS / NUM_KV_HEADS;
+const TEAM = WORKGROUP / TEAMS;
 // Keys that are looked at side by side.
-const ABREAST = WORKGROUP / LANES;
+const ABREAST = TEAM / LANES;
 // One more, so that a key's parts lie in different banks.
 const PARTS = PAGE_TOKENS + 1u;
+const NO_SCORE = -1e30;
 
-// Rotated by their distance from the page's base; where keys are codes, times the channels' scales.
-var<workgroup> queries: array<vec4f, GROUP * HEAD_DIM4>;
+// What each team has. Queries are rotated by their distance from the page's base; where keys are codes, times the
+// channels' scales.
+var<workgroup> queries: array<vec4f, TEAMS * GROUP * HEAD_DIM4>;
 // What the channels' minima give, of each head's pairs of vectors.
-var<workgroup> raises: array<f32, GROUP * HALF4>;
+var<workgroup> raises: array<f32, TEAMS * GROUP * HALF4>;
 // A component a head.
-var<workgroup> parts: array<vec4f, PARTS_LENGTH>;
-var<workgroup> scores: array<vec4f, PAGE_TOKENS>;
+var<workgroup> parts: array<vec4f, TEAMS * PARTS_LENGTH>;
+var<workgroup> scores: array<vec4f, TEAMS * PAGE_TOKENS>;
 
 fn rotate_queries(page: vec4u, kv_head: u32, first: u32, distance: u32, id: u32) {
-  for (var item = id; item < GROUP * HALF4; item += WORKGROUP) {
+  let team = id / TEAM;
+  for (var item = id % TEAM; item < GROUP * HALF4; item += TEAM) {
     let g = item / HALF4;
     let i = item % HALF4;
     let query = first + g * QUERY_STRIDE + i;
@@ -30,63 +34,66 @@ fn rotate_queries(page: vec4u, kv_head: u32, first: u32, distance: u32, id: u32)
       let head = coded_head(page, kv_head);
       let range_x = key_range(head, i & ~1u, i & 1u);
       let range_y = key_range(head, i | 1u, i & 1u);
-      raises[item] = dot(x, range_x.minimum) + dot(y, range_y.minimum);
+      raises[team * GROUP * HALF4 + item] = dot(x, range_x.minimum) + dot(y, range_y.minimum);
       x *= range_x.scale;
       y *= range_y.scale;
     }
-    queries[g * HEAD_DIM4 + i] = x;
-    queries[g * HEAD_DIM4 + HALF4 + i] = y;
+    queries[(team * GROUP + g) * HEAD_DIM4 + i] = x;
+    queries[(team * GROUP + g) * HEAD_DIM4 + HALF4 + i] = y;
   }
 }
 
 // Queries are read again for each key: in registers there would be too many of them.
 fn score_half(page: vec4u, kv_head: u32, keys: u32, id: u32) {
-  let lane = id % LANES;
-#for s in STEPS
-  let i#s = #s * 2u * LANES + lane;
-  for (var j = id / LANES; j < keys; j += ABREAST) {
-    let key = half_key_at(page, kv_head, j) + i#s;
-    let a = half4(kv[key]);
-    let b = half4(kv[key + LANES]);
+  let team = id / TEAM;
+  let lane = id % TEAM % LANES;
+  for (var j = id % TEAM / LANES; j < keys; j += ABREAST) {
+    let key = half_key_at(page, kv_head, j) + lane;
+    let query = team * GROUP * HEAD_DIM4 + lane;
     var part = vec4f();
+#for s in STEPS
+    let a#s = half4(kv[key + #su * 2u * LANES]);
+    let b#s = half4(kv[key + (#su * 2u + 1u) * LANES]);
 #for g in GROUP
-    part[#g] += dot(queries[#g * HEAD_DIM4 + i#s], a) + dot(queries[#g * HEAD_DIM4 + i#s + LANES], b);
+    part[#g] += dot(queries[query + #gu * HEAD_DIM4 + #su * 2u * LANES], a#s);
+    part[#g] += dot(queries[query + #gu * HEAD_DIM4 + (#su * 2u + 1u) * LANES], b#s);
 #end
-    if (#s > 0) { part += parts[lane * PARTS + j]; }
-    parts[lane * PARTS + j] = part;
+#end
+    parts[team * PARTS_LENGTH + lane * PARTS + j] = part;
   }
-#end
 }
 
 fn score_codes(page: vec4u, kv_head: u32, keys: u32, id: u32) {
-  let lane = id % LANES;
+  let team = id / TEAM;
+  let lane = id % TEAM % LANES;
   let head = coded_head(page, kv_head);
+  var raise = vec4f();
 #for s in STEPS
-  let x#s = #s * LANES + lane;
-  let i#s = (x#s & ~1u) + (x#s & 1u) * HALF4;
-  var raise#s = vec4f();
 #for g in GROUP
-  raise#s[#g] = raises[#g * HALF4 + x#s];
+  raise[#g] += raises[(team * GROUP + #gu) * HALF4 + #su * LANES + lane];
 #end
-  for (var j = id / LANES; j < keys; j += ABREAST) {
-    let a = key_codes(head, j, x#s, 0u);
-    let b = key_codes(head, j, x#s, 1u);
-    var part = raise#s;
-    if (#s > 0) { part += parts[lane * PARTS + j]; }
+#end
+  for (var j = id % TEAM / LANES; j < keys; j += ABREAST) {
+    var part = raise;
+#for s in STEPS
+    let x#s = #su * LANES + lane;
+    let query#s = team * GROUP * HEAD_DIM4 + (x#s & ~1u) + (x#s & 1u) * HALF4;
+    let a#s = key_codes(head, j, x#s, 0u);
+    let b#s = key_codes(head, j, x#s, 1u);
 #for g in GROUP
-    part[#g] += dot(queries[#g * HEAD_DIM4 + i#s], a) + dot(queries[#g * HEAD_DIM4 + i#s + 1u], b);
+    part[#g] += dot(queries[query#s + #gu * HEAD_DIM4], a#s) + dot(queries[query#s + #gu * HEAD_DIM4 + 1u], b#s);
 #end
-    parts[lane * PARTS + j] = part;
+#end
+    parts[team * PARTS_LENGTH + lane * PARTS + j] = part;
   }
-#end
 }
 
-// Leaves in `scores` those of the first `keys` keys; `query`: where in qkv the first head stands. Nothing of what it uses may be
-// read any more when it is called.
+// Leaves in a team's `scores` those of its page's first `keys` keys, and NO_SCORE behind them; `query`: where in qkv the first
+// head stands. All teams call it together, and nothing of what it uses may be read any more when they do.
 fn score_page(page: vec4u, kv_head: u32, query: u32, distance: u32, keys: u32, id: u32) {
   rotate_queries(page, kv_head, query, distance, id);
   workgroupBarrier();
-  if (id < ABREAST * LANES) {
+  if (id % TEAM < ABREAST * LANES) {
     if (is_coded(page)) {
       score_codes(page, kv_head, keys, id);
     } else {
@@ -94,10 +101,24 @@ fn score_page(page: vec4u, kv_head: u32, query: u32, distance: u32, keys: u32, i
     }
   }
   workgroupBarrier();
-  for (var j = id; j < keys; j += WORKGROUP) {
-    var score = vec4f(raise_by(page, kv_head, j));
-    for (var lane = 0u; lane < LANES; lane++) { score += parts[lane * PARTS + j]; }
-    scores[j] = score;
+  let team = id / TEAM;
+  for (var j = id % TEAM; j < PAGE_TOKENS; j += TEAM) {
+    var score = vec4f(NO_SCORE);
+    if (j < keys) {
+      score = vec4f(raise_by(page, kv_head, j));
+      for (var lane = 0u; lane < LANES; lane++) { score += parts[team * PARTS_LENGTH + lane * PARTS + j]; }
+    }
+    scores[team * PAGE_TOKENS + j] = score;
   }
   workgroupBarrier();
+}
+
+// The largest score of a team's page, or what is larger.
+fn largest_score(team: u32, than: vec4f) -> vec4f {
+  var largest = than;
+  for (var j = team * PAGE_TOKENS; j < (team + 1u) * PAGE_TOKENS; j += 4u) {
+    largest = max(max(largest, scores[j]), scores[j + 1u]);
+    largest = max(max(largest, scores[j + 2u]), scores[j + 3u]);
+  }
+  return largest;
 }

@@ -1,12 +1,17 @@
 import source from '../../../shaders/attention/attention-decode.wgsl?raw';
+import keepProbe from '../../../shaders/parts/pages/keep-probe.wgsl?raw';
 import storedHalf from '../../../shaders/parts/stored-half.wgsl?raw';
 import storedBefore from '../../../shaders/slots/store-token/none.wgsl?raw';
 import storesOwn from '../../../shaders/slots/store-token/own.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
-import { attending } from '../attention.ts';
-import type { Heads } from '../heads.ts';
-import { headChunks, pageSharing } from './page-sharing.ts';
+import { attending, type BatchLength, FINISHED, MAX_SPLITS, type Splits } from '../attention.ts';
+import { type Heads, PAGE_TOKENS } from '../heads.ts';
+import { PROBES } from '../probe-page.ts';
+import { headChunks, pageSharing, pageTeams } from './page-sharing.ts';
+
+/** Steps of a page a team that a workgroup goes through rather than have others share them, as their parts were to be merged then. */
+const STEPS_ALONE = 4;
 
 /** Which pages are read, and whether the tokens' keys and values are stored first. */
 export interface DecodeForm {
@@ -19,15 +24,29 @@ export interface DecodeForm {
 /** Whether attentionDecodeKernel can store keys and values itself: one workgroup has all heads that share them, and none is normed. */
 export const storesTokens = (device: Device, heads: Heads): boolean => device.variant.sharedPages && !heads.qkNorm && headChunks(heads) === 1;
 
-/** Queries of `qkv`, a token each of any sequence → `partial_outputs`, as attentionKernel leaves it. */
+/** As splitPages, for teams: short sequences are not split. */
+export function splitForTeams(heads: Heads, workgroup: number, { tokens, length }: BatchLength): Splits {
+  const teams = pageTeams(heads, workgroup);
+  const steps = Math.ceil(length / PAGE_TOKENS / teams);
+  const each = steps <= STEPS_ALONE ? steps : Math.ceil(steps / Math.max(1, Math.floor(MAX_SPLITS / tokens)));
+  return { splits: Math.ceil(steps / each), pagesPerSplit: each * teams };
+}
+
+/**
+ * Queries of `qkv`, a token each of any sequence → with one split what attention-merge leaves, `y` and the tokens' part of
+ * `probes`; else `partial_outputs`, as attentionKernel leaves it.
+ */
 export function attentionDecodeKernel(device: Device, heads: Heads, { halfOnly, stores }: DecodeForm): Kernel<{ tokens: number; splits: number }> {
-  const { sources, enables, constants } = pageSharing(device, heads);
+  const workgroup = device.variant.attentionWorkgroup;
+  const { sources, enables, constants } = pageSharing(device, heads, { workgroup, teams: pageTeams(heads, workgroup) });
+  const { bindings, params } = attending(stores ? 'read_write' : 'read');
   return {
     name: 'attention-decode',
-    sources: [...sources, ...(stores ? [storedHalf, storesOwn] : [storedBefore]), source],
+    sources: [...sources, ...(stores ? [storedHalf, storesOwn] : [storedBefore]), keepProbe, source],
     enables,
-    constants: { ...constants, QUERY_STRIDE: heads.headDim / 4, HALF_ONLY: halfOnly },
-    ...attending(stores ? 'read_write' : 'read'),
+    constants: { ...constants, QUERY_STRIDE: heads.headDim / 4, HALF_ONLY: halfOnly, PROBES },
+    bindings: [...bindings, ...FINISHED],
+    params: { ...params, slotPages: 'u32' },
     groups: ({ tokens, splits }) => [heads.numKvHeads * headChunks(heads), splits, tokens],
   };
 }

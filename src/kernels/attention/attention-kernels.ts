@@ -1,20 +1,30 @@
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
-import { attentionKernel } from '../attention.ts';
+import { attentionKernel, type BatchLength, splitPages, type Splits } from '../attention.ts';
 import type { Heads } from '../heads.ts';
-import { attentionDecodeKernel, type DecodeForm } from './attention-decode.ts';
+import { attentionDecodeKernel, type DecodeForm, splitForTeams } from './attention-decode.ts';
 import { attentionPrefillKernel } from './attention-prefill.ts';
 
-export type AttentionKernel = Kernel<{ tokens: number; splits: number }>;
+export interface AttentionKernel extends Kernel<{ tokens: number; splits: number }> {
+  /** How it is to share out the pages of a batch. */
+  split(batch: BatchLength): Splits;
+  /** Whether what is not split is left for attention-merge too. */
+  alwaysMerged: boolean;
+}
 
 /**
  * The attention of tokens that are of a sequence each, and of consecutive tokens of one. Where workgroups share pages out, a
  * kernel for each; else one for both, which stores nothing.
  */
 export function attentionKernels(device: Device, heads: Heads, form: DecodeForm): Record<'decode' | 'prefill', AttentionKernel> {
-  if (device.variant.sharedPages) {
-    return { decode: attentionDecodeKernel(device, heads, form), prefill: attentionPrefillKernel(device, heads, form.halfOnly) };
+  const merged = { split: splitPages, alwaysMerged: true };
+  if (!device.variant.sharedPages) {
+    const each = { ...attentionKernel(device, heads, form.halfOnly), ...merged };
+    return { decode: each, prefill: each };
   }
-  const each = attentionKernel(device, heads, form.halfOnly);
-  return { decode: each, prefill: each };
+  const { attentionWorkgroup } = device.variant;
+  return {
+    decode: { ...attentionDecodeKernel(device, heads, form), split: (batch) => splitForTeams(heads, attentionWorkgroup, batch), alwaysMerged: false },
+    prefill: { ...attentionPrefillKernel(device, heads, form.halfOnly), ...merged },
+  };
 }

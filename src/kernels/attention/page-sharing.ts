@@ -9,16 +9,35 @@ import { halfPrecision } from '../slot-choices.ts';
 
 /** Most heads whose scores a workgroup finds: they are the components of a vector. */
 const MOST_HEADS = 4;
-/** Most invocations that share a key out. */
-const MOST_LANES = 12;
+/** Most invocations that share a key out: each reads 8 bytes of it beside its neighbour's. */
+const MOST_LANES = 6;
+/** Least invocations of a team, and workgroup memory of all teams: every device has as much. */
+const LEAST_TEAM = 64;
+const MOST_BYTES = 16_384;
 
 /** Workgroups that the heads which share keys and values are shared out to. */
 export const headChunks = ({ numHeads, numKvHeads }: Heads): number => Math.ceil(numHeads / numKvHeads / MOST_HEADS);
 
-/** Texts, directives and constants of kernels in which a workgroup finds a query's scores of a page; see page-scores.wgsl. */
-export function pageSharing(device: Device, heads: Heads): Pick<KernelText, 'sources' | 'enables' | 'constants'> {
+/** Heads of a workgroup. */
+const headGroup = (heads: Heads): number => Math.ceil(heads.numHeads / heads.numKvHeads / headChunks(heads));
+
+/** Teams of a workgroup of so many invocations, each of which has a page at a time: a power of two. */
+export function pageTeams(heads: Heads, workgroup: number): number {
+  const { headDim } = heads;
+  const vectors = (headGroup(heads) * headDim) / 4 + keyLanes(headDim).lanes * (PAGE_TOKENS + 1) + PAGE_TOKENS;
+  const bytes = vectors * 16 + (headGroup(heads) * headDim) / 2;
+  return 2 ** Math.floor(Math.log2(Math.min(workgroup / LEAST_TEAM, MOST_BYTES / bytes)));
+}
+
+/** A workgroup and its teams. */
+export interface Teams {
+  workgroup: number;
+  teams: number;
+}
+
+/** Texts, directives and constants of kernels in which a team finds a query's scores of a page; see page-scores.wgsl. */
+export function pageSharing(device: Device, heads: Heads, { workgroup, teams }: Teams): Pick<KernelText, 'sources' | 'enables' | 'constants'> {
   const half = halfPrecision(device);
-  const { attentionWorkgroup: workgroup } = device.variant;
   const { lanes, steps } = keyLanes(heads.headDim);
   return {
     sources: [half.source, pageLayout, pageUnits, pageScores],
@@ -26,13 +45,14 @@ export function pageSharing(device: Device, heads: Heads): Pick<KernelText, 'sou
     constants: {
       ...headConstants(heads),
       ...formConstants,
-      GROUP: Math.ceil(heads.numHeads / heads.numKvHeads / headChunks(heads)),
+      GROUP: headGroup(heads),
       CHUNKS: headChunks(heads),
       LANES: lanes,
       STEPS: steps,
-      SUBSETS: Math.min(PAGE_TOKENS, Math.floor((workgroup * 4) / heads.headDim)),
-      PARTS_LENGTH: Math.max(lanes * (PAGE_TOKENS + 1), workgroup),
+      SUBSETS: Math.min(PAGE_TOKENS, Math.floor((workgroup * 4) / teams / heads.headDim)),
+      PARTS_LENGTH: Math.max(lanes * (PAGE_TOKENS + 1), workgroup / teams),
       WORKGROUP: workgroup,
+      TEAMS: teams,
       SCALE: scoreScale(heads),
     },
   };

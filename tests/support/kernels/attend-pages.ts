@@ -50,9 +50,10 @@ export function attend(runner: Runner, { heads, positions, kind = 'prefill', ...
   const y = runner.empty(tokens * numHeads * headDim * 4);
   const probes = runner.empty(PROBES * numHeads * probeFloats(headDim) * 4);
   const bounds = { ...buffers, batch_table: runner.upload(batch), pages: runner.upload(table), partial_outputs, y, probes };
-  runner.run(attentionKernels(device, heads, { halfOnly: false, stores: false })[kind], bounds, { tokens, splits }, { tokens, splits, pagesPerSplit });
-  const params = { tokens, splits, slotPages: pages.length };
-  runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
+  const kernel = attentionKernels(device, heads, { halfOnly: false, stores: false })[kind];
+  const params = { tokens, splits, pagesPerSplit, slotPages: pages.length };
+  runner.run(kernel, bounds, { tokens, splits }, params);
+  if (splits > 1 || kernel.alwaysMerged) runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
   return { y, probes };
 }
 
