@@ -1,9 +1,11 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
+import type { AdapterUse } from '../../src/engine/types/requests.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer, type Answer, USER } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
@@ -80,6 +82,21 @@ describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3'] as const)('%s', 
     expect(end.report.dispatchesPerLayer).toBeLessThanOrEqual(8);
     expect(perToken - plan.config.numLayers * end.report.dispatchesPerLayer).toBeLessThanOrEqual(5);
   });
+});
+
+test.each([
+  { deviceClass: 'cpu', alone: 7, adapted: 9 },
+  { deviceClass: 'gpu', alone: 5, adapted: 7 },
+] as const)('class $deviceClass: a layer takes at most $alone dispatches a token, and $adapted with an adapter', async ({ deviceClass, alone, adapted }) => {
+  const engine = await engineUnderTest(tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 44 }), { deviceClass });
+  const { plan } = await engine.session();
+  await engine.loadAdapter('any', peftSource(tinyAdapter(plan.config, { seed: 1 })));
+  const perLayer = async (adapters: readonly AdapterUse[]): Promise<number> => {
+    const { end } = await answer(engine.chat(QUESTION, { sampling: GREEDY, adapters, stop: [], maxTokens: 4 }));
+    return end.report.dispatchesPerLayer;
+  };
+  expect(await perLayer([])).toBeLessThanOrEqual(alone);
+  expect(await perLayer([{ name: 'any', scale: 1 }])).toBeLessThanOrEqual(adapted);
 });
 
 test.each(['cpu', 'gpu'] as const)('class %s: closing a model that fails to load leaves no buffer', async (deviceClass) => {
