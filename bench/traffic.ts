@@ -16,11 +16,14 @@ interface Case {
   type: GgmlType;
   phase: Phase;
   promptTokens: number;
+  /** Whether it is not the first prompt; default: it is. */
+  isMeasured?: boolean;
   kernel: RegExp;
 }
 
 const CASES: readonly Case[] = [
   { name: 'prefill of 512 tokens, 1B, Q4_K', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 512, kernel: /./ },
+  { name: 'the same once the speed of the device is known', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 512, isMeasured: true, kernel: /linear/ },
   { name: 'attention of a prefill of 4,096 tokens, 1B', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 4096, kernel: /attention/ },
   { name: 'decode at context 1,024, 1B, Q4_K', shape: '1B', type: 'Q4_K', phase: 'decode', promptTokens: 1024, kernel: /./ },
   { name: 'decode at context 1,024, 1B, Q6_K', shape: '1B', type: 'Q6_K', phase: 'decode', promptTokens: 1024, kernel: /linear/ },
@@ -67,9 +70,9 @@ function gigabytes(rows: readonly Row[], numLayers: number, isWanted: (row: Row)
 
 const [part = ''] = process.argv.slice(2);
 const tracer = await Tracer.open();
-for (const { name, shape, type, phase, promptTokens, kernel } of CASES) {
+for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel } of CASES) {
   const config = SHAPES[shape];
-  const all = await dispatchesOf({ config, type, features: FEATURE_SETS.all, phases: [phase], promptTokens });
+  const all = await dispatchesOf({ config, type, features: FEATURE_SETS.all, phases: [phase], promptTokens, isMeasured });
   const rows = await traced(tracer, all.filter((one) => one.phase === phase && kernel.test(one.kernel) && one.kernel.includes(part)));
   const isLoad = ({ kind }: Row): boolean => kind === 'load';
   const sums = {

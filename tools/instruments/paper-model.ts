@@ -33,6 +33,8 @@ export interface PaperRun {
   phases?: readonly Phase[];
   /** Tokens of the prompt; default: a few more than one batch. */
   promptTokens?: number;
+  /** Whether prompts came before it, by which the device's speed is known. */
+  isMeasured?: boolean;
 }
 
 const PROMPT_TOKENS = 300;
@@ -48,18 +50,19 @@ export const fits = (config: ModelConfig, type: GgmlType): boolean =>
   LINEAR_NAMES.every((name) => linearShape(config, name)[1] % GGML_TYPES[type].blockSize === 0);
 
 /** What a model with one layer of these shapes submits in each phase; it is loaded and has a prompt in any case. */
-export async function dispatchesOf({ config: { ...config }, type, features, phases = PHASES, promptTokens = PROMPT_TOKENS }: PaperRun): Promise<PhasedDispatch[]> {
+export async function dispatchesOf({ config: { ...config }, type, features, phases = PHASES, promptTokens = PROMPT_TOKENS, isMeasured = false }: PaperRun): Promise<PhasedDispatch[]> {
   config.numLayers = 1;
   config.contextLength = LONGEST * promptTokens;
   const noted: PhasedDispatch[] = [];
   let phase: Phase = 'loading';
   const session = await openSession(config, type, features, (dispatch) => noted.push({ ...dispatch, phase }));
-  phase = 'prefill';
   const prompt = new Array<number>(promptTokens).fill(0);
   const prefill = async (sequence: Sequence): Promise<Sequence> => {
     await session.prefill(sequence, prompt, () => undefined);
     return sequence;
   };
+  if (isMeasured) for (const slot of [1, 2]) session.release(await prefill(new Sequence(NO_ADAPTERS, slot)));
+  phase = 'prefill';
   const plain = await prefill(new Sequence());
   const decode = async (...sequences: Sequence[]): Promise<void> => void (await session.decode(sequences.map((one) => greedy(one, one.tokens.length + 1))));
   for (phase of phases) {

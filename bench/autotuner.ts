@@ -1,0 +1,83 @@
+// What the autotuner's choices cost beside the best there is, with the kernels of class gpu: npm run bench -- autotuner [TIMES IT IS ASKED]
+// The best is found by timing all candidates in turn, until each was seen for a second.
+import { FileSource } from '../cli/file-source.ts';
+import { napping, nodeGpu } from '../cli/node-gpu.ts';
+import { quantile } from '../src/config/quantile.ts';
+import { autotune, type Candidate, type Contest } from '../src/gpu/autotuner.ts';
+import { type Device, openDevice } from '../src/gpu/device.ts';
+import { Recorder } from '../src/gpu/recorder.ts';
+import { kernelContests } from '../src/models/kernel-contests.ts';
+import { planModel } from '../src/session/model-plan.ts';
+import { ensureModel } from '../tools/setup/fetch-model.ts';
+import { record } from './support/results.ts';
+import { printTable } from './support/table.ts';
+
+const ROUNDS = 11;
+const ROUND_MS = 100;
+
+const [asked = '3'] = process.argv.slice(2);
+const device = await openDevice(nodeGpu(), { wait: napping, deviceClass: 'gpu' });
+const plan = await planModel(device, [await FileSource.open(await ensureModel())], {});
+const recorder = new Recorder(device);
+const own = device.variant;
+const { contests } = kernelContests(device, plan.config, plan.tensors);
+
+/** What is chosen in each contest, and the milliseconds until all are. */
+async function choices(): Promise<{ chosen: Candidate[]; ms: number }> {
+  device.variant = own;
+  const chosen: Candidate[] = [];
+  const began = performance.now();
+  await autotune(device, recorder, contests, { get: async () => undefined, set: async (_key, candidate) => void chosen.push(candidate) });
+  return { chosen, ms: performance.now() - began };
+}
+
+/** Median milliseconds of one run of each candidate, timed in turn; of one that the driver does not take, infinite. */
+async function thorough(contest: Contest): Promise<number[]> {
+  const entrants = [];
+  for (const candidate of contest.candidates) entrants.push({ run: await entrant(device, contest, candidate), times: [] as number[] });
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const { run, times } of entrants) {
+      const count = Math.max(1, Math.round(ROUND_MS / (await run(1))));
+      times.push((await run(count)) / count);
+    }
+  }
+  return entrants.map(({ times }) => quantile(times, 0.5));
+}
+
+/** Milliseconds of a submission of so many runs. */
+async function entrant({ gpuDevice, pipelines }: Device, contest: Contest, candidate: Candidate): Promise<(count: number) => Promise<number>> {
+  device.variant = { ...own, ...candidate };
+  const record = contest.make();
+  const isTaken = await pipelines.ready().then(() => true, () => false);
+  return async (count) => {
+    if (!isTaken) return Infinity;
+    device.variant = { ...own, ...candidate };
+    const began = performance.now();
+    recorder.inOneGo(() => {
+      for (let i = 0; i < count; i++) record(recorder);
+    });
+    await gpuDevice.queue.onSubmittedWorkDone();
+    return performance.now() - began;
+  };
+}
+
+const all: { chosen: Candidate[]; ms: number }[] = [];
+for (let i = 0; i < Number(asked); i++) all.push(await choices()); // the first compiles
+const rows = [];
+for (const [i, contest] of contests.entries()) {
+  const times = await thorough(contest);
+  const best = Math.min(...times);
+  const taken = all.map(({ chosen }) => times[contest.candidates.indexOf(chosen[i]!)]!);
+  rows.push({
+    contest: contest.name,
+    best: JSON.stringify(contest.candidates[times.indexOf(best)]),
+    bestMs: Number(best.toPrecision(3)),
+    slowestMs: Number(Math.max(...times).toPrecision(3)),
+    chosenOverBest: taken.map((ms) => (ms / best).toFixed(3)).join(' '),
+  });
+}
+printTable(rows, ['contest', 'best', 'bestMs', 'slowestMs', 'chosenOverBest']);
+const ms = all.map((one) => Math.round(one.ms));
+console.log(`${device.name}: ms until all were chosen, compiling included: ${ms.join(', ')}`);
+await record('autotuner', device.name, { ms, rows });
+process.exit(0);
