@@ -21,37 +21,37 @@ function limitStorage(at: number): void {
   const noRoom = (): DOMException => new DOMException('no room', 'QuotaExceededError');
   const ended = new WeakSet<IDBTransaction>();
   /** What it has written is not done; the browser says so once the caller has gone on. */
-  const end = (transaction: IDBTransaction, told: IDBTransaction | IDBRequest | undefined): void => {
+  const end = (transaction: IDBTransaction, told: IDBRequest | undefined): void => {
     if (ended.has(transaction)) return;
     ended.add(transaction);
     Object.defineProperty(told ?? transaction, 'error', { get: noRoom });
     queueMicrotask(() => transaction.abort());
   };
 
+  /** Puts another method in place of one, which it is handed. */
+  const replace = <Self, Result>(prototype: object, name: string, method: (self: Self, before: () => Result) => Result): void => {
+    const before = Reflect.get(prototype, name) as (...args: unknown[]) => Result;
+    Reflect.set(prototype, name, function (this: Self, ...args: unknown[]) {
+      return method(this, () => Reflect.apply(before, this, args));
+    });
+  };
   const opening = new WeakMap<IDBDatabase, IDBOpenDBRequest>();
-  const { open } = IDBFactory.prototype;
-  IDBFactory.prototype.open = function (this: IDBFactory, ...args: Parameters<typeof open>) {
-    const request = Reflect.apply(open, this, args) as IDBOpenDBRequest;
+  replace<IDBFactory, IDBOpenDBRequest>(IDBFactory.prototype, 'open', (_, open) => {
+    const request = open();
     request.addEventListener('upgradeneeded', () => opening.set(request.result, request));
     return request;
-  };
-  const { createObjectStore } = IDBDatabase.prototype;
-  IDBDatabase.prototype.createObjectStore = function (this: IDBDatabase, ...args: Parameters<typeof createObjectStore>) {
-    const store = Reflect.apply(createObjectStore, this, args) as IDBObjectStore;
-    if (isFull()) end(store.transaction, opening.get(this));
+  });
+  replace<IDBDatabase, IDBObjectStore>(IDBDatabase.prototype, 'createObjectStore', (database, create) => {
+    const store = create();
+    if (isFull()) end(store.transaction, opening.get(database));
     return store;
-  };
-  for (const name of ['put', 'delete'] as const) {
-    const write = Reflect.get(IDBObjectStore.prototype, name) as (...args: unknown[]) => IDBRequest;
-    Reflect.set(IDBObjectStore.prototype, name, function (this: IDBObjectStore, ...args: unknown[]) {
-      const request = Reflect.apply(write, this, args);
-      if (isFull()) end(this.transaction, undefined);
+  });
+  for (const name of ['put', 'delete']) {
+    replace<IDBObjectStore, IDBRequest>(IDBObjectStore.prototype, name, (store, write) => {
+      const request = write();
+      if (isFull()) end(store.transaction, undefined);
       return request;
     });
   }
-  const put = Reflect.get(Cache.prototype, 'put') as Cache['put'];
-  Cache.prototype.put = async function (this: Cache, ...args: Parameters<typeof put>) {
-    if (isFull()) throw noRoom();
-    return Reflect.apply(put, this, args) as Promise<void>;
-  };
+  replace<Cache, Promise<void>>(Cache.prototype, 'put', (_, put) => (isFull() ? Promise.reject(noRoom()) : put()));
 }
