@@ -1,10 +1,15 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { lavapipeIcd } from './tools/setup/system.ts';
 
 const CPU_AREAS = 'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,reference,tokenizer,tooling,weights,web-llm,workers}/**/*.test.ts';
 
 // The same software adapter everywhere: without this the Vulkan loader takes the first device it finds.
-const env = { VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '' };
+const env = {
+  VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '',
+  // What commands keep lies where this machine's user does not find it.
+  CHUNKWISE_CACHE: join(import.meta.dirname, '.cache/commands'),
+};
 
 // Most of the time goes into lavapipe's compiler, and what it compiles computes little: it does without optimizing.
 const quickToCompile = { ...env, GALLIVM_PERF: 'nopt' };

@@ -1,9 +1,10 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LadderBuilder } from '../src/adapters/ladder/adapter-ladder.ts';
 import { buildAdapterLadder } from '../src/adapters/ladder/adapter-ladder.ts';
 import type { LadderStore } from '../src/adapters/ladder/ladder-cache.ts';
 import { cachedLadders } from '../src/adapters/ladder/ladder-cache.ts';
+import { writeWhole } from './cache-folder.ts';
 
 /** Keeps ladders as files of a folder. */
 export const ladderStore = (folder: string): LadderStore => ({
@@ -13,11 +14,7 @@ export const ladderStore = (folder: string): LadderStore => ({
   },
 
   async put(key, bytes) {
-    await mkdir(folder, { recursive: true });
-    // Whole or not at all, also where two commands write at once.
-    const part = join(folder, `${key}.${process.pid}.part`);
-    await writeFile(part, bytes);
-    await rename(part, join(folder, `${key}.ladder`));
+    await writeWhole(join(folder, `${key}.ladder`), bytes);
   },
 });
 

@@ -34,13 +34,12 @@ export async function withModel<T>(
   const uses = adapterUses(flags.adapter ?? []);
   const sources = await openSources(model);
   try {
-    const folder = await folderOf(model);
     const memoryLimitBytes = numberFlag('memory-limit', flags['memory-limit']);
     const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
     const gpu = nodeGpu(flags['gpu-adapter']);
     const engine = await openEngine({
       ...{ gpu, sources, contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora, weights },
-      ...{ buildLadders: buildLadders(folder), tuning: tuningStore(folder) },
+      ...{ buildLadders: buildLadders(await folderOf(model)), tuning: tuningStore() },
     });
     try {
       return await use(engine, await loadAdapters(engine, uses));

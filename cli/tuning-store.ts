@@ -1,10 +1,11 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRecord } from '../src/config/is-record.ts';
 import type { TuningStore } from '../src/gpu/autotuner.ts';
+import { cacheFolder, writeWhole } from './cache-folder.ts';
 
-/** Keeps what the autotuner found in `tuning.json` in the model's folder. */
-export function tuningStore(folder: string): TuningStore {
+/** Keeps what the autotuner found on this machine, for all models, in `tuning.json` of a folder. */
+export function tuningStore(folder = cacheFolder()): TuningStore {
   const file = join(folder, 'tuning.json');
   const read = async (): Promise<Record<string, unknown>> => {
     const text = await readFile(file, 'utf8').catch(() => '{}');
@@ -14,6 +15,6 @@ export function tuningStore(folder: string): TuningStore {
   return {
     get: async (key) => (await read())[key],
     // A damaged file is begun anew.
-    set: async (key, chosen) => writeFile(file, JSON.stringify({ ...(await read().catch(() => ({}))), [key]: chosen }, null, 1)),
+    set: async (key, chosen) => writeWhole(file, JSON.stringify({ ...(await read().catch(() => ({}))), [key]: chosen }, null, 1)),
   };
 }

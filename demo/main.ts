@@ -211,7 +211,7 @@ document.addEventListener('keydown', (event) => {
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') void conversations.read().then(update);
 });
-storage.onFull = () => notify('storage', { text: 'The browser has no room left: what is said now is not kept.' });
+storage.onFull = () => notify('storage', { text: 'The browser has no room left: what changes now is not kept. What must not be lost can be exported.' });
 if (storage.state === 'newer') {
   notify('storage', { text: 'A newer version of this page keeps your conversations: they are safe, but not shown. Reload for it.' });
 } else if (storage.state === 'unavailable') {

@@ -113,8 +113,9 @@ async function bringFiles(name: string, wanted: readonly WantedFile[], options: 
     }
     await follow(parts, 'verify', options.onProgress, (file, onBytes) => file.verify(onBytes));
     const versions = Object.fromEntries(parts.map(({ key, store }) => [key, store.note?.version ?? '']));
-    await writeManifest(name, { ...manifest, versions });
-    for (const { old } of parts) await old.remove().catch(() => undefined); // it only takes room
+    const isKept = await writeManifest(name, { ...manifest, versions });
+    // What the manifest speaks of stays; anything else only takes room.
+    if (isKept || !before) for (const { old } of parts) await old.remove().catch(() => undefined);
     return await Promise.all(parts.map(async ({ key, file, store }) => ({ source: new BlobSource(key, await file.blob()), version: store.note?.version ?? '' })));
   } finally {
     closeParts(parts);

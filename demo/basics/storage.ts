@@ -58,5 +58,5 @@ async function migrateFrom1(store: ReturnType<typeof createStore>): Promise<void
   const values = await getMany<unknown>(keys);
   const moved = Object.keys(VERSION_1_KEYS).map((key, i): [string, unknown] => [key, values[i]]);
   await setMany([...moved.filter(([, value]) => value !== undefined), [VERSION_KEY, VERSION]], store);
-  await delMany(keys);
+  await delMany(keys).catch(() => undefined); // what was moved only takes room there
 }

@@ -15,8 +15,8 @@ export async function stayOffline(): Promise<void> {
   try {
     const registration = await workers.register(WORKER);
     followUpdates(registration, workers);
-    // The server is asked anew: without it the page has come from the device.
-    await registration.update().catch(() => (badge.hidden = false));
+    // The server is asked anew: without it the page has come from the device, unless nothing of it could be kept there.
+    await registration.update().catch(() => (badge.hidden = navigator.onLine && !registration.active));
   } catch {
     badge.hidden = navigator.onLine; // the page runs without it, as long as it is open
   }

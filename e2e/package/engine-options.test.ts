@@ -1,8 +1,11 @@
-import type { Page } from 'playwright';
+import type { BrowserContext, Page } from 'playwright';
 import { expect, it } from 'vitest';
 import { VARIANTS } from '../../src/gpu/device-variant.ts';
 import { ROWS } from '../../src/models/kernel-contests.ts';
+import { isOfSelfCheck } from '../../tests/support/memory-tuning.ts';
 import { launchBrowser } from '../support/browser.ts';
+import { fullFrom, writesInWorkers } from '../support/full-storage.ts';
+import { firstInWorkers } from '../support/in-workers.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { importPackage, servePackage } from '../support/package-page.ts';
 
@@ -37,10 +40,8 @@ const stored = (page: Page, change: Record<string, unknown> = {}): Promise<[key:
     return keys.map((key, i): [string, unknown] => [key as string, values[i]]);
   }, change);
 
-const isOfSelfCheck = ([key]: [key: string, value: unknown]): boolean => key.includes(': right');
-
 const choices = async (page: Page, change?: Record<string, unknown>): Promise<[key: string, value: unknown][]> =>
-  (await stored(page, change)).filter((entry) => !isOfSelfCheck(entry));
+  (await stored(page, change)).filter(([key]) => !isOfSelfCheck(key));
 
 it('keeps what the autotuner found in IndexedDB, and goes by it in a later visit; not on a software adapter unasked', async () => {
   const page = await newPage();
@@ -62,10 +63,52 @@ it('keeps what the autotuner found in IndexedDB, and goes by it in a later visit
   expect(Object.fromEntries(await choices(page))[rows]).toEqual(other); // or it would have been timed again
 });
 
+/** A page of a context whose workers run `code` first, with an engine in `globalThis.engine` that has been autotuned; what it says. */
+async function tuned(context: BrowserContext, code: string): Promise<{ page: Page; text: string | undefined }> {
+  const page = await context.newPage();
+  await firstInWorkers(page, code);
+  await importPackage(page, opened.server);
+  const text = await page.evaluate(async () => {
+    globalThis.engine = await globalThis.chunkwise.createEngine({ model: 'models/tiny.gguf', contextLength: 128, autotune: true });
+    return (await globalThis.engine.completions.create({ prompt: 'One two', max_tokens: 4, temperature: 0 })).choices[0]?.text;
+  });
+  return { page, text };
+}
+
+it('without room at each of its writes the engine answers, what was kept stays, and the next visit finds the rest', async () => {
+  for (let at = 1, writes = 1; at <= writes; at++) {
+    const first = await newPage();
+    await load(first, {});
+    const kept = await stored(first);
+    expect(kept).toHaveLength(1);
+    const context = first.context();
+    const { page, text } = await tuned(context, fullFrom(at));
+    writes = await writesInWorkers(page);
+    expect(text).not.toBe('');
+    const found = await stored(page);
+    expect(found).toEqual(expect.arrayContaining(kept));
+    expect(found.length).toBeLessThan(5);
+    const next = await tuned(context, '');
+    expect(next.text).not.toBe('');
+    const all = await stored(next.page);
+    expect(all).toEqual(expect.arrayContaining(found));
+    expect(all.filter(([key]) => !isOfSelfCheck(key))).toHaveLength(3);
+    await context.close();
+    expect(writes).toBeGreaterThanOrEqual(4);
+  }
+});
+
+it('opens where the browser allows no database', async () => {
+  const code = "IDBFactory.prototype.open = () => { throw new DOMException('not for this page', 'SecurityError'); };";
+  const { page, text } = await tuned(await opened.browser.newContext(), code);
+  expect(text).not.toBe('');
+  await page.context().close();
+});
+
 it.each([['lavapipe', opened], ['swiftshader', swiftshader]])('%s computes right by its own kernels, so that no others stand in', async (_, on) => {
   const page = await newPage(on);
   await load(page, {});
-  const kept = (await stored(page)).filter(isOfSelfCheck).map(([, value]) => value);
+  const kept = (await stored(page)).filter(([key]) => isOfSelfCheck(key)).map(([, value]) => value);
   expect(kept).toEqual([VARIANTS.cpu]);
 });
 

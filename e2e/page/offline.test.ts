@@ -4,12 +4,19 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Page } from 'playwright';
 import sirv from 'sirv';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
+import { fullFrom } from '../support/full-storage.ts';
 import { openForTests } from '../support/open-for-tests.ts';
+
+declare global {
+  /** What the page has asked for. */
+  var registering: Promise<ServiceWorkerRegistration>;
+}
 
 const BUILT = fileURLToPath(new URL('../../dist-demo/', import.meta.url));
 const FOLDER = 'some/folder/';
@@ -108,4 +115,74 @@ it('runs from any folder of a static host, then without network or server, and a
   await demo.loaded();
   expect(violations).toEqual([]);
   await context.close();
+});
+
+/** A page in a browser that knows nothing of it yet. */
+async function newPage(): Promise<Page> {
+  const context = await opened.browser.newContext();
+  await context.addInitScript(() => {
+    if (!('serviceWorker' in navigator)) return; // before the page is opened
+    const register = Reflect.get(ServiceWorkerContainer.prototype, 'register') as (...args: unknown[]) => Promise<ServiceWorkerRegistration>;
+    Reflect.set(ServiceWorkerContainer.prototype, 'register', function (this: ServiceWorkerContainer, ...args: unknown[]) {
+      return (globalThis.registering = Reflect.apply(register, this, args));
+    });
+  });
+  return context.newPage();
+}
+
+/** Opens the page without a model, and resolves when its service worker, as it is now, is installed: whether it could be. */
+async function visit(page: Page, address: string): Promise<boolean> {
+  await page.goto(address);
+  await page.getByTestId('load-error').waitFor();
+  return page.evaluate(async () => {
+    const registration = await globalThis.registering;
+    await registration.update().catch(() => undefined); // it is none any more where its first worker could not be installed
+    const { installing, waiting, active } = registration;
+    if (!installing) return Boolean(waiting ?? active);
+    await new Promise((resolve) => installing.addEventListener('statechange', resolve, { once: true }));
+    return installing.state !== 'redundant';
+  });
+}
+
+async function titleOffline(page: Page): Promise<string> {
+  await page.context().setOffline(true);
+  await page.reload();
+  await page.getByTestId('load-error').waitFor();
+  const title = await page.title();
+  await page.context().setOffline(false);
+  return title;
+}
+
+it('without room at each write of its files the page runs, the old version stays, and the next visit has all of it offline', async () => {
+  const place = join(root, 'full');
+  cpSync(BUILT, place, { recursive: true });
+  const [html, worker] = [join(place, 'index.html'), join(place, 'service-worker.js')];
+  const code = readFileSync(worker, 'utf8');
+  const address = `http://localhost:${(host.address() as AddressInfo).port}/full/?model=models/none.gguf`;
+  let writes = 0;
+  for (let isInstalled = false; !isInstalled; writes++) {
+    const page = await newPage();
+    const violations = await watchViolations(page.context());
+    writeFileSync(worker, fullFrom(writes + 1) + code);
+    isInstalled = await visit(page, address);
+    expect([writes, await page.getByTestId('offline-badge').isVisible()]).toEqual([writes, false]);
+    writeFileSync(worker, code);
+    expect([writes, await visit(page, address), await titleOffline(page)]).toEqual([writes, true, 'Chunkwise']);
+    expect(violations).toEqual([]);
+    await page.context().close();
+  }
+  expect(writes).toBeGreaterThan(15);
+
+  const page = await newPage();
+  await visit(page, address);
+  writeFileSync(html, readFileSync(html, 'utf8').replace('<title>Chunkwise</title>', '<title>Chunkwise 2</title>'));
+  const changed = code.replace(/(url:"index\.html",revision:")\w+/, '$1changed');
+  writeFileSync(worker, fullFrom(1) + changed);
+  expect(await visit(page, address)).toBe(false);
+  expect([await page.title(), await page.locator('.notice').count()]).toEqual(['Chunkwise', 0]);
+  expect([await page.getByTestId('offline-badge').isVisible(), await titleOffline(page)]).toEqual([false, 'Chunkwise']);
+  writeFileSync(worker, changed);
+  await visit(page, address);
+  await page.locator('.notice', { hasText: 'A new version of this page is here.' }).waitFor();
+  await page.context().close();
 });

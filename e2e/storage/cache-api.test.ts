@@ -1,6 +1,7 @@
 import type { BrowserContext, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { HubServer } from '../../tests/support/hub-server.ts';
+import { firstInWorkers } from '../support/in-workers.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { deleteStored, importPackage, loadModel, loadUntil, servePackage, stored } from '../support/package-page.ts';
 import { FILE, MODEL, PIECE, PIECES, startTinyHub } from '../support/tiny-hub.ts';
@@ -13,17 +14,7 @@ let context: BrowserContext;
 beforeAll(async () => {
   hub = await startTinyHub();
   context = await opened.browser.newContext();
-  await context.addInitScript(() => {
-    globalThis.Worker = class extends Worker {
-      constructor(url: string | URL, options?: WorkerOptions) {
-        const request = new XMLHttpRequest();
-        request.open('GET', url, false);
-        request.send();
-        const text = `delete StorageManager.prototype.getDirectory;\n${request.responseText}`;
-        super(URL.createObjectURL(new Blob([text], { type: 'text/javascript' })), options);
-      }
-    };
-  });
+  await firstInWorkers(context, 'delete StorageManager.prototype.getDirectory;');
 });
 afterAll(() => hub.close());
 

@@ -5,6 +5,7 @@ import { PIECE_BYTES as PIECE } from '../../src/downloads/file-download.ts';
 import { readJournal } from '../../src/storage/piece-journal.ts';
 import { HubServer } from '../../tests/support/hub-server.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
+import { firstInWorkers } from '../support/in-workers.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { deleteStored, importPackage, loadModel, servePackage, stored } from '../support/package-page.ts';
 import { readDatabase } from '../support/page-database.ts';
@@ -35,17 +36,7 @@ beforeEach(() => hub.forget());
 /** `inWorker`: code that its workers run first. */
 async function visit(inWorker = ''): Promise<Page> {
   const page = await context.newPage();
-  await page.addInitScript((code) => {
-    if (code === '') return;
-    globalThis.Worker = class extends Worker {
-      constructor(url: string | URL, options?: WorkerOptions) {
-        const request = new XMLHttpRequest();
-        request.open('GET', url, false);
-        request.send();
-        super(URL.createObjectURL(new Blob([code, '\n', request.responseText], { type: 'text/javascript' })), options);
-      }
-    };
-  }, inWorker);
+  if (inWorker !== '') await firstInWorkers(page, inWorker);
   await importPackage(page, opened.server);
   return page;
 }

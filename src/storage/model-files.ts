@@ -1,6 +1,7 @@
 import { createStore, del, entries, get, set } from 'idb-keyval';
 import { hexDigest } from '../weights/digest.ts';
 import { MemoryPieces } from '../downloads/memory-pieces.ts';
+import { keep } from '../downloads/piece-store.ts';
 import type { PieceStore } from '../downloads/piece-store.ts';
 import { CachePieces } from './cache-pieces.ts';
 import { busy, isTaken, withFiles } from './file-locks.ts';
@@ -45,12 +46,13 @@ async function allManifests(): Promise<[name: string, manifest: Manifest][]> {
   }
 }
 
-/** What cannot be written is left out: without it a model needs its server. */
-export async function writeManifest(name: string, manifest: Manifest): Promise<void> {
+/** Whether it could be: without it a model needs its server. */
+export async function writeManifest(name: string, manifest: Manifest): Promise<boolean> {
   try {
     await set(name, manifest, manifests);
+    return true;
   } catch {
-    // the browser has no database, or no room
+    return false; // the browser has no database, or no room
   }
 }
 
@@ -86,7 +88,10 @@ export async function listModels(): Promise<StoredModel[]> {
   return listed;
 }
 
-/** Whether there was such a model. Files that another one shares stay. Throws `busy` while another tab loads it. */
+/**
+ * Whether there was such a model. Files that another one shares stay. Throws `busy` while another tab loads it, and
+ * `over_limit` where the storage has no room for it to be struck off the list, with its files gone.
+ */
 export async function deleteModel(name: string): Promise<boolean> {
   const all = await allManifests();
   const own = all.find(([other]) => other === name)?.[1];
@@ -103,7 +108,7 @@ export async function deleteModel(name: string): Promise<boolean> {
       if (!stored.has(file)) continue;
       for (const place of await openPieces(file)) await place.remove();
     }
-    if (own) await del(name, manifests);
+    if (own) await keep(name, () => del(name, manifests), () => 'while it was deleted');
   }).catch((error: unknown) => {
     throw isTaken(error) ? busy(name, error) : error;
   });

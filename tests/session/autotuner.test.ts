@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { autotune, type Candidate, type Contest, type TuningStore } from '../../src/gpu/autotuner.ts';
+import { autotune, type Contest, type TuningStore } from '../../src/gpu/autotuner.ts';
 import { ROWS } from '../../src/models/kernel-contests.ts';
 import type { KernelText } from '../../src/gpu/kernel.ts';
 import { type LocalEngine } from '../../src/engine/open-engine.ts';
@@ -9,26 +9,10 @@ import { answer } from '../support/answer.ts';
 import { type EngineTestOptions, engineUnderTest } from '../support/engine-under-test.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
+import { MemoryTuning } from '../support/memory-tuning.ts';
 
 /** Wide enough that its linears take a while. */
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 128, numLayers: 1, hiddenSize: 256, intermediateSize: 1024 });
-
-/** Keeps choices in memory: what it holds can be damaged. */
-class MemoryTuning implements TuningStore {
-  readonly choices = new Map<string, unknown>();
-  /** Choices made: not those that were kept. */
-  made = 0;
-
-  async get(key: string): Promise<unknown> {
-    return this.choices.get(key);
-  }
-
-  async set(key: string, chosen: Candidate): Promise<void> {
-    if (key.endsWith(': right')) return; // is of the self-check
-    this.made++;
-    this.choices.set(key, chosen);
-  }
-}
 
 const EMPTY = '@compute @workgroup_size(WORKGROUP) fn main() {}';
 
@@ -69,7 +53,7 @@ test('times the variants of a device once, and remembers', async () => {
 test('times again where what is kept is no choice of its own, and loads where nothing can be kept', async () => {
   const tuning = new MemoryTuning();
   await tuned(tuning);
-  for (const [key, damaged] of [...tuning.choices.keys()].map((key, i) => [key, [{ lanes: 7 }, 'x', null, 3][i]] as const)) tuning.choices.set(key, damaged);
+  for (const [key, damaged] of [...tuning.choices.keys()].map((key, i) => [key, [{ lanes: 7 }, 'x', null, 3][i]] as const)) tuning.known.set(key, damaged);
   const again = await variantOf(await tuned(tuning));
   expect(tuning.made).toBe(8);
   expect(ROWS).toContainEqual([...tuning.choices.values()][0]);
