@@ -17,8 +17,16 @@ const QUERY_CHUNKS = KEY_PAIRS / QUERY_PAIRS;
 
 // By turns keys `[KEYS, KEY_VECTORS]`, or values `[VALUE_KEYS, HEAD_DIM4]`.
 var<workgroup> page_part: array<vec4f, PAGE_PART>;
-// By turns queries `[QUERY_VECTORS, ROWS]`, maxima and sums `[KEY_LANES, ROW_GROUPS]`, and weights `[VALUE_KEYS, ROW_GROUPS]`.
+// By turns queries `[QUERY_VECTORS, ROWS]`, maxima `[KEY_LANES, ROW_GROUPS]`, and weights `[VALUE_KEYS, ROW_GROUPS]`.
 var<workgroup> row_part: array<vec4f, ROW_PART>;
+
+// Of each query its largest score, then what its sums shrink by when that grows: four to a group of rows, each of which
+// another invocation writes.
+var<workgroup> row_states: array<f32, 2u * ROWS>;
+
+fn states_at(first: u32) -> vec4f {
+  return vec4f(row_states[first], row_states[first + 1u], row_states[first + 2u], row_states[first + 3u]);
+}
 
 struct Tile { first: u32, count: u32, split: u32, kv_head: u32, position: u32 }
 
@@ -36,6 +44,8 @@ fn partial_of(tile: Tile, row: u32) -> u32 {
   let head = tile.kv_head * SHARED + query % SHARED;
   return ((query / SHARED * params.splits + tile.split) * NUM_HEADS + head) * (HEAD_DIM4 + 1u);
 }
+
+fn add_dot(sum: f32, a: vec4f, b: vec4f) -> f32 { return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum))); }
 
 // Where the vector c of a rotated query is kept: a vector of all queries side by side, in the room of their outputs.
 fn query_at(tile: Tile, row: u32, c: u32) -> u32 {
@@ -57,37 +67,46 @@ fn rotate_queries(tile: Tile, id: u32) {
   }
 }
 
-struct Pair { a: vec4f, b: vec4f }
-
-// The vectors i of a key, and those that they rotate with.
-fn key_pair(page: vec4u, kv_head: u32, j: u32, i: u32) -> Pair {
-  if (!is_coded(page)) {
-    let key = half_key_at(page, kv_head, j) + i;
-    return Pair(half4(kv[key]), half4(kv[key + HALF4]));
-  }
-  let head = coded_head(page, kv_head);
-  return Pair(coded_vector(head, j, i & ~1u, i & 1u), coded_vector(head, j, (i & ~1u) + 1u, i & 1u));
+// A key's vector i of those that rotate with another, or with `other` = 1 that other one.
+fn key_vector(page: vec4u, kv_head: u32, j: u32, i: u32, other: u32) -> vec4f {
+  if (!is_coded(page)) { return half4(kv[half_key_at(page, kv_head, j) + i + other * HALF4]); }
+  return coded_vector(coded_head(page, kv_head), j, (i & ~1u) + other, i & 1u);
 }
 
+// A component after another, that few are in registers.
 fn coded_vector(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f {
-  let range = key_range(head, x, c);
-  return key_codes(head, j, x, c) * range.scale + range.minimum;
+  let steps = steps_of(head.base);
+  let unit = key_range_at(head, x);
+  let codes = key_bytes(head, j, x, c);
+  let scales = kv[unit][c];
+  let minima = kv[unit + 2u][c];
+  var vector = vec4f();
+#for i in FOUR
+  vector[#i] = byte_of(codes, #i) * (byte_of(scales, #i) * steps.scale) + (byte_of(minima, #i) * steps.minimum + steps.lowest);
+#end
+  return vector;
 }
+
+fn byte_of(word: u32, i: u32) -> f32 { return f32((word >> (8u * i)) & 255u); }
 
 // KEY_PAIRS pairs from `first_pair` on of the keys from `first` on; zeros behind the last of `keys`.
 fn stage_keys(page: vec4u, tile: Tile, first: u32, keys: u32, first_pair: u32, id: u32) {
   let is_behind = tile.position >= page.z;
   let distance = select(page.z - tile.position, tile.position - page.z, is_behind);
-  for (var item = id; item < KEYS * KEY_PAIRS; item += WORKGROUP) {
-    let j = item / KEY_PAIRS;
-    let c = item % KEY_PAIRS;
-    var pair = Pair();
-    if (first + j < keys) { pair = key_pair(page, tile.kv_head, first + j, first_pair + c); }
-    let angle = distance * HEAD_DIM4 + first_pair + c;
-    let cosine = rope[angle];
-    let sine = select(rope[angle + HALF4], -rope[angle + HALF4], is_behind);
-    page_part[j * KEY_VECTORS + ((2u * c) ^ (j & SWIZZLE))] = pair.a * cosine - pair.b * sine;
-    page_part[j * KEY_VECTORS + ((2u * c + 1u) ^ (j & SWIZZLE))] = pair.a * sine + pair.b * cosine;
+  for (var item = id; item < KEYS * KEY_VECTORS; item += WORKGROUP) {
+    let j = item / KEY_VECTORS;
+    let x = item % KEY_VECTORS;
+    let i = first_pair + x / 2u;
+    let other = x % 2u;
+    var vector = vec4f();
+    // One after the other, that few are in registers.
+    if (first + j < keys) {
+      let angle = distance * HEAD_DIM4 + i;
+      vector = key_vector(page, tile.kv_head, first + j, i, other) * rope[angle];
+      let b = key_vector(page, tile.kv_head, first + j, i, 1u - other);
+      vector += b * (rope[angle + HALF4] * select(1.0, -1.0, is_behind == (other == 1u)));
+    }
+    page_part[j * KEY_VECTORS + (x ^ (j & SWIZZLE))] = vector;
   }
 }
 
@@ -118,12 +137,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let end_page = min(first_page + params.pagesPerSplit, last.w + 1u);
   let lane = id % LANES;
   let rows = id / LANES;
+  let query = lane % 4u;
   rotate_queries(tile, id);
   storageBarrier();
 
-  var maxima = vec4f(-1e30);
-  // Of the invocation's own keys.
-  var sums = vec4f();
+  // Of one of the invocation's queries: of all four they would take more registers.
+  var maximum = -1e30;
+  var sum = 0.0;
 #for r in FOUR
 #for v in VECTORS
   var o#r_#v = vec4f();
@@ -146,13 +166,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
           if (lane < KEY_LANES) {
             for (var c = 0u; c < QUERY_VECTORS; c++) {
               let x = part * QUERY_VECTORS + c;
-              let q0 = row_part[c * ROWS + rows];
-              let q1 = row_part[c * ROWS + ROW_GROUPS + rows];
-              let q2 = row_part[c * ROWS + 2u * ROW_GROUPS + rows];
-              let q3 = row_part[c * ROWS + 3u * ROW_GROUPS + rows];
 #for j in OWN_KEYS
               let k#j = page_part[(#j * KEY_LANES + lane) * KEY_VECTORS + (x ^ (lane & SWIZZLE))];
-              s#j += vec4f(dot(q0, k#j), dot(q1, k#j), dot(q2, k#j), dot(q3, k#j));
+#end
+#for r in FOUR
+              let q#r = row_part[c * ROWS + #r * ROW_GROUPS + rows];
+#for j in OWN_KEYS
+              s#j[#r] = add_dot(s#j[#r], q#r, k#j);
+#end
 #end
             }
           }
@@ -170,11 +191,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       workgroupBarrier();
       if (lane < KEY_LANES) { row_part[lane * ROW_GROUPS + rows] = own; }
       workgroupBarrier();
-      var next = maxima;
-      for (var l = 0u; l < KEY_LANES; l++) { next = max(next, row_part[l * ROW_GROUPS + rows]); }
-      let shrink = exp(maxima - next);
-      maxima = next;
-      sums *= shrink;
+      var next = maximum;
+      for (var l = 0u; l < KEY_LANES; l++) { next = max(next, row_part[l * ROW_GROUPS + rows][query]); }
+      if (lane < 4u) {
+        row_states[4u * rows + query] = next;
+        row_states[ROWS + 4u * rows + query] = exp(maximum - next);
+      }
+      sum *= exp(maximum - next);
+      maximum = next;
+      workgroupBarrier();
+      let maxima = states_at(4u * rows);
+      let shrink = states_at(ROWS + 4u * rows);
 #for r in FOUR
 #for v in VECTORS
       o#r_#v *= shrink[#r];
@@ -182,7 +209,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
 #for j in OWN_KEYS
       s#j = exp(s#j - maxima);
-      sums += s#j;
 #end
       for (var first_value = 0u; first_value < KEYS; first_value += VALUE_KEYS) {
         workgroupBarrier();
@@ -194,6 +220,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         workgroupBarrier();
         for (var j = 0u; j < VALUE_KEYS; j++) {
           let weights = row_part[j * ROW_GROUPS + rows];
+          sum += row_part[j * ROW_GROUPS + rows][query];
 #for v in VECTORS
           let v#v = page_part[j * HEAD_DIM4 + #v * LANES + lane];
 #for r in FOUR
@@ -205,18 +232,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
   }
 
-  workgroupBarrier();
-  if (lane < KEY_LANES) { row_part[lane * ROW_GROUPS + rows] = sums; }
-  workgroupBarrier();
-  var total = vec4f();
-  for (var l = 0u; l < KEY_LANES; l++) { total += row_part[l * ROW_GROUPS + rows]; }
 #for r in FOUR
   if (#r * ROW_GROUPS + rows < count) {
     let base#r = partial_of(tile, #r * ROW_GROUPS + rows);
 #for v in VECTORS
     partial_outputs[base#r + #v * LANES + lane] = o#r_#v;
 #end
-    if (lane == 0u) { partial_outputs[base#r + HEAD_DIM4] = vec4f(maxima[#r], total[#r], 0.0, 0.0); }
+    if (lane == #r) { partial_outputs[base#r + HEAD_DIM4] = vec4f(maximum, sum, 0.0, 0.0); }
   }
 #end
 }

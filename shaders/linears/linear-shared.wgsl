@@ -13,6 +13,8 @@ const TILE_STRIDE = TILE_BLOCKS | 1u;
 
 // Inputs times CODE_STEP, `[tokens][vectors of a block][blocks]`; then a token's sums, an invocation's each.
 var<workgroup> shared_vectors: array<vec4f, max(TOKENS * 8u * TILE_STRIDE, WORKGROUP)>;
+// `[tokens][blocks]`, where weights have minima.
+var<workgroup> block_sums: array<f32, select(1u, TOKENS * TILE_BLOCKS, HAS_MINIMUM)>;
 // Sums of an invocation's squares, four tokens together.
 var<private> squares: array<vec4f, TOKEN_QUADS>;
 
@@ -45,6 +47,17 @@ fn fill_inputs(first_token: u32, start: u32, count: u32, local: u32) {
     shared_vectors[at + #tu * 8u * TILE_STRIDE] = input(i#t) * CODE_STEP;
     if (NORMED) { squares[#tu / 4u][#tu % 4u] += dot(x[i#t], x[i#t]); }
     #end
+  }
+}
+
+// Of each block of inputs, which minima are times.
+fn sum_blocks(count: u32, local: u32) {
+  for (var i = local; i < TOKENS * count; i += WORKGROUP) {
+    let token = i / count;
+    let block = i % count;
+    var sum = vec4f();
+    for (var v = 0u; v < 8u; v++) { sum += shared_vectors[(token * 8u + v) * TILE_STRIDE + block]; }
+    block_sums[token * TILE_BLOCKS + block] = dot(sum, CODE_SCALE);
   }
 }
 
@@ -100,12 +113,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     workgroupBarrier(); // the inputs before may still be being read
     fill_inputs(first_token, start, count, local);
     workgroupBarrier();
-    for (var i = lane; i < count; i += ROW_LANES) {
-      let block = start + i;
+    if (HAS_MINIMUM) {
+      sum_blocks(count, local);
+      workgroupBarrier();
+    }
+    for (var unit = lane; unit < CODE_PARTS * count; unit += ROW_LANES) {
+      let i = unit / CODE_PARTS;
+      let part = CODE_PARTS * start + unit;
+      let vector = unit % CODE_PARTS * (8u / CODE_PARTS);
       #for r in ROWS
-      row_scales[#r] = scales(rows[#r], block);
+      row_scales[#r] = scales(rows[#r], start + i);
       #end
       #for h in HALF_BLOCKS
+      var parts#h = array<vec4f, TOKENS>();
       #for q in QUADS
       #for a in OUTER
       #for b in INNER
@@ -113,11 +133,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         // Asked for each time, that few weights and inputs are in registers; what is read is read once.
         const r = select(#au, #bu, TOKENS_OUTER);
         const t = select(#bu, #au, TOKENS_OUTER);
-        let w = quad(codes(rows[r], block), #hu * 4u + #qu) * row_scales[r][#h] + row_scales[r].z * CODE_SCALE;
-        sums[t][r] = add_dot(sums[t][r], w, shared_vectors[(t * 8u + #hu * 4u + #qu) * TILE_STRIDE + i]);
+        let w = quad(code_part(rows[r], part), #hu * 4u + #qu);
+        let v = shared_vectors[(t * 8u + #hu * 4u + #qu + vector) * TILE_STRIDE + i];
+        if (SCALES_SUMS) {
+          parts#h[t][r] = add_dot(parts#h[t][r], w, v);
+        } else {
+          sums[t][r] = add_dot(sums[t][r], w * row_scales[r][#h], v);
+        }
       }
       #end
       #end
+      #end
+      #for t in TOKENS
+      #for r in ROWS
+      if (SCALES_SUMS) { sums[#t][#r] += parts#h[#t][#r] * row_scales[#r][#h]; }
+      #end
+      #end
+      #end
+      #for t in TOKENS
+      #for r in ROWS
+      if (HAS_MINIMUM) { sums[#t][#r] += row_scales[#r].z * block_sums[#tu * TILE_BLOCKS + i]; }
       #end
       #end
     }

@@ -1,24 +1,28 @@
 // Many tokens: y[t, row] = weight[row] · x[t]. A workgroup computes a tile of rows and tokens; a weight is unpacked once
-// for all of the tile's tokens.
+// for all of the tile's tokens. Four invocations ask for the codes of a row, a part of a block each, so that neighbours
+// read whole sectors, and unpack eight columns each a step: what they hold lasts for STEPS steps, a round.
 // needs: bias, block, codes, scales, tile-inputs, tile-lora, tile-product
-fn fill_weights(first_row: u32, block: u32, worker: u32) {
-  for (var i = worker; i < TILE_ROWS; i += WORKGROUP) {
-    let row = min(first_row + i, params.rows - 1u);
-    let scale = scales(row, block);
-    let low = scale.x * CODE_STEP;
-    let high = scale.y * CODE_STEP;
-    // Asked for twice, that no more than half a block is in registers at a time; it is read once.
-    let w = codes(row, block);
-    put_weights(i, 0u, w.a * low + scale.z);
-    put_weights(i, 1u, w.b * low + scale.z);
-    put_weights(i, 2u, w.c * low + scale.z);
-    put_weights(i, 3u, w.d * low + scale.z);
-    let v = codes(row, block);
-    put_weights(i, 4u, v.e * high + scale.z);
-    put_weights(i, 5u, v.f * high + scale.z);
-    put_weights(i, 6u, v.g * high + scale.z);
-    put_weights(i, 7u, v.h * high + scale.z);
-  }
+// fills: tile-vector
+const PARTS = BLOCKS * TILE_PARTS;
+const ROUNDS = (PARTS + 3u) / 4u;
+// Columns of a part, in vectors.
+const PART_VECTORS = 8u / TILE_PARTS;
+const STEPS = PART_VECTORS / 2u;
+const RUN_PAIRS = max(SPAN / 2u, 1u);
+// Where a round has many steps the invocations' columns change places with each: what does not change would be kept in registers.
+const TURN = select(0u, 1u, STEPS > 2u);
+
+// Which part of a row the `n`th of its invocations has. Where SPAN blocks share their scales, two have blocks of one such run,
+// two of the next, as scales are side by side too.
+fn part_of(round: u32, n: u32) -> u32 {
+  if (SPAN == 1u || round >= PARTS / (2u * SPAN) * RUN_PAIRS) { return 4u * round + n; }
+  return (round / RUN_PAIRS * 2u + n / 2u) * SPAN + 2u * (round % RUN_PAIRS) + n % 2u;
+}
+
+// Behind the last column it counts as another time: there are no weights.
+fn tile_vector(step: u32, column4: u32) -> u32 {
+  let part = min(part_of(step / STEPS, (column4 / 2u - TURN * (step % STEPS)) % 4u), PARTS - 1u);
+  return part * PART_VECTORS + step % STEPS * 2u + column4 % 2u;
 }
 
 fn store(token: u32, row: u32, sum: f32) {
@@ -34,14 +38,32 @@ fn store(token: u32, row: u32, sum: f32) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let first_row = group.x * TILE_ROWS;
   let first_token = group.y * TILE_TOKENS;
-  for (var block = 0u; block < BLOCKS; block++) {
-    // Invocations from the one end fill weights, those from the other inputs; then they change ends.
-    let worker = (local + (block & 1u) * (WORKGROUP / 2u)) % WORKGROUP;
-    workgroupBarrier(); // the tiles before may still be being read
-    fill_weights(first_row, block, worker);
-    fill_inputs(first_token, block, WORKGROUP - 1u - worker);
-    workgroupBarrier();
-    add_products(first_token, local);
+  for (var round = 0u; round < ROUNDS; round++) {
+    let part = part_of(round, local % 4u);
+    let own = min(part, PARTS - 1u);
+    #for n in HELD
+    let row#n = (local + #nu * WORKGROUP) / 4u;
+    let at#n = min(first_row + row#n, params.rows - 1u);
+    var codes#n = raw_codes(at#n, own);
+    let scales#n = select(vec3f(), scales(at#n, own / TILE_PARTS), part < PARTS);
+    #end
+    for (var step = 0u; step < STEPS; step++) {
+      workgroupBarrier(); // the tiles before may still be being read
+      #for n in HELD
+      if (4u * TILE_ROWS >= WORKGROUP || row#n < TILE_ROWS) {
+        let eight = first_codes(codes#n);
+        let scale = select(scales#n.x, scales#n.y, 2u * step >= STEPS);
+        // In this order, that the products of scale and step are not kept in registers.
+        let column4 = (local + TURN * step) % 4u * 2u;
+        put_weights(row#n, column4, eight.a * CODE_STEP * scale + scales#n.z);
+        put_weights(row#n, column4 + 1u, eight.b * CODE_STEP * scale + scales#n.z);
+        codes#n = codes_behind(codes#n);
+      }
+      #end
+      fill_inputs(first_token, round * STEPS + step, WORKGROUP - 1u - local);
+      workgroupBarrier();
+      add_products(first_token, local);
+    }
   }
   add_lora(params.rowStart + first_row, first_token, local);
   let token = first_token + local / 16u * 4u;

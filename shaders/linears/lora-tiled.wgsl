@@ -1,7 +1,10 @@
 // h = A · x for the adapters of a tile of tokens, times the components' weights. A workgroup takes sixteen components of
 // each linear that reads x, so that x is read once for all of them. Rows of A above the tile's highest rank are not read.
 // needs: lora-half, lora-table, tile-inputs, tile-product
+// fills: tile-vector
 const RUN = 16u;
+
+fn tile_vector(block: u32, column4: u32) -> u32 { return block * 8u + column4; }
 
 fn fill_factors(factors: LoraModule, rank: u32, linear: u32, start: u32, block: u32, worker: u32) {
   for (var i = worker; i < RUN * 8u; i += WORKGROUP) {

@@ -1,6 +1,9 @@
 // 32 consecutive elements of a row.
 struct Block { a: vec4f, b: vec4f, c: vec4f, d: vec4f, e: vec4f, f: vec4f, g: vec4f, h: vec4f }
 
+// Eight of them.
+struct Codes8 { a: vec4f, b: vec4f }
+
 // The first and the second half apart: some formats scale them apart.
 fn block_dots(x: Block, y: Block) -> vec2f {
   return vec2f(

@@ -5,15 +5,19 @@ const TILE_ROWS = 16u * ROWS_EACH;
 const TOKEN_GROUPS = WORKGROUP / 16u;
 const TILE_TOKENS = 4u * TOKEN_GROUPS;
 
-// [columns / 4][rows]; and [columns][tokens / 4], where groups of tokens change places so that writing hits every bank.
-var<workgroup> tile_weights: array<vec4f, 8u * TILE_ROWS>;
+// [columns / 2][rows]; and [columns][tokens / 4], where groups of tokens change places so that writing hits every bank.
+var<workgroup> tile_weights: array<vec2f, 16u * TILE_ROWS>;
 var<workgroup> tile_inputs: array<vec4f, 32u * TOKEN_GROUPS>;
 
 // Of a row four tokens' sums.
 var<private> sums: array<vec4f, ROWS_EACH>;
 
 // Four columns of a row.
-fn put_weights(row: u32, column4: u32, values: vec4f) { tile_weights[column4 * TILE_ROWS + row] = values; }
+fn put_weights(row: u32, column4: u32, values: vec4f) {
+  let at = 2u * column4 * TILE_ROWS + row;
+  tile_weights[at] = values.xy;
+  tile_weights[at + TILE_ROWS] = values.zw;
+}
 
 // Where the first of four columns of a group of tokens is.
 fn inputs_at(token4: u32, column4: u32) -> u32 {
@@ -39,14 +43,19 @@ fn add_products(first_token: u32, local: u32) {
   #end
   for (var column4 = 0u; column4 < 8u; column4++) {
     let at = inputs_at(local / 16u, column4);
+    let row = 2u * column4 * TILE_ROWS + local % 16u;
+    // Two columns at a time, that few are in registers.
     let a = tile_inputs[at];
     let b = tile_inputs[at + TOKEN_GROUPS];
+    #for r in ROWS_EACH
+    let v#r = tile_weights[row + 16u * #ru];
+    part#r = v#r.y * b + (v#r.x * a + part#r);
+    #end
     let c = tile_inputs[at + 2u * TOKEN_GROUPS];
     let d = tile_inputs[at + 3u * TOKEN_GROUPS];
-    let row = column4 * TILE_ROWS + local % 16u;
     #for r in ROWS_EACH
-    let w#r = tile_weights[row + 16u * #ru];
-    part#r = w#r.w * d + (w#r.z * c + (w#r.y * b + (w#r.x * a + part#r)));
+    let w#r = tile_weights[row + TILE_ROWS + 16u * #ru];
+    part#r = w#r.y * d + (w#r.x * c + part#r);
     #end
   }
   #for r in ROWS_EACH

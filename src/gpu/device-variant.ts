@@ -13,7 +13,8 @@ export interface Variant {
   attentionWorkgroup: number;
   /** Most heads of a query that an invocation attends with, where they share keys and values: reading a page costs more there than computing. */
   attentionHeads: number;
-  /** Vectors of four components of its outputs that an invocation has in prefill: the more, the more queries share a page, in more registers. */
+  /** In prefill, invocations of a workgroup, where the device allows as many; and vectors of four components of its outputs that each has. The more of either, the more queries share a page; the more vectors, the more registers. */
+  attentionTile: number;
   attentionVectors: number;
   /** The same for kernels of one token: small for the same reason. */
   rowWorkgroup: number;
@@ -37,12 +38,12 @@ export interface Variant {
 export const VARIANTS: Record<DeviceClass, Variant> = {
   cpu: {
     ...{ workgroup: 64, prefillWorkgroup: 8, tileRows: 0, rowWorkgroup: 8, lanes: 1, decodeWorkgroup: 0, decodeLanes: 0, decodeRows: 0 },
-    ...{ sharedPages: false, attentionWorkgroup: 8, attentionHeads: 4, attentionVectors: 0 },
+    ...{ sharedPages: false, attentionWorkgroup: 8, attentionHeads: 4, attentionTile: 0, attentionVectors: 0 },
     ...{ scanWorkgroup: 8, scanTile: 2048, batchTokens: 64 },
   },
   gpu: {
     ...{ workgroup: 32, prefillWorkgroup: 256, tileRows: 64, rowWorkgroup: 32, lanes: 32, decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 },
-    ...{ sharedPages: true, attentionWorkgroup: 256, attentionHeads: 1, attentionVectors: 4 },
+    ...{ sharedPages: true, attentionWorkgroup: 256, attentionHeads: 1, attentionTile: 512, attentionVectors: 2 },
     ...{ scanWorkgroup: 256, scanTile: 1024, batchTokens: 512 },
   },
 };

@@ -42,7 +42,10 @@ export interface Device {
 }
 
 /** All that there is of them. Of storage buffers 8 are sure; q, k and v with biases in 5 bits and an adapter take 9. */
-const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage'] as const;
+const LIMITS = [
+  ...(['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage'] as const),
+  ...(['maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupStorageSize'] as const),
+] as const;
 
 /** Opens the GPU adapter that is asked for. Errors: `no_webgpu`; `device_lost` where there was one before. */
 export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}): Promise<Device> {

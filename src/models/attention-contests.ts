@@ -19,7 +19,11 @@ const ALONE: readonly Candidate[] = [
 ];
 /** Decoding where workgroups share pages out, and prefill: queries that a page is shared out for, against registers. */
 const DECODE: readonly Candidate[] = [{ attentionWorkgroup: 64 }, { attentionWorkgroup: 128 }, { attentionWorkgroup: 256 }];
-const PREFILL: readonly Candidate[] = [{ attentionVectors: 1 }, { attentionVectors: 2 }, { attentionVectors: 4 }];
+const PREFILL: readonly Candidate[] = [
+  { attentionTile: 512, attentionVectors: 2 },
+  { attentionTile: 256, attentionVectors: 2 },
+  { attentionTile: 256, attentionVectors: 4 },
+];
 
 /** Every way there is, those that share pages first. */
 export const ATTENTION: readonly Candidate[] = [...DECODE, ...PREFILL, ...ALONE.map((alone) => ({ sharedPages: false, ...alone }))];

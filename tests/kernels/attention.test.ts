@@ -163,7 +163,8 @@ describe('attention and attention-merge', () => {
       });
     });
 
-    const tuned: Candidate[] = [{ attentionVectors: 1 }, { attentionVectors: 2 }, { attentionVectors: 4 }, { attentionWorkgroup: 64 }, { attentionWorkgroup: 256 }];
+    const tiles: Candidate[] = [1, 2, 4].map((attentionVectors) => ({ attentionTile: 256, attentionVectors }));
+    const tuned: Candidate[] = [...tiles, { attentionTile: 512, attentionVectors: 4 }, { attentionWorkgroup: 64 }, { attentionWorkgroup: 256 }];
     it.each(variant.startsWith('gpu') ? tuned : [])('as the autotuner may choose: %o', async (candidate) => {
       const { device } = getRunner();
       const own = device.variant;

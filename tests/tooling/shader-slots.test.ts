@@ -18,10 +18,12 @@ function fillsOf(path: string, text: string): string[] {
 
 const fills = new Map(Object.entries(SHADERS).map(([path, text]) => [text, fillsOf(path, text)]));
 
+const limits = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupSizeX: 256, maxComputeWorkgroupStorageSize: 16_384 };
+
 /** Devices that choose differently. */
 const devices = Object.values(VARIANTS).flatMap((variant) =>
   [4, 8, undefined].flatMap((subgroupSize) =>
-    [new Set<OptionalFeature>(), new Set(OPTIONAL_FEATURES)].map((features) => ({ variant, subgroupSize, features }) as unknown as Device),
+    [new Set<OptionalFeature>(), new Set(OPTIONAL_FEATURES)].map((features) => ({ variant, subgroupSize, features, limits }) as unknown as Device),
   ),
 );
 

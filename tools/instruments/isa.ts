@@ -19,7 +19,7 @@ export interface IsaFigures {
   scratch: number;
   /** Bytes of workgroup memory. */
   lds: number;
-  /** Waves that a SIMD holds at once: at most 16, of GCN 10. */
+  /** Waves of 64 that a SIMD holds at once: at most 16, of GCN 10. */
   waves: number;
   instructions: number;
   valu: number;
@@ -38,8 +38,8 @@ const STATISTICS: Record<keyof IsaFigures, string> = {
   vmem: 'VMEM',
 };
 
-/** Mesa counts registers alone, and up to 32. */
-export const MOST_WAVES: Record<Family, number> = { navi31: 16, navi21: 16, renoir: 10 };
+/** What Mesa counts a wave of 64 as: of RDNA it tells waves of 32 (radv_get_max_waves in radv_shader.c), whatever it compiles for. */
+const COUNTED_AS: Record<Family, number> = { navi31: 2, navi21: 2, renoir: 1 };
 
 const SOURCE = join(import.meta.dirname, 'isa.c');
 const CACHE = join(import.meta.dirname, '../../.cache/isa');
@@ -102,7 +102,7 @@ function figuresIn(output: string, family: Family): IsaFigures {
     return [figure, value];
   });
   const figures = Object.fromEntries(entries) as IsaFigures;
-  return { ...figures, waves: Math.min(figures.waves, MOST_WAVES[family]) };
+  return { ...figures, waves: Math.floor(figures.waves / COUNTED_AS[family]) };
 }
 
 /** As isa.c wants them: what a group does not use counts as storage. */

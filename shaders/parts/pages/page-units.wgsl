@@ -29,10 +29,12 @@ fn steps_of(unit: u32) -> Steps {
 fn bytes_of(word: u32) -> vec4f { return vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u)); }
 
 // Codes of a key's vector i, or of the one that i rotates with: c = i & 1, and x = i & ~1 or one more.
-fn key_codes(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f {
+fn key_codes(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f { return bytes_of(key_bytes(head, j, x, c)); }
+
+fn key_bytes(head: CodedHead, j: u32, x: u32, c: u32) -> u32 {
   let row = head.base + KEY_CODES + j * head.key_row;
-  if (head.key_bits == 8u) { return bytes_of(kv[row + x][c]); }
-  return bytes_of((kv[row + x / 2u][x & 1u] >> (4u * c)) & 0x0f0f0f0fu);
+  if (head.key_bits == 8u) { return kv[row + x][c]; }
+  return (kv[row + x / 2u][x & 1u] >> (4u * c)) & 0x0f0f0f0fu;
 }
 
 // Scales and minima of that vector's channels.
@@ -40,9 +42,12 @@ struct KeyRange { scale: vec4f, minimum: vec4f }
 
 fn key_range(head: CodedHead, x: u32, c: u32) -> KeyRange {
   let steps = steps_of(head.base);
-  let unit = head.base + KEY_RANGES + 4u * (x / 2u) + (x & 1u);
+  let unit = key_range_at(head, x);
   return KeyRange(bytes_of(kv[unit][c]) * steps.scale, bytes_of(kv[unit + 2u][c]) * steps.minimum + steps.lowest);
 }
+
+// Where the scales' codes are; two units behind are the minima's.
+fn key_range_at(head: CodedHead, x: u32) -> u32 { return head.base + KEY_RANGES + 4u * (x / 2u) + (x & 1u); }
 
 fn half_key_at(page: vec4u, kv_head: u32, j: u32) -> u32 { return page.x + (kv_head * (page.y >> 8u) + j) * HEAD_DIM4; }
 

@@ -13,3 +13,15 @@ fn codes(row: u32, block: u32) -> Block {
     low.e + fifth_bits(high >> 16u), low.f + fifth_bits(high >> 20u),
     low.g + fifth_bits(high >> 24u), low.h + fifth_bits(high >> 28u));
 }
+
+fn code_part(row: u32, part: u32) -> Block { return codes(row, part); }
+
+struct RawCodes { low: vec4u, high: u32 }
+
+fn raw_codes(row: u32, part: u32) -> RawCodes { return RawCodes(weight[row * BLOCKS + part], weight_high[row * BLOCKS + part]); }
+
+fn first_codes(raw: RawCodes) -> Codes8 {
+  return Codes8(nibbles4(raw.low.x) + fifth_bits(raw.high), nibbles4(raw.low.x >> 16u) + fifth_bits(raw.high >> 4u));
+}
+
+fn codes_behind(raw: RawCodes) -> RawCodes { return RawCodes(raw.low.yzwx, raw.high >> 8u); }

@@ -14,3 +14,17 @@ fn codes(row: u32, block: u32) -> Block {
     low.e + upper_bits(high.y), low.f + upper_bits(high.y >> 8u),
     low.g + upper_bits(high.y >> 16u), low.h + upper_bits(high.y >> 24u));
 }
+
+fn code_part(row: u32, part: u32) -> Block { return codes(row, part); }
+
+struct RawCodes { low: vec4u, high: vec2u }
+
+fn raw_codes(row: u32, part: u32) -> RawCodes { return RawCodes(weight[row * BLOCKS + part], weight_high[row * BLOCKS + part]); }
+
+fn first_codes(raw: RawCodes) -> Codes8 {
+  return Codes8(nibbles4(raw.low.x) + upper_bits(raw.high.x), nibbles4(raw.low.x >> 16u) + upper_bits(raw.high.x >> 8u));
+}
+
+fn codes_behind(raw: RawCodes) -> RawCodes {
+  return RawCodes(raw.low.yzwx, vec2u((raw.high.x >> 16u) | (raw.high.y << 16u), raw.high.y >> 16u));
+}

@@ -15,3 +15,16 @@ fn codes(row: u32, block: u32) -> Block {
   return Block(
     bytes4(p.x), bytes4(p.y), bytes4(p.z), bytes4(p.w), bytes4(q.x), bytes4(q.y), bytes4(q.z), bytes4(q.w));
 }
+
+fn code_part(row: u32, part: u32) -> Block {
+  let p = weight[row * BLOCKS * 2u + part];
+  return Block(bytes4(p.x), bytes4(p.y), bytes4(p.z), bytes4(p.w), vec4f(), vec4f(), vec4f(), vec4f());
+}
+
+struct RawCodes { words: vec4u }
+
+fn raw_codes(row: u32, part: u32) -> RawCodes { return RawCodes(weight[row * BLOCKS * 2u + part]); }
+
+fn first_codes(raw: RawCodes) -> Codes8 { return Codes8(bytes4(raw.words.x), bytes4(raw.words.y)); }
+
+fn codes_behind(raw: RawCodes) -> RawCodes { return RawCodes(raw.words.zwxy); }

@@ -8,3 +8,19 @@ fn codes(row: u32, block: u32) -> Block {
     bitcast<vec4f>(weight[i + 3u]), bitcast<vec4f>(weight[i + 4u]), bitcast<vec4f>(weight[i + 5u]),
     bitcast<vec4f>(weight[i + 6u]), bitcast<vec4f>(weight[i + 7u]));
 }
+
+fn code_part(row: u32, part: u32) -> Block {
+  let p = bitcast<vec4f>(weight[row * BLOCKS * 8u + part]);
+  return Block(p, vec4f(), vec4f(), vec4f(), vec4f(), vec4f(), vec4f(), vec4f());
+}
+
+struct RawCodes { a: vec4u, b: vec4u }
+
+fn raw_codes(row: u32, part: u32) -> RawCodes {
+  let i = row * BLOCKS * 8u + 2u * part;
+  return RawCodes(weight[i], weight[i + 1u]);
+}
+
+fn first_codes(raw: RawCodes) -> Codes8 { return Codes8(bitcast<vec4f>(raw.a), bitcast<vec4f>(raw.b)); }
+
+fn codes_behind(raw: RawCodes) -> RawCodes { return raw; }

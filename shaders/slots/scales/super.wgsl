@@ -1,5 +1,7 @@
 // Q4_K and Q5_K: eight blocks share f16 d and dmin (word 0); each has a 6-bit scale and a 6-bit minimum, whose low
 // nibbles stand in words 1 and 2 and whose upper bits share word 3. Weight = d · scale · code − dmin · minimum.
+const HAS_MINIMUM = true;
+
 fn scales(row: u32, block: u32) -> vec3f {
   let i = row * BLOCKS + block;
   let words = weight_scales[i / 8u];

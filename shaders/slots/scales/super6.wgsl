@@ -1,5 +1,7 @@
 // Q6_K: eight blocks share an f32 d (word 0) and sixteen 8-bit scales (words 1 to 4), one for each half block.
 // needs: unpack-bytes
+const HAS_MINIMUM = false;
+
 fn scales(row: u32, block: u32) -> vec3f {
   let i = row * BLOCKS + block;
   let base = (i / 8u) * 5u;

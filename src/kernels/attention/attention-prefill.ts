@@ -8,13 +8,13 @@ import { formConstants } from '../formats/page-forms.ts';
 import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from '../heads.ts';
 import { halfPrecision } from '../slot-choices.ts';
 
-/** Invocations of a workgroup, at most: as many as every device allows. */
-const MOST_INVOCATIONS = 256;
 const MOST_ROW_GROUPS = 64;
-/** Most keys of whose scores an invocation has some. */
-const MOST_OWN_KEYS = 4;
-/** Vectors of four floats that either part of the workgroup memory has, at most: both are 16 KB. */
+/** Vectors of four floats that a part of the workgroup memory has, at most: 8 KB. */
 const MOST_VECTORS = 512;
+/** Of a workgroup as large as every device allows, and of the page's part of its memory: all of it is 16 KB. */
+const ALLOWED = { invocations: 256, pageVectors: 448 };
+/** Bytes of memory that a larger one takes, at most. */
+const LARGE_BYTES = 20_480;
 
 /**
  * Queries of `qkv`, consecutive tokens of one sequence → `partial_outputs`, as attentionKernel leaves it. The tokens'
@@ -23,7 +23,7 @@ const MOST_VECTORS = 512;
 export function attentionPrefillKernel(device: Device, heads: Heads, halfOnly: boolean): Kernel<{ tokens: number; splits: number }> {
   const half = halfPrecision(device);
   const { numHeads, numKvHeads } = heads;
-  const tile = tileOf(heads.headDim, device.variant.attentionVectors);
+  const tile = tileOf(device, heads.headDim, halfOnly);
   const shared = numHeads / numKvHeads;
   return {
     name: 'attention-prefill',
@@ -35,23 +35,31 @@ export function attentionPrefillKernel(device: Device, heads: Heads, halfOnly: b
   };
 }
 
-/** How a workgroup shares queries, keys and values out; see attention-prefill.wgsl. `vectors`: of outputs, an invocation's. */
-function tileOf(headDim: number, vectors: number) {
-  const LANES = headDim / 4 / vectors;
-  const ROW_GROUPS = Math.min(MOST_ROW_GROUPS, Math.floor(MOST_INVOCATIONS / LANES));
+/** How a workgroup shares queries, keys and values out; see attention-prefill.wgsl. */
+function tileOf({ limits, variant }: Device, headDim: number, halfOnly: boolean) {
+  const VECTORS = Math.min(variant.attentionVectors, headDim / 16); // four invocations a query, at least
+  const LANES = headDim / 4 / VECTORS;
+  const invocations = isAllowed(limits, variant.attentionTile) ? variant.attentionTile : ALLOWED.invocations;
+  const pageVectors = invocations > ALLOWED.invocations ? MOST_VECTORS : ALLOWED.pageVectors;
+  const ROW_GROUPS = Math.min(MOST_ROW_GROUPS, Math.floor(invocations / LANES));
   const rows = 4 * ROW_GROUPS;
   const KEY_PAIRS = largestDivisor(headDim / 8, 12);
   const KEY_LANES = powerOfTwo(Math.min(PAGE_TOKENS, LANES));
-  const KEYS = powerOfTwo(Math.min(PAGE_TOKENS, MOST_OWN_KEYS * KEY_LANES, MOST_VECTORS / (2 * KEY_PAIRS)));
+  // Scores wait in registers while codes are unpacked, where a key is taken apart in several goes.
+  const mostOwn = halfOnly || KEY_PAIRS === headDim / 8 ? VECTORS : 1;
+  const KEYS = powerOfTwo(Math.min(PAGE_TOKENS, mostOwn * KEY_LANES, pageVectors / (2 * KEY_PAIRS)));
   const QUERY_PAIRS = largestDivisor(KEY_PAIRS, MOST_VECTORS / (2 * rows));
-  const VALUE_KEYS = powerOfTwo(Math.min(KEYS, (4 * MOST_VECTORS) / headDim, MOST_VECTORS / ROW_GROUPS));
+  const VALUE_KEYS = powerOfTwo(Math.min(KEYS, (4 * pageVectors) / headDim, MOST_VECTORS / ROW_GROUPS));
   return {
-    ...{ VECTORS: vectors, LANES, ROW_GROUPS, KEYS, KEY_PAIRS, KEY_LANES: Math.min(KEY_LANES, KEYS), OWN_KEYS: Math.max(1, KEYS / KEY_LANES), QUERY_PAIRS, VALUE_KEYS },
+    ...{ VECTORS, LANES, ROW_GROUPS, KEYS, KEY_PAIRS, KEY_LANES: Math.min(KEY_LANES, KEYS), OWN_KEYS: Math.max(1, KEYS / KEY_LANES), QUERY_PAIRS, VALUE_KEYS },
     SWIZZLE: Math.min(KEY_LANES, KEY_PAIRS % 4 === 0 ? 8 : KEY_PAIRS % 2 === 0 ? 4 : 2) - 1,
     PAGE_PART: Math.max(2 * KEYS * KEY_PAIRS, (VALUE_KEYS * headDim) / 4),
     ROW_PART: Math.max(2 * QUERY_PAIRS * rows, KEY_LANES * ROW_GROUPS, VALUE_KEYS * ROW_GROUPS),
   };
 }
+
+const isAllowed = (limits: GPUSupportedLimits, invocations: number): boolean =>
+  Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX) >= invocations && limits.maxComputeWorkgroupStorageSize >= LARGE_BYTES;
 
 /** The largest divisor that is no larger than `most`. */
 function largestDivisor(of: number, most: number): number {

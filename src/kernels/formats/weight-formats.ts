@@ -70,6 +70,9 @@ export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
 
 export const planeNames = (type: GgmlType): PlaneName[] => Object.keys(WEIGHT_FORMATS[type].planes) as PlaneName[];
 
+/** Vectors of four words that a block's codes are, without their upper bits. */
+export const codeParts = (type: GgmlType): number => (WEIGHT_FORMATS[type].planes.weight?.bytes ?? 0) / 128;
+
 /** What a kernel that reads weights of `type` with `columns` columns is made of, beside its own text. */
 export function weightReader(device: Device, type: GgmlType, columns: number) {
   const { sources, planes, codeOffset } = WEIGHT_FORMATS[type];

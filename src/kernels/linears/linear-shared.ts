@@ -12,13 +12,13 @@ import rideNone from '../../../shaders/slots/rides/none.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Variant } from '../../gpu/device-variant.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
-import { weightReader } from '../formats/weight-formats.ts';
+import { codeParts, weightReader } from '../formats/weight-formats.ts';
 import { linearBindings, linearParams, type LinearDecodeOptions, type LinearDecodeSize } from '../linear-decode.ts';
 import { loraParts } from '../lora-layout.ts';
 import { ACTIVATIONS, loraLow } from '../slot-choices.ts';
 
-/** Bytes of a block of inputs, and those that an invocation may have of them: what is left of 64 after a sum of four. */
-const BLOCK_BYTES = 128;
+/** Bytes of a block of inputs and its sum, and those that an invocation may have of them: what is left of 64 after a sum of four. */
+const BLOCK_BYTES = 132;
 const BYTES_EACH = 48;
 /** With more tokens than so many fewer rows are in registers, and a large workgroup has the memory for their inputs. */
 const FEW_TOKENS = 2;
@@ -65,6 +65,7 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
   const { workgroup, lanes, rows: most, tileBlocks } = sharedShape(device.variant, columns, atOnce);
   const rows = FEW_ROWS.has(type) ? 2 : most;
   const reader = weightReader(device, type, columns);
+  const parts = codeParts(type);
   const lora = loraParts({ adds, lowers });
   const normed = normEps !== undefined;
   const outputs = gate ? rows / 2 : rows;
@@ -81,7 +82,8 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
       ...reader.constants,
       ...lora.constants,
       ...{ WORKGROUP: workgroup, LANES: workgroup, ROW_LANES: lanes, ROWS: rows, OUTPUTS: outputs, TILE_BLOCKS: tileBlocks },
-      ...{ TOKENS: atOnce, TOKEN_QUADS: Math.ceil(atOnce / 4), HALF_BLOCKS: 2, QUADS: 4 },
+      ...{ TOKENS: atOnce, TOKEN_QUADS: Math.ceil(atOnce / 4), CODE_PARTS: parts, HALF_BLOCKS: parts === 1 ? 2 : 1, QUADS: Math.min(4, 8 / parts) },
+      SCALES_SUMS: atOnce <= FEW_TOKENS,
       // Which of the two stays in registers while the other passes by: what there is less of.
       ...{ TOKENS_OUTER: atOnce > rows, OUTER: Math.max(atOnce, rows), INNER: Math.min(atOnce, rows) },
       ...{ NORMED: normed, NORM_EPS: { f32: normEps ?? 0 }, GATED: gate !== undefined, ACCUMULATE: accumulate },

@@ -5,10 +5,13 @@ import loraColumns from '../../../shaders/slots/tile-lora/columns.wgsl?raw';
 import loraNone from '../../../shaders/slots/tile-lora/none.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
-import { weightReader } from '../formats/weight-formats.ts';
+import { codeParts, weightReader } from '../formats/weight-formats.ts';
 import type { LinearPrefillOptions } from '../linear-prefill.ts';
 import { loraParts } from '../lora-layout.ts';
 import { tileParts, tileTokens } from './tile-product.ts';
+
+/** Types of which eight blocks share 16 bytes of scales. */
+const SUPER_BLOCKS = new Set(['Q4_K', 'Q5_K']);
 
 /**
  * `x [T, columns]` → `y [T, outputWidth]`, as linear-prefill.ts with tiles in workgroup memory, for devices whose barriers
@@ -28,6 +31,7 @@ export function linearTiledKernel(device: Device, options: LinearPrefillOptions)
       ...reader.constants,
       ...tile.constants,
       ...lora.constants,
+      ...{ TILE_PARTS: Math.min(4, codeParts(type)), SPAN: SUPER_BLOCKS.has(type) ? 8 : 1, HELD: Math.max(1, (4 * rows) / workgroup) },
       ACCUMULATE: accumulate,
     },
     bindings: [
