@@ -43,24 +43,26 @@ fn rotate_queries(page: vec4u, kv_head: u32, first: u32, distance: u32, id: u32)
   }
 }
 
-// Queries are read again for each key: in registers there would be too many of them.
+// Queries are read again for each key, and LANES pairs of vectors at a time: in registers there would be too many of them.
 fn score_half(page: vec4u, kv_head: u32, keys: u32, id: u32) {
   let team = id / TEAM;
   let lane = id % TEAM % LANES;
-  for (var j = id % TEAM / LANES; j < keys; j += ABREAST) {
-    let key = half_key_at(page, kv_head, j) + lane;
-    let query = team * GROUP * HEAD_DIM4 + lane;
-    var part = vec4f();
 #for s in STEPS
-    let a#s = half4(kv[key + #su * 2u * LANES]);
-    let b#s = half4(kv[key + (#su * 2u + 1u) * LANES]);
+  let i#s = #su * 2u * LANES + lane;
+  for (var j = id % TEAM / LANES; j < keys; j += ABREAST) {
+    let key = half_key_at(page, kv_head, j) + i#s;
+    let a = half4(kv[key]);
+    let b = half4(kv[key + LANES]);
+    var part = vec4f();
 #for g in GROUP
-    part[#g] += dot(queries[query + #gu * HEAD_DIM4 + #su * 2u * LANES], a#s);
-    part[#g] += dot(queries[query + #gu * HEAD_DIM4 + (#su * 2u + 1u) * LANES], b#s);
+    let query#g = (team * GROUP + #gu) * HEAD_DIM4 + i#s;
+    part[#g] += dot(queries[query#g], a) + dot(queries[query#g + LANES], b);
 #end
-#end
-    parts[team * PARTS_LENGTH + lane * PARTS + j] = part;
+    let at = team * PARTS_LENGTH + lane * PARTS + j;
+    if (#s > 0) { part += parts[at]; }
+    parts[at] = part;
   }
+#end
 }
 
 fn score_codes(page: vec4u, kv_head: u32, keys: u32, id: u32) {
