@@ -1,14 +1,17 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { TuningStore } from '../../src/gpu/autotuner.ts';
+import { textHash } from '../../src/gpu/text-hash.ts';
 import { dequantize } from '../../src/weights/dequantize.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
 import { dequantize as reference } from '../../src/reference/dequantize.ts';
 import { anyMatrix, anyNumbers } from '../../src/models/checks/known-values.ts';
+import { CHECKS } from '../../src/session/checks/version.ts';
 import { answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
-import { derivedGpu } from '../support/gpu/derived-gpu.ts';
 import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
+import { miscompiling } from '../support/gpu/miscompiling.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', embeddingType: 'Q8_0', seed: 81, contextLength: 128, numLayers: 1, neverEnds: true });
@@ -21,30 +24,17 @@ const memory = (): TuningStore & { known: Map<string, unknown> } => {
 const say = async (engine: Awaited<ReturnType<typeof engineUnderTest>>) =>
   (await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 12 }))).tokens;
 
-/** The software adapter, whose compiler makes something else of the modules of these kernels. */
-const miscompiling = (kernels: readonly string[], from: RegExp, to: string) => {
-  let changed = 0;
-  const gpu = derivedGpu((device) => ({
-    createShaderModule: ({ label, code }) => {
-      const wrong = kernels.includes(label ?? '') ? code.replace(from, to) : code;
-      if (wrong !== code) changed++;
-      return device.createShaderModule({ label: label ?? '', code: wrong });
-    },
-  }));
-  return { gpu, changed: () => changed };
-};
-
 /** What comes out is doubled, of every kernel that might stand in for another. */
 const KERNELS: [kernels: string[], named: string, from: RegExp, to: string][] = [
   [['linear-decode', 'linear-shared'], 'linear-decode', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
   [['linear-prefill', 'linear-tiled'], 'linear-prefill', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
-  [['rms-norm'], 'linear-prefill', /norm_weight\[i\];/, 'norm_weight[i] * 2.0;'],
+  [['rms-norm'], 'rms-norm', /norm_weight\[i\];/, 'norm_weight[i] * 2.0;'],
   [['attention-merge'], 'attention', /output \/ sum;/, '2.0 * output / sum;'],
   [['sample-pick'], 'sampler', /INVERSE_LOG_VOCAB,/, '0.5 * INVERSE_LOG_VOCAB,'],
 ];
 
 test.each(KERNELS)('%s computed wrong is found, and named', async (kernels, named, from, to) => {
-  const { gpu, changed } = miscompiling(kernels, from, to);
+  const { gpu, changed } = miscompiling(from, to, kernels);
   const opening = engineUnderTest(bytes, { gpu, tuning: memory() });
   await expect(opening).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(named) as string, reason: expect.stringContaining('llvmpipe') as string } });
   expect(changed()).toBeGreaterThan(0);
@@ -52,7 +42,7 @@ test.each(KERNELS)('%s computed wrong is found, and named', async (kernels, name
 
 test('a variant that computes wrong is not used, and remembered as such', async () => {
   const expected = await say(await engineUnderTest(bytes, { deviceClass: 'gpu' }));
-  const { gpu, changed } = miscompiling(['linear-shared'], /y\[at\] = value;/, 'y[at] = 2.0 * value;');
+  const { gpu, changed } = miscompiling(/y\[at\] = value;/, 'y[at] = 2.0 * value;', ['linear-shared']);
   const tuning = memory();
   const options = { gpu, tuning, deviceClass: 'gpu', autotunes: false } as const;
   const engine = await engineUnderTest(bytes, options);
@@ -82,6 +72,13 @@ test('a device that computes right is asked once, and keeps nothing of it', asyn
   await engineUnderTest(bytes, { gpu: lastingGpu(), tuning });
   console.info(`loading takes ${known.toFixed(0)} ms, with the check ${(performance.now() - asked).toFixed(0)}`);
   expect([...tuning.known.keys()]).toEqual([key]);
+});
+
+test('what other checks found is found again: their texts have changed where CHECKS is not this', () => {
+  const folders = ['src/models/checks', 'src/session/checks'];
+  const files = folders.flatMap((folder) => readdirSync(folder).map((name) => `${folder}/${name}`)).filter((file) => !file.endsWith('/version.ts'));
+  const texts = [...files, 'src/gpu/self-check.ts'].sort().map((file) => readFileSync(file, 'utf8'));
+  expect(CHECKS).toBe(textHash(texts.join()));
 });
 
 test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s has the values that the reference gives', async (type) => {
