@@ -42,7 +42,7 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
       };
       const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal, recorder });
       onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
-      const session = new Session(device, plan, transformer, recorder, options.onTrace);
+      const session = new Session(device, plan, transformer, recorder, options);
       await device.pipelines.ready();
       const right = tuning && (await checkedVariant(session, tuning));
       if (right && JSON.stringify(right) !== JSON.stringify(device.variant)) return { right };

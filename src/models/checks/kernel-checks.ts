@@ -20,8 +20,7 @@ export async function kernelChecks(
 ): Promise<CheckGroup[]> {
   const { variant } = device;
   const types = new Set([...tensors.values()].filter(({ shape }) => shape.length === 2).map(({ type }) => type));
-  // Whether the GPU repacks right is asked apart, and first.
-  const upload = new WeightUpload({ ...device, variant: { ...variant, repacksOnHost: true } }, recorder);
+  const upload = checkUpload(device, recorder);
   const { decode, prefill } = await productChecks(device, upload, config, tensors);
   const embeddings = tensors.get('token_embd.weight');
   const others = [gateCheck(device, config), ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
@@ -34,3 +33,7 @@ export async function kernelChecks(
     { candidates: ATTENTION, checks: attentionChecks(device, config) },
   ];
 }
+
+/** Of the matrices of checks. Whether the GPU repacks right is asked apart. */
+export const checkUpload = (device: Device, recorder: Recorder): WeightUpload =>
+  new WeightUpload({ ...device, variant: { ...device.variant, repacksOnHost: true } }, recorder);

@@ -1,18 +1,19 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
-import { GREEDY } from '../../src/config/sampling.ts';
-import type { TuningStore } from '../../src/gpu/autotuner.ts';
-import { textHash } from '../../src/gpu/text-hash.ts';
-import { dequantize } from '../../src/weights/dequantize.ts';
-import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
-import { dequantize as reference } from '../../src/reference/dequantize.ts';
-import { anyMatrix, anyNumbers } from '../../src/models/checks/known-values.ts';
-import { CHECKS } from '../../src/session/checks/version.ts';
-import { answer } from '../support/answer.ts';
-import { engineUnderTest } from '../support/engine-under-test.ts';
-import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
-import { miscompiling } from '../support/gpu/miscompiling.ts';
-import { tinyModel } from '../support/models/tiny-model.ts';
+import { GREEDY } from '../../../src/config/sampling.ts';
+import type { TuningStore } from '../../../src/gpu/autotuner.ts';
+import { textHash } from '../../../src/gpu/text-hash.ts';
+import { dequantize } from '../../../src/weights/dequantize.ts';
+import { GGML_TYPES, type GgmlType } from '../../../src/weights/ggml-types.ts';
+import { dequantize as reference } from '../../../src/reference/dequantize.ts';
+import { anyMatrix, anyNumbers } from '../../../src/models/checks/known-values.ts';
+import { CHECKS } from '../../../src/session/checks/version.ts';
+import { answer } from '../../support/answer.ts';
+import { engineUnderTest } from '../../support/engine-under-test.ts';
+import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
+import { miscompiling } from '../../support/gpu/miscompiling.ts';
+import { peftSource, tinyAdapter } from '../../support/models/tiny-adapter.ts';
+import { tinyModel } from '../../support/models/tiny-model.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', embeddingType: 'Q8_0', seed: 81, contextLength: 128, numLayers: 1, neverEnds: true });
 
@@ -72,6 +73,33 @@ test('a device that computes right is asked once, and keeps nothing of it', asyn
   await engineUnderTest(bytes, { gpu: lastingGpu(), tuning });
   console.info(`loading takes ${known.toFixed(0)} ms, with the check ${(performance.now() - asked).toFixed(0)}`);
   expect([...tuning.known.keys()]).toEqual([key]);
+});
+
+test('an adapter is not loaded where what it runs is computed wrong, and answers go on without', async () => {
+  const { gpu, changed } = miscompiling(/x\[i\] \+ SCALE \* lora_add/, 'x[i] + 0.5 * lora_add', ['lora-delta']);
+  const tuning = memory();
+  const engine = await engineUnderTest(bytes, { gpu, tuning });
+  expect(changed()).toBe(0); // nobody pays who has none
+  const before = await say(engine);
+  const { config } = (await engine.session()).plan;
+  const loading = engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5 })));
+  await expect(loading).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining('with adapters') as string } });
+  expect(changed()).toBeGreaterThan(0);
+  expect(await say(engine)).toEqual(before);
+  const right = await engineUnderTest(bytes, { tuning });
+  await right.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5 })));
+  expect([...tuning.known.keys()]).toContainEqual(expect.stringMatching(/: right with adapters$/));
+});
+
+test.each([true, false])('pages take other forms only where these are computed right (%s)', async (isRight) => {
+  const long = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
+  const { gpu, changed } = miscompiling(/packed_bytes\(low\) \|/, isRight ? '$&' : 'packed_bytes(high) |', ['quantize-page']);
+  const engine = await engineUnderTest(long, { gpu, tuning: memory() });
+  const prompt = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(6);
+  const { end } = await answer(engine.complete(prompt, { kv: 'policy', sampling: GREEDY, stop: [], maxTokens: 40 }));
+  const { pages } = end.report.kv;
+  expect(pages.q8 + pages.q4 + pages.k4v2 > 0).toBe(isRight);
+  expect(changed() > 0).toBe(!isRight);
 });
 
 test('what other checks found is found again: their texts have changed where CHECKS is not this', () => {
