@@ -68,7 +68,7 @@ const ADAPTED: Broken[] = [
   broken('lora-linear', /sum \+= low_component\(at, k\)/, 'sum += low_component(at, k & ~1u)', 'linear-decode'),
   broken('lora-table', /return \(factors\.ranks\[level \/ 2u\]/, 'return (factors.ranks[0]', 'with adapters', {}),
   broken('lora-low/blocks', /select\(vec2f\(row\.weight_hi\), vec2f\(row\.weight_lo\), below\)/, 'row.weight_lo', 'linear-decode'),
-  broken('lora-low/vectors', /select\(row\.weight_hi, row\.weight_lo, component < rank_at\(factors, row\.level_lo\)\)\);\n\}/, 'row.weight_lo);\n}', 'linear-decode', onGpu),
+  broken('lora-low/vectors', /total\[local\] \* select\(row\.weight_hi, row\.weight_lo, .*\);/, 'total[local] * row.weight_lo);', 'linear-decode', onGpu),
   broken('rides/low', /token_work;$/m, 'token_work + 1u;', 'linear-decode'),
   broken('lora-delta', /x\[i\] \+ SCALE \* lora_add/, 'x[i] + lora_add', 'linear-decode', { model: 'granite' }),
   broken('lora-prefill', /if \(start \+ WORKGROUP < rank\)/, 'if (false)', 'linear-prefill'),
