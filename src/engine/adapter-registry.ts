@@ -157,6 +157,7 @@ export class AdapterRegistry {
       transformer.bindAdapters();
       await device.pipelines.ready();
       await finished(device); // it may have had no room
+      await session.checkAdapters();
     } catch (error) {
       if (device.lost() === undefined) transformer.arena.remove(adapter); // else all is made anew
       throw error;

@@ -41,14 +41,6 @@ export class Buffers {
     if (this.isRecordedFor) throw new Error(`${label}: work is recorded for it that is not submitted`);
   }
 
-  /** Destroys, when the function given back is called, what was created since and lives. */
-  mark(): () => void {
-    const before = new Set(this.#live.keys());
-    return () => {
-      for (const buffer of [...this.#live.keys()]) if (!before.has(buffer)) this.destroy(buffer);
-    };
-  }
-
   destroyAll(): void {
     this.isRecordedFor = false;
     for (const buffer of [...this.#live.keys()]) this.destroy(buffer);

@@ -16,6 +16,8 @@ export interface Check {
   result: readonly BufferRange[];
   read(bytes: ArrayBuffer): ArrayLike<number>;
   expected: ArrayLike<number>;
+  /** Numbers that are judged together; default: all. One wrong row among many is an error. */
+  row?: number;
 }
 
 /** Kernels that vary together: the first of `candidates` with which all are right is taken. */
@@ -61,16 +63,21 @@ async function firstWrong(device: Device, recorder: Recorder, checks: readonly C
     if (!isTaken) return check;
     recorder.inOneGo(() => record(recorder));
     const found = check.read(await readOnce(device, 'checked', check.result));
-    if (!(relativeError(found, check.expected) <= MOST_ERROR)) return check; // NaN is wrong too
+    if (!(largestError(found, check) <= MOST_ERROR)) return check; // NaN is wrong too
   }
   return undefined;
 }
 
-function relativeError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let [error, power] = [0, 0];
-  for (let i = 0; i < expected.length; i++) {
-    error += ((found[i] ?? NaN) - expected[i]!) ** 2;
-    power += expected[i]! ** 2;
+/** Relative L2 of the row that is off most. */
+function largestError(found: ArrayLike<number>, { expected, row = expected.length }: Check): number {
+  let largest = 0;
+  for (let start = 0; start < expected.length; start += row) {
+    let [error, power] = [0, 0];
+    for (let i = start; i < start + row; i++) {
+      error += ((found[i] ?? NaN) - expected[i]!) ** 2;
+      power += expected[i]! ** 2;
+    }
+    largest = Math.max(largest, Math.sqrt(error / power)); // NaN stays
   }
-  return Math.sqrt(error / power);
+  return largest;
 }

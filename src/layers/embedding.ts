@@ -13,7 +13,7 @@ export class Embedding {
     device: Device,
     matrix: WeightMatrix,
     scale: number,
-    { batchTable, tokens, x }: Activations,
+    { batchTable, tokens, x }: Pick<Activations, 'batchTable' | 'tokens' | 'x'>,
   ) {
     const kernel = embedKernel(device, matrix.type, matrix.columns, scale);
     this.#operations = matrix.slices.map((slice) => [

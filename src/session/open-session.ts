@@ -1,20 +1,16 @@
-import { isRecord } from '../config/is-record.ts';
 import { autotune, type TuningStore } from '../gpu/autotuner.ts';
-import { type Variant, VARIANTS } from '../gpu/device-variant.ts';
+import type { Variant } from '../gpu/device-variant.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
 import { noErrors } from '../gpu/error-scopes.ts';
 import { throwIfLost } from '../gpu/readback.ts';
 import { Recorder } from '../gpu/recorder.ts';
-import { rightVariant } from '../gpu/self-check.ts';
-import { textHash } from '../gpu/text-hash.ts';
-import { kernelChecks } from '../models/checks/kernel-checks.ts';
 import { kernelContests } from '../models/kernel-contests.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
+import { checkedVariant } from './checks/session-checks.ts';
 import { LookAhead } from './look-ahead.ts';
 import { type ModelPlan, planHeader, planModel } from './model-plan.ts';
 import { Session } from './session.ts';
 import type { SessionOptions } from './session-options.ts';
-import { samplerChecks } from './sampling/sampler-checks.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Opens a device and brings the model there. Errors: those of `openEngine`. */
@@ -46,7 +42,7 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
       };
       const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal, recorder });
       onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
-      const session = new Session(device, plan, transformer, recorder, options.onTrace);
+      const session = new Session(device, plan, transformer, recorder, options);
       await device.pipelines.ready();
       const right = tuning && (await checkedVariant(session, tuning));
       if (right && JSON.stringify(right) !== JSON.stringify(device.variant)) return { right };
@@ -61,25 +57,6 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
     throw error;
   }
 }
-
-/**
- * The variant with which this device computes right, as it was found for these kernels once, or by asking it now. Errors:
- * `wrong_results`, `device_lost`.
- */
-async function checkedVariant({ device, recorder, plan }: Session, store: TuningStore): Promise<Variant> {
-  const key = `${device.name}, ${textHash(device.pipelines.texts().map(({ text }) => text).sort().join())}: right`;
-  const known = await store.get(key).catch(() => undefined);
-  if (isVariant(known)) return known;
-  const release = device.buffers.mark();
-  const groups = [...(await kernelChecks(device, recorder, plan.config, plan.tensors)), samplerChecks(device, plan.config.vocabSize)];
-  const right = await rightVariant(device, recorder, groups);
-  release();
-  await store.set(key, right).catch(() => undefined);
-  return right;
-}
-
-const isVariant = (value: unknown): value is Variant =>
-  isRecord(value) && Object.entries(VARIANTS.gpu).every(([name, known]) => typeof value[name] === typeof known);
 
 async function tune(device: Device, recorder: Recorder, { config, tensors }: ModelPlan, store: TuningStore): Promise<void> {
   const { contests, release } = kernelContests(device, config, tensors);

@@ -18,6 +18,8 @@ const STEPS_TO_RESULT = 2;
 
 /** Gives the pages of sequences the forms their policies want. */
 export class PageTrials {
+  /** Whether this device computes pages in other forms right: till that is known none takes one. */
+  areRight = true;
   readonly #readback: Readback;
   /** What a sequence's policy was last asked about. */
   readonly #asked = new WeakMap<Sequence, string>();
@@ -41,7 +43,7 @@ export class PageTrials {
     const upcoming = length - sequence.tokens.length;
     this.#conclude(sequence);
     // Most tokens fill no page: the policy would look at all of them to say the same again.
-    const isNews = this.#isNews(sequence, upcoming);
+    const isNews = this.areRight && this.#isNews(sequence, upcoming);
     if (isNews) this.#change(sequence, upcoming);
     this.#giveUp(sequence, upcoming);
     const trying = isNews ? this.#try(sequence, upcoming) : undefined;

@@ -1,3 +1,4 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Governor } from '../gpu/governor.ts';
 import { Readback } from '../gpu/readback.ts';
@@ -6,8 +7,10 @@ import { HEAD_TOKENS } from '../layers/activations.ts';
 import { pageFormKernels } from '../layers/page-forms.ts';
 import type { Batch } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { allHalf } from '../cache/kv-report.ts';
 import { DENSE, RECENT_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
+import { checkAdapters, checkPages } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
 import { Batches, type BatchToken } from './batches.ts';
 import { DecodeSteps } from './decode-steps.ts';
@@ -34,6 +37,8 @@ export class Session {
   lookAhead = new LookAhead();
   readonly #batches: Batches;
   readonly #prefill: Prefill;
+  /** Settles once it is known whether what adapters run is computed right. */
+  #adapters: Promise<void> | undefined;
   /** Settles once what is compiled aside is there. */
   #pageForms: Promise<unknown> | undefined;
   #logitsReadback: Readback | undefined;
@@ -43,16 +48,17 @@ export class Session {
     readonly plan: ModelPlan,
     readonly transformer: Transformer,
     readonly recorder: Recorder,
-    onTrace: SessionOptions['onTrace'],
+    private readonly options: Pick<SessionOptions, 'onTrace' | 'tuning'> = {},
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
     this.draws = new DrawRecorder(device, transformer, recorder);
     this.trials = new PageTrials(device, recorder, transformer, plan.contextLength);
+    this.trials.areRight = !options.tuning; // else it is asked first
     this.shadow = new ShadowCheck(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
     const { sequences, trials, ranks, draws } = this;
     this.#batches = new Batches({ device, transformer, recorder, sequences, trials, ranks, draws });
-    this.#prefill = new Prefill({ device, transformer, recorder, batches: this.#batches, contextLength: plan.contextLength, onTrace });
+    this.#prefill = new Prefill({ device, transformer, recorder, batches: this.#batches, contextLength: plan.contextLength, onTrace: options.onTrace });
     this.steps = new DecodeSteps(this.#batches, (underWay) => this.lookAhead.arrived(underWay));
   }
 
@@ -61,15 +67,27 @@ export class Session {
     return this.#prefill.governor;
   }
 
+  /** Before the first answer with an adapter; the arena is bound. Errors: `wrong_results`, `device_lost`. */
+  async checkAdapters(): Promise<void> {
+    const { tuning } = this.options;
+    if (tuning) await (this.#adapters ??= checkAdapters(this, tuning));
+  }
+
   /**
    * Begins to compile what pages in other forms than f16 need, before a text of up to `length` tokens: no answer waits for
    * it in its middle.
    */
   prepare(sequence: Sequence, length: number): void {
-    if (this.#pageForms || !mayShrink(sequence, length)) return;
-    const { device, transformer } = this;
+    if (mayShrink(sequence, length)) void this.#preparePages();
+  }
+
+  /** Where pages in other forms are computed wrong, they stay as they are. */
+  #preparePages(): Promise<unknown> {
+    const { device, transformer, options, trials } = this;
     const kernels = pageFormKernels(device, transformer.config);
-    this.#pageForms = Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
+    return (this.#pageForms ??= Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)))
+      .then(() => options.tuning && checkPages(this, options.tuning))
+      .then(() => (trials.areRight = true), () => undefined));
   }
 
   /**
@@ -78,7 +96,12 @@ export class Session {
    * its first await is submitted with it. While the GPU computes a batch the next one is planned.
    */
   async prefill(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
-    if (mayShrink(sequence, sequence.tokens.length + tokens.length)) await this.#pageForms;
+    const areHalf = allHalf(sequence.pages);
+    if (!areHalf || mayShrink(sequence, sequence.tokens.length + tokens.length)) await this.#preparePages();
+    if (!areHalf && !this.trials.areRight) {
+      const reason = `${this.device.name} computes pages in other forms than f16 wrong, and this text was saved with such`;
+      throw new ChunkwiseError('wrong_results', { field: 'pages', reason });
+    }
     await this.#prefill.compute(sequence, tokens, onBatch, signal);
   }
 

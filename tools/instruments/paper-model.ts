@@ -127,7 +127,7 @@ async function openSession(config: ModelConfig, type: GgmlType, features: readon
   const transformer = await loadTransformer(device, config, tensors, { ...sizes, recorder });
   const unknown = { file: 'paper', names: [], license: undefined, tokenizer: { file: 'paper', model: 'gpt2', tokens: [] }, tensorBytes: 0, totalBytes: 0 };
   const plan: ModelPlan = { ...unknown, ...sizes, config, tensors };
-  return new Session(device, plan, transformer, recorder, undefined);
+  return new Session(device, plan, transformer, recorder);
 }
 
 function tensorOf(name: string, shape: readonly number[], matrixType: GgmlType): TensorInfo {

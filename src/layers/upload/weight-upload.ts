@@ -27,7 +27,7 @@ const PIECE_BYTES = 4 << 20;
 
 /**
  * Tensors on their way to the GPU. It repacks them itself, unless it is a software adapter, which takes longer than
- * JavaScript. `finish` comes before what was uploaded is used, then `destroy`.
+ * JavaScript, or errs. `finish` comes before what was uploaded is used, then `destroy`.
  */
 export class WeightUpload {
   readonly #repacking: Repacking;
@@ -36,7 +36,7 @@ export class WeightUpload {
     private readonly device: Device,
     recorder: Recorder,
   ) {
-    this.#repacking = device.deviceClass === 'cpu' ? new HostRepacking(device) : new GpuRepacking(device, recorder);
+    this.#repacking = device.variant.repacksOnHost ? new HostRepacking(device) : new GpuRepacking(device, recorder);
   }
 
   /**

@@ -2,11 +2,14 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { CheckGroup } from '../../gpu/self-check.ts';
+import { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { ATTENTION } from '../attention-contests.ts';
 import { PREFILL, ROWS } from '../kernel-contests.ts';
 import { attentionChecks } from './attention-checks.ts';
+import { embeddingCheck, gateCheck, normCheck } from './element-checks.ts';
 import { productChecks } from './product-checks.ts';
+import { repackChecks } from './repack-checks.ts';
 
 /** What the forward pass of such a model is computed with, at its widths. */
 export async function kernelChecks(
@@ -15,10 +18,22 @@ export async function kernelChecks(
   config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
 ): Promise<CheckGroup[]> {
-  const { decode, prefill } = await productChecks(device, recorder, config, tensors);
+  const { variant } = device;
+  const types = new Set([...tensors.values()].filter(({ shape }) => shape.length === 2).map(({ type }) => type));
+  const upload = checkUpload(device, recorder);
+  const { decode, prefill } = await productChecks(device, upload, config, tensors);
+  const embeddings = tensors.get('token_embd.weight');
+  const others = [gateCheck(device, config), ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
+  const repacked = variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type));
   return [
-    { candidates: ROWS, checks: decode },
+    { candidates: [{ repacksOnHost: true }], checks: repacked },
+    { candidates: ROWS, checks: [normCheck(device, config), ...decode] },
     { candidates: PREFILL, checks: prefill },
+    { candidates: [], checks: others },
     { candidates: ATTENTION, checks: attentionChecks(device, config) },
   ];
 }
+
+/** Of the matrices of checks. Whether the GPU repacks right is asked apart. */
+export const checkUpload = (device: Device, recorder: Recorder): WeightUpload =>
+  new WeightUpload({ ...device, variant: { ...device.variant, repacksOnHost: true } }, recorder);

@@ -1,19 +1,20 @@
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
-import type { Recorder } from '../../gpu/recorder.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import { TILE_TOKENS } from '../../kernels/linear-prefill.ts';
 import { Linear } from '../../layers/linear.ts';
 import { Norm } from '../../layers/norm.ts';
-import { WeightUpload } from '../../layers/upload/weight-upload.ts';
+import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
 
 const ROWS = 32;
-/** One, more than a pair, and more than a tile. */
-const DECODED = [1, 3];
+/** One, a pair, more than a pair, and more than a tile. */
+const DECODED = [1, 2, 3];
 const PREFILLED = 9;
+/** What is added to a sum is multiplied by it, as by a model's. */
+const SCALE = 0.5;
 /** Whole tiles: what is beyond a buffer's end may lie on its last number. */
 const ROOM = Math.ceil(PREFILLED / TILE_TOKENS) * TILE_TOKENS;
 
@@ -30,21 +31,15 @@ interface Product {
 /** Of every product that a model of these tensors makes, each once: by few tokens, and by many. */
 export async function productChecks(
   device: Device,
-  recorder: Recorder,
+  upload: WeightUpload,
   config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
 ): Promise<{ decode: Check[]; prefill: Check[] }> {
   const checks = { decode: [] as Check[], prefill: [] as Check[] };
-  const upload = new WeightUpload(device, recorder);
-  try {
-    for (const product of productsOf(config, tensors)) {
-      const made = await checksOf(device, upload, config, product);
-      checks.decode.push(...made.decode);
-      checks.prefill.push(made.prefill);
-    }
-    await upload.finish();
-  } finally {
-    upload.destroy();
+  for (const product of productsOf(config, tensors)) {
+    const made = await checksOf(device, upload, config, product);
+    checks.decode.push(...made.decode);
+    checks.prefill.push(made.prefill);
   }
   return checks;
 }
@@ -78,7 +73,7 @@ async function checksOf(device: Device, upload: WeightUpload, config: ModelConfi
   const sums = products(inputs, values, { product, eps: config.rmsNormEps });
   const check = (kind: 'decode' | 'prefill', tokens: number): Check => {
     const gates = isGated && kind === 'decode';
-    const expected = (gates ? gated(sums, tokens) : sums.slice(0, tokens * ROWS)).map((value) => value + (isAdded ? 0.25 : 0));
+    const expected = (gates ? gated(sums, tokens) : sums.slice(0, tokens * ROWS)).map((value) => (isAdded ? SCALE * value + 0.25 : value));
     return {
       name: `linear-${kind} ${type} × ${columns}${isNormed ? ' with a norm' : ''}`,
       make() {
@@ -88,12 +83,13 @@ async function checksOf(device: Device, upload: WeightUpload, config: ModelConfi
         return (recorder) => {
           device.gpuDevice.queue.writeBuffer(y, 0, before);
           if (kind === 'prefill') norm?.record(recorder, tokens);
-          linear.record(recorder, { kind, tokens });
+          linear.record(recorder, { kind, tokens }, isAdded ? SCALE : 1);
         };
       },
       result: [{ buffer: y, offset: 0, size: expected.length * 4 }],
       read: (bytes) => new Float32Array(bytes),
       expected,
+      row: expected.length / tokens,
     };
   };
   return { decode: DECODED.map((tokens) => check('decode', tokens)), prefill: check('prefill', PREFILLED) };

@@ -2,7 +2,7 @@ import { GREEDY } from '../../config/sampling.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { CheckGroup } from '../../gpu/self-check.ts';
 import { anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
-import { Sampler } from './sampler.ts';
+import { Sampler } from '../sampling/sampler.ts';
 
 /** The likeliest of known logits is drawn, at once and as the only one that filters leave; and how certain it is. */
 export function samplerChecks(device: Device, vocabSize: number): CheckGroup {

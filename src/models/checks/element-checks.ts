@@ -1,0 +1,81 @@
+import type { ModelConfig } from '../../config/model-config.ts';
+import type { Device } from '../../gpu/device.ts';
+import { createOperation } from '../../gpu/operation.ts';
+import type { Check } from '../../gpu/self-check.ts';
+import { siluMulKernel } from '../../kernels/silu-mul.ts';
+import { batchTable } from '../../layers/batch.ts';
+import { Embedding } from '../../layers/embedding.ts';
+import { Norm } from '../../layers/norm.ts';
+import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
+import type { TensorInfo } from '../../weights/tensor-info.ts';
+import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
+
+const TOKENS = 3;
+
+/** Rows of the embedding matrix, here of four, by the ids of a batch's tokens, which stand elsewhere. */
+export async function embeddingCheck(device: Device, upload: WeightUpload, config: ModelConfig, { type }: TensorInfo): Promise<Check> {
+  const { hiddenSize: columns, embeddingScale } = config;
+  const { tensor, values } = anyMatrix(type, 4, columns, anyNumbers());
+  const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });
+  const ids = [2, 0, 3];
+  const places = [4, 1, 3];
+  const tokens = new Uint32Array(5);
+  places.forEach((place, i) => (tokens[place] = ids[i]!));
+  const table = batchTable(places.map((place) => ({ place, position: 0, firstPage: 0, page: 0 })));
+  const [tokenBuffer, tableBuffer, x] = [bufferOf(device, tokens), bufferOf(device, table), bufferOf(device, new Float32Array(TOKENS * columns))];
+  return {
+    name: `embed ${type} × ${columns}`,
+    make() {
+      const embedding = new Embedding(device, matrix, embeddingScale, { tokens: tokenBuffer, batchTable: tableBuffer, x });
+      return (recorder) => embedding.record(recorder, TOKENS);
+    },
+    result: [{ buffer: x, offset: 0, size: TOKENS * columns * 4 }],
+    read: (bytes) => new Float32Array(bytes),
+    expected: ids.flatMap((id) => Array.from(values.subarray(id * columns, (id + 1) * columns), (value) => value * embeddingScale)),
+    row: columns,
+  };
+}
+
+/** From the second token on, as logits are asked for. */
+export function normCheck(device: Device, { hiddenSize: width, rmsNormEps: eps }: ModelConfig): Check {
+  const next = anyNumbers();
+  const [x, weight] = [anyHalves((TOKENS + 1) * width, next), anyHalves(width, next)];
+  const [input, weights, y] = [bufferOf(device, x), bufferOf(device, weight), bufferOf(device, new Float32Array(TOKENS * width))];
+  const expected = Array.from({ length: TOKENS }, (_, token) => {
+    const row = x.subarray((token + 1) * width, (token + 2) * width);
+    const rms = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0) / width + eps);
+    return Array.from(row, (value, i) => (value / rms) * weight[i]!);
+  });
+  return {
+    name: `rms-norm × ${width}`,
+    make() {
+      const norm = new Norm(device, weights, eps, input, y);
+      return (recorder) => norm.record(recorder, TOKENS, 1);
+    },
+    result: [{ buffer: y, offset: 0, size: TOKENS * width * 4 }],
+    read: (bytes) => new Float32Array(bytes),
+    expected: expected.flat(),
+    row: width,
+  };
+}
+
+/** silu(gate) · up, as a prompt's tokens have it. */
+export function gateCheck(device: Device, { intermediateSize: width, activation }: ModelConfig): Check {
+  const x = anyHalves(TOKENS * 2 * width, anyNumbers()).map((value) => 4 * value);
+  const [input, y] = [bufferOf(device, x), bufferOf(device, new Float32Array(TOKENS * width))];
+  return {
+    name: `silu-mul × ${width}`,
+    make() {
+      const operation = createOperation(device, siluMulKernel(device, width, activation), { x: input, y });
+      return (recorder) => recorder.run(operation, operation.groups({ tokens: TOKENS }));
+    },
+    result: [{ buffer: y, offset: 0, size: TOKENS * width * 4 }],
+    read: (bytes) => new Float32Array(bytes),
+    expected: Array.from({ length: TOKENS * width }, (_, i) => {
+      const at = Math.floor(i / width) * 2 * width + (i % width);
+      const gate = x[at]!;
+      return (gate / (1 + Math.exp(-gate))) * x[at + width]!;
+    }),
+    row: width,
+  };
+}

@@ -1,0 +1,133 @@
+import type { Copy, LayerPage } from '../../cache/cache-page.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
+import type { Device } from '../../gpu/device.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Check } from '../../gpu/self-check.ts';
+import { PAGE_TOKENS } from '../../kernels/heads.ts';
+import { PageForms } from '../../layers/page-forms.ts';
+import type { PagedAttention } from '../../layers/paged-attention.ts';
+import { floatToHalf } from '../../weights/float-tensor.ts';
+import { attentionInputs, type AttentionInputs, dot, keysAndValues, scaleOf, softmax, turned } from './attention-answers.ts';
+import { CheckedLayer, type Span } from './checked-layer.ts';
+import { anyNumbers } from './known-values.ts';
+
+/** A page, which takes other forms, some tokens of the next, and a whole one that stands in for the first. */
+const TOKENS = PAGE_TOKENS + 10;
+const PROMPT: Span = { kind: 'prefill', start: PAGE_TOKENS + 1, end: TOKENS, halfOnly: false };
+const STEP: Span = { kind: 'decode', start: TOKENS - 1, end: TOKENS, halfOnly: false };
+const FORMS = ['q8', 'q4', 'k4v2'] as const;
+
+/** Keys, then values, `[numKvHeads, entries]` each. */
+type PageContents = Float32Array[];
+
+/** Pages of codes are written and attended to, and what another page would change is found. */
+export function pageChecks(device: Device, config: ModelConfig): Check[] {
+  const { numHeads, headDim } = config;
+  const inputs = attentionInputs({ ...config, qkNorm: false }, TOKENS); // queries are normed before they come here
+  const contents = [codedPage(config, 1), nextPage(config, inputs), codedPage(config, 2)];
+  const layer = new CheckedLayer(device, config, inputs);
+  layer.hold(3 * PAGE_TOKENS);
+  const copies = layer.cache.copies(layer.pages, FORMS.map((form) => ({ page: 0, layer: 0, form, entries: PAGE_TOKENS })));
+  const begin = (): void => writePages(device, layer, contents);
+  const row = numHeads * headDim;
+  const attends = (copy: Copy, place: number, span: Span): Check => ({
+    name: `attention to pages in ${copy.form}, ${config.numHeads} / ${config.numKvHeads} × ${headDim}`,
+    make() {
+      const [forms, attend] = [new PageForms(layer.place, layer.buffers), layer.attention()];
+      return (recorder) => {
+        begin();
+        layer.cache.writeTasks(layer.pages, copies);
+        forms.quantize(recorder, place, 1);
+        recorder.submit();
+        attendTo(layer, copy.to, attend, { recorder, span });
+      };
+    },
+    result: [{ buffer: layer.activations.attended, offset: 0, size: (span.end - span.start) * row * 4 }],
+    read: (bytes) => new Float32Array(bytes),
+    expected: Array.from({ length: span.end - span.start }, (_, i) => attendedTo(config, inputs, span.start + i, contents).flatMap(({ output }) => [...output])).flat(),
+    row,
+  });
+  return [...copies.flatMap((copy, i) => [attends(copy, i, STEP), attends(copy, i, PROMPT)]), probeCheck(layer, begin, { config, inputs, contents })];
+}
+
+/** With this page in place of the first. */
+function attendTo(layer: CheckedLayer, first: LayerPage, attend: PagedAttention, { recorder, span }: { recorder: Recorder; span: Span }): void {
+  const { kind, start, end, halfOnly } = span;
+  layer.cache.show(0, [{ base: 0, layers: [first] }, ...layer.pages.slice(1)]);
+  layer.write(span);
+  attend.record(recorder, { kind, tokens: end - start, length: end, apart: kind === 'decode', halfOnly, loras: [] });
+  recorder.submit();
+}
+
+/** How far the latest query's outputs would move with the third page in place of the first, and what that has of them. */
+function probeCheck(layer: CheckedLayer, begin: () => void, { config, inputs, contents }: { config: ModelConfig; inputs: AttentionInputs; contents: PageContents[] }): Check {
+  const [first, second, third] = contents as [PageContents, PageContents, PageContents];
+  const [from, , to] = layer.layerPages() as [LayerPage, LayerPage, LayerPage];
+  const now = attendedTo(config, inputs, TOKENS - 1, [first, second]);
+  const then = attendedTo(config, inputs, TOKENS - 1, [third, second]);
+  const expected = now.flatMap(({ output, weights }, head) => {
+    const moved = then[head]!.output.map((value, i) => value - output[i]!);
+    return [Math.sqrt(dot(moved, moved) / dot(output, output)), weights.slice(0, PAGE_TOKENS).reduce((sum, weight) => sum + weight, 0)];
+  });
+  return {
+    name: `probe-page ${config.numHeads} / ${config.numKvHeads} × ${config.headDim}`,
+    make() {
+      const [forms, attend] = [new PageForms(layer.place, layer.buffers), layer.attention()];
+      return (recorder) => {
+        begin();
+        attendTo(layer, from, attend, { recorder, span: STEP });
+        layer.cache.writeTasks(layer.pages, [{ page: 0, layer: 0, form: 'q8', entries: PAGE_TOKENS, from, to }]);
+        forms.probe(recorder, 0, 1, { slot: 0, queries: 1, position: TOKENS - 1 });
+      };
+    },
+    result: [{ buffer: layer.buffers.errors, offset: 0, size: expected.length * 4 }],
+    read: (bytes) => new Float32Array(bytes),
+    expected,
+    row: 2,
+  };
+}
+
+/** Of four numbers a channel of keys or a value has, two of them its ends: every form of codes keeps them, nearly. */
+function codedPage({ numKvHeads, headDim }: ModelConfig, seed: number): PageContents {
+  const next = anyNumbers();
+  for (let i = 0; i < seed; i++) next();
+  return Array.from({ length: 2 * numKvHeads * PAGE_TOKENS }, (_, i) => {
+    const [isValue, token] = [i >= numKvHeads * PAGE_TOKENS, i % PAGE_TOKENS];
+    return Float32Array.from({ length: headDim }, (__, c) => {
+      const [along, across] = isValue ? [c, token] : [token, c];
+      const code = along < 2 ? 3 * along : Math.floor(4 * next());
+      return -0.75 + (across % 3) / 8 + code * (across % 2 === 0 ? 0.5 : 0.25);
+    });
+  });
+}
+
+/** What storing the tokens behind the first page makes of their own. */
+function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {
+  const { numKvHeads, headDim } = config;
+  const stored = keysAndValues({ ...config, qkNorm: false }, inputs, PAGE_TOKENS);
+  return Array.from({ length: 2 * numKvHeads * PAGE_TOKENS }, (_, i) => {
+    const [part, head, token] = [Math.floor(i / (numKvHeads * PAGE_TOKENS)), Math.floor(i / PAGE_TOKENS) % numKvHeads, PAGE_TOKENS + (i % PAGE_TOKENS)];
+    return token < TOKENS ? stored[(part * TOKENS + token) * numKvHeads + head]! : new Float32Array(headDim);
+  });
+}
+
+function writePages(device: Device, layer: CheckedLayer, contents: readonly PageContents[]): void {
+  layer.buffers.pages.ranges(layer.layerPages()).forEach(({ buffer, offset }, page) => {
+    const halves = Uint16Array.from(contents[page]!.flatMap((row) => [...row]), floatToHalf);
+    device.gpuDevice.queue.writeBuffer(buffer, offset, halves);
+  });
+}
+
+/** Of a token behind the first page, head by head. */
+function attendedTo(config: ModelConfig, { qkv, rope }: AttentionInputs, token: number, pages: readonly PageContents[]) {
+  const { numHeads, numKvHeads, headDim } = config;
+  const width = (numHeads + 2 * numKvHeads) * headDim;
+  return Array.from({ length: numHeads }, (_, head) => {
+    const query = qkv.subarray(token * width + head * headDim, token * width + (head + 1) * headDim);
+    const shared = Math.floor((head * numKvHeads) / numHeads);
+    const rows = (part: number): Float32Array[] =>
+      pages.slice(0, 2).flatMap((page) => page.slice((part * numKvHeads + shared) * PAGE_TOKENS, (part * numKvHeads + shared + 1) * PAGE_TOKENS)).slice(0, token + 1);
+    const scores = rows(0).map((key, past) => dot(turned(query, rope, token - (past < PAGE_TOKENS ? 0 : PAGE_TOKENS)), key) * scaleOf(config));
+    return softmax(scores, rows(1));
+  });
+}

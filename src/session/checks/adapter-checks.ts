@@ -1,0 +1,197 @@
+import { type LinearGroup, linearShape, linearsOfGroup } from '../../architectures/linears.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
+import type { Device } from '../../gpu/device.ts';
+import type { Check } from '../../gpu/self-check.ts';
+import { Linear } from '../../layers/linear.ts';
+import { LoraDelta, loraInputs, LoraLowering } from '../../layers/lora.ts';
+import { Norm } from '../../layers/norm.ts';
+import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
+import type { WeightMatrix } from '../../layers/weight-matrix.ts';
+import { anyHalves, anyMatrix, anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
+import type { GgmlType } from '../../weights/ggml-types.ts';
+import type { TensorInfo } from '../../weights/tensor-info.ts';
+import { CheckedAdapter, type Outputs } from './checked-adapter.ts';
+
+/** Of a matrix: outputs of two linears of a group, where there are two. */
+const ROWS = 32;
+const DECODED = [1, 2, 3];
+const PREFILLED = 9;
+/** Whole tiles. */
+const ROOM = 16;
+/** Numbers that are judged together: of a token, and of one linear. */
+const ROW = 16;
+/** What comes behind a group that adds to the residual stream. */
+const NEXT = { output: 'gateUp', down: 'qkv' } as const;
+
+/** Rows of a group's matrix, of a type that the model has of it. */
+interface Part extends Outputs {
+  group: LinearGroup;
+  type: GgmlType;
+  matrix: WeightMatrix;
+  weights: Float32Array;
+  columns: number;
+  /** Outputs of the whole group. */
+  width: number;
+  isGated: boolean;
+}
+
+interface Place {
+  device: Device;
+  config: ModelConfig;
+  adapter: CheckedAdapter;
+}
+
+/** Every linear of such a model with an adapter beside it: of few tokens, as a layer has them one behind another, and of many. */
+export async function adapterChecks(device: Device, upload: WeightUpload, config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>): Promise<{ decode: Check[]; prefill: Check[] }> {
+  const place = { device, config, adapter: new CheckedAdapter(device, config, ROOM) };
+  const checks = { decode: [] as Check[], prefill: [] as Check[] };
+  for (const first of ['output', 'down'] as const) {
+    const adding = await partsOf(upload, config, first, tensors);
+    const behind = await partsOf(upload, config, NEXT[first], tensors);
+    checks.prefill.push(...[...adding, ...behind].map((part) => prefillCheck(place, part)));
+    for (let i = 0; i < Math.max(adding.length, behind.length); i++) {
+      const pair = { adding: adding[i % adding.length]!, behind: behind[i % behind.length]! };
+      checks.decode.push(...DECODED.flatMap((tokens) => decodeChecks(place, pair, tokens)));
+    }
+  }
+  return checks;
+}
+
+async function partsOf(upload: WeightUpload, config: ModelConfig, group: LinearGroup, tensors: ReadonlyMap<string, TensorInfo>): Promise<Part[]> {
+  const linears = linearsOfGroup(group);
+  const isOf = (name: string): boolean => linears.some((linear) => name.endsWith(`.${linear}.weight`));
+  const types = new Set([...tensors].filter(([name]) => isOf(name)).map(([, { type }]) => type));
+  const widths = linears.map((linear) => linearShape(config, linear)[0]);
+  const [, columns] = linearShape(config, linears[0]!);
+  const start = widths[0]! - (widths.length > 1 ? ROWS / 2 : ROWS);
+  const width = widths.reduce((sum, each) => sum + each, 0);
+  const parts: Part[] = [];
+  for (const type of types) {
+    const { tensor, values: weights } = anyMatrix(type, ROWS, columns, anyNumbers());
+    const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });
+    parts.push({ group, type, matrix, weights, columns, width, start, count: ROWS, isGated: group === 'gateUp' && types.size === 1 });
+  }
+  return parts;
+}
+
+/** A · x of many tokens, then W · x + B · A · x. */
+function prefillCheck({ device, config, adapter }: Place, part: Part): Check {
+  const { group, matrix, columns, width, start, count } = part;
+  const x = anyHalves(ROOM * columns, anyNumbers());
+  const [input, y] = [bufferOf(device, x), bufferOf(device, new Float32Array(ROOM * width))];
+  const inputs = loraInputs(config, group);
+  const accumulate = group in NEXT;
+  return {
+    name: `linear-prefill ${part.type} × ${columns} with adapters`,
+    make() {
+      const { buffers } = adapter.arena;
+      const lowering = new LoraLowering({ device, layer: 0 }, { x: input, columns, inputs }, buffers);
+      const linear = new Linear(device, matrix, { x: input, y, outputStart: start, outputWidth: width, kind: 'prefill', accumulate, lora: { ...inputs, layer: 0, buffers } });
+      return (recorder) => {
+        const batch = adapter.begin('prefill', PREFILLED);
+        device.gpuDevice.queue.writeBuffer(y, 0, new Float32Array(ROOM * width));
+        lowering.record(recorder, batch);
+        linear.record(recorder, batch);
+      };
+    },
+    result: Array.from({ length: PREFILLED }, (_, token) => ({ buffer: y, offset: (token * width + start) * 4, size: count * 4 })),
+    read: (bytes) => new Float32Array(bytes),
+    expected: Array.from({ length: PREFILLED }, (_, token) => [...product(adapter, part, token, x.subarray(token * columns, (token + 1) * columns))]).flat(),
+    row: ROW,
+  };
+}
+
+/** W · x + B · A · x of a token. */
+function product(adapter: CheckedAdapter, part: Part, token: number, x: Float32Array): Float32Array {
+  const { group, weights, columns } = part;
+  return adapter.delta(group, token, x, part).map((added, row) => x.reduce((sum, value, i) => sum + value * weights[row * columns + i]!, added));
+}
+
+interface Pair {
+  adding: Part;
+  behind: Part;
+}
+
+/**
+ * The residual stream of few tokens, to which a linear adds and then its adapters; and what comes behind the next norm,
+ * whose A · x is computed with that.
+ */
+function decodeChecks(place: Place, pair: Pair, tokens: number): Check[] {
+  const { hiddenSize } = place.config;
+  const { adding, behind } = pair;
+  const next = anyNumbers();
+  const given = { x: anyHalves(ROOM * adding.columns, next), stream: anyHalves(ROOM * hiddenSize, next), weight: anyHalves(hiddenSize, next) };
+  const made = decodeBuffers(place.device, pair, given);
+  const streams = Array.from({ length: tokens }, (_, token) => changedStream(place, adding, token, given));
+  const outputs = streams.flatMap((stream, token) => [...behindNorm(place, behind, token, normed(place.config, stream, given.weight))]);
+  const check = (name: string, expected: number[], result: Check['result']): Check => ({
+    ...{ name: `${name} with adapters`, expected, result, row: ROW },
+    read: (bytes) => new Float32Array(bytes),
+    make: () => recordingDecode(place, pair, { ...given, ...made }, tokens),
+  });
+  const { count, start } = placeOf(behind);
+  const width = behind.isGated ? behind.width / 2 : behind.width;
+  return [
+    check(`linear-decode ${adding.type} × ${adding.columns}`, streams.flatMap((stream) => [...stream]), [{ buffer: made.between, offset: 0, size: tokens * hiddenSize * 4 }]),
+    check(
+      `linear-decode ${behind.type} × ${behind.columns}`,
+      outputs,
+      streams.map((_, token) => ({ buffer: made.y, offset: (token * width + start) * 4, size: count * 4 })),
+    ),
+  ];
+}
+
+/** Of the outputs that are looked at, those of gates. */
+const placeOf = ({ start, count, isGated }: Part): Outputs => ({ start, count: isGated ? count / 2 : count });
+
+interface Given {
+  x: Float32Array<ArrayBuffer>;
+  stream: Float32Array<ArrayBuffer>;
+  weight: Float32Array<ArrayBuffer>;
+}
+
+function decodeBuffers(device: Device, { behind }: Pair, { x, stream, weight }: Given) {
+  const empty = (count: number): GPUBuffer => bufferOf(device, new Float32Array(count));
+  return { input: bufferOf(device, x), before: bufferOf(device, stream), normWeight: bufferOf(device, weight), between: empty(stream.length), normedX: empty(stream.length), y: empty(ROOM * behind.width) };
+}
+
+function recordingDecode({ device, config, adapter }: Place, { adding, behind }: Pair, made: Given & ReturnType<typeof decodeBuffers>, tokens: number): ReturnType<Check['make']> {
+  const { buffers } = adapter.arena;
+  const { input, before, between, normWeight, normedX, y, stream } = made;
+  const { hiddenSize: width, residualScale: scale, rmsNormEps, activation } = config;
+  const [adds, lowers] = [loraInputs(config, adding.group), loraInputs(config, behind.group)];
+  const of = (part: Part) => ({ outputStart: part.start, outputWidth: part.isGated ? part.width / 2 : part.width, kind: 'decode' as const });
+  const first = new Linear(device, adding.matrix, { ...of(adding), x: input, y: before, accumulate: true, lora: { ...adds, layer: 0, buffers } });
+  const delta = new LoraDelta({ device, layer: 0 }, { x: before, y: between, width, adds, scale, lowers, normWeight }, buffers);
+  const norm = new Norm(device, normWeight, rmsNormEps, between, normedX);
+  const gate = behind.isGated ? activation : undefined;
+  const second = new Linear(device, behind.matrix, { ...of(behind), x: between, y, norm, gate, lora: { ...lowers, layer: 0, buffers } });
+  return (recorder) => {
+    const batch = adapter.begin('decode', tokens);
+    device.gpuDevice.queue.writeBuffer(before, 0, stream);
+    first.record(recorder, batch, scale);
+    delta.record(recorder, batch);
+    second.record(recorder, batch);
+  };
+}
+
+/** x + scale · (W + B · A) · input, where of W there are some rows. */
+function changedStream({ config, adapter }: Place, adding: Part, token: number, { x, stream }: Given): Float32Array {
+  const { hiddenSize, residualScale } = config;
+  const input = x.subarray(token * adding.columns, (token + 1) * adding.columns);
+  const added = adapter.delta(adding.group, token, input, { start: 0, count: hiddenSize });
+  added.set(product(adapter, adding, token, input), adding.start);
+  return added.map((value, i) => stream[token * hiddenSize + i]! + residualScale * value);
+}
+
+function behindNorm({ adapter }: Place, behind: Part, token: number, x: Float32Array): Float32Array {
+  const sums = product(adapter, behind, token, x);
+  if (!behind.isGated) return sums;
+  const half = sums.length / 2;
+  return sums.subarray(0, half).map((gate, i) => (gate / (1 + Math.exp(-gate))) * sums[half + i]!);
+}
+
+function normed({ rmsNormEps }: ModelConfig, x: Float32Array, weight: Float32Array): Float32Array {
+  const rms = Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + rmsNormEps);
+  return x.map((value, i) => (value / rms) * weight[i]!);
+}

@@ -1,0 +1,113 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { expect, test, vi } from 'vitest';
+import { GREEDY } from '../../../src/config/sampling.ts';
+import { textHash } from '../../../src/gpu/text-hash.ts';
+import { dequantize } from '../../../src/weights/dequantize.ts';
+import { GGML_TYPES, type GgmlType } from '../../../src/weights/ggml-types.ts';
+import { dequantize as reference } from '../../../src/reference/dequantize.ts';
+import { anyMatrix, anyNumbers } from '../../../src/models/checks/known-values.ts';
+import { CHECKS } from '../../../src/session/checks/version.ts';
+import { answer } from '../../support/answer.ts';
+import { engineUnderTest } from '../../support/engine-under-test.ts';
+import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
+import { miscompiling } from '../../support/gpu/miscompiling.ts';
+import { isOfSelfCheck, MemoryTuning } from '../../support/memory-tuning.ts';
+import { peftSource, tinyAdapter } from '../../support/models/tiny-adapter.ts';
+import { tinyModel } from '../../support/models/tiny-model.ts';
+
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', embeddingType: 'Q8_0', seed: 81, contextLength: 128, numLayers: 1, neverEnds: true });
+
+const say = async (engine: Awaited<ReturnType<typeof engineUnderTest>>) =>
+  (await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 12 }))).tokens;
+
+/** What comes out is doubled, of every kernel that might stand in for another. */
+const KERNELS: [kernels: string[], named: string, from: RegExp, to: string][] = [
+  [['linear-decode', 'linear-shared'], 'linear-decode', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
+  [['linear-prefill', 'linear-tiled'], 'linear-prefill', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
+  [['rms-norm'], 'rms-norm', /norm_weight\[i\];/, 'norm_weight[i] * 2.0;'],
+  [['attention-merge'], 'attention', /output \/ sum;/, '2.0 * output / sum;'],
+  [['sample-pick'], 'sampler', /INVERSE_LOG_VOCAB,/, '0.5 * INVERSE_LOG_VOCAB,'],
+];
+
+test.each(KERNELS)('%s computed wrong is found, and named', async (kernels, named, from, to) => {
+  const { gpu, changed } = miscompiling(from, to, kernels);
+  const opening = engineUnderTest(bytes, { gpu, tuning: new MemoryTuning() });
+  await expect(opening).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(named) as string, reason: expect.stringContaining('llvmpipe') as string } });
+  expect(changed()).toBeGreaterThan(0);
+});
+
+test('a variant that computes wrong is not used, and remembered as such', async () => {
+  const expected = await say(await engineUnderTest(bytes, { deviceClass: 'gpu' }));
+  const { gpu, changed } = miscompiling(/y\[at\] = value;/, 'y[at] = 2.0 * value;', ['linear-shared']);
+  const tuning = new MemoryTuning();
+  const options = { gpu, tuning, deviceClass: 'gpu', autotunes: false } as const;
+  const engine = await engineUnderTest(bytes, options);
+  const { variant } = (await engine.session()).device;
+  expect(changed()).toBeGreaterThan(0);
+  expect(variant.lanes).not.toBe(32);
+  expect(await say(engine)).toEqual(expected);
+  const again = await engineUnderTest(bytes, options);
+  expect((await again.session()).device.variant).toEqual(variant);
+  expect(await say(again)).toEqual(expected);
+});
+
+test('a device that computes right is asked once, and keeps nothing of it', async () => {
+  const tuning = new MemoryTuning();
+  const unchecked = await engineUnderTest(bytes);
+  const first = await engineUnderTest(bytes, { tuning });
+  expect(first.memory()).toEqual(unchecked.memory());
+  const [key = '', ...others] = tuning.known.keys();
+  expect([isOfSelfCheck(key), others]).toEqual([true, []]);
+  expect(key).toContain('llvmpipe');
+  const began = performance.now();
+  const writes = vi.spyOn(tuning, 'set');
+  await engineUnderTest(bytes, { gpu: lastingGpu(), tuning });
+  expect(writes).not.toHaveBeenCalled(); // or it would have been asked again
+  const known = performance.now() - began;
+  tuning.known.clear();
+  const asked = performance.now();
+  await engineUnderTest(bytes, { gpu: lastingGpu(), tuning });
+  console.info(`loading takes ${known.toFixed(0)} ms, with the check ${(performance.now() - asked).toFixed(0)}`);
+  expect([...tuning.known.keys()]).toEqual([key]);
+});
+
+test('an adapter is not loaded where what it runs is computed wrong, and answers go on without', async () => {
+  const { gpu, changed } = miscompiling(/x\[i\] \+ SCALE \* lora_add/, 'x[i] + 0.5 * lora_add', ['lora-delta']);
+  const tuning = new MemoryTuning();
+  const engine = await engineUnderTest(bytes, { gpu, tuning });
+  expect(changed()).toBe(0); // nobody pays who has none
+  const before = await say(engine);
+  const { config } = (await engine.session()).plan;
+  const loading = engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5 })));
+  await expect(loading).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining('with adapters') as string } });
+  expect(changed()).toBeGreaterThan(0);
+  expect(await say(engine)).toEqual(before);
+  const right = await engineUnderTest(bytes, { tuning });
+  await right.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5 })));
+  expect([...tuning.known.keys()]).toContainEqual(expect.stringMatching(/: right with adapters$/));
+});
+
+test.each([true, false])('pages take other forms only where these are computed right (%s)', async (isRight) => {
+  const long = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
+  const { gpu, changed } = miscompiling(/packed_bytes\(low\) \|/, isRight ? '$&' : 'packed_bytes(high) |', ['quantize-page']);
+  const engine = await engineUnderTest(long, { gpu, tuning: new MemoryTuning() });
+  const prompt = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(6);
+  const { end } = await answer(engine.complete(prompt, { kv: 'policy', sampling: GREEDY, stop: [], maxTokens: 40 }));
+  const { pages } = end.report.kv;
+  expect(pages.q8 + pages.q4 + pages.k4v2 > 0).toBe(isRight);
+  expect(changed() > 0).toBe(!isRight);
+});
+
+test('what other checks found is found again: their texts have changed where CHECKS is not this', () => {
+  const folders = ['src/models/checks', 'src/session/checks'];
+  const files = folders.flatMap((folder) => readdirSync(folder).map((name) => `${folder}/${name}`)).filter((file) => !file.endsWith('/version.ts'));
+  const texts = [...files, 'src/gpu/self-check.ts'].sort().map((file) => readFileSync(file, 'utf8'));
+  expect(CHECKS).toBe(textHash(texts.join()));
+});
+
+test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s has the values that the reference gives', async (type) => {
+  const { tensor, values } = anyMatrix(type, 4, 512, anyNumbers());
+  expect(values).toEqual(reference(type, await tensor.source.read(0, tensor.bytes)));
+  expect(values.some((value) => value !== 0 && Math.abs(value) < 100)).toBe(true);
+  expect(dequantize(type, new Uint8Array(0))).toHaveLength(0);
+});
