@@ -9,6 +9,8 @@ const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const SHARED = NUM_HEADS / NUM_KV_HEADS;
 const ROWS = 4u * ROW_GROUPS;
 const WORKGROUP = ROW_GROUPS * LANES;
+// Of these those that take keys apart: whole pairs.
+const STAGING = WORKGROUP & ~1u;
 // A key's or query's vectors in workgroup memory: of pairs that rotate with each other.
 const KEY_VECTORS = 2u * KEY_PAIRS;
 const QUERY_VECTORS = 2u * QUERY_PAIRS;
@@ -89,24 +91,29 @@ fn coded_vector(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f {
 
 fn byte_of(word: u32, i: u32) -> f32 { return f32((word >> (8u * i)) & 255u); }
 
-// KEY_PAIRS pairs from `first_pair` on of the keys from `first` on; zeros behind the last of `keys`.
+// KEY_PAIRS pairs from `first_pair` on of the keys from `first` on; zeros behind the last of `keys`. An invocation reads
+// a vector of a pair and rotates it; the other one it finds in the workgroup's memory. Of both it would not have the registers.
 fn stage_keys(page: vec4u, tile: Tile, first: u32, keys: u32, first_pair: u32, id: u32) {
   let is_behind = tile.position >= page.z;
   let distance = select(page.z - tile.position, tile.position - page.z, is_behind);
-  for (var item = id; item < KEYS * KEY_VECTORS; item += WORKGROUP) {
-    let j = item / KEY_VECTORS;
+  for (var start = 0u; start < KEYS * KEY_VECTORS; start += STAGING) {
+    let item = start + id;
+    let j = select(KEYS, item / KEY_VECTORS, id < STAGING);
     let x = item % KEY_VECTORS;
     let i = first_pair + x / 2u;
     let other = x % 2u;
+    let at = j * KEY_VECTORS + (x ^ (j & SWIZZLE));
     var vector = vec4f();
-    // One after the other, that few are in registers.
-    if (first + j < keys) {
+    if (j < KEYS && first + j < keys) { vector = key_vector(page, tile.kv_head, first + j, i, other); }
+    if (j < KEYS) { page_part[at] = vector; }
+    workgroupBarrier();
+    if (j < KEYS) {
       let angle = distance * HEAD_DIM4 + i;
-      vector = key_vector(page, tile.kv_head, first + j, i, other) * rope[angle];
-      let b = key_vector(page, tile.kv_head, first + j, i, 1u - other);
-      vector += b * (rope[angle + HALF4] * select(1.0, -1.0, is_behind == (other == 1u)));
+      vector = page_part[at] * rope[angle];
+      vector += page_part[at ^ 1u] * (rope[angle + HALF4] * select(1.0, -1.0, is_behind == (other == 1u)));
     }
-    page_part[j * KEY_VECTORS + (x ^ (j & SWIZZLE))] = vector;
+    workgroupBarrier();
+    if (j < KEYS) { page_part[at] = vector; }
   }
 }
 

@@ -9,12 +9,12 @@ import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from '../heads.ts'
 import { halfPrecision } from '../slot-choices.ts';
 
 const MOST_ROW_GROUPS = 64;
-/** Vectors of four floats that a part of the workgroup memory has, at most: 8 KB. */
+/** Vectors of four floats that the queries' part of the workgroup memory has, at most: 8 KB. */
 const MOST_VECTORS = 512;
-/** Of a workgroup as large as every device allows, and of the page's part of its memory: all of it is 16 KB. */
-const ALLOWED = { invocations: 256, pageVectors: 448 };
-/** Bytes of memory that a larger one takes, at most. */
-const LARGE_BYTES = 20_480;
+/** The same of the page's part, and pairs of a key's vectors that are taken apart at once: of a workgroup that every device allows, 16 KB in all. */
+const SMALL = { invocations: 256, pageVectors: 448, pairs: 12 };
+/** Of a larger one. */
+const LARGE = { pageVectors: 1024, pairs: 16, bytes: 28_672 };
 
 /**
  * Queries of `qkv`, consecutive tokens of one sequence → `partial_outputs`, as attentionKernel leaves it. The tokens'
@@ -39,14 +39,14 @@ export function attentionPrefillKernel(device: Device, heads: Heads, halfOnly: b
 function tileOf({ limits, variant }: Device, headDim: number, halfOnly: boolean) {
   const VECTORS = Math.min(variant.attentionVectors, headDim / 16); // four invocations a query, at least
   const LANES = headDim / 4 / VECTORS;
-  const invocations = isAllowed(limits, variant.attentionTile) ? variant.attentionTile : ALLOWED.invocations;
-  const pageVectors = invocations > ALLOWED.invocations ? MOST_VECTORS : ALLOWED.pageVectors;
+  const invocations = isAllowed(limits, variant.attentionTile) ? variant.attentionTile : SMALL.invocations;
+  const { pageVectors, pairs } = invocations > SMALL.invocations ? LARGE : SMALL;
   const ROW_GROUPS = Math.min(MOST_ROW_GROUPS, Math.floor(invocations / LANES));
   const rows = 4 * ROW_GROUPS;
-  const KEY_PAIRS = largestDivisor(headDim / 8, 12);
+  const KEY_PAIRS = largestDivisor(headDim / 8, pairs);
   const KEY_LANES = powerOfTwo(Math.min(PAGE_TOKENS, LANES));
-  // Scores wait in registers while codes are unpacked, where a key is taken apart in several goes.
-  const mostOwn = halfOnly || KEY_PAIRS === headDim / 8 ? VECTORS : 1;
+  // Codes take registers where an invocation takes several vectors of long keys apart.
+  const mostOwn = halfOnly || headDim < 128 ? VECTORS : 1;
   const KEYS = powerOfTwo(Math.min(PAGE_TOKENS, mostOwn * KEY_LANES, pageVectors / (2 * KEY_PAIRS)));
   const QUERY_PAIRS = largestDivisor(KEY_PAIRS, MOST_VECTORS / (2 * rows));
   const VALUE_KEYS = powerOfTwo(Math.min(KEYS, (4 * pageVectors) / headDim, MOST_VECTORS / ROW_GROUPS));
@@ -59,7 +59,7 @@ function tileOf({ limits, variant }: Device, headDim: number, halfOnly: boolean)
 }
 
 const isAllowed = (limits: GPUSupportedLimits, invocations: number): boolean =>
-  Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX) >= invocations && limits.maxComputeWorkgroupStorageSize >= LARGE_BYTES;
+  Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX) >= invocations && limits.maxComputeWorkgroupStorageSize >= LARGE.bytes;
 
 /** The largest divisor that is no larger than `most`. */
 function largestDivisor(of: number, most: number): number {
