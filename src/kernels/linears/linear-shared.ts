@@ -12,7 +12,7 @@ import rideNone from '../../../shaders/slots/rides/none.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Variant } from '../../gpu/device-variant.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
-import { codeParts, weightReader } from '../formats/weight-formats.ts';
+import { codeParts, planeNames, weightReader } from '../formats/weight-formats.ts';
 import { linearBindings, linearParams, type LinearDecodeOptions, type LinearDecodeSize } from '../linear-decode.ts';
 import { loraParts } from '../lora-layout.ts';
 import { ACTIVATIONS, loraLow } from '../slot-choices.ts';
@@ -83,7 +83,8 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
       ...lora.constants,
       ...{ WORKGROUP: workgroup, LANES: workgroup, ROW_LANES: lanes, ROWS: rows, OUTPUTS: outputs, TILE_BLOCKS: tileBlocks },
       ...{ TOKENS: atOnce, TOKEN_QUADS: Math.ceil(atOnce / 4), CODE_PARTS: parts, HALF_BLOCKS: parts === 1 ? 2 : 1, QUADS: Math.min(4, 8 / parts) },
-      SCALES_SUMS: atOnce <= FEW_TOKENS,
+      // Instead of weights: fewer instructions, but of two tokens more registers than codes with upper bits leave.
+      SCALES_SUMS: atOnce === 1 || (atOnce === 2 && !planeNames(type).includes('weight_high')),
       // Which of the two stays in registers while the other passes by: what there is less of.
       ...{ TOKENS_OUTER: atOnce > rows, OUTER: Math.max(atOnce, rows), INNER: Math.min(atOnce, rows) },
       ...{ NORMED: normed, NORM_EPS: { f32: normEps ?? 0 }, GATED: gate !== undefined, ACCUMULATE: accumulate },
