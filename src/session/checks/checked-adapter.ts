@@ -9,16 +9,17 @@ import { anyHalves, anyNumbers } from '../../models/checks/known-values.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
 import { loraBatch } from '../adapter-mix.ts';
 
-/** More components than a workgroup computes at once. */
+/** Of each level: more components than are computed at once, here four and there sixteen. */
+const RANKS = [5, 11, 18];
 const RANK = 18;
-const LOW_RANK = 3;
 /** The adapter is in its mix twice. */
 const SCALES = [1 / 64, 1 / 32];
 /** Some tokens take all of it, some little, and some what lies between. */
 const ROWS: readonly RampRow[] = [
-  { levelLo: 0, levelHi: 1, wLo: 1, wHi: 0.5 },
-  { levelLo: 1, levelHi: 1, wLo: 1, wHi: 0 },
+  { levelLo: 0, levelHi: 2, wLo: 1, wHi: 0.5 },
+  { levelLo: 2, levelHi: 2, wLo: 1, wHi: 0 },
   { levelLo: 0, levelHi: 0, wLo: 1, wHi: 0 },
+  { levelLo: 1, levelHi: 1, wLo: 1, wHi: 0 },
 ];
 
 /** Where a group's outputs begin that are looked at: the last of its first linear, and where there are, the first of its second. */
@@ -47,7 +48,7 @@ export class CheckedAdapter {
       return { name: linear, layer: 0, linear, rank: RANK, inFeatures, outFeatures, ...halves, singularValues: new Float64Array(RANK) };
     });
     this.arena = new AdapterArena(device, 1, mostTokens * SCALES.length);
-    const ranks = [LOW_RANK, RANK].map((rank) => modules.map(() => rank));
+    const ranks = RANKS.map((rank) => modules.map(() => rank));
     this.#adapter = this.arena.add(modules, ranks);
   }
 
@@ -83,8 +84,7 @@ const rowOf = (token: number): RampRow => ROWS[token % ROWS.length]!;
 
 function weightOf(token: number, component: number): number {
   const { levelLo, levelHi, wLo, wHi } = rowOf(token);
-  const rank = (level: number): number => (level === 0 ? LOW_RANK : RANK);
-  const weight = component < rank(levelLo) ? wLo : component < rank(levelHi) ? wHi : 0;
+  const weight = component < RANKS[levelLo]! ? wLo : component < RANKS[levelHi]! ? wHi : 0;
   return weight * SCALES.reduce((sum, scale) => sum + scale, 0);
 }
 

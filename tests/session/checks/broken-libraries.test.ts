@@ -43,7 +43,7 @@ const LOADED: Broken[] = [
   broken('activation/silu', /exp\(min\(-x, 88\.0\)\)/, 'exp(x)', 'linear-decode'),
   broken('weight-block', /w\.h \* high \+ offset/, 'w.h * high', 'linear-prefill'),
   broken('tile-product', /sums\[#r\] \+= part#r|sums\[0\] \+= part0;/, 'sums[0] = part0;', 'linear-prefill', onGpu),
-  broken('tile-inputs', /min\(token, params\.tokens - 1u\)/, 'min(token, params.tokens - 2u)', 'linear-prefill', onGpu),
+  broken('tile-inputs', /let last = \(params\.tokens - 1u\)/, 'let last = (params.tokens - 2u)', 'linear-prefill', onGpu),
   broken('silu-mul', /let up = x\[\(id\.y \* 2u \+ 1u\)/, 'let up = x[(id.y * 2u)', 'silu-mul'),
   broken('embed', /tokens\[batch_table\[token\]\.x\]/, 'tokens[token]', 'embed'),
   broken('stored-half', /pack_half4\(clamp\(v,/, 'pack_half4(clamp(v.yxzw,', 'store-kv'),
