@@ -54,7 +54,7 @@ async function entrant({ gpuDevice, pipelines }: Device, contest: Contest, candi
     device.variant = { ...own, ...candidate };
     const began = performance.now();
     recorder.inOneGo(() => {
-      for (let i = 0; i < count; i++) record(recorder);
+      for (let i = 0; i < count; i++) record(recorder, 1);
     });
     await gpuDevice.queue.onSubmittedWorkDone();
     return performance.now() - began;

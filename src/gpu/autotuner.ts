@@ -16,8 +16,11 @@ export interface Contest {
   /** As the device's variant has it. */
   kernel(): KernelText;
   /** Makes the kernel as the device's variant has it, and returns what records one run of it under the same variant. */
-  make(): (recorder: Dispatcher) => void;
+  make(): Run;
 }
+
+/** Records a run of this share of the work: a slow device is not given all of it. */
+export type Run = (recorder: Dispatcher, share: number) => void;
 
 /** Where choices outlast a visit. What it cannot keep or read is found again. */
 export interface TuningStore {
@@ -29,6 +32,9 @@ export interface TuningStore {
 const BUDGET_MS = 1000;
 /** A submission lasts at least so long, or what is timed would be the waiting for it. */
 const SUBMISSION_MS = 10;
+/** A run with the device's own lasts no longer, as far as less work makes it shorter: all candidates are to be seen in time. */
+const RUN_MS = 20;
+const LEAST_SHARE = 1 / 8;
 const MOST_RUNS = 256;
 const MOST_ROUNDS = 7;
 /** What is so many times as slow as the fastest is not timed further: at first sight, and once it was timed like the others. */
@@ -38,7 +44,7 @@ const CLEARLY_FASTER = 0.95;
 
 /**
  * Gives the device's variant, for each contest, what runs fastest on it: as it was found once, or by timing now. Where time
- * is over before all were seen, the fastest of those seen is taken: the device's own at least. `now`: milliseconds.
+ * is over before all were seen, the fastest of those seen is taken: the device's own, where none was. `now`: milliseconds.
  * Errors: `device_lost`.
  */
 export async function autotune(
@@ -56,9 +62,10 @@ export async function autotune(
     let chosen = contest.candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(known));
     if (!chosen) {
       const all = await entrants(device, contest);
-      const began = now();
-      chosen = await fastest(device, recorder, all, { now, end: began + budget, left: contests.length - i });
-      budget -= now() - began;
+      if (all.length === 0) continue; // what the driver refuses altogether loading will find
+      const clock = { now, began: now(), compiling: 0, budget, left: contests.length - i };
+      chosen = budget > 0 ? await fastest(device, recorder, all as [Entrant, ...Entrant[]], clock) : all[0]!.candidate;
+      budget -= timePassed(clock);
       await store.set(key, chosen).catch(() => undefined);
     }
     device.variant = { ...device.variant, ...chosen };
@@ -67,46 +74,60 @@ export async function autotune(
 
 interface Entrant {
   candidate: Candidate;
-  record: (recorder: Dispatcher) => void;
+  record: Run;
   /** Milliseconds of submissions, of as many runs as the others'. */
   times: number[];
 }
 
 interface Clock {
   now: () => number;
-  end: number;
-  /** Contests that share the time until then. */
+  began: number;
+  /** What drivers that compile at the first dispatch have taken of the time since. */
+  compiling: number;
+  budget: number;
+  /** Contests that share it. */
   left: number;
 }
 
-async function fastest(device: Device, recorder: Recorder, all: readonly Entrant[], { now, end, left }: Clock): Promise<Candidate> {
-  const submission = async ({ candidate, record }: Entrant, count: number): Promise<number> => {
+const timePassed = ({ now, began, compiling }: Clock): number => now() - began - compiling;
+
+async function fastest(device: Device, recorder: Recorder, all: readonly [Entrant, ...Entrant[]], clock: Clock): Promise<Candidate> {
+  const { now, budget, left } = clock;
+  const submission = async ({ candidate, record }: Entrant, share: number, count = 1): Promise<number> => {
     const began = now();
     recorder.inOneGo(() =>
       withVariant(device, candidate, () => {
-        for (let i = 0; i < count; i++) record(recorder);
+        for (let i = 0; i < count; i++) record(recorder, share);
       }),
     );
     await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
     return now() - began;
   };
-  const until = now() + (end - now()) / left;
-  const seen: Entrant[] = [];
-  for (const entrant of all) {
-    if (seen.length > 0 && now() > end) break;
-    const cold = await submission(entrant, 1); // some drivers compile only now
-    const isHopeless = cold > SUBMISSION_MS && seen.some((other) => cold > HOPELESS.atFirst * median(other));
-    entrant.times.push(isHopeless ? cold : await submission(entrant, 1));
+  /** Of the second run: some drivers compile only at the first. */
+  const compiled = async (entrant: Entrant, share: number): Promise<number> => {
+    const cold = await submission(entrant, share);
+    const ms = await submission(entrant, share);
+    clock.compiling += Math.max(0, cold - ms);
+    return ms;
+  };
+  const [first] = all;
+  const least = await compiled(first, LEAST_SHARE);
+  let share = LEAST_SHARE;
+  while (share < 1 && (2 * share * least) / LEAST_SHARE <= RUN_MS) share *= 2;
+  first.times = [share > LEAST_SHARE ? await submission(first, share) : least];
+  const seen = [first];
+  for (const entrant of all.slice(1)) {
+    if (timePassed(clock) > budget) break;
+    entrant.times = [await compiled(entrant, share)];
     seen.push(entrant);
   }
-  const first = seen.reduce<Entrant | undefined>(faster, undefined);
-  if (!first) return {}; // the driver takes none, as loading will find
+  const isInTime = (): boolean => timePassed(clock) < budget / left;
   let hopeful = within(HOPELESS.atFirst, seen);
   let count = 1;
-  while (count < MOST_RUNS && now() < until && (await submission(first, count)) < SUBMISSION_MS) count *= 2;
-  for (let round = 0; round < MOST_ROUNDS && now() < until; round++) {
+  while (count < MOST_RUNS && isInTime() && (await submission(first, share, count)) < SUBMISSION_MS) count *= 2;
+  for (let round = 0; round < MOST_ROUNDS && isInTime(); round++) {
     const times: number[] = [];
-    for (const entrant of hopeful) times.push(await submission(entrant, count)); // in turn: a device's speed wanders
+    for (const entrant of hopeful) times.push(await submission(entrant, share, count)); // in turn: a device's speed wanders
     hopeful.forEach((entrant, i) => (entrant.times = [...(round > 0 ? entrant.times : []), times[i]!]));
     hopeful = within(HOPELESS.later, hopeful);
   }
@@ -147,8 +168,7 @@ function withVariant<T>(device: Device, candidate: Candidate, work: () => T): T 
 
 const median = ({ times }: Entrant): number => quantile(times, 0.5);
 
-const faster = (best: Entrant | undefined, entrant: Entrant): Entrant =>
-  best && median(best) <= median(entrant) ? best : entrant;
+const faster = (best: Entrant, entrant: Entrant): Entrant => (median(best) <= median(entrant) ? best : entrant);
 
 const isOf = (variant: Variant, candidate: Candidate): boolean =>
   Object.entries(candidate).every(([name, value]) => variant[name as keyof Variant] === value);

@@ -44,7 +44,6 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
   let made: Record<string, GPUBuffer>[] | undefined;
   /** What is bound, of each layer that is read in turn. */
   const bound = (): Record<string, GPUBuffer>[] => {
-    const places = Array.from({ length: most }, (_, i) => ({ place: i, position: CONTEXT - most + i, firstPage: 0, page: pages - 1 }));
     const shared = {
       qkv: buffer('qkv', most * (numHeads + 2 * numKvHeads) * headDim * 4),
       batch_table: buffer('batch table', most * 16),
@@ -57,7 +56,6 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
     const { queue } = device.gpuDevice;
     const table = Array.from({ length: pages }, (_, i) => pageEntry(i * units, 'f16', PAGE_TOKENS, i * PAGE_TOKENS));
     queue.writeBuffer(shared.pages, 0, Uint32Array.from(table.flat()));
-    queue.writeBuffer(shared.batch_table, 0, batchTable(places));
     return Array.from({ length: layers }, () => ({ ...shared, kv: buffer('kv', bytes) }));
   };
   const form = { halfOnly: true, stores: storesTokens(device, config) };
@@ -70,9 +68,13 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
       made ??= bound();
       const kernel = attentionKernels(device, config, form)[kind];
       const operations = made.map((one) => createOperation(device, kernel, one));
-      const { splits, pagesPerSplit } = kernel.split({ tokens, length: CONTEXT });
       let next = 0;
-      return (recorder) => {
+      let shown = 0;
+      return (recorder, share) => {
+        const length = Math.max(tokens, share * CONTEXT);
+        const { splits, pagesPerSplit } = kernel.split({ tokens, length });
+        if (length !== shown) device.gpuDevice.queue.writeBuffer(made![0]!['batch_table']!, 0, endOf(tokens, length));
+        shown = length;
         const operation = operations[next++ % operations.length]!;
         recorder.run(operation, operation.groups({ tokens, splits }), { tokens, splits, pagesPerSplit, slotPages: pages });
       };
@@ -80,4 +82,10 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
   });
   if (!sharedPages) return [contest('attention', 'decode', 1, ALONE)];
   return [contest('attention-decode', 'decode', 1, DECODE), contest('attention-prefill', 'prefill', PREFILL_TOKENS, PREFILL)];
+}
+
+/** The last `tokens` of so many, as a batch. */
+function endOf(tokens: number, length: number): Uint32Array<ArrayBuffer> {
+  const page = Math.ceil(length / PAGE_TOKENS) - 1;
+  return batchTable(Array.from({ length: tokens }, (_, i) => ({ place: i, position: length - tokens + i, firstPage: 0, page })));
 }

@@ -29,6 +29,8 @@ export const PREFILL: readonly Candidate[] = [
   { prefillWorkgroup: 128, tileRows: 32 },
 ];
 
+/** Rows of a share: whole tiles of them. */
+const TILE_ROWS = 64;
 /** Tokens of a prefill that is timed. */
 const PREFILL_TOKENS = 64;
 
@@ -62,7 +64,10 @@ export function kernelContests(
       while (matrices.length < count) matrices.push(blankMatrix(device, type, rows, hiddenSize));
       const made = matrices.map((matrix) => new Linear(device, matrix, { x, y, kind }));
       let next = 0;
-      return (recorder) => made[next++ % made.length]!.record(recorder, { kind, tokens });
+      return (recorder, share) => {
+        for (const { slices } of matrices) for (const slice of slices) slice.rows = Math.ceil((share * rows) / TILE_ROWS) * TILE_ROWS;
+        made[next++ % made.length]!.record(recorder, { kind, tokens });
+      };
     },
   });
   return {
