@@ -18,7 +18,7 @@ const STEPS_TO_RESULT = 2;
 
 /** Gives the pages of sequences the forms their policies want. */
 export class PageTrials {
-  /** Whether this device computes pages in other forms right: till that is known none takes one. */
+  /** Whether this device computes pages in other forms right, as far as is known: where it does not none takes one. */
   areRight = true;
   readonly #readback: Readback;
   /** What a sequence's policy was last asked about. */

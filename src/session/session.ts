@@ -53,7 +53,6 @@ export class Session {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
     this.draws = new DrawRecorder(device, transformer, recorder);
     this.trials = new PageTrials(device, recorder, transformer, plan.contextLength);
-    this.trials.areRight = !options.tuning; // else it is asked first
     this.shadow = new ShadowCheck(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
     const { sequences, trials, ranks, draws } = this;
@@ -87,7 +86,7 @@ export class Session {
     const kernels = pageFormKernels(device, transformer.config);
     return (this.#pageForms ??= Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)))
       .then(() => options.tuning && checkPages(this, options.tuning))
-      .then(() => (trials.areRight = true), () => undefined));
+      .catch(() => (trials.areRight = false)));
   }
 
   /**

@@ -59,7 +59,7 @@ export async function checkAdapters(session: Checked, store: TuningStore): Promi
 }
 
 /**
- * The same of what reads and writes pages in other forms than f16, once it is compiled, before a page takes one. Errors:
+ * The same of what reads and writes pages in other forms than f16, once it is compiled. Errors:
  * `wrong_results`, `device_lost`.
  */
 export async function checkPages(session: Checked, store: TuningStore): Promise<void> {
