@@ -61,10 +61,10 @@ export async function autotune(
     const known = await store.get(key).catch(() => undefined);
     let chosen = contest.candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(known));
     if (!chosen) {
-      const all = await entrants(device, contest);
-      if (all.length === 0) continue; // what the driver refuses altogether loading will find
+      const [first, ...others] = await entrants(device, contest);
+      if (!first) continue; // what the driver refuses altogether loading will find
       const clock = { now, began: now(), compiling: 0, budget, left: contests.length - i };
-      chosen = budget > 0 ? await fastest(device, recorder, all as [Entrant, ...Entrant[]], clock) : all[0]!.candidate;
+      chosen = budget > 0 ? await fastest(device, recorder, [first, ...others], clock) : first.candidate;
       budget -= timePassed(clock);
       await store.set(key, chosen).catch(() => undefined);
     }
@@ -91,7 +91,7 @@ interface Clock {
 
 const timePassed = ({ now, began, compiling }: Clock): number => now() - began - compiling;
 
-async function fastest(device: Device, recorder: Recorder, all: readonly [Entrant, ...Entrant[]], clock: Clock): Promise<Candidate> {
+async function fastest(device: Device, recorder: Recorder, [first, ...others]: readonly [Entrant, ...Entrant[]], clock: Clock): Promise<Candidate> {
   const { now, budget, left } = clock;
   const submission = async ({ candidate, record }: Entrant, share: number, count = 1): Promise<number> => {
     const began = now();
@@ -110,13 +110,12 @@ async function fastest(device: Device, recorder: Recorder, all: readonly [Entran
     clock.compiling += Math.max(0, cold - ms);
     return ms;
   };
-  const [first] = all;
   const least = await compiled(first, LEAST_SHARE);
   let share = LEAST_SHARE;
   while (share < 1 && (2 * share * least) / LEAST_SHARE <= RUN_MS) share *= 2;
   first.times = [share > LEAST_SHARE ? await submission(first, share) : least];
   const seen = [first];
-  for (const entrant of all.slice(1)) {
+  for (const entrant of others) {
     if (timePassed(clock) > budget) break;
     entrant.times = [await compiled(entrant, share)];
     seen.push(entrant);

@@ -65,8 +65,9 @@ export function kernelContests(
       const made = matrices.map((matrix) => new Linear(device, matrix, { x, y, kind }));
       let next = 0;
       return (recorder, share) => {
-        for (const { slices } of matrices) for (const slice of slices) slice.rows = Math.ceil((share * rows) / TILE_ROWS) * TILE_ROWS;
-        made[next++ % made.length]!.record(recorder, { kind, tokens });
+        const place = next++ % made.length;
+        for (const slice of matrices[place]!.slices) slice.rows = Math.ceil((share * rows) / TILE_ROWS) * TILE_ROWS;
+        made[place]!.record(recorder, { kind, tokens });
       };
     },
   });

@@ -82,11 +82,14 @@ export class Session {
 
   /** Where pages in other forms are computed wrong, they stay as they are. */
   #preparePages(): Promise<unknown> {
+    return (this.#pageForms ??= this.#compilePageForms());
+  }
+
+  async #compilePageForms(): Promise<void> {
     const { device, transformer, options, trials } = this;
     const kernels = pageFormKernels(device, transformer.config);
-    return (this.#pageForms ??= Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)))
-      .then(() => options.tuning && checkPages(this, options.tuning))
-      .catch(() => (trials.areRight = false)));
+    await Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
+    if (options.tuning) await checkPages(this, options.tuning).catch(() => (trials.areRight = false));
   }
 
   /**

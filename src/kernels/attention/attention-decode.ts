@@ -25,8 +25,7 @@ export interface DecodeForm {
 export const storesTokens = (device: Device, heads: Heads): boolean => device.variant.sharedPages && !heads.qkNorm && headChunks(heads) === 1;
 
 /** As splitPages, for teams: short sequences are not split. */
-export function splitForTeams(heads: Heads, workgroup: number, { tokens, length }: BatchLength): Splits {
-  const teams = pageTeams(heads, workgroup);
+export function splitForTeams(teams: number, { tokens, length }: BatchLength): Splits {
   const steps = Math.ceil(length / PAGE_TOKENS / teams);
   const each = steps <= STEPS_ALONE ? steps : Math.ceil(steps / Math.max(1, Math.floor(MAX_SPLITS / tokens)));
   return { splits: Math.ceil(steps / each), pagesPerSplit: each * teams };

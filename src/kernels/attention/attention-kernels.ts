@@ -4,6 +4,7 @@ import { attentionKernel, type BatchLength, splitPages, type Splits } from '../a
 import type { Heads } from '../heads.ts';
 import { attentionDecodeKernel, type DecodeForm, splitForTeams } from './attention-decode.ts';
 import { attentionPrefillKernel } from './attention-prefill.ts';
+import { pageTeams } from './page-sharing.ts';
 
 export interface AttentionKernel extends Kernel<{ tokens: number; splits: number }> {
   /** How it is to share out the pages of a batch. */
@@ -22,9 +23,9 @@ export function attentionKernels(device: Device, heads: Heads, form: DecodeForm)
     const each = { ...attentionKernel(device, heads, form.halfOnly), ...merged };
     return { decode: each, prefill: each };
   }
-  const { attentionWorkgroup } = device.variant;
+  const teams = pageTeams(heads, device.variant.attentionWorkgroup);
   return {
-    decode: { ...attentionDecodeKernel(device, heads, form), split: (batch) => splitForTeams(heads, attentionWorkgroup, batch), alwaysMerged: false },
+    decode: { ...attentionDecodeKernel(device, heads, form), split: (batch) => splitForTeams(teams, batch), alwaysMerged: false },
     prefill: { ...attentionPrefillKernel(device, heads, form.halfOnly), ...merged },
   };
 }

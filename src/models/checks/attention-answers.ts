@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../../config/model-config.ts';
 import { ropeTable } from '../rope-table.ts';
 import { anyHalves, anyNumbers } from './known-values.ts';
+import { dot, rmsNormed } from './plain-math.ts';
 
 /** Of scores, about: queries that see all keys alike would not tell one from another. */
 const LOUD = 2;
@@ -70,12 +71,6 @@ export function softmax(scores: readonly number[], values: readonly Float32Array
 /** Of scores: what they are multiplied by. */
 export const scaleOf = ({ headDim, attentionScale = 1 / Math.sqrt(headDim) }: ModelConfig): number => attentionScale;
 
-export function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
-}
-
 /** By the cosines and sines of a position, which are a row of the table. */
 export function turned(x: Float32Array, rope: Float32Array, position: number): Float32Array {
   const half = x.length / 2;
@@ -83,11 +78,7 @@ export function turned(x: Float32Array, rope: Float32Array, position: number): F
   return x.map((value, i) => (i < half ? value * row[i]! - x[half + i]! * row[half + i]! : value * row[i - half]! + x[i - half]! * row[i]!));
 }
 
-function normed({ qkNorm, rmsNormEps }: ModelConfig, x: Float32Array, weight: Float32Array): Float32Array {
-  if (!qkNorm) return x;
-  const rms = Math.sqrt(dot(x, x) / x.length + rmsNormEps);
-  return x.map((value, i) => (value / rms) * weight[i]!);
-}
+const normed = ({ qkNorm, rmsNormEps }: ModelConfig, x: Float32Array, weight: Float32Array): Float32Array => (qkNorm ? rmsNormed(x, weight, rmsNormEps) : x);
 
 function headsOf({ headDim }: ModelConfig, qkv: Float32Array): Float32Array[] {
   return Array.from({ length: qkv.length / headDim }, (_, i) => qkv.subarray(i * headDim, (i + 1) * headDim));

@@ -28,7 +28,7 @@ export function attentionChecks(device: Device, config: ModelConfig): Check[] {
     make() {
       const [store, attend] = [layer.storing(), layer.attention()];
       return (recorder) => {
-        for (const span of spans) layer.run(recorder, store, attend, span);
+        for (const span of spans) layer.run(recorder, attend, span, store);
       };
     },
     result: [{ buffer: layer.activations.attended, offset: 0, size: (end - start) * row * 4 }],

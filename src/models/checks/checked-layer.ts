@@ -88,12 +88,12 @@ export class CheckedLayer {
     queue.writeBuffer(this.activations.qkv, 0, qkv, start * width, (end - start) * width);
   }
 
-  /** Stores, unless attention does, and attends. Submits. */
-  run(recorder: Recorder, store: Operation<{ tokens: number }>, attend: PagedAttention, span: Span): void {
+  /** Stores with `store`, if any, unless attention does, and attends. Submits. */
+  run(recorder: Recorder, attend: PagedAttention, span: Span, store?: Operation<{ tokens: number }>): void {
     const { kind, start, end, halfOnly, longest = end } = span;
     const batch = { kind, tokens: end - start, length: longest, apart: kind === 'decode', halfOnly, loras: [] };
     this.write(span);
-    if (!attend.stores(batch)) recorder.run(store, store.groups(batch));
+    if (store && !attend.stores(batch)) recorder.run(store, store.groups(batch));
     attend.record(recorder, batch);
     recorder.submit();
   }

@@ -9,6 +9,7 @@ import { Norm } from '../../layers/norm.ts';
 import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
+import { rmsNormed, silu } from './plain-math.ts';
 
 const TOKENS = 3;
 
@@ -41,11 +42,7 @@ export function normCheck(device: Device, { hiddenSize: width, rmsNormEps: eps }
   const next = anyNumbers();
   const [x, weight] = [anyHalves((TOKENS + 1) * width, next), anyHalves(width, next)];
   const [input, weights, y] = [bufferOf(device, x), bufferOf(device, weight), bufferOf(device, new Float32Array(TOKENS * width))];
-  const expected = Array.from({ length: TOKENS }, (_, token) => {
-    const row = x.subarray((token + 1) * width, (token + 2) * width);
-    const rms = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0) / width + eps);
-    return Array.from(row, (value, i) => (value / rms) * weight[i]!);
-  });
+  const expected = Array.from({ length: TOKENS }, (_, token) => [...rmsNormed(x.subarray((token + 1) * width, (token + 2) * width), weight, eps)]);
   return {
     name: `rms-norm × ${width}`,
     make() {
@@ -73,8 +70,7 @@ export function gateCheck(device: Device, { intermediateSize: width, activation 
     read: (bytes) => new Float32Array(bytes),
     expected: Array.from({ length: TOKENS * width }, (_, i) => {
       const at = Math.floor(i / width) * 2 * width + (i % width);
-      const gate = x[at]!;
-      return (gate / (1 + Math.exp(-gate))) * x[at + width]!;
+      return silu(x[at]!) * x[at + width]!;
     }),
     row: width,
   };

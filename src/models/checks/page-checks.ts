@@ -7,9 +7,10 @@ import { PAGE_TOKENS } from '../../kernels/heads.ts';
 import { PageForms } from '../../layers/page-forms.ts';
 import type { PagedAttention } from '../../layers/paged-attention.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
-import { attentionInputs, type AttentionInputs, dot, keysAndValues, scaleOf, softmax, turned } from './attention-answers.ts';
+import { attentionInputs, type AttentionInputs, keysAndValues, scaleOf, softmax, turned } from './attention-answers.ts';
 import { CheckedLayer, type Span } from './checked-layer.ts';
 import { anyNumbers } from './known-values.ts';
+import { dot } from './plain-math.ts';
 
 /** A page, which takes other forms, some tokens of the next, and a whole one that stands in for the first. */
 const TOKENS = PAGE_TOKENS + 10;
@@ -52,11 +53,8 @@ export function pageChecks(device: Device, config: ModelConfig): Check[] {
 
 /** With this page in place of the first. */
 function attendTo(layer: CheckedLayer, first: LayerPage, attend: PagedAttention, { recorder, span }: { recorder: Recorder; span: Span }): void {
-  const { kind, start, end, halfOnly } = span;
   layer.cache.show(0, [{ base: 0, layers: [first] }, ...layer.pages.slice(1)]);
-  layer.write(span);
-  attend.record(recorder, { kind, tokens: end - start, length: end, apart: kind === 'decode', halfOnly, loras: [] });
-  recorder.submit();
+  layer.run(recorder, attend, span);
 }
 
 /** How far the latest query's outputs would move with the third page in place of the first, and what that has of them. */

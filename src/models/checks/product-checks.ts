@@ -8,6 +8,7 @@ import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
+import { dot, rmsNormed, silu } from './plain-math.ts';
 
 const ROWS = 32;
 /** One, a pair, more than a pair, and more than a tile. */
@@ -107,13 +108,8 @@ function products({ x, normWeight, bias }: Inputs, weights: Float32Array, { prod
   const sums: number[] = [];
   for (let token = 0; token < PREFILLED; token++) {
     const input = x.subarray(token * columns, (token + 1) * columns);
-    const rms = Math.sqrt(input.reduce((sum, value) => sum + value * value, 0) / columns + eps);
-    const read = isNormed ? input.map((value, i) => (value / rms) * normWeight[i]!) : input;
-    for (let row = 0; row < ROWS; row++) {
-      let sum = hasBias ? bias[row]! : 0;
-      for (let i = 0; i < columns; i++) sum += weights[row * columns + i]! * read[i]!;
-      sums.push(sum);
-    }
+    const read = isNormed ? rmsNormed(input, normWeight, eps) : input;
+    for (let row = 0; row < ROWS; row++) sums.push(dot(weights.subarray(row * columns, (row + 1) * columns), read) + (hasBias ? bias[row]! : 0));
   }
   return sums;
 }
@@ -123,7 +119,6 @@ function gated(sums: readonly number[], tokens: number): number[] {
   const half = ROWS / 2;
   return Array.from({ length: tokens * half }, (_, i) => {
     const at = Math.floor(i / half) * ROWS + (i % half);
-    const gate = sums[at]!;
-    return (gate / (1 + Math.exp(-gate))) * sums[at + half]!;
+    return silu(sums[at]!) * sums[at + half]!;
   });
 }

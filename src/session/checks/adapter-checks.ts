@@ -8,6 +8,7 @@ import { Norm } from '../../layers/norm.ts';
 import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { WeightMatrix } from '../../layers/weight-matrix.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
+import { dot, rmsNormed, silu } from '../../models/checks/plain-math.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { CheckedAdapter, type Outputs } from './checked-adapter.ts';
@@ -104,7 +105,7 @@ function prefillCheck({ device, config, adapter }: Place, part: Part): Check {
 /** W · x + B · A · x of a token. */
 function product(adapter: CheckedAdapter, part: Part, token: number, x: Float32Array): Float32Array {
   const { group, weights, columns } = part;
-  return adapter.delta(group, token, x, part).map((added, row) => x.reduce((sum, value, i) => sum + value * weights[row * columns + i]!, added));
+  return adapter.delta(group, token, x, part).map((added, row) => added + dot(weights.subarray(row * columns, (row + 1) * columns), x));
 }
 
 interface Pair {
@@ -123,7 +124,7 @@ function decodeChecks(place: Place, pair: Pair, tokens: number): Check[] {
   const given = { x: anyHalves(ROOM * adding.columns, next), stream: anyHalves(ROOM * hiddenSize, next), weight: anyHalves(hiddenSize, next) };
   const made = decodeBuffers(place.device, pair, given);
   const streams = Array.from({ length: tokens }, (_, token) => changedStream(place, adding, token, given));
-  const outputs = streams.flatMap((stream, token) => [...behindNorm(place, behind, token, normed(place.config, stream, given.weight))]);
+  const outputs = streams.flatMap((stream, token) => [...behindNorm(place, behind, token, rmsNormed(stream, given.weight, place.config.rmsNormEps))]);
   const check = (name: string, expected: number[], result: Check['result']): Check => ({
     ...{ name: `${name} with adapters`, expected, result, row: ROW },
     read: (bytes) => new Float32Array(bytes),
@@ -188,10 +189,5 @@ function behindNorm({ adapter }: Place, behind: Part, token: number, x: Float32A
   const sums = product(adapter, behind, token, x);
   if (!behind.isGated) return sums;
   const half = sums.length / 2;
-  return sums.subarray(0, half).map((gate, i) => (gate / (1 + Math.exp(-gate))) * sums[half + i]!);
-}
-
-function normed({ rmsNormEps }: ModelConfig, x: Float32Array, weight: Float32Array): Float32Array {
-  const rms = Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + rmsNormEps);
-  return x.map((value, i) => (value / rms) * weight[i]!);
+  return sums.subarray(0, half).map((gate, i) => silu(gate) * sums[half + i]!);
 }

@@ -6,6 +6,7 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { BatchShape } from '../../layers/batch.ts';
 import { anyHalves, anyNumbers } from '../../models/checks/known-values.ts';
+import { dot } from '../../models/checks/plain-math.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
 import { loraBatch } from '../adapter-mix.ts';
 
@@ -89,4 +90,4 @@ function weightOf(token: number, component: number): number {
 }
 
 const lowered = (a: Float32Array, columns: number, input: Float32Array): number[] =>
-  Array.from({ length: RANK }, (_, k) => input.reduce((sum, value, i) => sum + value * a[k * columns + i]!, 0));
+  Array.from({ length: RANK }, (_, k) => dot(a.subarray(k * columns, (k + 1) * columns), input));
