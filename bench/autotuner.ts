@@ -73,10 +73,11 @@ for (const [i, contest] of contests.entries()) {
     best: JSON.stringify(contest.candidates[times.indexOf(best)]),
     bestMs: Number(best.toPrecision(3)),
     slowestMs: Number(Math.max(...times).toPrecision(3)),
+    chosen: all.map(({ chosen }) => contest.candidates.indexOf(chosen[i]!)).join(' '),
     chosenOverBest: taken.map((ms) => (ms / best).toFixed(3)).join(' '),
   });
 }
-printTable(rows, ['contest', 'best', 'bestMs', 'slowestMs', 'chosenOverBest']);
+printTable(rows, ['contest', 'best', 'bestMs', 'slowestMs', 'chosen', 'chosenOverBest']);
 const ms = all.map((one) => Math.round(one.ms));
 console.log(`${device.name}: ms until all were chosen, compiling included: ${ms.join(', ')}`);
 await record('autotuner', device.name, { ms, rows });

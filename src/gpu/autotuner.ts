@@ -40,7 +40,7 @@ const MOST_ROUNDS = 7;
 /** What is so many times as slow as the fastest is not timed further: at first sight, and once it was timed like the others. */
 const HOPELESS = { atFirst: 4, later: 1.3 };
 /** What the class has is kept where nothing takes less than this of its time: what is a tie would depend on chance. */
-const CLEARLY_FASTER = 0.95;
+const CLEARLY_FASTER = 0.97;
 
 /**
  * Gives the device's variant, for each contest, what runs fastest on it: as it was found once, or by timing now. Where time

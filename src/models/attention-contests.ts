@@ -5,6 +5,7 @@ import { createOperation } from '../gpu/operation.ts';
 import { partialFloats } from '../kernels/attention.ts';
 import { pageEntry, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { storesTokens } from '../kernels/attention/attention-decode.ts';
+import { MOST_TILE_ROWS } from '../kernels/attention/attention-prefill.ts';
 import { attentionKernels } from '../kernels/attention/attention-kernels.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PROBES, probeFloats } from '../kernels/probe-page.ts';
@@ -28,15 +29,17 @@ const PREFILL: readonly Candidate[] = [
 /** Every way there is, those that share pages first. */
 export const ATTENTION: readonly Candidate[] = [...DECODE, ...PREFILL, ...ALONE.map((alone) => ({ sharedPages: false, ...alone }))];
 
-/** Tokens of the context that is attended to, and of a prefill at its end. */
+/** Tokens of the context that decoding attends to, of a prefill, and of the least context that a prefill stands at the end of. */
 const CONTEXT = 1024;
-const PREFILL_TOKENS = 256;
+const PREFILL_TOKENS = 512;
+const PREFILL_CONTEXT = 256;
 
 /** `buffer`: makes one of so many bytes. */
 export function attentionContests(device: Device, config: ModelConfig, buffer: (name: string, bytes: number) => GPUBuffer): Contest[] {
   const { numHeads, numKvHeads, headDim } = config;
   const { sharedPages } = device.variant;
   const most = sharedPages ? PREFILL_TOKENS : 1;
+  const tileTokens = MOST_TILE_ROWS / (numHeads / numKvHeads);
   const pages = CONTEXT / PAGE_TOKENS;
   const units = pageUnits('f16', config);
   const bytes = pages * units * UNIT_BYTES;
@@ -60,7 +63,7 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
   };
   const form = { halfOnly: true, stores: storesTokens(device, config) };
   const shape = `${numHeads} / ${numKvHeads} × ${headDim}`;
-  const contest = (name: string, kind: 'decode' | 'prefill', tokens: number, candidates: readonly Candidate[]): Contest => ({
+  const contest = (name: string, kind: 'decode' | 'prefill', shareOf: Share, candidates: readonly Candidate[]): Contest => ({
     name: `${name} ${shape}`,
     candidates,
     kernel: () => attentionKernels(device, config, form)[kind],
@@ -71,18 +74,28 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
       let next = 0;
       let shown = 0;
       return (recorder, share) => {
-        const length = Math.max(tokens, share * CONTEXT);
+        const { tokens, length } = shareOf(share);
         const { splits, pagesPerSplit } = kernel.split({ tokens, length });
-        if (length !== shown) device.gpuDevice.queue.writeBuffer(made![0]!['batch_table']!, 0, endOf(tokens, length));
-        shown = length;
+        if (share !== shown) device.gpuDevice.queue.writeBuffer(made![0]!['batch_table']!, 0, endOf(tokens, length));
+        shown = share;
         const operation = operations[next++ % operations.length]!;
         recorder.run(operation, operation.groups({ tokens, splits }), { tokens, splits, pagesPerSplit, slotPages: pages });
       };
     },
   });
-  if (!sharedPages) return [contest('attention', 'decode', 1, ALONE)];
-  return [contest('attention-decode', 'decode', 1, DECODE), contest('attention-prefill', 'prefill', PREFILL_TOKENS, PREFILL)];
+  const one: Share = (share) => ({ tokens: 1, length: share * CONTEXT });
+  /** Whole tiles, of all candidates': one that is half empty costs as much. */
+  const many: Share = (share) => {
+    const tiles = Math.max(1, Math.floor((share * PREFILL_TOKENS) / tileTokens));
+    const tokens = Math.min(PREFILL_TOKENS, Math.floor(tiles * tileTokens));
+    return { tokens, length: Math.max(tokens, PREFILL_CONTEXT) };
+  };
+  if (!sharedPages) return [contest('attention', 'decode', one, ALONE)];
+  return [contest('attention-decode', 'decode', one, DECODE), contest('attention-prefill', 'prefill', many, PREFILL)];
 }
+
+/** The queries that a share of the work has, and how many tokens they attend to. */
+type Share = (share: number) => { tokens: number; length: number };
 
 /** The last `tokens` of so many, as a batch. */
 function endOf(tokens: number, length: number): Uint32Array<ArrayBuffer> {

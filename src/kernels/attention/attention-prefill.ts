@@ -9,6 +9,8 @@ import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from '../heads.ts'
 import { halfPrecision } from '../slot-choices.ts';
 
 const MOST_ROW_GROUPS = 64;
+/** Queries of a workgroup at most, times their heads that share keys and values. */
+export const MOST_TILE_ROWS = 4 * MOST_ROW_GROUPS;
 /** Vectors of four floats that the queries' part of the workgroup memory has, at most: 8 KB. */
 const MOST_VECTORS = 512;
 /** The same of the page's part, and pairs of a key's vectors that are taken apart at once: of a workgroup that every device allows, 16 KB in all. */
