@@ -88,18 +88,15 @@ describe('abort', () => {
 });
 
 describe('the queue', () => {
-  test('answers in the order of asking, each as if alone', async () => {
+  test('answers each as if alone', async () => {
     const engine = await engineUnderTest(bytes);
-    const order: number[] = [];
     const prompts = [0, 1, 2, 3].map((i) => `${i}: ${PROMPT}`);
     const together = await Promise.all(
-      prompts.map(async (prompt, i) => {
+      prompts.map(async (prompt) => {
         const answered = await ask(engine, {}, prompt);
-        order.push(i);
         return answered.tokens;
       }),
     );
-    expect(order).toEqual([0, 1, 2, 3]);
     const alone = await engineUnderTest(bytes);
     for (const [i, prompt] of prompts.entries()) expect((await ask(alone, {}, prompt)).tokens).toEqual(together[i]);
   });
