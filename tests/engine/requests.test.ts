@@ -91,14 +91,27 @@ describe('the queue', () => {
   test('answers each as if alone', async () => {
     const engine = await engineUnderTest(bytes);
     const prompts = [0, 1, 2, 3].map((i) => `${i}: ${PROMPT}`);
-    const together = await Promise.all(
-      prompts.map(async (prompt) => {
-        const answered = await ask(engine, {}, prompt);
-        return answered.tokens;
+    const together = await Promise.all(prompts.map((prompt) => ask(engine, {}, prompt)));
+    const alone = await engineUnderTest(bytes);
+    for (const [i, prompt] of prompts.entries()) expect((await ask(alone, {}, prompt)).tokens).toEqual(together[i]!.tokens);
+  });
+
+  test('begins answers in the order of asking, where one needs all pages: each ends before the next', async () => {
+    const engine = await engineUnderTest(bytes, { contextLength: 128 });
+    const order: number[] = [];
+    const lengths = [40, 1, 20, 1];
+    await Promise.all(
+      lengths.map(async (length, i) => {
+        let tokens = 0;
+        for await (const event of engine.complete(`${i}: ${PROMPT}`, options({ maxTokens: 1000 }))) {
+          if (tokens === 0) order.push(i);
+          if (event.type !== 'token' || ++tokens < length) continue;
+          order.push(i);
+          break;
+        }
       }),
     );
-    const alone = await engineUnderTest(bytes);
-    for (const [i, prompt] of prompts.entries()) expect((await ask(alone, {}, prompt)).tokens).toEqual(together[i]);
+    expect(order).toEqual([0, 0, 1, 1, 2, 2, 3, 3]);
   });
 
   test('is full beyond its limit, and takes requests again when it is not', async () => {
