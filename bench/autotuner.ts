@@ -67,14 +67,14 @@ const rows = [];
 for (const [i, contest] of contests.entries()) {
   const times = await thorough(contest);
   const best = Math.min(...times);
-  const taken = all.map(({ chosen }) => times[contest.candidates.indexOf(chosen[i]!)]!);
+  const places = all.map(({ chosen }) => contest.candidates.indexOf(chosen[i]!));
   rows.push({
     contest: contest.name,
     best: JSON.stringify(contest.candidates[times.indexOf(best)]),
     bestMs: Number(best.toPrecision(3)),
     slowestMs: Number(Math.max(...times).toPrecision(3)),
-    chosen: all.map(({ chosen }) => contest.candidates.indexOf(chosen[i]!)).join(' '),
-    chosenOverBest: taken.map((ms) => (ms / best).toFixed(3)).join(' '),
+    chosen: places.join(' '),
+    chosenOverBest: places.map((place) => (times[place]! / best).toFixed(3)).join(' '),
   });
 }
 printTable(rows, ['contest', 'best', 'bestMs', 'slowestMs', 'chosen', 'chosenOverBest']);

@@ -87,7 +87,7 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
   /** Whole tiles, of all candidates': one that is half empty costs as much. */
   const many: Share = (share) => {
     const tiles = Math.max(1, Math.floor((share * PREFILL_TOKENS) / tileTokens));
-    const tokens = Math.min(PREFILL_TOKENS, Math.floor(tiles * tileTokens));
+    const tokens = Math.floor(tiles * tileTokens);
     return { tokens, length: Math.max(tokens, PREFILL_CONTEXT) };
   };
   if (!sharedPages) return [contest('attention', 'decode', one, ALONE)];
