@@ -1,4 +1,3 @@
-import { quantile } from '../config/quantile.ts';
 import type { Device } from './device.ts';
 import { type KernelText, renderKernel } from './kernel.ts';
 import { unlessLost } from './readback.ts';
@@ -110,10 +109,10 @@ async function fastest(device: Device, recorder: Recorder, [first, ...others]: r
     clock.compiling += Math.max(0, cold - ms);
     return ms;
   };
-  const least = await compiled(first, LEAST_SHARE);
+  const atLeastShare = await compiled(first, LEAST_SHARE);
   let share = LEAST_SHARE;
-  while (share < 1 && (2 * share * least) / LEAST_SHARE <= RUN_MS) share *= 2;
-  first.times = [share > LEAST_SHARE ? await submission(first, share) : least];
+  while (share < 1 && (2 * share * atLeastShare) / LEAST_SHARE <= RUN_MS) share *= 2;
+  first.times = [share > LEAST_SHARE ? await submission(first, share) : atLeastShare];
   const seen = [first];
   for (const entrant of others) {
     if (timePassed(clock) > budget) break;
@@ -132,13 +131,13 @@ async function fastest(device: Device, recorder: Recorder, [first, ...others]: r
   }
   const best = hopeful.reduce(faster);
   const own = hopeful.find(({ candidate }) => isOf(device.variant, candidate));
-  return own && median(best) > CLEARLY_FASTER * median(own) ? own.candidate : best.candidate;
+  return own && least(best) > CLEARLY_FASTER * least(own) ? own.candidate : best.candidate;
 }
 
 /** Those that take no longer than so many times the fastest's time. */
 function within(factor: number, entrants: readonly Entrant[]): Entrant[] {
-  const least = Math.min(...entrants.map(median));
-  return entrants.filter((entrant) => median(entrant) <= factor * least);
+  const shortest = Math.min(...entrants.map(least));
+  return entrants.filter((entrant) => least(entrant) <= factor * shortest);
 }
 
 /** The candidates that the driver takes, the device's own first. */
@@ -165,9 +164,10 @@ function withVariant<T>(device: Device, candidate: Candidate, work: () => T): T 
   }
 }
 
-const median = ({ times }: Entrant): number => quantile(times, 0.5);
+/** What disturbs a submission only adds to its time. */
+const least = ({ times }: Entrant): number => Math.min(...times);
 
-const faster = (best: Entrant, entrant: Entrant): Entrant => (median(best) <= median(entrant) ? best : entrant);
+const faster = (best: Entrant, entrant: Entrant): Entrant => (least(best) <= least(entrant) ? best : entrant);
 
 const isOf = (variant: Variant, candidate: Candidate): boolean =>
   Object.entries(candidate).every(([name, value]) => variant[name as keyof Variant] === value);
