@@ -1,9 +1,9 @@
-// Writes a page again as a sparse one of fewer entries, elsewhere in the same buffer. One workgroup a (task, key/value
+// Writes a page in f16, or a sparse one, again as a sparse one of fewer entries, elsewhere in the same buffer. One workgroup a (task, key/value
 // head). One after another, that entry is kept whose mass, what the latest queries give it, times the squared distance
 // from the nearest key kept so far is largest; every other one is merged into the nearest. All keys of a page are rotated from its base, so a mean of keys has the mean of their scores. A merged entry
 // has the mean key and value, weighted by what the queries gave to each, and its score is raised until they give it as
 // much as they gave them all.
-// needs: half4, page-attention, page-entries, page-half, page-layout
+// needs: half4, page-attention, page-half, page-layout
 const PROBE4 = 2u * HEAD_DIM4 + 1u;
 const QUERY_HEADS = NUM_HEADS / NUM_KV_HEADS;
 // Of softmax: an entry that no query looks at weighs this much.
@@ -15,6 +15,16 @@ var<workgroup> owners: array<u32, PAGE_TOKENS>;
 var<workgroup> away: array<f32, PAGE_TOKENS>;
 var<workgroup> kept: u32;
 
+// Of a key the vectors i and i + 1, and those they rotate with.
+fn key_quad(page: vec4u, kv_head: u32, j: u32, i: u32) -> Quad {
+  return half_key(page.x + (kv_head * (page.y >> 8u) + j) * HEAD_DIM4 + i);
+}
+
+// Components 4 i to 4 i + 3 of a value.
+fn value_at(page: vec4u, kv_head: u32, j: u32, i: u32) -> vec4f {
+  return half4(kv[page.x + ((NUM_KV_HEADS + kv_head) * (page.y >> 8u) + j) * HEAD_DIM4 + i]);
+}
+
 // What the latest queries, of every head that sees this one, give an entry.
 fn mass(page: vec4u, kv_head: u32, j: u32, raised: f32) -> f32 {
   var sum = LEAST_MASS;
@@ -25,7 +35,7 @@ fn mass(page: vec4u, kv_head: u32, j: u32, raised: f32) -> f32 {
       let known = qkv[probe + 2u * HEAD_DIM4];
       var score = raised;
       for (var i = 0u; i < HALF4; i += 2u) {
-        score += inner(turned(probe, turn_of(position - page.z, i), i), key_quad(page, kv_head, j, i));
+        score += inner(turned(probe, turn_of(position - page.z, i, i + 1u), i, i + 1u), key_quad(page, kv_head, j, i));
       }
       sum += exp(score - known.x) / known.y;
     }

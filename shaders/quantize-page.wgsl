@@ -1,47 +1,71 @@
-// Writes f16 pages again as q8, q4 or k4v2, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
-// Ranges are codes of steps that the whole head shares: minima are rounded down and scales up, so that every range holds
-// what it is of. A code is (x − minimum) / scale to the nearest, with scale and minimum as they are kept.
+// Writes f16 pages again in codes, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
+// Keys: ranges are codes of steps that the whole head shares: minima are rounded down and scales up, so that every range
+// holds what it is of. A code is (x − minimum) / scale to the nearest, with scale and minimum as they are kept.
+// Values: codes count from their middle, by the step that errs least on numbers from a bell curve, as rotated ones are. What
+// lies beyond is cut; the scale that is kept makes up for that: the value's own direction is kept whole, since what all
+// values lose alike would add up in a mean of them.
 // needs: half4, page-layout
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
 
-// Of the keys or the values of a copy: the largest code, and the units of a token's codes.
-struct Form { largest: f32, row: u32 }
-
-fn form_of(bits: u32) -> Form { return Form(f32((1u << bits) - 1u), row_of(bits)); }
-
 // Of what one invocation saw: the widest range, the lowest and the highest minimum.
 var<workgroup> seen: array<vec3f, WORKGROUP>;
+// Of keys, by slots: the channels' scales and minima, in quads; which pair of vectors is in a slot, and what a pair varies.
+var<workgroup> scales: array<vec4f, HEAD_DIM4>;
+var<workgroup> minima: array<vec4f, HEAD_DIM4>;
+var<workgroup> order: array<u32, HALF4>;
+var<workgroup> spread: array<f32, HALF4>;
+// Of each invocation the codes of a token, a byte each.
+var<workgroup> row_codes: array<u32, WORKGROUP * HEAD_DIM4>;
 
 fn packed_bytes(codes: vec4f) -> u32 {
   let c = vec4u(codes) << vec4u(0u, 8u, 16u, 24u);
   return c.x | c.y | c.z | c.w;
 }
 
-// Eight codes of four bits: the first four in the low halves of the bytes.
-fn packed_nibbles(low: vec4f, high: vec4f) -> u32 { return packed_bytes(low) | (packed_bytes(high) << 4u); }
-
-// Sixteen of two bits: each four take two bits of the bytes.
-fn packed_crumbs(a: vec4f, b: vec4f, c: vec4f, d: vec4f) -> u32 {
-  return packed_bytes(a) | (packed_bytes(b) << 2u) | (packed_bytes(c) << 4u) | (packed_bytes(d) << 6u);
+fn codes(x: vec4f, scale: vec4f, minimum: vec4f, largest: vec4f) -> vec4f {
+  let inverse = select(vec4f(), 1.0 / scale, scale > vec4f());
+  return clamp(round((x - minimum) * inverse), vec4f(), largest);
 }
 
-fn codes(x: vec4f, scale: vec4f, minimum: vec4f, largest: f32) -> vec4f {
-  let inverse = select(vec4f(), 1.0 / scale, scale > vec4f());
-  return clamp(round((x - minimum) * inverse), vec4f(), vec4f(largest));
+fn put_word(row: u32, w: u32, word: u32) { kv[row + w / 2u][w & 1u] = word; }
+
+// Writes a row of an invocation's codes of so many bits; `fours`: of three bits, the quads that have four, as many as have
+// two. Layout in src/kernels/formats/page-forms.ts.
+fn write_row(row: u32, bits: u32, fours: u32, own: u32) {
+  for (var n = 0u; n < QUADS; n++) {
+    let c = vec4u(row_codes[own + 4u * n], row_codes[own + 4u * n + 1u], row_codes[own + 4u * n + 2u], row_codes[own + 4u * n + 3u]);
+    if (bits == 8u) {
+      kv[row + 2u * n] = c.xy;
+      kv[row + 2u * n + 1u] = c.zw;
+    } else if (bits == 4u || n < fours) {
+      kv[row + n] = vec2u(c.x | (c.y << 4u), c.z | (c.w << 4u));
+    } else {
+      let lower = (c & vec4u(CRUMBS)) << vec4u(0u, 2u, 4u, 6u);
+      put_word(row, n + fours, lower.x | lower.y | lower.z | lower.w);
+    }
+  }
+  if (bits != 3u) { return; }
+  for (var first = fours; first < QUADS - fours; first += 2u) {
+    var word = 0u;
+    for (var i = 0u; i < 8u && first + i / 4u < QUADS - fours; i++) {
+      word |= ((row_codes[own + 4u * first + i] >> 2u) & LOWEST_BITS) << i;
+    }
+    put_word(row, upper_bits(fours) + (first - fours) / 2u, word);
+  }
 }
 
 // Codes of the minima and scales of four ranges, from their ends.
 struct Ranges { scales: vec4f, minima: vec4f }
 
-fn ranges_of(low: vec4f, high: vec4f, steps: Steps, largest: f32) -> Ranges {
-  var minima = vec4f();
-  if (steps.minimum > 0.0) { minima = clamp(floor((low - steps.lowest) / steps.minimum), vec4f(), vec4f(255.0)); }
-  var scales = vec4f();
+fn ranges_of(low: vec4f, high: vec4f, steps: Steps, largest: vec4f) -> Ranges {
+  var lowest = vec4f();
+  if (steps.minimum > 0.0) { lowest = clamp(floor((low - steps.lowest) / steps.minimum), vec4f(), vec4f(255.0)); }
+  var widths = vec4f();
   if (steps.scale > 0.0) {
-    let from_minimum = high - (minima * steps.minimum + steps.lowest);
-    scales = clamp(ceil(from_minimum / largest / steps.scale), vec4f(), vec4f(255.0));
+    let from_minimum = high - (lowest * steps.minimum + steps.lowest);
+    widths = clamp(ceil(from_minimum / largest / steps.scale), vec4f(), vec4f(255.0));
   }
-  return Ranges(scales, minima);
+  return Ranges(widths, lowest);
 }
 
 // The next number of at most eleven significant bits, which f16 keeps as it is.
@@ -50,26 +74,13 @@ fn rounded_up(x: f32) -> f32 {
   return select(max(bits, 0.00006103515625), 0.0, x == 0.0);
 }
 
-// Of the whole head, kept at `unit`. Rounded by hand: lavapipe (Mesa 25.0) takes packing and unpacking for no change.
-fn shared_steps(own: vec3f, id: u32, largest: f32, unit: u32) -> Steps {
+fn seen_by_all(own: vec3f, id: u32) -> vec3f {
   seen[id] = own;
   workgroupBarrier();
   var all = seen[0];
   for (var i = 1u; i < WORKGROUP; i++) { all = vec3f(max(all.x, seen[i].x), min(all.y, seen[i].y), max(all.z, seen[i].z)); }
-  let span = rounded_up(all.z - all.y);
-  let scale = rounded_up((all.x + span / 255.0) / largest);
-  if (id == 0u) { kv[unit] = pack_half4(vec4f(scale, span, all.y, 0.0)); }
-  return Steps(scale / 255.0, span / 255.0, all.y);
+  return all;
 }
-
-const UNSEEN = vec3f(0.0, 1e30, -1e30);
-
-fn with_range(so_far: vec3f, low: f32, high: f32) -> vec3f {
-  return vec3f(max(so_far.x, high - low), min(so_far.y, low), max(so_far.z, low));
-}
-
-// Which of sixteen channels' four vectors, eight and those they rotate with, stands where in a head.
-fn part(i: u32, v: u32) -> u32 { return (v / 2u) * HALF4 + i + (v & 1u); }
 
 struct Ends { low: vec4f, high: vec4f }
 
@@ -83,94 +94,121 @@ fn key_ends(source: u32, channels: u32) -> Ends {
   return ends;
 }
 
-// Sixteen channels from i on.
-fn quantize_channels(source: u32, head: u32, form: Form, steps: Steps, i: u32) {
-  var scale: array<vec4f, 4>;
-  var minimum: array<vec4f, 4>;
-  for (var v = 0u; v < 4u; v++) {
-    let ends = key_ends(source, part(i, v));
-    let ranges = ranges_of(ends.low, ends.high, steps, form.largest);
-    scale[v] = ranges.scales * steps.scale;
-    minimum[v] = ranges.minima * steps.minimum + steps.lowest;
-    let unit = head + KEY_RANGES + 2u * i + v / 2u;
-    kv[unit][v & 1u] = packed_bytes(ranges.scales);
-    kv[unit + 2u][v & 1u] = packed_bytes(ranges.minima);
-  }
-  for (var j = 0u; j < PAGE_TOKENS; j++) {
-    var c: array<vec4f, 4>;
-    for (var v = 0u; v < 4u; v++) {
-      c[v] = codes(half4(kv[source + j * HEAD_DIM4 + part(i, v)]), scale[v], minimum[v], form.largest);
-    }
-    let row = head + KEY_CODES + j * form.row;
-    if (form.largest > 15.0) {
-      kv[row + i] = vec2u(packed_bytes(c[0]), packed_bytes(c[1]));
-      kv[row + i + 1u] = vec2u(packed_bytes(c[2]), packed_bytes(c[3]));
-    } else {
-      kv[row + i / 2u] = vec2u(packed_nibbles(c[0], c[1]), packed_nibbles(c[2], c[3]));
-    }
-  }
+fn squared_width(ends: Ends) -> f32 { return dot(ends.high - ends.low, ends.high - ends.low); }
+
+// The largest code of a quad of keys.
+fn largest_key(bits: u32, n: u32) -> f32 {
+  if (bits != 3u) { return f32((1u << bits) - 1u); }
+  return select(select(7.0, 3.0, n >= QUADS - FOURS), 15.0, n < FOURS);
 }
 
-fn quantize_keys(source: u32, head: u32, form: Form, id: u32) {
-  var own = UNSEEN;
+// Puts the pairs of vectors that vary most first where keys are ordered, and keeps the order at `at`.
+fn order_pairs(source: u32, is_ordered: bool, at: u32, id: u32) {
+  for (var i = id; i < HALF4; i += WORKGROUP) {
+    spread[i] = squared_width(key_ends(source, i)) + squared_width(key_ends(source, HALF4 + i));
+  }
+  workgroupBarrier();
+  for (var i = id; i < HALF4; i += WORKGROUP) { order[select(i, slot_of(i), is_ordered)] = i; }
+  workgroupBarrier();
+  if (!is_ordered) { return; }
+  for (var w = id; w < ORDER_UNITS * 2u; w += WORKGROUP) { put_word(at, w, order_entry(2u * w) | (order_entry(2u * w + 1u) << 16u)); }
+}
+
+fn slot_of(pair: u32) -> u32 {
+  var slot = 0u;
+  for (var i = 0u; i < HALF4; i++) { slot += select(0u, 1u, spread[i] > spread[pair] || (spread[i] == spread[pair] && i < pair)); }
+  return slot;
+}
+
+// The pair in a slot, and the slot of a pair.
+fn order_entry(i: u32) -> u32 {
+  if (i >= HALF4) { return 0u; }
+  return order[i] | (slot_of(i) << 8u);
+}
+
+// The vector v of a quad of slots: two, then the two that they rotate with.
+fn vector_of(n: u32, v: u32) -> u32 { return (v / 2u) * HALF4 + order[2u * n + (v & 1u)]; }
+
+fn quantize_keys(source: u32, head: u32, bits: u32, id: u32) {
+  order_pairs(source, bits == 3u, head + KEY_ORDER, id);
+  var own = vec3f(0.0, 1e30, -1e30);
   for (var i = id; i < HEAD_DIM4; i += WORKGROUP) {
-    let ends = key_ends(source, i);
-    for (var c = 0u; c < 4u; c++) { own = with_range(own, ends.low[c], ends.high[c]); }
+    let ends = key_ends(source, vector_of(i / 4u, i & 3u));
+    scales[i] = ends.low; // until the steps are known
+    minima[i] = ends.high;
+    for (var c = 0u; c < 4u; c++) {
+      own = vec3f(max(own.x, (ends.high[c] - ends.low[c]) / largest_key(bits, i / 4u)), min(own.y, ends.low[c]), max(own.z, ends.low[c]));
+    }
   }
-  let steps = shared_steps(own, id, form.largest, head);
-  for (var i = 2u * id; i < HALF4; i += 2u * WORKGROUP) { quantize_channels(source, head, form, steps, i); }
-}
-
-// Lowest and highest of a token's value.
-fn value_ends(token: u32) -> vec2f {
-  var low = vec4f(1e30);
-  var high = vec4f(-1e30);
-  for (var i = 0u; i < HEAD_DIM4; i++) {
-    low = min(low, half4(kv[token + i]));
-    high = max(high, half4(kv[token + i]));
+  let all = seen_by_all(own, id);
+  let span = rounded_up(all.z - all.y);
+  // A range may begin as far below what it is of as the minima's step. The smallest code counts least.
+  let scale = rounded_up(all.x + span / 255.0 / largest_key(bits, QUADS - 1u));
+  if (id == 0u) { kv[head] = pack_half4(vec4f(scale, span, all.y, 0.0)); }
+  let steps = Steps(scale / 255.0, span / 255.0, all.y);
+  for (var i = id; i < HEAD_DIM4; i += WORKGROUP) {
+    let ranges = ranges_of(scales[i], minima[i], steps, vec4f(largest_key(bits, i / 4u)));
+    scales[i] = ranges.scales * steps.scale;
+    minima[i] = ranges.minima * steps.minimum + steps.lowest;
+    let unit = head + KEY_RANGES + 4u * (i / 4u) + ((i & 3u) / 2u);
+    kv[unit][i & 1u] = packed_bytes(ranges.scales);
+    kv[unit + 2u][i & 1u] = packed_bytes(ranges.minima);
   }
-  return vec2f(min(min(low.x, low.y), min(low.z, low.w)), max(max(high.x, high.y), max(high.z, high.w)));
-}
-
-// Ranges of four tokens share a unit.
-// `unit`: of their ranges.
-fn quantize_values(source: u32, head: u32, unit: u32, form: Form, id: u32) {
-  var own = UNSEEN;
+  workgroupBarrier();
+  let own_codes = id * HEAD_DIM4;
   for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
-    let ends = value_ends(source + j * HEAD_DIM4);
-    own = with_range(own, ends.x, ends.y);
+    for (var i = 0u; i < HEAD_DIM4; i++) {
+      let x = half4(kv[source + j * HEAD_DIM4 + vector_of(i / 4u, i & 3u)]);
+      row_codes[own_codes + i] = packed_bytes(codes(x, scales[i], minima[i], vec4f(largest_key(bits, i / 4u))));
+    }
+    write_row(head + key_codes_of(bits) + j * row_of(bits), bits, select(0u, FOURS, bits == 3u), own_codes);
   }
-  let steps = shared_steps(own, id, form.largest, head + 1u);
-  for (var first = 4u * id; first < PAGE_TOKENS; first += 4u * WORKGROUP) {
-    var low: vec4f;
-    var high: vec4f;
-    for (var t = 0u; t < 4u; t++) {
-      let ends = value_ends(source + (first + t) * HEAD_DIM4);
-      low[t] = ends.x;
-      high[t] = ends.y;
+}
+
+// The step of so many codes that errs least on numbers of a bell curve with standard deviation 1 (Max 1960).
+fn bell_step(bits: u32) -> f32 { return select(select(0.3352, 0.586, bits == 3u), 0.9957, bits == 2u); }
+
+// Of a token's value: what its codes count, and what they stand for.
+fn value_steps(token: u32, bits: u32) -> vec2f {
+  let largest = f32((1u << bits) - 1u);
+  var squares = 0.0;
+  var most = 0.0;
+  for (var i = 0u; i < HEAD_DIM4; i++) {
+    let x = half4(kv[token + i]);
+    squares += dot(x, x);
+    most = max(most, max(max(abs(x.x), abs(x.y)), max(abs(x.z), abs(x.w))));
+  }
+  if (most == 0.0) { return vec2f(); }
+  let counted = select(bell_step(bits) * sqrt(squares / f32(4u * HEAD_DIM4)), 2.0 * most / largest, bits == 8u);
+  var along = 0.0;
+  for (var i = 0u; i < HEAD_DIM4; i++) {
+    let x = half4(kv[token + i]);
+    along += dot(x, value_codes(x, counted, largest) - 0.5 * largest);
+  }
+  return vec2f(counted, squares / along);
+}
+
+fn value_codes(x: vec4f, step: f32, largest: f32) -> vec4f { return codes(x, vec4f(step), vec4f(-0.5 * largest * step), vec4f(largest)); }
+
+// `at`: of their scales.
+fn quantize_values(source: u32, head: u32, at: u32, bits: u32, id: u32) {
+  var own = vec3f();
+  for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) { own.x = max(own.x, value_steps(source + j * HEAD_DIM4, bits).y); }
+  let scale = rounded_up(seen_by_all(own, id).x);
+  if (id == 0u) { kv[head + 1u] = pack_half4(vec4f(scale, 0.0, 0.0, 0.0)); }
+  for (var w = id; w < PAGE_TOKENS / 4u; w += WORKGROUP) {
+    var kept = vec4f();
+    for (var t = 0u; t < 4u; t++) { kept[t] = value_steps(source + (4u * w + t) * HEAD_DIM4, bits).y; }
+    put_word(at, w, packed_bytes(select(vec4f(), round(kept * 255.0 / scale), vec4<bool>(scale > 0.0))));
+  }
+  let own_codes = id * HEAD_DIM4;
+  for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
+    let token = source + j * HEAD_DIM4;
+    let step = value_steps(token, bits).x;
+    for (var i = 0u; i < HEAD_DIM4; i++) {
+      row_codes[own_codes + i] = packed_bytes(value_codes(half4(kv[token + i]), step, f32((1u << bits) - 1u)));
     }
-    let ranges = ranges_of(low, high, steps, form.largest);
-    let s = vec4u(ranges.scales);
-    let m = vec4u(ranges.minima) << vec4u(8u);
-    kv[unit + first / 4u] = vec2u(s.x | m.x | ((s.y | m.y) << 16u), s.z | m.z | ((s.w | m.w) << 16u));
-    for (var t = 0u; t < 4u; t++) {
-      let scale = vec4f(ranges.scales[t] * steps.scale);
-      let minimum = vec4f(ranges.minima[t] * steps.minimum + steps.lowest);
-      let token = source + (first + t) * HEAD_DIM4;
-      let row = unit + VALUE_RANGES + (first + t) * form.row;
-      for (var i = 0u; i < HEAD_DIM4; i += 4u) {
-        var c: array<vec4f, 4>;
-        for (var v = 0u; v < 4u; v++) { c[v] = codes(half4(kv[token + i + v]), scale, minimum, form.largest); }
-        if (form.largest > 15.0) {
-          kv[row + i / 2u] = vec2u(packed_bytes(c[0]), packed_bytes(c[1]));
-          kv[row + i / 2u + 1u] = vec2u(packed_bytes(c[2]), packed_bytes(c[3]));
-        } else if (form.largest > 3.0) {
-          kv[row + i / 4u] = vec2u(packed_nibbles(c[0], c[1]), packed_nibbles(c[2], c[3]));
-        } else {
-          kv[row + i / 8u][(i / 4u) & 1u] = packed_crumbs(c[0], c[1], c[2], c[3]);
-        }
-      }
-    }
+    write_row(at + VALUE_SCALES + j * row_of(bits), bits, 0u, own_codes);
   }
 }
 
@@ -180,18 +218,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) id
   let kv_head = group.x / 2u;
   let source = tasks[task].x + kv_head * PAGE_TOKENS * HEAD_DIM4;
   let copy_form = tasks[task + 1u].y & 255u;
-  var keys = form_of(4u);
-  var values = form_of(4u);
-  if (copy_form == FORM_Q8) {
-    keys = form_of(8u);
-    values = keys;
-  } else if (copy_form == FORM_K4V2) {
-    values = form_of(2u);
-  }
-  let head = tasks[task + 1u].x + kv_head * (KEY_CODES + VALUE_RANGES + PAGE_TOKENS * (keys.row + values.row));
+  let key_bits = key_bits_of(copy_form);
+  let value_bits = value_bits_of(copy_form);
+  let head = tasks[task + 1u].x + kv_head * head_units(key_bits, value_bits);
   if ((group.x & 1u) == 0u) {
-    quantize_keys(source, head, keys, id);
+    quantize_keys(source, head, key_bits, id);
   } else {
-    quantize_values(source + HALF_PART, head, head + KEY_CODES + PAGE_TOKENS * keys.row, values, id);
+    quantize_values(source + HALF_PART, head, head + value_scales_of(key_bits), value_bits, id);
   }
 }

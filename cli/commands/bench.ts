@@ -17,7 +17,7 @@ const DEFAULT_LENGTHS = [256];
 const DEFAULT_STEPS = 32;
 const PREFILL_REPEATS = 3;
 /** Every form that all pages may have. */
-const FORMS: readonly KvOptions[] = [{ kv: 'dense' }, { kv: 'q8' }, { kv: 'q4' }, { kv: 'k4v2' }];
+const FORMS: readonly KvOptions[] = [{ kv: 'dense' }, { kv: 'q8' }, { kv: 'q4' }, { kv: 'q3' }, { kv: 'k3v2' }];
 
 /**
  * `bench decode|prefill|kernels|attention`: timings on this device; `-T` lists contexts in tokens. `--streams N`:

@@ -85,7 +85,7 @@ const inFirefox = (options: Partial<Chunkwise.CompletionRequest> = {}) =>
 
 it('answers in every cache mode as Node does', async () => {
   await load('small.gguf');
-  for (const kv of ['dense', 'q8', 'q4', 'k4v2', 'policy'] as const) {
+  for (const kv of ['dense', 'q8', 'q4', 'q3', 'k3v2', 'policy'] as const) {
     const here = await inNode({ kv, maxTokens: TOKENS });
     const there = await inFirefox({ kv, max_tokens: TOKENS });
     expect(there.text, kv).toBe(here.text);

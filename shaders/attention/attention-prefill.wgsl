@@ -72,7 +72,9 @@ fn rotate_queries(tile: Tile, id: u32) {
 // A key's vector i of those that rotate with another, or with `other` = 1 that other one.
 fn key_vector(page: vec4u, kv_head: u32, j: u32, i: u32, other: u32) -> vec4f {
   if (!is_coded(page)) { return half4(kv[half_key_at(page, kv_head, j) + i + other * HALF4]); }
-  return coded_vector(coded_head(page, kv_head), j, (i & ~1u) + other, i & 1u);
+  let head = coded_head(page, kv_head);
+  let slot = slot_of(head, i);
+  return coded_vector(head, j, (slot & ~1u) + other, slot & 1u);
 }
 
 // A component after another, that few are in registers.

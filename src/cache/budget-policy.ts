@@ -4,7 +4,7 @@ import type { Change } from './cache-page.ts';
 import { type CachePolicy, type CacheView, numLayers, oldPages, pagesBeyondContext } from './policy.ts';
 
 /** What a page may be written as. Merged pages are not: what the latest queries do not look at, later ones may (docs/decisions/kv-cache.md). */
-const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'k4v2'];
+const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
 
 /** Every page up to this one is probed, and every so manieth after it. */
 const PROBED_PAGES = 4;
@@ -47,10 +47,12 @@ const untouched = (errorBudget: number, view: CacheView) =>
 const isProbed = ({ page, layer }: { page: number; layer: number }, { probed }: CacheView): boolean =>
   page <= PROBED_PAGES || page % PROBED_PAGES === 0 || !probed.has(layer);
 
-/** Where a smaller form is known to do, q8 is not written to be thrown away. */
+/** All, and once one is known to do those next to it: the others would be written to be thrown away. */
 function formsToTry(errorBudget: number, view: CacheView, layer: number): readonly QuantizedForm[] {
   const best = bestForm(errorBudget, view, layer);
-  return best === undefined || best === 'q8' ? FORMS : FORMS.slice(1);
+  if (best === undefined) return FORMS;
+  const at = FORMS.indexOf(best);
+  return FORMS.slice(Math.max(0, at - 1), at + 2);
 }
 
 /** None where f16 costs least. */

@@ -3,7 +3,7 @@ import { withMemoryBudget } from './memory-budget.ts';
 import { type CachePolicy, DENSE, fixedForm } from './policy.ts';
 
 /** What a request may ask for. */
-export const KV_MODES = ['dense', 'policy', 'q8', 'q4', 'k4v2'] as const;
+export const KV_MODES = ['dense', 'policy', 'q8', 'q4', 'q3', 'k3v2'] as const;
 export type KvMode = (typeof KV_MODES)[number];
 
 export interface KvOptions {

@@ -1,4 +1,3 @@
-import pageEntries from '../../shaders/parts/pages/page-entries.wgsl?raw';
 import source from '../../shaders/condense-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
@@ -12,14 +11,14 @@ import { halfPrecision } from './slot-choices.ts';
 const WORKGROUP = 8;
 
 /**
- * Pages of any form in `kv` → sparse ones of fewer entries, elsewhere in it. `tasks [N, 2, 4]`: page-table
+ * Pages in f16, or sparse, in `kv` → sparse ones of fewer entries, elsewhere in it. `tasks [N, 2, 4]`: page-table
  * entries of a page and of its copy; `qkv`, the parameters: the latest queries, as for probe-page.
  */
 export function condensePageKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
   const half = halfPrecision(device);
   return {
     name: 'condense-page',
-    sources: [half.source, ...PAGE_LIBRARIES, pageEntries, source],
+    sources: [half.source, ...PAGE_LIBRARIES, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),

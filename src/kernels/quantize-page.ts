@@ -9,7 +9,7 @@ import { halfPrecision } from './slot-choices.ts';
 /** The keys or values of one head have little to do: small workgroups. */
 const WORKGROUP = 8;
 
-/** f16 pages of `kv` → q8, q4 or k4v2 elsewhere in it. `tasks [N, 2, 4]`: page-table entries of a page and of its copy. */
+/** f16 pages of `kv` → pages of codes elsewhere in it. `tasks [N, 2, 4]`: page-table entries of a page and of its copy. */
 export function quantizePageKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
   const half = halfPrecision(device);
   return {

@@ -3,7 +3,7 @@ import { AnswerReader } from '../../src/api/chat/answer-reader.ts';
 import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from '../../src/api/responses.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 
-const FORMS = { f16: 6, q8: 7, q4: 8, k4v2: 9, sparse: 10 };
+const FORMS = { f16: 6, q8: 7, q4: 8, q3: 9, k3v2: 5, sparse: 10 };
 const report = {
   ttftMs: 5,
   msPerToken: { median: 1, p95: 2 },

@@ -78,7 +78,7 @@ describe('what is tried', () => {
 });
 
 describe('what a layer takes', () => {
-  const ERRORS: Record<QuantizedForm, number> = { q8: 0.001, q4: 0.01, k4v2: 0.03 };
+  const ERRORS: Record<QuantizedForm, number> = { q8: 0.001, q4: 0.01, q3: 0.03, k3v2: 0.1 };
 
   test('the smaller a form the more its layer bears', () => {
     const policy = probing(0.3);
@@ -88,7 +88,7 @@ describe('what a layer takes', () => {
     settle(policy, pages, errorOf);
     settle(policy, pages, errorOf);
     const inner = (layer: number): Set<string> => new Set(formsOf(pages, layer).slice(1, -1));
-    expect(inner(0)).toEqual(new Set(['k4v2']));
+    expect(inner(0)).toEqual(new Set(['k3v2']));
     expect(inner(1)).toEqual(new Set(['q4']));
     expect(inner(2)).toEqual(new Set(['f16']));
     for (const layer of [0, 1, 2]) expect([formsOf(pages, layer)[0], formsOf(pages, layer).at(-1)]).toEqual(['f16', 'f16']);
@@ -100,7 +100,7 @@ describe('what a layer takes', () => {
     let probed = 0;
     // One page whose latest queries do not look at it, among others that matter.
     settle(policy, pages, (_, form) => (probed++ < 3 ? 1e-6 : ERRORS[form] * 3));
-    expect(formsOf(pages, 0)).not.toContain('k4v2');
+    expect(formsOf(pages, 0)).not.toContain('k3v2');
     const unknown = pagesOf(40);
     settle(probing(0.1), unknown, () => NaN);
     expect(new Set(formsOf(unknown, 0))).toEqual(new Set(['f16']));
@@ -116,7 +116,7 @@ test('however long a text becomes, its pages together stay within the budget', (
   const errors = new Map<LayerPage, number>();
   for (let count = 1; count <= 400; count++) {
     pages.push({ base: (count - 1) * PAGE_TOKENS, layers: [{ ...NEW }] });
-    settle(policy, pages, (_, form) => 0.01 * random.next() * { q8: 0.1, q4: 1, k4v2: 3 }[form]);
+    settle(policy, pages, (_, form) => 0.01 * random.next() * { q8: 0.1, q4: 1, q3: 3, k3v2: 10 }[form]);
     for (const { layers: [layer] } of pages) {
       if (layer && layer.form !== 'f16' && !errors.has(layer)) errors.set(layer, policy.probed.of(0, layer.form, count).error * count);
     }

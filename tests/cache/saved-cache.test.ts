@@ -13,7 +13,7 @@ const page = (form: PageState['form'], entries = 32): PageState => ({ form, entr
 const PAGES = [
   [page('f16'), page('sparse', 3)],
   [page('q8'), page('q4')],
-  [page('k4v2'), page('f16')],
+  [page('k3v2'), page('f16')],
 ];
 
 const PROBED = [{ layer: 1, form: 'q4' as const, squares: 0.5, headSquares: [0.5, 0.25], count: 3, bytes: 512 }];

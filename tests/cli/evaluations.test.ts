@@ -130,7 +130,7 @@ it('bench attention measures each form of the cache at each context, for one tok
   const { flags } = await tinyFiles({});
   const { json } = await bench(['attention', ...flags, '-T', '128,512']);
   const { results } = json as { results: (AttentionTiming & { ratioToStreamingRead: number })[] };
-  const forms = ['dense', 'q8', 'q4', 'k4v2'];
+  const forms = ['dense', 'q8', 'q4', 'q3', 'k3v2'];
   const rows = [128, 512].flatMap((context) => forms.flatMap((kv) => [1, 64].map((tokens) => ({ context, kv, tokens }))));
   expect(results).toMatchObject(rows);
   for (const { msPerToken, gbPerSecond, ratioToStreamingRead, dispatchesPerToken, tokens } of results) {

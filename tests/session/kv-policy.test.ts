@@ -57,7 +57,7 @@ describe('logits with pages in other forms', () => {
   test('the fewer bytes, the further they are from the dense ones', async () => {
     const engine = await engineUnderTest(bytes);
     const errors: number[] = [];
-    for (const policy of [fixedForm('q8'), fixedForm('q4'), fixedForm('k4v2'), fixedForm('sparse', 1)]) {
+    for (const policy of [fixedForm('q8'), fixedForm('q4'), fixedForm('q3'), fixedForm('k3v2'), fixedForm('sparse', 1)]) {
       errors.push(nmse(await logitsWith(engine, policy), dense));
     }
     expect(errors[0]).toBeGreaterThan(0);

@@ -14,7 +14,7 @@ async function answered(prompt: string, kv: 'policy' | 'dense', maxTokens: numbe
   const counts = countGpu();
   const { end } = await answer(engine.complete(prompt, { kv, sampling: GREEDY, stop: [], maxTokens }));
   const { pages } = end.report.kv;
-  return { waited: counts.pipelines, aside: counts.pipelinesAside, changed: pages.q8 + pages.q4 + pages.k4v2 };
+  return { waited: counts.pipelines, aside: counts.pipelinesAside, changed: pages.q8 + pages.q4 + pages.q3 + pages.k3v2 };
 }
 
 test('a long prompt waits until what shrunk pages need is compiled aside', async () => {

@@ -53,7 +53,7 @@ test.each([
   const model = tinyModel({ ...shared, ...heads });
   const text = randomTokens(150, 270, 7);
   const [gpu, own] = [await engineUnderTest(model, { deviceClass: 'gpu' }), await engineUnderTest(model)];
-  for (const kv of ['dense', 'q8', 'q4', 'k4v2'] as const) {
+  for (const kv of ['dense', 'q8', 'q4', 'q3', 'k3v2'] as const) {
     const options = { pieces: [64, 60, 1, 1, 2, 1, 4], policy: policyOf({ kv }) };
     expect(nmse(await logitsOf(gpu, text, options), await logitsOf(own, text, options))).toBeLessThan(NMSE.sameModel);
   }

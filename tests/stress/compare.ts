@@ -21,7 +21,7 @@ export const outcomeOf = ({ end, error, isTie }: Answered): string => (error ? c
  * How far logits may differ between a text computed alone and beside others: other kernels add up in another order. Where
  * pages are rounded to few bits, what is between two of them can go either way.
  */
-const TOLERANCE = { dense: 0.02, q8: 0.1, q4: 0.3, k4v2: 0.5, policy: 0.5 };
+const TOLERANCE = { dense: 0.02, q8: 0.1, q4: 0.3, q3: 0.4, k3v2: 0.5, policy: 0.5 };
 const SHADOW_TOLERANCE = 0.1;
 const EMBEDDING_TOLERANCE = 1e-3;
 

@@ -94,7 +94,7 @@ function randomReader(random: Random): Reader {
 
 /** Nothing for a dense cache. */
 function randomKv(random: Random): KvOptions {
-  const kv = oneOf(random, [undefined, undefined, 'q8', 'q4', 'k4v2', 'policy', 'policy'] as const);
+  const kv = oneOf(random, [undefined, undefined, 'q8', 'q4', 'q3', 'k3v2', 'policy', 'policy'] as const);
   if (kv === undefined) return {};
   const kvShadow = random.next() < 0.5;
   if (kv !== 'policy') return { kv, kvShadow };

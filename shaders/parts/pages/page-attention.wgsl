@@ -11,16 +11,17 @@ struct Quad { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
 
 struct Turn { cosine0: vec4f, cosine1: vec4f, sine0: vec4f, sine1: vec4f }
 
-fn turn_of(distance: u32, i: u32) -> Turn {
-  let angle = distance * HEAD_DIM4 + i;
-  return Turn(rope[angle] * SCALE, rope[angle + 1u] * SCALE, rope[angle + HALF4] * SCALE, rope[angle + HALF4 + 1u] * SCALE);
+// Of the pairs of vectors p and q.
+fn turn_of(distance: u32, p: u32, q: u32) -> Turn {
+  let angle = distance * HEAD_DIM4;
+  return Turn(rope[angle + p] * SCALE, rope[angle + q] * SCALE, rope[angle + HALF4 + p] * SCALE, rope[angle + HALF4 + q] * SCALE);
 }
 
-fn turned(start: u32, turn: Turn, i: u32) -> Quad {
-  let a0 = qkv[start + i];
-  let a1 = qkv[start + i + 1u];
-  let b0 = qkv[start + HALF4 + i];
-  let b1 = qkv[start + HALF4 + i + 1u];
+fn turned(start: u32, turn: Turn, p: u32, q: u32) -> Quad {
+  let a0 = qkv[start + p];
+  let a1 = qkv[start + q];
+  let b0 = qkv[start + HALF4 + p];
+  let b1 = qkv[start + HALF4 + q];
   return Quad(
     a0 * turn.cosine0 - b0 * turn.sine0, a1 * turn.cosine1 - b1 * turn.sine1,
     a0 * turn.sine0 + b0 * turn.cosine0, a1 * turn.sine1 + b1 * turn.cosine1,
@@ -43,12 +44,15 @@ struct Queries {
 #end
 }
 
-fn rotated_queries(query: Query) -> Queries {
+// With the pairs of vectors as `order` has the keys'.
+fn rotated_queries(query: Query, order: u32) -> Queries {
   var queries: Queries;
 #for n in QUADS
-  let turn#n = turn_of(query.distance, 2u * #n);
+  let p#n = pair_in(order, 2u * #nu);
+  let q#n = pair_in(order, 2u * #nu + 1u);
+  let turn#n = turn_of(query.distance, p#n, q#n);
 #for g in GROUP
-  queries.q#g_#n = turned(query.start + #g * HEAD_DIM4, turn#n, 2u * #n);
+  queries.q#g_#n = turned(query.start + #g * HEAD_DIM4, turn#n, p#n, q#n);
 #end
 #end
   return queries;
@@ -106,31 +110,34 @@ fn weigh(scores: ptr<function, Scores>, keys: u32, heads: ptr<function, Heads>) 
 
 fn attend_page(page: vec4u, kv_head: u32, start: u32, position: u32, heads: ptr<function, Heads>) {
   let form = page.y & 255u;
+  let key_bits = key_bits_of(form);
+  let value_bits = value_bits_of(form);
+  let base = page.x + kv_head * head_units(key_bits, value_bits);
+  let is_ordered = !HALF_ONLY && is_quantized(form) && key_bits == 3u;
   let query = Query(start, position - page.z);
   let keys = min(page.y >> 8u, query.distance + 1u);
   var scores: Scores;
-  var queries = rotated_queries(query);
-  let q4_base = page.x + kv_head * select(Q4_HEAD, K4V2_HEAD, form == FORM_K4V2);
-  let q8_base = page.x + kv_head * Q8_HEAD;
-  if (HALF_ONLY) {
+  var queries = rotated_queries(query, select(NO_ORDER, base + KEY_ORDER, is_ordered));
+  if (HALF_ONLY || !is_quantized(form)) {
     score_half(&scores, page, kv_head, &queries, keys);
-  } else if (form == FORM_Q4 || form == FORM_K4V2) {
-    score_q4(&scores, q4_base, &queries, keys);
-  } else if (form == FORM_Q8) {
-    score_q8(&scores, q8_base, &queries, keys);
+  } else if (key_bits == 8u) {
+    score_codes(8u, &scores, base, &queries, keys);
+  } else if (key_bits == 4u) {
+    score_codes(4u, &scores, base, &queries, keys);
   } else {
-    score_half(&scores, page, kv_head, &queries, keys);
+    score_codes(3u, &scores, base, &queries, keys);
   }
   weigh(&scores, keys, heads);
-  if (HALF_ONLY) {
+  let scales = base + value_scales_of(key_bits);
+  if (HALF_ONLY || !is_quantized(form)) {
     add_half(heads, &scores, page, kv_head, keys);
-  } else if (form == FORM_Q4) {
-    add_q4(heads, &scores, q4_base, keys);
-  } else if (form == FORM_K4V2) {
-    add_q2(heads, &scores, q4_base, keys);
-  } else if (form == FORM_Q8) {
-    add_q8(heads, &scores, q8_base, keys);
+  } else if (value_bits == 8u) {
+    add_codes(8u, heads, &scores, base, scales, keys);
+  } else if (value_bits == 4u) {
+    add_codes(4u, heads, &scores, base, scales, keys);
+  } else if (value_bits == 3u) {
+    add_codes(3u, heads, &scores, base, scales, keys);
   } else {
-    add_half(heads, &scores, page, kv_head, keys);
+    add_codes(2u, heads, &scores, base, scales, keys);
   }
 }

@@ -9,8 +9,8 @@ const ABREAST = TEAM / LANES;
 const PARTS = PAGE_TOKENS + 1u;
 const NO_SCORE = -1e30;
 
-// What each team has. Queries are rotated by their distance from the page's base; where keys are codes, times the
-// channels' scales.
+// What each team has. Queries are rotated by their distance from the page's base; where keys are codes, in the order of
+// their slots and times the channels' scales.
 var<workgroup> queries: array<vec4f, TEAMS * GROUP * HEAD_DIM4>;
 // What the channels' minima give, of each head's pairs of vectors.
 var<workgroup> raises: array<f32, TEAMS * GROUP * HALF4>;
@@ -23,11 +23,13 @@ fn rotate_queries(page: vec4u, kv_head: u32, first: u32, distance: u32, id: u32)
   for (var item = id % TEAM; item < GROUP * HALF4; item += TEAM) {
     let g = item / HALF4;
     let i = item % HALF4;
-    let query = first + g * QUERY_STRIDE + i;
+    var pair = i;
+    if (is_coded(page)) { pair = pair_in(coded_head(page, kv_head), i); }
+    let query = first + g * QUERY_STRIDE + pair;
     let a = qkv[query] * SCALE;
     let b = qkv[query + HALF4] * SCALE;
-    let cosine = rope[distance * HEAD_DIM4 + i];
-    let sine = rope[distance * HEAD_DIM4 + HALF4 + i];
+    let cosine = rope[distance * HEAD_DIM4 + pair];
+    let sine = rope[distance * HEAD_DIM4 + HALF4 + pair];
     var x = a * cosine - b * sine;
     var y = a * sine + b * cosine;
     if (is_coded(page)) {

@@ -2,23 +2,18 @@
 // side by side. Layout in src/kernels/formats/page-forms.ts.
 // needs: half4, page-layout
 
-fn is_coded(page: vec4u) -> bool {
-  let form = page.y & 255u;
-  return !HALF_ONLY && (form == FORM_Q8 || form == FORM_Q4 || form == FORM_K4V2);
-}
+fn is_coded(page: vec4u) -> bool { return !HALF_ONLY && is_quantized(page.y & 255u); }
 
-// A head of a page of codes: where it begins, bits of a code, units of a token's codes, where the values' ranges begin.
-struct CodedHead { base: u32, key_bits: u32, value_bits: u32, key_row: u32, value_row: u32, ranges: u32 }
+// A head of a page of codes: where it begins, bits of a code, units of a token's codes, where the keys' codes and the
+// values' scales begin.
+struct CodedHead { base: u32, key_bits: u32, value_bits: u32, key_row: u32, value_row: u32, codes: u32, scales: u32 }
 
 fn coded_head(page: vec4u, kv_head: u32) -> CodedHead {
   let form = page.y & 255u;
-  let key_bits = select(4u, 8u, form == FORM_Q8);
-  let value_bits = select(key_bits, 2u, form == FORM_K4V2);
-  let key_row = row_of(key_bits);
-  let value_row = row_of(value_bits);
-  let ranges = KEY_CODES + PAGE_TOKENS * key_row;
-  let base = page.x + kv_head * (ranges + VALUE_RANGES + PAGE_TOKENS * value_row);
-  return CodedHead(base, key_bits, value_bits, key_row, value_row, base + ranges);
+  let key_bits = key_bits_of(form);
+  let value_bits = value_bits_of(form);
+  let base = page.x + kv_head * head_units(key_bits, value_bits);
+  return CodedHead(base, key_bits, value_bits, row_of(key_bits), row_of(value_bits), base + key_codes_of(key_bits), base + value_scales_of(key_bits));
 }
 
 fn steps_of(unit: u32) -> Steps {
@@ -28,13 +23,32 @@ fn steps_of(unit: u32) -> Steps {
 
 fn bytes_of(word: u32) -> vec4f { return vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u)); }
 
-// Codes of a key's vector i, or of the one that i rotates with: c = i & 1, and x = i & ~1 or one more.
+// Which pair of vectors is in the slot s of the keys, and the other way round.
+fn pair_in(head: CodedHead, s: u32) -> u32 { return select(s, order_at(head, s) & 255u, head.key_bits == 3u); }
+
+fn slot_of(head: CodedHead, pair: u32) -> u32 { return select(pair, (order_at(head, pair) >> 8u) & 255u, head.key_bits == 3u); }
+
+fn order_at(head: CodedHead, i: u32) -> u32 { return kv[head.base + KEY_ORDER + i / 4u][(i / 2u) & 1u] >> (16u * (i & 1u)); }
+
+fn word_of(row: u32, w: u32) -> u32 { return kv[row + w / 2u][w & 1u]; }
+
+// Four codes, a byte each: the vector v of the quad n of a row. `fours`: of three bits, the quads that have four, as many
+// as have two.
+fn code_bytes(bits: u32, fours: u32, row: u32, n: u32, v: u32) -> u32 {
+  if (bits == 8u) { return kv[row + 2u * n + v / 2u][v & 1u]; }
+  if (bits == 4u || n < fours) { return (kv[row + n][v / 2u] >> (4u * (v & 1u))) & NIBBLES; }
+  let lower = (word_of(row, n + fours) >> (2u * v)) & CRUMBS;
+  if (bits == 2u || n >= QUADS - fours) { return lower; }
+  let upper = word_of(row, upper_bits(fours) + (n - fours) / 2u) >> (v + 4u * ((n - fours) & 1u));
+  return lower | ((upper & LOWEST_BITS) << 2u);
+}
+
+// Codes of a key's vector in the slot s, or of the one that it rotates with: c = s & 1, and x = s & ~1 or one more.
 fn key_codes(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f { return bytes_of(key_bytes(head, j, x, c)); }
 
 fn key_bytes(head: CodedHead, j: u32, x: u32, c: u32) -> u32 {
-  let row = head.base + KEY_CODES + j * head.key_row;
-  if (head.key_bits == 8u) { return kv[row + x][c]; }
-  return (kv[row + x / 2u][x & 1u] >> (4u * c)) & 0x0f0f0f0fu;
+  let fours = select(0u, FOURS, head.key_bits == 3u);
+  return code_bytes(head.key_bits, fours, head.codes + j * head.key_row, x / 2u, 2u * (x & 1u) + c);
 }
 
 // Scales and minima of that vector's channels.
@@ -55,20 +69,9 @@ fn half_key_at(page: vec4u, kv_head: u32, j: u32) -> u32 { return page.x + (kv_h
 fn value_vector(page: vec4u, kv_head: u32, j: u32, i: u32) -> vec4f {
   if (!is_coded(page)) { return half4(kv[half_key_at(page, NUM_KV_HEADS + kv_head, j) + i]); }
   let head = coded_head(page, kv_head);
-  let row = head.ranges + VALUE_RANGES + j * head.value_row;
-  var word = 0u;
-  if (head.value_bits == 8u) {
-    word = kv[row + i / 2u][i & 1u];
-  } else if (head.value_bits == 4u) {
-    word = (kv[row + i / 4u][(i / 2u) & 1u] >> (4u * (i & 1u))) & 0x0f0f0f0fu;
-  } else {
-    word = (kv[row + i / 8u][(i / 4u) & 1u] >> (2u * (i & 3u))) & 0x03030303u;
-  }
-  let steps = steps_of(head.base + 1u);
-  let range = kv[head.ranges + j / 4u][(j / 2u) & 1u] >> (16u * (j & 1u));
-  let scale = f32(range & 255u) * steps.scale;
-  let minimum = f32((range >> 8u) & 255u) * steps.minimum + steps.lowest;
-  return bytes_of(word) * scale + minimum;
+  let codes = bytes_of(code_bytes(head.value_bits, 0u, head.scales + VALUE_SCALES + j * head.value_row, i / 4u, i & 3u));
+  let scale = f32((word_of(head.scales, j / 4u) >> (8u * (j & 3u))) & 255u) * steps_of(head.base + 1u).scale;
+  return (codes - f32((1u << head.value_bits) - 1u) * 0.5) * scale;
 }
 
 // What an entry's score is raised by: a sparse page has an f32 for each behind its keys and values.

@@ -2,12 +2,12 @@ import type { Constant } from '../../gpu/kernel.ts';
 import { type Heads, PAGE_TOKENS } from '../heads.ts';
 
 /**
- * How a page of one layer may lie on the GPU: every token in f16; codes of 8 or 4 bits, of the values also 2, keys with a
- * range a channel and values with a range a token; or only some entries, in f16, each with what its score is raised by.
+ * How a page of one layer may lie on the GPU: every token in f16; codes of 8, 4 or 3 bits, of the values also 2, keys with a
+ * range a channel and values with a scale a token; or only some entries, in f16, each with what its score is raised by.
  */
-export const PAGE_FORMS = ['f16', 'q8', 'q4', 'k4v2', 'sparse'] as const;
+export const PAGE_FORMS = ['f16', 'q8', 'q4', 'q3', 'k3v2', 'sparse'] as const;
 export type PageForm = (typeof PAGE_FORMS)[number];
-export type QuantizedForm = 'q8' | 'q4' | 'k4v2';
+export type QuantizedForm = 'q8' | 'q4' | 'q3' | 'k3v2';
 /** What a page in f16 may be written anew as. */
 export type SmallerForm = QuantizedForm | 'sparse';
 
@@ -17,17 +17,19 @@ export const UNIT_BYTES = 8;
 type Shape = Pick<Heads, 'numKvHeads' | 'headDim'>;
 
 /** Of keys, and of values. A score is off by the error of a key times the query, and its exponential follows: keys need more. */
-const CODE_BITS: Record<QuantizedForm, { key: number; value: number }> = {
+export const CODE_BITS: Record<QuantizedForm, { key: number; value: number }> = {
   q8: { key: 8, value: 8 },
   q4: { key: 4, value: 4 },
-  k4v2: { key: 4, value: 2 },
+  q3: { key: 3, value: 3 },
+  k3v2: { key: 3, value: 2 },
 };
 
 /** Where the parts of a quantized head lie, in units; its steps come first. */
 export interface HeadLayout {
   keyRanges: number;
+  keyOrder: number;
   keyCodes: number;
-  valueRanges: number;
+  valueScales: number;
   valueCodes: number;
   /** Of the codes of one token. */
   keyRow: number;
@@ -36,19 +38,25 @@ export interface HeadLayout {
 }
 
 /**
- * Steps, each f16 `[largest scale, span of minima, lowest minimum, 0]`, of the keys and of the values · key ranges
- * `[headDim / 16, 2 (scale, minimum), 16]` u8 · key codes · value ranges `[PAGE_TOKENS, 2]` u8 · value codes. A range's
- * scale is its code · largest scale / 255, its minimum code · span / 255 + lowest.
+ * Steps, f16 `[largest scale, span of minima, lowest minimum, 0]` of the keys and `[largest scale, 0, 0, 0]` of the values ·
+ * key ranges `[headDim / 16, 2 (scale, minimum), 16]` u8 · of keys of 3 bits their order · key codes · value scales
+ * `[PAGE_TOKENS]` u8 · value codes. A range's scale is its code · largest scale / 255, its minimum code · span / 255 + lowest.
+ * A value is (code − largest code / 2) · scale.
+ *
+ * Channels differ by much in what they vary within a page. So of keys of 3 bits the quarter that varies most has 4, and the
+ * quarter that varies least 2: ranges and codes lie by slots, eight channels each, and the order is `[headDim / 8, 2]` u8, the
+ * pair of vectors in a slot and the slot of a pair. Codes of 3 bits are two planes, of two bits and of one.
  */
 export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
   const { key, value } = CODE_BITS[form];
   const rowOf = (bits: number): number => Math.ceil((headDim * bits) / 8 / UNIT_BYTES);
   const [keyRow, valueRow] = [rowOf(key), rowOf(value)];
   const keyRanges = 2;
-  const keyCodes = keyRanges + (headDim * 2) / UNIT_BYTES;
-  const valueRanges = keyCodes + PAGE_TOKENS * keyRow;
-  const valueCodes = valueRanges + (PAGE_TOKENS * 2) / UNIT_BYTES;
-  return { keyRanges, keyCodes, valueRanges, valueCodes, keyRow, valueRow, units: valueCodes + PAGE_TOKENS * valueRow };
+  const keyOrder = keyRanges + (headDim * 2) / UNIT_BYTES;
+  const keyCodes = keyOrder + (key === 3 ? Math.ceil((2 * headDim) / 8 / UNIT_BYTES) : 0);
+  const valueScales = keyCodes + PAGE_TOKENS * keyRow;
+  const valueCodes = valueScales + PAGE_TOKENS / UNIT_BYTES;
+  return { keyRanges, keyOrder, keyCodes, valueScales, valueCodes, keyRow, valueRow, units: valueCodes + PAGE_TOKENS * valueRow };
 }
 
 /** Units of a page of `entries` entries: all tokens, or of a sparse page some. */

@@ -16,7 +16,7 @@ import { dot } from './plain-math.ts';
 const TOKENS = PAGE_TOKENS + 10;
 const PROMPT: Span = { kind: 'prefill', start: PAGE_TOKENS + 1, end: TOKENS, halfOnly: false };
 const STEP: Span = { kind: 'decode', start: TOKENS - 1, end: TOKENS, halfOnly: false };
-const FORMS = ['q8', 'q4', 'k4v2'] as const;
+const FORMS = ['q8', 'q4', 'q3', 'k3v2'] as const;
 
 /** Keys, then values, `[numKvHeads, entries]` each. */
 type PageContents = Float32Array[];

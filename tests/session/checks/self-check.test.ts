@@ -94,7 +94,7 @@ test.each([true, false])('pages take other forms only where these are computed r
   const prompt = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(6);
   const { end } = await answer(engine.complete(prompt, { kv: 'policy', sampling: GREEDY, stop: [], maxTokens: 40 }));
   const { pages } = end.report.kv;
-  expect(pages.q8 + pages.q4 + pages.k4v2 > 0).toBe(isRight);
+  expect(pages.q8 + pages.q4 + pages.q3 + pages.k3v2 > 0).toBe(isRight);
   expect(changed() > 0).toBe(!isRight);
 });
 

@@ -14,10 +14,10 @@ export const PAGES: Page[] = [
   { form: 'q4', entries: PAGE_TOKENS, base: 32 },
   { form: 'q8', entries: PAGE_TOKENS, base: 64 },
   { form: 'sparse', entries: 7, base: 96 },
-  { form: 'q4', entries: PAGE_TOKENS, base: 128 },
+  { form: 'q3', entries: PAGE_TOKENS, base: 128 },
   { form: 'sparse', entries: 1, base: 160 },
   { form: 'sparse', entries: 32, base: 224 },
-  { form: 'k4v2', entries: PAGE_TOKENS, base: 256 },
+  { form: 'k3v2', entries: PAGE_TOKENS, base: 256 },
   { form: 'f16', entries: PAGE_TOKENS, base: 288 },
   { form: 'f16', entries: PAGE_TOKENS, base: 320 },
 ];

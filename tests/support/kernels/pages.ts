@@ -1,5 +1,5 @@
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
-import { headLayout, pageEntry, pageUnits, type QuantizedForm } from '../../../src/kernels/formats/page-forms.ts';
+import { CODE_BITS, headLayout, pageEntry, pageUnits, type QuantizedForm } from '../../../src/kernels/formats/page-forms.ts';
 import { batchTable } from '../../../src/layers/batch.ts';
 import { decodeHead as decode, type DecodedHead } from '../../../src/reference/kernels/page-forms.ts';
 import { floatToHalf, halfToFloat } from '../../../src/reference/half.ts';
@@ -49,4 +49,4 @@ export const fromHalves = (halves: Uint16Array): Float64Array => Float64Array.fr
 
 /** One head of a quantized page, `bytes` from its beginning. */
 export const decodeHead = (form: QuantizedForm, bytes: Uint8Array, headDim: number): DecodedHead =>
-  decode({ q8: { key: 8, value: 8 }, q4: { key: 4, value: 4 }, k4v2: { key: 4, value: 2 } }[form], bytes, headDim, PAGE_TOKENS, headLayout(form, headDim));
+  decode(CODE_BITS[form], bytes, headDim, PAGE_TOKENS, headLayout(form, headDim));

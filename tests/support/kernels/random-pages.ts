@@ -1,5 +1,5 @@
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
-import { headLayout, type PageForm, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
+import { CODE_BITS, headLayout, type PageForm, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
 import type { Random } from '../random.ts';
 import { decodeHead, fromHalves, toHalves } from './pages.ts';
 
@@ -75,12 +75,20 @@ function fillCodes(
     const own = bytes.subarray(kvHead * units * UNIT_BYTES, (kvHead + 1) * units * UNIT_BYTES);
     own.set(Uint8Array.from(own, () => Math.floor(256 * random.next())));
     const halves = new Uint16Array(own.buffer, own.byteOffset, own.byteLength / 2);
-    const largest = { q8: [255, 255], q4: [15, 15], k4v2: [15, 3] }[form];
-    largest.forEach((code, part) => halves.set(toHalves([4 / code, 2, -2 * random.next()]), 4 * part));
+    const { key, value } = CODE_BITS[form];
+    halves.set(toHalves([4 / (2 ** key - 1), 2, -2 * random.next(), 0, 4 / (2 ** value - 1), 0, 0, 0]));
+    const { keyOrder } = headLayout(form, headDim);
+    if (key === 3) own.set(randomOrder(headDim / 8, random), keyOrder * UNIT_BYTES);
     const { keys, values } = decodeHead(form, own, headDim);
     for (let j = 0; j < PAGE_TOKENS; j++) {
       const of = (part: Float64Array): Float64Array => part.slice(j * headDim, (j + 1) * headDim);
       head.push({ base, key: of(keys), value: of(values), logWeight: 0 });
     }
   });
+}
+
+/** Of pairs of vectors in slots: the pair of each slot, and the slot of each pair, `[count, 2]`. */
+function randomOrder(count: number, random: Random): Uint8Array {
+  const pairs = Array.from({ length: count }, (_, pair) => ({ pair, at: random.next() })).sort((a, b) => a.at - b.at);
+  return Uint8Array.from(pairs.flatMap(({ pair }, slot) => [pair, pairs.findIndex((other) => other.pair === slot)]));
 }
