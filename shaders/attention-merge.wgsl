@@ -1,14 +1,17 @@
 // Merges the splits of each (token, head): y = Σ exp(m_s − m) · output_s / Σ exp(m_s − m) · sum_s. One invocation for
-// four components of a head.
-// needs: keep-probe
+// four components of a head. Neighbours rotate what they have.
+// needs: keep-probe, rotated-value
+var<workgroup> merged: array<vec4f, WORKGROUP>;
+
+fn unrotated(at: u32, k: u32) -> vec4f { return merged[at + k]; }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3u) {
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
   let width = NUM_HEADS * HEAD_DIM4;
-  if (id.x >= params.tokens * width) { return; }
-  let token = id.x / width;
-  let head = (id.x % width) / HEAD_DIM4;
-  let i = id.x % HEAD_DIM4;
+  let item = min(id.x, params.tokens * width - 1u);
+  let token = item / width;
+  let head = (item % width) / HEAD_DIM4;
+  let i = item % HEAD_DIM4;
   let first = (token * params.splits * NUM_HEADS + head) * (HEAD_DIM4 + 1u);
   let stride = NUM_HEADS * (HEAD_DIM4 + 1u);
   var maximum = -1e30;
@@ -23,6 +26,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     sum += weight * softmax.y;
     output += weight * partial_outputs[first + s * stride + i];
   }
-  y[id.x] = output / sum;
+  merged[local] = output / sum;
+  workgroupBarrier();
+  if (id.x != item) { return; }
+  y[item] = rotated(local - i % BLOCK4, i % BLOCK4);
   keep_probe(token, head, i, output / sum, vec2f(maximum, sum));
 }

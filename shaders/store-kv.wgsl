@@ -1,11 +1,13 @@
 // Writes the batch's keys and values into their pages as f16; one invocation a token, head and i, for its vectors i and
 // HALF4 + i, which rotate together. (A loop over i is unrolled by lavapipe, and compiles for seconds.)
 // A key is rotated by its offset within its page (the query by the rest), so that a page can move.
-// With QK_NORM keys are RMS-normed first, and the query heads, an invocation each, are normed in place.
-// needs: qk-norm, stored-half
+// A value is stored rotated. With QK_NORM keys are RMS-normed first, and the query heads, an invocation each, are normed in place.
+// needs: qk-norm, rotated-value, stored-half
 const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
+
+fn unrotated(at: u32, k: u32) -> vec4f { return qkv[at + k]; }
 
 fn inverse_rms(base: u32) -> f32 {
   var squares = vec4f();
@@ -47,6 +49,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   store_key(row + (NUM_HEADS + head) * HEAD_DIM4, key, offset, i);
   let value = key + HALF_PART;
   let source = row + (NUM_HEADS + NUM_KV_HEADS + head) * HEAD_DIM4;
-  kv[value + i] = stored_half(qkv[source + i]);
-  kv[value + HALF4 + i] = stored_half(qkv[source + HALF4 + i]);
+  kv[value + i] = stored_half(rotated(source, i));
+  kv[value + HALF4 + i] = stored_half(rotated(source, HALF4 + i));
 }

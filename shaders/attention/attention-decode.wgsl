@@ -2,7 +2,9 @@
 // values); each of its teams has every TEAMS-th page. Once the scores are known an invocation has four components of the
 // outputs, of every SUBSETS-th key of its team's page. Of several splits each leaves, per head, the unnormalized output
 // and (maximum, sum) of the softmax for attention-merge; what is not split is finished here.
-// needs: keep-probe, page-scores, page-units, store-token
+// needs: keep-probe, page-scores, page-units, rotated-value, store-token
+fn unrotated(at: u32, k: u32) -> vec4f { return parts[at + k]; }
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) id: u32) {
   let kv_head = workgroup.x / CHUNKS;
@@ -62,20 +64,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for g in GROUP
   if (subset < SUBSETS) { parts[(team * SUBSETS + subset) * HEAD_DIM4 + i] = o#g * shrink[#g]; }
   workgroupBarrier();
-  if (id < HEAD_DIM4 && first_head + #gu < SHARED) {
-    var output#g = vec4f();
-    var total#g = 0.0;
+  var output#g = vec4f();
+  var total#g = 0.0;
+  if (id < HEAD_DIM4) {
     for (var s = 0u; s < TEAMS * SUBSETS; s++) {
       output#g += parts[s * HEAD_DIM4 + id];
       total#g += scores[s][#g];
     }
+  }
+  workgroupBarrier();
+  if (id < HEAD_DIM4) { parts[id] = output#g / total#g; }
+  workgroupBarrier();
+  if (id < HEAD_DIM4 && first_head + #gu < SHARED) {
     leave(token, split, kv_head * SHARED + first_head + #gu, id, output#g, vec2f(largest[#g], total#g));
   }
   workgroupBarrier();
 #end
 }
 
-// Four components of a head's output, not yet divided by the sum of its softmax (maximum, sum).
+// Four components of a head's output, not yet divided by the sum of its softmax (maximum, sum); divided, all are in `parts`.
 fn leave(token: u32, split: u32, head: u32, i: u32, output: vec4f, softmax: vec2f) {
   if (params.splits > 1u) {
     let base = ((token * params.splits + split) * NUM_HEADS + head) * (HEAD_DIM4 + 1u);
@@ -83,7 +90,6 @@ fn leave(token: u32, split: u32, head: u32, i: u32, output: vec4f, softmax: vec2
     if (i == 0u) { partial_outputs[base + HEAD_DIM4] = vec4f(softmax, 0.0, 0.0); }
     return;
   }
-  let attended = output / softmax.y;
-  y[(token * NUM_HEADS + head) * HEAD_DIM4 + i] = attended;
-  keep_probe(token, head, i, attended, softmax);
+  y[(token * NUM_HEADS + head) * HEAD_DIM4 + i] = rotated(0u, i);
+  keep_probe(token, head, i, parts[i], softmax);
 }

@@ -1,10 +1,12 @@
 // What attention-merge does, by workgroups, where there are many splits: one a (token, head). An invocation has four
 // components, of every SUBSETS-th split.
-// needs: keep-probe
+// needs: keep-probe, rotated-value
 
 // Of each split (maximum, sum) of its softmax, then what its outputs weigh and its sum times that.
 var<workgroup> splits: array<vec2f, MAX_SPLITS>;
 var<workgroup> parts: array<vec4f, WORKGROUP>;
+
+fn unrotated(at: u32, k: u32) -> vec4f { return parts[at + k]; }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) id: u32) {
@@ -30,12 +32,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   parts[id] = own;
   workgroupBarrier();
-  if (id >= HEAD_DIM4) { return; }
   var output = vec4f();
   for (var s = 0u; s < SUBSETS; s++) { output += parts[s * HEAD_DIM4 + i]; }
   var sum = 0.0;
   for (var s = 0u; s < params.splits; s++) { sum += splits[s].y; }
   output /= sum;
-  y[(token * NUM_HEADS + head) * HEAD_DIM4 + i] = output;
+  workgroupBarrier();
+  if (id < HEAD_DIM4) { parts[i] = output; }
+  workgroupBarrier();
+  if (id >= HEAD_DIM4) { return; }
+  y[(token * NUM_HEADS + head) * HEAD_DIM4 + i] = rotated(0u, i);
   keep_probe(token, head, i, output, vec2f(maximum, sum));
 }

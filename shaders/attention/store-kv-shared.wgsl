@@ -1,9 +1,11 @@
 // What store-kv does, where neighbours share a head's norm out: an invocation has the vectors i and HALF4 + i of a head of a
 // token, for keys and their values and, with QK_NORM, for queries.
-// needs: qk-norm, stored-half
+// needs: qk-norm, rotated-value, stored-half
 const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
+
+fn unrotated(at: u32, k: u32) -> vec4f { return qkv[at + k]; }
 
 var<workgroup> squares: array<f32, WORKGROUP>;
 
@@ -50,7 +52,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let key = page.x + (head * PAGE_TOKENS + offset) * HEAD_DIM4 + i;
   kv[key] = stored_half(a * cosine - b * sine);
   kv[key + HALF4] = stored_half(a * sine + b * cosine);
-  let value = source + NUM_KV_HEADS * HEAD_DIM4;
-  kv[key + HALF_PART] = stored_half(qkv[value]);
-  kv[key + HALF_PART + HALF4] = stored_half(qkv[value + HALF4]);
+  let value = source - i + NUM_KV_HEADS * HEAD_DIM4;
+  kv[key + HALF_PART] = stored_half(rotated(value, i));
+  kv[key + HALF_PART + HALF4] = stored_half(rotated(value, HALF4 + i));
 }

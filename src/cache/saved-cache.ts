@@ -50,7 +50,7 @@ export interface SavedFor {
 
 const MAGIC = 0x564b5743; // "CWKV"
 /** To be raised whenever the bytes of a page or a key would mean something else, or the same tokens other pages. */
-export const SAVED_VERSION = 2;
+export const SAVED_VERSION = 3;
 const PRELUDE_BYTES = 16;
 const DIGEST_BYTES = 32;
 

@@ -1,5 +1,6 @@
 import source from '../../shaders/attention-merge.wgsl?raw';
 import keepProbe from '../../shaders/parts/pages/keep-probe.wgsl?raw';
+import rotatedValue from '../../shaders/parts/pages/rotated-value.wgsl?raw';
 import sharedSource from '../../shaders/attention/attention-merge-shared.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel, KernelText } from '../gpu/kernel.ts';
@@ -34,7 +35,7 @@ function alone(device: Device, heads: Heads): Merge {
   const quads = (heads.numHeads * heads.headDim) / 4;
   return {
     name: 'attention-merge',
-    sources: [keepProbe, source],
+    sources: [keepProbe, rotatedValue, source],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
     ...MERGED,
     groups: ({ tokens }) => [Math.ceil((tokens * quads) / workgroup)],
@@ -46,7 +47,7 @@ function shared(device: Device, heads: Heads): Merge {
   const SUBSETS = Math.floor((workgroup * 4) / heads.headDim);
   return {
     name: 'attention-merge-shared',
-    sources: [keepProbe, sharedSource],
+    sources: [keepProbe, rotatedValue, sharedSource],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup, SUBSETS, MAX_SPLITS },
     ...MERGED,
     groups: ({ tokens }) => [heads.numHeads, tokens],

@@ -1,3 +1,4 @@
+import rotatedValue from '../../shaders/parts/pages/rotated-value.wgsl?raw';
 import storedHalf from '../../shaders/parts/stored-half.wgsl?raw';
 import source from '../../shaders/store-kv.wgsl?raw';
 import sharedSource from '../../shaders/attention/store-kv-shared.wgsl?raw';
@@ -13,7 +14,7 @@ const WORKGROUP = 8;
 /** The same where invocations share heads out: as many as are sure to run together. */
 const SHARED_WORKGROUP = 64;
 
-/** Keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]` → their pages in `kv`; norms q in place with qkNorm. */
+/** Keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]` → their pages in `kv`, values rotated; norms q in place with qkNorm. */
 export function storeKvKernel(device: Device, heads: Heads): Kernel<{ tokens: number }> {
   const half = halfPrecision(device);
   const norms = heads.qkNorm ? ['query_norm_weight', 'key_norm_weight'] : [];
@@ -41,7 +42,7 @@ function alone(half: string, heads: Heads): Sharing {
   const invocations = (heads.numKvHeads * heads.headDim) / 8 + (heads.qkNorm ? heads.numHeads : 0);
   return {
     name: 'store-kv',
-    sources: [half, storedHalf, heads.qkNorm ? qkNorm : noQkNorm, source],
+    sources: [half, storedHalf, rotatedValue, heads.qkNorm ? qkNorm : noQkNorm, source],
     constants: { ...headConstants(heads), WORKGROUP, ...norm(heads) },
     groups: ({ tokens }) => [Math.ceil(invocations / WORKGROUP), tokens],
   };
@@ -52,7 +53,7 @@ function sharingHeads(half: string, heads: Heads): Sharing {
   const stored = heads.numKvHeads + (heads.qkNorm ? heads.numHeads : 0);
   return {
     name: 'store-kv-shared',
-    sources: [half, storedHalf, heads.qkNorm ? qkNorm : noQkNorm, sharedSource],
+    sources: [half, storedHalf, rotatedValue, heads.qkNorm ? qkNorm : noQkNorm, sharedSource],
     constants: { ...headConstants(heads), ...norm(heads), WORKGROUP: SHARED_WORKGROUP, HEADS_ABREAST: abreast, STORED_HEADS: stored },
     groups: ({ tokens }) => [Math.ceil(stored / abreast), tokens],
   };

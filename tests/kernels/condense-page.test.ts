@@ -9,6 +9,7 @@ import { Random } from '../support/random.ts';
 import { attend, PAGES, randomRows } from '../support/kernels/attend-pages.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import { fromHalves, headsOf, ropeOf, toHalves } from '../support/kernels/pages.ts';
+import { rotatedValue } from '../../src/reference/kernels/paged-heads.ts';
 import { type Cache, type Page, randomCache } from '../support/kernels/random-pages.ts';
 import { describeVariants, type Runner } from '../support/kernels/runner.ts';
 
@@ -73,7 +74,7 @@ class Condensing {
     const raised = new Float32Array(bytes.buffer, bytes.byteOffset + start + 4 * numKvHeads * count * headDim);
     return Array.from({ length: count }, (_, j) => ({
       key: part((kvHead * count + j) * headDim),
-      value: part(((numKvHeads + kvHead) * count + j) * headDim),
+      value: rotatedValue(part(((numKvHeads + kvHead) * count + j) * headDim)),
       raised: raised[kvHead * (count + (count % 2)) + j] ?? NaN,
     }));
   }
@@ -146,7 +147,7 @@ describeVariants(['cpu', 'cpu, without shader-f16'], (getRunner) => {
       const sources = entriesOf(condensing.cache, 8)[kvHead] ?? [];
       const kept = condensed(sources, condensing.asking(probes, kvHead, pageOf(8).base), sources.length).slice(0, count);
       for (const [part, first] of [['key', kvHead], ['value', heads.numKvHeads + kvHead]] as const) {
-        const halves = toHalves(kept.flatMap((entry) => [...entry[part]]));
+        const halves = toHalves(kept.flatMap((entry) => [...(part === 'key' ? entry.key : rotatedValue(entry.value))]));
         dropped.set(new Uint8Array(halves.buffer), start + first * count * heads.headDim * 2);
       }
     }

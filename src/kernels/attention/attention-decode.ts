@@ -1,5 +1,6 @@
 import source from '../../../shaders/attention/attention-decode.wgsl?raw';
 import keepProbe from '../../../shaders/parts/pages/keep-probe.wgsl?raw';
+import rotatedValue from '../../../shaders/parts/pages/rotated-value.wgsl?raw';
 import storedHalf from '../../../shaders/parts/stored-half.wgsl?raw';
 import storedBefore from '../../../shaders/slots/store-token/none.wgsl?raw';
 import storesOwn from '../../../shaders/slots/store-token/own.wgsl?raw';
@@ -41,7 +42,7 @@ export function attentionDecodeKernel(device: Device, heads: Heads, { halfOnly, 
   const { bindings, params } = attending(stores ? 'read_write' : 'read');
   return {
     name: 'attention-decode',
-    sources: [...sources, ...(stores ? [storedHalf, storesOwn] : [storedBefore]), keepProbe, source],
+    sources: [...sources, ...(stores ? [storedHalf, storesOwn] : [storedBefore]), keepProbe, rotatedValue, source],
     enables,
     constants: { ...constants, QUERY_STRIDE: heads.headDim / 4, HALF_ONLY: halfOnly, PROBES },
     bindings: [...bindings, ...FINISHED],

@@ -10,7 +10,7 @@ import { floatToHalf } from '../../weights/float-tensor.ts';
 import { attentionInputs, type AttentionInputs, keysAndValues, scaleOf, softmax, turned } from './attention-answers.ts';
 import { CheckedLayer, type Span } from './checked-layer.ts';
 import { anyNumbers } from './known-values.ts';
-import { dot } from './plain-math.ts';
+import { dot, rotatedValue } from './plain-math.ts';
 
 /** A page, which takes other forms, some tokens of the next, and a whole one that stands in for the first. */
 const TOKENS = PAGE_TOKENS + 10;
@@ -85,17 +85,18 @@ function probeCheck(layer: CheckedLayer, begin: () => void, { config, inputs, co
   };
 }
 
-/** Of four numbers a channel of keys or a value has, two of them its ends: every form of codes keeps them, nearly. */
+/**
+ * What every form of codes keeps, nearly: a channel of the keys has its two ends alone, with more between them in some
+ * channels than in others; a value, as it lies there, one number and its opposite.
+ */
 function codedPage({ numKvHeads, headDim }: ModelConfig, seed: number): PageContents {
   const next = anyNumbers();
   for (let i = 0; i < seed; i++) next();
   return Array.from({ length: 2 * numKvHeads * PAGE_TOKENS }, (_, i) => {
-    const [isValue, token] = [i >= numKvHeads * PAGE_TOKENS, i % PAGE_TOKENS];
-    return Float32Array.from({ length: headDim }, (__, c) => {
-      const [along, across] = isValue ? [c, token] : [token, c];
-      const code = along < 2 ? 3 * along : Math.floor(4 * next());
-      return -0.75 + (across % 3) / 8 + code * (across % 2 === 0 ? 0.5 : 0.25);
-    });
+    const token = i % PAGE_TOKENS;
+    const isEnd = (along: number): boolean => (along < 2 ? along === 1 : next() < 0.5);
+    if (i >= numKvHeads * PAGE_TOKENS) return rotatedValue(Float32Array.from({ length: headDim }, (__, c) => (isEnd(c) ? 1 : -1) * (0.5 + (token % 3) / 8)));
+    return Float32Array.from({ length: headDim }, (__, c) => -0.75 + (c % 3) / 8 + (isEnd(token) ? 0.5 + ((Math.floor(c / 4) * 5) % 7) / 6 : 0));
   });
 }
 
@@ -111,7 +112,7 @@ function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {
 
 function writePages(device: Device, layer: CheckedLayer, contents: readonly PageContents[]): void {
   layer.buffers.pages.ranges(layer.layerPages()).forEach(({ buffer, offset }, page) => {
-    const halves = Uint16Array.from(contents[page]!.flatMap((row) => [...row]), floatToHalf);
+    const halves = Uint16Array.from(contents[page]!.flatMap((row, i, { length }) => [...(i < length / 2 ? row : rotatedValue(row))]), floatToHalf);
     device.gpuDevice.queue.writeBuffer(buffer, offset, halves);
   });
 }

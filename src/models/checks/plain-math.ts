@@ -10,4 +10,19 @@ export function rmsNormed(x: Float32Array, weight: Float32Array, eps: number): F
   return x.map((value, i) => (value / rms) * weight[i]!);
 }
 
+/** A value as it lies in its page, and the other way round; see shaders/parts/pages/rotated-value.wgsl. */
+export function rotatedValue(value: Float32Array): Float32Array {
+  let block = 64;
+  while (value.length % block !== 0) block /= 2;
+  const rotated = value.map((x) => x / Math.sqrt(block));
+  for (let apart = 1; apart < block; apart *= 2) {
+    for (let i = 0; i < value.length; i++) {
+      if ((i & apart) !== 0) continue;
+      const [a, b] = [rotated[i]!, rotated[i + apart]!];
+      [rotated[i], rotated[i + apart]] = [a + b, a - b];
+    }
+  }
+  return rotated;
+}
+
 export const silu = (x: number): number => x / (1 + Math.exp(-x));

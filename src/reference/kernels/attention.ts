@@ -1,5 +1,5 @@
 import { dot, softmax } from '../operations.ts';
-import { elementOf, type PagedHeads, rotateHead } from './paged-heads.ts';
+import { elementOf, type PagedHeads, rotatedValue, rotateHead } from './paged-heads.ts';
 
 /**
  * Causal attention of the queries in `qkv [T, (numHeads + 2 numKvHeads) headDim]`, of tokens from `position` on, over the
@@ -33,6 +33,7 @@ export function attention(
         const from = elementOf(heads, 'value', kvHead, key);
         for (let i = 0; i < headDim; i++) output[i]! += weight * (kv[from + i] ?? 0);
       });
+      output.set(rotatedValue(output));
     }
   }
   return y;

@@ -28,3 +28,20 @@ export function rotateHead(head: Float64Array, distance: number, rope: Float32Ar
     return i < half ? value * cosine - (head[i + half] ?? 0) * sine : (head[i - half] ?? 0) * sine + value * cosine;
   });
 }
+
+/**
+ * A value as it lies in its page, and what lies there as a value: a Walsh–Hadamard transform of each 64 components, or of as
+ * many as a power of two leaves.
+ */
+export function rotatedValue(value: Float64Array): Float64Array {
+  let block = 64;
+  while (value.length % block !== 0) block /= 2;
+  return value.map((_, i) => {
+    const first = i - (i % block);
+    let sum = 0;
+    for (let k = 0; k < block; k++) sum += (-1) ** bitsIn((i % block) & k) * value[first + k]!;
+    return sum / Math.sqrt(block);
+  });
+}
+
+const bitsIn = (x: number): number => (x === 0 ? 0 : (x & 1) + bitsIn(x >> 1));

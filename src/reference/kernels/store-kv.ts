@@ -1,5 +1,5 @@
 import { norm } from '../operations.ts';
-import { elementOf, type PagedHeads, rotateHead } from './paged-heads.ts';
+import { elementOf, type PagedHeads, rotatedValue, rotateHead } from './paged-heads.ts';
 
 export interface QkNorm {
   query: Float32Array;
@@ -9,7 +9,7 @@ export interface QkNorm {
 
 /**
  * Writes the keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]`, of tokens from `position` on, into `kv`:
- * keys normed (with `qkNorm`), then rotated by their offset within their page. Norms the queries of `qkv` in place.
+ * keys normed (with `qkNorm`), then rotated by their offset within their page; values rotated too. Norms the queries of `qkv` in place.
  */
 export function storeKv(
   heads: PagedHeads,
@@ -29,7 +29,7 @@ export function storeKv(
     for (let head = 0; head < numKvHeads; head++) {
       const key = rotateHead(normed(headAt(numHeads + head), qkNorm?.key), at % pageTokens, rope);
       kv.set(key, elementOf(heads, 'key', head, at));
-      kv.set(headAt(numHeads + numKvHeads + head), elementOf(heads, 'value', head, at));
+      kv.set(rotatedValue(headAt(numHeads + numKvHeads + head)), elementOf(heads, 'value', head, at));
     }
   }
 }

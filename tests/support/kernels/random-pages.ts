@@ -1,9 +1,10 @@
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import { CODE_BITS, headLayout, type PageForm, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
+import { rotatedValue } from '../../../src/reference/kernels/paged-heads.ts';
 import type { Random } from '../random.ts';
 import { decodeHead, fromHalves, toHalves } from './pages.ts';
 
-/** A key as its page has it, rotated by its offset there. */
+/** A key as its page has it, rotated by its offset there; its value as it was before it was stored. */
 export interface Entry {
   base: number;
   key: Float64Array;
@@ -58,7 +59,7 @@ function fillHalves({ numKvHeads, headDim }: Heads, { form, entries, base }: Pag
     for (let j = 0; j < entries; j++) {
       const at = (kvHead * entries + j) * headDim;
       const logWeight = logWeights?.[kvHead * padded + j] ?? 0;
-      head.push({ base, key: floats.slice(at, at + headDim), value: floats.slice(count + at, count + at + headDim), logWeight });
+      head.push({ base, key: floats.slice(at, at + headDim), value: rotatedValue(floats.slice(count + at, count + at + headDim)), logWeight });
     }
   });
 }
@@ -82,7 +83,7 @@ function fillCodes(
     const { keys, values } = decodeHead(form, own, headDim);
     for (let j = 0; j < PAGE_TOKENS; j++) {
       const of = (part: Float64Array): Float64Array => part.slice(j * headDim, (j + 1) * headDim);
-      head.push({ base, key: of(keys), value: of(values), logWeight: 0 });
+      head.push({ base, key: of(keys), value: rotatedValue(of(values)), logWeight: 0 });
     }
   });
 }
