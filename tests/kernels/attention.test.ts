@@ -10,7 +10,7 @@ import { storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { batchTable, type BatchShape } from '../../src/layers/batch.ts';
 import { attention } from '../../src/reference/kernels/attention.ts';
 import { attentionMerge } from '../../src/reference/kernels/attention-merge.ts';
-import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
+import { elementOf, rotatedValue } from '../../src/reference/kernels/paged-heads.ts';
 import { storeKv } from '../../src/reference/kernels/store-kv.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
@@ -223,7 +223,7 @@ describe('attention and attention-merge', () => {
       const heads = headsOf(64, 2, 1);
       const batch = randomBatch(heads, 0, 1, new Random(14), 10);
       const at = elementOf(pagedHeads(heads, batch.pages), 'value', 0, 0);
-      const value = fromHalves(batch.kv.slice(at, at + 64));
+      const value = rotatedValue(fromHalves(batch.kv.slice(at, at + 64)));
       for (const kind of kindsOf(getRunner())) {
         expectClose('attention', await attend(getRunner(), batch, kind), Float64Array.of(...value, ...value));
       }
@@ -319,7 +319,7 @@ function storeAbsolute({ heads, qkv, tokens }: Batch, plain: Float64Array): void
       const key = (token * (numHeads + 2 * numKvHeads) + numHeads + head) * headDim;
       const value = key + numKvHeads * headDim;
       plain.set(turned(qkv, key, headDim, token), elementOf(whole, 'key', head, token));
-      plain.set(qkv.subarray(value, value + headDim), elementOf(whole, 'value', head, token));
+      plain.set(rotatedValue(Float64Array.from(qkv.subarray(value, value + headDim))), elementOf(whole, 'value', head, token));
     }
   }
 }

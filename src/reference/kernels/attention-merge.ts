@@ -1,6 +1,8 @@
+import { rotatedValue } from './paged-heads.ts';
+
 /**
  * partials `[T, splits, numHeads, headDim + 4]`, each an unnormalized output, then the maximum and the sum of its softmax
- * → `[T, numHeads headDim]`.
+ * → `[T, numHeads headDim]`, rotated back.
  */
 export function attentionMerge(
   partials: Float32Array,
@@ -18,9 +20,8 @@ export function attentionMerge(
     const maximum = Math.max(...parts.map((part) => part[headDim] ?? 0));
     const weights = parts.map((part) => Math.exp((part[headDim] ?? 0) - maximum));
     const total = parts.reduce((sum, part, s) => sum + (weights[s] ?? 0) * (part[headDim + 1] ?? 0), 0);
-    for (let k = 0; k < headDim; k++) {
-      y[i * headDim + k] = parts.reduce((sum, part, s) => sum + (weights[s] ?? 0) * (part[k] ?? 0), 0) / total;
-    }
+    const merged = Float64Array.from({ length: headDim }, (_, k) => parts.reduce((sum, part, s) => sum + (weights[s] ?? 0) * (part[k] ?? 0), 0) / total);
+    y.set(rotatedValue(merged), i * headDim);
   }
   return y;
 }

@@ -32,6 +32,7 @@ const broken = (library: string, from: RegExp, to: string, named: string, more: 
 const onGpu = { on: 'gpu' } as const;
 
 const LOADED: Broken[] = [
+  broken('rotated-value', /countOneBits\(i & k\)/, 'countOneBits(i ^ k)', 'store-kv'),
   broken('reduce-sum/single', /return value; \}/, 'return value * 0.9; }', 'rms-norm'),
   broken('reduce-sum/workgroup', /i < REDUCE_COLUMNS; i\+\+/, 'i + 1u < REDUCE_COLUMNS; i++', 'rms-norm', onGpu),
   broken('codes/8bit', /8388608\.0, 0\.0\);/, '0.0, 0.0);', 'linear-decode Q8_0'),
@@ -80,11 +81,13 @@ const ADAPTED: Broken[] = [
 
 /** Of what is checked before a page takes another form. */
 const PAGED: Broken[] = [
-  broken('quantize-page', /fn packed_nibbles\(low: vec4f, high: vec4f\) -> u32 \{ return packed_bytes\(low\)/, 'fn packed_nibbles(low: vec4f, high: vec4f) -> u32 { return packed_bytes(high)', 'in q4'),
-  broken('quantize-page of two bits', /packed_bytes\(d\) << 6u/, 'packed_bytes(a) << 6u', 'in k4v2'),
-  broken('page-quantized', /fn q8_quad\(at: u32\) -> Quad \{ return quad_of\(kv\[at\], kv\[at \+ 1u\]\); \}/, 'fn q8_quad(at: u32) -> Quad { return quad_of(kv[at], kv[at]); }', 'in q8'),
-  broken('page-quantized of ranges', /let weights = scores\[j\] \* range\.x;/, 'let weights = scores[j] * range.y;', 'in q8'),
-  broken('page-layout', /fn row_of\(bits: u32\) -> u32 \{/, '$& if (bits == 2u) { return 1u; }', 'in k4v2', onGpu),
+  broken('quantize-page', /vec2u\(c\.x \| \(c\.y << 4u\)/, 'vec2u(c.y | (c.x << 4u)', 'in q4'),
+  broken('quantize-page of three bits', /<< 2u\);$/m, '<< 1u);', 'in q3'),
+  broken('quantize-page of an order', /order\[i\] \| \(slot_of\(i\) << 8u\)/, 'i | (i << 8u)', 'in q3'),
+  broken('quantize-page of two bits', /<< vec4u\(0u, 2u, 4u, 6u\);/, '<< vec4u(0u, 2u, 4u, 0u);', 'in q3'),
+  broken('page-quantized', /quad_of\(vec4u\(kv\[row \+ 2u \* n\], kv\[row \+ 2u \* n \+ 1u\]\)\)/, 'quad_of(vec4u(kv[row + 2u * n], kv[row + 2u * n]))', 'in q8'),
+  broken('page-quantized of scales', /let weights = scores\[j\] \* \(f32\(code\) \* scale\);/, 'let weights = scores[j] * scale;', 'in q8'),
+  broken('page-layout', /fn row_of\(bits: u32\) -> u32 \{/, '$& if (bits == 2u) { return 1u; }', 'in k3v2', onGpu),
   broken('page-units of codes', /\* steps\.minimum \+ steps\.lowest\);/, '* steps.minimum);', 'in q8', onGpu),
   broken('probe-page', /by#n = plus|let weight = select\(-1\.0, 1\.0, \(t & 1u\) == 1u\) \*/, 'let weight = select(-1.0, 0.5, (t & 1u) == 1u) *', 'probe-page'),
   broken('probe-page-shared', /let by = moved \/ whole - y;/, 'let by = moved - y;', 'probe-page', onGpu),
