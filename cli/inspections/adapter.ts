@@ -32,6 +32,7 @@ export async function inspectAdapter(path: string): Promise<Output> {
       baseModel: header.baseModel ?? null,
       rank: header.rank,
       alpha: header.alpha,
+      invocationTokens: header.invocation?.tokens ?? null,
       modules,
       spectra,
       meanRanks: levels.meanRanks,
@@ -39,6 +40,7 @@ export async function inspectAdapter(path: string): Promise<Output> {
     };
     const lines = [
       `${json.format}, rank ${json.rank}, alpha ${json.alpha}, ${modules.length} modules, ${json.totalBytes} bytes`,
+      ...(json.invocationTokens ? [`activated by the tokens ${json.invocationTokens.join(', ')}`] : []),
       `mean rank by level: ${levels.meanRanks.map((rank) => rank.toFixed(2)).join(', ')}`,
       ...Object.entries(spectra).map(([name, values]) => `${name} ${values.map((v) => v.toPrecision(3)).join(' ')}`),
     ];

@@ -84,13 +84,14 @@ export class RankRecord {
     if (id !== first.id || start >= first.contextUsed - 1) return;
     this.ladder = ladder ?? [];
     const { texts } = event;
-    rows.forEach(({ levelHi }, i) => {
+    rows.forEach(({ levelHi, wLo, wHi }, i) => {
       // The first chunk may have begun among the tokens that were in the cache.
       const isFirst = this.prompt.length === 0;
       const token = {
         text: texts[i] ?? '',
         level: levelHi,
-        meanRank: this.ladder[levelHi] ?? this.ladder.at(-1) ?? 0,
+        // Before an activated adapter's invocation tokens take nothing.
+        meanRank: wLo === 0 && wHi === 0 ? 0 : (this.ladder[levelHi] ?? this.ladder.at(-1) ?? 0),
         complexity: complexity[i] ?? 0,
         chunk: chunks.find((chunk) => chunk.start === start + i || (isFirst && chunk.end > start)),
       };

@@ -3,6 +3,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import type { AdaptedSpan } from './adapted-span.ts';
 import type { PageState } from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
 import type { FormErrors } from './layer-errors.ts';
@@ -27,8 +28,11 @@ export interface SavedText {
   /** Stands for the model that computed it (model-hash.ts). */
   model: string;
   tokens: readonly number[];
-  /** Keys of its adapters with their plan, and of its policy: a request goes on from it only where both are its own. */
-  adapters: string;
+  /**
+   * Keys of its adapters with their plan, and of its policy: a request goes on from it where the policy is its own, and
+   * as far as it would compute the tokens alike.
+   */
+  adapters: readonly AdaptedSpan[];
   policy: string;
   /** `[page][layer]`; page i begins at position i · PAGE_TOKENS. */
   pages: readonly (readonly PageState[])[];
@@ -108,7 +112,6 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
   const { model, tokens, adapters, policy, pages, probed } = text;
   check(typeof model === 'string', 'model', 'it is not a string');
   check(model === hash, 'model', 'it was saved from another model');
-  check(typeof adapters === 'string', 'adapters', 'it is not a string');
   check(typeof policy === 'string', 'policy', 'it is not a string');
   check(Array.isArray(tokens) && tokens.length > 0, 'tokens', 'there are none');
   check(tokens.every((token) => isWhole(token, 0, config.vocabSize - 1)), 'tokens', 'one is not in the vocabulary');
@@ -120,6 +123,19 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
   });
   check(Array.isArray(probed), 'probed', 'it is not an array');
   probed.forEach((errors, i) => checkErrors(errors, `probed ${i}`, config.numLayers, check));
+  checkSpans(adapters, tokens.length, check);
+}
+
+/** The first begins with the text, and each of the others behind the one before. */
+function checkSpans(spans: unknown, tokens: number, check: Check): void {
+  check(Array.isArray(spans) && spans.length > 0, 'adapters', 'they are not a list');
+  let least = 0;
+  for (const [i, span] of spans.entries()) {
+    check(isRecord(span) && typeof span['key'] === 'string', `adapters ${i}`, 'its key is not a string');
+    const { from } = span;
+    check(isWhole(from, least, i === 0 ? 0 : tokens - 1), `adapters ${i}`, `it begins at ${JSON.stringify(from)}`);
+    least = (from as number) + 1;
+  }
 }
 
 function checkErrors(errors: unknown, field: string, numLayers: number, check: Check): void {

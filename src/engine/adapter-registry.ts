@@ -8,6 +8,7 @@ import { finished } from '../gpu/readback.ts';
 import { type LoadedLora, loadLora } from '../models/load-lora.ts';
 import { type AdapterMix, NO_ADAPTERS } from '../session/adapter-mix.ts';
 import type { Session } from '../session/session.ts';
+import { type ActiveUse, invokedAt } from './activation.ts';
 import type { AdapterInfo, AdapterUse } from './types.ts';
 
 interface Entry {
@@ -15,6 +16,8 @@ interface Entry {
   /** Its modules as in the file, for the plain form. */
   plain: AdapterModules | undefined;
   info: AdapterInfo;
+  /** Of an activated adapter: the tokens that it begins with. */
+  invocation: readonly number[] | undefined;
   /** On the session it was last used in. */
   loaded: OnDevice | undefined;
   /** Its upload, which requests that begin together share. */
@@ -51,9 +54,10 @@ export class AdapterRegistry {
       ...{ name: module.name, rank: module.rank },
       singularValues: [...module.singularValues],
     }));
-    const info = { name, rank, modules: modules.length, bytes: 0, warnings, spectra };
+    const invocation = adapter.invocation?.tokens;
+    const info = { name, rank, modules: modules.length, bytes: 0, warnings, spectra, ...(invocation && { invocationTokens: invocation }) };
     const plain = this.form === 'unfused' ? adapter : undefined;
-    const entry: Entry = { ladder, plain, info, loaded: undefined, uses: 1 }; // it is not unloaded while it is loaded
+    const entry: Entry = { ladder, plain, info, invocation, loaded: undefined, uses: 1 }; // it is not unloaded while it is loaded
     this.#entries.set(name, entry);
     try {
       const before = session.device.buffers.report().adapters;
@@ -90,6 +94,22 @@ export class AdapterRegistry {
     };
   }
 
+  /** The adapters that a text takes: activated ones from where their tokens last begin, where it has these; others from its beginning. */
+  active(uses: readonly AdapterUse[], tokens: readonly number[]): ActiveUse[] {
+    return uses.flatMap((use) => {
+      const { invocation } = this.#find(use.name);
+      const from = invocation ? invokedAt(tokens, invocation) : 0;
+      return from === undefined ? [] : { ...use, from };
+    });
+  }
+
+  /** Of activated adapters by name, from where a text takes them; undefined where there are none. */
+  invokedAt(uses: readonly AdapterUse[], active: readonly ActiveUse[]): Record<string, number | null> | undefined {
+    const activated = uses.filter(({ name }) => this.#find(name).invocation);
+    if (activated.length === 0) return undefined;
+    return Object.fromEntries(activated.map(({ name }) => [name, active.find((use) => use.name === name)?.from ?? null]));
+  }
+
   /** Stands for these adapters by content, and scales: the same in another visit, whatever they are called. */
   key(uses: readonly AdapterUse[]): string {
     return uses.map(({ name, scale }) => `${this.#find(name).ladder.contentHash}×${scale}`).join('+');
@@ -107,20 +127,20 @@ export class AdapterRegistry {
   }
 
   /** The adapters as `session` takes them, with the default levels. Errors: `bad_request`. */
-  async mix(session: Session, uses: readonly AdapterUse[], table = ''): Promise<AdapterMix> {
+  async mix(session: Session, uses: readonly (AdapterUse & Partial<ActiveUse>)[], table = ''): Promise<AdapterMix> {
     if (uses.length === 0) return NO_ADAPTERS;
     const loras = [];
     const adapters = [];
-    for (const { name, scale } of uses) {
+    for (const { name, scale, from } of uses) {
       const { lora, adapter } = await this.#onDevice(this.#find(name), session);
       if (lora) loras.push({ layers: lora.layers, scale });
-      if (adapter) adapters.push({ adapter, table, scale });
+      if (adapter) adapters.push({ adapter, table, scale, from });
     }
     return { loras, adapters, key: this.key(uses) };
   }
 
   /** The same with levels by `rule`, which hold until `release` is called. */
-  async mixByRule(session: Session, uses: readonly AdapterUse[], rule: LevelRule | null) {
+  async mixByRule(session: Session, uses: readonly ActiveUse[], rule: LevelRule | null) {
     const table = rule ? JSON.stringify(rule) : '';
     const mix = await this.mix(session, uses, table);
     const { arena } = session.transformer;

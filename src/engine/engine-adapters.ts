@@ -28,6 +28,11 @@ export class EngineAdapters {
   async load(name: string, source: AdapterSource): Promise<AdapterInfo> {
     const { config, names } = (await this.session.get()).plan;
     const adapter = await readAdapter(source, { config, names });
+    const { invocation } = adapter;
+    if (invocation && this.options.lora === 'unfused') {
+      const reason = 'adapters in their plain form run on all tokens of a text';
+      throw new ChunkwiseError('unsupported', { file: invocation.file, field: invocation.field, reason });
+    }
     const { buildLadders = async (modules: AdapterModules) => buildAdapterLadder(modules) } = this.options;
     const ladders = await buildLadders(adapter);
     return this.session.use((session) => this.#registry.load(session, name, adapter, ladders));

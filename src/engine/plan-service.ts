@@ -1,6 +1,7 @@
 import type { ChunkPlan } from '../chunking/chunk-plan.ts';
 import { type PlannedPart, type PlanRequest, PromptPlan } from '../chunking/prompt-plan.ts';
 import { checkReplay, replayPart } from '../chunking/replay.ts';
+import { joinedParts, movedPart, untakenPart } from '../chunking/untaken.ts';
 
 /** Plans prompts: here, or in a thread of its own. */
 export interface PlanService {
@@ -34,6 +35,22 @@ export function replay(plan: ChunkPlan, tokens: readonly number[], from: number)
       const part = replayPart(plan, start, end);
       start = end;
       return part;
+    },
+  };
+}
+
+/** `plan` is of what follows the tokens `before`, which take nothing of the adapters: the plan of all, from token `from` on. */
+export function behind(plan: PlanSession, before: readonly number[], from: number): PlanSession {
+  const { length } = before;
+  let start = from;
+  return {
+    ...plan,
+    part: async (end) => {
+      const [first, isFirst] = [start, start === from];
+      start = end;
+      if (end <= length) return untakenPart(before, first, end, isFirst);
+      const part = movedPart(await plan.part(end - length), length);
+      return first < length ? joinedParts(untakenPart(before, first, length, isFirst), part) : part;
     },
   };
 }

@@ -103,8 +103,9 @@ interface LatestText extends Pick<SavedCache, 'layers'> {
 async function readLatest({ device, sequences, transformer }: Session): Promise<LatestText> {
   const latest = sequences.idle.at(-1);
   if (!latest) throw new ChunkwiseError('bad_request', { field: 'saveCache', reason: 'no computed text is in the cache' });
-  const { tokens, pages, dropped, adapters, policy, probed } = latest;
-  if (followsRecordedPlan(adapters.key)) {
+  const { tokens, pages, dropped, policy, probed } = latest;
+  const adapters = latest.spans.filter(({ from }) => from < tokens.length);
+  if (adapters.some(({ key }) => followsRecordedPlan(key))) {
     const reason = 'the text follows a recorded plan, which no later request is known to go on with';
     throw new ChunkwiseError('unsupported', { field: 'plan', reason });
   }
@@ -119,7 +120,7 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
   const states = pages.map((page) =>
     page.layers.map(({ form, entries, tried, mass }) => ({ form, entries, tried, mass })),
   );
-  return { text: { tokens, adapters: adapters.key, policy: policy.key, pages: states, probed: probed.found.filter(({ squares }) => Number.isFinite(squares)) }, layers };
+  return { text: { tokens, adapters, policy: policy.key, pages: states, probed: probed.found.filter(({ squares }) => Number.isFinite(squares)) }, layers };
 }
 
 /** Puts a text among those that requests go on from, at the cost of those longest unused. Nothing may run meanwhile. */
@@ -127,7 +128,8 @@ function restore({ sequences, transformer }: Session, { text, layers }: SavedCac
   const { cache } = transformer;
   sequences.makeRoom(text.pages.length);
   // A request that goes on from it brings the adapters and the policy that the keys stand for.
-  const sequence = new Sequence({ ...NO_ADAPTERS, key: text.adapters }, 0, { key: text.policy });
+  const sequence = new Sequence(NO_ADAPTERS, 0, { key: text.policy });
+  sequence.spans = text.adapters;
   sequence.tokens = [...text.tokens];
   sequence.pages = cache.restore(text.pages, layers);
   sequence.probed = new LayerErrors(text.probed);

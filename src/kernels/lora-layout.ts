@@ -18,6 +18,8 @@ export const ROW_UNITS = 2;
 export const DIRECTORY_UNITS = 4;
 export const UNIT_BYTES = 8;
 export const MAX_LEVELS = 6;
+/** In a row: nothing of the adapter. The directory has rank 0 behind the last level, always. */
+export const NO_LEVEL = MAX_LEVELS;
 /** Where the batch's rows start. */
 export const ROWS_START = MAX_STREAMS * ROW_UNITS;
 /** In a row: the level is the stream's own. */

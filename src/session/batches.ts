@@ -94,6 +94,7 @@ export class Batches implements StepComputer {
       mix: sequence.adapters,
       slot: sequence.slot,
       row: sequence.rowOf(position),
+      position,
     }));
     if (!layers || layers.from === 0) for (const { sequence } of tokens) ranks.count(sequence);
     const adapted = loraBatch(arena, doses);

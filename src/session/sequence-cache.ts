@@ -1,4 +1,5 @@
 import { NO_ADAPTERS } from './adapter-mix.ts';
+import { type AdaptedSpan, alikeUntil, BASE_SPANS } from '../cache/adapted-span.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { CachePage } from '../cache/cache-page.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
@@ -8,8 +9,8 @@ import { Sequence } from './sequence.ts';
 
 /** What a sequence must be like to be gone on from. */
 interface Wanted {
-  /** Of its adapters; default: none. */
-  key?: string;
+  /** What its tokens are computed with; default: the base alone. */
+  spans?: readonly AdaptedSpan[];
   /** Of the stream that goes on. */
   slot?: number;
   policy?: CachePolicy;
@@ -36,23 +37,24 @@ export class SequenceCache {
   }
 
   /**
-   * The sequence whose adapters have this key, and whose pages have this policy, that shares the longest beginning with
-   * `prompt`, cut to it; at least one token is left to compute. `isFurther`: one more answer to a request: it may begin
-   * with copies of what another answer has computed.
+   * The sequence whose pages have this policy that shares the longest beginning with `prompt`, computed as `spans` say,
+   * cut to it; at least one token is left to compute. `isFurther`: one more answer to a request: it may begin with copies
+   * of what another answer has computed.
    */
-  take(prompt: readonly number[], { key = NO_ADAPTERS.key, slot = 0, policy = DENSE, isFurther = false }: Wanted = {}): Sequence {
-    const sequence = this.#take(prompt, { key, slot, policy, isFurther });
+  take(prompt: readonly number[], { spans = BASE_SPANS, slot = 0, policy = DENSE, isFurther = false }: Wanted = {}): Sequence {
+    const sequence = this.#take(prompt, { spans, slot, policy, isFurther });
+    sequence.spans = spans; // what is shared is computed as both say
     this.#running.add(sequence);
     return sequence;
   }
 
   #take(prompt: readonly number[], wanted: Required<Wanted>): Sequence {
-    const { key, slot, policy, isFurther } = wanted;
+    const { spans, slot, policy, isFurther } = wanted;
     let best: Sequence | undefined;
     let shared = 0;
     for (const sequence of this.#idle) {
-      if (sequence.adapters.key !== key || sequence.policy.key !== policy.key) continue;
-      const length = reusable(sequence, Math.min(commonPrefix(sequence.tokens, prompt), prompt.length - 1));
+      if (sequence.policy.key !== policy.key) continue;
+      const length = reusable(sequence, Math.min(alike(sequence, prompt, spans), prompt.length - 1));
       if (length > shared) [best, shared] = [sequence, length];
     }
     const copied = isFurther && this.#copyOfRunning(prompt, wanted, shared);
@@ -68,11 +70,12 @@ export class SequenceCache {
    * A sequence that begins with copies of whole pages of one that is being computed, where they hold more than `least`
    * tokens of `prompt`: of a dense one, whose pages stay as they are. The step of its last token may not be submitted yet.
    */
-  #copyOfRunning(prompt: readonly number[], { key, slot, policy }: Required<Wanted>, least: number): Sequence | undefined {
+  #copyOfRunning(prompt: readonly number[], { spans, slot, policy }: Required<Wanted>, least: number): Sequence | undefined {
     if (policy.key !== DENSE.key) return undefined;
-    for (const { adapters, tokens, pages, rows, policy: own } of this.#running) {
-      if (adapters.key !== key || own.key !== policy.key) continue;
-      const length = Math.min(commonPrefix(tokens, prompt), tokens.length - 1, prompt.length - 1);
+    for (const running of this.#running) {
+      const { tokens, pages, rows } = running;
+      if (running.policy.key !== policy.key) continue;
+      const length = Math.min(alike(running, prompt, spans), tokens.length - 1, prompt.length - 1);
       const shared = length - (length % PAGE_TOKENS);
       if (shared <= least) continue;
       const copies = this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS));
@@ -105,6 +108,10 @@ export class SequenceCache {
     sequence.notePeak();
   }
 }
+
+/** How many first tokens of `prompt`, computed as `spans` say, a sequence has. */
+const alike = (sequence: Sequence, prompt: readonly number[], spans: readonly AdaptedSpan[]): number =>
+  Math.min(commonPrefix(sequence.tokens, prompt), alikeUntil(sequence.spans, spans));
 
 /** Where tokens can be added at or before `length`: where tokens were given up behind them, or in the kept pages. */
 function reusable(sequence: Sequence, length: number): number {

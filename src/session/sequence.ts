@@ -1,3 +1,4 @@
+import { type AdaptedSpan, BASE_SPANS } from '../cache/adapted-span.ts';
 import type { AdaptedText } from './adapted-text.ts';
 import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import type { RampRow } from '../chunking/ramps.ts';
@@ -16,6 +17,8 @@ export class Sequence {
   keptPages = 1;
   /** Tokens behind those of the kept pages that were given up (context shift): what follows them stands that much nearer. */
   dropped = 0;
+  /** What its tokens were computed with: another request goes on from them as far as it would compute them alike. */
+  spans: readonly AdaptedSpan[] = BASE_SPANS;
   /** What each token takes of the adapters, by position; where nothing is said, it is `decodeRow`. */
   rows: (RampRow | undefined)[] = [];
   decodeRow: RampRow | 'stream' = FULL_ROW;
@@ -35,8 +38,8 @@ export class Sequence {
   reused = 0;
 
   /**
-   * `adapters`: those it was computed with; only a request with the same ones goes on from there. `slot`: of the stream
-   * that computes it. `policy`: decides in which form its pages lie.
+   * `adapters`: those its next tokens are computed with. `slot`: of the stream that computes it. `policy`: decides in
+   * which form its pages lie.
    */
   constructor(
     public adapters: AdapterMix = NO_ADAPTERS,
@@ -67,6 +70,7 @@ export class Sequence {
   /** From here on its tokens are those of `text`. */
   attach(text: AdaptedText): void {
     this.adapters = text.mix;
+    this.spans = text.spans;
     this.decodeRow = text.decodeRow;
     this.text = text;
   }

@@ -101,6 +101,11 @@ test.each([true, false, null, 'gaussian', 'eva', 'orthogonal', 'mica'])('an adap
   expect(parse({ init_lora_weights: init }).rank).toBe(16);
 });
 
+test('the tokens of an activated adapter are read; null is none', () => {
+  expect(parse({ alora_invocation_tokens: [5, 0, 5] }).invocationTokens).toEqual([5, 0, 5]);
+  expect(parse({ alora_invocation_tokens: null }).invocationTokens).toBeUndefined();
+});
+
 test.each([
   ['use_dora', true],
   ['modules_to_save', ['lm_head']],
@@ -111,7 +116,6 @@ test.each([
   ['megatron_config', { a: 1 }],
   ['layer_replication', [[0, 2]]],
   ['target_parameters', ['experts']],
-  ['alora_invocation_tokens', [5]],
   ['peft_type', 'ADALORA'],
   ['init_lora_weights', 'pissa_niter_16'],
   ['init_lora_weights', 'olora'],
@@ -144,6 +148,7 @@ test.each([
   ['layers_to_transform', -1],
   ['rank_pattern', [1]],
   ['layers_pattern', 'layers'],
+  ...[[], {}, false, 0, 5, '5', ['5'], [5, null], [1.5], [-1], [1e300]].map((value): [string, unknown] => ['alora_invocation_tokens', value]),
 ])('%s = %j is a fault of the file', async (field, value) => {
   await expectError(() => parse({ [field]: value }), 'bad_file', { file: FILE, field });
 });

@@ -226,6 +226,27 @@ test('a model file is no adapter, nor is another kind of adapter', async () => {
   await fails({ 'general.type': 'adapter', 'adapter.type': 'lora', 'adapter.lora.later': '1' }, 'adapter.lora.later', 'unsupported');
 });
 
+test('an activated adapter says with which tokens it begins, in both forms, and of which file they are', async () => {
+  const tokens = [7, 0, llama.vocabSize - 1];
+  const adapter = tinyAdapter(llama, { seed: 9, config: { alora_invocation_tokens: tokens } });
+  const field = 'adapter.alora.invocation_tokens';
+  expect((await read(adapter)).invocation).toEqual({ tokens, file: CONFIG_FILE, field: 'alora_invocation_tokens' });
+  expect((await readAdapter(ggufSource(adapter), { config: llama })).invocation).toEqual({ tokens, file: GGUF, field });
+  expect((await read(tinyAdapter(llama, { seed: 9 }))).invocation).toBeUndefined();
+
+  const outside = tinyAdapter(llama, { seed: 9, config: { alora_invocation_tokens: [7, llama.vocabSize] } });
+  const reason = new RegExp(`token ${llama.vocabSize} is not in the base's vocabulary`);
+  await expectError(() => read(outside), 'bad_file', { file: CONFIG_FILE, field: 'alora_invocation_tokens', reason });
+  await expectError(() => readAdapter(ggufSource(outside), { config: llama }), 'bad_file', { file: GGUF, field, reason });
+  for (const odd of [new Uint32Array(), Int32Array.of(5, -1), Float32Array.of(1.5), '5', ['5'], 5]) {
+    const bytes = writeGguf({
+      metadata: { 'general.type': 'adapter', 'general.architecture': 'llama', 'adapter.type': 'lora', [field]: odd },
+      tensors: ['a', 'b'].map((factor) => ({ name: `blk.0.attn_q.weight.lora_${factor}`, shape: [1, 1], type: 'F32', bytes: new Uint8Array(4) })),
+    });
+    await expectError(() => readAdapter({ gguf: new BytesSource(GGUF, bytes) }, { config: llama }), 'bad_file', { file: GGUF, field });
+  }
+});
+
 test('the content hash tells apart settings and weights, and nothing else', async () => {
   const hash = (seed: number, alpha = 8): Promise<string> =>
     contentHash(peftSource(tinyAdapter(llama, { seed, alpha })));

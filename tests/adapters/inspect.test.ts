@@ -43,6 +43,16 @@ test('a PEFT directory and the GGUF file of the same adapter show the same modul
   }
 });
 
+test('of an activated adapter it shows the tokens', async () => {
+  const model = await tinyConfig();
+  const adapter = tinyAdapter(model, { seed: 1, targets: ['q_proj'], config: { alora_invocation_tokens: [5, 6] } });
+  const path = join(directory, 'activated.gguf');
+  await writeFile(path, ggufAdapter(adapter, model));
+  const { json, text } = await inspect([path]);
+  expect(json).toMatchObject({ supported: true, invocationTokens: [5, 6] });
+  expect(text).toContain('activated by the tokens 5, 6');
+});
+
 test('an adapter that does not run here says why', async () => {
   const path = await mkdtemp(join(directory, 'dora-'));
   const adapter = tinyAdapter(await tinyConfig(), { seed: 1, targets: ['q_proj'], layers: [0], config: { use_dora: true } });

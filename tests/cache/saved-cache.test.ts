@@ -18,6 +18,8 @@ const PAGES = [
 
 const PROBED = [{ layer: 1, form: 'q4' as const, squares: 0.5, headSquares: [0.5, 0.25], count: 3, bytes: 512 }];
 
+const SPANS = [{ from: 0, key: '' }, { from: 60, key: 'f00×1 {}' }];
+
 function saved(): SavedCache {
   const random = new Random(1);
   const layers = [0, 1].map((layer) => {
@@ -25,7 +27,7 @@ function saved(): SavedCache {
     return Uint8Array.from({ length: units * UNIT_BYTES }, () => random.below(256));
   });
   const tokens = Array.from({ length: 70 }, () => random.below(300));
-  return { text: { model: 'abc', tokens, adapters: 'f00×1 {}', policy: 'policy 0.1', pages: PAGES, probed: PROBED }, layers };
+  return { text: { model: 'abc', tokens, adapters: SPANS, policy: 'policy 0.1', pages: PAGES, probed: PROBED }, layers };
 }
 
 const decode = (bytes: Uint8Array<ArrayBuffer>, model = FOR) => decodeSavedCache(bytes.slice().buffer, 'story', model);
@@ -79,6 +81,12 @@ test.each<[string, string, unknown]>([
   ['tokens', 'tokens', [1, 0.5]],
   ['tokens', 'pages', [1, 2]],
   ['adapters', 'adapters', null],
+  ['adapters', 'adapters', []],
+  ['adapters', 'adapters 0', [null]],
+  ['adapters', 'adapters 0', [{ from: 1, key: '' }]],
+  ...[{ from: 70, key: 'a' }, { from: 0, key: 'a' }, { from: 2.5, key: 'a' }, { from: 60 }, 'a'].map(
+    (odd): [string, string, unknown] => ['adapters', 'adapters 1', [SPANS[0], odd]],
+  ),
   ['policy', 'policy', undefined],
   ['pages', 'pages', {}],
   ['pages', 'page 1', [PAGES[0], [page('f16')], PAGES[2]]],

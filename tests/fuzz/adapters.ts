@@ -4,7 +4,7 @@ import { BytesSource } from '../support/bytes-source.ts';
 import { FILE_CODES, type FuzzCase, type FuzzKind } from './kind.ts';
 import { encode, mutateBytes, mutateJson, pick } from './mutate.ts';
 
-const PATTERNS = { rank_pattern: { up_proj: 4 }, alpha_pattern: { up_proj: 3, 'layers\\.0\\..*q_proj': 2 }, layers_to_transform: [0], layers_pattern: 'layers' };
+const PATTERNS = { rank_pattern: { up_proj: 4 }, alpha_pattern: { up_proj: 3, 'layers\\.0\\..*q_proj': 2 }, layers_to_transform: [0], layers_pattern: 'layers', alora_invocation_tokens: [2, 3] };
 
 /** PEFT's two files and GGUF LoRA files, of which one is damaged or says strange things. */
 export const adapters: FuzzKind = {

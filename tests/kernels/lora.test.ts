@@ -23,6 +23,8 @@ const INNER = 64;
 const EPS = 1e-5;
 const LAYER = 1;
 const MOST_TOKENS = 72;
+/** All adapters but one are taken from here on: in the middle of a tile, and of the tokens that are decoded at once. */
+const ACTIVATED = 2;
 /** Of the linears that add to the residual stream. */
 const SCALE = 0.22;
 const QKV = { site: { first: 0, widths: [HIDDEN, 32, 16] }, low: 'lowNormed' } as const;
@@ -101,15 +103,15 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
       const count = kind === 'prefill' ? 2 : random.below(3);
       // A prefill's tokens are of one sequence, so of one mix; their order in it matters not.
       const order = kind === 'prefill' ? [2, 0] : [0, 1, 2].sort(() => random.next() - 0.5);
-      return order.slice(0, count).map((i) => ({ adapter: adapters[i] as ArenaAdapter, table: '', scale: i + 0.5 }));
+      return order.slice(0, count).map((i) => ({ adapter: adapters[i] as ArenaAdapter, table: '', scale: i + 0.5, from: i === 0 ? 0 : ACTIVATED }));
     });
-    if (mixes[0]?.length === 0) mixes[0] = [{ adapter: adapters[0] as ArenaAdapter, table: '', scale: 1 }];
+    if (!mixes[0]?.some(({ from }) => from === 0)) mixes[0] = [{ adapter: adapters[0] as ArenaAdapter, table: '', scale: 1, from: 0 }];
     const rows = mixes.map((): RampRow => {
       const levelLo = random.below(4);
       const levelHi = levelLo + random.below(4 - levelLo);
       return { levelLo, levelHi, wLo: random.normal(), wHi: random.normal() };
     });
-    const doses = mixes.map((mix, i) => ({ mix: { adapters: mix, loras: [], key: '' }, slot: i % 4, row: rows[i] as RampRow }));
+    const doses = mixes.map((mix, i) => ({ mix: { adapters: mix, loras: [], key: '' }, slot: i % 4, row: rows[i] as RampRow, position: i }));
     const batch = loraBatch(arena, doses);
     if (!batch) throw new Error('no adapters');
     arena.writeRows(batch.rows);
@@ -124,7 +126,7 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
       for (let token = 0; token < tokens; token++) expectClose('lora', tokenOf(got, token, width), want(token));
     };
     const add = (linear: LinearName, token: number, input: ArrayLike<number>): Float64Array =>
-      added(mixes[token] as Use[], linear, rows[token] as RampRow, input);
+      added((mixes[token] ?? []).filter(({ from }) => from <= token), linear, rows[token] as RampRow, input);
     return { device, arena, buffers, shape, x, gpuX, norm, normWeight, tokenOf, expectRows, add, rows, mixes, adapters };
   }
 
@@ -189,7 +191,8 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     const counted = new Uint32Array(await runner.read(buffers.counters));
     const want = new Uint32Array(counted.length);
     mixes.forEach((mix, token) => {
-      for (const { adapter } of mix) {
+      for (const { adapter, from } of mix) {
+        if (from > token) continue;
         adapter.modules.forEach((_, module) => {
           want[2 * token] = (want[2 * token] ?? 0) + ((adapter.tables[0]?.ranks[(rows[token] as RampRow).levelHi] as number[])[module] as number);
         });

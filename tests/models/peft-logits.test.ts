@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { BytesSource } from '../support/bytes-source.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { nmse } from '../support/nmse.ts';
+import { bytesOf, peftFolder, storedLogits } from '../support/peft-fixtures.ts';
 import { NMSE } from '../support/tolerances.ts';
 
 /** Written by tools/fixtures/peft_logits.py. */
@@ -21,20 +21,7 @@ const { tokens, cases } = JSON.parse(readFileSync(join(FOLDER, 'cases.json'), 'u
   cases: Case[];
 };
 
-/** Not a Buffer, whose slices share its memory. */
-const read = (...path: string[]): Uint8Array => Uint8Array.from(readFileSync(join(FOLDER, ...path)));
-
-function peftFolder(...path: string[]) {
-  const file = (name: string) => new BytesSource(name, read(...path, name));
-  return { config: file('adapter_config.json'), weights: file('adapter_model.safetensors') };
-}
-
-/** `[tokens][vocabSize]`, as transformers and PEFT computed them. */
-function peftLogits(file: string): Float32Array[] {
-  const all = new Float32Array(read(file).buffer);
-  const vocabSize = all.length / tokens.length;
-  return tokens.map((_, t) => all.subarray(t * vocabSize, (t + 1) * vocabSize));
-}
+const peftLogits = (file: string): Float32Array[] => storedLogits(join(FOLDER, file), tokens.length);
 
 describe.each([...new Set(cases.map(({ model }) => model))])('logits of %s with adapters are those of PEFT', (model) => {
   const ofModel = cases.filter((one) => one.model === model);
@@ -45,9 +32,9 @@ describe.each([...new Set(cases.map(({ model }) => model))])('logits of %s with 
   test.each(ofModel)('$name', async ({ adapters, logits }) => {
     const expected = peftLogits(logits);
     if (adapters.length > 0) expect(nmse(expected, base)).toBeGreaterThan(1e-3);
-    const engine = await engineUnderTest(read(`${model}.gguf`));
+    const engine = await engineUnderTest(bytesOf(join(FOLDER, `${model}.gguf`)));
     for (const { name } of adapters) {
-      const { warnings } = await engine.loadAdapter(name, peftFolder(model, name));
+      const { warnings } = await engine.loadAdapter(name, peftFolder(join(FOLDER, model, name)));
       expect(warnings).toEqual([]);
     }
     const error = nmse(await logitsOf(engine, tokens, { adapters }), expected);

@@ -7,6 +7,8 @@ export interface AdapterConfig {
   readonly alpha: number;
   readonly useRslora: boolean;
   readonly baseModel?: string;
+  /** Of an activated LoRA: the tokens with which it begins; see `Invocation`. */
+  readonly invocationTokens?: readonly number[];
   /** Whether a module of this name (`model.layers.0.self_attn.q_proj`) has an adapter. */
   isTargeted: (name: string) => boolean;
   /** A module's rank, and the factor of its B·A. */
@@ -25,7 +27,6 @@ const REFUSED_WHEN_SET = [
   'layer_replication',
   'target_parameters',
   'use_qalora',
-  'alora_invocation_tokens',
   'use_bdlora',
   'arrow_config',
   'kasa_config',
@@ -55,6 +56,9 @@ const IGNORED = [
   'lorap_lr_ratio',
 ];
 
+/** Makes LoRA activated LoRA. */
+export const INVOCATION_FIELD = 'alora_invocation_tokens';
+
 /** Of ranks or alphas: more than any model has linears. */
 const MOST_PATTERNS = 8192;
 
@@ -79,12 +83,14 @@ export function parseAdapterConfig(text: string, file: string): AdapterConfig {
   }
   const rankOf = (name: string): number => ranks(name) ?? rank;
   const baseModel = fields.optionalString('base_model_name_or_path');
+  const invocationTokens = fields.tokens(INVOCATION_FIELD);
   checkUnknown(fields);
   return {
     rank,
     alpha,
     useRslora,
     baseModel: baseModel === '' ? undefined : baseModel,
+    invocationTokens,
     isTargeted,
     rankOf,
     scaleOf: (name) => {

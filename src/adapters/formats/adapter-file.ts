@@ -5,7 +5,7 @@ import { readFloats } from '../../weights/float-tensor.ts';
 import { deinterleaveRows } from '../../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { readAdapterHeader } from './adapter-header.ts';
-import type { AdapterHeader, AdapterSource, FactorPair } from './adapter-header.ts';
+import type { AdapterHeader, AdapterSource, FactorPair, Invocation } from './adapter-header.ts';
 import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
 import { architectureOf } from '../../architectures/index.ts';
@@ -36,6 +36,8 @@ export interface AdapterModules {
   /** The adapter's own; single modules may differ. */
   rank: number;
   alpha: number;
+  /** Of an activated adapter. */
+  invocation?: Invocation;
   /** By layer. */
   modules: AdapterModule[];
   /** What may be wrong and is not refused. */
@@ -56,12 +58,12 @@ export interface AdapterBase {
 export async function readAdapter(source: AdapterSource, base: AdapterBase): Promise<AdapterModules> {
   const header = await readAdapterHeader(source);
   checkBase(header, base.config);
-  const { format, file, rank, alpha } = header;
+  const { format, file, rank, alpha, invocation } = header;
   const modules: AdapterModule[] = [];
   for (const pair of header.pairs) modules.push(await readModule(header, pair, base.config));
   const order = isPermuted(header, base.config) ? `-${base.config.headDim}` : '';
   const warnings = nameWarnings(header, base.names ?? []);
-  return { format, file, contentHash: (await contentHash(source)) + order, rank, alpha, modules, warnings };
+  return { format, file, contentHash: (await contentHash(source)) + order, rank, alpha, invocation, modules, warnings };
 }
 
 /** Whether q and k rows lie in the interleaved order of GGUF files of some architectures. */
@@ -100,10 +102,15 @@ export async function readModule(
 }
 
 function checkBase(header: AdapterHeader, model: ModelConfig): void {
-  const { architecture, file, pairs, isTargeted } = header;
+  const { architecture, file, invocation, pairs, isTargeted } = header;
   if (architecture !== undefined && architecture !== model.architecture) {
     const reason = `the adapter is for ${architecture.slice(0, 40)}, but the base is ${model.architecture}`;
     throw new ChunkwiseError('unsupported', { file, field: 'general.architecture', reason });
+  }
+  const unknown = invocation?.tokens.find((token) => token >= model.vocabSize);
+  if (invocation && unknown !== undefined) {
+    const reason = `token ${unknown} is not in the base's vocabulary of ${model.vocabSize}`;
+    throw new ChunkwiseError('bad_file', { file: invocation.file, field: invocation.field, reason });
   }
   for (const { a, b, layer, linear } of pairs) {
     if (layer >= model.numLayers) fail(a, `the base has ${model.numLayers} layers only`);

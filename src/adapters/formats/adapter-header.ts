@@ -1,14 +1,15 @@
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../../weights/byte-source.ts';
+import type { GgufMetadata } from '../../weights/gguf/gguf-metadata.ts';
 import { readGguf } from '../../weights/gguf/gguf-reader.ts';
 import type { GgufFile } from '../../weights/gguf/gguf-reader.ts';
 import { refusePickle } from '../../weights/safetensors/pickle.ts';
 import { readSafetensors } from '../../weights/safetensors/safetensors-reader.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
-import { parseAdapterConfig } from './adapter-config.ts';
+import { INVOCATION_FIELD, parseAdapterConfig } from './adapter-config.ts';
 import type { AdapterConfig } from './adapter-config.ts';
-import { MAX_RANK } from './config-fields.ts';
+import { isTokens, MAX_RANK, NO_TOKENS } from './config-fields.ts';
 import { LINEAR_NAMES } from '../../architectures/linears.ts';
 import { ggufName, parseGgufName, parseTransformersName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
@@ -26,6 +27,17 @@ export interface FactorPair extends ModulePlace {
   scale: number;
 }
 
+/**
+ * Makes an adapter an activated one (aLoRA): the base runs alone up to where these tokens last begin in a text, and the
+ * adapter from there on; in a text without them it does not run at all.
+ */
+export interface Invocation {
+  tokens: readonly number[];
+  /** Where it stands; named in errors. */
+  file: string;
+  field: string;
+}
+
 /** An adapter of which only names, shapes and settings were read. */
 export interface AdapterHeader {
   format: 'peft' | 'gguf';
@@ -37,14 +49,17 @@ export interface AdapterHeader {
   baseModel?: string;
   /** GGUF only: the base's `general.architecture`. */
   architecture?: string;
+  /** Of an activated adapter. */
+  invocation?: Invocation;
   pairs: readonly FactorPair[];
   /** PEFT only: whether the config calls for an adapter of this module. */
   isTargeted?: (place: ModulePlace) => boolean;
 }
 
 const MAX_CONFIG_BYTES = 2 ** 20;
+const GGUF_INVOCATION = 'adapter.alora.invocation_tokens';
 /** What a GGUF adapter may say of itself; the last two say what it is for. */
-const GGUF_KEYS = ['adapter.type', 'adapter.lora.alpha', 'adapter.lora.task_name', 'adapter.lora.prompt_prefix'];
+const GGUF_KEYS = ['adapter.type', 'adapter.lora.alpha', GGUF_INVOCATION, 'adapter.lora.task_name', 'adapter.lora.prompt_prefix'];
 
 /**
  * Reads an adapter's settings, and its tensors' names and shapes, which must make whole pairs of the ranks the settings
@@ -57,6 +72,7 @@ export async function readAdapterHeader(source: AdapterSource): Promise<AdapterH
 
 async function peftHeader(configSource: ByteSource, weights: ByteSource): Promise<AdapterHeader> {
   const config = parseAdapterConfig(await readText(configSource), configSource.name);
+  const { invocationTokens } = config;
   const { tensors } = await readSafetensors(weights).catch((error: unknown) => refusePickle(weights, 'adapter', error));
   const pairs = pairUp(weights.name, tensors, {
     prefix: 'base_model.model.',
@@ -70,6 +86,7 @@ async function peftHeader(configSource: ByteSource, weights: ByteSource): Promis
     rank: config.rank,
     alpha: config.alpha,
     baseModel: config.baseModel,
+    invocation: invocationTokens && { tokens: invocationTokens, file: configSource.name, field: INVOCATION_FIELD },
     pairs,
     isTargeted: (place) => config.isTargeted(transformersName(place)),
   };
@@ -99,8 +116,6 @@ function ggufHeader({ metadata, tensors }: GgufFile): AdapterHeader {
   };
   if (metadata.optionalString('general.type') !== 'adapter') refuse('general.type', 'is not "adapter"');
   if (metadata.string('adapter.type') !== 'lora') refuse('adapter.type', 'is not "lora"', 'unsupported');
-  const invocation = 'adapter.alora.invocation_tokens';
-  if (metadata.has(invocation)) refuse(invocation, 'activated LoRA is not supported', 'unsupported');
   const unknown = metadata.keys.find((key) => key.startsWith('adapter.') && !GGUF_KEYS.includes(key));
   if (unknown !== undefined) refuse(unknown, 'is not known to this version, and may change what the adapter computes', 'unsupported');
   const alpha = metadata.optionalNumber('adapter.lora.alpha') ?? 0;
@@ -118,9 +133,18 @@ function ggufHeader({ metadata, tensors }: GgufFile): AdapterHeader {
     alpha,
     baseModel: metadata.optionalString('general.base_model.0.name'),
     architecture: metadata.string('general.architecture'),
+    invocation: ggufInvocation(metadata),
     // No alpha, or 0, is written for a scale of 1.
     pairs: pairs.map((pair) => ({ ...pair, scale: alpha === 0 ? 1 : alpha / pair.rank })),
   };
+}
+
+function ggufInvocation(metadata: GgufMetadata): Invocation | undefined {
+  if (!metadata.has(GGUF_INVOCATION)) return undefined;
+  const { file } = metadata;
+  const tokens = [...metadata.numbers(GGUF_INVOCATION)];
+  if (!isTokens(tokens)) throw new ChunkwiseError('bad_file', { file, field: GGUF_INVOCATION, reason: NO_TOKENS });
+  return { tokens, file, field: GGUF_INVOCATION };
 }
 
 type Pair = Omit<FactorPair, 'scale'>;

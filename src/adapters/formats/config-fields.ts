@@ -102,10 +102,23 @@ export class ConfigFields {
     return this.fail(field, 'must be the numbers of layers');
   }
 
+  /** A list of ids of tokens, at least one. */
+  tokens(field: string): readonly number[] | undefined {
+    const value = this.get(field);
+    return value === undefined || isTokens(value) ? value : this.fail(field, NO_TOKENS);
+  }
+
   fail(field: string, reason: string, code: ErrorCode = 'bad_file'): never {
     throw new ChunkwiseError(code, { file: this.file, field: field.slice(0, 200), reason });
   }
 }
+
+/** Whether a value is a list of ids of tokens, at least one. */
+export const isTokens = (value: unknown): value is readonly number[] =>
+  Array.isArray(value) && value.length > 0 && value.every((item) => Number.isSafeInteger(item) && item >= 0);
+
+/** Why it is not. */
+export const NO_TOKENS = 'must be a list of ids of tokens, at least one';
 
 function isSet(value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;

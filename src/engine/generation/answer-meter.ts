@@ -25,7 +25,7 @@ export class AnswerMeter {
     return this.#intervals.length;
   }
 
-  report(): Omit<GenerationReport, 'kv' | 'meanRank'> {
+  report(): Omit<GenerationReport, 'kv' | 'meanRank' | 'invokedAt'> {
     const [ttftMs = 0, ...later] = this.#intervals;
     const total = later.reduce((sum, ms) => sum + ms, 0);
     return {

@@ -58,7 +58,7 @@ export async function* generate(
   let chunks: DecodedChunks | undefined;
   let steps: AnswerSteps | undefined;
   let finishReason: FinishReason;
-  let measured: Pick<GenerationReport, 'kv' | 'meanRank'>;
+  let measured: Pick<GenerationReport, 'kv' | 'meanRank' | 'invokedAt'>;
   try {
     adapted = await means.adaptation.begin(prompt.tokens, cachedTokens);
     attach(sequence, adapted, prompt);
@@ -72,7 +72,8 @@ export async function* generate(
     await steps.prefill();
     finishReason = yield* tokenEvents(steps, tokenizer, options, { sequence, text, chunks, meter });
     steps.leave();
-    measured = await measure(session, sequence, chunks !== undefined);
+    const { invokedAt } = adapted;
+    measured = { ...(await measure(session, sequence, chunks !== undefined)), ...(invokedAt && { invokedAt }) };
     onStep();
   } finally {
     await steps?.close();
@@ -100,7 +101,7 @@ function takeSequence(
   const { contextLength } = session.plan;
   const policy = policyOf(options);
   const limit = answerLimit(contextLength, tokens.length, policy.drops !== undefined, maxTokens);
-  const sequence = session.sequences.take(tokens, { key: adaptation.key, slot, policy, isFurther });
+  const sequence = session.sequences.take(tokens, { spans: adaptation.spans(tokens), slot, policy, isFurther });
   sequence.keep(kept, contextLength);
   sequence.shadows = kvShadow;
   session.prepare(sequence, tokens.length + limit);

@@ -37,6 +37,11 @@ export interface GenerationReport {
   dispatchesPerLayer: number;
   /** Ranks read of the adapters, as the GPU counted: mean over the tokens computed and the linears that change. */
   meanRank?: number;
+  /**
+   * Of the request's activated adapters, by name: the place in the prompt of the first token that took it, where its
+   * invocation begins; null where the prompt does not have that, so that the adapter had no part in the answer.
+   */
+  invokedAt?: Readonly<Record<string, number | null>>;
   /** How the keys and values of the whole text lie at its end. */
   kv: KvReport;
 }

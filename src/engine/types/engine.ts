@@ -21,6 +21,11 @@ export interface AdapterInfo {
   bytes: number;
   /** Of its modules, by layer. */
   spectra: readonly AdapterSpectrum[];
+  /**
+   * Of an activated adapter (aLoRA): a request that names it runs on the base alone up to where these tokens last begin in
+   * its text, and wholly where it has none.
+   */
+  invocationTokens?: readonly number[];
   /** What is odd about it, though it can be used. */
   warnings: readonly string[];
 }

@@ -146,12 +146,14 @@ export function ggufAdapter({ config, modules, type }: TinyAdapter, model: Model
       { name: `${gguf}.lora_b`, shape: [outFeatures, rank], type, bytes: quantize(type, rows) },
     ];
   });
+  const invocation = config['alora_invocation_tokens'];
   return writeGguf({
     metadata: {
       'general.type': 'adapter',
       'general.architecture': model.architecture,
       'adapter.type': 'lora',
       'adapter.lora.alpha': f32(config['lora_alpha'] as number),
+      ...(Array.isArray(invocation) && { 'adapter.alora.invocation_tokens': Uint32Array.from(invocation as number[]) }),
     },
     tensors,
   });
