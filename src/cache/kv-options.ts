@@ -22,7 +22,7 @@ export interface KvOptions {
 export const KV_PRIORITIES = ['error', 'memory'] as const;
 export type KvPriority = (typeof KV_PRIORITIES)[number];
 
-export const DEFAULT_KV_ERROR_BUDGET = 0.32;
+export const DEFAULT_KV_ERROR_BUDGET = 0.2;
 
 export function policyOf({ kv = 'dense', kvErrorBudget, kvMemoryBudget, kvPriority }: KvOptions = {}): CachePolicy {
   if (kv === 'dense') return DENSE;
