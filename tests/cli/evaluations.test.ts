@@ -98,8 +98,8 @@ it('eval kv sets perplexity, bytes and error of each form and budget beside the 
   expect(policy.error.most).toBeGreaterThan(0);
   await expectError(() => evaluate([...args, '--budget', '2']), 'bad_request', { field: '--budget' });
   // The base alone, in one form: all of it differs from what the adapter gives.
-  const base = (await evaluate(['kv', ...flags.slice(0, 2), ...args.slice(6), '--kv', 'k4v2'])).json as { results: ComparedCache[]; dense: { perplexity: number } };
-  expect(base.results.map(({ kv }) => kv)).toEqual(['k4v2']);
+  const base = (await evaluate(['kv', ...flags.slice(0, 2), ...args.slice(6), '--kv', 'k3v2'])).json as { results: ComparedCache[]; dense: { perplexity: number } };
+  expect(base.results.map(({ kv }) => kv)).toEqual(['k3v2']);
   expect(base.dense.perplexity).not.toBeCloseTo(dense.perplexity, 3);
 });
 
