@@ -14,6 +14,8 @@ var<workgroup> scales: array<vec4f, HEAD_DIM4>;
 var<workgroup> minima: array<vec4f, HEAD_DIM4>;
 var<workgroup> order: array<u32, HALF4>;
 var<workgroup> spread: array<f32, HALF4>;
+// Of each token's value what its codes count, and what they stand for.
+var<workgroup> value_steps: array<vec2f, PAGE_TOKENS>;
 // Of each invocation the codes of a token, a byte each.
 var<workgroup> row_codes: array<u32, WORKGROUP * HEAD_DIM4>;
 
@@ -104,7 +106,7 @@ fn largest_key(bits: u32, n: u32) -> f32 {
 
 // Puts the pairs of vectors that vary most first where keys are ordered, and keeps the order at `at`.
 fn order_pairs(source: u32, is_ordered: bool, at: u32, id: u32) {
-  for (var i = id; i < HALF4; i += WORKGROUP) {
+  for (var i = id; is_ordered && i < HALF4; i += WORKGROUP) {
     spread[i] = squared_width(key_ends(source, i)) + squared_width(key_ends(source, HALF4 + i));
   }
   workgroupBarrier();
@@ -169,7 +171,7 @@ fn quantize_keys(source: u32, head: u32, bits: u32, id: u32) {
 fn bell_step(bits: u32) -> f32 { return select(select(0.3352, 0.586, bits == 3u), 0.9957, bits == 2u); }
 
 // Of a token's value: what its codes count, and what they stand for.
-fn value_steps(token: u32, bits: u32) -> vec2f {
+fn steps_of_value(token: u32, bits: u32) -> vec2f {
   let largest = f32((1u << bits) - 1u);
   var squares = 0.0;
   var most = 0.0;
@@ -193,20 +195,22 @@ fn value_codes(x: vec4f, step: f32, largest: f32) -> vec4f { return codes(x, vec
 // `at`: of their scales.
 fn quantize_values(source: u32, head: u32, at: u32, bits: u32, id: u32) {
   var own = vec3f();
-  for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) { own.x = max(own.x, value_steps(source + j * HEAD_DIM4, bits).y); }
+  for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
+    value_steps[j] = steps_of_value(source + j * HEAD_DIM4, bits);
+    own.x = max(own.x, value_steps[j].y);
+  }
   let scale = rounded_up(seen_by_all(own, id).x);
   if (id == 0u) { kv[head + 1u] = pack_half4(vec4f(scale, 0.0, 0.0, 0.0)); }
   for (var w = id; w < PAGE_TOKENS / 4u; w += WORKGROUP) {
     var kept = vec4f();
-    for (var t = 0u; t < 4u; t++) { kept[t] = value_steps(source + (4u * w + t) * HEAD_DIM4, bits).y; }
+    for (var t = 0u; t < 4u; t++) { kept[t] = value_steps[4u * w + t].y; }
     put_word(at, w, packed_bytes(select(vec4f(), round(kept * 255.0 / scale), vec4<bool>(scale > 0.0))));
   }
   let own_codes = id * HEAD_DIM4;
   for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
     let token = source + j * HEAD_DIM4;
-    let step = value_steps(token, bits).x;
     for (var i = 0u; i < HEAD_DIM4; i++) {
-      row_codes[own_codes + i] = packed_bytes(value_codes(half4(kv[token + i]), step, f32((1u << bits) - 1u)));
+      row_codes[own_codes + i] = packed_bytes(value_codes(half4(kv[token + i]), value_steps[j].x, f32((1u << bits) - 1u)));
     }
     write_row(at + VALUE_SCALES + j * row_of(bits), bits, 0u, own_codes);
   }

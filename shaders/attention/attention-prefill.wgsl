@@ -79,7 +79,7 @@ fn key_vector(page: vec4u, kv_head: u32, j: u32, i: u32, other: u32) -> vec4f {
 
 // A component after another, that few are in registers.
 fn coded_vector(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f {
-  let steps = steps_of(head.base);
+  let steps = steps_at(head.base);
   let unit = key_range_at(head, x);
   let codes = key_bytes(head, j, x, c);
   let scales = kv[unit][c];

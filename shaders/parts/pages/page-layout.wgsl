@@ -1,4 +1,5 @@
 // How a head of a quantized page lies, in units; see src/kernels/formats/page-forms.ts.
+// needs: half4
 const HALF4 = HEAD_DIM4 / 2u;
 const KEY_RANGES = 2u;
 const KEY_ORDER = KEY_RANGES + HEAD_DIM4;
@@ -34,3 +35,13 @@ fn upper_bits(fours: u32) -> u32 { return fours + QUADS; }
 
 // What the codes of scales and of minima count, and the lowest minimum.
 struct Steps { scale: f32, minimum: f32, lowest: f32 }
+
+fn steps_at(unit: u32) -> Steps {
+  let steps = half4(kv[unit]);
+  return Steps(steps.x / 255.0, steps.y / 255.0, steps.z);
+}
+
+fn word_of(row: u32, w: u32) -> u32 { return kv[row + w / 2u][w & 1u]; }
+
+// Of keys' order, which begins at a unit: the pair in the slot i in the lowest byte, the slot of the pair i in the next.
+fn order_at(order: u32, i: u32) -> u32 { return word_of(order, i / 2u) >> (16u * (i & 1u)); }

@@ -1,12 +1,7 @@
 // Quantized pages; layout in src/kernels/formats/page-forms.ts. A key is code · scale + minimum with a range a channel: the
 // channels' scales go into the query, and the minima give one number a page. A value has a scale a token, which goes into
 // its weight; what its codes count from gives one number for all components. Scales and minima are codes too.
-// needs: half4, page-attention, page-layout
-fn steps_at(unit: u32) -> Steps {
-  let steps = half4(kv[unit]);
-  return Steps(steps.x / 255.0, steps.y / 255.0, steps.z);
-}
-
+// needs: page-attention, page-layout
 // By way of signed numbers, which processors that run shaders turn into floats faster.
 fn bytes(word: u32) -> vec4f {
   return vec4f(vec4i((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u)));
@@ -22,7 +17,7 @@ fn product(a: Quad, b: Quad) -> Quad { return Quad(a.a * b.a, a.b * b.b, a.c * b
 const NO_ORDER = 0u;
 fn pair_in(order: u32, s: u32) -> u32 {
   if (order == NO_ORDER) { return s; }
-  return (kv[order + s / 4u][(s / 2u) & 1u] >> (16u * (s & 1u))) & 255u;
+  return order_at(order, s) & 255u;
 }
 
 // Multiplies the queries by the codes of their channels' scales. Returns, of each head, the query times the minima.
@@ -48,8 +43,6 @@ fn lift(heads: ptr<function, Heads>, by: vec4f) {
   heads.lift#g += by[#g];
 #end
 }
-
-fn word_of(row: u32, w: u32) -> u32 { return kv[row + w / 2u][w & 1u]; }
 
 // Sixteen codes of a row, of `bits` each; `fours`: of three bits, the quads that have four, as many as have two.
 fn code_quad(bits: u32, fours: u32, row: u32, n: u32) -> Quad {

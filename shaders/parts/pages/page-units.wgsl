@@ -16,21 +16,12 @@ fn coded_head(page: vec4u, kv_head: u32) -> CodedHead {
   return CodedHead(base, key_bits, value_bits, row_of(key_bits), row_of(value_bits), base + key_codes_of(key_bits), base + value_scales_of(key_bits));
 }
 
-fn steps_of(unit: u32) -> Steps {
-  let steps = half4(kv[unit]);
-  return Steps(steps.x / 255.0, steps.y / 255.0, steps.z);
-}
-
 fn bytes_of(word: u32) -> vec4f { return vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u)); }
 
 // Which pair of vectors is in the slot s of the keys, and the other way round.
-fn pair_in(head: CodedHead, s: u32) -> u32 { return select(s, order_at(head, s) & 255u, head.key_bits == 3u); }
+fn pair_in(head: CodedHead, s: u32) -> u32 { return select(s, order_at(head.base + KEY_ORDER, s) & 255u, head.key_bits == 3u); }
 
-fn slot_of(head: CodedHead, pair: u32) -> u32 { return select(pair, (order_at(head, pair) >> 8u) & 255u, head.key_bits == 3u); }
-
-fn order_at(head: CodedHead, i: u32) -> u32 { return kv[head.base + KEY_ORDER + i / 4u][(i / 2u) & 1u] >> (16u * (i & 1u)); }
-
-fn word_of(row: u32, w: u32) -> u32 { return kv[row + w / 2u][w & 1u]; }
+fn slot_of(head: CodedHead, pair: u32) -> u32 { return select(pair, (order_at(head.base + KEY_ORDER, pair) >> 8u) & 255u, head.key_bits == 3u); }
 
 // Four codes, a byte each: the vector v of the quad n of a row. `fours`: of three bits, the quads that have four, as many
 // as have two.
@@ -55,7 +46,7 @@ fn key_bytes(head: CodedHead, j: u32, x: u32, c: u32) -> u32 {
 struct KeyRange { scale: vec4f, minimum: vec4f }
 
 fn key_range(head: CodedHead, x: u32, c: u32) -> KeyRange {
-  let steps = steps_of(head.base);
+  let steps = steps_at(head.base);
   let unit = key_range_at(head, x);
   return KeyRange(bytes_of(kv[unit][c]) * steps.scale, bytes_of(kv[unit + 2u][c]) * steps.minimum + steps.lowest);
 }
@@ -70,7 +61,7 @@ fn value_vector(page: vec4u, kv_head: u32, j: u32, i: u32) -> vec4f {
   if (!is_coded(page)) { return half4(kv[half_key_at(page, NUM_KV_HEADS + kv_head, j) + i]); }
   let head = coded_head(page, kv_head);
   let codes = bytes_of(code_bytes(head.value_bits, 0u, head.scales + VALUE_SCALES + j * head.value_row, i / 4u, i & 3u));
-  let scale = f32((word_of(head.scales, j / 4u) >> (8u * (j & 3u))) & 255u) * steps_of(head.base + 1u).scale;
+  let scale = f32((word_of(head.scales, j / 4u) >> (8u * (j & 3u))) & 255u) * steps_at(head.base + 1u).scale;
   return (codes - f32((1u << head.value_bits) - 1u) * 0.5) * scale;
 }
 

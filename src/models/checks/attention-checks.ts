@@ -3,9 +3,9 @@ import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
 import { halfToFloat } from '../../weights/float-tensor.ts';
-import { rotatedValue } from './plain-math.ts';
 import { attended, attentionInputs, type AttentionInputs, keysAndValues } from './attention-answers.ts';
 import { CheckedLayer, type Span } from './checked-layer.ts';
+import { storedRows } from './plain-math.ts';
 
 /** A page and some of the next; then one more. */
 const PREFILLED = 41;
@@ -42,7 +42,7 @@ export function attentionChecks(device: Device, config: ModelConfig): Check[] {
 
 function storeCheck(layer: CheckedLayer, shape: string, config: ModelConfig, inputs: AttentionInputs): Check {
   const { numKvHeads, headDim } = config;
-  const expected = keysAndValues(config, inputs, PAGE_TOKENS).map((row, i, { length }) => (i < length / 2 ? row : rotatedValue(row)));
+  const expected = storedRows(keysAndValues(config, inputs, PAGE_TOKENS));
   const pageHalves = pageBytes(config) / 2;
   // Keys, then values of a page are `[numKvHeads, PAGE_TOKENS, headDim]`.
   const start = (row: number): number => {

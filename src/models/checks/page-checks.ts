@@ -10,7 +10,7 @@ import { floatToHalf } from '../../weights/float-tensor.ts';
 import { attentionInputs, type AttentionInputs, keysAndValues, scaleOf, softmax, turned } from './attention-answers.ts';
 import { CheckedLayer, type Span } from './checked-layer.ts';
 import { anyNumbers } from './known-values.ts';
-import { dot, rotatedValue } from './plain-math.ts';
+import { dot, rotatedValue, storedRows } from './plain-math.ts';
 
 /** A page, which takes other forms, some tokens of the next, and a whole one that stands in for the first. */
 const TOKENS = PAGE_TOKENS + 10;
@@ -112,7 +112,7 @@ function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {
 
 function writePages(device: Device, layer: CheckedLayer, contents: readonly PageContents[]): void {
   layer.buffers.pages.ranges(layer.layerPages()).forEach(({ buffer, offset }, page) => {
-    const halves = Uint16Array.from(contents[page]!.flatMap((row, i, { length }) => [...(i < length / 2 ? row : rotatedValue(row))]), floatToHalf);
+    const halves = Uint16Array.from(storedRows(contents[page]!).flatMap((row) => [...row]), floatToHalf);
     device.gpuDevice.queue.writeBuffer(buffer, offset, halves);
   });
 }

@@ -25,4 +25,7 @@ export function rotatedValue(value: Float32Array): Float32Array {
   return rotated;
 }
 
+/** Rows of keys, then as many of values, as they lie in their pages. */
+export const storedRows = (rows: readonly Float32Array[]): Float32Array[] => rows.map((row, i) => (i < rows.length / 2 ? row : rotatedValue(row)));
+
 export const silu = (x: number): number => x / (1 + Math.exp(-x));
