@@ -106,12 +106,15 @@ describe.each(KINDS)('a chat on %s', (kind) => {
       });
       expect(tasks.length).toBeGreaterThan(50);
       expect(tasks[0]).toBeLessThan(LONGEST_TASK_MS);
-      // That a long task would have been seen:
-      const busy = await mainThreadTasks(demo.page, () =>
-        demo.page.evaluate((ms) => {
-          for (const end = performance.now() + ms; performance.now() < end; );
-        }, 4 * LONGEST_TASK_MS),
-      );
+      // That a long task would have been seen. It is a count of steps, since CPU time is what is measured: where other
+      // jobs hold the machine, a thread may get a seventh of the time that passes.
+      const busy = await mainThreadTasks(demo.page, async () => {
+        await demo.page.evaluate(() => {
+          let sum = 0;
+          for (let step = 0; step < 2e8; step++) sum = (sum * 31 + step) % 65521;
+          return sum;
+        });
+      });
       expect(busy[0]).toBeGreaterThan(LONGEST_TASK_MS);
     });
   });
