@@ -31,28 +31,30 @@ fn codes(x: vec4f, scale: vec4f, minimum: vec4f, largest: vec4f) -> vec4f {
 
 fn put_word(row: u32, w: u32, word: u32) { kv[row + w / 2u][w & 1u] = word; }
 
-// Writes a row of an invocation's codes of so many bits; `fours`: of three bits, the quads that have four, as many as have
-// two. Layout in src/kernels/formats/page-forms.ts.
-fn write_row(row: u32, bits: u32, fours: u32, own: u32) {
+// Writes a row of an invocation's codes; layout in page-layout.wgsl.
+fn write_row(row: u32, bits: u32, wider: u32, own: u32) {
+  let nibbles = nibble_quads(bits, wider);
   for (var n = 0u; n < QUADS; n++) {
     let c = vec4u(row_codes[own + 4u * n], row_codes[own + 4u * n + 1u], row_codes[own + 4u * n + 2u], row_codes[own + 4u * n + 3u]);
     if (bits == 8u) {
       kv[row + 2u * n] = c.xy;
       kv[row + 2u * n + 1u] = c.zw;
-    } else if (bits == 4u || n < fours) {
-      kv[row + n] = vec2u(c.x | (c.y << 4u), c.z | (c.w << 4u));
+    } else if (n < nibbles) {
+      let lower = (c & vec4u(NIBBLES)) << vec4u(0u, 4u, 0u, 4u);
+      kv[row + n] = vec2u(lower.x | lower.y, lower.z | lower.w);
     } else {
       let lower = (c & vec4u(CRUMBS)) << vec4u(0u, 2u, 4u, 6u);
-      put_word(row, n + fours, lower.x | lower.y | lower.z | lower.w);
+      put_word(row, n + nibbles, lower.x | lower.y | lower.z | lower.w);
     }
   }
-  if (bits != 3u) { return; }
-  for (var first = fours; first < QUADS - fours; first += 2u) {
+  let odd = odd_quads(bits, wider);
+  for (var first = 0u; first < odd; first += 2u) {
     var word = 0u;
-    for (var i = 0u; i < 8u && first + i / 4u < QUADS - fours; i++) {
-      word |= ((row_codes[own + 4u * first + i] >> 2u) & LOWEST_BITS) << i;
+    for (var i = 0u; i < 8u && first + i / 4u < odd; i++) {
+      let n = odd_quad(bits, wider, first + i / 4u);
+      word |= ((row_codes[own + 4u * n + (i & 3u)] >> (bits_of(bits, wider, n) - 1u)) & LOWEST_BITS) << i;
     }
-    put_word(row, upper_bits(fours) + (first - fours) / 2u, word);
+    put_word(row, nibbles + QUADS + first / 2u, word);
   }
 }
 
@@ -99,20 +101,17 @@ fn key_ends(source: u32, channels: u32) -> Ends {
 fn squared_width(ends: Ends) -> f32 { return dot(ends.high - ends.low, ends.high - ends.low); }
 
 // The largest code of a quad of keys.
-fn largest_key(bits: u32, n: u32) -> f32 {
-  if (bits != 3u) { return f32((1u << bits) - 1u); }
-  return select(select(7.0, 3.0, n >= QUADS - FOURS), 15.0, n < FOURS);
-}
+fn largest_key(bits: u32, n: u32) -> f32 { return f32((1u << bits_of(bits, wider_of(bits), n)) - 1u); }
 
 // Puts the pairs of vectors that vary most first where keys are ordered, and keeps the order at `at`.
-fn order_pairs(source: u32, is_ordered: bool, at: u32, id: u32) {
-  for (var i = id; is_ordered && i < HALF4; i += WORKGROUP) {
+fn order_pairs(source: u32, in_order: bool, at: u32, id: u32) {
+  for (var i = id; in_order && i < HALF4; i += WORKGROUP) {
     spread[i] = squared_width(key_ends(source, i)) + squared_width(key_ends(source, HALF4 + i));
   }
   workgroupBarrier();
-  for (var i = id; i < HALF4; i += WORKGROUP) { order[select(i, slot_of(i), is_ordered)] = i; }
+  for (var i = id; i < HALF4; i += WORKGROUP) { order[select(i, slot_of(i), in_order)] = i; }
   workgroupBarrier();
-  if (!is_ordered) { return; }
+  if (!in_order) { return; }
   for (var w = id; w < ORDER_UNITS * 2u; w += WORKGROUP) { put_word(at, w, order_entry(2u * w) | (order_entry(2u * w + 1u) << 16u)); }
 }
 
@@ -132,7 +131,7 @@ fn order_entry(i: u32) -> u32 {
 fn vector_of(n: u32, v: u32) -> u32 { return (v / 2u) * HALF4 + order[2u * n + (v & 1u)]; }
 
 fn quantize_keys(source: u32, head: u32, bits: u32, id: u32) {
-  order_pairs(source, bits == 3u, head + KEY_ORDER, id);
+  order_pairs(source, is_ordered(bits), head + KEY_ORDER, id);
   var own = vec3f(0.0, 1e30, -1e30);
   for (var i = id; i < HEAD_DIM4; i += WORKGROUP) {
     let ends = key_ends(source, vector_of(i / 4u, i & 3u));
@@ -163,7 +162,7 @@ fn quantize_keys(source: u32, head: u32, bits: u32, id: u32) {
       let x = half4(kv[source + j * HEAD_DIM4 + vector_of(i / 4u, i & 3u)]);
       row_codes[own_codes + i] = packed_bytes(codes(x, scales[i], minima[i], vec4f(largest_key(bits, i / 4u))));
     }
-    write_row(head + key_codes_of(bits) + j * row_of(bits), bits, select(0u, FOURS, bits == 3u), own_codes);
+    write_row(head + key_codes_of(bits) + j * row_of(bits), bits, wider_of(bits), own_codes);
   }
 }
 

@@ -1,24 +1,31 @@
-// What the cache's forms cost in quality and save in bytes: perplexity of wikitext-2 beside the dense cache. Arguments:
-// error budgets to try beside the default. CHUNKWISE_SHADOW: true errors of layers beside the estimated ones, not bytes.
+// What the cache's forms cost in quality and save in bytes: perplexity beside the dense cache, of prose, drama, code and
+// chats. Arguments: error budgets to try beside the default. CHUNKWISE_TEXTS: some of the texts, by name. CHUNKWISE_SHADOW:
+// true errors of layers beside the estimated ones, not bytes.
 import { comparedCaches, lineOf } from '../../cli/evaluations/kv.ts';
 import { DEFAULT_KV_ERROR_BUDGET, type KvOptions } from '../../src/cache/kv-options.ts';
 import { openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
-import { heldOutTokens } from '../support/texts.ts';
+import { cacheTexts } from '../support/texts.ts';
 
 const CONTEXT = Number(process.env.CHUNKWISE_CONTEXT ?? 2048);
 const WINDOWS = Number(process.env.CHUNKWISE_WINDOWS ?? 4);
+const TEXTS = process.env.CHUNKWISE_TEXTS?.split(',');
 const kvShadow = process.env.CHUNKWISE_SHADOW !== undefined;
 const budgets = process.argv.slice(2).map(Number);
 const forms: KvOptions[] = [
-  ...(kvShadow ? [] : [{ kv: 'q8' as const }, { kv: 'q4' as const }]),
+  ...(kvShadow ? [] : (['q8', 'q4', 'q3', 'k3v2'] as const).map((kv) => ({ kv }))),
   ...[DEFAULT_KV_ERROR_BUDGET, ...budgets].map((kvErrorBudget) => ({ kv: 'policy' as const, kvErrorBudget })),
 ];
 const modes = forms.map((form) => ({ ...form, ...(kvShadow && { kvShadow }) }));
 const engine = await openInNode({ contextLength: CONTEXT });
-const tokens = await heldOutTokens(engine, 'wikitext', WINDOWS * CONTEXT);
-const found = await comparedCaches(engine, tokens, CONTEXT, modes);
-console.log(`${found.tokens} tokens in windows of ${CONTEXT}; dense: perplexity ${found.dense.perplexity.toFixed(4)}, ${(found.dense.bytes / 1e6).toFixed(1)} MB`);
-for (const result of found.results) console.log(lineOf(result));
-await record(`kv-${kvShadow ? 'errors' : 'perplexity'}-${CONTEXT}`, engine.device, found);
+const texts = await cacheTexts(engine, WINDOWS * CONTEXT);
+const results: Record<string, object> = {};
+for (const [name, tokens] of Object.entries(texts)) {
+  if (TEXTS && !TEXTS.includes(name)) continue;
+  const found = await comparedCaches(engine, tokens, CONTEXT, modes);
+  results[name] = found;
+  console.log(`${name}: ${found.tokens} tokens in windows of ${CONTEXT}; dense: perplexity ${found.dense.perplexity.toFixed(4)}, ${(found.dense.bytes / 1e6).toFixed(1)} MB`);
+  for (const result of found.results) console.log(`  ${lineOf(result)}`);
+}
+await record(`kv-${kvShadow ? 'errors' : 'perplexity'}-${CONTEXT}`, engine.device, { texts: results });
 process.exit(0);

@@ -1,5 +1,6 @@
-import { access, readFile } from 'node:fs/promises';
+import { access, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { fillIn, HELD_OUT_ARTICLES, type Question, readPrompt, readSquad } from '../../cli/evaluations/squad-file.ts';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
@@ -38,14 +39,40 @@ const QUESTION_STEP = 20;
 
 /** Answered questions of the held-out articles, as the chats that a model's template is for. */
 async function answeredQuestions(metadata: TokenizerMetadata): Promise<string> {
-  const prompt = await readPrompt(undefined);
   const questions = await heldOutQuestions();
-  const asked = questions.filter((_, i) => i % QUESTION_STEP === 0);
-  const chats = asked.map((question): ChatTurn[] => [
+  return chatsOf(metadata, questions.filter((_, i) => i % QUESTION_STEP === 0));
+}
+
+async function chatsOf(metadata: TokenizerMetadata, questions: readonly Question[]): Promise<string> {
+  const prompt = await readPrompt(undefined);
+  const chats = questions.map((question): ChatTurn[] => [
     { role: 'user', content: fillIn(prompt, question) },
     { role: 'assistant', content: question.answers[0] ?? '' },
   ]);
   return chats.map((chat) => renderChat(metadata, chat, { addGenerationPrompt: false })).join('');
+}
+
+/** This repository's own sources, in the order of their names. */
+async function ownSources(): Promise<string> {
+  const root = fileURLToPath(new URL('../../src', import.meta.url));
+  const files = (await readdir(root, { recursive: true })).filter((name) => name.endsWith('.ts')).sort();
+  return (await Promise.all(files.map((name) => readFile(join(root, name), 'utf8')))).join('\n');
+}
+
+/** A chat about each of the held-out paragraphs. */
+async function chats(metadata: TokenizerMetadata): Promise<string> {
+  const questions = await heldOutQuestions();
+  const firsts = questions.filter(({ context }, i) => context !== questions[i - 1]?.context);
+  return chatsOf(metadata, firsts);
+}
+
+/** By what a cache is judged: of each the first `count` tokens. */
+export async function cacheTexts(engine: LocalEngine, count: number): Promise<Record<string, number[]>> {
+  const { plan } = await engine.session();
+  const texts = { wikitext: await heldOut('wikitext'), drama: await heldOut('shakespeare'), code: await ownSources(), chats: await chats(plan.tokenizer) };
+  const tokensOf = (name: string, text: string): number[] =>
+    engine.tokenizer.encode(text.slice(0, CHARACTERS_PER_TOKEN * count), { addSpecial: false, parseSpecial: name === 'chats' }).slice(0, count);
+  return Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, tokensOf(name, text)]));
 }
 
 /** The first `count` tokens of held-out text of the kind that a demonstration adapter is for; of `squad` 3,000 at most. */

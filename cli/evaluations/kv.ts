@@ -2,6 +2,7 @@ import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
 import type { KvReport } from '../../src/cache/kv-report.ts';
 import { quantile } from '../../src/config/quantile.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
+import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { type Perplexity, type PerplexityWindow, perplexity } from '../../src/measure/evaluate.ts';
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
@@ -82,7 +83,10 @@ export async function comparedCaches(engine: LocalEngine, tokens: readonly numbe
   return { tokens: dense.tokens, context, dense: { perplexity: dense.perplexity, bytes: dense.memoryPeak.kv }, results };
 }
 
-/** Of `tokens` in windows of `context`, the cache's pages as `policy` wants them. */
+/**
+ * Of `tokens` in windows of `context`, the cache's pages as `policy` wants them. Page by page, as an answer fills them: in
+ * batches as a prompt's, up to sixteen pages would be read in f16 by those that come with them.
+ */
 export function cachedPerplexity(
   engine: LocalEngine,
   tokens: readonly number[],
@@ -91,7 +95,7 @@ export function cachedPerplexity(
   how: Pick<PerplexityWindow, 'adaptation' | 'shadows'> = {},
 ): Promise<Perplexity> {
   const { addBos, bosId } = engine.tokenizer;
-  const windows = { context, start: 0, maxTokens: tokens.length, bosId: addBos ? bosId : undefined };
+  const windows = { context, start: 0, maxTokens: tokens.length, bosId: addBos ? bosId : undefined, piece: PAGE_TOKENS };
   return engine.alone((session) => perplexity(session, tokens, { ...windows, ...how, policy }));
 }
 

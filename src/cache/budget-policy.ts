@@ -27,10 +27,11 @@ export const budgetPolicy = (errorBudget: number): CachePolicy => ({
 
   changes(view) {
     const pages = untouched(errorBudget, view).filter((old) => old.now.tried > 0 || !isProbed(old, view));
-    return pages.flatMap(({ page, layer }): Change[] => {
+    const others = pages.flatMap(({ page, layer }): Change[] => {
       const form = bestForm(errorBudget, view, layer);
       return form ? [{ page, layer, form, entries: PAGE_TOKENS }] : [];
     });
+    return [...firstPage(errorBudget, view), ...others];
   },
 
   trials(view) {
@@ -40,6 +41,18 @@ export const budgetPolicy = (errorBudget: number): CachePolicy => ({
 
   choose: (trials, view) => trials.filter(({ layer, form }) => bestForm(errorBudget, view, layer) === form),
 });
+
+/**
+ * The first page, which every token attends to, in q8 where the layer's others have fewer bits: it has up to sixteen times as
+ * much of the attention as one of them, and q8 errs a sixteenth as much as q4.
+ */
+function firstPage(errorBudget: number, view: CacheView): Change[] {
+  const layers = view.pages[0]?.layers ?? [];
+  return layers.flatMap(({ form }, layer): Change[] => {
+    const others = bestForm(errorBudget, view, layer);
+    return form === 'f16' && others && others !== 'q8' ? [{ page: 0, layer, form: 'q8', entries: PAGE_TOKENS }] : [];
+  });
+}
 
 const untouched = (errorBudget: number, view: CacheView) =>
   errorBudget === 0 ? [] : oldPages(view).filter(({ now }) => now.form === 'f16');

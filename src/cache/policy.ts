@@ -40,7 +40,7 @@ export interface CachePolicy {
 /** Every page in f16. */
 export const DENSE: CachePolicy = { key: 'dense' };
 
-/** Pages at the end that stay in f16; so does the first one, which every token attends to. */
+/** Pages at the end that stay in f16. */
 export const RECENT_PAGES = 1;
 
 export const numLayers = ({ pages }: CacheView): number => pages[0]?.layers.length ?? 1;

@@ -13,6 +13,8 @@ export interface Computed {
   policy?: CachePolicy | undefined;
   /** See `KvOptions.kvShadow`. */
   shadows?: boolean | undefined;
+  /** Tokens that are computed before pages may take other forms again; default: all of them, in batches as the device has them. */
+  piece?: number | undefined;
   /** First position whose logits are wanted. */
   from?: number;
 }
@@ -26,7 +28,7 @@ export async function eachLogits(
   session: Session,
   tokens: readonly number[],
   visit: (start: number, length: number, logits: Float32Array) => void,
-  { adaptation = UNADAPTED, policy = DENSE, shadows = false, from = 0 }: Computed = {},
+  { adaptation = UNADAPTED, policy = DENSE, shadows = false, piece = tokens.length, from = 0 }: Computed = {},
 ): Promise<{ meanRank: number; kv: KvReport; memory: MemoryReport }> {
   const text = await adaptation.begin(tokens, 0);
   const sequence = new Sequence(undefined, 0, policy);
@@ -34,12 +36,15 @@ export async function eachLogits(
   sequence.attach(text);
   session.ranks.reset(sequence);
   try {
-    const onBatch = async (start: number, length: number): Promise<void> => {
-      const skipped = Math.max(0, from - start);
-      const wanted = length - skipped;
-      if (wanted > 0) visit(start + skipped, wanted, await session.logits(skipped, wanted));
-    };
-    await session.prefill(sequence, tokens, onBatch);
+    for (let done = 0; done < tokens.length; done += piece) {
+      const onBatch = async (at: number, length: number): Promise<void> => {
+        const start = done + at;
+        const skipped = Math.max(0, from - start);
+        const wanted = length - skipped;
+        if (wanted > 0) visit(start + skipped, wanted, await session.logits(skipped, wanted));
+      };
+      await session.prefill(sequence, tokens.slice(done, done + piece), onBatch);
+    }
     const meanRank = await session.ranks.read(sequence);
     const kv = kvReport(sequence);
     const memory = session.device.buffers.report();

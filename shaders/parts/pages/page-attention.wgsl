@@ -113,11 +113,11 @@ fn attend_page(page: vec4u, kv_head: u32, start: u32, position: u32, heads: ptr<
   let key_bits = key_bits_of(form);
   let value_bits = value_bits_of(form);
   let base = page.x + kv_head * head_units(key_bits, value_bits);
-  let is_ordered = !HALF_ONLY && is_quantized(form) && key_bits == 3u;
+  let in_order = !HALF_ONLY && is_quantized(form) && is_ordered(key_bits);
   let query = Query(start, position - page.z);
   let keys = min(page.y >> 8u, query.distance + 1u);
   var scores: Scores;
-  var queries = rotated_queries(query, select(NO_ORDER, base + KEY_ORDER, is_ordered));
+  var queries = rotated_queries(query, select(NO_ORDER, base + KEY_ORDER, in_order));
   if (HALF_ONLY || !is_quantized(form)) {
     score_half(&scores, page, kv_head, &queries, keys);
   } else if (key_bits == 8u) {

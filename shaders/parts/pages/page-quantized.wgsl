@@ -44,29 +44,34 @@ fn lift(heads: ptr<function, Heads>, by: vec4f) {
 #end
 }
 
-// Sixteen codes of a row, of `bits` each; `fours`: of three bits, the quads that have four, as many as have two.
-fn code_quad(bits: u32, fours: u32, row: u32, n: u32) -> Quad {
+// Sixteen codes of a row.
+fn code_quad(bits: u32, wider: u32, row: u32, n: u32) -> Quad {
   if (bits == 8u) { return quad_of(vec4u(kv[row + 2u * n], kv[row + 2u * n + 1u])); }
-  if (bits == 4u || n < fours) {
+  let own = bits_of(bits, wider, n);
+  let nibbles = nibble_quads(bits, wider);
+  var lower: vec4u;
+  if (own >= 4u) {
     let unit = kv[row + n];
-    return quad_of(vec4u(unit.x, unit.x >> 4u, unit.y, unit.y >> 4u) & vec4u(NIBBLES));
+    lower = vec4u(unit.x, unit.x >> 4u, unit.y, unit.y >> 4u) & vec4u(NIBBLES);
+  } else {
+    lower = (vec4u(word_of(row, n + nibbles)) >> vec4u(0u, 2u, 4u, 6u)) & vec4u(CRUMBS);
   }
-  let lower = (vec4u(word_of(row, n + fours)) >> vec4u(0u, 2u, 4u, 6u)) & vec4u(CRUMBS);
-  if (bits == 2u || n >= QUADS - fours) { return quad_of(lower); }
-  let upper = vec4u(word_of(row, upper_bits(fours) + (n - fours) / 2u)) >> (vec4u(0u, 1u, 2u, 3u) + 4u * ((n - fours) & 1u));
-  return quad_of(lower | ((upper & vec4u(LOWEST_BITS)) << vec4u(2u)));
+  if ((own & 1u) == 0u) { return quad_of(lower); }
+  let place = odd_place(bits, wider, n);
+  let upper = vec4u(word_of(row, nibbles + QUADS + place / 2u)) >> (vec4u(0u, 1u, 2u, 3u) + 4u * (place & 1u));
+  return quad_of(lower | ((upper & vec4u(LOWEST_BITS)) << vec4u(own - 1u)));
 }
 
 // `bits` are the same wherever it is called from, so that what other forms take is not compiled in.
 fn score_codes(bits: u32, scores: ptr<function, Scores>, base: u32, queries: ptr<function, Queries>, keys: u32) {
   let minima = scale_queries(base, queries);
   let scale = steps_at(base).scale;
-  let fours = select(0u, FOURS, bits == 3u);
+  let wider = wider_of(bits);
   for (var j = 0u; j < keys; j++) {
     let key = base + key_codes_of(bits) + j * row_of(bits);
     var score = vec4f();
 #for n in QUADS
-    let k#n = code_quad(bits, fours, key, #nu);
+    let k#n = code_quad(bits, wider, key, #nu);
 #for g in GROUP
     score[#g] += inner(queries.q#g_#n, k#n);
 #end

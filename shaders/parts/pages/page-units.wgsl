@@ -19,27 +19,32 @@ fn coded_head(page: vec4u, kv_head: u32) -> CodedHead {
 fn bytes_of(word: u32) -> vec4f { return vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u)); }
 
 // Which pair of vectors is in the slot s of the keys, and the other way round.
-fn pair_in(head: CodedHead, s: u32) -> u32 { return select(s, order_at(head.base + KEY_ORDER, s) & 255u, head.key_bits == 3u); }
+fn pair_in(head: CodedHead, s: u32) -> u32 { return select(s, order_at(head.base + KEY_ORDER, s) & 255u, is_ordered(head.key_bits)); }
 
-fn slot_of(head: CodedHead, pair: u32) -> u32 { return select(pair, (order_at(head.base + KEY_ORDER, pair) >> 8u) & 255u, head.key_bits == 3u); }
+fn slot_of(head: CodedHead, pair: u32) -> u32 { return select(pair, (order_at(head.base + KEY_ORDER, pair) >> 8u) & 255u, is_ordered(head.key_bits)); }
 
-// Four codes, a byte each: the vector v of the quad n of a row. `fours`: of three bits, the quads that have four, as many
-// as have two.
-fn code_bytes(bits: u32, fours: u32, row: u32, n: u32, v: u32) -> u32 {
+// Four codes, a byte each: the vector v of the quad n of a row.
+fn code_bytes(bits: u32, wider: u32, row: u32, n: u32, v: u32) -> u32 {
   if (bits == 8u) { return kv[row + 2u * n + v / 2u][v & 1u]; }
-  if (bits == 4u || n < fours) { return (kv[row + n][v / 2u] >> (4u * (v & 1u))) & NIBBLES; }
-  let lower = (word_of(row, n + fours) >> (2u * v)) & CRUMBS;
-  if (bits == 2u || n >= QUADS - fours) { return lower; }
-  let upper = word_of(row, upper_bits(fours) + (n - fours) / 2u) >> (v + 4u * ((n - fours) & 1u));
-  return lower | ((upper & LOWEST_BITS) << 2u);
+  let own = bits_of(bits, wider, n);
+  let nibbles = nibble_quads(bits, wider);
+  var lower: u32;
+  if (own >= 4u) {
+    lower = (kv[row + n][v / 2u] >> (4u * (v & 1u))) & NIBBLES;
+  } else {
+    lower = (word_of(row, n + nibbles) >> (2u * v)) & CRUMBS;
+  }
+  if ((own & 1u) == 0u) { return lower; }
+  let place = odd_place(bits, wider, n);
+  let upper = word_of(row, nibbles + QUADS + place / 2u) >> (v + 4u * (place & 1u));
+  return lower | ((upper & LOWEST_BITS) << (own - 1u));
 }
 
 // Codes of a key's vector in the slot s, or of the one that it rotates with: c = s & 1, and x = s & ~1 or one more.
 fn key_codes(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f { return bytes_of(key_bytes(head, j, x, c)); }
 
 fn key_bytes(head: CodedHead, j: u32, x: u32, c: u32) -> u32 {
-  let fours = select(0u, FOURS, head.key_bits == 3u);
-  return code_bytes(head.key_bits, fours, head.codes + j * head.key_row, x / 2u, 2u * (x & 1u) + c);
+  return code_bytes(head.key_bits, wider_of(head.key_bits), head.codes + j * head.key_row, x / 2u, 2u * (x & 1u) + c);
 }
 
 // Scales and minima of that vector's channels.

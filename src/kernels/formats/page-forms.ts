@@ -39,13 +39,13 @@ export interface HeadLayout {
 
 /**
  * Steps, f16 `[largest scale, span of minima, lowest minimum, 0]` of the keys and `[largest scale, 0, 0, 0]` of the values ·
- * key ranges `[headDim / 16, 2 (scale, minimum), 16]` u8 · of keys of 3 bits their order · key codes · value scales
+ * key ranges `[headDim / 16, 2 (scale, minimum), 16]` u8 · the keys' order, but of 8 bits · key codes · value scales
  * `[PAGE_TOKENS]` u8 · value codes. A range's scale is its code · largest scale / 255, its minimum code · span / 255 + lowest.
  * A value is (code − largest code / 2) · scale.
  *
- * Channels differ by much in what they vary within a page. So of keys of 3 bits the quarter that varies most has 4, and the
- * quarter that varies least 2: ranges and codes lie by slots, eight channels each, and the order is `[headDim / 8, 2]` u8, the
- * pair of vectors in a slot and the slot of a pair. Codes of 3 bits are two planes, of two bits and of one.
+ * Channels differ by much in what they vary within a page. So of keys of 3 and 4 bits the quarter that varies most has one
+ * more, and the quarter that varies least one less: ranges and codes lie by slots, eight channels each, and the order is
+ * `[headDim / 8, 2]` u8, the pair of vectors in a slot and the slot of a pair. How codes lie in a row: page-layout.wgsl.
  */
 export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
   const { key, value } = CODE_BITS[form];
@@ -53,7 +53,7 @@ export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
   const [keyRow, valueRow] = [rowOf(key), rowOf(value)];
   const keyRanges = 2;
   const keyOrder = keyRanges + (headDim * 2) / UNIT_BYTES;
-  const keyCodes = keyOrder + (key === 3 ? Math.ceil((2 * headDim) / 8 / UNIT_BYTES) : 0);
+  const keyCodes = keyOrder + (key < 8 ? Math.ceil((2 * headDim) / 8 / UNIT_BYTES) : 0);
   const valueScales = keyCodes + PAGE_TOKENS * keyRow;
   const valueCodes = valueScales + PAGE_TOKENS / UNIT_BYTES;
   return { keyRanges, keyOrder, keyCodes, valueScales, valueCodes, keyRow, valueRow, units: valueCodes + PAGE_TOKENS * valueRow };

@@ -31,22 +31,23 @@ export function decodeHead(bits: { key: number; value: number }, bytes: Uint8Arr
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const half = (unit: number, i: number): number => halfToFloat(view.getUint16(unit * UNIT_BYTES + 2 * i, true));
   const byte = (unit: number, i: number): number => bytes[unit * UNIT_BYTES + i] ?? NaN;
-  const fours = bits.key === 3 ? Math.floor(headDim / 64) : 0;
+  const isOrdered = bits.key < 8;
+  const wider = isOrdered ? Math.floor(headDim / 64) : 0;
   const size = pageTokens * headDim;
   const head: DecodedHead = {
     ...{ keys: new Float64Array(size), values: new Float64Array(size) },
     ...{ keyScales: new Float64Array(headDim), valueScales: new Float64Array(pageTokens), keyBits: new Uint8Array(headDim) },
   };
   for (let i = 0; i < headDim; i++) {
-    const channel = channelOf(i, headDim, (slot) => (bits.key === 3 ? byte(keyOrder, 2 * slot) : slot));
+    const channel = channelOf(i, headDim, (slot) => (isOrdered ? byte(keyOrder, 2 * slot) : slot));
     const range = Math.floor(i / 16) * 32 + (i % 16);
     const scale = (byte(keyRanges, range) * half(0, 0)) / 255;
     const minimum = (byte(keyRanges, range + 16) * half(0, 1)) / 255 + half(0, 2);
     head.keyScales[channel] = scale;
-    head.keyBits[channel] = bitsOf(bits.key, fours, headDim, i);
+    head.keyBits[channel] = bitsOf({ bits: bits.key, wider, headDim }, i);
     for (let token = 0; token < pageTokens; token++) {
       const row = bytes.subarray((keyCodes + token * keyRow) * UNIT_BYTES);
-      head.keys[token * headDim + channel] = codeOf(row, { bits: bits.key, fours, headDim }, i) * scale + minimum;
+      head.keys[token * headDim + channel] = codeOf(row, { bits: bits.key, wider, headDim }, i) * scale + minimum;
     }
   }
   for (let token = 0; token < pageTokens; token++) {
@@ -54,7 +55,7 @@ export function decodeHead(bits: { key: number; value: number }, bytes: Uint8Arr
     const row = bytes.subarray((valueCodes + token * valueRow) * UNIT_BYTES);
     head.valueScales[token] = scale;
     for (let i = 0; i < headDim; i++) {
-      const code = codeOf(row, { bits: bits.value, fours: 0, headDim }, i);
+      const code = codeOf(row, { bits: bits.value, wider: 0, headDim }, i);
       head.values[token * headDim + i] = (code - (2 ** bits.value - 1) / 2) * scale;
     }
   }
@@ -63,29 +64,34 @@ export function decodeHead(bits: { key: number; value: number }, bytes: Uint8Arr
 
 interface Row {
   bits: number;
-  /** Of three bits a code: runs of sixteen codes at the beginning that have four; as many at the end have two. */
-  fours: number;
+  /** Runs of sixteen codes at the beginning that have one bit more; as many at the end have one less. */
+  wider: number;
   headDim: number;
 }
 
 /** Bits of the i-th code of a row. */
-function bitsOf(bits: number, fours: number, headDim: number, i: number): number {
-  const quad = Math.floor(i / 16);
-  if (quad < fours) return 4;
-  return quad >= headDim / 16 - fours ? Math.min(bits, fours > 0 ? 2 : bits) : bits;
+function bitsOf({ bits, wider, headDim }: Row, i: number): number {
+  const run = Math.floor(i / 16);
+  if (run < wider) return bits + 1;
+  return run >= headDim / 16 - wider ? bits - 1 : bits;
 }
 
-/** The i-th code of a row: planes of words that have of four codes a byte each, the next four's bits above them. */
-function codeOf(row: Uint8Array, { bits, fours, headDim }: Row, i: number): number {
-  const own = bitsOf(bits, fours, headDim, i);
-  const [quad, vector, lane] = [Math.floor(i / 16), Math.floor(i / 4) % 4, i % 4];
-  const at = (word: number, shift: number, count: number): number => ((row[4 * word + lane] ?? NaN) >> shift) & (2 ** count - 1);
-  if (own === 8) return at(4 * quad + vector, 0, 8);
-  if (own === 4) return at(2 * quad + Math.floor(vector / 2), 4 * (vector % 2), 4);
-  const lower = at(quad + fours, 2 * vector, 2);
-  if (own === 2) return lower;
-  const upper = fours + headDim / 16 + Math.floor((quad - fours) / 2);
-  return lower + 4 * at(upper, vector + 4 * ((quad - fours) % 2), 1);
+/**
+ * The i-th code of a row. Runs with four bits or more come first, eight bytes each: the lower four of the first and second
+ * four codes in four bytes, then of the third and fourth. Then the others', four bytes each: the lower two of all. What has
+ * an upper bit besides has it in the plane behind them, two runs in four bytes.
+ */
+function codeOf(bytes: Uint8Array, row: Row, i: number): number {
+  const [run, vector, lane] = [Math.floor(i / 16), Math.floor(i / 4) % 4, i % 4];
+  const at = (word: number, shift: number, count: number): number => ((bytes[4 * word + lane] ?? NaN) >> shift) & (2 ** count - 1);
+  if (row.bits === 8) return at(4 * run + vector, 0, 8);
+  const runs = Array.from({ length: row.headDim / 16 }, (_, of) => bitsOf(row, 16 * of));
+  const own = runs[run] as number;
+  const fours = runs.filter((bits) => bits >= 4).length;
+  const lower = own >= 4 ? at(2 * run + Math.floor(vector / 2), 4 * (vector % 2), 4) : at(fours + run, 2 * vector, 2);
+  if (own % 2 === 0) return lower;
+  const place = runs.slice(0, run).filter((bits) => bits % 2 === 1).length;
+  return lower + 2 ** (own - 1) * at(fours + runs.length + Math.floor(place / 2), vector + 4 * (place % 2), 1);
 }
 
 /** Which channel the i-th of a key's codes is of: of two pairs of vectors the four of each, then those they rotate with. */

@@ -77,9 +77,10 @@ function fillCodes(
     own.set(Uint8Array.from(own, () => Math.floor(256 * random.next())));
     const halves = new Uint16Array(own.buffer, own.byteOffset, own.byteLength / 2);
     const { key, value } = CODE_BITS[form];
-    halves.set(toHalves([4 / (2 ** key - 1), 2, -2 * random.next(), 0, 4 / (2 ** value - 1), 0, 0, 0]));
+    const isOrdered = key < 8; // then some of its codes have one bit more
+    halves.set(toHalves([4 / (2 ** (isOrdered ? key + 1 : key) - 1), 2, -2 * random.next(), 0, 4 / (2 ** value - 1), 0, 0, 0]));
     const { keyOrder } = headLayout(form, headDim);
-    if (key === 3) own.set(randomOrder(headDim / 8, random), keyOrder * UNIT_BYTES);
+    if (isOrdered) own.set(randomOrder(headDim / 8, random), keyOrder * UNIT_BYTES);
     const { keys, values } = decodeHead(form, own, headDim);
     for (let j = 0; j < PAGE_TOKENS; j++) {
       const of = (part: Float64Array): Float64Array => part.slice(j * headDim, (j + 1) * headDim);
