@@ -1,5 +1,5 @@
 /** Which flags each command takes, and what they mean. The help is made of these. */
-import { KV_MODES, KV_PRIORITIES, type KvOptions } from '../src/cache/kv-options.ts';
+import { KV_MODES, KV_PRIORITIES, MOST_KV_ERROR_BUDGET, type KvOptions } from '../src/cache/kv-options.ts';
 import { choiceFlag, type Flags, numberFlag } from './flags.ts';
 
 const json = { type: 'boolean', about: 'one JSON object on stdout; where it fails { "error": { code, message, file, field, reason } }' } as const;
@@ -22,7 +22,7 @@ export const RANK_FLAGS = {
 /** How keys and values are kept. */
 export const KV_FLAGS = {
   kv: { type: 'string', value: KV_MODES.join('|'), about: 'form of the cache; default dense' },
-  'kv-error-budget': { type: 'string', value: 'F', about: 'of policy: how far attention may be moved, relative L2' },
+  'kv-error-budget': { type: 'string', value: 'F', about: 'of policy: what it may cost, in percent of perplexity' },
   'kv-memory-budget': { type: 'string', value: 'BYTES', about: 'of policy: what the pages of a text may take' },
   'kv-priority': { type: 'string', value: KV_PRIORITIES.join('|'), about: 'of policy: which budget holds where both cannot' },
   'kv-shadow': { type: 'boolean', about: 'reports the true error beside the estimate' },
@@ -33,7 +33,7 @@ type KvFlags = { 'kv-shadow'?: boolean } & { [name in Exclude<keyof typeof KV_FL
 /** Errors: `bad_request`. */
 export function kvOptions({ 'kv-shadow': kvShadow, ...flags }: KvFlags): KvOptions {
   const kv = choiceFlag('kv', flags.kv, KV_MODES);
-  const kvErrorBudget = numberFlag('kv-error-budget', flags['kv-error-budget'], 0, 1);
+  const kvErrorBudget = numberFlag('kv-error-budget', flags['kv-error-budget'], 0, MOST_KV_ERROR_BUDGET);
   const kvMemoryBudget = numberFlag('kv-memory-budget', flags['kv-memory-budget'], 1);
   const kvPriority = choiceFlag('kv-priority', flags['kv-priority'], KV_PRIORITIES);
   return {

@@ -1,4 +1,4 @@
-import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
+import { type KvOptions, MOST_KV_ERROR_BUDGET, policyOf } from '../../src/cache/kv-options.ts';
 import type { KvReport } from '../../src/cache/kv-report.ts';
 import { quantile } from '../../src/config/quantile.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
@@ -14,7 +14,7 @@ import { PlanRecorder, rankOptions } from '../ranks.ts';
 import { readText } from '../read-text.ts';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../statistics.ts';
 
-const DEFAULT_BUDGETS = '0.01,0.05,0.2';
+const DEFAULT_BUDGETS = '0.25,1,2';
 const DEFAULT_WINDOW = 2048;
 /** Tokens that are resampled together: they depend on each other. */
 const BLOCK = 64;
@@ -27,7 +27,7 @@ export async function evaluateKv(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, EVAL_KV_FLAGS);
   const text = await readText(required('text', values.text));
   const { kv, kvShadow = values.shadow, ...budget } = kvOptions(values);
-  const budgets = (values.budget ?? values['kv-error-budget'] ?? DEFAULT_BUDGETS).split(',').map((each) => numberFlag('budget', each, 0, 1) as number);
+  const budgets = (values.budget ?? values['kv-error-budget'] ?? DEFAULT_BUDGETS).split(',').map((each) => numberFlag('budget', each, 0, MOST_KV_ERROR_BUDGET) as number);
   const forms: readonly Exclude<KvOptions['kv'], undefined>[] = kv === undefined || kv === 'dense' ? ['q8', 'q4', 'policy'] : [kv];
   const modes = forms.flatMap((form): KvOptions[] => {
     const shadow = kvShadow && { kvShadow };

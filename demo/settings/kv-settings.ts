@@ -44,7 +44,7 @@ export class KvSettings {
     this.budgets.hidden = kv !== 'policy';
     // Hidden it would move what is below while the slider is dragged.
     this.priority.disabled = kvMemory === 0;
-    byId('kv-error-budget-value', HTMLOutputElement).value = kvErrorBudget.toFixed(2);
+    byId('kv-error-budget-value', HTMLOutputElement).value = `${kvErrorBudget.toFixed(2)} %`;
     byId('kv-memory-budget-value', HTMLOutputElement).value = memory;
     this.memory.ariaValueText = memory;
   }

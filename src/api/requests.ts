@@ -1,4 +1,4 @@
-import { KV_MODES, KV_PRIORITIES, type KvOptions } from '../cache/kv-options.ts';
+import { KV_MODES, KV_PRIORITIES, MOST_KV_ERROR_BUDGET, type KvOptions } from '../cache/kv-options.ts';
 import type { SamplingOptions } from '../config/sampling.ts';
 import type { SentOptions } from '../../workers/protocol.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
@@ -158,7 +158,7 @@ export function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, 
   if (kvPriority !== undefined && !priority) refuse('kvPriority', `must be one of ${KV_PRIORITIES.join(', ')}, but is ${describe(kvPriority)}`);
   return {
     ...(mode && { kv: mode }),
-    ...(kvErrorBudget !== undefined && { kvErrorBudget: checkNumber(kvErrorBudget, 'kvErrorBudget', 0, 1) }),
+    ...(kvErrorBudget !== undefined && { kvErrorBudget: checkNumber(kvErrorBudget, 'kvErrorBudget', 0, MOST_KV_ERROR_BUDGET) }),
     ...(kvMemoryBudget !== undefined && { kvMemoryBudget: checkInteger(kvMemoryBudget, 'kvMemoryBudget', 1) }),
     ...(priority && { kvPriority: priority }),
     ...(kvShadow !== undefined && { kvShadow: checkBoolean(kvShadow, 'kvShadow') }),

@@ -3,8 +3,11 @@ import type { QuantizedForm } from '../kernels/formats/page-forms.ts';
 import type { Change } from './cache-page.ts';
 import { type CachePolicy, type CacheView, numLayers, oldPages, pagesBeyondContext } from './policy.ts';
 
-/** What a page may be written as. Merged pages are not: what the latest queries do not look at, later ones may (docs/decisions/kv-cache.md). */
-const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
+/**
+ * What a page may be written as. Merged pages are not: what the latest queries do not look at, later ones may. Nor is k3v2: which
+ * layers bear it probes of single pages do not tell (docs/decisions/kv-cache.md).
+ */
+const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3'];
 
 /** Every page up to this one is probed, and every so manieth after it. */
 const PROBED_PAGES = 4;

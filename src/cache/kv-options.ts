@@ -9,7 +9,7 @@ export type KvMode = (typeof KV_MODES)[number];
 export interface KvOptions {
   /** In which form keys and values are kept; default `dense`, f16. */
   kv?: KvMode;
-  /** Of `policy`: how far a layer's attention output may be moved, relative L2. */
+  /** Of `policy`: what it may cost, in percent of perplexity. */
   kvErrorBudget?: number;
   /** Of `policy`: bytes that the pages of the text may take on the GPU. */
   kvMemoryBudget?: number;
@@ -22,12 +22,19 @@ export interface KvOptions {
 export const KV_PRIORITIES = ['error', 'memory'] as const;
 export type KvPriority = (typeof KV_PRIORITIES)[number];
 
-export const DEFAULT_KV_ERROR_BUDGET = 0.2;
+export const DEFAULT_KV_ERROR_BUDGET = 1;
+export const MOST_KV_ERROR_BUDGET = 16;
+
+/**
+ * How far a layer's attention output may be moved, relative L2, for one percent of perplexity; what that loses grows with the
+ * square. Found on SmolLM2-135M (`npm run bench -- kv-perplexity`; docs/decisions/kv-cache.md).
+ */
+const ONE_PERCENT = 0.25;
 
 export function policyOf({ kv = 'dense', kvErrorBudget, kvMemoryBudget, kvPriority }: KvOptions = {}): CachePolicy {
   if (kv === 'dense') return DENSE;
   if (kv !== 'policy') return fixedForm(kv);
-  const policy = budgetPolicy(kvErrorBudget ?? DEFAULT_KV_ERROR_BUDGET);
+  const policy = budgetPolicy(ONE_PERCENT * Math.sqrt(kvErrorBudget ?? DEFAULT_KV_ERROR_BUDGET));
   if (kvMemoryBudget === undefined) return policy;
   const priority = kvPriority ?? (kvErrorBudget === undefined ? 'memory' : 'error');
   return withMemoryBudget(policy, kvMemoryBudget, priority === 'memory');

@@ -149,6 +149,6 @@ export class Session {
   }
 }
 
-/** Whether pages take another form in a text of that length: neither the first one nor recent ones do. */
+/** Whether pages take another form in a text of that length: the first one does not do so alone, nor do recent ones. */
 const mayShrink = ({ policy }: Sequence, length: number): boolean =>
   policy.key !== DENSE.key && length >= (2 + RECENT_PAGES) * PAGE_TOKENS;

@@ -43,7 +43,7 @@ describe("an engine's defaults for its requests", () => {
 
   it.each([
     ['ranks', { ranks: -1 }],
-    ['kvErrorBudget', { kvErrorBudget: 2 }],
+    ['kvErrorBudget', { kvErrorBudget: 17 }],
     ['kvMemoryBudget', { kvMemoryBudget: 0.5 }],
   ])('are checked when the engine is created: %s', (field, defaults) => {
     const check = (): RequestDefaults => parseDefaults(defaults);

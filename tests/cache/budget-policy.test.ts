@@ -88,7 +88,7 @@ describe('what a layer takes', () => {
     settle(policy, pages, errorOf);
     settle(policy, pages, errorOf);
     const inner = (layer: number): Set<string> => new Set(formsOf(pages, layer).slice(1, -1));
-    expect(inner(0)).toEqual(new Set(['k3v2']));
+    expect(inner(0)).toEqual(new Set(['q3']));
     expect(inner(1)).toEqual(new Set(['q4']));
     expect(inner(2)).toEqual(new Set(['f16']));
     expect([0, 1, 2].map((layer) => [formsOf(pages, layer)[0], formsOf(pages, layer).at(-1)])).toEqual([['q8', 'f16'], ['q8', 'f16'], ['f16', 'f16']]);
@@ -100,7 +100,7 @@ describe('what a layer takes', () => {
     let probed = 0;
     // One page whose latest queries do not look at it, among others that matter.
     settle(policy, pages, (_, form) => (probed++ < 3 ? 1e-6 : ERRORS[form] * 3));
-    expect(formsOf(pages, 0)).not.toContain('k3v2');
+    expect(formsOf(pages, 0)).not.toContain('q3');
     const unknown = pagesOf(40);
     settle(probing(0.1), unknown, () => NaN);
     expect(new Set(formsOf(unknown, 0))).toEqual(new Set(['f16']));

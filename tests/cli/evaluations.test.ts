@@ -87,16 +87,16 @@ it('eval estimator gives every estimator with its interval', async () => {
 it('eval kv sets perplexity, bytes and error of each form and budget beside the dense cache', async () => {
   const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT.repeat(2) });
   const args = ['kv', ...flags, '--text', at('text.txt'), '--context', '320', '--max-tokens', '300'];
-  const { json } = await evaluate([...args, '--budget', '0,0.3']);
+  const { json } = await evaluate([...args, '--budget', '0,1.5']);
   const { results, dense } = json as { results: ComparedCache[]; dense: { perplexity: number } };
-  expect(results.map(({ kv, kvErrorBudget }) => [kv, kvErrorBudget])).toEqual([['q8', undefined], ['q4', undefined], ['policy', 0], ['policy', 0.3]]);
+  expect(results.map(({ kv, kvErrorBudget }) => [kv, kvErrorBudget])).toEqual([['q8', undefined], ['q4', undefined], ['policy', 0], ['policy', 1.5]]);
   const [q8, q4, nothing, policy] = results as [ComparedCache, ComparedCache, ComparedCache, ComparedCache];
   expect(nothing).toMatchObject({ perplexity: dense.perplexity, pageBytes: 1, error: { median: 0, most: 0 } });
   expect(q4.pageBytes).toBeLessThan(q8.pageBytes);
   expect(q8.pageBytes).toBeLessThan(1);
   expect(policy.pageBytes).toBeLessThan(1);
   expect(policy.error.most).toBeGreaterThan(0);
-  await expectError(() => evaluate([...args, '--budget', '2']), 'bad_request', { field: '--budget' });
+  await expectError(() => evaluate([...args, '--budget', '17']), 'bad_request', { field: '--budget' });
   // The base alone, in one form: all of it differs from what the adapter gives.
   const base = (await evaluate(['kv', ...flags.slice(0, 2), ...args.slice(6), '--kv', 'k3v2'])).json as { results: ComparedCache[]; dense: { perplexity: number } };
   expect(base.results.map(({ kv }) => kv)).toEqual(['k3v2']);

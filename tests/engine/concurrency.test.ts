@@ -105,7 +105,7 @@ test('a step that fails while it is recorded leaves nothing to others, nor a tok
 test('pages that are being tried are not changed under the trial, however slowly an answer is read', async () => {
   const engine = await engineUnderTest(MODEL);
   const { gpuDevice } = (await engine.session()).device;
-  const kv = { kv: 'policy', kvErrorBudget: 1, kvMemoryBudget: 7 * PAGE_BYTES, kvPriority: 'error', maxTokens: 60 } as const;
+  const kv = { kv: 'policy', kvErrorBudget: 16, kvMemoryBudget: 7 * PAGE_BYTES, kvPriority: 'error', maxTokens: 60 } as const;
   const prompt = PROSE.repeat(4).slice(0, 240);
   const tokens: number[] = [];
   for await (const event of start(engine, prompt, kv)) {

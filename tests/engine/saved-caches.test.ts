@@ -37,7 +37,7 @@ async function savedStory(kv: KvOptions = {}) {
 describe.each<[string, KvOptions]>([
   ['dense', {}],
   ['q4', { kv: 'q4' }],
-  ['policy', { kv: 'policy', kvErrorBudget: 0.2 }],
+  ['policy', { kv: 'policy', kvErrorBudget: 1 }],
 ])('%s', (_name, kv) => {
   test('a text is gone on from in another visit as it would have been in this one', async () => {
     const { savedCaches, saved, next } = await savedStory(kv);

@@ -100,7 +100,7 @@ function randomKv(random: Random): KvOptions {
   if (kv !== 'policy') return { kv, kvShadow };
   return {
     ...{ kv, kvShadow },
-    ...(random.next() < 0.7 && { kvErrorBudget: oneOf(random, [0, 0.05, 0.3, 1]) }),
+    ...(random.next() < 0.7 && { kvErrorBudget: oneOf(random, [0, 0.05, 1.5, 16]) }),
     ...(random.next() < 0.5 && { kvMemoryBudget: (1 + random.below(5)) * PAGE_BYTES, kvPriority: oneOf(random, ['error', 'memory'] as const) }),
   };
 }

@@ -95,7 +95,7 @@ export interface CompletionOptions {
    * bytes as an error budget allows; or all but the first and the last pages in 8 or 4 bits.
    */
   kv?: KvMode;
-  /** Of `policy`: how far a layer's attention output may be moved, relative L2; default 0.2. */
+  /** Of `policy`: what it may cost, in percent of perplexity, 0 to 16; default 1. */
   kvErrorBudget?: number;
   /** Of `policy`: bytes that the keys and values of the text may take; default: no limit. */
   kvMemoryBudget?: number;
