@@ -2,13 +2,14 @@ import { allHalf } from '../cache/kv-report.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { type Batch, batchTable } from '../layers/batch.ts';
+import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import { loraBatch } from './adapter-mix.ts';
 import type { StepComputer } from './decode-steps.ts';
 import { handled } from './handled.ts';
 import type { PageTrials } from './page-trials.ts';
 import type { RankCounter } from './rank-counter.ts';
+import { mostDecoded } from '../kernels/linears/linear-kernels.ts';
 import type { DrawRecorder } from './sampling/draw-recorder.ts';
 import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
 import type { SequenceCache } from './sequence-cache.ts';
@@ -30,6 +31,12 @@ export interface BatchToken {
   sequence: Sequence;
   position: number;
   place: number;
+}
+
+/** What came of a draft. */
+export interface Verified {
+  kept: DrawnToken[];
+  rejected: number[];
 }
 
 /** Of a batch: what linears read is shown to `tap`; and which layers are recorded, from `from` up to `to`. Default: all. */
@@ -132,6 +139,34 @@ export class Batches implements StepComputer {
     });
     await Promise.all(trials);
     return drawn;
+  }
+
+  /**
+   * Computes the token last drawn of a sequence and `draft` behind it (fewer than FEW_TOKENS in all), and draws after each;
+   * submits. Of what is drawn the beginning holds that follows what was drawn before it: `kept`; the rest is `rejected`.
+   * Keys and values of rejected tokens are overwritten before anything attends to their positions.
+   */
+  async verify(draw: DrawRequest, draft: readonly number[]): Promise<Verified> {
+    const { recorder, device, transformer } = this.parts;
+    while (this.#held) await this.#held;
+    const { sequence, position } = draw;
+    const tokens = [position - 1, ...draft.map((_, i) => position + i)].map((at, i) => ({
+      ...{ sequence, position: at },
+      place: i === 0 ? sequence.slot : FIRST_PREFILL_TOKEN + i - 1,
+    }));
+    let trial: Promise<void> | undefined;
+    const drawn = await recorder.inOneGo(() => {
+      const before = recorder.dispatches;
+      trial = this.lengthen(sequence, position + draft.length);
+      device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(draft));
+      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens);
+      const draws = tokens.map((_, i) => ({ ...draw, position: position + i }));
+      return this.parts.draws.verify(draws, before);
+    });
+    await trial;
+    const right = drawn.findIndex(({ token }, i) => token !== draft[i]) + 1;
+    const kept = drawn.slice(0, right).map((each) => ({ ...each, dispatchesPerToken: each.dispatchesPerToken / right }));
+    return { kept, rejected: drawn.slice(right).map(({ token }) => token) };
   }
 
   /** Draws from the logits that a step held; submits. */

@@ -1,18 +1,22 @@
 import { MAX_STREAMS } from '../../config/max-streams.ts';
+import { FEW_TOKENS } from '../../layers/batch.ts';
 import type { Device } from '../../gpu/device.ts';
 import { Readback } from '../../gpu/readback.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Transformer } from '../../models/transformer.ts';
-import type { DrawRequest, StepResult } from './draw-request.ts';
+import type { DrawnToken, DrawRequest, StepResult } from './draw-request.ts';
 import { MOST_AHEAD } from '../look-ahead.ts';
 import { LEVEL_ROWS_BYTES, LevelControl } from './level-control.ts';
 import { RawLogits } from './raw-logits.ts';
-import { Sampler } from './sampler.ts';
+import { type CountedText, Sampler } from './sampler.ts';
 
 /** Results under way at once: of each stream one, and those of steps ahead of what is read. */
 const RESULTS_AHEAD = MAX_STREAMS + 1 + MOST_AHEAD;
 /** Of a value a stream. */
 const SLOT_BYTES = MAX_STREAMS * 4;
+
+/** Of a token that is drawn behind a draft, and its entropy. */
+const DRAWN_BYTES = 8;
 
 /** Draws tokens from a batch's logits on the GPU, with the levels they take of the adapters. */
 export class DrawRecorder {
@@ -20,9 +24,11 @@ export class DrawRecorder {
   readonly levels: LevelControl;
   readonly #rawLogits: RawLogits;
   readonly #readback: Readback;
+  /** What is drawn behind each token of a draft, and what it is read back with; made when one is first verified. */
+  #verified: { drawn: GPUBuffer; readback: Readback } | undefined;
 
   constructor(
-    device: Device,
+    private readonly device: Device,
     private readonly transformer: Transformer,
     private readonly recorder: Recorder,
   ) {
@@ -40,6 +46,42 @@ export class DrawRecorder {
       if (draw.wantsLogits || draw.allowedLater) this.#rawLogits.copy(this.recorder, row, draw.sequence.slot);
       if (!draw.allowedLater) this.#draw(draw, row);
     });
+  }
+
+  /**
+   * Records draws of one stream after each token of the recorded batch, as if each went on from the one before; submits.
+   * Where the batch's next token is another than was drawn, the draws behind it mean nothing.
+   */
+  async verify(draws: readonly DrawRequest[], dispatchesBefore: number): Promise<DrawnToken[]> {
+    const { device, recorder, transformer, sampler } = this;
+    this.#verified ??= {
+      drawn: device.buffers.storage('verified', 'activations', FEW_TOKENS * DRAWN_BYTES),
+      readback: new Readback(device, 'verified', FEW_TOKENS * DRAWN_BYTES, 1),
+    };
+    const { drawn, readback } = this.#verified;
+    transformer.head(recorder, 0, draws.length);
+    draws.forEach((draw, row) => {
+      this.#draw(draw, row);
+      const { slot } = draw.sequence;
+      recorder.copy(transformer.activations.tokens, slot * 4, drawn, row * DRAWN_BYTES, 4);
+      if (draw.wantsEntropy) recorder.copy(sampler.entropy, slot * 4, drawn, row * DRAWN_BYTES + 4, 4);
+    });
+    const dispatchesPerToken = recorder.dispatches - dispatchesBefore;
+    const { dispatchesPerLayer } = transformer;
+    const bytes = await readback.submit(recorder, [{ buffer: drawn, offset: 0, size: draws.length * DRAWN_BYTES }]);
+    const view = new DataView(bytes);
+    return draws.map(({ wantsEntropy }, row) => ({
+      token: view.getUint32(row * DRAWN_BYTES, true),
+      entropy: wantsEntropy ? view.getFloat32(row * DRAWN_BYTES + 4, true) : undefined,
+      ...{ dispatchesPerToken, dispatchesPerLayer },
+    }));
+  }
+
+  /** The stream's next token is this one, of those that were drawn last; `rejected`, those behind it, were not drawn. */
+  takeBack({ sequence: { slot }, sampling }: DrawRequest, token: number, rejected: readonly number[], text: CountedText): void {
+    if (rejected.length === 0) return;
+    this.device.gpuDevice.queue.writeBuffer(this.transformer.activations.tokens, slot * 4, new Uint32Array([token]));
+    this.sampler.recount(slot, sampling, rejected, text);
   }
 
   /** Records the draw after a step that was recorded with its `allowedLater`, once it is known. */
