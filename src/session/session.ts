@@ -12,7 +12,7 @@ import { DENSE, RECENT_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { checkAdapters, checkPages } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
-import { Batches, type BatchToken, type Verified } from './batches.ts';
+import { Batches, type BatchToken, type Draft } from './batches.ts';
 import { DecodeSteps } from './decode-steps.ts';
 import { DrawRecorder } from './sampling/draw-recorder.ts';
 import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
@@ -37,7 +37,7 @@ export class Session {
   /** How far answers go ahead; measured when the model is open. */
   lookAhead = new LookAhead();
   /** What steps cost that verify drafts. */
-  readonly stepCosts: StepCosts;
+  stepCosts: StepCosts;
   readonly #batches: Batches;
   readonly #prefill: Prefill;
   /** Settles once it is known whether what adapters run is computed right. */
@@ -126,12 +126,12 @@ export class Session {
     return this.#batches.decode(draws);
   }
 
-  /** A decode step by itself that verifies `draft`; see `Batches.verify`. What is rejected the caller takes back. */
-  async verify(draw: DrawRequest, draft: readonly number[]): Promise<Verified> {
+  /** A decode step by itself that verifies a draft: the tokens it gives. See `Batches.verify`. */
+  async verify(draw: DrawRequest, draft: Draft): Promise<DrawnToken[]> {
     const began = performance.now();
-    const verified = await this.#batches.verify(draw, draft);
-    this.stepCosts.timed(draft.length + 1, performance.now() - began);
-    return verified;
+    const drawn = await this.#batches.verify(draw, draft);
+    this.stepCosts.timed(draft.tokens.length + 1, performance.now() - began);
+    return drawn;
   }
 
   /** Logits `[count, vocabSize]` of the recorded batch's tokens from `start` on; submits. */

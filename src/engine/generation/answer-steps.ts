@@ -55,6 +55,8 @@ export class AnswerSteps {
   readonly #drawn: (DrawnToken & { ofStep: number })[] = [];
   /** Of those, and those read. */
   readonly #answer: number[] = [];
+  /** What the last of them takes of the adapters, where the GPU chose. */
+  #lastRow: RampRow | undefined;
   #speculation: Speculation | undefined;
   /** What the grammar lets follow the token read last. */
   #allowedNext: DrawRequest['allowedLater'];
@@ -140,6 +142,7 @@ export class AnswerSteps {
       throw error;
     });
     this.#drawn.push(...drawn.map((each) => ({ ...each, ofStep: drawn.length })));
+    this.#lastRow = drawn.at(-1)?.row;
     for (const { token } of drawn) {
       this.#answer.push(token);
       this.#speculation?.push(token);
@@ -161,14 +164,12 @@ export class AnswerSteps {
     return this.session.steps.isAlone(this.sequence);
   }
 
-  async #verify(draft: readonly number[]): Promise<DrawnToken[]> {
-    const { session } = this;
+  #verify(tokens: readonly number[]): Promise<DrawnToken[]> {
     const { prompt } = this.options;
     const draw = this.#draw(prompt.length + this.#asked, {});
-    const { kept, rejected } = await session.verify(draw, draft);
-    const tokens = kept.map(({ token }) => token);
-    session.draws.takeBack(draw, tokens.at(-1) ?? 0, rejected, { prompt, answer: [...this.#answer, ...tokens] });
-    return kept;
+    // The row of the last token is that of those behind it, as long as no level changes.
+    const row = draw.level && this.#lastRow;
+    return this.session.verify(draw, { tokens, row, text: { prompt, answer: this.#answer } });
   }
 
   #ask(step: Promise<DrawnToken | DrawnToken[]>): void {
@@ -176,10 +177,15 @@ export class AnswerSteps {
     this.#asked++;
   }
 
-  /** Drafts are verified of texts whose draws need nothing else of the token before, and whose pages stay as they are. */
+  /**
+   * Drafts are verified where draws need nothing else of the tokens before them, pages stay as they are, and the GPU chooses
+   * all rows or none.
+   */
   #maySpeculate(): boolean {
-    const { speculates, grammar, wantsLogits, follow } = this.options;
-    return speculates && !grammar && !wantsLogits && !follow && this.sequence.policy.key === DENSE.key;
+    const { sequence } = this;
+    const { prompt, speculates, grammar, wantsLogits, follow } = this.options;
+    const isPlanned = follow !== undefined && sequence.rows[prompt.length] !== undefined;
+    return speculates && !grammar && !wantsLogits && !isPlanned && sequence.policy.key === DENSE.key;
   }
 
   /**
