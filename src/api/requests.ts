@@ -22,7 +22,17 @@ const MAX_STOPS = 4;
 /** What may become a stop string is held back, and searched at each token. */
 const MAX_STOP_CHARS = 4096;
 
-const KV_FIELDS = { kv: true, kvErrorBudget: true, kvMemoryBudget: true, kvPriority: true, kvShadow: true } as const;
+/** This package's own. */
+const OWN = {
+  adapter: true,
+  ...RANK_FIELDS,
+  kv: true,
+  kvErrorBudget: true,
+  kvMemoryBudget: true,
+  kvPriority: true,
+  kvShadow: true,
+  speculate: true,
+} as const;
 
 const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   max_tokens: true,
@@ -37,15 +47,13 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   logit_bias: true,
   seed: true,
   stop: true,
-  adapter: true,
-  ...RANK_FIELDS,
-  ...KV_FIELDS,
+  ...OWN,
   stream: true,
   stream_options: true,
 };
 
 /** Fields of this package's own, which no server knows. */
-export const OWN_FIELDS: ReadonlySet<string> = new Set(['adapter', ...Object.keys({ ...RANK_FIELDS, ...KV_FIELDS })]);
+export const OWN_FIELDS: ReadonlySet<string> = new Set(Object.keys(OWN));
 
 /** Checks a chat request. Throws `bad_request`, naming the field; `unsupported` for tools that the model knows not of. */
 export function parseChatRequest(request: ChatCompletionRequest, traits: ChatTraits): ParsedRequest & Omit<ParsedChat, 'callFormat'> {
@@ -86,6 +94,7 @@ function parseOptions(fields: Record<string, unknown>, kind: 'chat' | 'text'): P
       adapters: parseAdapters(fields['adapter']),
       ...parseRanks(fields),
       ...parseKv(fields),
+      speculate: checkBoolean(fields['speculate'], 'speculate', true),
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),

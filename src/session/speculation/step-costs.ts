@@ -7,7 +7,7 @@ export type DraftSize = (typeof DRAFT_SIZES)[number];
 
 /** What such steps cost, in steps of one token, until they have been timed. A software adapter computes, a GPU reads weights. */
 const ASSUMED: Record<'software' | 'gpu', Record<DraftSize, number>> = {
-  software: { 2: 2, 4: 3, 8: 4 },
+  software: { 2: 1.6, 4: 2.6, 8: 3 },
   gpu: { 2: 1.1, 4: 1.2, 8: 1.5 },
 };
 /** Times of each size that are remembered. */
