@@ -3,9 +3,9 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 // Checks of values that need not be as typed. Each throws `bad_request`, naming the field.
 
 export function checkBoolean(value: unknown, field: string, missing = false): boolean {
-  const given = value ?? missing;
-  if (typeof given !== 'boolean') refuse(field, `must be true or false, but is ${describe(given)}`);
-  return given;
+  value ??= missing;
+  if (typeof value !== 'boolean') refuse(field, `must be true or false, but is ${describe(value)}`);
+  return value;
 }
 
 export function checkInteger(value: unknown, field: string, least: number, most = Number.MAX_SAFE_INTEGER): number {

@@ -13,6 +13,7 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 512, neverEnds: true });
 const PROMPT = 'The wind comes from the hills. The wind comes from the hills. The wind';
+const OTHERS = ['A third, a third, a third, a', 'And of the fourth nobody speaks; nobody speaks; nobody'];
 const TOKENS = 60;
 /** Tokens that answers are kept to, so that what is drawn repeats itself now and then. */
 const FEW = 'abc';
@@ -62,6 +63,8 @@ describe('an answer is the same with speculation', () => {
     await expectSame(engine);
     // Goes on from what both left in the cache.
     await expectSame(engine, {}, `${PROMPT} blows`);
+    // Where a draft is behind none that is likely, too.
+    for (const prompt of OTHERS) await expectSame(engine, {}, prompt);
   });
 
   test('with penalties, bias and filters, drawn with a seed', async () => {
@@ -89,7 +92,7 @@ describe('an answer is the same with speculation', () => {
 
   test('of several answers, and of several streams side by side', async () => {
     const engine = await engineOf();
-    const prompts = [PROMPT, 'A third, a third, a third, a', 'And of the fourth nobody speaks; nobody speaks; nobody'];
+    const prompts = [PROMPT, ...OTHERS];
     const alone: number[][] = [];
     for (const prompt of prompts) alone.push((await expectSame(engine, {}, prompt)).tokens);
     const other = await engineOf();

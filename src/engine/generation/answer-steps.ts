@@ -58,6 +58,8 @@ export class AnswerSteps {
   /** What the last of them takes of the adapters, where the GPU chose. */
   #lastRow: RampRow | undefined;
   #speculation: Speculation | undefined;
+  /** The step that was asked for last verifies a draft: how many tokens it gives is not known. */
+  #verifies = false;
   /** What the grammar lets follow the token read last. */
   #allowedNext: DrawRequest['allowedLater'];
 
@@ -136,7 +138,8 @@ export class AnswerSteps {
     const current = this.#ahead.shift();
     if (!current) return;
     this.#allowedNext = grammar && handled(current.then(([drawn]) => (!drawn || eosIds.has(drawn.token) ? undefined : grammar.follow(drawn.token))));
-    if (!this.#isAlone || !this.#speculation?.isLikely) this.#askAhead();
+    if (!this.#verifies && !(this.#isAlone && this.#speculation?.isLikely)) this.#askAhead();
+    this.#verifies = false;
     const drawn = await current.catch((error: unknown) => {
       if (this.#count > 0) sequence.tokens.pop(); // its step was this one
       throw error;
@@ -155,7 +158,8 @@ export class AnswerSteps {
   #askBehind(): void {
     const left = this.options.limit - this.#asked;
     const draft = left > 1 && this.#isAlone ? (this.#speculation?.draft(left - 1) ?? []) : [];
-    if (draft.length > 0) this.#ask(this.#verify(draft));
+    this.#verifies = draft.length > 0;
+    if (this.#verifies) this.#ask(this.#verify(draft));
     else this.#askAhead();
   }
 
