@@ -125,9 +125,8 @@ function parseSampling(fields: Record<string, unknown>): SamplingOptions {
   };
 }
 
-function parseLogitBias(value: unknown): Map<number, number> {
+function parseLogitBias(value: unknown = {}): Map<number, number> {
   const biases = new Map<number, number>();
-  if (value === undefined) return biases;
   if (!isRecord(value)) refuse('logit_bias', `must be an object, but is ${describe(value)}`);
   for (const [key, bias] of Object.entries(value)) {
     const token = Number(key);
@@ -142,8 +141,7 @@ function parseSeed(value: unknown): number {
   return checkInteger(value, 'seed', Number.MIN_SAFE_INTEGER) >>> 0;
 }
 
-export function parseAdapters(value: unknown): { name: string; scale: number }[] {
-  if (value === undefined) return [];
+export function parseAdapters(value: unknown = []): { name: string; scale: number }[] {
   if (typeof value === 'string') return [{ name: value, scale: 1 }];
   if (!Array.isArray(value)) refuse('adapter', `must be a name or an array, but is ${describe(value)}`);
   return value.map((use: unknown, i) => {
@@ -174,8 +172,7 @@ export function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, 
   };
 }
 
-function parseStop(value: unknown): string[] {
-  if (value === undefined) return [];
+function parseStop(value: unknown = []): string[] {
   const stops: unknown[] = Array.isArray(value) ? value : [value];
   if (stops.length > MAX_STOPS) refuse('stop', `at most ${MAX_STOPS} strings are allowed, not ${stops.length}`);
   return stops.map((stop) => {
