@@ -7,7 +7,7 @@ import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { type Answer, answer } from '../support/answer.ts';
 import { BytesSource } from '../support/bytes-source.ts';
-import { engineUnderTest } from '../support/engine-under-test.ts';
+import { type EngineTestOptions, engineUnderTest } from '../support/engine-under-test.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
@@ -29,8 +29,8 @@ class FreeDrafts extends StepCosts {
   }
 }
 
-async function engineOf(size: DraftSize = 8): Promise<LocalEngine> {
-  const engine = await engineUnderTest(bytes);
+async function engineOf(size: DraftSize = 8, options: EngineTestOptions = {}): Promise<LocalEngine> {
+  const engine = await engineUnderTest(bytes, options);
   (await engine.session()).stepCosts = new FreeDrafts(size);
   return engine;
 }
@@ -140,15 +140,19 @@ describe('an answer is the same with speculation', () => {
 describe('adapters', () => {
   const NAME = 'tiny';
 
-  async function adapted(): Promise<LocalEngine> {
-    const engine = await engineOf();
+  async function adapted(deviceClass: 'cpu' | 'gpu'): Promise<LocalEngine> {
+    const engine = await engineOf(8, { deviceClass });
     const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
     await engine.loadAdapter(NAME, peftSource(tinyAdapter(config, { seed: 21, rank: 16, gain: 0.1 })));
     return engine;
   }
 
-  test.each(['uniform', 'chunkwise'] as const)('answer the same, with %s ranks', async (ranks) => {
-    const engine = await adapted();
+  test.each([
+    ['uniform', 'cpu'],
+    ['chunkwise', 'cpu'],
+    ['chunkwise', 'gpu'],
+  ] as const)('answer the same, with %s ranks, on class %s', async (ranks, deviceClass) => {
+    const engine = await adapted(deviceClass);
     const options: Partial<GenerateOptions> = { adapters: [{ name: NAME, scale: 1 }], ranks, rankErrorBudget: 0.9, rampWidth: 2, maxTokens: 100 };
     const rowsOf = async (speculate: boolean) => {
       const plans: PlanEvent[] = [];

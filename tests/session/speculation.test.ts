@@ -113,8 +113,11 @@ describe('a step that verifies', () => {
   }
 
   // Past the end of a page, in the form of decoding and in that of prefill.
-  test.each([1, 2, 3, 7])('keeps of %d tokens those that are right, and nothing attends to the others', async (length) => {
-    const session = await (await engineUnderTest(bytes)).session();
+  test.each([
+    ...[1, 2, 3, 7].map((length) => ['cpu', length] as const),
+    ...[1, 7].map((length) => ['gpu', length] as const),
+  ])('keeps, on class %s, of %d tokens those that are right, and nothing attends to the others', async (deviceClass, length) => {
+    const session = await (await engineUnderTest(bytes, { deviceClass })).session();
     const expected = await plainTokens(session, 30);
     const { sequence, first } = await prefilled(session, 1);
     const tokens = [first];
