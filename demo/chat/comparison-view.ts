@@ -13,6 +13,7 @@ const FIGURES: [label: string, of: (measured: Measured) => string][] = [
   ['First token', ({ ttftMs }) => formatMs(ttftMs)],
   ['Per token', ({ msPerToken }) => formatMs(msPerToken)],
   ['Speed', ({ tokensPerSecond }) => formatRate(tokensPerSecond)],
+  ['Tokens a step', ({ tokensPerStep }) => (tokensPerStep === undefined ? '–' : tokensPerStep.toFixed(1))],
   ['Mean rank', ({ meanRank }) => (meanRank === undefined ? '–' : formatRank(meanRank))],
   ['KV cache', ({ kvBytes }) => formatBytes(kvBytes)],
   ['Prompt reused', ({ cachedTokens, promptTokens }) => `${cachedTokens} of ${promptTokens}`],

@@ -12,6 +12,8 @@ export interface Measured {
   ttftMs: number;
   msPerToken: number;
   tokensPerSecond: number;
+  /** Tokens that a step gave; answers that were kept before have none. */
+  tokensPerStep?: number;
   kvBytes: number;
   meanRank?: number;
 }
@@ -75,7 +77,7 @@ function optionsOf({ settings, adapter, way }: Recipe) {
   } satisfies CompletionOptions;
 }
 
-function measuredOf(usage: Usage, { ttftMs, msPerToken, tokensPerSecond, kv, meanRank }: GenerationReport): Measured {
+function measuredOf(usage: Usage, { ttftMs, msPerToken, tokensPerSecond, tokensPerStep, kv, meanRank }: GenerationReport): Measured {
   return {
     tokens: usage.completion_tokens,
     promptTokens: usage.prompt_tokens,
@@ -83,16 +85,19 @@ function measuredOf(usage: Usage, { ttftMs, msPerToken, tokensPerSecond, kv, mea
     ttftMs,
     msPerToken: msPerToken.median,
     tokensPerSecond,
+    tokensPerStep,
     kvBytes: Object.values(kv.bytes).reduce((sum, bytes) => sum + bytes),
     ...(meanRank !== undefined && { meanRank }),
   };
 }
 
 /** The line below an answer. */
-export function noteOf({ tokens, promptTokens, cachedTokens, msPerToken, kvBytes }: Measured): string {
+export function noteOf({ tokens, promptTokens, cachedTokens, msPerToken, tokensPerStep = 1, kvBytes }: Measured): string {
   return [
     `${formatCount(tokens)} tokens`,
     `${formatMs(msPerToken)} each`,
+    // Drafts of the text so far were right.
+    ...(tokensPerStep >= 1.05 ? [`${tokensPerStep.toFixed(1)} a step`] : []),
     `KV cache ${formatBytes(kvBytes)}`,
     ...(cachedTokens > 0 ? [`${formatCount(cachedTokens)} of ${formatCount(promptTokens)} prompt tokens reused`] : []),
   ].join(' · ');

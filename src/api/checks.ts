@@ -2,8 +2,8 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 // Checks of values that need not be as typed. Each throws `bad_request`, naming the field.
 
-export function checkBoolean(value: unknown, field: string): boolean {
-  if (value === undefined || value === null) return false;
+export function checkBoolean(value: unknown, field: string, missing = false): boolean {
+  value ??= missing;
   if (typeof value !== 'boolean') refuse(field, `must be true or false, but is ${describe(value)}`);
   return value;
 }

@@ -22,7 +22,17 @@ const MAX_STOPS = 4;
 /** What may become a stop string is held back, and searched at each token. */
 const MAX_STOP_CHARS = 4096;
 
-const KV_FIELDS = { kv: true, kvErrorBudget: true, kvMemoryBudget: true, kvPriority: true, kvShadow: true } as const;
+/** This package's own. */
+const OWN = {
+  adapter: true,
+  ...RANK_FIELDS,
+  kv: true,
+  kvErrorBudget: true,
+  kvMemoryBudget: true,
+  kvPriority: true,
+  kvShadow: true,
+  speculate: true,
+} as const;
 
 const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   max_tokens: true,
@@ -37,15 +47,13 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
   logit_bias: true,
   seed: true,
   stop: true,
-  adapter: true,
-  ...RANK_FIELDS,
-  ...KV_FIELDS,
+  ...OWN,
   stream: true,
   stream_options: true,
 };
 
 /** Fields of this package's own, which no server knows. */
-export const OWN_FIELDS: ReadonlySet<string> = new Set(['adapter', ...Object.keys({ ...RANK_FIELDS, ...KV_FIELDS })]);
+export const OWN_FIELDS: ReadonlySet<string> = new Set(Object.keys(OWN));
 
 /** Checks a chat request. Throws `bad_request`, naming the field; `unsupported` for tools that the model knows not of. */
 export function parseChatRequest(request: ChatCompletionRequest, traits: ChatTraits): ParsedRequest & Omit<ParsedChat, 'callFormat'> {
@@ -86,6 +94,7 @@ function parseOptions(fields: Record<string, unknown>, kind: 'chat' | 'text'): P
       adapters: parseAdapters(fields['adapter']),
       ...parseRanks(fields),
       ...parseKv(fields),
+      speculate: checkBoolean(fields['speculate'], 'speculate', true),
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),
@@ -116,9 +125,8 @@ function parseSampling(fields: Record<string, unknown>): SamplingOptions {
   };
 }
 
-function parseLogitBias(value: unknown): Map<number, number> {
+function parseLogitBias(value: unknown = {}): Map<number, number> {
   const biases = new Map<number, number>();
-  if (value === undefined) return biases;
   if (!isRecord(value)) refuse('logit_bias', `must be an object, but is ${describe(value)}`);
   for (const [key, bias] of Object.entries(value)) {
     const token = Number(key);
@@ -133,8 +141,7 @@ function parseSeed(value: unknown): number {
   return checkInteger(value, 'seed', Number.MIN_SAFE_INTEGER) >>> 0;
 }
 
-export function parseAdapters(value: unknown): { name: string; scale: number }[] {
-  if (value === undefined) return [];
+export function parseAdapters(value: unknown = []): { name: string; scale: number }[] {
   if (typeof value === 'string') return [{ name: value, scale: 1 }];
   if (!Array.isArray(value)) refuse('adapter', `must be a name or an array, but is ${describe(value)}`);
   return value.map((use: unknown, i) => {
@@ -165,8 +172,7 @@ export function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, 
   };
 }
 
-function parseStop(value: unknown): string[] {
-  if (value === undefined) return [];
+function parseStop(value: unknown = []): string[] {
   const stops: unknown[] = Array.isArray(value) ? value : [value];
   if (stops.length > MAX_STOPS) refuse('stop', `at most ${MAX_STOPS} strings are allowed, not ${stops.length}`);
   return stops.map((stop) => {

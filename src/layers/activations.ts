@@ -1,9 +1,8 @@
 import { MAX_RANK } from '../adapters/formats/config-fields.ts';
-import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
-import { batchBytes } from './batch.ts';
+import { batchBytes, FEW_TOKENS } from './batch.ts';
 
 /** Tokens whose logits are computed at once. */
 export const HEAD_TOKENS = 16;
@@ -16,7 +15,7 @@ export interface Activations {
   batchTable: GPUBuffer;
   /** The residual stream `[T, hiddenSize]`. */
   x: GPUBuffer;
-  /** The residual stream between a layer's two halves, where adapters take part in decoding `[MAX_STREAMS, hiddenSize]`. */
+  /** The residual stream between a layer's two halves, where adapters take part in decoding `[FEW_TOKENS, hiddenSize]`. */
   between: GPUBuffer;
   /** x after a norm `[T, hiddenSize]`; prefill and output only. */
   normed: GPUBuffer;
@@ -43,7 +42,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
   return {
     ...batchBytes(batchTokens),
     x: rows(hiddenSize),
-    between: MAX_STREAMS * hiddenSize * 4,
+    between: FEW_TOKENS * hiddenSize * 4,
     normed: rows(hiddenSize),
     qkv: rows((numHeads + 2 * numKvHeads) * headDim),
     partials: Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim) * 4,

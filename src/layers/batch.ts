@@ -24,9 +24,12 @@ export interface PlainProduct {
   record(recorder: Dispatcher, batch: BatchShape, scale: number): void;
 }
 
+/** Most tokens of a batch of few. */
+export const FEW_TOKENS = 8;
+
 /** What a linear has to know of a batch. */
 export interface BatchShape {
-  /** Consecutive tokens of one sequence; or few tokens of any, such as the next of each of at most MAX_STREAMS. */
+  /** Consecutive tokens of one sequence; or few tokens of any, such as the next of each stream; at most FEW_TOKENS. */
   kind: 'prefill' | 'decode';
   tokens: number;
   /** Where adapters take part. */

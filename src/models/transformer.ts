@@ -1,10 +1,10 @@
 import { AdapterArena, type ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
-import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { mostDecoded } from '../kernels/linears/linear-kernels.ts';
 import { type Activations, HEAD_TOKENS } from '../layers/activations.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
@@ -94,7 +94,7 @@ export class Transformer {
   head(recorder: Dispatcher, start: number, tokens: number): void {
     if (tokens > HEAD_TOKENS) throw new Error(`head: ${tokens} tokens`);
     this.parts.outputNorm.record(recorder, tokens, start);
-    this.parts.output.record(recorder, { tokens, kind: tokens <= MAX_STREAMS ? 'decode' : 'prefill' }, 1 / this.config.logitDivisor);
+    this.parts.output.record(recorder, { tokens, kind: tokens <= mostDecoded(this.device) ? 'decode' : 'prefill' }, 1 / this.config.logitDivisor);
   }
 
   /** States after the last norm of the batch's `tokens` tokens, `[tokens, hiddenSize]` in the buffer given back. */

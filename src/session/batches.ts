@@ -1,16 +1,19 @@
+import type { RampRow } from '../chunking/ramps.ts';
 import { allHalf } from '../cache/kv-report.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { type Batch, batchTable } from '../layers/batch.ts';
+import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import { loraBatch } from './adapter-mix.ts';
 import type { StepComputer } from './decode-steps.ts';
 import { handled } from './handled.ts';
 import type { PageTrials } from './page-trials.ts';
 import type { RankCounter } from './rank-counter.ts';
+import { mostDecoded } from '../kernels/linears/linear-kernels.ts';
 import type { DrawRecorder } from './sampling/draw-recorder.ts';
 import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
+import type { CountedText } from './sampling/sampler.ts';
 import type { SequenceCache } from './sequence-cache.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -30,6 +33,17 @@ export interface BatchToken {
   sequence: Sequence;
   position: number;
   place: number;
+  /** What it takes of the adapters; default: what its sequence says. */
+  row?: RampRow | undefined;
+}
+
+/** Tokens that may come behind the one last drawn. */
+export interface Draft {
+  tokens: readonly number[];
+  /** What they may take of the adapters, where the GPU chooses. */
+  row: RampRow | undefined;
+  /** What was drawn, and what that went on from. */
+  text: CountedText;
 }
 
 /** Of a batch: what linears read is shown to `tap`; and which layers are recorded, from `from` up to `to`. Default: all. */
@@ -90,10 +104,10 @@ export class Batches implements StepComputer {
     device.gpuDevice.queue.writeBuffer(activations.batchTable, 0, table);
     const length = Math.max(...places) + 1;
     const loras = sequences[0]?.adapters.loras ?? [];
-    const doses = tokens.map(({ sequence, position }) => ({
+    const doses = tokens.map(({ sequence, position, row = sequence.rowOf(position) }) => ({
       mix: sequence.adapters,
       slot: sequence.slot,
-      row: sequence.rowOf(position),
+      row,
       position,
     }));
     if (!layers || layers.from === 0) for (const { sequence } of tokens) ranks.count(sequence);
@@ -134,6 +148,34 @@ export class Batches implements StepComputer {
     return drawn;
   }
 
+  /**
+   * Computes the token last drawn of a sequence and a draft behind it (fewer than FEW_TOKENS in all), and draws after each;
+   * submits. Resolves with the draws that hold: the first, and each behind a token of the draft that was drawn before it
+   * and takes the row that it was computed with. Keys and values of the others are overwritten before anything attends to
+   * their positions.
+   */
+  async verify(draw: DrawRequest, { tokens: draft, row, text }: Draft): Promise<DrawnToken[]> {
+    const { recorder, device, transformer, draws } = this.parts;
+    while (this.#held) await this.#held;
+    const { sequence, position } = draw;
+    const first: BatchToken = { sequence, position: position - 1, place: sequence.slot };
+    const tokens = [first, ...draft.map((_, i): BatchToken => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i, row }))];
+    let trial: Promise<void> | undefined;
+    const drawn = await recorder.inOneGo(() => {
+      const before = recorder.dispatches;
+      trial = this.lengthen(sequence, position + draft.length);
+      device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(draft));
+      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens);
+      return draws.verify(tokens.map((_, i) => ({ ...draw, position: position + i })), before);
+    });
+    await trial;
+    const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean => token === draft[i] && (!chosen || isSameRow(chosen, row));
+    const count = drawn.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;
+    const kept = drawn.slice(0, count);
+    draws.takeBack(draw, drawn, count, { ...text, answer: [...text.answer, ...kept.map(({ token }) => token)] });
+    return kept.map((each) => ({ ...each, dispatchesPerToken: (each.dispatchesPerToken * drawn.length) / count }));
+  }
+
   /** Draws from the logits that a step held; submits. */
   async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
     const [drawn] = await this.#draw([draw], () => this.parts.draws.recordHeld(draw));
@@ -150,6 +192,9 @@ export class Batches implements StepComputer {
     });
   }
 }
+
+const isSameRow = (a: RampRow, b: RampRow | undefined): boolean =>
+  a.levelLo === b?.levelLo && a.levelHi === b.levelHi && a.wLo === b.wLo && a.wHi === b.wHi;
 
 /** A forward pass takes the plain form of one mix of adapters. */
 function byAdapters(draws: readonly DrawRequest[]): DrawRequest[][] {

@@ -51,6 +51,11 @@ export class DecodeSteps {
     });
   }
 
+  /** No other stream decodes. */
+  isAlone(sequence: Sequence): boolean {
+    return [...this.#streams.keys()].every((stream) => stream === sequence);
+  }
+
   /** A stream ends: nobody waits for it, and what it asked for that is not under way is dropped. */
   leave(sequence: Sequence): void {
     const asked = this.#streams.get(sequence)?.asked ?? [];

@@ -35,6 +35,11 @@ export class LookAhead {
     return new LookAhead(latency);
   }
 
+  /** Milliseconds from one result to the next where steps follow each other; undefined as long as none did. */
+  get stepMs(): number | undefined {
+    return this.#times.length === 0 ? undefined : quantile(this.#times, 0.5);
+  }
+
   /** Steps to ask for beyond the one whose token is read next. */
   get steps(): number {
     if (this.latencyMs < SHORT_MS || this.#times.length === 0) return 1;

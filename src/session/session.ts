@@ -12,7 +12,7 @@ import { DENSE, RECENT_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { checkAdapters, checkPages } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
-import { Batches, type BatchToken } from './batches.ts';
+import { Batches, type BatchToken, type Draft } from './batches.ts';
 import { DecodeSteps } from './decode-steps.ts';
 import { DrawRecorder } from './sampling/draw-recorder.ts';
 import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
@@ -22,6 +22,7 @@ import { type OnBatch, Prefill } from './prefill.ts';
 import { RankCounter } from './rank-counter.ts';
 import type { Sequence } from './sequence.ts';
 import { SequenceCache } from './sequence-cache.ts';
+import { StepCosts } from './speculation/step-costs.ts';
 import { ShadowCheck } from './shadow-check.ts';
 import type { SessionOptions } from './session-options.ts';
 
@@ -35,6 +36,8 @@ export class Session {
   readonly shadow: ShadowCheck;
   /** How far answers go ahead; measured when the model is open. */
   lookAhead = new LookAhead();
+  /** What steps cost that verify drafts. */
+  stepCosts: StepCosts;
   readonly #batches: Batches;
   readonly #prefill: Prefill;
   /** Settles once it is known whether what adapters run is computed right. */
@@ -58,6 +61,7 @@ export class Session {
     const { sequences, trials, ranks, draws } = this;
     this.#batches = new Batches({ device, transformer, recorder, sequences, trials, ranks, draws });
     this.#prefill = new Prefill({ device, transformer, recorder, batches: this.#batches, contextLength: plan.contextLength, onTrace: options.onTrace });
+    this.stepCosts = new StepCosts(device, () => this.lookAhead.stepMs);
     this.steps = new DecodeSteps(this.#batches, (underWay) => this.lookAhead.arrived(underWay));
   }
 
@@ -120,6 +124,14 @@ export class Session {
   /** A decode step by itself; see `Batches.decode`. What streams share goes through `steps`. */
   decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
     return this.#batches.decode(draws);
+  }
+
+  /** A decode step by itself that verifies a draft: the tokens it gives. See `Batches.verify`. */
+  async verify(draw: DrawRequest, draft: Draft): Promise<DrawnToken[]> {
+    const began = performance.now();
+    const drawn = await this.#batches.verify(draw, draft);
+    this.stepCosts.timed(draft.tokens.length + 1, performance.now() - began);
+    return drawn;
   }
 
   /** Logits `[count, vocabSize]` of the recorded batch's tokens from `start` on; submits. */

@@ -62,6 +62,7 @@ describe('what is taken', () => {
       stream_options: { include_usage: true },
     });
     expect(options).toEqual({
+      speculate: true,
       maxTokens: 7,
       stop: ['END'],
       adapters: [
@@ -164,6 +165,7 @@ describe('what is refused, by the name of its field', () => {
     ['seed', [1.5, NaN, 'x', 1e300]],
     ['stop', ['', [''], ['a', 'b', 'c', 'd', 'e'], [1], 5]],
     ['stream', ['yes', 1]],
+    ['speculate', ['no', 0]],
     ['logit_bias', [[1], 'x', { a: 1 }, { '-1': 1 }, { '1.5': 1 }, { ' 1': 1 }]],
     ['logit_bias[3]', []],
     ['messages', [[], 'Hi', { role: 'user' }, null, undefined]],

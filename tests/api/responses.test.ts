@@ -8,6 +8,7 @@ const report = {
   ttftMs: 5,
   msPerToken: { median: 1, p95: 2 },
   tokensPerSecond: 3,
+  tokensPerStep: 1,
   dispatchesPerToken: 4,
   dispatchesPerLayer: 5,
   kv: { pages: FORMS, bytes: FORMS, peakBytes: 0, layerErrors: [], mergedTokens: 0, droppedTokens: 0, memoryOverrode: false },

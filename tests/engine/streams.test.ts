@@ -41,7 +41,8 @@ const REQUESTS: Request[] = [
 ];
 
 function start(engine: LocalEngine, { prompt, maxTokens, sampling, adapters = [] }: Request, signal?: AbortSignal) {
-  const options = { sampling: { ...ENDLESS, ...sampling }, stop: [], maxTokens, adapters };
+  // What is measured here are steps of one token a stream.
+  const options = { sampling: { ...ENDLESS, ...sampling }, stop: [], maxTokens, adapters, speculate: false };
   return engine.complete(prompt, signal ? { ...options, signal } : options);
 }
 

@@ -103,6 +103,11 @@ export interface CompletionOptions {
   kvPriority?: KvPriority;
   /** Measures the true error beside the estimated one, at the cost of keeping the dense pages too. */
   kvShadow?: boolean;
+  /**
+   * Whether tokens that the text so far suggests are verified several at a time, where that is faster; default true. The
+   * answer is the same.
+   */
+  speculate?: boolean;
   stream?: boolean;
   stream_options?: { include_usage?: boolean };
   /** Taken and of no effect: nothing is kept. */

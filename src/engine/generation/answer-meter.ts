@@ -1,38 +1,47 @@
 import { quantile } from '../../config/quantile.ts';
-import type { StepCost } from '../../session/sampling/draw-request.ts';
 import type { GenerationReport } from '../types.ts';
+import type { AnswerToken } from './answer-steps.ts';
 
 /** Measures one answer as its tokens arrive. Times in milliseconds. */
 export class AnswerMeter {
   #last = performance.now();
-  readonly #intervals: number[] = [];
+  /** What steps gave, and how long their tokens took together; the first is of the prefill. */
+  readonly #steps: { tokens: number; ms: number }[] = [];
+  /** Tokens of the last step that are to come. */
+  #left = 0;
   #dispatches = 0;
   #dispatchesPerLayer = 0;
+  tokens = 0;
 
-  /** Takes the step that computed and drew the next token: milliseconds since the token before, or since this was made. */
-  push({ dispatchesPerToken, dispatchesPerLayer }: StepCost): number {
+  /** Takes the next token: milliseconds since the token before, or since this was made. */
+  push({ ofStep, dispatchesPerToken, dispatchesPerLayer }: Omit<AnswerToken, 'token' | 'entropy' | 'position'>): number {
     const now = performance.now();
     const interval = now - this.#last;
     this.#last = now;
-    this.#intervals.push(interval);
-    // The first is of the prefill.
-    if (this.tokens > 1) this.#dispatches += dispatchesPerToken;
+    if (this.#left === 0) {
+      this.#steps.push({ tokens: 0, ms: 0 });
+      this.#left = ofStep;
+    }
+    const step = this.#steps.at(-1)!;
+    step.tokens++;
+    step.ms += interval;
+    this.#left--;
+    if (this.tokens++ > 0) this.#dispatches += dispatchesPerToken;
     this.#dispatchesPerLayer = dispatchesPerLayer;
     return interval;
   }
 
-  get tokens(): number {
-    return this.#intervals.length;
-  }
-
   report(): Omit<GenerationReport, 'kv' | 'meanRank' | 'invokedAt'> {
-    const [ttftMs = 0, ...later] = this.#intervals;
-    const total = later.reduce((sum, ms) => sum + ms, 0);
+    const [first, ...later] = this.#steps;
+    const intervals = later.flatMap(({ tokens, ms }) => new Array<number>(tokens).fill(ms / tokens));
+    const total = later.reduce((sum, { ms }) => sum + ms, 0);
+    const { length } = intervals;
     return {
-      ttftMs,
-      msPerToken: { median: quantile(later, 0.5), p95: quantile(later, 0.95) },
-      tokensPerSecond: total > 0 ? (later.length * 1000) / total : 0,
-      dispatchesPerToken: later.length > 0 ? this.#dispatches / later.length : 0,
+      ttftMs: first?.ms ?? 0,
+      msPerToken: { median: quantile(intervals, 0.5), p95: quantile(intervals, 0.95) },
+      tokensPerSecond: total > 0 ? (length * 1000) / total : 0,
+      tokensPerStep: length > 0 ? length / later.length : 0,
+      dispatchesPerToken: length > 0 ? this.#dispatches / length : 0,
       dispatchesPerLayer: this.#dispatchesPerLayer,
     };
   }

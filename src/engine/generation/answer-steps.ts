@@ -8,6 +8,7 @@ import type { DrawRequest, DrawnToken } from '../../session/sampling/draw-reques
 import { handled } from '../../session/handled.ts';
 import type { Sequence } from '../../session/sequence.ts';
 import type { Session } from '../../session/session.ts';
+import { Speculation } from '../../session/speculation/speculation.ts';
 
 export interface AnswerStepsOptions {
   prompt: readonly number[];
@@ -16,6 +17,8 @@ export interface AnswerStepsOptions {
   sampling: SamplingOptions;
   wantsEntropy: boolean;
   wantsLogits: boolean;
+  /** Verifies drafts of what comes next, where that pays. */
+  speculates: boolean;
   /** How the GPU chooses the levels of tokens that no plan says anything of. */
   follow: AdaptedText['follow'];
   /** What the answer must keep to, at its beginning. */
@@ -29,6 +32,8 @@ export interface AnswerStepsOptions {
 
 /** A token of an answer. */
 export interface AnswerToken extends DrawnToken {
+  /** Tokens of the answer that its step gave. */
+  ofStep: number;
   /** In the text. */
   position: number;
 }
@@ -36,13 +41,25 @@ export interface AnswerToken extends DrawnToken {
 /**
  * The steps of one answer. The steps after each token are asked for before that token is read, one or, where results take
  * long to come, some; when it turns out to be the last, their results are thrown away. With a grammar one is computed as
- * early, and drawn once the token is read, since that says which may follow.
+ * early, and drawn once the token is read, since that says which may follow. Where a draft of what comes next is likely,
+ * none is asked for ahead: the step after the token verifies it, and gives as many tokens as were right, and one more.
  */
 export class AnswerSteps {
   /** Tokens read. */
   #count = 0;
-  /** The steps that were asked for, in order. */
-  readonly #ahead: Promise<DrawnToken>[] = [];
+  /** Tokens read, drawn or asked for; of a draft what was right is known once it is drawn. */
+  #asked = 0;
+  /** What the steps that were asked for give, in order. */
+  readonly #ahead: Promise<DrawnToken[]>[] = [];
+  /** Tokens that were drawn and are not read. */
+  readonly #drawn: (DrawnToken & { ofStep: number })[] = [];
+  /** Of those, and those read. */
+  readonly #answer: number[] = [];
+  /** What the last of them takes of the adapters, where the GPU chose. */
+  #lastRow: RampRow | undefined;
+  #speculation: Speculation | undefined;
+  /** The step that was asked for last verifies a draft: how many tokens it gives is not known. */
+  #verifies = false;
   /** What the grammar lets follow the token read last. */
   #allowedNext: DrawRequest['allowedLater'];
 
@@ -69,27 +86,23 @@ export class AnswerSteps {
         onStep();
         if (cachedTokens + start + length < prompt.length) return;
         if (follow) session.draws.levels.begin(sequence.slot, follow.start);
-        this.#ahead.push(handled(session.sample(length, this.#draw(prompt.length, { allowed }))));
+        this.#ask(session.sample(length, this.#draw(prompt.length, { allowed })));
       },
       signal,
     );
+    if (this.#maySpeculate()) this.#speculation = new Speculation(session.stepCosts, prompt);
   }
 
   /** The next token, with what it takes of the adapters; undefined behind the limit. Errors: those of `prefill`. */
   async next(): Promise<AnswerToken | undefined> {
     const { sequence } = this;
-    const { prompt, grammar, eosIds, onStep, signal } = this.options;
-    const current = this.#ahead.shift();
-    if (!current) return undefined;
-    const position = prompt.length + this.#count;
-    this.#allowedNext = grammar && handled(current.then(({ token }) => (eosIds.has(token) ? undefined : grammar.follow(token))));
-    this.#askAhead();
-    const drawn = await current.catch((error: unknown) => {
-      if (this.#count > 0) sequence.tokens.pop(); // its step was this one
-      throw error;
-    });
+    const { prompt, onStep, signal } = this.options;
+    if (this.#drawn.length === 0) await this.#readStep();
+    const drawn = this.#drawn.shift();
+    if (!drawn) return undefined;
     throwIfAborted(signal);
     onStep();
+    const position = prompt.length + this.#count;
     const { row = rowOf(sequence, position) } = drawn;
     if (row) sequence.rows[position] = row;
     this.#count++;
@@ -103,8 +116,8 @@ export class AnswerSteps {
 
   /** Something follows `token`, which was read last. */
   goOn(token: number): void {
-    // Its step is asked for: its keys and values are in the cache once the next token is read.
-    if (this.#ahead.length > 0) this.sequence.tokens.push(token);
+    // It was verified, or its step is asked for: its keys and values are in the cache once the next token is read.
+    if (this.#drawn.length > 0 || this.#ahead.length > 0) this.sequence.tokens.push(token);
   }
 
   /** No step is asked for any more. */
@@ -118,6 +131,67 @@ export class AnswerSteps {
     await Promise.allSettled([...this.#ahead, this.#allowedNext]);
   }
 
+  /** Reads the tokens of the step that was asked for first, if any, having asked for the next ones. */
+  async #readStep(): Promise<void> {
+    const { sequence } = this;
+    const { grammar, eosIds } = this.options;
+    const current = this.#ahead.shift();
+    if (!current) return;
+    this.#allowedNext = grammar && handled(current.then(([drawn]) => (!drawn || eosIds.has(drawn.token) ? undefined : grammar.follow(drawn.token))));
+    if (!this.#verifies && !(this.#isAlone && this.#speculation?.isLikely)) this.#askAhead();
+    this.#verifies = false;
+    const drawn = await current.catch((error: unknown) => {
+      if (this.#count > 0) sequence.tokens.pop(); // its step was this one
+      throw error;
+    });
+    this.#drawn.push(...drawn.map((each) => ({ ...each, ofStep: drawn.length })));
+    this.#lastRow = drawn.at(-1)?.row;
+    for (const { token } of drawn) {
+      this.#answer.push(token);
+      this.#speculation?.push(token);
+    }
+    this.#asked += drawn.length - 1;
+    if (this.#ahead.length === 0) this.#askBehind();
+  }
+
+  /** Nothing is asked for: a draft of what comes behind the last token drawn, or the next step. */
+  #askBehind(): void {
+    const left = this.options.limit - this.#asked;
+    const draft = left > 1 && this.#isAlone ? (this.#speculation?.draft(left - 1) ?? []) : [];
+    this.#verifies = draft.length > 0;
+    if (this.#verifies) this.#ask(this.#verify(draft));
+    else this.#askAhead();
+  }
+
+  /** Else steps are shared, and those of one token are. */
+  get #isAlone(): boolean {
+    return this.session.steps.isAlone(this.sequence);
+  }
+
+  #verify(tokens: readonly number[]): Promise<DrawnToken[]> {
+    const { prompt } = this.options;
+    const draw = this.#draw(prompt.length + this.#asked, {});
+    // The row of the last token is that of those behind it, as long as no level changes.
+    const row = draw.level && this.#lastRow;
+    return this.session.verify(draw, { tokens, row, text: { prompt, answer: this.#answer } });
+  }
+
+  #ask(step: Promise<DrawnToken | DrawnToken[]>): void {
+    this.#ahead.push(handled(step.then((drawn) => [drawn].flat())));
+    this.#asked++;
+  }
+
+  /**
+   * Drafts are verified where draws need nothing else of the tokens before them, pages stay as they are, and the GPU chooses
+   * all rows or none.
+   */
+  #maySpeculate(): boolean {
+    const { sequence } = this;
+    const { prompt, speculates, grammar, wantsLogits, follow } = this.options;
+    const isPlanned = follow !== undefined && sequence.rows[prompt.length] !== undefined;
+    return speculates && !grammar && !wantsLogits && !isPlanned && sequence.policy.key === DENSE.key;
+  }
+
   /**
    * A grammar's next step needs the token before, and the pages of a text that shrinks change by what is read: these go
    * one step ahead.
@@ -126,10 +200,8 @@ export class AnswerSteps {
     const { session, sequence } = this;
     const { prompt, limit, grammar } = this.options;
     const steps = grammar || sequence.policy.key !== DENSE.key ? 1 : session.lookAhead.steps;
-    const asked = this.#count + 1 + this.#ahead.length;
-    for (let count = asked; count < limit && this.#ahead.length < steps; count++) {
-      const draw = this.#draw(prompt.length + count, { allowedLater: this.#allowedNext });
-      this.#ahead.push(handled(session.steps.ask(draw)));
+    while (this.#asked < limit && this.#ahead.length < steps) {
+      this.#ask(session.steps.ask(this.#draw(prompt.length + this.#asked, { allowedLater: this.#allowedNext })));
     }
   }
 

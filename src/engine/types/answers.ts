@@ -33,6 +33,8 @@ export interface GenerationReport {
   /** Of the tokens after the first. */
   msPerToken: { median: number; p95: number };
   tokensPerSecond: number;
+  /** Of those tokens, how many a step gave: more than one where drafts of them were right. */
+  tokensPerStep: number;
   dispatchesPerToken: number;
   dispatchesPerLayer: number;
   /** Ranks read of the adapters, as the GPU counted: mean over the tokens computed and the linears that change. */

@@ -45,6 +45,11 @@ export interface GenerateOptions extends RankOptions, KvOptions {
   responseFormat?: ResponseFormat;
   /** Tells each token's log-probability, and this many of the likeliest tokens with theirs (0 to 20). */
   topLogprobs?: number;
+  /**
+   * Whether tokens that the text so far suggests are verified several at a time, where that is faster; default true. The
+   * answer is the same.
+   */
+  speculate?: boolean;
   /** One more answer to a request that is being answered: it waits for its turn however many do. */
   isFurther?: boolean;
   /** Loaded adapters to answer with, summed; default: none. */

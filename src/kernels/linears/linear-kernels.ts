@@ -20,6 +20,9 @@ export function tokensAtOnce(device: Device, tokens: number): NonNullable<Linear
   return tokens <= 4 ? 4 : 8;
 }
 
+/** Most tokens that it computes in less time than the kernel of many, which computes as many as a tile has. */
+export const mostDecoded = ({ variant }: Device): number => (variant.lanes === 1 ? 4 : 8);
+
 /** y = W · x of many tokens: in registers, or in tiles that a workgroup shares. */
 export function prefillKernel(device: Device, options: LinearPrefillOptions): Kernel<{ rows: number; tokens: number }> {
   return device.variant.tileRows > 0 ? linearTiledKernel(device, options) : linearPrefillKernel(device, options);

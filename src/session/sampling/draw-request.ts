@@ -31,6 +31,8 @@ export interface DrawnToken extends StepCost {
   logits?: Float32Array | undefined;
   /** What it takes of the adapters, where the GPU chose. */
   row?: RampRow;
+  /** Of a token that a draft was verified with: how the GPU would choose the next row. */
+  levelState?: ArrayBuffer;
 }
 
 /** A step that is computed, and its token where that is drawn already. */

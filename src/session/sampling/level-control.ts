@@ -25,6 +25,8 @@ export interface LevelStart {
 }
 
 const STATE_WORDS = 4;
+/** Bytes of a stream's state, and behind it the row that was chosen by it. */
+export const LEVEL_BYTES = 2 * STATE_WORDS * 4;
 /** Bytes of all streams' rows. */
 export const LEVEL_ROWS_BYTES = MAX_STREAMS * STATE_WORDS * 4;
 /** Longer ago than any ramp. */
@@ -62,6 +64,29 @@ export class LevelControl {
     recorder.run(choose, choose.groups(), params);
   }
 
+  /** A stream's state, and its row. */
+  of(slot: number): BufferRange[] {
+    const size = STATE_WORDS * 4;
+    return [
+      { buffer: this.#states, offset: slot * size, size },
+      { buffer: this.arena.buffers.lora, offset: AdapterArena.streamRow(slot), size },
+    ];
+  }
+
+  /** A stream is as it was when this was read. */
+  restore(slot: number, levelState: ArrayBuffer): void {
+    let at = 0;
+    for (const { buffer, offset, size } of this.of(slot)) {
+      this.device.gpuDevice.queue.writeBuffer(buffer, offset, levelState, at, size);
+      at += size;
+    }
+  }
+
+  /** Of what was read of `of`: that, and the row. */
+  static stateOf(levelState: ArrayBuffer): { levelState: ArrayBuffer; row: RampRow } {
+    return { levelState, row: rowIn(new Uint32Array(levelState, STATE_WORDS * 4, STATE_WORDS)) };
+  }
+
   /** Every stream's row, to be read back. */
   get rows(): BufferRange {
     return { buffer: this.arena.buffers.lora, offset: 0, size: LEVEL_ROWS_BYTES };
@@ -69,9 +94,12 @@ export class LevelControl {
 
   /** A stream's row in `bytes`, where what was read back of `rows` begins at `offset`. */
   static rowOf(bytes: ArrayBuffer, offset: number, slot: number): RampRow {
-    const words = new Uint32Array(bytes, offset + AdapterArena.streamRow(slot), STATE_WORDS);
-    const [wLo = 0, wHi = 0] = new Float32Array(words.slice(2).buffer);
-    const [levels = 0] = words;
-    return { levelLo: (levels >>> 16) & 255, levelHi: levels >>> 24, wLo, wHi };
+    return rowIn(new Uint32Array(bytes, offset + AdapterArena.streamRow(slot), STATE_WORDS));
   }
+}
+
+function rowIn(words: Uint32Array): RampRow {
+  const [wLo = 0, wHi = 0] = new Float32Array(words.slice(2).buffer);
+  const [levels = 0] = words;
+  return { levelLo: (levels >>> 16) & 255, levelHi: levels >>> 24, wLo, wHi };
 }

@@ -30,6 +30,12 @@ export interface SamplerInput {
   allowed?: Uint32Array<ArrayBuffer> | undefined;
 }
 
+/** What penalties go by. */
+export interface CountedText {
+  prompt: readonly number[];
+  answer: readonly number[];
+}
+
 /** Words of a row of allowed tokens. */
 const allowedWords = (vocabSize: number): number => Math.ceil(vocabSize / 32);
 
@@ -109,6 +115,16 @@ export class Sampler {
     const bias = new Float32Array(this.vocabSize);
     for (const [token, value] of options.logitBias) bias[token] = value;
     queue.writeBuffer(this.#bias, offset, bias);
+  }
+
+  /** Tokens that were counted as drawn and were not: counts them anew. */
+  recount(slot: number, options: SamplingOptions, tokens: readonly number[], { prompt, answer }: CountedText): void {
+    if (!adjusts(options)) return;
+    for (const token of new Set(tokens)) {
+      const count = answer.filter((other) => other === token).length;
+      const word = new Uint32Array([(prompt.includes(token) ? PROMPT_FLAG : 0) + count]);
+      this.device.gpuDevice.queue.writeBuffer(this.#counts, (slot * this.vocabSize + token) * 4, word);
+    }
   }
 
   /** `row`: of `logits`. */

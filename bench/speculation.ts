@@ -1,0 +1,88 @@
+// Decode speed with speculation over that without, in pairs of answers whose order changes: a text that is repeated with
+// edits, a summary, and a free text; by the default model in Node, as a rule on lavapipe.
+import { GREEDY } from '../src/config/sampling.ts';
+import type { GenerateEvent } from '../src/engine/types.ts';
+import { Sequence } from '../src/session/sequence.ts';
+import { openInNode } from './support/engine.ts';
+import { record } from './support/results.ts';
+import { estimate, type Estimate, format } from './support/statistics.ts';
+
+const ROUNDS = Number(process.env['CHUNKWISE_ROUNDS'] ?? 6);
+const MAX_TOKENS = 120;
+
+const PASSAGE = `The lighthouse on the northern shore was built in 1872 by a family of stonemasons from the village. Its lamp
+burned whale oil for the first eleven years, and after that it was changed to paraffin. The keeper climbed one hundred and sixty
+steps each evening to trim the wick and wind the clockwork that turned the lens. In winter the sea froze near the rocks, and the
+supply boat could not land for weeks. The children of the keeper learned to read from old newspapers that were used to wrap the
+lamp glass.`.replaceAll('\n', ' ');
+const edited = (text: string): string => text.replace('lighthouse', 'old tower').replace('1872', '1901').replace('village', 'harbour');
+
+const TEXTS: Record<string, string> = {
+  // A small model copies what it was shown to copy.
+  edits: `Text: ${PASSAGE}\nThe same with three words changed: ${edited(PASSAGE)}\n\nText: ${PASSAGE}\nThe same with three words changed:`,
+  summary: `Text: ${PASSAGE}\n\nA summary of the text, in its own words:`,
+  free: 'Once upon a time there was a small town at the foot of a mountain, where',
+};
+
+interface Run {
+  tokens: number[];
+  msPerToken: number;
+  tokensPerStep: number;
+}
+
+const engine = await openInNode({ contextLength: 1024 });
+const results: Record<string, { speedup: Estimate; tokensPerStep: number; tokens: number; tie?: number }> = {};
+for (const [name, prompt] of Object.entries(TEXTS)) {
+  const speedups: number[] = [];
+  let tokensPerStep = 0;
+  let tie: number | undefined;
+  let tokens = 0;
+  // The first round compiles, and times steps of each size for the first time.
+  for (let round = -1; round < ROUNDS; round++) {
+    const isPlainFirst = round % 2 === 0;
+    const first = await answer(prompt, !isPlainFirst);
+    const second = await answer(prompt, isPlainFirst);
+    const [plain, speculated] = isPlainFirst ? [first, second] : [second, first];
+    tie ??= await marginWhereTheyPart(prompt, plain.tokens, speculated.tokens);
+    console.log(`  ${name}: ${plain.msPerToken.toFixed(1)} ms a token, with speculation ${speculated.msPerToken.toFixed(1)} (${speculated.tokensPerStep.toFixed(2)} tokens a step)`);
+    if (round < 0) continue;
+    speedups.push(plain.msPerToken / speculated.msPerToken);
+    tokensPerStep += speculated.tokensPerStep / ROUNDS;
+    tokens = plain.tokens.length;
+  }
+  results[name] = { speedup: estimate(speedups), tokensPerStep, tokens, ...(tie !== undefined && { tie }) };
+}
+for (const [name, { speedup, tokensPerStep, tie }] of Object.entries(results)) {
+  console.log(`${engine.device}: ${name}: ${format(speedup)} times as fast, ${tokensPerStep.toFixed(2)} tokens a step, ${tie === undefined ? 'the same tokens' : `other tokens from where two logits were ${tie} apart`}`);
+}
+await record('speculation', engine.device, { rounds: ROUNDS, maxTokens: MAX_TOKENS, ...results });
+engine.dispose();
+process.exit(0);
+
+/** How far apart the logits of the first two tokens are that differ; undefined where none do. */
+async function marginWhereTheyPart(prompt: string, plain: readonly number[], speculated: readonly number[]): Promise<number | undefined> {
+  const at = plain.findIndex((token, i) => token !== speculated[i]);
+  if (at < 0) return undefined;
+  const tokens = [...engine.tokenizer.encode(prompt), ...plain.slice(0, at)];
+  return engine.alone(async (session) => {
+    const sequence = new Sequence();
+    let logits: Float32Array | undefined;
+    await session.prefill(sequence, tokens, async (start, length) => {
+      if (start + length === tokens.length) logits = await session.logits(length - 1, 1);
+    });
+    session.release(sequence);
+    return Math.abs((logits?.[plain[at] ?? NaN] ?? NaN) - (logits?.[speculated[at] ?? NaN] ?? NaN));
+  });
+}
+
+async function answer(prompt: string, speculate: boolean): Promise<Run> {
+  const tokens: number[] = [];
+  const events = engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: MAX_TOKENS, speculate });
+  let end: Extract<GenerateEvent, { type: 'end' }> | undefined;
+  for await (const event of events) {
+    if (event.type === 'token') tokens.push(event.token);
+    else end = event;
+  }
+  const { tokensPerSecond = NaN, tokensPerStep = NaN } = end?.report ?? {};
+  return { tokens, msPerToken: 1000 / tokensPerSecond, tokensPerStep };
+}

@@ -1,0 +1,45 @@
+import { quantile } from '../../config/quantile.ts';
+import type { Device } from '../../gpu/device.ts';
+
+/** Tokens of steps that verify a draft, the one before it included: up to FEW_TOKENS. */
+export const DRAFT_SIZES = [2, 4, 8] as const;
+export type DraftSize = (typeof DRAFT_SIZES)[number];
+
+/** What such steps cost, in steps of one token, until they have been timed. A software adapter computes, a GPU reads weights. */
+const ASSUMED: Record<'software' | 'gpu', Record<DraftSize, number>> = {
+  software: { 2: 1.6, 4: 2.6, 8: 3 },
+  gpu: { 2: 1.1, 4: 1.2, 8: 1.5 },
+};
+/** Times of each size that are remembered. */
+const REMEMBERED = 8;
+
+/** What steps of several tokens cost on a device. */
+export class StepCosts {
+  readonly #times = new Map<DraftSize, number[]>();
+  readonly #begun = new Set<DraftSize>();
+
+  /** `stepMs`: milliseconds from one step of one token to the next, as far as that is known. */
+  constructor(
+    private readonly device: Pick<Device, 'variant'>,
+    private readonly stepMs: () => number | undefined,
+  ) {}
+
+  /** Of a step of `size` tokens, in steps of one token. */
+  of(size: DraftSize): number {
+    const assumed = ASSUMED[this.device.variant.lanes === 1 ? 'software' : 'gpu'][size];
+    const stepMs = this.stepMs();
+    const times = this.#times.get(size);
+    if (stepMs === undefined || !times) return assumed;
+    // What is assumed counts as one of few times: others may have been delayed by what else runs.
+    const costs = times.map((ms) => ms / stepMs);
+    return quantile(costs.length < REMEMBERED / 2 ? [...costs, assumed] : costs, 0.25);
+  }
+
+  /** A step of so many tokens took so long. The first of a size may have waited for its kernels. */
+  timed(tokens: number, ms: number): void {
+    const size = DRAFT_SIZES.find((each) => each >= tokens) ?? 8;
+    if (!this.#begun.has(size)) return void this.#begun.add(size);
+    const times = [...(this.#times.get(size) ?? []), ms];
+    this.#times.set(size, times.slice(-REMEMBERED));
+  }
+}

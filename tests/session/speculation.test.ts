@@ -1,0 +1,140 @@
+import { describe, expect, test } from 'vitest';
+import { prefillAndDraw } from '../../src/measure/decode-run.ts';
+import type { DrawnToken } from '../../src/session/sampling/draw-request.ts';
+import { greedy } from '../../src/session/sampling/greedy-draw.ts';
+import { Sequence } from '../../src/session/sequence.ts';
+import type { Session } from '../../src/session/session.ts';
+import { Speculation } from '../../src/session/speculation/speculation.ts';
+import { StepCosts } from '../../src/session/speculation/step-costs.ts';
+import { TextDrafts } from '../../src/session/speculation/text-drafts.ts';
+import { engineUnderTest } from '../support/engine-under-test.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+
+const SOFTWARE = { variant: { lanes: 1 } } as ConstructorParameters<typeof StepCosts>[0];
+
+describe('drafts', () => {
+  const draftsOf = (text: readonly number[]): TextDrafts => {
+    const drafts = new TextDrafts();
+    for (const token of text) drafts.push(token);
+    return drafts;
+  };
+
+  test('are what followed the last tokens where they stood before', () => {
+    const drafts = draftsOf([5, 1, 2, 3, 4, 6, 7, 1, 2]);
+    expect(drafts.next(3)).toEqual([3, 4, 6]);
+    expect(drafts.matched).toBe(2);
+    drafts.push(3);
+    expect(drafts.next(2)).toEqual([4, 6]);
+    expect(drafts.matched).toBe(3);
+  });
+
+  test('prefer the longer match, then the later one', () => {
+    expect(draftsOf([1, 2, 3, 40, 9, 2, 3, 50, 1, 2, 3]).next(1)).toEqual([40]);
+    expect(draftsOf([2, 3, 40, 9, 2, 3, 50, 8, 2, 3]).next(1)).toEqual([50]);
+  });
+
+  test('are none where nothing of the kind came before', () => {
+    const drafts = draftsOf([1, 2, 3, 4]);
+    expect([drafts.next(4), drafts.matched, drafts.expected]).toEqual([[], 0, undefined]);
+    expect(new TextDrafts().next(4)).toEqual([]);
+  });
+
+  test('go on behind a word that was changed, left out or put in', () => {
+    const copied = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20, 1, 2, 3];
+    expect(draftsOf([...copied, 99, 5]).next(2)).toEqual([6, 7]);
+    expect(draftsOf([...copied, 6]).next(2)).toEqual([7, 8]);
+    expect(draftsOf([...copied, 99, 98, 4]).next(2)).toEqual([5, 6]);
+  });
+});
+
+describe('how many tokens are verified', () => {
+  const copied = Array.from({ length: 40 }, (_, i) => i);
+  const costsOf = (of: Partial<Record<2 | 4 | 8, number>>): StepCosts => {
+    const costs = new StepCosts(SOFTWARE, () => 10);
+    for (const size of [2, 4, 8] as const) for (let i = 0; i < 10; i++) costs.timed(size, 10 * (of[size] ?? 100));
+    return costs;
+  };
+  const after = (costs: StepCosts, more: readonly number[]): Speculation => {
+    const speculation = new Speculation(costs, copied);
+    for (const token of more) speculation.push(token);
+    return speculation;
+  };
+
+  test('goes by what was right so far, and by what steps cost', () => {
+    const sure = copied.slice(0, 20);
+    expect(after(costsOf({ 8: 2 }), sure).draft(7)).toEqual([20, 21, 22, 23, 24, 25, 26]);
+    expect(after(costsOf({ 8: 2 }), sure).draft(3)).toEqual([20, 21, 22]);
+    expect(after(costsOf({ 4: 1.5, 8: 4 }), sure).draft(7)).toEqual([20, 21, 22]);
+    expect(after(costsOf({ 8: 8 }), sure).draft(7)).toEqual([]);
+    expect(after(costsOf({ 8: 2 }), copied.slice(0, 2)).draft(7)).toEqual([]);
+  });
+
+  test('where what is expected does not come, drafts end', () => {
+    const wrong = Array.from({ length: 30 }, (_, i) => [2 * i % 30, (2 * i % 30) + 1, 1000 + i]).flat();
+    const costs = costsOf({ 2: 1.5, 4: 2, 8: 3 });
+    const speculation = after(costs, wrong);
+    speculation.push(4);
+    speculation.push(5);
+    expect(speculation.draft(7)).toEqual([]);
+    expect(speculation.isLikely).toBe(false);
+  });
+
+  test('costs are those of timed steps, whichever were slow once', () => {
+    const costs = new StepCosts(SOFTWARE, () => 10);
+    const assumed = costs.of(8);
+    costs.timed(8, 5000); // compiled
+    expect(costs.of(8)).toBe(assumed);
+    for (const ms of [20, 20, 5000, 20, 20]) costs.timed(7, ms);
+    expect(costs.of(8)).toBe(2);
+    expect(new StepCosts(SOFTWARE, () => undefined).of(2)).toBeGreaterThan(1);
+  });
+});
+
+describe('a step that verifies', () => {
+  const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 12, contextLength: 256, neverEnds: true });
+  const PROMPT = Array.from({ length: 61 }, (_, i) => (i * 7 + 3) % 250);
+
+  async function prefilled(session: Session, slot: number): Promise<{ sequence: Sequence; first: number }> {
+    const sequence = new Sequence(undefined, slot);
+    const { token } = await prefillAndDraw(session, sequence, PROMPT);
+    return { sequence, first: token };
+  }
+
+  async function plainTokens(session: Session, count: number): Promise<number[]> {
+    const { sequence, first } = await prefilled(session, 0);
+    const tokens = [first];
+    while (tokens.length < count) {
+      const asked = session.decode([greedy(sequence, PROMPT.length + tokens.length)]);
+      sequence.tokens.push(tokens.at(-1)!);
+      tokens.push(((await asked)[0] as DrawnToken).token);
+    }
+    session.release(sequence);
+    return tokens;
+  }
+
+  // Past the end of a page, in the form of decoding and in that of prefill.
+  test.each([
+    ...[1, 2, 3, 7].map((length) => ['cpu', length] as const),
+    ...[1, 7].map((length) => ['gpu', length] as const),
+  ])('keeps, on class %s, of %d tokens those that are right, and nothing attends to the others', async (deviceClass, length) => {
+    const session = await (await engineUnderTest(bytes, { deviceClass })).session();
+    const expected = await plainTokens(session, 30);
+    const { sequence, first } = await prefilled(session, 1);
+    const tokens = [first];
+    for (let right = 0; tokens.length < 20; right = (right + 1) % (length + 1)) {
+      const draft = Array.from({ length }, (_, i) => {
+        const token = expected[tokens.length + i]!;
+        return i < right ? token : (token + 1 + i) % 250;
+      });
+      const asked = session.verify(greedy(sequence, PROMPT.length + tokens.length), { tokens: draft, row: undefined, text: { prompt: PROMPT, answer: tokens } });
+      const kept = await asked;
+      expect(kept.map(({ token }) => token)).toEqual(expected.slice(tokens.length, tokens.length + right + 1));
+      sequence.tokens.push(tokens.at(-1)!, ...kept.slice(0, -1).map(({ token }) => token));
+      tokens.push(...kept.map(({ token }) => token));
+    }
+    // A plain step goes on from the last token that was kept.
+    const [next] = (await session.decode([greedy(sequence, PROMPT.length + tokens.length)])) as DrawnToken[];
+    expect(next?.token).toBe(expected[tokens.length]);
+    session.release(sequence);
+  });
+});
