@@ -1,8 +1,8 @@
 // What the cache's forms cost in quality and save in bytes: perplexity beside the dense cache, of prose, drama, code and
-// chats. Arguments: error budgets to try beside the default. CHUNKWISE_TEXTS: some of the texts, by name. CHUNKWISE_SHADOW:
-// true errors of layers beside the estimated ones, not bytes.
+// chats. Arguments: error budgets to try beside the default. CHUNKWISE_TEXTS, CHUNKWISE_FORMS: some of the texts, and of the
+// forms besides the policy, by name. CHUNKWISE_SHADOW: true errors of layers beside the estimated ones, not bytes.
 import { comparedCaches, lineOf } from '../../cli/evaluations/kv.ts';
-import { DEFAULT_KV_ERROR_BUDGET, type KvOptions } from '../../src/cache/kv-options.ts';
+import { DEFAULT_KV_ERROR_BUDGET, type KvMode, type KvOptions } from '../../src/cache/kv-options.ts';
 import { openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
 import { cacheTexts } from '../support/texts.ts';
@@ -10,10 +10,11 @@ import { cacheTexts } from '../support/texts.ts';
 const CONTEXT = Number(process.env.CHUNKWISE_CONTEXT ?? 2048);
 const WINDOWS = Number(process.env.CHUNKWISE_WINDOWS ?? 4);
 const TEXTS = process.env.CHUNKWISE_TEXTS?.split(',');
+const FORMS = (process.env.CHUNKWISE_FORMS ?? 'q8,q4,q3,k3v2').split(',').filter((name) => name !== '') as KvMode[];
 const kvShadow = process.env.CHUNKWISE_SHADOW !== undefined;
 const budgets = process.argv.slice(2).map(Number);
 const forms: KvOptions[] = [
-  ...(kvShadow ? [] : (['q8', 'q4', 'q3', 'k3v2'] as const).map((kv) => ({ kv }))),
+  ...(kvShadow ? [] : FORMS).map((kv) => ({ kv })),
   ...[DEFAULT_KV_ERROR_BUDGET, ...budgets].map((kvErrorBudget) => ({ kv: 'policy' as const, kvErrorBudget })),
 ];
 const modes = forms.map((form) => ({ ...form, ...(kvShadow && { kvShadow }) }));

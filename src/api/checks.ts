@@ -2,8 +2,8 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 // Checks of values that need not be as typed. Each throws `bad_request`, naming the field.
 
-export function checkBoolean(value: unknown, field: string, missing = false): boolean {
-  value ??= missing;
+export function checkBoolean(value: unknown, field: string): boolean {
+  value ??= false;
   if (typeof value !== 'boolean') refuse(field, `must be true or false, but is ${describe(value)}`);
   return value;
 }

@@ -94,7 +94,7 @@ function parseOptions(fields: Record<string, unknown>, kind: 'chat' | 'text'): P
       adapters: parseAdapters(fields['adapter']),
       ...parseRanks(fields),
       ...parseKv(fields),
-      speculate: checkBoolean(fields['speculate'], 'speculate', true),
+      speculate: checkBoolean(fields['speculate'], 'speculate'),
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),

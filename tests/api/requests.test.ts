@@ -62,7 +62,7 @@ describe('what is taken', () => {
       stream_options: { include_usage: true },
     });
     expect(options).toEqual({
-      speculate: true,
+      speculate: false,
       maxTokens: 7,
       stop: ['END'],
       adapters: [

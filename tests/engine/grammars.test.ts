@@ -108,9 +108,9 @@ describe('a grammar', () => {
 
   it('costs no dispatch, and memory only once it is asked for', async () => {
     const engine = await open();
-    const plain = await ask(engine, 'Hi', undefined, { maxTokens: 5, speculate: false });
+    const plain = await ask(engine, 'Hi', undefined, { maxTokens: 5 });
     const before = engine.memory().total;
-    await ask(engine, 'Hi', undefined, { maxTokens: 5, speculate: false });
+    await ask(engine, 'Hi', undefined, { maxTokens: 5 });
     expect(engine.memory().total).toBe(before);
     const held = await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= [a-z]{5}' });
     expect(held.end.report.dispatchesPerToken).toBe(plain.end.report.dispatchesPerToken);

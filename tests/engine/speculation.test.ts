@@ -36,7 +36,7 @@ async function engineOf(size: DraftSize = 8, options: EngineTestOptions = {}): P
 }
 
 const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
-  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: TOKENS, ...options }));
+  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, ...options }));
 
 /** Draws from three tokens, at first as likely as each other. */
 function fewTokens(engine: LocalEngine, more: Partial<SamplingOptions>): SamplingOptions {
@@ -124,7 +124,7 @@ describe('an answer is the same with speculation', () => {
     const plain = await ask(engine, { speculate: false });
     const controller = new AbortController();
     const tokens: number[] = [];
-    const events = engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, signal: controller.signal });
+    const events = engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, signal: controller.signal });
     await expect(
       (async () => {
         for await (const event of events) {

@@ -41,8 +41,7 @@ const REQUESTS: Request[] = [
 ];
 
 function start(engine: LocalEngine, { prompt, maxTokens, sampling, adapters = [] }: Request, signal?: AbortSignal) {
-  // What is measured here are steps of one token a stream.
-  const options = { sampling: { ...ENDLESS, ...sampling }, stop: [], maxTokens, adapters, speculate: false };
+  const options = { sampling: { ...ENDLESS, ...sampling }, stop: [], maxTokens, adapters };
   return engine.complete(prompt, signal ? { ...options, signal } : options);
 }
 

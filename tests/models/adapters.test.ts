@@ -107,7 +107,7 @@ describe('an unmerged adapter computes what merged weights compute', () => {
 });
 
 describe('adapters come and go', () => {
-  const options = { maxTokens: 12, sampling: GREEDY, stop: [], speculate: false };
+  const options = { maxTokens: 12, sampling: GREEDY, stop: [] };
 
   test('a swap between requests creates nothing; a conversation goes on only with the adapters it began with', async () => {
     const { bytes, adapters } = await setUp({}, { seed: 9 }, { seed: 10 });

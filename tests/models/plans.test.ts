@@ -156,7 +156,7 @@ describe('a request', () => {
   test('goes on from cached tokens of the same plan options only, and creates nothing', async () => {
     const engine = await adaptedEngine(undefined, { model: { contextLength: 4096 } });
     const cached = async (ranks: RankOptions) =>
-      (await answer(engine.complete(VARIED_TEXT, { ...options, ...ranks, speculate: false }))).end.usage.cachedTokens;
+      (await answer(engine.complete(VARIED_TEXT, { ...options, ...ranks }))).end.usage.cachedTokens;
     for (const ranks of [{}, { ranks: 'uniform' }, { ranks: 4 }, { rankErrorBudget: 0.3 }, { rampWidth: 0 }] as const) {
       expect(await cached(ranks)).toBe(0);
     }

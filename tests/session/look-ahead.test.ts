@@ -32,7 +32,7 @@ function farGpu(): { gpu: GPU; travelling: { now: number; most: number } } {
 }
 
 const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = 'The wind blows.') =>
-  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 90, speculate: false, ...options }));
+  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 90, ...options }));
 
 /** What is left in the cache: texts of finished requests, and pages. */
 async function cached(engine: LocalEngine) {

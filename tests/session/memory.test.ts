@@ -15,10 +15,10 @@ import { countGpu } from '../support/gpu/gpu-counts.ts';
 const QUESTION = [USER('How many sheep does the shepherd count before she sleeps?')];
 const DRAWN: SamplingOptions = { ...GREEDY, temperature: 1, topK: 20, topP: 0.9, repetitionPenalty: 1.1, seed: 3 };
 
-/** An answer of 40 tokens: none ends it. In steps of one token: the first that verifies more has its kernels compiled. */
+/** An answer of 40 tokens: none ends it. */
 function ask(engine: LocalEngine, sampling: SamplingOptions): Promise<Answer> {
   const logitBias = new Map([...engine.tokenizer.eosIds].map((id) => [id, -1000]));
-  return answer(engine.chat(QUESTION, { sampling: { ...sampling, logitBias }, stop: [], maxTokens: 40, speculate: false }));
+  return answer(engine.chat(QUESTION, { sampling: { ...sampling, logitBias }, stop: [], maxTokens: 40 }));
 }
 
 async function weightsRatio(engine: LocalEngine): Promise<number> {

@@ -64,7 +64,7 @@ export async function* generate(
     attach(sequence, adapted, prompt);
     if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, options.onPlan, (token) => tokenizer.decode([token]));
     session.ranks.reset(sequence);
-    const { sampling, wantsEntropy = false, topLogprobs, speculate = true, signal } = options;
+    const { sampling, wantsEntropy = false, topLogprobs, speculate = false, signal } = options;
     steps = new AnswerSteps(session, sequence, {
       ...{ prompt: prompt.tokens, limit, sampling, follow: adapted.follow, grammar: means.grammar, eosIds: tokenizer.eosIds },
       ...{ wantsEntropy: wantsEntropy || chunks !== undefined, wantsLogits: topLogprobs !== undefined, speculates: speculate, onStep, signal },
