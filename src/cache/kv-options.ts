@@ -29,7 +29,7 @@ export const MOST_KV_ERROR_BUDGET = 16;
  * How far a layer's attention output may be moved, relative L2, for one percent of perplexity; what that loses grows with the
  * square. Found on SmolLM2-135M (`npm run bench -- kv-perplexity`; docs/decisions/kv-cache.md).
  */
-const ONE_PERCENT = 0.3;
+const ONE_PERCENT = 0.25;
 
 export function policyOf({ kv = 'dense', kvErrorBudget, kvMemoryBudget, kvPriority }: KvOptions = {}): CachePolicy {
   if (kv === 'dense') return DENSE;
