@@ -89,7 +89,7 @@ test('an adapter is not loaded where what it runs is computed wrong, and answers
 
 test.each([true, false])('pages take other forms only where these are computed right (%s)', async (isRight) => {
   const long = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
-  const { gpu, changed } = miscompiling(/c\.x \| \(c\.y << 4u\)/, isRight ? '$&' : 'c.x | (c.x << 4u)', ['quantize-page']);
+  const { gpu, changed } = miscompiling(/<< vec4u\(0u, 4u, 0u, 4u\);/, isRight ? '$&' : '<< vec4u(4u, 0u, 0u, 4u);', ['quantize-page']);
   const engine = await engineUnderTest(long, { gpu, tuning: new MemoryTuning() });
   const prompt = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(6);
   const { end } = await answer(engine.complete(prompt, { kv: 'policy', sampling: GREEDY, stop: [], maxTokens: 40 }));
