@@ -70,15 +70,17 @@ async function chats(metadata: TokenizerMetadata): Promise<string> {
 export async function cacheTexts(engine: LocalEngine, count: number): Promise<Record<string, number[]>> {
   const { plan } = await engine.session();
   const texts = { wikitext: await heldOut('wikitext'), drama: await heldOut('shakespeare'), code: await ownSources(), chats: await chats(plan.tokenizer) };
-  const tokensOf = (name: string, text: string): number[] =>
-    engine.tokenizer.encode(text.slice(0, CHARACTERS_PER_TOKEN * count), { addSpecial: false, parseSpecial: name === 'chats' }).slice(0, count);
-  return Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, tokensOf(name, text)]));
+  return Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, firstTokens(engine, text, count, name === 'chats')]));
+}
+
+/** `areChats`: of a template, whose control tokens are read as such. */
+function firstTokens({ tokenizer }: LocalEngine, text: string, count: number, areChats: boolean): number[] {
+  return tokenizer.encode(text.slice(0, CHARACTERS_PER_TOKEN * count), { addSpecial: false, parseSpecial: areChats }).slice(0, count);
 }
 
 /** The first `count` tokens of held-out text of the kind that a demonstration adapter is for; of `squad` 3,000 at most. */
 export async function heldOutTokens(engine: LocalEngine, adapter: AdapterName, count: number): Promise<number[]> {
   const { plan } = await engine.session();
   const text = adapter === 'squad' ? await answeredQuestions(plan.tokenizer) : await heldOut(adapter);
-  const options = { addSpecial: false, parseSpecial: adapter === 'squad' };
-  return engine.tokenizer.encode(text.slice(0, CHARACTERS_PER_TOKEN * count), options).slice(0, count);
+  return firstTokens(engine, text, count, adapter === 'squad');
 }
