@@ -61,6 +61,16 @@ fn key_range_at(head: CodedHead, x: u32) -> u32 { return head.base + KEY_RANGES 
 
 fn half_key_at(page: vec4u, kv_head: u32, j: u32) -> u32 { return page.x + (kv_head * (page.y >> 8u) + j) * HEAD_DIM4; }
 
+// Components 4 i to 4 i + 3 of a key.
+fn key_vector(page: vec4u, kv_head: u32, j: u32, i: u32) -> vec4f {
+  if (!is_coded(page)) { return half4(kv[half_key_at(page, kv_head, j) + i]); }
+  let head = coded_head(page, kv_head);
+  let slot = slot_of(head, i % HALF4);
+  let x = (slot & ~1u) | (i / HALF4);
+  let range = key_range(head, x, slot & 1u);
+  return key_codes(head, j, x, slot & 1u) * range.scale + range.minimum;
+}
+
 // Components 4 i to 4 i + 3 of a value.
 fn value_vector(page: vec4u, kv_head: u32, j: u32, i: u32) -> vec4f {
   if (!is_coded(page)) { return half4(kv[half_key_at(page, NUM_KV_HEADS + kv_head, j) + i]); }
