@@ -91,7 +91,7 @@ struct Ends { low: vec4f, high: vec4f }
 fn key_ends(page: vec4u, kv_head: u32, channels: u32) -> Ends {
   var ends = Ends(vec4f(1e30), vec4f(-1e30));
   for (var j = 0u; j < PAGE_TOKENS; j++) {
-    let x = key_vector(page, kv_head, j, channels);
+    let x = key_vector(page, kv_head, j, channels % HALF4, channels / HALF4);
     ends = Ends(min(ends.low, x), max(ends.high, x));
   }
   return ends;
@@ -158,7 +158,8 @@ fn quantize_keys(page: vec4u, kv_head: u32, head: u32, bits: u32, id: u32) {
   let own_codes = id * HEAD_DIM4;
   for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
     for (var i = 0u; i < HEAD_DIM4; i++) {
-      let x = key_vector(page, kv_head, j, vector_of(i / 4u, i & 3u));
+      let v = vector_of(i / 4u, i & 3u);
+      let x = key_vector(page, kv_head, j, v % HALF4, v / HALF4);
       row_codes[own_codes + i] = packed_bytes(codes(x, scales[i], minima[i], vec4f(largest_key(bits, i / 4u))));
     }
     write_row(head + key_codes_of(bits) + j * row_of(bits), bits, wider_of(bits), own_codes);
