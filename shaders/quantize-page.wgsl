@@ -1,11 +1,10 @@
-// Writes f16 pages again in codes, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
+// Writes pages of any form again in codes, elsewhere in the same buffer. One workgroup for the keys or the values of a head.
 // Keys: ranges are codes of steps that the whole head shares: minima are rounded down and scales up, so that every range
 // holds what it is of. A code is (x − minimum) / scale to the nearest, with scale and minimum as they are kept.
 // Values: codes count from their middle, by the step that errs least on numbers from a bell curve, as rotated ones are. What
 // lies beyond is cut; the scale that is kept makes up for that: the value's own direction is kept whole, since what all
 // values lose alike would add up in a mean of them.
-// needs: half4, page-layout
-const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
+// needs: half4, page-layout, page-units
 
 // Of what one invocation saw: the widest range, the lowest and the highest minimum.
 var<workgroup> seen: array<vec3f, WORKGROUP>;
@@ -89,10 +88,10 @@ fn seen_by_all(own: vec3f, id: u32) -> vec3f {
 struct Ends { low: vec4f, high: vec4f }
 
 // Of four channels of the keys.
-fn key_ends(source: u32, channels: u32) -> Ends {
+fn key_ends(page: vec4u, kv_head: u32, channels: u32) -> Ends {
   var ends = Ends(vec4f(1e30), vec4f(-1e30));
   for (var j = 0u; j < PAGE_TOKENS; j++) {
-    let x = half4(kv[source + j * HEAD_DIM4 + channels]);
+    let x = key_vector(page, kv_head, j, channels % HALF4, channels / HALF4);
     ends = Ends(min(ends.low, x), max(ends.high, x));
   }
   return ends;
@@ -104,18 +103,18 @@ fn squared_width(ends: Ends) -> f32 { return dot(ends.high - ends.low, ends.high
 fn largest_key(bits: u32, n: u32) -> f32 { return f32((1u << bits_of(bits, wider_of(bits), n)) - 1u); }
 
 // Puts the pairs of vectors that vary most first where keys are ordered, and keeps the order at `at`.
-fn order_pairs(source: u32, in_order: bool, at: u32, id: u32) {
+fn order_pairs(page: vec4u, kv_head: u32, in_order: bool, at: u32, id: u32) {
   for (var i = id; in_order && i < HALF4; i += WORKGROUP) {
-    spread[i] = squared_width(key_ends(source, i)) + squared_width(key_ends(source, HALF4 + i));
+    spread[i] = squared_width(key_ends(page, kv_head, i)) + squared_width(key_ends(page, kv_head, HALF4 + i));
   }
   workgroupBarrier();
-  for (var i = id; i < HALF4; i += WORKGROUP) { order[select(i, slot_of(i), in_order)] = i; }
+  for (var i = id; i < HALF4; i += WORKGROUP) { order[select(i, rank_of(i), in_order)] = i; }
   workgroupBarrier();
   if (!in_order) { return; }
   for (var w = id; w < ORDER_UNITS * 2u; w += WORKGROUP) { put_word(at, w, order_entry(2u * w) | (order_entry(2u * w + 1u) << 16u)); }
 }
 
-fn slot_of(pair: u32) -> u32 {
+fn rank_of(pair: u32) -> u32 {
   var slot = 0u;
   for (var i = 0u; i < HALF4; i++) { slot += select(0u, 1u, spread[i] > spread[pair] || (spread[i] == spread[pair] && i < pair)); }
   return slot;
@@ -124,17 +123,17 @@ fn slot_of(pair: u32) -> u32 {
 // The pair in a slot, and the slot of a pair.
 fn order_entry(i: u32) -> u32 {
   if (i >= HALF4) { return 0u; }
-  return order[i] | (slot_of(i) << 8u);
+  return order[i] | (rank_of(i) << 8u);
 }
 
 // The vector v of a quad of slots: two, then the two that they rotate with.
 fn vector_of(n: u32, v: u32) -> u32 { return (v / 2u) * HALF4 + order[2u * n + (v & 1u)]; }
 
-fn quantize_keys(source: u32, head: u32, bits: u32, id: u32) {
-  order_pairs(source, is_ordered(bits), head + KEY_ORDER, id);
+fn quantize_keys(page: vec4u, kv_head: u32, head: u32, bits: u32, id: u32) {
+  order_pairs(page, kv_head, is_ordered(bits), head + KEY_ORDER, id);
   var own = vec3f(0.0, 1e30, -1e30);
   for (var i = id; i < HEAD_DIM4; i += WORKGROUP) {
-    let ends = key_ends(source, vector_of(i / 4u, i & 3u));
+    let ends = key_ends(page, kv_head, vector_of(i / 4u, i & 3u));
     scales[i] = ends.low; // until the steps are known
     minima[i] = ends.high;
     for (var c = 0u; c < 4u; c++) {
@@ -159,7 +158,8 @@ fn quantize_keys(source: u32, head: u32, bits: u32, id: u32) {
   let own_codes = id * HEAD_DIM4;
   for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
     for (var i = 0u; i < HEAD_DIM4; i++) {
-      let x = half4(kv[source + j * HEAD_DIM4 + vector_of(i / 4u, i & 3u)]);
+      let v = vector_of(i / 4u, i & 3u);
+      let x = key_vector(page, kv_head, j, v % HALF4, v / HALF4);
       row_codes[own_codes + i] = packed_bytes(codes(x, scales[i], minima[i], vec4f(largest_key(bits, i / 4u))));
     }
     write_row(head + key_codes_of(bits) + j * row_of(bits), bits, wider_of(bits), own_codes);
@@ -170,12 +170,12 @@ fn quantize_keys(source: u32, head: u32, bits: u32, id: u32) {
 fn bell_step(bits: u32) -> f32 { return select(select(0.3352, 0.586, bits == 3u), 0.9957, bits == 2u); }
 
 // Of a token's value: what its codes count, and what they stand for.
-fn steps_of_value(token: u32, bits: u32) -> vec2f {
+fn steps_of_value(page: vec4u, kv_head: u32, token: u32, bits: u32) -> vec2f {
   let largest = f32((1u << bits) - 1u);
   var squares = 0.0;
   var most = 0.0;
   for (var i = 0u; i < HEAD_DIM4; i++) {
-    let x = half4(kv[token + i]);
+    let x = value_vector(page, kv_head, token, i);
     squares += dot(x, x);
     most = max(most, max(max(abs(x.x), abs(x.y)), max(abs(x.z), abs(x.w))));
   }
@@ -183,7 +183,7 @@ fn steps_of_value(token: u32, bits: u32) -> vec2f {
   let counted = select(bell_step(bits) * sqrt(squares / f32(4u * HEAD_DIM4)), 2.0 * most / largest, bits == 8u);
   var along = 0.0;
   for (var i = 0u; i < HEAD_DIM4; i++) {
-    let x = half4(kv[token + i]);
+    let x = value_vector(page, kv_head, token, i);
     along += dot(x, value_codes(x, counted, largest) - 0.5 * largest);
   }
   return vec2f(counted, squares / along);
@@ -192,10 +192,10 @@ fn steps_of_value(token: u32, bits: u32) -> vec2f {
 fn value_codes(x: vec4f, step: f32, largest: f32) -> vec4f { return codes(x, vec4f(step), vec4f(-0.5 * largest * step), vec4f(largest)); }
 
 // `at`: of their scales.
-fn quantize_values(source: u32, head: u32, at: u32, bits: u32, id: u32) {
+fn quantize_values(page: vec4u, kv_head: u32, head: u32, at: u32, bits: u32, id: u32) {
   var own = vec3f();
   for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
-    value_steps[j] = steps_of_value(source + j * HEAD_DIM4, bits);
+    value_steps[j] = steps_of_value(page, kv_head, j, bits);
     own.x = max(own.x, value_steps[j].y);
   }
   let scale = rounded_up(seen_by_all(own, id).x);
@@ -207,9 +207,8 @@ fn quantize_values(source: u32, head: u32, at: u32, bits: u32, id: u32) {
   }
   let own_codes = id * HEAD_DIM4;
   for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
-    let token = source + j * HEAD_DIM4;
     for (var i = 0u; i < HEAD_DIM4; i++) {
-      row_codes[own_codes + i] = packed_bytes(value_codes(half4(kv[token + i]), value_steps[j].x, f32((1u << bits) - 1u)));
+      row_codes[own_codes + i] = packed_bytes(value_codes(value_vector(page, kv_head, j, i), value_steps[j].x, f32((1u << bits) - 1u)));
     }
     write_row(at + VALUE_SCALES + j * row_of(bits), bits, 0u, own_codes);
   }
@@ -219,14 +218,14 @@ fn quantize_values(source: u32, head: u32, at: u32, bits: u32, id: u32) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) id: u32) {
   let task = 2u * (params.first + group.y);
   let kv_head = group.x / 2u;
-  let source = tasks[task].x + kv_head * PAGE_TOKENS * HEAD_DIM4;
+  let page = tasks[task];
   let copy_form = tasks[task + 1u].y & 255u;
   let key_bits = key_bits_of(copy_form);
   let value_bits = value_bits_of(copy_form);
   let head = tasks[task + 1u].x + kv_head * head_units(key_bits, value_bits);
   if ((group.x & 1u) == 0u) {
-    quantize_keys(source, head, key_bits, id);
+    quantize_keys(page, kv_head, head, key_bits, id);
   } else {
-    quantize_values(source + HALF_PART, head, head + value_scales_of(key_bits), value_bits, id);
+    quantize_values(page, kv_head, head, head + value_scales_of(key_bits), value_bits, id);
   }
 }

@@ -69,30 +69,6 @@ fn rotate_queries(tile: Tile, id: u32) {
   }
 }
 
-// A key's vector i of those that rotate with another, or with `other` = 1 that other one.
-fn key_vector(page: vec4u, kv_head: u32, j: u32, i: u32, other: u32) -> vec4f {
-  if (!is_coded(page)) { return half4(kv[half_key_at(page, kv_head, j) + i + other * HALF4]); }
-  let head = coded_head(page, kv_head);
-  let slot = slot_of(head, i);
-  return coded_vector(head, j, (slot & ~1u) + other, slot & 1u);
-}
-
-// A component after another, that few are in registers.
-fn coded_vector(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f {
-  let steps = steps_at(head.base);
-  let unit = key_range_at(head, x);
-  let codes = key_bytes(head, j, x, c);
-  let scales = kv[unit][c];
-  let minima = kv[unit + 2u][c];
-  var vector = vec4f();
-#for i in FOUR
-  vector[#i] = byte_of(codes, #i) * (byte_of(scales, #i) * steps.scale) + (byte_of(minima, #i) * steps.minimum + steps.lowest);
-#end
-  return vector;
-}
-
-fn byte_of(word: u32, i: u32) -> f32 { return f32((word >> (8u * i)) & 255u); }
-
 // KEY_PAIRS pairs from `first_pair` on of the keys from `first` on; zeros behind the last of `keys`. An invocation reads
 // a vector of a pair and rotates it; the other one it finds in the workgroup's memory. Of both it would not have the registers.
 fn stage_keys(page: vec4u, tile: Tile, first: u32, keys: u32, first_pair: u32, id: u32) {

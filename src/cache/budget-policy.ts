@@ -1,7 +1,7 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { QuantizedForm } from '../kernels/formats/page-forms.ts';
 import type { Change } from './cache-page.ts';
-import { type CachePolicy, type CacheView, numLayers, oldPages, pagesBeyondContext } from './policy.ts';
+import { type CachePolicy, type CacheView, isWhole, numLayers, oldPages, pagesBeyondContext } from './policy.ts';
 
 /**
  * What a page may be written as. Merged pages are not: what the latest queries do not look at, later ones may. Nor is k3v2: which
@@ -29,36 +29,40 @@ export const budgetPolicy = (errorBudget: number): CachePolicy => ({
   drops: pagesBeyondContext,
 
   changes(view) {
-    const pages = untouched(errorBudget, view).filter((old) => old.now.tried > 0 || !isProbed(old, view));
-    const others = pages.flatMap(({ page, layer }): Change[] => {
+    const pages = undecided(errorBudget, view).filter((old) => old.now.tried > 0 || !isProbed(old, view));
+    const decided = pages.flatMap(({ page, layer, now }): Change[] => {
       const form = bestForm(errorBudget, view, layer);
-      return form ? [{ page, layer, form, entries: PAGE_TOKENS }] : [];
+      return form && form !== now.form ? [{ page, layer, form, entries: PAGE_TOKENS }] : [];
     });
-    return [...firstPage(errorBudget, view), ...others];
+    const isDecided = new Set(decided.map(({ page, layer }) => `${page} ${layer}`));
+    return [...decided, ...resting(errorBudget, view).filter(({ page, layer }) => !isDecided.has(`${page} ${layer}`))];
   },
 
   trials(view) {
-    const pages = untouched(errorBudget, view).filter((old) => old.now.tried === 0 && isProbed(old, view));
-    return pages.flatMap(({ page, layer }) => formsToTry(errorBudget, view, layer).map((form) => ({ page, layer, form, entries: PAGE_TOKENS })));
+    const pages = undecided(errorBudget, view).filter((old) => old.now.tried === 0 && isProbed(old, view));
+    return pages.flatMap(({ page, layer, now }) =>
+      formsToTry(errorBudget, view, layer).flatMap((form) => (form === now.form ? [] : [{ page, layer, form, entries: PAGE_TOKENS }])),
+    );
   },
 
   choose: (trials, view) => trials.filter(({ layer, form }) => bestForm(errorBudget, view, layer) === form),
 });
 
 /**
- * The first page, which every token attends to, in q8 where the layer's others have fewer bits: it has up to sixteen times as
- * much of the attention as one of them, and q8 errs a sixteenth as much as q4.
+ * Full pages in f16 rest in q8 until their form is decided, where their layer bears fewer bits: what q8 loses is a sixteenth of
+ * what q4 does. The first page, which every token attends to, stays so.
  */
-function firstPage(errorBudget: number, view: CacheView): Change[] {
-  const layers = view.pages[0]?.layers ?? [];
-  return layers.flatMap(({ form }, layer): Change[] => {
-    const others = bestForm(errorBudget, view, layer);
-    return form === 'f16' && others && others !== 'q8' ? [{ page: 0, layer, form: 'q8', entries: PAGE_TOKENS }] : [];
-  });
+function resting(errorBudget: number, view: CacheView): Change[] {
+  const full = view.pages.slice(0, Math.floor(view.tokens / PAGE_TOKENS));
+  return full.flatMap(({ layers }, page) =>
+    layers.flatMap(({ form }, layer): Change[] => {
+      const bears = form === 'f16' && bestForm(errorBudget, view, layer) !== undefined;
+      return bears ? [{ page, layer, form: 'q8', entries: PAGE_TOKENS }] : [];
+    }),
+  );
 }
 
-const untouched = (errorBudget: number, view: CacheView) =>
-  errorBudget === 0 ? [] : oldPages(view).filter(({ now }) => now.form === 'f16');
+const undecided = (errorBudget: number, view: CacheView) => (errorBudget === 0 ? [] : oldPages(view).filter(({ now }) => isWhole(now)));
 
 const isProbed = ({ page, layer }: { page: number; layer: number }, { probed }: CacheView): boolean =>
   page <= PROBED_PAGES || page % PROBED_PAGES === 0 || !probed.has(layer);

@@ -179,13 +179,14 @@ export class KvCache {
     return runs;
   }
 
-  /** The copy takes its page's place. `length`: of the sequence by then; `shadows`: the page is kept behind it. */
-  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, length: number, shadows: boolean): void {
+  /** The copy takes its page's place. `tried`: see `LayerPage`; `shadows`: what the page was in f16 is kept behind it. */
+  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, tried: number, shadows: boolean): void {
     const page = pages[at];
     if (!page) throw new Error(`no page ${at}`);
-    const shadow = shadows ? { shadow: from } : {};
-    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, tried: length, mass: from.mass, ...shadow }) };
-    if (!shadows) this.layers[layer]?.remove(from);
+    const { shadow, ...bare } = from;
+    const kept = shadows ? (shadow ?? from) : undefined;
+    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, tried, mass: from.mass, ...(kept && { shadow: kept }) }) };
+    if (kept !== from) this.layers[layer]?.remove(bare);
   }
 
   reject({ layer, to }: Copy): void {

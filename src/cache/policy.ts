@@ -40,7 +40,7 @@ export interface CachePolicy {
 /** Every page in f16. */
 export const DENSE: CachePolicy = { key: 'dense' };
 
-/** Pages at the end that stay in f16. */
+/** Full pages at the end that no policy writes as less than q8. */
 export const RECENT_PAGES = 1;
 
 export const numLayers = ({ pages }: CacheView): number => pages[0]?.layers.length ?? 1;
@@ -57,9 +57,12 @@ export function oldPages({ pages, tokens }: CacheView): OldPage[] {
   return pages.slice(1, Math.max(1, full)).flatMap(({ layers }, i) => layers.map((now, layer) => ({ page: i + 1, layer, now })));
 }
 
-/** Those of them in f16, in another form. */
+/** Whether a page is as it was or next to it, so that it can be written anew. */
+export const isWhole = ({ form }: LayerPage): boolean => form === 'f16' || form === 'q8';
+
+/** Old pages that are whole, in another form. */
 export const oldPagesAs = (view: CacheView, form: SmallerForm, entries = PAGE_TOKENS): Change[] =>
-  oldPages(view).flatMap(({ page, layer, now }) => (now.form === 'f16' ? [{ page, layer, form, entries }] : []));
+  oldPages(view).flatMap(({ page, layer, now }) => (isWhole(now) && now.form !== form ? [{ page, layer, form, entries }] : []));
 
 /** Every page in one form that is neither the first one nor recent. */
 export const fixedForm = (form: SmallerForm, entries = PAGE_TOKENS): CachePolicy => ({

@@ -82,7 +82,7 @@ export class PageTrials {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
       this.#write(sequence, copies);
       this.recorder.submit(); // the tasks are written anew for the next ones
-      for (const copy of copies) cache.accept(pages, copy, sequence.heldTokens, sequence.shadows);
+      for (const copy of copies) cache.accept(pages, copy, copy.from.tried, sequence.shadows);
     }
   }
 

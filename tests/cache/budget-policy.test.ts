@@ -68,7 +68,10 @@ describe('what is tried', () => {
     pages.push(...pagesOf(14));
     const { changes, ...later } = settle(policy, pages, () => 0.01);
     expect(triedOf(later)).toEqual(new Set([8, 12, 16]));
-    expect(changes.map(({ page }) => page)).toEqual([0, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18]);
+    const pagesOfForm = (isResting: boolean) => changes.filter(({ form }) => (form === 'q8') === isResting).map(({ page }) => page);
+    expect(pagesOfForm(false)).toEqual([5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18]);
+    // The others rest in q8: the first one, those that are being tried, the last full one.
+    expect(pagesOfForm(true)).toEqual([0, 8, 12, 16, 19]);
   });
 
   test('where nothing is known every page', () => {
@@ -80,7 +83,7 @@ describe('what is tried', () => {
 describe('what a layer takes', () => {
   const ERRORS: Record<QuantizedForm, number> = { q8: 0.001, q4: 0.01, q3: 0.03, k3v2: 0.1 };
 
-  test('the smaller a form the more its layer bears, and the first page q8 where they are smaller; the last one stays', () => {
+  test('the smaller a form the more its layer bears, and the first page and the last full one q8', () => {
     const policy = probing(0.3);
     const pages = pagesOf(40, 3);
     const scales = [0.3, 3, 300];
@@ -91,7 +94,7 @@ describe('what a layer takes', () => {
     expect(inner(0)).toEqual(new Set(['q3']));
     expect(inner(1)).toEqual(new Set(['q4']));
     expect(inner(2)).toEqual(new Set(['f16']));
-    expect([0, 1, 2].map((layer) => [formsOf(pages, layer)[0], formsOf(pages, layer).at(-1)])).toEqual([['q8', 'f16'], ['q8', 'f16'], ['f16', 'f16']]);
+    expect([0, 1, 2].map((layer) => [formsOf(pages, layer)[0], formsOf(pages, layer).at(-1)])).toEqual([['q8', 'q8'], ['q8', 'q8'], ['f16', 'f16']]);
   });
 
   test('follows all pages probed, not one of them; what is not a number is not taken', () => {

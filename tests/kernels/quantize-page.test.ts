@@ -6,15 +6,16 @@ import { Random } from '../support/random.ts';
 import { decodeHead, fromHalves, headsOf, toHalves } from '../support/kernels/pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
-/** Runs the kernel over `pages` f16 pages; returns the buffer's bytes with their copies behind them. */
-async function quantized(runner: Runner, heads: Heads, form: QuantizedForm, pages: Uint16Array[]): Promise<Uint8Array> {
-  const [from, to] = [pageUnits('f16', heads), pageUnits(form, heads)];
+/** Runs the kernel over pages in the form `was`; returns the bytes of their copies. */
+async function quantized(runner: Runner, heads: Heads, form: QuantizedForm, pages: (Uint16Array | Uint8Array)[], was: 'f16' | 'q8' = 'f16'): Promise<Uint8Array> {
+  const [from, to] = [pageUnits(was, heads), pageUnits(form, heads)];
   const kv = new Uint16Array((pages.length * (from + to) * UNIT_BYTES) / 2).fill(0x7e00);
-  pages.forEach((page, i) => kv.set(page, (i * from * UNIT_BYTES) / 2));
+  const into = new Uint8Array(kv.buffer);
+  pages.forEach((page, i) => into.set(new Uint8Array(page.buffer, page.byteOffset, page.byteLength), i * from * UNIT_BYTES));
   const buffer = runner.upload(kv);
   // The first task is another dispatch's.
   const tasks = pages.flatMap((_, i) => [
-    ...pageEntry(i * from, 'f16', PAGE_TOKENS, 0),
+    ...pageEntry(i * from, was, PAGE_TOKENS, 0),
     ...pageEntry(pages.length * from + i * to, form, PAGE_TOKENS, 0),
   ]);
   const bounds = { tasks: runner.upload(Uint32Array.of(0, 0, 0, 0, 0, 0, 0, 0, ...tasks)), kv: buffer };
@@ -26,24 +27,40 @@ async function quantized(runner: Runner, heads: Heads, form: QuantizedForm, page
 
 const HEADS = [headsOf(64, 9, 3), headsOf(32, 2, 1), headsOf(80, 2, 2), headsOf(96, 2, 1), headsOf(128, 4, 2), headsOf(256, 1, 1)];
 const FORMS = ['q8', 'q4', 'q3', 'k3v2'] as const;
+/** From pages in f16, and from some that lie in q8. */
+const WRITTEN = HEADS.flatMap((heads) => [
+  ...FORMS.map((form) => ({ ...heads, form, was: 'f16' as const })),
+  ...(['q4', 'q3'] as const).map((form) => ({ ...heads, form, was: 'q8' as const })),
+]);
 /** Of numbers from a bell curve, what codes of so many bits may be off: relative L2 of a value, twice what is expected or less. */
 const VALUE_ERRORS: Readonly<Record<number, number>> = { 8: 0.015, 4: 0.22, 3: 0.32, 2: 0.55 };
 
-/** Of random pages: each head as it was, `[PAGE_TOKENS, headDim]` keys and values, and as it is read back. Channels differ in what they vary. */
-async function quantizedHeads(runner: Runner, heads: Heads, form: QuantizedForm) {
+/**
+ * Of random pages: each head as it was, `[PAGE_TOKENS, headDim]` keys and values, and as it is read back. Channels differ in
+ * what they vary. `was`: what the pages lay in.
+ */
+async function quantizedHeads(runner: Runner, heads: Heads, form: QuantizedForm, was: 'f16' | 'q8' = 'f16') {
   const { numKvHeads, headDim } = heads;
   const random = new Random(31);
   const size = PAGE_TOKENS * headDim;
   const loud = Array.from({ length: headDim }, () => 0.2 + 3 * random.next() ** 2);
   const pages = [0, 1].map(() => toHalves(random.normals(2 * numKvHeads * size, 3).map((x, i) => (i < numKvHeads * size ? x * loud[i % headDim]! : x))));
-  const bytes = await quantized(runner, heads, form, pages);
-  const headBytes = headLayout(form, headDim).units * UNIT_BYTES;
+  const headsOfForm = (of: QuantizedForm, bytes: Uint8Array) => {
+    const headBytes = headLayout(of, headDim).units * UNIT_BYTES;
+    return Array.from({ length: pages.length * numKvHeads }, (_, head) => decodeHead(of, bytes.subarray(head * headBytes, (head + 1) * headBytes), headDim));
+  };
+  const inBytes = was === 'q8' ? await quantized(runner, heads, 'q8', pages) : undefined;
+  const before = inBytes && headsOfForm('q8', inBytes);
+  const pageLength = pageUnits('q8', heads) * UNIT_BYTES;
+  const sources = inBytes ? pages.map((_, i) => inBytes.slice(i * pageLength, (i + 1) * pageLength)) : pages;
+  const after = headsOfForm(form, await quantized(runner, heads, form, sources, was));
   return pages.flatMap((page, i) => {
     const halves = fromHalves(page);
+    const part = (at: number): Float64Array => halves.subarray(at * size, (at + 1) * size);
     return Array.from({ length: numKvHeads }, (_, head) => {
-      const own = bytes.subarray((i * numKvHeads + head) * headBytes).subarray(0, headBytes);
-      const part = (at: number): Float64Array => halves.subarray(at * size, (at + 1) * size);
-      return { keys: part(head), values: part(numKvHeads + head), decoded: decodeHead(form, own, headDim) };
+      const at = i * numKvHeads + head;
+      const { keys, values } = before?.[at] ?? { keys: part(head), values: part(numKvHeads + head) };
+      return { keys, values, decoded: after[at]! };
     });
   });
 }
@@ -52,11 +69,11 @@ const dot = (a: Float64Array, b: Float64Array): number => a.reduce((sum, x, i) =
 
 describe('quantize-page', () => {
   describeVariants(HALF_VARIANTS, (getRunner) => {
-    it.each(HEADS.flatMap((heads) => FORMS.map((form) => ({ ...heads, form }))))(
-      '$form, $numKvHeads heads of $headDim: keys within half a step, in ranges as narrow as what they hold',
-      async ({ form, ...heads }) => {
+    it.each(WRITTEN)(
+      '$form from $was, $numKvHeads heads of $headDim: keys within half a step, in ranges as narrow as what they hold',
+      async ({ form, was, ...heads }) => {
         const { headDim } = heads;
-        for (const { keys, decoded } of await quantizedHeads(getRunner(), heads, form)) {
+        for (const { keys, decoded } of await quantizedHeads(getRunner(), heads, form, was)) {
           const ranges = Array.from({ length: headDim }, (_, channel) => {
             const held = keys.filter((__, i) => i % headDim === channel);
             return { low: Math.min(...held), width: Math.max(...held) - Math.min(...held), largest: 2 ** decoded.keyBits[channel]! - 1 };
@@ -75,11 +92,11 @@ describe('quantize-page', () => {
       },
     );
 
-    it.each(HEADS.flatMap((heads) => FORMS.map((form) => ({ ...heads, form }))))(
-      '$form, $numKvHeads heads of $headDim: values keep their direction, and are off by what their bits allow',
-      async ({ form, ...heads }) => {
+    it.each(WRITTEN)(
+      '$form from $was, $numKvHeads heads of $headDim: values keep their direction, and are off by what their bits allow',
+      async ({ form, was, ...heads }) => {
         const { headDim } = heads;
-        for (const { values, decoded } of await quantizedHeads(getRunner(), heads, form)) {
+        for (const { values, decoded } of await quantizedHeads(getRunner(), heads, form, was)) {
           for (let token = 0; token < PAGE_TOKENS; token++) {
             const [x, kept] = [values, decoded.values].map((all) => all.slice(token * headDim, (token + 1) * headDim)) as [Float64Array, Float64Array];
             const off = kept.map((value, i) => value - x[i]!);

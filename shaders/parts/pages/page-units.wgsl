@@ -61,6 +61,28 @@ fn key_range_at(head: CodedHead, x: u32) -> u32 { return head.base + KEY_RANGES 
 
 fn half_key_at(page: vec4u, kv_head: u32, j: u32) -> u32 { return page.x + (kv_head * (page.y >> 8u) + j) * HEAD_DIM4; }
 
+// A key's vector i of those that rotate with another, or with `other` = 1 that other one.
+fn key_vector(page: vec4u, kv_head: u32, j: u32, i: u32, other: u32) -> vec4f {
+  if (!is_coded(page)) { return half4(kv[half_key_at(page, kv_head, j) + i + other * HALF4]); }
+  let head = coded_head(page, kv_head);
+  let slot = slot_of(head, i);
+  return coded_vector(head, j, (slot & ~1u) + other, slot & 1u);
+}
+
+// A component after another, that few are in registers.
+fn coded_vector(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f {
+  let steps = steps_at(head.base);
+  let unit = key_range_at(head, x);
+  let words = vec3u(key_bytes(head, j, x, c), kv[unit][c], kv[unit + 2u][c]);
+  return vec4f(component(words, steps, 0u), component(words, steps, 1u), component(words, steps, 2u), component(words, steps, 3u));
+}
+
+// `words`: four codes, and of their channels' scales and minima.
+fn component(words: vec3u, steps: Steps, i: u32) -> f32 {
+  let bytes = vec3f((words >> vec3u(8u * i)) & vec3u(255u));
+  return bytes.x * (bytes.y * steps.scale) + (bytes.z * steps.minimum + steps.lowest);
+}
+
 // Components 4 i to 4 i + 3 of a value.
 fn value_vector(page: vec4u, kv_head: u32, j: u32, i: u32) -> vec4f {
   if (!is_coded(page)) { return half4(kv[half_key_at(page, NUM_KV_HEADS + kv_head, j) + i]); }
