@@ -45,5 +45,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     size += inner(y#n, y#n);
 #end
   }
-  errors[group * NUM_HEADS + head] = vec2f(sqrt(change / size), mass / f32(params.queries));
+  errors[group * NUM_HEADS + head] = vec4f(change, size, mass / f32(params.queries), 0.0);
 }

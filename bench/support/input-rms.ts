@@ -40,9 +40,11 @@ export async function inputRms(session: Session, tokens: readonly number[]): Pro
     const places = Array.from(ids, (_, i) => ({ sequence, position: i, place: FIRST_PREFILL_TOKEN + i }));
     let next = 0;
     recorder.inOneGo(() =>
-      session.forward(recorder, 'prefill', places, (_layer, _linears, x) => {
-        const { width, offset } = tapped[next++] as Tapped;
-        recorder.copy(x, 0, inputs, offset, ids.length * width * 4);
+      session.forward(recorder, 'prefill', places, {
+        tap(_layer, _linears, x) {
+          const { width, offset } = tapped[next++] as Tapped;
+          recorder.copy(x, 0, inputs, offset, ids.length * width * 4);
+        },
       }),
     );
     await unlessLost(device, inputs.mapAsync(GPUMapMode.READ));

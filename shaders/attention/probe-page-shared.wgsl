@@ -81,6 +81,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       sizes += queries[c][id];
     }
     for (var s = 0u; s < SUBSETS; s++) { masses += scores[s][id]; }
-    errors[group * NUM_HEADS + kv_head * SHARED + first_head + id] = vec2f(sqrt(changes / sizes), masses / f32(params.queries));
+    errors[group * NUM_HEADS + kv_head * SHARED + first_head + id] = vec4f(changes, sizes, masses / f32(params.queries), 0.0);
   }
 }

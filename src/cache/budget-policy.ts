@@ -1,90 +1,98 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { QuantizedForm } from '../kernels/formats/page-forms.ts';
 import type { Change } from './cache-page.ts';
-import { type CachePolicy, type CacheView, isWhole, numLayers, oldPages, pagesBeyondContext } from './policy.ts';
+import { type CachePolicy, type CacheView, fullPages, isWhole, numLayers, oldPages, pagesBeyondContext, type Probe } from './policy.ts';
+
+/** What the pages of a layer may be written as, largest first. Merged pages are not: what the latest queries do not look at, later ones may. */
+const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
+
+/** Pages of a sequence when its layers are probed, at first and at last; between these every so many. */
+const FIRST_PROBE = 8;
+const LAST_PROBE = 16;
+const PROBE_EVERY = 4;
+
+/** From this loss on pages rest in q8: that loses a few thousandths of it at most. */
+const RESTS_FROM = 0.001;
 
 /**
- * What a page may be written as. Merged pages are not: what the latest queries do not look at, later ones may. Nor is k3v2: which
- * layers bear it probes of single pages do not tell (docs/decisions/kv-cache.md).
- */
-const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3'];
-
-/** Every page up to this one is probed, and every so manieth after it. */
-const PROBED_PAGES = 4;
-
-/** What all the error that a page is allowed costs, where all of its bytes in f16 cost 1. */
-const PRICE = 1 / 20;
-
-/**
- * Of each page the form that costs least: its bytes over those of f16, and PRICE times the square of the error that it
- * brings to its layer's attention output (relative L2, largest head) over what a page is allowed. What the latest queries say
- * of one page is noise; what they say of all pages probed so far tells how much the layer bears (`LayerErrors`).
+ * Every layer's pages take one form. Which ones: as few bytes as there can be while the loss of all layers, estimated, is at
+ * most `loss`. What a form loses is what all old pages in it at once change of the layer's attention output, square, over
+ * all heads, times what of the residual stream that is (`residualShares`); losses of layers add up. The sum is about what
+ * the next token's distribution is off by: KL divergence in nats (docs/decisions/kv-cache.md).
  *
- * Roundings of pages are independent: the squares of their errors add up. The n-th page is allowed budget · √(2 / n): as
- * tokens come it weighs less, n / N once there are N pages, and so all N together have Σ (2 / n) (n / N)² ≈ 1 times the
- * budget squared, however long the sequence becomes.
+ * Layers are probed by the latest queries at 8, 12 and 16 pages, or where a text next stands. Until then full pages rest
+ * in q8, or in f16 where even that would lose too much. The first page, which every token attends to, stays so.
  */
-export const budgetPolicy = (errorBudget: number): CachePolicy => ({
-  key: `policy ${errorBudget}`,
+export const budgetPolicy = (loss: number): CachePolicy => ({
+  key: `policy ${loss}`,
   drops: pagesBeyondContext,
 
   changes(view) {
-    const pages = undecided(errorBudget, view).filter((old) => old.now.tried > 0 || !isProbed(old, view));
-    const decided = pages.flatMap(({ page, layer, now }): Change[] => {
-      const form = bestForm(errorBudget, view, layer);
-      return form && form !== now.form ? [{ page, layer, form, entries: PAGE_TOKENS }] : [];
+    if (loss === 0) return [];
+    const decided = formsOfLayers(loss, view);
+    const isOld = new Set(oldPages(view).map(({ page }) => page));
+    return fullPages(view).flatMap(({ page, layer, now }): Change[] => {
+      const form = (isOld.has(page) && decided?.[layer]) || restingForm(loss);
+      return form === 'f16' || form === now.form || !isWhole(now) ? [] : [{ page, layer, form, entries: PAGE_TOKENS }];
     });
-    const isDecided = new Set(decided.map(({ page, layer }) => `${page} ${layer}`));
-    return [...decided, ...resting(errorBudget, view).filter(({ page, layer }) => !isDecided.has(`${page} ${layer}`))];
   },
 
-  trials(view) {
-    const pages = undecided(errorBudget, view).filter((old) => old.now.tried === 0 && isProbed(old, view));
-    return pages.flatMap(({ page, layer, now }) =>
-      formsToTry(errorBudget, view, layer).flatMap((form) => (form === now.form ? [] : [{ page, layer, form, entries: PAGE_TOKENS }])),
-    );
+  probes(view): Probe | undefined {
+    const { probed } = view;
+    const full = fullPages(view).length / numLayers(view);
+    const pages = [...new Set(oldPages(view).filter(({ now }) => isWhole(now)).map(({ page }) => page))];
+    const isDue = full >= Math.max(FIRST_PROBE, probed.pages + PROBE_EVERY) && probed.pages < LAST_PROBE;
+    if (loss === 0 || !isDue) return undefined;
+    return { pages, forms: restingForm(loss) === 'q8' ? FORMS.slice(1) : FORMS };
   },
-
-  choose: (trials, view) => trials.filter(({ layer, form }) => bestForm(errorBudget, view, layer) === form),
 });
 
+const restingForm = (loss: number): 'q8' | 'f16' => (loss >= RESTS_FROM ? 'q8' : 'f16');
+
+interface Step {
+  layer: number;
+  form: QuantizedForm;
+  /** By which bytes fall and the loss rises. */
+  saves: number;
+  costs: number;
+}
+
 /**
- * Full pages in f16 rest in q8 until their form is decided, where their layer bears fewer bits: what q8 loses is a sixteenth of
- * what q4 does. The first page, which every token attends to, stays so.
+ * The form of each layer; undefined until that is known. Layers take the steps from their resting form to smaller ones that
+ * save most for what they cost, as far as the loss goes.
  */
-function resting(errorBudget: number, view: CacheView): Change[] {
-  const full = view.pages.slice(0, Math.floor(view.tokens / PAGE_TOKENS));
-  return full.flatMap(({ layers }, page) =>
-    layers.flatMap(({ form }, layer): Change[] => {
-      const bears = form === 'f16' && bestForm(errorBudget, view, layer) !== undefined;
-      return bears ? [{ page, layer, form: 'q8', entries: PAGE_TOKENS }] : [];
-    }),
-  );
-}
-
-const undecided = (errorBudget: number, view: CacheView) => (errorBudget === 0 ? [] : oldPages(view).filter(({ now }) => isWhole(now)));
-
-const isProbed = ({ page, layer }: { page: number; layer: number }, { probed }: CacheView): boolean =>
-  page <= PROBED_PAGES || page % PROBED_PAGES === 0 || !probed.has(layer);
-
-/** All, and once one is known to do those next to it: the others would be written to be thrown away. */
-function formsToTry(errorBudget: number, view: CacheView, layer: number): readonly QuantizedForm[] {
-  const best = bestForm(errorBudget, view, layer);
-  if (best === undefined) return FORMS;
-  const at = FORMS.indexOf(best);
-  return FORMS.slice(Math.max(0, at - 1), at + 2);
-}
-
-/** None where f16 costs least. */
-function bestForm(errorBudget: number, view: CacheView, layer: number): QuantizedForm | undefined {
-  const { pages, probed, halfBytes } = view;
-  const allowed = errorBudget * Math.sqrt(2 / pages.length);
-  let best: QuantizedForm | undefined;
-  let least = 1;
-  for (const form of FORMS) {
-    const { error, bytes } = probed.of(layer, form, pages.length);
-    const cost = PRICE * (error / allowed) ** 2 + (bytes * numLayers(view)) / halfBytes;
-    if (error <= allowed && cost < least) [best, least] = [form, cost]; // NaN is not within it
+function formsOfLayers(loss: number, view: CacheView): (QuantizedForm | undefined)[] | undefined {
+  const { probed, residualShares, halfBytes } = view;
+  if (probed.pages < LAST_PROBE) return undefined;
+  const steps = Array.from({ length: numLayers(view) }, (_, layer) => {
+    const costOf = (form: QuantizedForm): number => probed.changeOf(layer, form) * (residualShares[layer] ?? NaN);
+    return convexSteps(layer, halfBytes / numLayers(view), FORMS.map((form) => ({ form, bytes: probed.bytesOf(layer, form), loss: costOf(form) })));
+  }).flat();
+  const forms: (QuantizedForm | undefined)[] = [];
+  const stopped = new Set<number>();
+  let left = loss;
+  for (const { layer, form, costs } of steps.sort((a, b) => a.costs / a.saves - b.costs / b.saves)) {
+    if (stopped.has(layer)) continue;
+    if (costs > left) stopped.add(layer);
+    else {
+      forms[layer] = form;
+      left -= costs;
+    }
   }
-  return best;
+  return forms;
+}
+
+/** From `bytes` without loss to smaller forms, each step saving no more for its cost than the one before: the lower convex hull. */
+function convexSteps(layer: number, bytes: number, forms: readonly { form: QuantizedForm; bytes: number; loss: number }[]): Step[] {
+  const steps: Step[] = [];
+  let at = { bytes, loss: 0 };
+  let rest = forms.filter((each) => each.bytes < bytes && Number.isFinite(each.loss)); // NaN where it was not probed
+  while (rest.length > 0) {
+    const rate = (each: { bytes: number; loss: number }): number => Math.max(0, each.loss - at.loss) / (at.bytes - each.bytes);
+    const next = rest.reduce((best, each) => (rate(each) <= rate(best) ? each : best));
+    steps.push({ layer, form: next.form, saves: at.bytes - next.bytes, costs: Math.max(0, next.loss - at.loss) });
+    at = next;
+    rest = rest.filter((each) => each.bytes < next.bytes);
+  }
+  return steps;
 }

@@ -1,4 +1,5 @@
 import type { PageForm, SmallerForm } from '../kernels/formats/page-forms.ts';
+import type { FormLoss } from './layer-losses.ts';
 import type { Place } from './page-space.ts';
 
 /** A page of one layer. */
@@ -7,8 +8,6 @@ export interface LayerPage {
   /** All of its tokens, or of a sparse page some. */
   readonly entries: number;
   readonly place: Place;
-  /** Tokens of the sequence when other forms were last tried. */
-  tried: number;
   /** Its part of attention in its trials so far, summed. */
   mass: number;
   /** What it was written from, where that is kept to tell the true error. */
@@ -45,12 +44,6 @@ export interface Copy extends Change {
 
 /** A change that was tried. */
 export interface Trial extends Change {
-  /** How far it moves the attention output of the latest queries: relative L2, largest head. */
-  error: number;
-  /** The same of each head. */
-  headErrors: readonly number[];
-  /** Of the page in that form. */
-  bytes: number;
   /** Of their attention what the latest queries give the page, mean over them and the heads. */
   mass: number;
 }
@@ -60,7 +53,13 @@ export interface PageTrial {
   copies: readonly Copy[];
   /** Tokens of the text when it began. */
   began: number;
-  /** Tokens in the cache by then. */
-  length: number;
   taken?: ReadonlySet<Copy>;
+}
+
+/** A probe of all layers, and once it is read what it found. */
+export interface PageProbe {
+  /** Tokens of the text, and full pages of it in the cache, when it began. */
+  began: number;
+  pages: number;
+  found?: readonly FormLoss[];
 }

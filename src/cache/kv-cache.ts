@@ -11,7 +11,7 @@ import { probeBytes, StreamProbes } from './stream-probes.ts';
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
 /** Pages of one layer that are written anew at once, at most. */
-const TASKS_OF_LAYER = 32;
+export const TASKS_OF_LAYER = 48;
 
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
@@ -40,7 +40,7 @@ export class KvCache {
   readonly probes: StreamProbes;
   /** Copies to write before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
-  /** What probe-page finds: `[tasks, numHeads, 2]`. */
+  /** What probe-page finds: `[tasks, numHeads, FOUND_FLOATS]`. */
   readonly errors: GPUBuffer;
   readonly #shown: (readonly CachePage[])[] = Array.from({ length: MAX_STREAMS }, () => []);
   /** The layers' buffers, as they were shown. */
@@ -151,9 +151,9 @@ export class KvCache {
   }
 
   /** Writes tasks: of pages of one layer in two forms each. */
-  #writeTasks(pages: readonly CachePage[], tasks: readonly { page: number; from: LayerPage; to: LayerPage }[]): void {
+  #writeTasks(pages: readonly CachePage[], tasks: readonly { page: number; from: LayerPage; to: LayerPage }[], first = 0): void {
     const words = tasks.flatMap(({ page, from, to }) => [from, to].flatMap((each) => entryOf(each, pages[page]?.base ?? 0)));
-    this.device.gpuDevice.queue.writeBuffer(this.tasks, 0, Uint32Array.from(words));
+    this.device.gpuDevice.queue.writeBuffer(this.tasks, first * TASK_WORDS * 4, Uint32Array.from(words));
   }
 
   /** Writes as tasks the pages of a layer that have a shadow, and that; returns how many. */
@@ -166,26 +166,26 @@ export class KvCache {
     return tasks.length;
   }
 
-  /** Writes the tasks of copies; returns those that each layer is to run before the next batch. */
-  writeTasks(pages: readonly CachePage[], copies: readonly Copy[]): TaskRun[] {
-    this.#writeTasks(pages, copies);
+  /** Writes the tasks of copies, from the `first` one on; returns those that each layer is to run before the next batch. */
+  writeTasks(pages: readonly CachePage[], copies: readonly Copy[], first = 0): TaskRun[] {
+    this.#writeTasks(pages, copies, first);
     const runs: TaskRun[] = [];
     copies.forEach(({ layer, form }, i) => {
       const last = runs.at(-1);
       const condenses = form === 'sparse';
       if (last?.layer === layer && last.condenses === condenses) last.count++;
-      else runs.push({ layer, condenses, first: i, count: 1 });
+      else runs.push({ layer, condenses, first: first + i, count: 1 });
     });
     return runs;
   }
 
-  /** The copy takes its page's place. `tried`: see `LayerPage`; `shadows`: what the page was in f16 is kept behind it. */
-  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, tried: number, shadows: boolean): void {
+  /** The copy takes its page's place. `shadows`: what the page was in f16 is kept behind it. */
+  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, shadows: boolean): void {
     const page = pages[at];
     if (!page) throw new Error(`no page ${at}`);
     const { shadow, ...bare } = from;
     const kept = shadows ? (shadow ?? from) : undefined;
-    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, tried, mass: from.mass, ...(kept && { shadow: kept }) }) };
+    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, mass: from.mass, ...(kept && { shadow: kept }) }) };
     if (kept !== from) this.layers[layer]?.remove(bare);
   }
 

@@ -26,15 +26,15 @@ export const DEFAULT_KV_ERROR_BUDGET = 1;
 export const MOST_KV_ERROR_BUDGET = 16;
 
 /**
- * How far a layer's attention output may be moved, relative L2, for one percent of perplexity; what that loses grows with the
- * square. Found on SmolLM2-135M (`npm run bench -- kv-perplexity`; docs/decisions/kv-cache.md).
+ * The loss, as the policy estimates it, that costs one percent of perplexity; what it costs grows with it. Found on
+ * SmolLM2-135M (`npm run bench -- kv-perplexity`; docs/decisions/kv-cache.md).
  */
-const ONE_PERCENT = 0.25;
+const ONE_PERCENT = 0.009;
 
 export function policyOf({ kv = 'dense', kvErrorBudget, kvMemoryBudget, kvPriority }: KvOptions = {}): CachePolicy {
   if (kv === 'dense') return DENSE;
   if (kv !== 'policy') return fixedForm(kv);
-  const policy = budgetPolicy(ONE_PERCENT * Math.sqrt(kvErrorBudget ?? DEFAULT_KV_ERROR_BUDGET));
+  const policy = budgetPolicy(ONE_PERCENT * (kvErrorBudget ?? DEFAULT_KV_ERROR_BUDGET));
   if (kvMemoryBudget === undefined) return policy;
   const priority = kvPriority ?? (kvErrorBudget === undefined ? 'memory' : 'error');
   return withMemoryBudget(policy, kvMemoryBudget, priority === 'memory');

@@ -1,7 +1,7 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import type { CachePage } from './cache-page.ts';
-import type { LayerErrors } from './layer-errors.ts';
+import type { LayerLosses } from './layer-losses.ts';
 
 /** How the keys and values of one sequence lie. */
 export interface KvReport {
@@ -10,7 +10,7 @@ export interface KvReport {
   bytes: Record<PageForm, number>;
   /** Most bytes that they had during the request, in all. */
   peakBytes: number;
-  /** Of each layer: how far its pages' forms are estimated to move its attention output, relative L2, largest head. */
+  /** Of each layer: how far its pages' forms are estimated to move its attention output, relative L2. */
   layerErrors: number[];
   /** The same, as measured by the latest queries over all pages at once; where `kvShadow` asked for it. */
   shadowErrors?: number[];
@@ -28,7 +28,7 @@ interface CachedText {
   dropped: number;
   memoryOverrode: boolean;
   peakKvBytes: number;
-  probed: LayerErrors;
+  probed: LayerLosses;
 }
 
 export function kvReport({ pages, dropped, memoryOverrode, peakKvBytes: peakBytes, probed }: CachedText): KvReport {
@@ -46,7 +46,7 @@ export function kvReport({ pages, dropped, memoryOverrode, peakKvBytes: peakByte
       if (form !== 'f16') counts[layer]?.set(form, (counts[layer].get(form) ?? 0) + 1);
     });
   }
-  report.layerErrors = counts.map((ofForms, layer) => probed.ofLayer(layer, ofForms, pages.length));
+  report.layerErrors = counts.map((ofForms, layer) => probed.errorOf(layer, new Map([...ofForms].map(([form, count]) => [form, count / pages.length]))));
   return report;
 }
 

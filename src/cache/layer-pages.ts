@@ -47,7 +47,7 @@ export class LayerPages {
       place = this.#space.take(units);
     }
     if (!place) throw new Error(`layer ${this.layer}: no room for ${units} units`);
-    return { form, entries, place, tried: 0, mass: 0 };
+    return { form, entries, place, mass: 0 };
   }
 
   /** Makes room for that many pages in f16 at once. */

@@ -1,4 +1,5 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
+import type { Change } from './cache-page.ts';
 import { kvBytes } from './kv-report.ts';
 import { type CachePolicy, type CacheView, oldPagesAs, pagesBeyondContext, RECENT_PAGES } from './policy.ts';
 
@@ -12,8 +13,8 @@ function bytesToCome({ pages, tokens, upcoming, halfBytes }: CacheView): number 
 }
 
 /**
- * `policy` where the pages of a text take at most `bytes` on the GPU. Nothing is tried until they would come to more.
- * Where `wins`, what the policy does not bring is brought without asking: old pages in f16 are quantized at once, and then
+ * `policy` where the pages of a text take at most `bytes` on the GPU. Nothing changes until they would come to more.
+ * Where `wins`, what the policy does not bring is brought without asking: old pages in f16 or q8 take q4 at once, and then
  * the oldest are given up. Else the budget of error holds, and the bytes may come to more.
  */
 export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boolean): CachePolicy => ({
@@ -24,8 +25,11 @@ export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boole
     if (bytesToCome(view) <= bytes) return [];
     const wanted = policy.changes?.(view) ?? [];
     if (!wins) return wanted;
-    const others = oldPagesAs(view, FORCED_FORM).filter((other) => !wanted.some(({ page, layer }) => page === other.page && layer === other.layer));
-    return [...wanted, ...others.map((other) => ({ ...other, forced: true }))];
+    const placeOf = ({ page, layer }: Change): string => `${page} ${layer}`;
+    const small = new Set(wanted.filter(({ form }) => form !== 'q8').map(placeOf));
+    const forced = oldPagesAs(view, FORCED_FORM).filter((each) => !small.has(placeOf(each)));
+    const isForced = new Set(forced.map(placeOf));
+    return [...wanted.filter((each) => !isForced.has(placeOf(each))), ...forced.map((each) => ({ ...each, forced: true }))];
   },
   drops(view) {
     const beyondContext = policy.drops?.(view) ?? pagesBeyondContext(view);

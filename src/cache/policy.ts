@@ -1,7 +1,7 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { SmallerForm } from '../kernels/formats/page-forms.ts';
 import type { CachePage, Change, LayerPage, Trial } from './cache-page.ts';
-import type { LayerErrors } from './layer-errors.ts';
+import type { LayerLosses } from './layer-losses.ts';
 
 /** A sequence before its next tokens are computed. */
 export interface CacheView {
@@ -16,8 +16,16 @@ export interface CacheView {
   contextLength: number;
   /** Of a page in f16, in all layers. */
   halfBytes: number;
-  /** What trials of this sequence found so far. */
-  probed: LayerErrors;
+  /** What probes of this sequence found so far. */
+  probed: LayerLosses;
+  /** Of each layer: see session/residual-shares.ts. */
+  residualShares: readonly number[];
+}
+
+/** Pages, by their places, that every layer has in each of these forms at once, to find what that does to it. */
+export interface Probe {
+  pages: readonly number[];
+  forms: readonly SmallerForm[];
 }
 
 /** Decides in which form the pages of a sequence lie, and which are given up. */
@@ -31,7 +39,9 @@ export interface CachePolicy {
    * ends with the context.
    */
   drops?(view: CacheView): number;
-  /** Pages that may lie in other forms: each is written beside the former one, and probed. */
+  /** What is probed before the next tokens; nothing comes of it but what `probed` says. */
+  probes?(view: CacheView): Probe | undefined;
+  /** Pages that may lie in other forms: each is written beside the former one, and its part of attention is found. */
   trials?(view: CacheView): Change[];
   /** Which of them are taken, at most one a page. */
   choose?(trials: readonly Trial[], view: CacheView): Trial[];
@@ -45,16 +55,22 @@ export const RECENT_PAGES = 1;
 
 export const numLayers = ({ pages }: CacheView): number => pages[0]?.layers.length ?? 1;
 
-/** A page that is neither the first one nor recent, with its places. */
+/** A page of a layer, with its places. */
 export interface OldPage {
   page: number;
   layer: number;
   now: LayerPage;
 }
 
-export function oldPages({ pages, tokens }: CacheView): OldPage[] {
-  const full = Math.floor(tokens / PAGE_TOKENS) - RECENT_PAGES;
-  return pages.slice(1, Math.max(1, full)).flatMap(({ layers }, i) => layers.map((now, layer) => ({ page: i + 1, layer, now })));
+/** Those that are neither the first one nor recent. */
+export function oldPages(view: CacheView): OldPage[] {
+  const end = Math.floor(view.tokens / PAGE_TOKENS) - RECENT_PAGES;
+  return fullPages(view).filter(({ page }) => page >= 1 && page < end);
+}
+
+/** Every page that is full, with its places. */
+export function fullPages({ pages, tokens }: CacheView): OldPage[] {
+  return pages.slice(0, Math.floor(tokens / PAGE_TOKENS)).flatMap(({ layers }, page) => layers.map((now, layer) => ({ page, layer, now })));
 }
 
 /** Whether a page is as it was or next to it, so that it can be written anew. */

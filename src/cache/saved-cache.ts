@@ -6,7 +6,7 @@ import { PAGE_FORMS, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms
 import type { AdaptedSpan } from './adapted-span.ts';
 import type { PageState } from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
-import type { FormErrors } from './layer-errors.ts';
+import type { FormLoss } from './layer-losses.ts';
 
 /** A saved cache as it lies in a store. */
 export interface SavedFile {
@@ -36,8 +36,8 @@ export interface SavedText {
   policy: string;
   /** `[page][layer]`; page i begins at position i · PAGE_TOKENS. */
   pages: readonly (readonly PageState[])[];
-  /** What trials of its pages found. */
-  probed: readonly FormErrors[];
+  /** What probes of its pages found, when it had so many. */
+  probed: { pages: number; losses: readonly FormLoss[] };
 }
 
 /** A text with, of each layer, the bytes of its pages, one behind another. */
@@ -54,7 +54,7 @@ export interface SavedFor {
 
 const MAGIC = 0x564b5743; // "CWKV"
 /** To be raised whenever the bytes of a page or a key would mean something else, or the same tokens other pages. */
-export const SAVED_VERSION = 3;
+export const SAVED_VERSION = 4;
 const PRELUDE_BYTES = 16;
 const DIGEST_BYTES = 32;
 
@@ -121,8 +121,8 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
     check(Array.isArray(page) && page.length === config.numLayers, `page ${i}`, `it is not of ${config.numLayers} layers`);
     page.forEach((state, layer) => checkPage(state, `page ${i} of layer ${layer}`, check));
   });
-  check(Array.isArray(probed), 'probed', 'it is not an array');
-  probed.forEach((errors, i) => checkErrors(errors, `probed ${i}`, config.numLayers, check));
+  check(isRecord(probed) && isWhole(probed['pages'], 0) && Array.isArray(probed['losses']), 'probed', 'it is not a number of pages and an array');
+  (probed['losses'] as unknown[]).forEach((loss, i) => checkLoss(loss, `probed ${i}`, config.numLayers, check));
   checkSpans(adapters, tokens.length, check);
 }
 
@@ -138,26 +138,24 @@ function checkSpans(spans: unknown, tokens: number, check: Check): void {
   }
 }
 
-function checkErrors(errors: unknown, field: string, numLayers: number, check: Check): void {
-  check(isRecord(errors), field, 'it is not a JSON object');
-  const { layer, form, squares, headSquares, count, bytes } = errors;
+function checkLoss(loss: unknown, field: string, numLayers: number, check: Check): void {
+  check(isRecord(loss), field, 'it is not a JSON object');
+  const { layer, form, change, size, queries, bytes } = loss;
   check(isWhole(layer, 0, numLayers - 1), field, `its layer is ${JSON.stringify(layer)}`);
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
-  check(Array.isArray(headSquares), field, 'those of its heads are no array');
-  for (const each of [squares, ...(headSquares as unknown[])]) {
+  for (const each of [change, size]) {
     check(typeof each === 'number' && each >= 0 && each < Infinity, field, `one of its squares is ${JSON.stringify(each)}`);
   }
-  check(isWhole(count, 1) && isWhole(bytes, 0), field, 'its count or its bytes are no whole numbers');
+  check(isWhole(queries, 1) && isWhole(bytes, 0), field, 'its queries or its bytes are no whole numbers');
 }
 
 function checkPage(state: unknown, field: string, check: Check): void {
   check(isRecord(state), field, 'it is not a JSON object');
-  const { form, entries, tried, mass } = state;
+  const { form, entries, mass } = state;
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
   const least = form === 'sparse' ? 1 : PAGE_TOKENS;
   check(isWhole(entries, least, PAGE_TOKENS), field, `it has ${JSON.stringify(entries)} entries`);
   check(typeof mass === 'number' && mass >= 0 && mass < Infinity, field, `its mass is ${JSON.stringify(mass)}`);
-  check(isWhole(tried, 0), field, `it was tried at ${JSON.stringify(tried)}`);
 }
 
 const layerBytes = ({ pages }: SavedText, layer: number, config: SavedFor['config']): number =>

@@ -6,7 +6,7 @@ import {
   type SavedFile,
   type SavedText,
 } from '../cache/saved-cache.ts';
-import { LayerErrors } from '../cache/layer-errors.ts';
+import { LayerLosses } from '../cache/layer-losses.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { finished, readOnce } from '../gpu/readback.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
@@ -118,9 +118,9 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
     layers.push(new Uint8Array(await readOnce(device, 'saved pages', ranges)));
   }
   const states = pages.map((page) =>
-    page.layers.map(({ form, entries, tried, mass }) => ({ form, entries, tried, mass })),
+    page.layers.map(({ form, entries, mass }) => ({ form, entries, mass })),
   );
-  return { text: { tokens, adapters, policy: policy.key, pages: states, probed: probed.found.filter(({ squares }) => Number.isFinite(squares)) }, layers };
+  return { text: { tokens, adapters, policy: policy.key, pages: states, probed: { pages: probed.pages, losses: probed.found.filter(({ change, size }) => Number.isFinite(change + size)) } }, layers };
 }
 
 /** Puts a text among those that requests go on from, at the cost of those longest unused. Nothing may run meanwhile. */
@@ -132,7 +132,7 @@ function restore({ sequences, transformer }: Session, { text, layers }: SavedCac
   sequence.spans = text.adapters;
   sequence.tokens = [...text.tokens];
   sequence.pages = cache.restore(text.pages, layers);
-  sequence.probed = new LayerErrors(text.probed);
+  sequence.probed = new LayerLosses(text.probed.losses, text.probed.pages);
   sequences.giveBack(sequence);
   cache.shrink();
 }

@@ -9,13 +9,17 @@ import { formConstants } from './formats/page-forms.ts';
 import { halfPrecision } from './slot-choices.ts';
 
 /** Latest tokens of a stream whose queries and outputs are kept. */
-export const PROBES = 4;
+export const PROBES = 8;
 
 /** Of the kernel whose workgroups share pages: all of one share each. */
 const SHARING: Teams = { workgroup: 128, teams: 1 };
 
-/** Bytes of what is found of one task and head. */
-export const FOUND_BYTES = 8;
+/**
+ * What is found of one task and head: the square of the change of the attention output, and of that output, summed over the
+ * queries; the mean share of attention that the pages have; 0.
+ */
+export const FOUND_FLOATS = 4;
+export const FOUND_BYTES = FOUND_FLOATS * 4;
 
 /** Floats of one of them and one head: query, output, and maximum and sum of its softmax. */
 export const probeFloats = (headDim: number): number => 2 * headDim + 4;
@@ -26,16 +30,15 @@ const PROBED: Pick<KernelText, 'bindings' | 'params'> = {
     { name: 'qkv', type: 'array<vec4f>', access: 'read' },
     { name: 'rope', type: 'array<vec4f>', access: 'read' },
     { name: 'kv', type: 'array<vec2u>', access: 'read' },
-    { name: 'errors', type: 'array<vec2f>', access: 'read_write' },
+    { name: 'errors', type: 'array<vec4f>', access: 'read_write' },
   ],
   params: { first: 'u32', count: 'u32', together: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
 };
 
 /**
  * `tasks [N, 2, 4]`, page-table entries of a page in two forms, seen by the latest `queries` queries, the last of them at
- * `position`, in `probes [streams, PROBES, numHeads, probeFloats]` → `errors [N / together, numHeads, 2]`: relative L2 of the change
- * of the attention output, over those queries, by `together` tasks at once; and the mean share of attention that the
- * pages have in their former forms.
+ * `position`, in `probes [streams, PROBES, numHeads, probeFloats]` → `errors [N / together, numHeads, FOUND_FLOATS]`: what `together`
+ * tasks at once do to the attention output of those queries.
  */
 export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: number }> {
   if (device.variant.sharedPages) return sharedProbeKernel(device, heads);

@@ -1,13 +1,14 @@
-import type { Copy, LayerPage, PageTrial, Trial } from '../cache/cache-page.ts';
-import { errorBytes, pagesFor, type TaskRun } from '../cache/kv-cache.ts';
-import { type CacheView, pagesBeyondContext } from '../cache/policy.ts';
+import type { Copy, LayerPage, PageProbe, PageTrial, Trial } from '../cache/cache-page.ts';
+import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../cache/kv-cache.ts';
+import type { FormLoss } from '../cache/layer-losses.ts';
+import { type CacheView, pagesBeyondContext, type Probe } from '../cache/policy.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
-import { pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
+import { pageUnits, type SmallerForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { FOUND_BYTES, FOUND_FLOATS, PROBES } from '../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ProbedQueries } from '../layers/page-forms.ts';
 import type { Transformer } from '../models/transformer.ts';
@@ -18,6 +19,8 @@ const STEPS_TO_RESULT = 2;
 
 /** Gives the pages of sequences the forms their policies want. */
 export class PageTrials {
+  /** See residual-shares.ts; none of a model whose context is too short for policies. */
+  residualShares: readonly number[] = [];
   /** Whether this device computes pages in other forms right, as far as is known: where it does not none takes one. */
   areRight = true;
   readonly #readback: Readback;
@@ -36,8 +39,8 @@ export class PageTrials {
 
   /**
    * Before a batch that lengthens a text to `length`: pages take the forms that were chosen or are told to take, some are
-   * given up, and copies of those that may take another are written and probed; all of that is submitted. Nothing may be
-   * recorded. Where something is tried, resolves when it is known what of it is taken. Throws `context_overflow`.
+   * given up, and copies in other forms are written and probed; all of that is submitted. Nothing may be recorded. Where
+   * something is probed, resolves when it is known what was found. Throws `context_overflow`.
    */
   settle(sequence: Sequence, length: number): Promise<void> | undefined {
     const upcoming = length - sequence.tokens.length;
@@ -46,21 +49,22 @@ export class PageTrials {
     const isNews = this.areRight && this.#isNews(sequence, upcoming);
     if (isNews) this.#change(sequence, upcoming);
     this.#giveUp(sequence, upcoming);
-    const trying = isNews ? this.#try(sequence, upcoming) : undefined;
+    const probing = isNews ? (this.#probe(sequence, upcoming) ?? this.#try(sequence, upcoming)) : undefined;
     this.transformer.cache.shrink();
-    return trying;
+    return probing;
   }
 
   /** What is being tried is dropped. */
   drop(sequence: Sequence): void {
     for (const copy of sequence.trial?.copies ?? []) this.transformer.cache.reject(copy);
     sequence.trial = undefined;
+    sequence.probing = undefined;
   }
 
   /** A page was filled or is to come, a trial ended, or one may begin, since this was asked. */
   #isNews(sequence: Sequence, upcoming: number): boolean {
     const { length } = sequence.tokens; // not those that are held: they are as many again where as many were given up
-    const state = [Math.floor(length / PAGE_TOKENS), pagesFor(length + upcoming), latestQueries(sequence).queries > 0, sequence.trial === undefined].join();
+    const state = [Math.floor(length / PAGE_TOKENS), pagesFor(length + upcoming), latestQueries(sequence).queries > 0, sequence.trial === undefined, sequence.probing === undefined].join();
     const isNews = this.#asked.get(sequence) !== state;
     this.#asked.set(sequence, state);
     return isNews;
@@ -82,7 +86,7 @@ export class PageTrials {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
       this.#write(sequence, copies);
       this.recorder.submit(); // the tasks are written anew for the next ones
-      for (const copy of copies) cache.accept(pages, copy, copy.from.tried, sequence.shadows);
+      for (const copy of copies) cache.accept(pages, copy, sequence.shadows);
     }
   }
 
@@ -110,13 +114,14 @@ export class PageTrials {
     if (trial || queries.queries === 0) return undefined;
     const copies = cache.copies(pages, policy.trials?.(this.#view(sequence, upcoming)).slice(0, cache.mostCopies) ?? []);
     if (copies.length === 0) return undefined;
-    const result = this.#probe(sequence, copies, this.#write(sequence, copies), queries);
+    const result = this.#tryOut(sequence, copies, this.#write(sequence, copies), queries);
     this.recorder.submit();
     return result;
   }
 
-  #write(sequence: Sequence, copies: readonly Copy[]): TaskRun[] {
-    const runs = this.transformer.cache.writeTasks(sequence.pages, copies);
+  /** Their tasks from the `first` one on. */
+  #write(sequence: Sequence, copies: readonly Copy[], first = 0): TaskRun[] {
+    const runs = this.transformer.cache.writeTasks(sequence.pages, copies, first);
     for (const { layer, first, count, condenses } of runs) {
       const pageForms = this.transformer.layers[layer]?.attention.pageForms;
       if (condenses) pageForms?.condense(this.recorder, first, count, latestQueries(sequence));
@@ -125,10 +130,50 @@ export class PageTrials {
     return runs;
   }
 
-  async #probe(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[], queries: ProbedQueries): Promise<void> {
+  /** Layer by layer, so that the copies of one live at a time. */
+  #probe(sequence: Sequence, upcoming: number): Promise<void> | undefined {
+    const { policy, probing } = sequence;
+    const queries = latestQueries(sequence);
+    const wanted = probing || queries.queries === 0 ? undefined : policy.probes?.(this.#view(sequence, upcoming));
+    if (!wanted) return undefined;
+    const { pages, forms } = { ...wanted, pages: spread(wanted.pages, Math.floor(TASKS_OF_LAYER / wanted.forms.length)) };
+    const { cache, layers } = this.transformer;
+    const count = pages.length * forms.length;
+    for (let layer = 0; layer < layers.length; layer++) {
+      const copies = cache.copies(sequence.pages, forms.flatMap((form) => pages.map((page) => ({ page, layer, form, entries: PAGE_TOKENS }))));
+      this.#write(sequence, copies, layer * count);
+      layers[layer]?.attention.pageForms.probe(this.recorder, layer * count, count, queries, pages.length);
+      this.recorder.submit();
+      for (const copy of copies) cache.reject(copy);
+      cache.shrink();
+    }
+    return this.#readProbe(sequence, forms, queries.queries, wanted.pages.length / pages.length);
+  }
+
+  /** `weight`: pages that each probed one stands for. */
+  async #readProbe(sequence: Sequence, forms: Probe['forms'], queries: number, weight: number): Promise<void> {
+    const { cache, config } = this.transformer;
+    const { numLayers, numHeads } = config;
+    const probing: PageProbe = { began: sequence.tokens.length, pages: Math.floor(sequence.heldTokens / PAGE_TOKENS) };
+    sequence.probing = probing;
+    const size = numLayers * forms.length * numHeads * FOUND_BYTES;
+    const found = new Float32Array(await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]));
+    const sumOf = (at: number, part: number): number => {
+      let sum = 0;
+      for (let head = 0; head < numHeads; head++) sum += found[(at * numHeads + head) * FOUND_FLOATS + part] ?? NaN;
+      return sum;
+    };
+    probing.found = Array.from({ length: numLayers * forms.length }, (_, i): FormLoss => {
+      const form = forms[i % forms.length] as SmallerForm;
+      const bytes = pageUnits(form, config) * UNIT_BYTES;
+      return { layer: Math.floor(i / forms.length), form, change: weight * sumOf(i, 0), size: sumOf(i, 1), queries, bytes };
+    });
+  }
+
+  async #tryOut(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[], queries: ProbedQueries): Promise<void> {
     const { layers, cache, config } = this.transformer;
     const { pages, policy, tokens } = sequence;
-    const trial: PageTrial = { copies, began: tokens.length, length: sequence.heldTokens };
+    const trial: PageTrial = { copies, began: tokens.length };
     const view = this.#view(sequence, 0);
     sequence.trial = trial;
     for (const { layer, first, count } of runs) layers[layer]?.attention.pageForms.probe(this.recorder, first, count, queries);
@@ -136,16 +181,10 @@ export class PageTrials {
     const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]);
     const found = new Float32Array(bytes);
     const trials = copies.map(({ page, layer, form, entries }, i): Trial => {
-      const heads = Array.from({ length: config.numHeads }, (_, head) => 2 * (i * config.numHeads + head));
-      const mass = heads.reduce((sum, at) => sum + (found[at + 1] ?? 0), 0) / config.numHeads;
-      const headErrors = heads.map((at) => found[at] ?? 0);
-      return {
-        ...{ page, layer, form, entries, mass, headErrors },
-        error: Math.max(...headErrors),
-        bytes: pageUnits(form, config, entries) * UNIT_BYTES,
-      };
+      let mass = 0;
+      for (let head = 0; head < config.numHeads; head++) mass += found[(i * config.numHeads + head) * FOUND_FLOATS + 2] ?? 0;
+      return { page, layer, form, entries, mass: mass / config.numHeads };
     });
-    for (const each of trials) sequence.probed.add(each, view.pages.length);
     const masses = new Map(copies.map(({ from }, i) => [from, trials[i]?.mass ?? 0]));
     for (const [page, mass] of masses) page.mass += mass;
     const chosen = new Set(policy.choose?.(trials, { ...view, pages }));
@@ -156,20 +195,27 @@ export class PageTrials {
     const { config } = this.transformer;
     const { pages, keptPages, probed } = sequence;
     const halfBytes = config.numLayers * pageBytes(config);
-    return { ...{ pages, keptPages, upcoming, halfBytes, probed }, tokens: sequence.heldTokens, contextLength: this.contextLength };
+    return { ...{ pages, keptPages, upcoming, halfBytes, probed, residualShares: this.residualShares }, tokens: sequence.heldTokens, contextLength: this.contextLength };
   }
 
   #conclude(sequence: Sequence): void {
-    const { trial, pages, tokens } = sequence;
+    const { trial, probing, pages, tokens, probed } = sequence;
+    if (probing?.found && tokens.length >= probing.began + STEPS_TO_RESULT) {
+      probed.add(probing.found, probing.pages);
+      sequence.probing = undefined;
+    }
     if (!trial?.taken || tokens.length < trial.began + STEPS_TO_RESULT) return;
     for (const copy of trial.copies) {
-      copy.from.tried = trial.length;
-      if (trial.taken.has(copy)) this.transformer.cache.accept(pages, copy, trial.length, sequence.shadows);
+      if (trial.taken.has(copy)) this.transformer.cache.accept(pages, copy, sequence.shadows);
       else this.transformer.cache.reject(copy);
     }
     sequence.trial = undefined;
   }
 }
+
+/** At most so many of them, evenly. */
+const spread = (pages: readonly number[], most: number): number[] =>
+  pages.length <= most ? [...pages] : Array.from({ length: most }, (_, i) => pages[Math.floor(((i + 0.5) * pages.length) / most)] as number);
 
 /** Of those computed since the sequence is gone on from, as the GPU has them. */
 const latestQueries = (sequence: Sequence): ProbedQueries => ({

@@ -2,8 +2,8 @@ import { type AdaptedSpan, BASE_SPANS } from '../cache/adapted-span.ts';
 import type { AdaptedText } from './adapted-text.ts';
 import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import type { RampRow } from '../chunking/ramps.ts';
-import type { CachePage, PageTrial } from '../cache/cache-page.ts';
-import { LayerErrors } from '../cache/layer-errors.ts';
+import type { CachePage, PageProbe, PageTrial } from '../cache/cache-page.ts';
+import { LayerLosses } from '../cache/layer-losses.ts';
 import { kvBytes } from '../cache/kv-report.ts';
 import { pagesFor } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
@@ -24,8 +24,9 @@ export class Sequence {
   decodeRow: RampRow | 'stream' = FULL_ROW;
   /** Gives the rows of the tokens that are prefilled. */
   text: AdaptedText | undefined;
-  /** What trials of its pages found. */
-  probed = new LayerErrors();
+  /** What probes of its pages found, and what one is finding. */
+  probed = new LayerLosses();
+  probing: PageProbe | undefined;
   /** Pages of it that are being tried in other forms. */
   trial: PageTrial | undefined;
   /** Most bytes its pages had during the request. */

@@ -12,7 +12,7 @@ import { DENSE, RECENT_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { checkAdapters, checkPages } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
-import { Batches, type BatchToken, type Draft } from './batches.ts';
+import { Batches, type BatchToken, type Draft, type ForwardOptions } from './batches.ts';
 import { DecodeSteps } from './decode-steps.ts';
 import { DrawRecorder } from './sampling/draw-recorder.ts';
 import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
@@ -112,8 +112,8 @@ export class Session {
   }
 
   /** Records the forward pass over a batch, which must be submitted before another is recorded. */
-  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], tap?: Batch['tap']): void {
-    this.#batches.forward(recorder, kind, tokens, { tap });
+  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], options?: ForwardOptions): void {
+    this.#batches.forward(recorder, kind, tokens, options);
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */

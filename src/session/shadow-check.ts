@@ -2,7 +2,7 @@ import { errorBytes } from '../cache/kv-cache.ts';
 import type { Device } from '../gpu/device.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { FOUND_BYTES, PROBES } from '../kernels/probe-page.ts';
+import { FOUND_BYTES, FOUND_FLOATS, PROBES } from '../kernels/probe-page.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { ProbedQueries } from '../layers/page-forms.ts';
 import type { Transformer } from '../models/transformer.ts';
@@ -19,7 +19,7 @@ export class ShadowCheck {
   ) {}
 
   /**
-   * Of each layer: how far all pages together move the attention output of the latest queries, relative L2, largest head.
+   * Of each layer: how far all pages together move the attention output of the latest queries, relative L2.
    * The last token may not have been computed: the queries before it are asked.
    */
   async errors(sequence: Sequence): Promise<number[]> {
@@ -35,7 +35,9 @@ export class ShadowCheck {
         continue;
       }
       const bytes = await this.#probe(attention, queries, count);
-      errors.push(Math.max(...new Float32Array(bytes).filter((_, i) => i % 2 === 0))); // beside each its page's mass
+      const found = new Float32Array(bytes);
+      const sumOf = (at: number): number => found.reduce((sum, each, i) => (i % FOUND_FLOATS === at ? sum + each : sum), 0);
+      errors.push(Math.sqrt(sumOf(0) / sumOf(1)));
     }
     return errors;
   }

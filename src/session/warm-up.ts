@@ -3,6 +3,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/readback.ts';
 import type { DrawnToken } from './sampling/draw-request.ts';
 import { greedy } from './sampling/greedy-draw.ts';
+import { mayUsePolicies, residualShares } from './residual-shares.ts';
 import { Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 
@@ -19,6 +20,7 @@ export async function warmUp(session: Session): Promise<void> {
     drawn = session.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
   });
   await drawn;
+  if (mayUsePolicies(session)) session.trials.residualShares = await residualShares(session);
   if (tokens.length > 1) {
     await session.decode([greedy(sequence, tokens.length + 1)]);
     await expectFinite(session);

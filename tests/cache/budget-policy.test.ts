@@ -1,131 +1,147 @@
 import { describe, expect, test } from 'vitest';
 import { budgetPolicy } from '../../src/cache/budget-policy.ts';
-import type { CachePage, LayerPage, Trial } from '../../src/cache/cache-page.ts';
+import type { CachePage, LayerPage } from '../../src/cache/cache-page.ts';
+import { type FormLoss, LayerLosses } from '../../src/cache/layer-losses.ts';
 import type { CachePolicy, CacheView } from '../../src/cache/policy.ts';
-import { LayerErrors } from '../../src/cache/layer-errors.ts';
 import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
-import { pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
+import { type PageForm, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { Random } from '../support/random.ts';
 
 const HEADS = { numKvHeads: 3, headDim: 64 };
-const NEW: LayerPage = { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: pageUnits('f16', HEADS) }, tried: 0, mass: 0 };
+const NEW: LayerPage = { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: pageUnits('f16', HEADS) }, mass: 0 };
+const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
+/** What forms change of an output of square 1. */
+const CHANGES: Record<QuantizedForm, number> = { q8: 1e-5, q4: 1e-3, q3: 5e-3, k3v2: 2e-2 };
+const QUERIES = 8;
 
 const pagesOf = (count: number, layers = 1): CachePage[] =>
   Array.from({ length: count }, (_, i) => ({ base: i * PAGE_TOKENS, layers: Array.from({ length: layers }, () => ({ ...NEW })) }));
 
-const viewOf = (pages: readonly CachePage[], tokens = pages.length * PAGE_TOKENS, probed = new LayerErrors()): CacheView => ({
-  probed,
-  ...{ pages, tokens, upcoming: 1, keptPages: 1, contextLength: 4096 },
-  halfBytes: pageBytes(HEADS) * (pages[0]?.layers.length ?? 0),
-});
-
-interface Probing {
-  policy: CachePolicy;
-  probed: LayerErrors;
+function viewOf(pages: readonly CachePage[], residualShares: readonly number[], probed = new LayerLosses(), tokens = pages.length * PAGE_TOKENS): CacheView {
+  const halfBytes = pageBytes(HEADS) * (pages[0]?.layers.length ?? 0);
+  return { probed, residualShares, pages, tokens, upcoming: 1, keptPages: 1, contextLength: 4096, halfBytes };
 }
 
-const probing = (errorBudget: number): Probing => ({ policy: budgetPolicy(errorBudget), probed: new LayerErrors() });
+const bytesOf = (form: PageForm): number => pageUnits(form, HEADS) * UNIT_BYTES;
 
-/** Probes what the policy tries, and gives the pages the forms it wants; returns what was told and what was tried. */
-function settle({ policy, probed }: Probing, pages: CachePage[], errorOf: (layer: number, form: QuantizedForm) => number) {
-  const view = viewOf(pages, pages.length * PAGE_TOKENS, probed);
-  const changes = policy.changes?.(view) ?? [];
-  const trials = (policy.trials?.(view) ?? []).map((change): Trial => {
-    const bytes = pageUnits(change.form, HEADS, change.entries) * UNIT_BYTES;
-    const error = errorOf(change.layer, change.form as QuantizedForm);
-    return { ...change, bytes, mass: 0, error, headErrors: [error] };
-  });
-  for (const trial of trials) probed.add(trial, pages.length);
-  const taken = policy.choose?.(trials, view) ?? [];
-  for (const { page, layer, form } of [...changes, ...taken]) {
-    const old = pages[page] as CachePage;
-    pages[page] = { ...old, layers: old.layers.with(layer, { ...NEW, form, tried: view.tokens }) };
-  }
-  for (const { page, layer } of trials) (pages[page]?.layers[layer] as LayerPage).tried = view.tokens;
-  return { changes, trials, taken };
-}
+/** As pages are, where they are probed and changed by what `policy` says of the view. */
+class Text {
+  readonly pages: CachePage[] = [];
+  readonly probed = new LayerLosses();
+  readonly probes: number[] = [];
 
-const formsOf = (pages: readonly CachePage[], layer: number): string[] => pages.map(({ layers }) => layers[layer]?.form ?? '');
+  constructor(
+    private readonly policy: CachePolicy,
+    private readonly shares: readonly number[],
+    private readonly changeOf: (layer: number, form: QuantizedForm) => number = (_, form) => CHANGES[form],
+  ) {}
 
-describe('what is tried', () => {
-  test('neither the first page nor the last full one nor one that is not full; nothing with a budget of 0', () => {
-    const view = viewOf(pagesOf(6, 2), 5 * PAGE_TOKENS + 3);
-    const trials = budgetPolicy(0.1).trials?.(view) ?? [];
-    expect([...new Set(trials.map(({ page }) => page))]).toEqual([1, 2, 3]);
-    expect([...new Set(trials.map(({ layer }) => layer))]).toEqual([0, 1]);
-    expect(budgetPolicy(0).trials?.(view)).toEqual([]);
-    expect(budgetPolicy(0).changes?.(view)).toEqual([]);
-    expect(budgetPolicy(0.1).trials?.(viewOf(pagesOf(2)))).toEqual([]);
-  });
-
-  test('the first pages and a few of the later ones; the others are told by what those say', () => {
-    const policy = probing(0.5);
-    const pages = pagesOf(6);
-    const triedOf = (found: Pick<ReturnType<typeof settle>, 'trials'>): Set<number> => new Set(found.trials.map(({ page }) => page));
-    expect(triedOf(settle(policy, pages, () => 0.01))).toEqual(new Set([1, 2, 3, 4]));
-    // What weighed so much among six pages weighs less among twenty.
-    expect(policy.probed.of(0, 'q4', 20).error).toBeCloseTo((0.01 * 6) / 20, 10);
-    pages.push(...pagesOf(14));
-    const { changes, ...later } = settle(policy, pages, () => 0.01);
-    expect(triedOf(later)).toEqual(new Set([8, 12, 16]));
-    const pagesOfForm = (isResting: boolean) => changes.filter(({ form }) => (form === 'q8') === isResting).map(({ page }) => page);
-    expect(pagesOfForm(false)).toEqual([5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18]);
-    // The others rest in q8: the first one, those that are being tried, the last full one.
-    expect(pagesOfForm(true)).toEqual([0, 8, 12, 16, 19]);
-  });
-
-  test('where nothing is known every page', () => {
-    const { trials } = settle(probing(0.5), pagesOf(20), () => 0.001);
-    expect(new Set(trials.map(({ page }) => page)).size).toBe(18);
-  });
-});
-
-describe('what a layer takes', () => {
-  const ERRORS: Record<QuantizedForm, number> = { q8: 0.001, q4: 0.01, q3: 0.03, k3v2: 0.1 };
-
-  test('the smaller a form the more its layer bears, and the first page and the last full one q8', () => {
-    const policy = probing(0.3);
-    const pages = pagesOf(40, 3);
-    const scales = [0.3, 3, 300];
-    const errorOf = (layer: number, form: QuantizedForm): number => ERRORS[form] * (scales[layer] as number);
-    settle(policy, pages, errorOf);
-    settle(policy, pages, errorOf);
-    const inner = (layer: number): Set<string> => new Set(formsOf(pages, layer).slice(1, -1));
-    expect(inner(0)).toEqual(new Set(['q3']));
-    expect(inner(1)).toEqual(new Set(['q4']));
-    expect(inner(2)).toEqual(new Set(['f16']));
-    expect([0, 1, 2].map((layer) => [formsOf(pages, layer)[0], formsOf(pages, layer).at(-1)])).toEqual([['q8', 'q8'], ['q8', 'q8'], ['f16', 'f16']]);
-  });
-
-  test('follows all pages probed, not one of them; what is not a number is not taken', () => {
-    const policy = probing(0.1);
-    const pages = pagesOf(40);
-    let probed = 0;
-    // One page whose latest queries do not look at it, among others that matter.
-    settle(policy, pages, (_, form) => (probed++ < 3 ? 1e-6 : ERRORS[form] * 3));
-    expect(formsOf(pages, 0)).not.toContain('q3');
-    const unknown = pagesOf(40);
-    settle(probing(0.1), unknown, () => NaN);
-    expect(new Set(formsOf(unknown, 0))).toEqual(new Set(['f16']));
-  });
-});
-
-test('however long a text becomes, its pages together stay within the budget', () => {
-  const budget = 0.05;
-  const policy = probing(budget);
-  const random = new Random(61);
-  const pages: CachePage[] = [];
-  /** What each page's form did to it, times the tokens there were by then. */
-  const errors = new Map<LayerPage, number>();
-  for (let count = 1; count <= 400; count++) {
-    pages.push({ base: (count - 1) * PAGE_TOKENS, layers: [{ ...NEW }] });
-    settle(policy, pages, (_, form) => 0.01 * random.next() * { q8: 0.1, q4: 1, q3: 3, k3v2: 10 }[form]);
-    for (const { layers: [layer] } of pages) {
-      if (layer && layer.form !== 'f16' && !errors.has(layer)) errors.set(layer, policy.probed.of(0, layer.form, count).error * count);
+  /** Another full page, or several. */
+  grow(count = 1): this {
+    for (const page of pagesOf(count, this.shares.length)) this.pages.push({ ...page, base: this.pages.length * PAGE_TOKENS });
+    const view = viewOf(this.pages, this.shares, this.probed);
+    for (const { page, layer, form } of this.policy.changes?.(view) ?? []) {
+      const old = this.pages[page] as CachePage;
+      this.pages[page] = { ...old, layers: old.layers.with(layer, { ...NEW, form }) };
     }
-    const squares = [...errors.values()].map((error) => (error / count) ** 2);
-    // The root mean square of what was probed so far may lie a little below that of the page itself.
-    expect(Math.sqrt(squares.reduce((sum, square) => sum + square, 0))).toBeLessThan(1.2 * budget);
+    const probe = this.policy.probes?.(view);
+    if (!probe) return this;
+    this.probes.push(this.pages.length);
+    const losses = this.shares.flatMap((_, layer) =>
+      probe.forms.map((form): FormLoss => {
+        const change = this.changeOf(layer, form as QuantizedForm) * QUERIES;
+        return { layer, form, change, size: QUERIES, queries: QUERIES, bytes: bytesOf(form) };
+      }),
+    );
+    this.probed.add(losses, this.pages.length);
+    return this;
   }
-  expect(formsOf(pages, 0).filter((form) => form !== 'f16').length).toBeGreaterThan(300);
+
+  growTo(count: number): this {
+    while (this.pages.length < count) this.grow();
+    return this;
+  }
+
+  formsOf(layer: number): string[] {
+    return this.pages.map(({ layers }) => layers[layer]?.form ?? '');
+  }
+
+  /** Of the old pages of each layer, which are alike. */
+  get decided(): string[] {
+    return this.shares.map((_, layer) => {
+      const forms = [...new Set(this.formsOf(layer).slice(1, -2))];
+      expect(forms).toHaveLength(1);
+      return forms[0] as string;
+    });
+  }
+}
+
+describe('until it is known what layers bear', () => {
+  test('full pages rest in q8, and where even that would lose too much in f16; with a budget of 0 nothing is asked or changed', () => {
+    expect(new Text(budgetPolicy(0.01), [1, 1]).growTo(12).formsOf(1)).toEqual(Array<string>(12).fill('q8'));
+    expect(new Text(budgetPolicy(1e-5), [1, 1]).growTo(12).formsOf(1)).toEqual(Array<string>(12).fill('f16'));
+    const dense = new Text(budgetPolicy(0), [1]).growTo(40);
+    expect([dense.probes, dense.decided]).toEqual([[], ['f16']]);
+  });
+
+  test('a page that is not full stays in f16', () => {
+    const pages = pagesOf(3);
+    const changes = budgetPolicy(0.01).changes?.(viewOf(pages, [1], new LayerLosses(), 2 * PAGE_TOKENS + 5)) ?? [];
+    expect(changes.map(({ page, form }) => [page, form])).toEqual([[0, 'q8'], [1, 'q8']]);
+  });
+
+  test('layers are probed at 8, 12 and 16 pages, or where the text next stands; old pages alone', () => {
+    expect(new Text(budgetPolicy(0.01), [1]).growTo(60).probes).toEqual([8, 12, 16]);
+    expect(new Text(budgetPolicy(0.01), [1]).grow(6).grow(7).grow(1).grow(3).grow(30).probes).toEqual([13, 17]);
+    expect(new Text(budgetPolicy(0.01), [1]).grow(40).grow().probes).toEqual([40]);
+    const view = viewOf(pagesOf(9), [1], new LayerLosses(), 8 * PAGE_TOKENS + 3);
+    expect(budgetPolicy(0.01).probes?.(view)).toEqual({ pages: [1, 2, 3, 4, 5, 6], forms: ['q4', 'q3', 'k3v2'] });
+    expect(budgetPolicy(1e-5).probes?.(view)?.forms).toEqual(FORMS);
+  });
+});
+
+describe('what layers take', () => {
+  test('the smaller a form the less of the residual stream its change is; the first page and the last full one stay in q8', () => {
+    const text = new Text(budgetPolicy(0.01), [0.1, 1, 100]).growTo(40);
+    expect(text.decided).toEqual(['k3v2', 'q3', 'q8']);
+    for (const layer of [0, 1, 2]) expect([text.formsOf(layer)[0], text.formsOf(layer).at(-1)]).toEqual(['q8', 'q8']);
+  });
+
+  test('as few bytes as within the loss there can be, but for less than one step', () => {
+    const random = new Random(62);
+    const shares = Array.from({ length: 5 }, () => 4 ** (2 * random.next() - 1));
+    const loss = 0.02;
+    const { decided } = new Text(budgetPolicy(loss), shares).growTo(20);
+    const lossOf = (forms: readonly PageForm[]): number => forms.reduce((sum, form, layer) => sum + (shares[layer] ?? NaN) * (form === 'q8' ? 0 : CHANGES[form as QuantizedForm]), 0);
+    const sizeOf = (forms: readonly PageForm[]): number => forms.reduce((sum, form) => sum + bytesOf(form), 0);
+    const best = Array.from({ length: FORMS.length ** shares.length }, (_, i) => shares.map((__, layer) => FORMS[Math.floor(i / FORMS.length ** layer) % FORMS.length] as PageForm))
+      .filter((forms) => lossOf(forms) <= loss)
+      .reduce((least, forms) => (sizeOf(forms) < sizeOf(least) ? forms : least));
+    expect(lossOf(decided as PageForm[])).toBeLessThanOrEqual(loss);
+    expect(sizeOf(decided as PageForm[]) - sizeOf(best)).toBeLessThan(bytesOf('q8') - bytesOf('q4'));
+  });
+
+  test('the more the larger the loss that is allowed', () => {
+    const sizes = [1e-6, 1e-4, 1e-3, 1e-2, 1e-1].map((loss) => {
+      const { pages } = new Text(budgetPolicy(loss), [0.3, 1, 3]).growTo(30);
+      return pages.flatMap(({ layers }) => layers.map(({ form }) => bytesOf(form))).reduce((sum, bytes) => sum + bytes, 0);
+    });
+    expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
+    expect(new Set(sizes).size).toBe(sizes.length);
+  });
+
+  test('by the mean of all probes, not by the last; what is not a number is not taken', () => {
+    let probe = 0;
+    const text = new Text(budgetPolicy(0.01), [1], (_, form) => CHANGES[form] * (form === 'q4' && probe++ < 2 ? 100 : 1e-3)).growTo(30);
+    expect(text.decided).toEqual(['k3v2']);
+    expect(text.probed.changeOf(0, 'q4')).toBeCloseTo((2 * 100 + 1e-3) * 1e-3 / 3, 6);
+    expect(new Text(budgetPolicy(0.01), [1], () => NaN).growTo(30).decided).toEqual(['q8']);
+    expect(new Text(budgetPolicy(0.01), [NaN]).growTo(30).decided).toEqual(['q8']);
+  });
+});
+
+test('the error of a layer is that of its pages together', () => {
+  const { probed } = new Text(budgetPolicy(0.01), [1]).growTo(16);
+  expect(probed.errorOf(0, new Map())).toBe(0);
+  expect(probed.errorOf(0, new Map([['q4', 0.5], ['q3', 0.25]]))).toBeCloseTo(Math.sqrt(0.5 * 1e-3 + 0.25 * 5e-3), 10);
 });

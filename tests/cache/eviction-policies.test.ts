@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { CachePage, LayerPage, Trial } from '../../src/cache/cache-page.ts';
 import { heavyHitters, latestAttention, slidingWindow } from '../../bench/support/eviction-policies.ts';
-import { LayerErrors } from '../../src/cache/layer-errors.ts';
+import { LayerLosses } from '../../src/cache/layer-losses.ts';
 import type { CachePolicy, CacheView } from '../../src/cache/policy.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 
@@ -13,16 +13,16 @@ const PAGES = 12;
 const viewOf = (massOf: (page: number, layer: number) => number = () => 0, count = PAGES): CacheView => {
   const pages = Array.from({ length: count }, (_, page): CachePage => {
     const layers = Array.from({ length: LAYERS }, (_, layer): LayerPage => {
-      return { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: 1 }, tried: 0, mass: massOf(page, layer) };
+      return { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: 1 }, mass: massOf(page, layer) };
     });
     return { base: page * PAGE_TOKENS, layers };
   });
-  return { pages, tokens: count * PAGE_TOKENS, upcoming: 1, keptPages: 1, contextLength: 4096, halfBytes: 1, probed: new LayerErrors() };
+  return { pages, tokens: count * PAGE_TOKENS, upcoming: 1, keptPages: 1, contextLength: 4096, halfBytes: 1, residualShares: [], probed: new LayerLosses() };
 };
 
 /** What the policy takes of what it tries, where the latest queries give pages these masses. */
 function chosen(policy: CachePolicy, view: CacheView, massOf: (page: number, layer: number) => number): Trial[] {
-  const trials = (policy.trials?.(view) ?? []).map((change): Trial => ({ ...change, error: 0, headErrors: [], bytes: 0, mass: massOf(change.page, change.layer) }));
+  const trials = (policy.trials?.(view) ?? []).map((change): Trial => ({ ...change, mass: massOf(change.page, change.layer) }));
   return policy.choose?.(trials, view) ?? [];
 }
 
@@ -82,7 +82,7 @@ describe('latest attention', () => {
 
   test('what came while it was asked counts among the old pages, and is not given up unasked', () => {
     const view = viewOf();
-    const trials = (latestAttention(0.5).trials?.(view) ?? []).map((change): Trial => ({ ...change, error: 0, headErrors: [], bytes: 0, mass: change.page }));
+    const trials = (latestAttention(0.5).trials?.(view) ?? []).map((change): Trial => ({ ...change, mass: change.page }));
     const later = viewOf(() => 0, PAGES + 2); // two pages of a batch
     const gone = latestAttention(0.5).choose?.(trials, { ...later, tokens: view.tokens }) ?? [];
     expect(placesOf(gone)).toEqual([1, 2, 3, 4, 5, 6]); // of twelve six are kept

@@ -5,7 +5,7 @@ import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 
 const lying = (form: PageForm, units: number, entries = PAGE_TOKENS): LayerPage => ({
-  ...{ form, entries, place: { offset: 0, units }, tried: 0, mass: 0 },
+  ...{ form, entries, place: { offset: 0, units }, mass: 0 },
 });
 
 const pageOf = (base: number, ...layers: LayerPage[]): CachePage => ({ base, layers });

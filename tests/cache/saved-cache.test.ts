@@ -8,7 +8,7 @@ const CONFIG = { numLayers: 2, numKvHeads: 1, headDim: 16, vocabSize: 300 };
 const FOR = { hash: 'abc', config: CONFIG };
 const PRELUDE = 16;
 
-const page = (form: PageState['form'], entries = 32): PageState => ({ form, entries, tried: 64, mass: 0 });
+const page = (form: PageState['form'], entries = 32): PageState => ({ form, entries, mass: 0 });
 /** Three pages of two layers, in every form. */
 const PAGES = [
   [page('f16'), page('sparse', 3)],
@@ -16,7 +16,8 @@ const PAGES = [
   [page('k3v2'), page('f16')],
 ];
 
-const PROBED = [{ layer: 1, form: 'q4' as const, squares: 0.5, headSquares: [0.5, 0.25], count: 3, bytes: 512 }];
+const LOSS = { layer: 1, form: 'q4' as const, change: 0.5, size: 2, queries: 3, bytes: 512 };
+const PROBED = { pages: 12, losses: [LOSS] };
 
 const SPANS = [{ from: 0, key: '' }, { from: 60, key: 'f00×1 {}' }];
 
@@ -91,14 +92,14 @@ test.each<[string, string, unknown]>([
   ['pages', 'pages', {}],
   ['pages', 'page 1', [PAGES[0], [page('f16')], PAGES[2]]],
   ['pages', 'page 1 of layer 0', [PAGES[0], [null, page('q4')], PAGES[2]]],
-  ...[{ form: 'f8' }, { entries: 31 }, { mass: -1 }, { mass: null }, { tried: 1.5 }, { tried: '2' }, { form: 'sparse', entries: 0 }].map(
+  ...[{ form: 'f8' }, { entries: 31 }, { mass: -1 }, { mass: null }, { form: 'sparse', entries: 0 }].map(
     (odd): [string, string, unknown] => ['pages', 'page 1 of layer 0', [PAGES[0], [{ ...page('q8'), ...odd }, page('q4')], PAGES[2]]],
   ),
   ['pages', 'length', [PAGES[0], [page('q4'), page('q4')], PAGES[2]]],
   ['pages', 'length', [PAGES[0], [page('f16'), page('f16')], PAGES[2]]],
-  ['probed', 'probed', null],
-  ...[{ layer: 2 }, { form: 'f8' }, { squares: -1 }, { squares: null }, { headSquares: 1 }, { headSquares: [0, null] }, { count: 0 }, { bytes: 0.5 }].map(
-    (odd): [string, string, unknown] => ['probed', 'probed 0', [{ ...PROBED[0], ...odd }]],
+  ...[null, [LOSS], { losses: [LOSS] }, { pages: 0.5, losses: [LOSS] }, { pages: 12 }].map((odd): [string, string, unknown] => ['probed', 'probed', odd]),
+  ...[{ layer: 2 }, { form: 'f8' }, { change: -1 }, { change: null }, { size: -1 }, { size: '2' }, { queries: 0 }, { bytes: 0.5 }].map(
+    (odd): [string, string, unknown] => ['probed', 'probed 0', { pages: 12, losses: [{ ...LOSS, ...odd }] }],
   ),
 ])('whole, but with another %s: %s is refused', async (key, field, value) => {
   const { text, layers } = saved();

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { pageEntry, pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
-import { FOUND_BYTES, PROBES, probeFloats, probePageKernel } from '../../src/kernels/probe-page.ts';
+import { FOUND_BYTES, FOUND_FLOATS, PROBES, probeFloats, probePageKernel } from '../../src/kernels/probe-page.ts';
 import { type AskingQuery, condensed, type PageEntry } from '../../src/reference/kernels/condense-page.ts';
 import { rotateHead } from '../../src/reference/kernels/paged-heads.ts';
 import { Random } from '../support/random.ts';
@@ -97,8 +97,8 @@ class Condensing {
   }
 }
 
-/** Beside each stands what share of attention the page has. */
-const changesOf = (found: Float32Array): Float32Array => found.filter((_, i) => i % 2 === 0);
+/** Relative L2 of each task and head. */
+const changesOf = (found: Float32Array): Float32Array => Float32Array.from({ length: found.length / FOUND_FLOATS }, (_, i) => Math.sqrt(found[FOUND_FLOATS * i]! / found[FOUND_FLOATS * i + 1]!));
 
 const HEADS = [headsOf(64, 9, 3), { ...headsOf(32, 4, 1), attentionScale: 0.07 }, headsOf(80, 3, 1), headsOf(128, 2, 2), headsOf(256, 3, 1)];
 

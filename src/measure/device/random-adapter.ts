@@ -5,7 +5,7 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import { type Adaptation, wholeAdapters } from '../../engine/adaptation.ts';
 import { finished } from '../../gpu/readback.ts';
 import type { Session } from '../../session/session.ts';
-import { randomWords } from './random-words.ts';
+import { randomWords } from '../../config/random-words.ts';
 
 const RANK = 16;
 

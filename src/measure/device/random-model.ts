@@ -5,7 +5,7 @@ import { GGML_TYPES } from '../../weights/ggml-types.ts';
 import { GgufMetadata } from '../../weights/gguf/gguf-metadata.ts';
 import type { ModelHeader } from '../../weights/model-header.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
-import { randomWords } from './random-words.ts';
+import { randomWords } from '../../config/random-words.ts';
 
 export interface ModelShape
   extends Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'intermediateSize' | 'numHeads' | 'numKvHeads' | 'headDim' | 'vocabSize' | 'contextLength'> {

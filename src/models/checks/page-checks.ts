@@ -4,6 +4,7 @@ import type { Device } from '../../gpu/device.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import { PAGE_TOKENS } from '../../kernels/heads.ts';
+import { FOUND_BYTES, FOUND_FLOATS } from '../../kernels/probe-page.ts';
 import { PageForms } from '../../layers/page-forms.ts';
 import type { PagedAttention } from '../../layers/paged-attention.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
@@ -78,12 +79,19 @@ function probeCheck(layer: CheckedLayer, begin: () => void, { config, inputs, co
         forms.probe(recorder, 0, 1, { slot: 0, queries: 1, position: TOKENS - 1 });
       };
     },
-    result: [{ buffer: layer.buffers.errors, offset: 0, size: expected.length * 4 }],
-    read: (bytes) => new Float32Array(bytes),
+    result: [{ buffer: layer.buffers.errors, offset: 0, size: (expected.length / 2) * FOUND_BYTES }],
+    read: (bytes) => relativeChanges(new Float32Array(bytes)),
     expected,
     row: 2,
   };
 }
+
+/** Of what probe-page finds: the relative change and the share of attention. */
+const relativeChanges = (found: Float32Array): Float32Array =>
+  Float32Array.from({ length: (2 * found.length) / FOUND_FLOATS }, (_, i) => {
+    const at = (i >> 1) * FOUND_FLOATS;
+    return i % 2 === 0 ? Math.sqrt(found[at]! / found[at + 1]!) : found[at + 2]!;
+  });
 
 /**
  * What every form of codes keeps, nearly: a channel of the keys has its two ends alone, with more between them in some
