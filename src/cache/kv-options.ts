@@ -29,7 +29,7 @@ export const MOST_KV_ERROR_BUDGET = 16;
  * The loss, as the policy estimates it, that costs one percent of perplexity; what it costs grows with it. Found on
  * SmolLM2-135M (`npm run bench -- kv-perplexity`; docs/decisions/kv-cache.md).
  */
-const ONE_PERCENT = 0.009;
+const ONE_PERCENT = 0.007;
 
 export function policyOf({ kv = 'dense', kvErrorBudget, kvMemoryBudget, kvPriority }: KvOptions = {}): CachePolicy {
   if (kv === 'dense') return DENSE;

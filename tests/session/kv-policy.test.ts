@@ -16,8 +16,8 @@ import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 2048 });
-/** Sixteen pages and part of one. */
-const tokens = randomTokens(530, 270, 9);
+/** Twenty-one pages and part of one: four behind what policies probe. */
+const tokens = randomTokens(690, 270, 9);
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(12);
 
 async function logitsWith(engine: LocalEngine, policy: CachePolicy): Promise<Float32Array[]> {
@@ -65,10 +65,10 @@ describe('logits with pages in other forms', () => {
     expect(errors).toEqual([...errors].sort((a, b) => a - b));
   });
 
-  test('what the largest error is allowed to be is what it comes to', async () => {
+  test('the more loss is allowed, the further', async () => {
     const engine = await engineUnderTest(bytes);
     const errors: number[] = [];
-    for (const budget of [0.05, 0.2, 0.8]) errors.push(nmse(await logitsWith(engine, budgetPolicy(budget)), dense));
+    for (const loss of [1e-5, 1e-3, 0.1]) errors.push(nmse(await logitsWith(engine, budgetPolicy(loss)), dense));
     expect(errors[0]).toBeGreaterThan(0);
     expect(errors).toEqual([...errors].sort((a, b) => a - b));
   });
@@ -114,10 +114,10 @@ describe('a request', () => {
     const sizes = [plain, ...others].map((report) => total(report?.bytes ?? {}));
     expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
     expect(sizes.at(-1)).toBeLessThan(0.6 * (sizes[0] ?? 0));
-    for (const [i, budget] of [0.0112, 0.056, 0.25].entries()) {
-      expect(Math.max(...(others[i]?.layerErrors ?? []))).toBeGreaterThan(0);
-      expect(Math.max(...(others[i]?.layerErrors ?? []))).toBeLessThan(budget);
-    }
+    const errors = others.map((report) => Math.max(...(report?.layerErrors ?? [])));
+    expect(errors).toEqual([...errors].sort((a, b) => a - b));
+    expect(errors.at(-1)).toBeGreaterThan(0.01);
+    expect(errors.at(-1)).toBeLessThan(0.5);
     const { pages = {}, peakBytes = 0 } = others.at(-1) ?? {};
     expect(total(pages)).toBe(total(plain?.pages ?? {}));
     expect(peakBytes).toBeGreaterThanOrEqual(sizes.at(-1) ?? 0);
