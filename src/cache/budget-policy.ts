@@ -1,7 +1,7 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { QuantizedForm } from '../kernels/formats/page-forms.ts';
 import type { Change } from './cache-page.ts';
-import { type CachePolicy, type CacheView, fullPages, isWhole, numLayers, oldPages, pagesBeyondContext, type Probe } from './policy.ts';
+import { type CachePolicy, type CacheView, fullPages, isWhole, LEAST_PAGES, numLayers, oldPages, pagesBeyondContext, type Probe } from './policy.ts';
 
 /** What the pages of a layer may be written as, largest first. Merged pages are not: what the latest queries do not look at, later ones may. */
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
@@ -28,10 +28,11 @@ export const budgetPolicy = (loss: number): CachePolicy => ({
   drops: pagesBeyondContext,
 
   changes(view) {
-    if (loss === 0) return [];
+    const full = fullPages(view);
+    if (loss === 0 || full.length / numLayers(view) < LEAST_PAGES) return [];
     const decided = formsOfLayers(loss, view);
     const isOld = new Set(oldPages(view).map(({ page }) => page));
-    return fullPages(view).flatMap(({ page, layer, now }): Change[] => {
+    return full.flatMap(({ page, layer, now }): Change[] => {
       const form = (isOld.has(page) && decided?.[layer]) || restingForm(loss);
       return form === 'f16' || form === now.form || !isWhole(now) ? [] : [{ page, layer, form, entries: PAGE_TOKENS }];
     });
@@ -40,10 +41,11 @@ export const budgetPolicy = (loss: number): CachePolicy => ({
   probes(view): Probe | undefined {
     const { probed } = view;
     const full = fullPages(view).length / numLayers(view);
-    const pages = [...new Set(oldPages(view).filter(({ now }) => isWhole(now)).map(({ page }) => page))];
     const isDue = full >= Math.max(FIRST_PROBE, probed.pages + PROBE_EVERY) && probed.pages < LAST_PROBE;
-    if (loss === 0 || !isDue) return undefined;
-    return { pages, forms: restingForm(loss) === 'q8' ? FORMS.slice(1) : FORMS };
+    const old = oldPages(view);
+    // For want of memory some may have fewer bits already: what they were is not known any more.
+    if (loss === 0 || !isDue || !old.every(({ now }) => isWhole(now))) return undefined;
+    return { pages: [...new Set(old.map(({ page }) => page))], forms: restingForm(loss) === 'q8' ? FORMS.slice(1) : FORMS };
   },
 });
 

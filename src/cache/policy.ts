@@ -53,6 +53,9 @@ export const DENSE: CachePolicy = { key: 'dense' };
 /** Full pages at the end that no policy writes as less than q8. */
 export const RECENT_PAGES = 1;
 
+/** Full pages of a text in which one takes another form: the first one does not do so alone, nor do recent ones. */
+export const LEAST_PAGES = 2 + RECENT_PAGES;
+
 export const numLayers = ({ pages }: CacheView): number => pages[0]?.layers.length ?? 1;
 
 /** A page of a layer, with its places. */

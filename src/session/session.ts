@@ -8,7 +8,7 @@ import { pageFormKernels } from '../layers/page-forms.ts';
 import type { Batch } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { allHalf } from '../cache/kv-report.ts';
-import { DENSE, RECENT_PAGES } from '../cache/policy.ts';
+import { DENSE, LEAST_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { checkAdapters, checkPages } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
@@ -161,6 +161,5 @@ export class Session {
   }
 }
 
-/** Whether pages take another form in a text of that length: the first one does not do so alone, nor do recent ones. */
-const mayShrink = ({ policy }: Sequence, length: number): boolean =>
-  policy.key !== DENSE.key && length >= (2 + RECENT_PAGES) * PAGE_TOKENS;
+/** Whether pages take another form in a text of that length. */
+const mayShrink = ({ policy }: Sequence, length: number): boolean => policy.key !== DENSE.key && length >= LEAST_PAGES * PAGE_TOKENS;

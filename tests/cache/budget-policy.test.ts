@@ -84,10 +84,10 @@ describe('until it is known what layers bear', () => {
     expect([dense.probes, dense.decided]).toEqual([[], ['f16']]);
   });
 
-  test('a page that is not full stays in f16', () => {
-    const pages = pagesOf(3);
-    const changes = budgetPolicy(0.01).changes?.(viewOf(pages, [1], new LayerLosses(), 2 * PAGE_TOKENS + 5)) ?? [];
-    expect(changes.map(({ page, form }) => [page, form])).toEqual([[0, 'q8'], [1, 'q8']]);
+  test('a page that is not full stays in f16, and so do the first and the latest without others', () => {
+    const changesOf = (tokens: number) => budgetPolicy(0.01).changes?.(viewOf(pagesOf(4), [1], new LayerLosses(), tokens)) ?? [];
+    expect(changesOf(3 * PAGE_TOKENS + 5).map(({ page, form }) => [page, form])).toEqual([[0, 'q8'], [1, 'q8'], [2, 'q8']]);
+    expect(changesOf(3 * PAGE_TOKENS - 1)).toEqual([]);
   });
 
   test('layers are probed at 8, 12 and 16 pages, or where the text next stands; old pages alone', () => {
@@ -97,6 +97,8 @@ describe('until it is known what layers bear', () => {
     const view = viewOf(pagesOf(9), [1], new LayerLosses(), 8 * PAGE_TOKENS + 3);
     expect(budgetPolicy(0.01).probes?.(view)).toEqual({ pages: [1, 2, 3, 4, 5, 6], forms: ['q4', 'q3', 'k3v2'] });
     expect(budgetPolicy(1e-5).probes?.(view)?.forms).toEqual(FORMS);
+    const short = pagesOf(9).with(3, { base: 3 * PAGE_TOKENS, layers: [{ ...NEW, form: 'q4' }] });
+    expect(budgetPolicy(0.01).probes?.(viewOf(short, [1]))).toBeUndefined();
   });
 });
 
