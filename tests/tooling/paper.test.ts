@@ -34,12 +34,13 @@ const sectionOf = (modes: Record<string, Speed>): PaperSection => ({
 
 describe('what is drawn of results', () => {
   it('tables with shares of ordinary LoRA, pictures, and whether all together speculates', () => {
-    const files = drawn({ acme: sectionOf(SPEEDS) });
+    const files = drawn({ acme: sectionOf({ ...SPEEDS, speculation: speed(30, 80e6, 2) }) });
     expect(files['README.md']).toContain('|all|0.70|0.70|–|–|');
     expect(files['docs/decisions/paper.md']).toContain('| all together | 35.0 (0.70, 0.70 to 0.70) |');
     expect(files['docs/decisions/paper.md']).toContain('goes without');
     expect(files['docs/paper/memory-16.svg']).toContain('>0.70</text>');
     expect(Object.keys(files).filter((file) => file.endsWith('.svg'))).toHaveLength(2);
+    expect(drawn({ acme: sectionOf(SPEEDS) })['docs/decisions/paper.md']).not.toContain('goes without');
     expect(drawn({ acme: sectionOf({ ...SPEEDS, all: speed(35, 20e6, 2.5) }) })['docs/decisions/paper.md']).toContain('All together has 2.50 tokens a step.');
   });
 

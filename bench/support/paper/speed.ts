@@ -93,7 +93,7 @@ async function interleaved(
       const ms = await time(mode, round);
       if (round > 0) times[mode.name]!.push(ms);
     }
-    process.stderr.write(`\rround ${round} of ${rounds}\r`);
+    console.log(`  round ${round} of ${rounds}`);
   }
   return times;
 }

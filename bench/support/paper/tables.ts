@@ -21,24 +21,22 @@ export function fullTables(device: string, { ranks }: PaperSection): string {
   return [`### ${device}`, ...ofRanks].join('\n\n');
 }
 
-/** The mechanisms alone, in few columns: at the longest context, time and memory as shares of the baseline. In few words: the README has room for no more. */
-export function shortTable({ ranks }: PaperSection): string {
-  return Object.entries(ranks).map(([rank, section]) => {
-    const { speed, perplexity, answers } = section;
-    const context = longest(section);
-    const rows = MODE_NAMES.filter((name) => !('controls' in MODES[name])).map((name) => {
-      const at = speed?.modes[name]?.contexts[context];
-      const text = perplexity?.texts['wikitext']?.modes[name];
-      return [
-        MODES[name].brief,
-        at?.ratio.median.toFixed(2) ?? NONE,
-        at ? (at.memory.total / baselineAt(section, context).memory.total).toFixed(2) : NONE,
-        text?.perplexity.toFixed(2) ?? NONE,
-        answers?.modes[name]?.exactMatch.value.toFixed(1) ?? NONE,
-      ];
-    });
-    return table([`rank ${rank}`, 'time', 'memory', 'perplexity', 'exact match'], rows).replaceAll(/ ?\| ?/g, '|');
-  }).join('\n\n');
+/** The mechanisms alone, at the longest context, time and memory as shares of the baseline. In few words: the README has room for no more. */
+export function shortTable(rank: string, section: RankSection): string {
+  const { speed, perplexity, answers } = section;
+  const context = longest(section);
+  const rows = MODE_NAMES.filter((name) => !('controls' in MODES[name])).map((name) => {
+    const at = speed?.modes[name]?.contexts[context];
+    const text = perplexity?.texts['wikitext']?.modes[name];
+    return [
+      MODES[name].brief,
+      at?.ratio.median.toFixed(2) ?? NONE,
+      at ? (at.memory.total / baselineAt(section, context).memory.total).toFixed(2) : NONE,
+      text?.perplexity.toFixed(2) ?? NONE,
+      answers?.modes[name]?.exactMatch.value.toFixed(1) ?? NONE,
+    ];
+  });
+  return table([`rank ${rank}`, 'time', 'memory', 'perplexity', 'exact match'], rows).replaceAll(/ ?\| ?/g, '|');
 }
 
 function speedTable({ speed }: RankSection): string {
@@ -89,10 +87,11 @@ function qualityTable({ perplexity, answers }: RankSection): string {
 
 /** Whether all together speculates: a cache whose pages change is not speculated in. */
 function speculationNote(section: RankSection): string {
-  const all = section.speed?.modes['all']?.contexts[longest(section)];
-  if (!all) return '';
-  return all.tokensPerStep > 1
-    ? `All together has ${all.tokensPerStep.toFixed(2)} tokens a step.`
+  const { all, speculation } = section.speed?.modes ?? {};
+  const steps = (speed: Speed | undefined): number => speed?.contexts[longest(section)]?.tokensPerStep ?? 1;
+  if (steps(all) === 1 && steps(speculation) === 1) return ''; // no draft was right: nothing is known
+  return steps(all) > 1
+    ? `All together has ${steps(all).toFixed(2)} tokens a step.`
     : 'All together asks for speculation too, and goes without: drafts are verified in an f16 cache only. All together is thus fusion, ranks and cache.';
 }
 
