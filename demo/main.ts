@@ -101,15 +101,12 @@ async function ask(text: string): Promise<void> {
   if (!engine) return;
   loadView.done();
   const adapter = picker.chosen;
-  // What is late of the last answer still belongs to it; now nothing more comes.
-  ranks?.close();
-  ranks = adapter && new RankRecord(engine);
-  readouts.newAnswer(ranks);
   answers++;
   const asked = chat.ask(text, {
     engine,
     settings: settings.values,
-    adapted: adapter && ranks && { adapter, ranks },
+    adapter,
+    begin: () => beginAnswer(adapter && new RankRecord(engine)),
     compare: picker.isComparing,
   });
   update();
@@ -117,6 +114,14 @@ async function ask(text: string): Promise<void> {
   answers--;
   readouts.redraw();
   update();
+}
+
+/** What is late of the last answer still belongs to it; now nothing more comes. */
+function beginAnswer(next: RankRecord | undefined): RankRecord | undefined {
+  ranks?.close();
+  ranks = next;
+  readouts.newAnswer(ranks);
+  return ranks;
 }
 
 async function askAgain(index: number, prompt: string): Promise<void> {

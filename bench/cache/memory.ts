@@ -1,10 +1,9 @@
 // GPU memory with an adapter of rank 16 on all linears: ranks by chunk and the default policy of the cache, beside
 // uniform ranks and the dense cache, the context filled with text. Bytes that live, not time: any device will do.
 import type { KvOptions } from '../../src/cache/kv-options.ts';
-import type { KvReport } from '../../src/cache/kv-report.ts';
 import type { MemoryReport } from '../../src/config/memory-report.ts';
-import { GREEDY } from '../../src/config/sampling.ts';
 import type { RankOptions } from '../../src/engine/types.ts';
+import { type Continued, elementsOf, goOn, pageBytes } from '../support/answers.ts';
 import { loadAdapter, openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
 import { heldOutTokens } from '../support/texts.ts';
@@ -16,12 +15,7 @@ const DECODED = 8;
 /** Of the uniform form's bytes; the paper claims up to the second. */
 const SAVINGS = [0.3, 0.38];
 
-interface Filled {
-  tokens: number;
-  /** When the answer ends, and when most lived since the adapter was loaded. */
-  memory: MemoryReport;
-  peak: MemoryReport;
-  kv: KvReport;
+interface Filled extends Continued {
   /** Keys' and values' elements of the tokens in the cache. */
   elements: number;
 }
@@ -35,19 +29,9 @@ async function filled(context: number, options: RankOptions & KvOptions): Promis
   await loadAdapter(engine, ADAPTER);
   // A token may be read again as two: some room is left.
   const prompt = engine.tokenizer.decode(await heldOutTokens(engine, ADAPTER, context - 2 * DECODED));
-  const { device: gpu, plan } = await engine.session();
-  gpu.buffers.watchPeak();
-  const logitBias = new Map([...engine.tokenizer.eosIds].map((id) => [id, -1000]));
-  const request = { maxTokens: DECODED, sampling: { ...GREEDY, logitBias }, stop: [], adapters: [{ name: ADAPTER, scale: 1 }], ...options };
   try {
-    for await (const event of engine.complete(prompt, request)) {
-      if (event.type !== 'end') continue;
-      const { numLayers, numKvHeads, headDim } = plan.config;
-      const tokens = event.usage.promptTokens + event.usage.completionTokens;
-      const elements = tokens * numLayers * 2 * numKvHeads * headDim;
-      return { tokens, memory: engine.memory(), peak: gpu.buffers.peak, kv: event.report.kv, elements };
-    }
-    throw new Error('no answer');
+    const continued = await goOn(engine, prompt, DECODED, { adapters: [{ name: ADAPTER, scale: 1 }], ...options });
+    return { ...continued, elements: await elementsOf(engine, continued.tokens) };
   } finally {
     engine.dispose();
   }
@@ -60,11 +44,10 @@ const breakdown = (memory: MemoryReport): string =>
 
 /** What the pages may take for the whole to be smaller by `saving`: in all, and an element of a key or value in bits. */
 function needed(saving: number, uniform: Filled, chunkwise: Filled) {
-  const pages = (1 - saving) * uniform.memory.total - (chunkwise.memory.total - pageBytes(chunkwise));
+  const pages = (1 - saving) * uniform.memory.total - (chunkwise.memory.total - pageBytes(chunkwise.report.kv));
   return { saving, pages, bitsPerElement: bitsOf(pages, chunkwise) };
 }
 
-const pageBytes = ({ kv }: Filled): number => Object.values(kv.bytes).reduce((sum, bytes) => sum + bytes, 0);
 const bitsOf = (bytes: number, { elements }: Filled): number => (8 * bytes) / elements;
 
 const results: object[] = [];
@@ -73,13 +56,13 @@ for (const context of CONTEXTS) {
   const chunkwise = await filled(context, { kv: 'policy' });
   const saving = 1 - chunkwise.memory.total / uniform.memory.total;
   const peakSaving = 1 - chunkwise.peak.total / uniform.peak.total;
-  const bitsPerElement = bitsOf(pageBytes(chunkwise), chunkwise);
-  const mostSaved = 1 - (chunkwise.memory.total - pageBytes(chunkwise)) / uniform.memory.total;
+  const bitsPerElement = bitsOf(pageBytes(chunkwise.report.kv), chunkwise);
+  const mostSaved = 1 - (chunkwise.memory.total - pageBytes(chunkwise.report.kv)) / uniform.memory.total;
   const wanted = SAVINGS.map((each) => needed(each, uniform, chunkwise));
   console.log(`context ${context}: ${percent(saving)} fewer bytes, at the peak ${percent(peakSaving)}`);
   for (const [name, each] of Object.entries({ uniform, chunkwise })) {
     const { tokens, memory, peak } = each;
-    console.log(`  ${name}, ${tokens} tokens: ${breakdown(memory)}, pages ${megabytes(pageBytes(each))}; at most ${megabytes(peak.total)}`);
+    console.log(`  ${name}, ${tokens} tokens: ${breakdown(memory)}, pages ${megabytes(pageBytes(each.report.kv))}; at most ${megabytes(peak.total)}`);
   }
   console.log(`  pages have ${bitsPerElement.toFixed(2)} bits an element; without any it were ${percent(mostSaved)} fewer bytes`);
   for (const { saving, pages, bitsPerElement } of wanted) {

@@ -9,9 +9,11 @@ import { ensureModel } from '../../tools/setup/fetch-model.ts';
 /** From the repository's root. */
 export const MODEL = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';
 
+let model: Promise<FileSource> | undefined;
+
 /** The default model on the first adapter that Node finds, as a rule lavapipe. */
 export async function openInNode(options: Partial<EngineCoreOptions> = {}): Promise<LocalEngine> {
-  const source = await FileSource.open(await ensureModel());
+  const source = await (model ??= ensureModel().then((path) => FileSource.open(path))); // all engines read one open file
   return openEngine({ gpu: nodeGpu(), sources: [source], wait: napping, loadXgrammar, ...options });
 }
 

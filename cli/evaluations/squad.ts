@@ -58,7 +58,7 @@ export async function answerQuestions(
   engine: LocalEngine,
   questions: readonly Question[],
   prompt: SquadPrompt,
-  adaptation: RankOptions & Pick<GenerateOptions, 'adapters' | keyof KvOptions>,
+  adaptation: RankOptions & Pick<GenerateOptions, 'adapters' | 'speculate' | keyof KvOptions>,
   { streams = MAX_STREAMS, progress }: { streams?: number; progress?: (done: number) => void } = {},
 ): Promise<Answers> {
   const options = { maxTokens: prompt.maxTokens, sampling: GREEDY, stop: [], ...adaptation };

@@ -5,22 +5,18 @@ import { type Conversation, type Conversations, type Exchange, newConversation, 
 import { errorWords } from '../basics/error-words.ts';
 import type { RankRecord } from '../readouts/rank-record.ts';
 import { RankStrip } from '../readouts/rank-strip.ts';
-import type { Asked, Piece } from './request.ts';
+import type { Asked, Piece, Way } from './request.ts';
 import { answerPieces, noteOf } from './request.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Transcript } from './transcript.ts';
-
-/** An adapter to answer with, and what keeps its ranks. */
-export interface Adapted {
-  adapter: ChosenAdapter;
-  ranks: RankRecord;
-}
 
 /** What an answer is computed with. */
 export interface Means {
   engine: Engine;
   settings: Settings;
-  adapted: Adapted | undefined;
+  adapter: ChosenAdapter | undefined;
+  /** The next answer is the one that is shown: gives what keeps its ranks, with an adapter. */
+  begin: () => RankRecord | undefined;
   /** Answers once more as LoRA is commonly run. */
   compare: boolean;
 }
@@ -36,6 +32,9 @@ interface Answering {
 /** Milliseconds between two savings of an answer that is being written. */
 const SAVE_EVERY_MS = 500;
 const MOST_SEED = 2 ** 32;
+/** Of the answer that warms up a way of answering: enough for its kernels to be compiled. */
+const WARM_UP_TOKENS = 8;
+const WAYS: readonly Way[] = ['chunkwise', 'ordinary'];
 
 /** The conversation on the page. */
 export class Chat {
@@ -92,7 +91,7 @@ export class Chat {
   async ask(prompt: string, means: Means): Promise<void> {
     const abort = new AbortController();
     const conversation = this.shown;
-    const form = means.adapted?.adapter.form ?? 'chat';
+    const form = means.adapter?.form ?? 'chat';
     const exchange: Exchange = { prompt, form, answer: '', state: 'writing', note: '' };
     const asked = askedOf(conversation, exchange);
     const view = this.transcript.add(exchange, conversation.exchanges.length);
@@ -134,30 +133,39 @@ export class Chat {
   }
 
   private async answer({ asked, means, exchange, view, signal }: Answering): Promise<Piece | undefined> {
-    const { engine, settings, adapted } = means;
-    if (adapted) view.attach(new RankStrip(adapted.ranks).element);
+    const { engine, settings, adapter, compare: isCompared } = means;
+    const ranks = means.begin();
+    if (ranks) view.attach(new RankStrip(ranks).element);
     let last: Piece | undefined;
-    const recipe = { settings, adapter: adapted?.adapter, way: 'chunkwise' } as const;
+    const recipe = { settings, adapter, way: 'chunkwise', isCompared } as const;
     for await (const piece of answerPieces(engine, asked, recipe, signal)) {
       exchange.answer += piece.text;
       view.append(piece.text);
-      adapted?.ranks.addText(piece.text);
+      ranks?.addText(piece.text);
       if (piece.isCut) exchange.note = 'Cut at the longest answer · ';
       if (piece.measured) {
         exchange.note += noteOf(piece.measured);
-        adapted?.ranks.end(piece.measured.meanRank);
+        ranks?.end(piece.measured.meanRank);
       }
       last = piece;
     }
     return last;
   }
 
-  /** One after the other, so that neither waits for the other's steps; with one seed. */
+  /**
+   * One after the other, so that neither waits for the other's steps; with one seed. Each is warmed up by the same prompt, and
+   * each computes all of it, since of an earlier turn the one way may have more in the cache than the other.
+   */
   private async compare(own: Answering): Promise<void> {
     const { asked, means, exchange, view, signal } = own;
+    const { engine, adapter } = means;
     const settings = { ...means.settings, seed: means.settings.seed ?? Math.floor(Math.random() * MOST_SEED) };
     const beside = view.compare();
     exchange.comparison = {};
+    const warmUp = { settings: { ...settings, maxTokens: Math.min(WARM_UP_TOKENS, settings.maxTokens) }, adapter, isCompared: true };
+    await beside.whileWarmingUp(async () => {
+      for (const way of WAYS) for await (const piece of answerPieces(engine, asked, { ...warmUp, way }, signal)) void piece;
+    });
     const { measured } = (await this.answer({ ...own, means: { ...means, settings } })) ?? {};
     if (measured) {
       exchange.comparison.chunkwise = measured;
@@ -166,7 +174,7 @@ export class Chat {
     const ordinary: { answer: string; measured?: typeof measured } = { answer: '' };
     exchange.comparison.ordinary = ordinary;
     const way = 'ordinary';
-    for await (const piece of answerPieces(means.engine, asked, { settings, adapter: means.adapted?.adapter, way }, signal)) {
+    for await (const piece of answerPieces(engine, asked, { settings, adapter, way, isCompared: true }, signal)) {
       ordinary.answer += piece.text;
       beside.ordinary.append(piece.text);
       if (!piece.measured) continue;

@@ -32,6 +32,13 @@ export class ComparisonView {
     this.element.append(this.column('chunkwise', chunkwise), this.column('ordinary', ordinary.element));
   }
 
+  /** Says that nothing is measured yet, as long as `work` runs. */
+  async whileWarmingUp(work: () => Promise<void>): Promise<void> {
+    const note = create('p', 'waiting', 'Warming up, once each way …');
+    this.element.before(note);
+    await work().finally(() => note.remove());
+  }
+
   show(way: Way, measured: Measured): void {
     const rows = FIGURES.map(([label, of]) => {
       const row = create('div', '');

@@ -37,6 +37,8 @@ export interface Recipe {
   settings: Settings;
   adapter: ChosenAdapter | undefined;
   way: Way;
+  /** All of the prompt is computed, whatever is cached. */
+  isCompared?: boolean;
 }
 
 export async function* answerPieces(
@@ -58,7 +60,7 @@ export async function* answerPieces(
   }
 }
 
-function optionsOf({ settings, adapter, way }: Recipe) {
+function optionsOf({ settings, adapter, way, isCompared = false }: Recipe) {
   const { temperature, topP, topK, minP, seed, maxTokens, ranks, adapterScale, ...cache } = settings;
   return {
     temperature,
@@ -69,6 +71,7 @@ function optionsOf({ settings, adapter, way }: Recipe) {
     stream: true as const,
     stream_options: { include_usage: true },
     ...(seed !== undefined && { seed }),
+    ...(isCompared && { recomputePrompt: true }),
     ...(way === 'ordinary' ? { kv: 'dense' as const } : kvOptions(cache)),
     ...(adapter && {
       adapter: [{ name: adapter.name, scale: adapterScale }],

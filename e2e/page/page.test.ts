@@ -106,8 +106,12 @@ it('compares with ordinary LoRA: the same prompt both ways, measured side by sid
   await demo.setMaxTokens(16);
   await compare.check();
   const prompt = 'The king is here, and all his men with him, and the drums of the town are beating. '.repeat(4);
-  await demo.send(prompt);
-  await demo.answered();
+  await compare.uncheck();
+  await demo.ask(prompt); // now one way has the prompt in the cache
+  await compare.check();
+  const sent = await demo.sentToWorkers();
+  await demo.ask(prompt);
+  expectFairness(await sent.jsonValue(), prompt);
   const columns = () => page.getByTestId('comparison').last().locator('.compared');
   const read = async () =>
     Promise.all(
@@ -120,6 +124,8 @@ it('compares with ordinary LoRA: the same prompt both ways, measured side by sid
     );
   const [ours, ordinary] = (await read()) as Record<string, string>[];
   expect(ours).toMatchObject({ 'First token': expect.stringMatching(/m?s$/) as string, Speed: expect.stringMatching(/tok\/s$/) as string });
+  expect(ours?.['Prompt reused']).toMatch(/^0 of \d+$/);
+  expect(ordinary?.['Prompt reused']).toBe(ours?.['Prompt reused']);
   expect(Number(ours?.['Mean rank'])).toBeLessThan(8);
   expect(ordinary?.['Mean rank']).toBe('8');
   const bytes = (text = ''): number => Number.parseFloat(text) * (text.endsWith(' MB') ? 1e6 : 1e3);
@@ -136,6 +142,17 @@ it('compares with ordinary LoRA: the same prompt both ways, measured side by sid
   await page.getByRole('button', { name: 'New chat' }).click();
   expect((await demo.ask(prompt)).text).toBe(ordinary?.['text']);
 });
+
+/** Both ways are asked the same: first a few tokens each, then what is measured, and no request goes on from what is cached. */
+function expectFairness(messages: readonly unknown[], prompt: string): void {
+  const requests = messages.map((message) => JSON.stringify(message)).filter((text) => text.includes(prompt.trim()));
+  const sent = (field: string) => requests.map((text) => new RegExp(`"${field}":"?(\\w+)`).exec(text)?.[1]);
+  expect(sent('kv')).toEqual(['policy', 'dense', 'policy', 'dense']);
+  expect(sent('ranks')).toEqual(['chunkwise', 'uniform', 'chunkwise', 'uniform']);
+  expect(sent('maxTokens')).toEqual(['8', '8', '16', '16']);
+  expect(sent('recomputePrompt')).toEqual(['true', 'true', 'true', 'true']);
+  expect(new Set(sent('seed')).size).toBe(1);
+}
 
 it('takes a dropped adapter folder and a dropped model, and opens a model by its address', async () => {
   await demo.chooseAdapter('none');

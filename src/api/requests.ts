@@ -32,6 +32,7 @@ const OWN = {
   kvPriority: true,
   kvShadow: true,
   speculate: true,
+  recomputePrompt: true,
 } as const;
 
 const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
@@ -95,6 +96,7 @@ function parseOptions(fields: Record<string, unknown>, kind: 'chat' | 'text'): P
       ...parseRanks(fields),
       ...parseKv(fields),
       speculate: checkBoolean(fields['speculate'], 'speculate'),
+      recomputePrompt: checkBoolean(fields['recomputePrompt'], 'recomputePrompt'),
     },
     stream,
     includeUsage: parseIncludeUsage(fields['stream_options'], stream),

@@ -25,7 +25,7 @@ export class LoraProduct implements PlainProduct {
   readonly #a: Linear;
   readonly #b: Linear;
 
-  /** `a [rank, in]`, `b [out, rank]`; the rank a multiple of 32, filled up with zeros. */
+  /** `a [rank, in]`, `b [out, rank]`; b's rank a multiple of 32, filled up with zeros. */
   constructor(
     device: Device,
     a: WeightMatrix,
@@ -34,7 +34,7 @@ export class LoraProduct implements PlainProduct {
     private readonly scale: number,
   ) {
     const { x, y, low, outputStart, outputWidth, norm } = buffers;
-    this.#a = new Linear(device, a, { x, y: low, norm });
+    this.#a = new Linear(device, a, { x, y: low, outputWidth: b.columns, norm });
     this.#b = new Linear(device, b, { x: low, y, outputStart, outputWidth, accumulate: true });
   }
 

@@ -112,11 +112,8 @@ export async function measurePrefill(session: Session, tokens: readonly number[]
   const before = recorder.dispatches;
   // The first is not counted: it compiles.
   for (let repeat = 0; repeat <= repeats; repeat++) {
-    const sequence = new Sequence(undefined, 0, policy);
-    const start = performance.now();
-    await prefillAndDraw(session, sequence, tokens, adaptation);
-    if (repeat > 0) times.push((performance.now() - start) / context);
-    end(session, sequence);
+    const ms = await timePrefill(session, tokens, adaptation, policy);
+    if (repeat > 0) times.push(ms);
   }
   const median = quantile(times, 0.5);
   // Each batch reads the weights.
@@ -128,6 +125,16 @@ export async function measurePrefill(session: Session, tokens: readonly number[]
     dispatchesPerToken: (recorder.dispatches - before) / (repeats + 1) / context,
     gbPerSecond,
   };
+}
+
+/** Milliseconds a token of a prefill of `tokens`, none of which is in the cache. */
+export async function timePrefill(session: Session, tokens: readonly number[], adaptation?: Adaptation, policy?: CachePolicy): Promise<number> {
+  const sequence = new Sequence(undefined, 0, policy);
+  const start = performance.now();
+  await prefillAndDraw(session, sequence, tokens, adaptation);
+  const ms = performance.now() - start;
+  end(session, sequence);
+  return ms / tokens.length;
 }
 
 export interface KernelTiming {

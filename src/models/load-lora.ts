@@ -5,6 +5,7 @@ import type { Recorder } from '../gpu/recorder.ts';
 import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/unfused-lora.ts';
 import { destroyMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
 import { WeightUpload } from '../layers/upload/weight-upload.ts';
+import { quantize } from '../weights/quantize.ts';
 import type { Transformer } from './transformer.ts';
 
 /** An adapter on the GPU. */
@@ -15,10 +16,10 @@ export interface LoadedLora {
   destroy(): void;
 }
 
-/** A kernel reads 32 columns at a time. */
+/** A kernel reads 32 columns at a time: those of B behind the rank are zeros. */
 const RANK_STEP = 32;
 
-/** Puts an adapter's factors on the GPU, as f32. Their shapes fit: reading the adapter saw to it. */
+/** Puts an adapter's factors on the GPU, as f16, as PEFT has them in half precision. Their shapes fit: reading the adapter saw to it. */
 export async function loadLora(
   device: Device,
   recorder: Recorder,
@@ -32,10 +33,10 @@ export async function loadLora(
     for (const matrix of matrices) destroyMatrix(device, matrix);
   };
   const upload = async (name: string, values: Float32Array, columns: number): Promise<WeightMatrix> => {
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const bytes = quantize('F16', values);
     const source = { name, size: bytes.length, read: async (at: number, size: number) => bytes.subarray(at, at + size) };
     const shape = [values.length / columns, columns];
-    const tensor = { name, shape, type: 'F32', bytes: bytes.length, offset: 0, source } as const;
+    const tensor = { name, shape, type: 'F16', bytes: bytes.length, offset: 0, source } as const;
     const matrix = await weights.matrix(name, [{ tensor }], { category: 'adapters' });
     matrices.push(matrix);
     return matrix;
@@ -46,9 +47,7 @@ export async function loadLora(
       const products = layers[layer];
       if (!products) throw new Error(`${name}: no such layer`); // reading the adapter saw to it
       const padded = Math.ceil(rank / RANK_STEP) * RANK_STEP;
-      const rowsOfA = new Float32Array(padded * inFeatures);
-      rowsOfA.set(a);
-      const matrixA = await upload(`${name}.lora_a`, rowsOfA, inFeatures);
+      const matrixA = await upload(`${name}.lora_a`, a, inFeatures);
       const matrixB = await upload(`${name}.lora_b`, padColumns(b, rank, padded), padded);
       const { residualScale } = transformer.config;
       const whole = isResidual(linear) ? scale * residualScale : scale;

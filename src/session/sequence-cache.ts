@@ -16,6 +16,8 @@ interface Wanted {
   policy?: CachePolicy;
   /** One more answer to a request: it may begin with copies of what another answer has computed. */
   isFurther?: boolean;
+  /** None of its tokens is gone on from: the cached one that is most like it makes way. */
+  isAnew?: boolean;
 }
 
 /** The sequences of finished requests: the next one that begins like one of them goes on from there. */
@@ -41,15 +43,15 @@ export class SequenceCache {
    * cut to it; at least one token is left to compute. `isFurther`: one more answer to a request: it may begin with copies
    * of what another answer has computed.
    */
-  take(prompt: readonly number[], { spans = BASE_SPANS, slot = 0, policy = DENSE, isFurther = false }: Wanted = {}): Sequence {
-    const sequence = this.#take(prompt, { spans, slot, policy, isFurther });
+  take(prompt: readonly number[], { spans = BASE_SPANS, slot = 0, policy = DENSE, isFurther = false, isAnew = false }: Wanted = {}): Sequence {
+    const sequence = this.#take(prompt, { spans, slot, policy, isFurther, isAnew });
     sequence.spans = spans; // what is shared is computed as both say
     this.#running.add(sequence);
     return sequence;
   }
 
   #take(prompt: readonly number[], wanted: Required<Wanted>): Sequence {
-    const { spans, slot, policy, isFurther } = wanted;
+    const { spans, slot, policy, isFurther, isAnew } = wanted;
     let best: Sequence | undefined;
     let shared = 0;
     for (const sequence of this.#idle) {
@@ -61,7 +63,7 @@ export class SequenceCache {
     if (copied) return copied;
     if (!best) return new Sequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
-    best.takeUp(shared, slot, policy);
+    best.takeUp(isAnew ? 0 : shared, slot, policy);
     this.cache.resize(best.pages, best.heldTokens);
     return best;
   }

@@ -63,6 +63,7 @@ describe('what is taken', () => {
     });
     expect(options).toEqual({
       speculate: false,
+      recomputePrompt: false,
       maxTokens: 7,
       stop: ['END'],
       adapters: [
@@ -166,6 +167,7 @@ describe('what is refused, by the name of its field', () => {
     ['stop', ['', [''], ['a', 'b', 'c', 'd', 'e'], [1], 5]],
     ['stream', ['yes', 1]],
     ['speculate', ['no', 0]],
+    ['recomputePrompt', ['no', 0]],
     ['logit_bias', [[1], 'x', { a: 1 }, { '-1': 1 }, { '1.5': 1 }, { ' 1': 1 }]],
     ['logit_bias[3]', []],
     ['messages', [[], 'Hi', { role: 'user' }, null, undefined]],

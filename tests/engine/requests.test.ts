@@ -87,6 +87,18 @@ describe('abort', () => {
   });
 });
 
+test('a prompt is computed anew where that is asked for: the same answer, in place of what was cached', async () => {
+  const engine = await engineUnderTest(bytes);
+  await ask(engine);
+  const { kv } = engine.memory();
+  const anew = await ask(engine, { recomputePrompt: true });
+  expect(anew.end.usage.cachedTokens).toBe(0);
+  expect(anew.tokens).toEqual(usual.tokens);
+  expect(engine.memory().kv).toBe(kv);
+  const again = await ask(engine);
+  expect(again.end.usage.cachedTokens).toBe(again.end.usage.promptTokens - 1);
+});
+
 describe('the queue', () => {
   test('answers each as if alone', async () => {
     const engine = await engineUnderTest(bytes);

@@ -14,7 +14,7 @@ const CALL = { id: 'a', type: 'function', function: { name: 'weather', arguments
 const SAMPLING = { temperature: 0.5, top_p: 0.9, top_k: 40, min_p: 0.1, repetition_penalty: 1.1, presence_penalty: 0.5, frequency_penalty: 0.5, seed: 7, logit_bias: { 5: -3 }, stop: ['\n', 'end'], max_tokens: 8, n: 2 };
 const RANKS = { adapter: [{ name: 'pirate', scale: 0.5 }], ranks: 'uniform', equalMeanRank: true, rankErrorBudget: 0.3, chunks: { minLength: 16, budget: 12 }, rampWidth: 8 };
 const PLAN = { version: 1, tokens: [1], complexity: [0.5], chunks: [{ start: 0, end: 1, complexity: 0.5, level: 1, scale: 1 }], table: [{ levelLo: 0, levelHi: 1, wLo: 0, wHi: 1 }], ladder: null, levels: { ranks: [4, 8] } };
-const KV = { kv: 'policy', kvErrorBudget: 0.1, kvMemoryBudget: 100_000, kvPriority: 'memory', kvShadow: true, speculate: false };
+const KV = { kv: 'policy', kvErrorBudget: 0.1, kvMemoryBudget: 100_000, kvPriority: 'memory', kvShadow: true, speculate: false, recomputePrompt: true };
 const MESSAGES = [
   { role: 'system', content: 'Be brief.' },
   { role: 'user', content: [{ type: 'text', text: 'How warm is it?' }] },

@@ -95,13 +95,13 @@ export async function* generate(
 function takeSequence(
   session: Session,
   { tokens, kept }: PromptTokens,
-  { isFurther, maxTokens, kvShadow = false, ...options }: GenerateOptions,
+  { isFurther, recomputePrompt: isAnew, maxTokens, kvShadow = false, ...options }: GenerateOptions,
   { adaptation, slot }: Means,
 ): { sequence: Sequence; limit: number } {
   const { contextLength } = session.plan;
   const policy = policyOf(options);
   const limit = answerLimit(contextLength, tokens.length, policy.drops !== undefined, maxTokens);
-  const sequence = session.sequences.take(tokens, { spans: adaptation.spans(tokens), slot, policy, isFurther });
+  const sequence = session.sequences.take(tokens, { spans: adaptation.spans(tokens), slot, policy, isFurther, isAnew });
   sequence.keep(kept, contextLength);
   sequence.shadows = kvShadow;
   session.prepare(sequence, tokens.length + limit);

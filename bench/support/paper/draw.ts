@@ -1,0 +1,57 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { memoryPlot, speedPlot } from './plots.ts';
+import { type PaperSection, readSections } from './sections.ts';
+import { fullTables, NOT_MEASURED, shortTable } from './tables.ts';
+
+const ROOT = new URL('../../../', import.meta.url);
+/** Pictures of the device that was recorded first. */
+const PICTURES = 'docs/paper/';
+const [BEGIN, END] = ['<!-- paper -->', '<!-- /paper -->'];
+
+/** What the documents show of the sections, by file from the repository's root: a picture whole, of a document what lies between its marks. */
+export function drawn(sections: Record<string, PaperSection>): Record<string, string> {
+  const measured = Object.entries(sections).filter(([, { ranks }]) => Object.values(ranks).some(({ speed }) => speed));
+  const [first] = measured;
+  if (!first) return { 'README.md': NOT_MEASURED, 'docs/decisions/paper.md': NOT_MEASURED };
+  const pictured = Object.entries(first[1].ranks).filter(([, { speed }]) => speed);
+  const [lowest] = pictured; // there is room in the README for one rank
+  const pictures = pictured.flatMap(([rank, section]): [string, string][] => [
+    [`${PICTURES}speed-${rank}.svg`, speedPlot(rank, section)],
+    [`${PICTURES}memory-${rank}.svg`, memoryPlot(rank, section)],
+  ]);
+  const shown = (some: typeof pictures, up: string): string => some.map(([file]) => `![${titleOf(file)}](${up}${file.slice('docs/'.length)})`).join('\n');
+  return {
+    'README.md': `${lowest ? shortTable(...lowest) : ''}\n\n${shown(pictures.slice(0, 2), 'docs/')}`,
+    'docs/decisions/paper.md': `${shown(pictures, '../')}\n\n${measured.map(([device, section]) => fullTables(device, section)).join('\n\n')}`,
+    ...Object.fromEntries(pictures),
+  };
+}
+
+const titleOf = (file: string): string => {
+  const [what = '', rank = ''] = file.slice(PICTURES.length, -'.svg'.length).split('-');
+  return `${what === 'speed' ? 'Time' : 'Memory'}, rank ${rank}`;
+};
+
+/** What stands between the marks of a document. */
+export const between = (document: string): string => document.slice(...placeOf(document)).trim();
+
+function placeOf(document: string): [from: number, to: number] {
+  const [from, to] = [document.indexOf(BEGIN) + BEGIN.length, document.indexOf(END)];
+  if (from < BEGIN.length || to < from) throw new Error(`no ${BEGIN} before ${END}`);
+  return [from, to];
+}
+
+/** Writes tables and pictures of bench/results/paper.json into the documents. */
+export async function draw(): Promise<void> {
+  for (const [file, text] of Object.entries(drawn(await readSections()))) {
+    const url = new URL(file, ROOT);
+    if (file.endsWith('.md')) {
+      const document = await readFile(url, 'utf8');
+      const [from, to] = placeOf(document);
+      await writeFile(url, `${document.slice(0, from)}\n${text}\n${document.slice(to)}`);
+    } else {
+      await mkdir(new URL('.', url), { recursive: true });
+      await writeFile(url, text);
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import { policyOf } from '../../../src/cache/kv-options.ts';
+import type { MemoryReport } from '../../../src/config/memory-report.ts';
+import { timePrefill } from '../../../src/measure/measure.ts';
+import { elementsOf, goOn, pageBytes } from '../answers.ts';
+import { estimate, type Estimate } from '../statistics.ts';
+import { BASELINE, type ModeName, type OpenMode } from './modes.ts';
+
+export interface SpeedSettings {
+  /** Tokens in the cache before the first timed one. */
+  contexts: readonly number[];
+  /** Tokens of a timed answer. */
+  steps: number;
+  rounds: number;
+  /** Tokens of the prompt that is timed; 0: none. */
+  prefillTokens: number;
+}
+
+/** Milliseconds a token, and how many times the baseline's of the same round. */
+export interface Timed {
+  msPerToken: Estimate;
+  ratio: Estimate;
+}
+
+export interface AtContext extends Timed {
+  /** More than one where drafts were right. */
+  tokensPerStep: number;
+  dispatchesPerToken: number;
+  /** When an answer ends. */
+  memory: MemoryReport;
+  bitsPerElement: number;
+  /** Over the prompt and the first answer, as the GPU counted; of the plain form, the adapter's. */
+  meanRank: number;
+}
+
+export interface Speed {
+  contexts: Record<string, AtContext>;
+  prefill?: Timed;
+}
+
+/** Of each mode, one value a round. */
+type Rounds = Record<string, number[]>;
+
+/** Decoding behind each context, and prefill, of each mode in turn: a round has all of them, every other one backwards. */
+export async function measureSpeed(
+  modes: readonly OpenMode[],
+  text: readonly number[],
+  settings: SpeedSettings,
+): Promise<Record<string, Speed>> {
+  const speeds = Object.fromEntries(modes.map(({ name }): [ModeName, Speed] => [name, { contexts: {} }]));
+  for (const context of settings.contexts) {
+    const found = await measureDecoding(modes, text.slice(0, context), settings);
+    for (const [name, each] of Object.entries(found)) speeds[name as ModeName]!.contexts[context] = each;
+  }
+  if (settings.prefillTokens === 0) return speeds;
+  const prefill = await measurePrompts(modes, text.slice(0, settings.prefillTokens), settings.rounds);
+  for (const [name, each] of Object.entries(prefill)) speeds[name as ModeName]!.prefill = each;
+  return speeds;
+}
+
+/** The first round reads the prompt, and compiles: it is not timed. Those behind it go on from the cached prompt. */
+async function measureDecoding(modes: readonly OpenMode[], text: readonly number[], { rounds, steps }: SpeedSettings) {
+  const found: Record<string, Omit<AtContext, keyof Timed>> = {};
+  const times = await interleaved(modes, rounds, async ({ name, engine, rank, request }, round) => {
+    const { tokens, report, memory } = await goOn(engine, engine.tokenizer.decode(text), steps, request);
+    const { tokensPerStep, dispatchesPerToken, kv, meanRank = rank } = report;
+    const bitsPerElement = (8 * pageBytes(kv)) / (await elementsOf(engine, tokens));
+    if (round === 0) found[name] = { tokensPerStep, dispatchesPerToken, memory, bitsPerElement, meanRank };
+    else Object.assign(found[name]!, { tokensPerStep });
+    return 1000 / report.tokensPerSecond;
+  });
+  console.log(`${text.length} tokens: ${lineOf(times)} ms a token`);
+  return Object.fromEntries(Object.entries(found).map(([name, each]) => [name, { ...timed(times, name), ...each }]));
+}
+
+async function measurePrompts(modes: readonly OpenMode[], text: readonly number[], rounds: number): Promise<Record<string, Timed>> {
+  const times = await interleaved(modes, rounds, async ({ engine, adapters, how }) => {
+    const adaptation = await engine.adapt(adapters, how);
+    return engine.alone((session) => timePrefill(session, text, adaptation, policyOf(how)));
+  });
+  console.log(`a prompt of ${text.length} tokens: ${lineOf(times)} ms a token`);
+  return Object.fromEntries(modes.map(({ name }) => [name, timed(times, name)]));
+}
+
+/** Calls `time` of each mode in each round; the first round is not counted. */
+async function interleaved(
+  modes: readonly OpenMode[],
+  rounds: number,
+  time: (mode: OpenMode, round: number) => Promise<number>,
+): Promise<Rounds> {
+  const times: Rounds = Object.fromEntries(modes.map(({ name }) => [name, []]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const mode of round % 2 === 0 ? modes : modes.toReversed()) {
+      const ms = await time(mode, round);
+      if (round > 0) times[mode.name]!.push(ms);
+    }
+    console.log(`  round ${round} of ${rounds}`);
+  }
+  return times;
+}
+
+function timed(times: Rounds, name: string): Timed {
+  const ms = times[name]!;
+  return { msPerToken: estimate(ms), ratio: estimate(ms.map((each, i) => each / (times[BASELINE]?.[i] ?? NaN))) };
+}
+
+const lineOf = (times: Rounds): string =>
+  Object.entries(times).map(([name, ms]) => `${name} ${estimate(ms).median.toFixed(2)}`).join(', ');

@@ -1,0 +1,123 @@
+import type { Estimate } from '../statistics.ts';
+import { BASELINE, MODE_NAMES, MODES, type ModeName } from './modes.ts';
+import type { PaperSection, RankSection } from './sections.ts';
+import type { AtContext, Speed, Timed } from './speed.ts';
+
+export const NOT_MEASURED = 'Not measured yet.';
+const NONE = '–';
+
+/** A row's name: a control says of what. */
+export function labelOf(name: ModeName): string {
+  const { about, ...mode } = MODES[name];
+  return 'controls' in mode ? `${about} (control of ${mode.controls})` : about;
+}
+
+/** The tables of a device, of each rank: what it takes, and what it gives. */
+export function fullTables(device: string, { ranks }: PaperSection): string {
+  const ofRanks = Object.entries(ranks).map(([rank, section]) => {
+    const tables = [speedTable(section), memoryTable(section), qualityTable(section), speculationNote(section)];
+    return [`#### Rank ${rank}`, ...tables.filter((table) => table !== '')].join('\n\n');
+  });
+  return [`### ${device}`, ...ofRanks].join('\n\n');
+}
+
+/** The mechanisms alone, at the longest context, time and memory as shares of the baseline. In few words: the README has room for no more. */
+export function shortTable(rank: string, section: RankSection): string {
+  const { speed, perplexity, answers } = section;
+  const context = longest(section);
+  const rows = MODE_NAMES.filter((name) => !('controls' in MODES[name])).map((name) => {
+    const at = speed?.modes[name]?.contexts[context];
+    const text = perplexity?.texts['wikitext']?.modes[name];
+    return [
+      MODES[name].brief,
+      at?.ratio.median.toFixed(2) ?? NONE,
+      at ? (at.memory.total / baselineAt(section, context).memory.total).toFixed(2) : NONE,
+      text?.perplexity.toFixed(2) ?? NONE,
+      answers?.modes[name]?.exactMatch.value.toFixed(1) ?? NONE,
+    ];
+  });
+  return table([`rank ${rank}`, 'time', 'memory', 'perplexity', 'exact match'], rows).replaceAll(/ ?\| ?/g, '|');
+}
+
+function speedTable({ speed }: RankSection): string {
+  if (!speed) return '';
+  const heads = ['milliseconds a token', ...speed.contexts.map((context) => `at ${thousands(context)}`), 'tokens a step', 'dispatches', `prompt of ${speed.prefillTokens}`];
+  const rows = rowsOf(speed.modes, ({ contexts, prefill }) => {
+    const all = Object.values(contexts);
+    return [...all.map(timedCell), all.at(-1)?.tokensPerStep.toFixed(2) ?? NONE, String(Math.round(all.at(-1)?.dispatchesPerToken ?? NaN)), timedCell(prefill)];
+  });
+  return `${table(heads, rows)}\n\nIn brackets: of ordinary LoRA's, with a 95 % interval; ${speed.rounds} rounds of ${speed.steps} tokens.`;
+}
+
+function memoryTable(section: RankSection): string {
+  if (!section.speed) return '';
+  const context = longest(section);
+  const { total } = baselineAt(section, context).memory;
+  const rows = rowsOf(section.speed.modes, ({ contexts }) => {
+    const { memory, bitsPerElement } = contexts[context]!;
+    const { weights, adapters, kv, activations, staging } = memory;
+    const bytes = [weights, adapters, kv, activations + staging, memory.total].map((each) => (each / 1e6).toFixed(1));
+    return [...bytes, share(memory.total / total), bitsPerElement.toFixed(2)];
+  });
+  return table([`MB at ${thousands(Number(context))} tokens`, 'weights', 'adapters', 'cache', 'the rest', 'in all', 'of ordinary', 'bits an element'], rows);
+}
+
+function qualityTable({ perplexity, answers }: RankSection): string {
+  const texts = Object.entries(perplexity?.texts ?? {});
+  const names = MODE_NAMES.filter((name) => texts.some(([, { modes }]) => modes[name]) || answers?.modes[name]);
+  if (names.length === 0) return '';
+  const heads = ['quality', ...texts.flatMap(([text, { adapter }]) => [`perplexity, ${text} (${adapter})`, 'mean rank']), ...(answers ? ['exact match', 'F1', 'BLEU', 'mean rank'] : [])];
+  const rows = names.map((name) => {
+    const answered = answers?.modes[name];
+    return [
+      labelOf(name),
+      ...texts.flatMap(([, { modes }]) => {
+        const found = modes[name];
+        if (!found) return [NONE, NONE];
+        const { perplexity, increase, meanRank } = found;
+        const over = increase && ` (${signed(100 * increase.value)} %, ${signed(100 * increase.interval[0])} to ${signed(100 * increase.interval[1])})`;
+        return [`${perplexity.toFixed(3)}${over ?? ''}`, meanRank.toFixed(2)];
+      }),
+      ...(answers ? [cell(answered?.exactMatch), cell(answered?.f1), cell(answered?.bleu), answered?.meanRank.toFixed(2) ?? NONE] : []),
+    ];
+  });
+  const windows = perplexity && `Perplexity is over ${perplexity.windows} windows of ${thousands(perplexity.context)} tokens; in brackets: above ordinary LoRA's.`;
+  return [table(heads, rows), ...(windows ? [windows] : []), ...(answers ? [`Answers are to ${answers.questions} questions of SQuAD; BLEU is against ordinary LoRA's.`] : [])].join('\n\n');
+}
+
+/** Whether all together speculates: a cache whose pages change is not speculated in. */
+function speculationNote(section: RankSection): string {
+  const { all, speculation } = section.speed?.modes ?? {};
+  const steps = (speed: Speed | undefined): number => speed?.contexts[longest(section)]?.tokensPerStep ?? 1;
+  if (steps(all) === 1 && steps(speculation) === 1) return ''; // no draft was right: nothing is known
+  return steps(all) > 1
+    ? `All together has ${steps(all).toFixed(2)} tokens a step.`
+    : 'All together asks for speculation too, and goes without: drafts are verified in an f16 cache only. All together is thus fusion, ranks and cache.';
+}
+
+const rowsOf = (modes: Record<string, Speed>, cells: (speed: Speed) => string[]): string[][] =>
+  MODE_NAMES.flatMap((name) => (modes[name] ? [[labelOf(name), ...cells(modes[name])]] : []));
+
+export const longest = ({ speed }: RankSection): string => String(Math.max(0, ...(speed?.contexts ?? [])));
+
+export const baselineAt = ({ speed }: RankSection, context: string): AtContext => {
+  const found = speed?.modes[BASELINE]?.contexts[context];
+  if (!found) throw new Error(`no ${BASELINE} at ${context} tokens was recorded`);
+  return found;
+};
+
+function timedCell(timed: Timed | undefined): string {
+  if (!timed) return NONE;
+  const { msPerToken, ratio } = timed;
+  return `${msPerToken.median.toFixed(1)} (${ratio.median.toFixed(2)}, ${ratio.interval.map((each) => each.toFixed(2)).join(' to ')})`;
+}
+
+const cell = (estimate: { value: number; interval: Estimate['interval'] } | undefined): string =>
+  estimate ? `${estimate.value.toFixed(1)} (${estimate.interval.map((each) => each.toFixed(1)).join(' to ')})` : NONE;
+
+const share = (ratio: number | undefined): string => (ratio === undefined ? NONE : `${Math.round(100 * ratio)} %`);
+const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`;
+const thousands = (count: number): string => count.toLocaleString('en');
+
+const table = (heads: readonly string[], rows: readonly string[][]): string =>
+  [heads, heads.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
