@@ -11,8 +11,6 @@ ROOT = Path(__file__).resolve().parents[2]
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-RANK = 16
-ALPHA = 32
 
 
 def load_tokenizer():
@@ -33,14 +31,19 @@ def load_base():
     return model.eval()
 
 
-def add_adapter(model, dropout=0.0):
-    """A new adapter on all seven linears. B is zero, so the model first computes what its base computes."""
+def add_adapter(model, rank, dropout=0.0, invocation=None):
+    """A new adapter on all seven linears. B is zero, so the model first computes what its base computes.
+
+    `invocation`: the tokens of an activated adapter, for its file. In this model it is an ordinary one, on everywhere.
+    """
     config = LoraConfig(
-        r=RANK, lora_alpha=ALPHA, target_modules=LINEARS, task_type="CAUSAL_LM", lora_dropout=dropout
+        r=rank, lora_alpha=2 * rank, target_modules=LINEARS, task_type="CAUSAL_LM", lora_dropout=dropout
     )
     model = get_peft_model(model, config)
+    saved = model.peft_config["default"]
     # PEFT wrote the folder of the GGUF file.
-    model.peft_config["default"].base_model_name_or_path = NAME
+    saved.base_model_name_or_path = NAME
+    saved.alora_invocation_tokens = invocation
     return model
 
 

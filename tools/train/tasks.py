@@ -1,7 +1,7 @@
 """What is trained on what, and how long."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data import answer_examples, shakespeare, wikitext, windows
 
@@ -15,6 +15,9 @@ class Task:
     batch_size: int
     epochs: float
     learning_rate: float
+    rank: int = 16
+    invocation: str | None = None
+    """The adapter is an activated one: on from where this last begins in an example."""
     dropout: float = 0.0
     """Share of A's inputs that a step leaves out."""
     averages: bool = False
@@ -25,12 +28,16 @@ class Task:
     """Each step trains only the first k components, k drawn from 1 to the rank."""
 
 
+SQUAD = Task(lambda t: answer_examples(t, "train"), batch_size=8, epochs=3, learning_rate=5e-4)
+WIKITEXT = Task(lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, epochs=0.6, learning_rate=1e-3)
 TASKS = {
-    "squad": Task(lambda t: answer_examples(t, "train"), batch_size=8, epochs=3, learning_rate=5e-4),
-    "wikitext": Task(lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, epochs=0.6, learning_rate=1e-3),
-    "wikitext-nested": Task(
-        lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, epochs=0.6, learning_rate=1e-3, nested=True
-    ),
+    "squad": SQUAD,
+    "squad-64": replace(SQUAD, rank=64),
+    # What the chat template puts before an answer.
+    "squad-alora": replace(SQUAD, invocation="<|im_start|>assistant\n"),
+    "wikitext": WIKITEXT,
+    "wikitext-64": replace(WIKITEXT, rank=64),
+    "wikitext-nested": replace(WIKITEXT, nested=True),
     "shakespeare": Task(
         lambda t: windows(t, shakespeare("train"), 2 * WINDOW),
         batch_size=1, epochs=3, learning_rate=7e-4, dropout=0.1, averages=True, shrink=0.94,

@@ -1,9 +1,10 @@
-"""Trains one adapter: python tools/train/train.py squad|wikitext|wikitext-nested|shakespeare [--out FOLDER]
+"""Trains one adapter: python tools/train/train.py TASK [--out FOLDER]
 
 A killed run goes on from its last checkpoint when it is started again.
 """
 
 import argparse
+import copy
 import json
 import math
 import os
@@ -14,12 +15,15 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from base_model import RANK, ROOT, add_adapter, load_base, load_tokenizer, save_adapter, trained
+from base_model import ROOT, add_adapter, load_base, load_tokenizer, save_adapter, trained
 from components import lora_modules, mean_product
+from data import encode
 from tasks import TASKS
 
 WARM_UP_STEPS = 10
 POOL_BATCHES = 8
+# A CPU without it emulates bfloat16, many times slower than float32.
+HAS_BFLOAT16 = torch.cpu.get_capabilities().get("avx512_bf16", False)
 # Of every run: its own seed draws what follows, which is batches, what dropout leaves out, and nested ranks.
 FIRST_WEIGHTS_SEED = 1
 
@@ -41,10 +45,13 @@ def main():
 
 def train(task, seed, work, checkpoint_every):
     torch.manual_seed(FIRST_WEIGHTS_SEED)
-    examples = task.examples(load_tokenizer())
-    model = add_adapter(load_base(), task.dropout)
+    tokenizer = load_tokenizer()
+    examples = task.examples(tokenizer)
+    invocation = task.invocation and encode(tokenizer, task.invocation)
+    model = add_adapter(load_base(), task.rank, task.dropout, invocation)
+    loss_of = ActivatedLoss(invocation) if invocation else batch_loss
     optimizer = torch.optim.AdamW(trained(model), lr=task.learning_rate, weight_decay=0.0)
-    components = limit_components(model) if task.nested else None
+    components = limit_components(model, task.rank) if task.nested else None
     batches = all_batches(examples, task, seed)
     done, kept = resume(model, optimizer, work)
     keeps = averaged_steps(task, math.ceil(len(examples) / task.batch_size))
@@ -56,8 +63,8 @@ def train(task, seed, work, checkpoint_every):
         for group in optimizer.param_groups:
             group["lr"] = task.learning_rate * schedule(step, len(batches), bool(keeps))
         if components is not None:
-            components["count"] = random.Random(f"{seed} {step}").randint(1, RANK)
-        loss = batch_loss(model, [examples[i] for i in batches[step]])
+            components["count"] = random.Random(f"{seed} {step}").randint(1, task.rank)
+        loss = loss_of(model, [examples[i] for i in batches[step]])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained(model), 1.0)
         optimizer.step()
@@ -130,18 +137,54 @@ def batch_loss(model, examples):
         tokens[row, : len(ids)] = ids
         targets[row, example.first_target - 1 : len(ids) - 1] = ids[example.first_target :]
     base = model.get_base_model()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BFLOAT16):
         hidden = base.model(input_ids=tokens, use_cache=False).last_hidden_state
         logits = base.lm_head(hidden[targets >= 0])
     return F.cross_entropy(logits.float(), targets[targets >= 0])
 
 
-def limit_components(model):
+class ActivatedLoss:
+    """The same for an adapter that is on only from where its invocation last begins.
+
+    What lies before is computed by the base alone, and no gradient goes there. So its keys and values are computed once
+    and kept: 46 KB a token.
+    """
+
+    def __init__(self, invocation):
+        self.invocation = invocation
+        self.kept = {}
+
+    def __call__(self, model, examples):
+        return sum(self.sum_of(model, example) for example in examples) / sum(
+            len(example.tokens) - example.first_target for example in examples
+        )
+
+    def sum_of(self, model, example):
+        start = last_start(example.tokens, self.invocation)
+        tokens = torch.tensor(example.tokens)
+        base = model.get_base_model()
+        with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BFLOAT16):
+            if id(example) not in self.kept:
+                with torch.no_grad(), model.disable_adapter():
+                    self.kept[id(example)] = base.model(input_ids=tokens[None, :start], use_cache=True).cache
+            # A copy, since the pass adds to what it is given.
+            before = copy.deepcopy(self.kept[id(example)])
+            hidden = base.model(input_ids=tokens[None, start:], cache=before).last_hidden_state
+            logits = base.lm_head(hidden[0, example.first_target - 1 - start : -1])
+        return F.cross_entropy(logits.float(), tokens[example.first_target :], reduction="sum")
+
+
+def last_start(tokens, part):
+    """Where PEFT switches an activated adapter on: at the first token of the invocation's last occurrence."""
+    return max(at for at in range(len(tokens)) if tokens[at : at + len(part)] == part)
+
+
+def limit_components(model, rank):
     """Zeroes all but the first `count` outputs of every A, so that only those components are used and trained."""
-    limit = {"count": RANK}
+    limit = {"count": rank}
 
     def keep_first(_module, _inputs, output):
-        return output * (torch.arange(RANK) < limit["count"]).to(output.dtype)
+        return output * (torch.arange(rank) < limit["count"]).to(output.dtype)
 
     for name, module in model.named_modules():
         if name.endswith("lora_A.default"):
