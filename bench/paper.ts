@@ -1,6 +1,6 @@
 // What each mechanism of the paper gains and costs, beside ordinary LoRA (unfused, all ranks, f16 cache) and beside its
 // control: milliseconds a token, prefill, bytes, perplexity, answers. Argument: the folder of the adapters `wikitext`,
-// `squad` and, if it is there, `shakespeare`; default: the demonstration's. `short`: the two minutes that the tests repeat;
+// `squad` and, if it is there, `shakespeare`; default: the demonstration's. `short`: the counts that a test repeats;
 // `draw`: only the tables and pictures of what was recorded. CHUNKWISE_PARTS: some of speed, perplexity and answers;
 // CHUNKWISE_MODES: some of the modes; CHUNKWISE_CONTEXTS, _STEPS, _ROUNDS, _PREFILL, _WINDOW, _WINDOWS, _QUESTIONS: less of each.
 import { access } from 'node:fs/promises';

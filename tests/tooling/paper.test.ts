@@ -45,7 +45,7 @@ describe('what is drawn of results', () => {
   });
 
   it('nothing of what was not measured', () => {
-    expect(drawn({ acme: { date: '2026-01-02', ranks: {} } })).toEqual({ 'README.md': NOT_MEASURED, 'docs/decisions/paper.md': NOT_MEASURED });
+    expect(drawn({ acme: { date: '2026-01-02', ranks: {} } })).toEqual({ 'README.md': '', 'docs/decisions/paper.md': NOT_MEASURED });
   });
 });
 

@@ -6,13 +6,14 @@ import { fullTables, NOT_MEASURED, shortTable } from './tables.ts';
 const ROOT = new URL('../../../', import.meta.url);
 /** Pictures of the device that was recorded first. */
 const PICTURES = 'docs/paper/';
+const README_WORDS = 'What each mechanism gains and costs beside ordinary LoRA, on a software adapter ([figures](docs/decisions/paper.md)):';
 const [BEGIN, END] = ['<!-- paper -->', '<!-- /paper -->'];
 
 /** What the documents show of the sections, by file from the repository's root: a picture whole, of a document what lies between its marks. */
 export function drawn(sections: Record<string, PaperSection>): Record<string, string> {
   const measured = Object.entries(sections).filter(([, { ranks }]) => Object.values(ranks).some(({ speed }) => speed));
   const [first] = measured;
-  if (!first) return { 'README.md': NOT_MEASURED, 'docs/decisions/paper.md': NOT_MEASURED };
+  if (!first) return { 'README.md': '', 'docs/decisions/paper.md': NOT_MEASURED };
   const pictured = Object.entries(first[1].ranks).filter(([, { speed }]) => speed);
   const [lowest] = pictured; // there is room in the README for one rank
   const pictures = pictured.flatMap(([rank, section]): [string, string][] => [
@@ -21,7 +22,7 @@ export function drawn(sections: Record<string, PaperSection>): Record<string, st
   ]);
   const shown = (some: typeof pictures, up: string): string => some.map(([file]) => `![${titleOf(file)}](${up}${file.slice('docs/'.length)})`).join('\n');
   return {
-    'README.md': `${lowest ? shortTable(...lowest) : ''}\n\n${shown(pictures.slice(0, 2), 'docs/')}`,
+    'README.md': `${README_WORDS}\n\n${lowest ? shortTable(...lowest) : ''}\n\n${shown(pictures.slice(0, 2), 'docs/')}`,
     'docs/decisions/paper.md': `${shown(pictures, '../')}\n\n${measured.map(([device, section]) => fullTables(device, section)).join('\n\n')}`,
     ...Object.fromEntries(pictures),
   };
