@@ -18,7 +18,7 @@ export interface CacheView {
   halfBytes: number;
   /** What probes of this sequence found so far. */
   probed: LayerLosses;
-  /** Of each layer: see session/residual-shares.ts. */
+  /** Of each layer: see session/pages/residual-shares.ts. */
   residualShares: readonly number[];
 }
 

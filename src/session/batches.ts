@@ -9,7 +9,7 @@ import type { LayerRange, Transformer } from '../models/transformer.ts';
 import { loraBatch } from './adapter-mix.ts';
 import type { StepComputer } from './decode-steps.ts';
 import { handled } from './handled.ts';
-import type { PageTrials } from './page-trials.ts';
+import type { PageTrials } from './pages/page-trials.ts';
 import type { RankCounter } from './rank-counter.ts';
 import type { DrawRecorder } from './sampling/draw-recorder.ts';
 import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';

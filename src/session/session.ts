@@ -16,14 +16,14 @@ import { Batches, type BatchToken, type Draft, type ForwardOptions } from './bat
 import { DecodeSteps } from './decode-steps.ts';
 import { DrawRecorder } from './sampling/draw-recorder.ts';
 import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
-import { PageTrials } from './page-trials.ts';
+import { PageTrials } from './pages/page-trials.ts';
 import { LookAhead } from './look-ahead.ts';
 import { type OnBatch, Prefill } from './prefill.ts';
 import { RankCounter } from './rank-counter.ts';
 import type { Sequence } from './sequence.ts';
 import { SequenceCache } from './sequence-cache.ts';
 import { StepCosts } from './speculation/step-costs.ts';
-import { ShadowCheck } from './shadow-check.ts';
+import { ShadowCheck } from './pages/shadow-check.ts';
 import type { SessionOptions } from './session-options.ts';
 
 /** A model on a device: everything that is lost with the device. Made by `openSession`. Computes; knows nothing of requests or text. */

@@ -3,7 +3,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/readback.ts';
 import type { DrawnToken } from './sampling/draw-request.ts';
 import { greedy } from './sampling/greedy-draw.ts';
-import { mayUsePolicies, residualShares } from './residual-shares.ts';
+import { mayUsePolicies, residualShares } from './pages/residual-shares.ts';
 import { Sequence } from './sequence.ts';
 import type { Session } from './session.ts';
 

@@ -1,18 +1,18 @@
-import type { Copy, LayerPage, PageProbe, PageTrial, Trial } from '../cache/cache-page.ts';
-import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../cache/kv-cache.ts';
-import type { FormLoss } from '../cache/layer-losses.ts';
-import { type CacheView, pagesBeyondContext, type Probe } from '../cache/policy.ts';
-import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { Device } from '../gpu/device.ts';
-import { Readback } from '../gpu/readback.ts';
-import type { Recorder } from '../gpu/recorder.ts';
-import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
-import { pageUnits, type SmallerForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import { FOUND_BYTES, FOUND_FLOATS, PROBES } from '../kernels/probe-page.ts';
-import { MAX_STREAMS } from '../config/max-streams.ts';
-import type { ProbedQueries } from '../layers/page-forms.ts';
-import type { Transformer } from '../models/transformer.ts';
-import type { Sequence } from './sequence.ts';
+import type { Copy, LayerPage, PageProbe, PageTrial, Trial } from '../../cache/cache-page.ts';
+import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../../cache/kv-cache.ts';
+import type { FormLoss } from '../../cache/layer-losses.ts';
+import { type CacheView, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import type { Device } from '../../gpu/device.ts';
+import { Readback } from '../../gpu/readback.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
+import { pageUnits, type SmallerForm, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
+import { FOUND_BYTES, FOUND_FLOATS, PROBES } from '../../kernels/probe-page.ts';
+import { MAX_STREAMS } from '../../config/max-streams.ts';
+import type { ProbedQueries } from '../../layers/page-forms.ts';
+import type { Transformer } from '../../models/transformer.ts';
+import type { Sequence } from '../sequence.ts';
 
 /** Steps of decoding from a trial to what follows of it: by then its result has come, however streams are interleaved. */
 const STEPS_TO_RESULT = 2;

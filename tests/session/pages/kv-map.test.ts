@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import type { KvMap } from '../../src/cache/kv-map.ts';
-import { pagesFor } from '../../src/cache/kv-cache.ts';
-import { GREEDY } from '../../src/config/sampling.ts';
-import { PAGE_FORMS } from '../../src/kernels/formats/page-forms.ts';
-import { tinyModel } from '../support/models/tiny-model.ts';
-import { answer } from '../support/answer.ts';
-import { engineUnderTest } from '../support/engine-under-test.ts';
+import type { KvMap } from '../../../src/cache/kv-map.ts';
+import { pagesFor } from '../../../src/cache/kv-cache.ts';
+import { GREEDY } from '../../../src/config/sampling.ts';
+import { PAGE_FORMS } from '../../../src/kernels/formats/page-forms.ts';
+import { tinyModel } from '../../support/models/tiny-model.ts';
+import { answer } from '../../support/answer.ts';
+import { engineUnderTest } from '../../support/engine-under-test.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 2048, neverEnds: true });
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(12);

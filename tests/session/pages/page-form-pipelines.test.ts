@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { GREEDY } from '../../src/config/sampling.ts';
-import { tinyModel } from '../support/models/tiny-model.ts';
-import { answer } from '../support/answer.ts';
-import { engineUnderTest } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu/gpu-counts.ts';
+import { GREEDY } from '../../../src/config/sampling.ts';
+import { tinyModel } from '../../support/models/tiny-model.ts';
+import { answer } from '../../support/answer.ts';
+import { engineUnderTest } from '../../support/engine-under-test.ts';
+import { countGpu } from '../../support/gpu/gpu-counts.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
 const SENTENCE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';

@@ -1,12 +1,12 @@
-import { errorBytes } from '../cache/kv-cache.ts';
-import type { Device } from '../gpu/device.ts';
-import { Readback } from '../gpu/readback.ts';
-import type { Recorder } from '../gpu/recorder.ts';
-import { FOUND_BYTES, FOUND_FLOATS, PROBES } from '../kernels/probe-page.ts';
-import type { Attention } from '../layers/attention.ts';
-import type { ProbedQueries } from '../layers/page-forms.ts';
-import type { Transformer } from '../models/transformer.ts';
-import type { Sequence } from './sequence.ts';
+import { errorBytes } from '../../cache/kv-cache.ts';
+import type { Device } from '../../gpu/device.ts';
+import { Readback } from '../../gpu/readback.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import { FOUND_BYTES, FOUND_FLOATS, PROBES } from '../../kernels/probe-page.ts';
+import type { Attention } from '../../layers/attention.ts';
+import type { ProbedQueries } from '../../layers/page-forms.ts';
+import type { Transformer } from '../../models/transformer.ts';
+import type { Sequence } from '../sequence.ts';
 
 /** Tells how far the forms of a sequence's pages truly move attention, where what they were written from is kept. */
 export class ShadowCheck {

@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
-import { heavyHitters, latestAttention, slidingWindow } from '../../bench/support/eviction-policies.ts';
-import { type CachePolicy, DENSE } from '../../src/cache/policy.ts';
-import { eachLogits } from '../../src/measure/evaluate.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { tinyModel } from '../support/models/tiny-model.ts';
-import { engineUnderTest } from '../support/engine-under-test.ts';
-import { nmse } from '../support/nmse.ts';
-import { randomTokens } from '../support/random-tokens.ts';
-import { NMSE } from '../support/tolerances.ts';
+import { heavyHitters, latestAttention, slidingWindow } from '../../../bench/support/eviction-policies.ts';
+import { type CachePolicy, DENSE } from '../../../src/cache/policy.ts';
+import { eachLogits } from '../../../src/measure/evaluate.ts';
+import type { LocalEngine } from '../../../src/engine/open-engine.ts';
+import { PAGE_TOKENS } from '../../../src/kernels/heads.ts';
+import { tinyModel } from '../../support/models/tiny-model.ts';
+import { engineUnderTest } from '../../support/engine-under-test.ts';
+import { nmse } from '../../support/nmse.ts';
+import { randomTokens } from '../../support/random-tokens.ts';
+import { NMSE } from '../../support/tolerances.ts';
 
 /** Of a single layer, and blind to positions: what a token finds are the tokens before it, however far they are. */
 const model = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 54, contextLength: 1024, numLayers: 1, ropeLinearScale: 1e6 });

@@ -1,10 +1,10 @@
-import { quantile } from '../config/quantile.ts';
-import { randomWords } from '../config/random-words.ts';
-import { unlessLost } from '../gpu/readback.ts';
-import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
-import { Sequence } from './sequence.ts';
-import type { Session } from './session.ts';
+import { quantile } from '../../config/quantile.ts';
+import { randomWords } from '../../config/random-words.ts';
+import { unlessLost } from '../../gpu/readback.ts';
+import { PAGE_TOKENS } from '../../kernels/heads.ts';
+import { FIRST_PREFILL_TOKEN } from '../../layers/batch.ts';
+import { Sequence } from '../sequence.ts';
+import type { Session } from '../session.ts';
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 

@@ -1,19 +1,19 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { budgetPolicy } from '../../src/cache/budget-policy.ts';
-import type { LayerPage } from '../../src/cache/cache-page.ts';
-import { slidingWindow } from '../../bench/support/eviction-policies.ts';
-import type { KvOptions } from '../../src/cache/kv-options.ts';
-import { type CachePolicy, DENSE, fixedForm } from '../../src/cache/policy.ts';
-import { GREEDY } from '../../src/config/sampling.ts';
-import { eachLogits } from '../../src/measure/evaluate.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import { UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
-import { tinyModel } from '../support/models/tiny-model.ts';
-import { answer } from '../support/answer.ts';
-import { engineUnderTest } from '../support/engine-under-test.ts';
-import { countGpu } from '../support/gpu/gpu-counts.ts';
-import { nmse } from '../support/nmse.ts';
-import { randomTokens } from '../support/random-tokens.ts';
+import { budgetPolicy } from '../../../src/cache/budget-policy.ts';
+import type { LayerPage } from '../../../src/cache/cache-page.ts';
+import { slidingWindow } from '../../../bench/support/eviction-policies.ts';
+import type { KvOptions } from '../../../src/cache/kv-options.ts';
+import { type CachePolicy, DENSE, fixedForm } from '../../../src/cache/policy.ts';
+import { GREEDY } from '../../../src/config/sampling.ts';
+import { eachLogits } from '../../../src/measure/evaluate.ts';
+import type { LocalEngine } from '../../../src/engine/open-engine.ts';
+import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
+import { tinyModel } from '../../support/models/tiny-model.ts';
+import { answer } from '../../support/answer.ts';
+import { engineUnderTest } from '../../support/engine-under-test.ts';
+import { countGpu } from '../../support/gpu/gpu-counts.ts';
+import { nmse } from '../../support/nmse.ts';
+import { randomTokens } from '../../support/random-tokens.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 2048 });
 /** Twenty-one pages and part of one: four behind what policies probe. */

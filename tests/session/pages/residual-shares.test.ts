@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { quantile } from '../../src/config/quantile.ts';
-import { randomWords } from '../../src/config/random-words.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
-import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
-import { tinyModel } from '../support/models/tiny-model.ts';
+import { quantile } from '../../../src/config/quantile.ts';
+import { randomWords } from '../../../src/config/random-words.ts';
+import { readReferenceModel } from '../../../src/reference/model.ts';
+import { engineUnderTest, sourceOf } from '../../support/engine-under-test.ts';
+import { tinyModel } from '../../support/models/tiny-model.ts';
 
 const squares = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0);
 
