@@ -83,7 +83,7 @@ const ADAPTED: Broken[] = [
 const PAGED: Broken[] = [
   broken('quantize-page', /<< vec4u\(0u, 4u, 0u, 4u\);/, '<< vec4u(4u, 0u, 0u, 4u);', 'in q4'),
   broken('quantize-page of an upper bit', /\(bits_of\(bits, wider, n\) - 1u\)\) & LOWEST_BITS/, '(bits_of(bits, wider, n) - 2u)) & LOWEST_BITS', 'in q3'),
-  broken('quantize-page of an order', /order\[i\] \| \(slot_of\(i\) << 8u\)/, 'i | (i << 8u)', 'in q4'),
+  broken('quantize-page of an order', /order\[i\] \| \(rank_of\(i\) << 8u\)/, 'i | (i << 8u)', 'in q4'),
   broken('quantize-page of two bits', /<< vec4u\(0u, 2u, 4u, 6u\);/, '<< vec4u(0u, 2u, 4u, 0u);', 'in q4'),
   broken('page-quantized', /quad_of\(vec4u\(kv\[row \+ 2u \* n\], kv\[row \+ 2u \* n \+ 1u\]\)\)/, 'quad_of(vec4u(kv[row + 2u * n], kv[row + 2u * n]))', 'in q8'),
   broken('page-quantized of scales', /let weights = scores\[j\] \* \(f32\(code\) \* scale\);/, 'let weights = scores[j] * scale;', 'in q8'),
