@@ -8,6 +8,9 @@ import { openForTests } from '../support/open-for-tests.ts';
 /** Some twelve pages of 32 of the tiny model's tokens. */
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(7);
 
+/** More pages than it takes to know what layers bear. */
+const LONG_PROMPT = PROMPT.repeat(2);
+
 const opened = openForTests(serveDemo);
 
 async function open(browser = opened.browser): Promise<DemoPage> {
@@ -93,7 +96,7 @@ it('follows the error budget on SwiftShader too: none shrinks at 0, and the more
   for (const budget of [0, 0.05, 4]) {
     await demo.setSlider('Error budget of the cache', budget);
     const steps = await bytesSeen(demo, 'kv-map');
-    await demo.ask(PROMPT);
+    await demo.ask(LONG_PROMPT);
     const told = await steps.jsonValue();
     expect(told.length).toBeGreaterThan(3);
     // Seen to shrink, not only to be small at the end.

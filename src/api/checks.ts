@@ -21,6 +21,13 @@ export function checkNumber(value: unknown, field: string, least: number, most: 
   return refuse(field, `must be ${range}, but is ${value}`);
 }
 
+/** Undefined where there is none. */
+export function checkOneOf<T extends string>(known: readonly T[], value: unknown, field: string): T | undefined {
+  const found = known.find((each) => each === value);
+  if (value !== undefined && !found) refuse(field, `must be one of ${known.join(', ')}, but is ${describe(value)}`);
+  return found;
+}
+
 /** Undefined where there is none, or null. */
 export function checkFunction<F>(value: F | null | undefined, field: string): F | undefined {
   if (value === undefined || value === null) return undefined;

@@ -5,7 +5,7 @@ import { parseHubId } from '../hub/model-id.ts';
 import type { WeightType } from '../weights/quantize.ts';
 import { isPickleName, pickleError } from '../errors/pickle-error.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checkNumber, checkSignal, checked, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkNumber, checkOneOf, checkSignal, checked, describe, refuse } from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
 /** What relative URLs are relative to. */
@@ -21,7 +21,7 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     hub: parseHub(options.hub, baseUrl),
     contextLength: integer('contextLength', 1),
     memoryLimitBytes: integer('memoryLimitBytes', 1),
-    weights: parseWeights(options.weights),
+    weights: checkOneOf(WEIGHTS, options.weights, 'weights'),
     queueLimit: integer('queueLimit', 0),
     readTimeoutMs: options.readTimeoutMs === undefined ? undefined : checkNumber(options.readTimeoutMs, 'readTimeoutMs', 0, Infinity),
     autotunes: options.autotune === undefined ? undefined : checkBoolean(options.autotune, 'autotune'),
@@ -122,21 +122,13 @@ const isFileHandle = (file: unknown): file is FileSystemFileHandle =>
 
 const WEIGHTS = ['F16', 'Q8_0', 'Q4_1', 'stored'] as const satisfies readonly WeightType[];
 
-function parseWeights(weights: unknown): WeightType | undefined {
-  if (weights === undefined) return undefined;
-  return WEIGHTS.find((known) => known === weights) ?? refuse('weights', `must be one of ${WEIGHTS.join(', ')}, but is ${describe(weights)}`);
-}
-
 const POWER = ['low-power', 'high-performance'] as const;
 
 function parseGpuAdapter(given: unknown): GpuAdapterOptions | undefined {
   if (given === undefined) return undefined;
   if (!isRecord(given)) refuse('gpuAdapter', `must be an object, but is ${describe(given)}`);
   const { powerPreference: asked, forceFallbackAdapter } = given;
-  const powerPreference = POWER.find((known) => known === asked);
-  if (asked !== undefined && !powerPreference) {
-    refuse('gpuAdapter.powerPreference', `must be one of ${POWER.join(', ')}, but is ${describe(asked)}`);
-  }
+  const powerPreference = checkOneOf(POWER, asked, 'gpuAdapter.powerPreference');
   return {
     ...(powerPreference && { powerPreference }),
     forceFallbackAdapter: checkBoolean(forceFallbackAdapter, 'gpuAdapter.forceFallbackAdapter'),
@@ -155,7 +147,4 @@ function parseHub(hub: unknown, baseUrl: string): HubOptions {
 
 const KINDS = ['model', 'adapter', 'text'] as const;
 
-export function parseStoredKind(kind: unknown): (typeof KINDS)[number] | undefined {
-  if (kind === undefined) return undefined;
-  return KINDS.find((known) => known === kind) ?? refuse('kind', `must be one of ${KINDS.join(', ')}, but is ${describe(kind)}`);
-}
+export const parseStoredKind = (kind: unknown): (typeof KINDS)[number] | undefined => checkOneOf(KINDS, kind, 'kind');

@@ -4,7 +4,7 @@ import type { SentOptions } from '../../workers/protocol.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { type ParsedChat, parseChat } from './chat/parse-chat.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checkNumber, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkNumber, checkOneOf, describe, refuse } from './checks.ts';
 import { DECODING_FIELDS, isIdle, parseChoices, parseDecoding } from './decoding-fields.ts';
 import { parseRanks, RANK_FIELDS } from './ranks.ts';
 import type { ChatCompletionRequest, CompletionOptions, CompletionRequest } from './types.ts';
@@ -157,14 +157,12 @@ export function parseAdapters(value: unknown = []): { name: string; scale: numbe
 
 /** Checks what a request says of its cache. Throws `bad_request`, naming the field. */
 export function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, unknown>): KvOptions {
-  const mode = KV_MODES.find((known) => known === kv);
-  if (kv !== undefined && !mode) refuse('kv', `must be one of ${KV_MODES.join(', ')}, but is ${describe(kv)}`);
+  const mode = checkOneOf(KV_MODES, kv, 'kv');
   const { kvErrorBudget, kvMemoryBudget } = fields;
   for (const [name, value] of Object.entries({ kvErrorBudget, kvMemoryBudget, kvPriority })) {
     if (value !== undefined && mode !== 'policy') refuse(name, "is for kv: 'policy' only");
   }
-  const priority = KV_PRIORITIES.find((known) => known === kvPriority);
-  if (kvPriority !== undefined && !priority) refuse('kvPriority', `must be one of ${KV_PRIORITIES.join(', ')}, but is ${describe(kvPriority)}`);
+  const priority = checkOneOf(KV_PRIORITIES, kvPriority, 'kvPriority');
   return {
     ...(mode && { kv: mode }),
     ...(kvErrorBudget !== undefined && { kvErrorBudget: checkNumber(kvErrorBudget, 'kvErrorBudget', 0, MOST_KV_ERROR_BUDGET) }),

@@ -11,8 +11,8 @@ const FIRST_PROBE = 8;
 const LAST_PROBE = 16;
 const PROBE_EVERY = 4;
 
-/** From this loss on pages rest in q8: that loses a few thousandths of it at most. */
-const RESTS_FROM = 0.001;
+/** From this loss on pages rest in q8, which loses 2e-5 (docs/decisions/kv-cache.md). */
+const RESTS_FROM = 0.0002;
 
 /**
  * Every layer's pages take one form. Which ones: as few bytes as there can be while the loss of all layers, estimated, is at
