@@ -12,7 +12,7 @@ const LAST_PROBE = 16;
 const PROBE_EVERY = 4;
 
 /** From this loss on pages rest in q8, which loses 2e-5 (docs/decisions/kv-cache.md). */
-const RESTS_FROM = 0.0002;
+const RESTS_FROM = 0.001;
 
 /**
  * Every layer's pages take one form. Which ones: as few bytes as there can be while the loss of all layers, estimated, is at

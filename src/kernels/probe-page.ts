@@ -21,6 +21,13 @@ const SHARING: Teams = { workgroup: 128, teams: 1 };
 export const FOUND_FLOATS = 4;
 export const FOUND_BYTES = FOUND_FLOATS * 4;
 
+/** One of these numbers, `part`, of the task or group `at`, summed over the heads. */
+export function sumOverHeads(found: Float32Array, numHeads: number, at: number, part: number): number {
+  let sum = 0;
+  for (let head = 0; head < numHeads; head++) sum += found[(at * numHeads + head) * FOUND_FLOATS + part] ?? NaN;
+  return sum;
+}
+
 /** Floats of one of them and one head: query, output, and maximum and sum of its softmax. */
 export const probeFloats = (headDim: number): number => 2 * headDim + 4;
 

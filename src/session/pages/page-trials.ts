@@ -8,7 +8,7 @@ import { Readback } from '../../gpu/readback.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
 import { pageUnits, type SmallerForm, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
-import { FOUND_BYTES, FOUND_FLOATS, PROBES } from '../../kernels/probe-page.ts';
+import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../../config/max-streams.ts';
 import type { ProbedQueries } from '../../layers/page-forms.ts';
 import type { Transformer } from '../../models/transformer.ts';
@@ -158,15 +158,10 @@ export class PageTrials {
     sequence.probing = probing;
     const size = numLayers * forms.length * numHeads * FOUND_BYTES;
     const found = new Float32Array(await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]));
-    const sumOf = (at: number, part: number): number => {
-      let sum = 0;
-      for (let head = 0; head < numHeads; head++) sum += found[(at * numHeads + head) * FOUND_FLOATS + part] ?? NaN;
-      return sum;
-    };
     probing.found = Array.from({ length: numLayers * forms.length }, (_, i): FormLoss => {
       const form = forms[i % forms.length] as SmallerForm;
       const bytes = pageUnits(form, config) * UNIT_BYTES;
-      return { layer: Math.floor(i / forms.length), form, change: weight * sumOf(i, 0), size: sumOf(i, 1), queries, bytes };
+      return { layer: Math.floor(i / forms.length), form, change: weight * sumOverHeads(found, numHeads, i, 0), size: sumOverHeads(found, numHeads, i, 1), queries, bytes };
     });
   }
 
@@ -180,11 +175,8 @@ export class PageTrials {
     const size = copies.length * config.numHeads * FOUND_BYTES;
     const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]);
     const found = new Float32Array(bytes);
-    const trials = copies.map(({ page, layer, form, entries }, i): Trial => {
-      let mass = 0;
-      for (let head = 0; head < config.numHeads; head++) mass += found[(i * config.numHeads + head) * FOUND_FLOATS + 2] ?? 0;
-      return { page, layer, form, entries, mass: mass / config.numHeads };
-    });
+    const massOf = (at: number): number => sumOverHeads(found, config.numHeads, at, 2) / config.numHeads;
+    const trials = copies.map(({ page, layer, form, entries }, i): Trial => ({ page, layer, form, entries, mass: massOf(i) }));
     const masses = new Map(copies.map(({ from }, i) => [from, trials[i]?.mass ?? 0]));
     for (const [page, mass] of masses) page.mass += mass;
     const chosen = new Set(policy.choose?.(trials, { ...view, pages }));

@@ -2,7 +2,7 @@ import { errorBytes } from '../../cache/kv-cache.ts';
 import type { Device } from '../../gpu/device.ts';
 import { Readback } from '../../gpu/readback.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
-import { FOUND_BYTES, FOUND_FLOATS, PROBES } from '../../kernels/probe-page.ts';
+import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/probe-page.ts';
 import type { Attention } from '../../layers/attention.ts';
 import type { ProbedQueries } from '../../layers/page-forms.ts';
 import type { Transformer } from '../../models/transformer.ts';
@@ -36,8 +36,8 @@ export class ShadowCheck {
       }
       const bytes = await this.#probe(attention, queries, count);
       const found = new Float32Array(bytes);
-      const sumOf = (at: number): number => found.reduce((sum, each, i) => (i % FOUND_FLOATS === at ? sum + each : sum), 0);
-      errors.push(Math.sqrt(sumOf(0) / sumOf(1)));
+      const { numHeads } = this.transformer.config;
+      errors.push(Math.sqrt(sumOverHeads(found, numHeads, 0, 0) / sumOverHeads(found, numHeads, 0, 1)));
     }
     return errors;
   }
