@@ -21,7 +21,8 @@ const RESTS_FROM = 0.001;
  * the next token's distribution is off by: KL divergence in nats (docs/decisions/kv-cache.md).
  *
  * Layers are probed by the latest queries at 8, 12 and 16 pages, or where a text next stands. Until then full pages rest
- * in q8, or in f16 where even that would lose too much. The first page, which every token attends to, stays so.
+ * in q8, or in f16 where even that would lose too much; what q8 does is probed before the first ones take it. The first
+ * page, which every token attends to, stays so.
  */
 export const budgetPolicy = (loss: number): CachePolicy => ({
   key: `policy ${loss}`,
@@ -41,11 +42,14 @@ export const budgetPolicy = (loss: number): CachePolicy => ({
   probes(view): Probe | undefined {
     const { probed } = view;
     const full = fullPages(view).length / numLayers(view);
-    const isDue = full >= Math.max(FIRST_PROBE, probed.pages + PROBE_EVERY) && probed.pages < LAST_PROBE;
     const old = oldPages(view);
     // For want of memory some may have fewer bits already: what they were is not known any more.
-    if (loss === 0 || !isDue || !old.every(({ now }) => isWhole(now))) return undefined;
-    return { pages: [...new Set(old.map(({ page }) => page))], forms: restingForm(loss) === 'q8' ? FORMS.slice(1) : FORMS };
+    if (loss === 0 || full < LEAST_PAGES || !old.every(({ now }) => isWhole(now))) return undefined;
+    const pages = [...new Set(old.map(({ page }) => page))];
+    const areResting = old.some(({ now }) => now.form !== 'f16');
+    const isDue = full >= (probed.pages < FIRST_PROBE ? FIRST_PROBE : probed.pages + PROBE_EVERY) && probed.pages < LAST_PROBE;
+    if (isDue) return { pages, forms: areResting ? FORMS.slice(1) : FORMS };
+    return areResting || probed.pages > 0 ? undefined : { pages, forms: ['q8'] };
   },
 });
 

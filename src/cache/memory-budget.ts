@@ -1,10 +1,14 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { Change } from './cache-page.ts';
 import { kvBytes } from './kv-report.ts';
-import { type CachePolicy, type CacheView, oldPagesAs, pagesBeyondContext, RECENT_PAGES } from './policy.ts';
+import { type CachePolicy, type CacheView, fullPages, oldPages, oldPagesAs, pagesBeyondContext, RECENT_PAGES } from './policy.ts';
 
-/** What pages are written as, unasked, where memory is short: the smallest form that costs next to nothing. */
-const FORCED_FORM = 'q4';
+/** What pages are written as, unasked, where memory is short: the smallest form that costs next to nothing, and what the first and recent ones are. */
+const forcedPages = (view: CacheView): Change[] => {
+  const isOld = new Set(oldPages(view).map(({ now }) => now));
+  const others = fullPages(view).filter(({ now }) => now.form === 'f16' && !isOld.has(now));
+  return [...oldPagesAs(view, 'q4'), ...others.map(({ page, layer }): Change => ({ page, layer, form: 'q8', entries: PAGE_TOKENS }))];
+};
 
 /** Bytes that the sequence's pages come to with what comes next. */
 function bytesToCome({ pages, tokens, upcoming, halfBytes }: CacheView): number {
@@ -14,8 +18,8 @@ function bytesToCome({ pages, tokens, upcoming, halfBytes }: CacheView): number 
 
 /**
  * `policy` where the pages of a text take at most `bytes` on the GPU. Nothing changes until they would come to more.
- * Where `wins`, what the policy does not bring is brought without asking: old pages in f16 or q8 take q4 at once, and then
- * the oldest are given up. Else the budget of error holds, and the bytes may come to more.
+ * Where `wins`, what the policy does not bring is brought without asking: old pages in f16 or q8 take q4 at once, other full
+ * ones in f16 q8, and then the oldest are given up. Else the budget of error holds, and the bytes may come to more.
  */
 export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boolean): CachePolicy => ({
   ...policy,
@@ -27,7 +31,7 @@ export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boole
     if (!wins) return wanted;
     const placeOf = ({ page, layer }: Change): string => `${page} ${layer}`;
     const small = new Set(wanted.filter(({ form }) => form !== 'q8').map(placeOf));
-    const forced = oldPagesAs(view, FORCED_FORM).filter((each) => !small.has(placeOf(each)));
+    const forced = forcedPages(view).filter((each) => !small.has(placeOf(each)));
     const isForced = new Set(forced.map(placeOf));
     return [...wanted.filter((each) => !isForced.has(placeOf(each))), ...forced.map((each) => ({ ...each, forced: true }))];
   },

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { budgetPolicy } from '../../src/cache/budget-policy.ts';
 import type { CachePage, LayerPage } from '../../src/cache/cache-page.ts';
 import { type FormLoss, LayerLosses } from '../../src/cache/layer-losses.ts';
-import type { CachePolicy, CacheView } from '../../src/cache/policy.ts';
+import type { CachePolicy, CacheView, Probe } from '../../src/cache/policy.ts';
 import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
 import { type PageForm, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { Random } from '../support/random.ts';
@@ -40,12 +40,16 @@ class Text {
   grow(count = 1): this {
     for (const page of pagesOf(count, this.shares.length)) this.pages.push({ ...page, base: this.pages.length * PAGE_TOKENS });
     const view = viewOf(this.pages, this.shares, this.probed);
+    const probe = this.policy.probes?.(view);
+    if (probe) this.#find(probe);
     for (const { page, layer, form } of this.policy.changes?.(view) ?? []) {
       const old = this.pages[page] as CachePage;
       this.pages[page] = { ...old, layers: old.layers.with(layer, { ...NEW, form }) };
     }
-    const probe = this.policy.probes?.(view);
-    if (!probe) return this;
+    return this;
+  }
+
+  #find(probe: Probe): void {
     this.probes.push(this.pages.length);
     const losses = this.shares.flatMap((_, layer) =>
       probe.forms.map((form): FormLoss => {
@@ -54,7 +58,6 @@ class Text {
       }),
     );
     this.probed.add(losses, this.pages.length);
-    return this;
   }
 
   growTo(count: number): this {
@@ -90,15 +93,21 @@ describe('until it is known what layers bear', () => {
     expect(changesOf(3 * PAGE_TOKENS - 1)).toEqual([]);
   });
 
-  test('layers are probed at 8, 12 and 16 pages, or where the text next stands; old pages alone', () => {
-    expect(new Text(budgetPolicy(0.01), [1]).growTo(60).probes).toEqual([8, 12, 16]);
-    expect(new Text(budgetPolicy(0.01), [1]).grow(6).grow(7).grow(1).grow(3).grow(30).probes).toEqual([13, 17]);
+  test('layers are probed at 8, 12 and 16 pages, or where the text next stands, q8 before pages rest in it; old pages alone', () => {
+    expect(new Text(budgetPolicy(0.01), [1]).growTo(60).probes).toEqual([3, 8, 12, 16]);
+    expect(new Text(budgetPolicy(0.01), [1]).grow(7).growTo(30).probes).toEqual([7, 8, 12, 16]);
+    expect(new Text(budgetPolicy(0.01), [1]).grow(6).grow(7).grow(1).grow(3).grow(30).probes).toEqual([6, 13, 17]);
     expect(new Text(budgetPolicy(0.01), [1]).grow(40).grow().probes).toEqual([40]);
-    const view = viewOf(pagesOf(9), [1], new LayerLosses(), 8 * PAGE_TOKENS + 3);
-    expect(budgetPolicy(0.01).probes?.(view)).toEqual({ pages: [1, 2, 3, 4, 5, 6], forms: ['q4', 'q3', 'k3v2'] });
-    expect(budgetPolicy(1e-5).probes?.(view)?.forms).toEqual(FORMS);
-    const short = pagesOf(9).with(3, { base: 3 * PAGE_TOKENS, layers: [{ ...NEW, form: 'q4' }] });
-    expect(budgetPolicy(0.01).probes?.(viewOf(short, [1]))).toBeUndefined();
+    const formsAt = (pages: CachePage[], probed?: LayerLosses) => budgetPolicy(0.01).probes?.(viewOf(pages, [1], probed));
+    const as = (form: PageForm, at: number) => pagesOf(9).with(at, { base: at * PAGE_TOKENS, layers: [{ ...NEW, form }] });
+    expect(formsAt(pagesOf(9))).toEqual({ pages: [1, 2, 3, 4, 5, 6, 7], forms: FORMS });
+    expect(budgetPolicy(0.01).probes?.(viewOf(pagesOf(9), [1], undefined, 8 * PAGE_TOKENS + 3))?.pages).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(formsAt(pagesOf(4))).toEqual({ pages: [1, 2], forms: ['q8'] });
+    expect(formsAt(pagesOf(2))).toBeUndefined();
+    // What q8 did before pages rested in it is not known any more.
+    expect(formsAt(as('q8', 3))?.forms).toEqual(['q4', 'q3', 'k3v2']);
+    expect(formsAt(as('q4', 3))).toBeUndefined();
+    expect(new Text(budgetPolicy(0.01), [1]).growTo(5).probed.changeOf(0, 'q8')).toBeCloseTo(CHANGES.q8, 12);
   });
 });
 

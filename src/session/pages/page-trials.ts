@@ -38,8 +38,8 @@ export class PageTrials {
   }
 
   /**
-   * Before a batch that lengthens a text to `length`: pages take the forms that were chosen or are told to take, some are
-   * given up, and copies in other forms are written and probed; all of that is submitted. Nothing may be recorded. Where
+   * Before a batch that lengthens a text to `length`: copies in other forms are written and probed, pages take the forms
+   * that were chosen or are told to take, and some are given up; all of that is submitted. Nothing may be recorded. Where
    * something is probed, resolves when it is known what was found. Throws `context_overflow`.
    */
   settle(sequence: Sequence, length: number): Promise<void> | undefined {
@@ -47,11 +47,13 @@ export class PageTrials {
     this.#conclude(sequence);
     // Most tokens fill no page: the policy would look at all of them to say the same again.
     const isNews = this.areRight && this.#isNews(sequence, upcoming);
+    // What pages are to become is probed while they are what they were.
+    const probing = isNews ? this.#probe(sequence, upcoming) : undefined;
     if (isNews) this.#change(sequence, upcoming);
     this.#giveUp(sequence, upcoming);
-    const probing = isNews ? (this.#probe(sequence, upcoming) ?? this.#try(sequence, upcoming)) : undefined;
+    const trying = isNews && !probing ? this.#try(sequence, upcoming) : undefined;
     this.transformer.cache.shrink();
-    return probing;
+    return probing ?? trying;
   }
 
   /** What is being tried is dropped. */
