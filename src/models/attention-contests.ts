@@ -83,7 +83,8 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
       };
     },
   });
-  const one: Share = (share) => ({ tokens: 1, length: share * CONTEXT });
+  // With fewer pages other candidates win: workgroups share pages out.
+  const one: Share = () => ({ tokens: 1, length: CONTEXT });
   /** Whole tiles, of all candidates': one that is half empty costs as much. */
   const many: Share = (share) => {
     const tiles = Math.max(1, Math.floor((share * PREFILL_TOKENS) / tileTokens));
