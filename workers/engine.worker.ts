@@ -102,7 +102,7 @@ const worker: EngineWorker = {
     });
     core = opened;
     const { gpuAdapter, autotunes } = options;
-    measuring = { gpu, gpuAdapter, autotunes, tuning: tuningStore, host: navigator.userAgent, memoryLimitBytes: budgetBytes };
+    measuring = { gpu, sources, gpuAdapter, autotunes, tuning: tuningStore, host: navigator.userAgent, memoryLimitBytes: budgetBytes };
     tellMemory();
     const { model: name, contextLength, device, chatTraits } = opened;
     return { model: name, contextLength, device, chat: chatTraits };

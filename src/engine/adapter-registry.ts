@@ -171,7 +171,16 @@ export class AdapterRegistry {
 
   async #upload({ plain, ladder }: Entry, session: Session): Promise<OnDevice> {
     const { device, transformer, recorder } = session;
-    if (plain) return { session, lora: await loadLora(device, recorder, transformer, plain.modules) };
+    if (plain) {
+      const lora = await loadLora(device, recorder, transformer, plain.modules);
+      try {
+        await session.checkPlainAdapters();
+      } catch (error) {
+        if (device.lost() === undefined) lora.destroy();
+        throw error;
+      }
+      return { session, lora };
+    }
     const adapter = transformer.arena.add(ladder.modules, levelRanks(ladder.modules).ranks);
     try {
       transformer.bindAdapters();

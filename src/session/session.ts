@@ -10,7 +10,7 @@ import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { allHalf } from '../cache/kv-report.ts';
 import { DENSE, LEAST_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
-import { checkAdapters, checkPages } from './checks/session-checks.ts';
+import { checkAdapters, checkPages, checkPlainAdapters } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
 import { Batches, type BatchToken, type Draft, type ForwardOptions } from './batches.ts';
 import { DecodeSteps } from './decode-steps.ts';
@@ -42,6 +42,7 @@ export class Session {
   readonly #prefill: Prefill;
   /** Settles once it is known whether what adapters run is computed right. */
   #adapters: Promise<void> | undefined;
+  #plainAdapters: Promise<void> | undefined;
   /** Settles once what is compiled aside is there. */
   #pageForms: Promise<unknown> | undefined;
   #logitsReadback: Readback | undefined;
@@ -74,6 +75,12 @@ export class Session {
   async checkAdapters(): Promise<void> {
     const { tuning } = this.options;
     if (tuning) await (this.#adapters ??= checkAdapters(this, tuning));
+  }
+
+  /** The same of adapters in their plain form. */
+  async checkPlainAdapters(): Promise<void> {
+    const { tuning } = this.options;
+    if (tuning) await (this.#plainAdapters ??= checkPlainAdapters(this, tuning));
   }
 
   /**

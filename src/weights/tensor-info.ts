@@ -11,4 +11,6 @@ export interface TensorInfo {
   readonly bytes: number;
   readonly offset: number;
   readonly source: ByteSource;
+  /** Its numbers do not matter: the GPU makes them up, and `source` has but a name. */
+  readonly isRandom?: boolean;
 }

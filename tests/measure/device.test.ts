@@ -8,8 +8,13 @@ import { type DeviceMeasureOptions, measureDevice } from '../../src/measure/devi
 import { type ModelShape, randomModel } from '../../src/measure/device/random-model.ts';
 import { napping } from '../../cli/node-gpu.ts';
 import { answer } from '../support/answer.ts';
-import { engineUnderTest } from '../support/engine-under-test.ts';
+import { openDevice } from '../../src/gpu/device.ts';
+import type { BufferRange } from '../../src/gpu/operation.ts';
+import { readOnce } from '../../src/gpu/readback.ts';
+import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
+import { gpuWithBindings } from '../support/gpu/small-bindings.ts';
+import { uploaded } from '../support/kernels/random-matrix.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 91, numLayers: 2, contextLength: 512, neverEnds: true });
@@ -145,12 +150,48 @@ test('a lost device ends it with `device_lost`, as events too, and the next one 
   expect((await measured(engine, { gpu })).models[0]?.speeds[0]?.decode).toHaveProperty('msPerToken');
 });
 
-test('random weights are valid blocks, the same each time, and none is infinite', async () => {
-  const { tensors } = randomModel(SHAPE);
-  const [embeddings] = tensors;
+test('weights that the GPU makes up fill every slice, are the same each time, and none is infinite', async () => {
+  const [embeddings] = randomModel(SHAPE).tensors;
   if (!embeddings) throw new Error('no tensors');
-  const read = await embeddings.source.read(0, embeddings.bytes);
-  expect(await randomModel(SHAPE).tensors[0]?.source.read(36, 18)).toEqual(read.slice(36, 54));
-  const scales = Array.from({ length: read.length / 18 }, (_, block) => (read[18 * block]! | (read[18 * block + 1]! << 8)) >> 10);
-  expect(new Set(scales)).toEqual(new Set([7])); // the exponent of 2^-8
+  const device = await openDevice(gpuWithBindings(40 << 10), { wait: napping }); // 256 rows each
+  const made = async (): Promise<{ codes: number[]; scales: number[] }[]> => {
+    const { slices } = await uploaded(device, [{ tensor: embeddings }]);
+    const words = async (plane: BufferRange | undefined): Promise<number[]> => {
+      if (!plane) throw new Error('no plane');
+      return [...new Uint32Array(await readOnce(device, 'plane', [plane]))];
+    };
+    return Promise.all(slices.map(async ({ planes }) => ({ codes: await words(planes.weight), scales: await words(planes.weight_scales) })));
+  };
+  try {
+    const slices = await made();
+    expect(slices.map(({ codes, scales }) => [codes.length, scales.length])).toEqual(Array(4).fill([256 * 32, 256 * 4]));
+    for (const { codes, scales } of slices) {
+      const halves = scales.flatMap((word) => [word & 0xffff, word >>> 16]);
+      expect(new Set(halves.map((half) => half >> 10))).toEqual(new Set([7])); // the exponent of 2^-8
+      expect(new Set(halves).size).toBeGreaterThan(700);
+      const counts = new Array<number>(16).fill(0);
+      for (const word of codes) for (let shift = 0; shift < 32; shift += 4) counts[(word >>> shift) & 15]!++;
+      for (const count of counts) expect(count / (codes.length / 2)).toBeCloseTo(1, 1);
+    }
+    expect(await made()).toEqual(slices);
+  } finally {
+    device.close();
+  }
+});
+
+test('a model that is open for shorter texts is opened for longer ones, where it was trained for these', async () => {
+  const long = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 92, numLayers: 2, contextLength: 2048, neverEnds: true });
+  const engine = await engineUnderTest(long, { contextLength: 300 });
+  const before = engine.memory();
+  const [opened] = (await measured(engine, { sources: [sourceOf(long)] })).models;
+  expect(opened).toMatchObject({ name: engine.model, contextLength: 2048 });
+  for (const { decode, prefill } of [opened?.speeds[1], opened?.speeds[4]].map((speeds) => speeds!)) {
+    expect(decode).toHaveProperty('msPerToken'); // up to the context's end
+    expect(prefill).toHaveProperty('batchTokens');
+  }
+  expect(opened?.speeds[2]?.decode).toEqual({ notMeasured: 'beyond the context of 2048 tokens' });
+  expect(engine.memory()).toEqual(before);
+  const [tooLarge] = (await measured(engine, { sources: [sourceOf(long)], memoryLimitBytes: 100_000 })).models;
+  expect(tooLarge).toMatchObject({ contextLength: 300 });
+  expect(tooLarge?.speeds[1]?.decode).toEqual({ notMeasured: 'beyond the context of 300 tokens' });
 });

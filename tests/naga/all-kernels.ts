@@ -17,6 +17,7 @@ import { sampleLevelKernel } from '../../src/kernels/sample-level.ts';
 import { samplingKernels } from '../../src/kernels/sampling.ts';
 import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { storeKvKernel } from '../../src/kernels/store-kv.ts';
+import { randomWordsKernel } from '../../src/kernels/formats/random-words.ts';
 import { repackKernel } from '../../src/kernels/formats/repack-kernel.ts';
 import { WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
 import type { Device } from '../../src/gpu/device.ts';
@@ -47,7 +48,7 @@ const BOTH = [false, true];
 function ceilings({ features }: Device): Kernel[] {
   const precisions: Precision[] = features.has('shader-f16') ? ['f32', 'f16'] : ['f32'];
   const products = precisions.flatMap((precision) => MULTIPLY_ADD_WAYS.map((way) => multiplyAddKernel(precision, way)));
-  return [...products, ...READ_WAYS.map(streamReadKernel), streamCopyKernel(), neverSeenKernel(0xdecade)];
+  return [...products, ...READ_WAYS.map(streamReadKernel), streamCopyKernel(), neverSeenKernel(0xdecade), randomWordsKernel('weight')];
 }
 
 /** Every kernel in every form that its options give on this device, at a few shapes. */

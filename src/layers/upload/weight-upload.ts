@@ -1,10 +1,12 @@
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { emptyMatrix, type WeightMatrix } from '../weight-matrix.ts';
 import { GpuRepacking } from './gpu-repacking.ts';
 import { HostRepacking } from './host-repacking.ts';
+import { fillAtRandom } from './random-filling.ts';
 import type { Repacking } from './repacking.ts';
 
 /** A tensor that gives a matrix some of its rows; all of a matrix are of one type. */
@@ -34,7 +36,7 @@ export class WeightUpload {
 
   constructor(
     private readonly device: Device,
-    recorder: Recorder,
+    private readonly recorder: Recorder,
   ) {
     this.#repacking = device.variant.repacksOnHost ? new HostRepacking(device) : new GpuRepacking(device, recorder);
   }
@@ -51,10 +53,17 @@ export class WeightUpload {
     const matrix = emptyMatrix(this.device, label, options.category ?? 'weights', { type, rows, columns: shape[1] ?? 0, tensor });
     let row = 0;
     for (const source of sources) {
-      await this.#rows(matrix, row, source, options);
+      if (!tensor.isRandom) await this.#rows(matrix, row, source, options);
       row += source.tensor.shape[0] ?? 0;
     }
+    if (tensor.isRandom) await this.#fill(matrix, sources, options);
     return matrix;
+  }
+
+  async #fill(matrix: WeightMatrix, sources: readonly RowSource[], { signal, onBytes }: UploadOptions): Promise<void> {
+    throwIfAborted(signal);
+    await fillAtRandom(this.device, this.recorder, matrix);
+    onBytes?.(sources.reduce((sum, { tensor }) => sum + tensor.bytes, 0));
   }
 
   /** Those of `source` become the matrix's from `row` on. */

@@ -74,7 +74,7 @@ export interface ModelSpeeds {
 }
 
 export interface ContextSpeeds {
-  /** Tokens in the cache before a decode step, and when a batch of the prompt is done. */
+  /** Tokens in the cache before a decode step, or a few less where the model's context ends there; and when a batch of the prompt is done. */
   context: number;
   /** With a random adapter of rank 16 on every linear. */
   adapter: boolean;

@@ -5,6 +5,8 @@ import { type Device, openDevice } from '../../gpu/device.ts';
 import { openSession } from '../../session/open-session.ts';
 import type { SessionOptions } from '../../session/session-options.ts';
 import type { Session } from '../../session/session.ts';
+import type { ByteSource } from '../../weights/byte-source.ts';
+import type { ModelHeader } from '../../weights/model-header.ts';
 import { measureMultiplyAdds, measureStreaming } from '../ceilings.ts';
 import { Budget, isMissing } from './budget.ts';
 import { type DeviceCeilings, DEVICE_REPORT_VERSION, type DeviceProgress, type DeviceReport, type Figure, type ModelSpeeds, type NotMeasured } from './device-report.ts';
@@ -15,13 +17,17 @@ import { type ModelShape, randomModel, SHAPE_1B } from './random-model.ts';
 export const DEFAULT_DEVICE_BUDGET_MS = 90_000;
 /** Milliseconds that each of the small measurements takes, about. */
 const SMALL_MS = 500;
-/** Of the random model: what is made, repacked and compiled for in a millisecond, on a slow processor. */
-const LOADED_BYTES_PER_MS = 2.5e4;
+/** Of a model: what is loaded or made, checked and compiled for in a millisecond, on a slow processor. */
+const OPENED_BYTES_PER_MS = 5e4;
+/** Contexts to open models with: the longest that is measured, and what is decoded then. */
+const LONGEST = Math.max(...CONTEXTS) + 64;
 /** Of what is left of the time, for the model that is loaded. */
 const LOADED_SHARE = 0.45;
 
 export interface DeviceMeasureOptions extends Pick<SessionOptions, 'gpuAdapter' | 'wait' | 'tuning' | 'autotunes' | 'without' | 'deviceClass' | 'memoryLimitBytes'> {
   gpu: GPU | undefined;
+  /** Of the loaded model: it is opened once more where its context is shorter than what it was trained for and what is measured. */
+  sources?: readonly ByteSource[];
   /** What it runs in: a browser's user agent, or Node. */
   host: string;
   /** Milliseconds; default 90,000. What would not fit is left out. */
@@ -117,41 +123,68 @@ class DeviceMeasure {
     }
   }
 
-  #loaded(ceilings: Ceilings): Promise<ModelSpeeds> {
-    const { session } = this;
+  async #loaded(ceilings: Ceilings): Promise<ModelSpeeds> {
+    const { plan } = this.session;
     const budget = this.#budget.part(LOADED_SHARE);
-    return measureModel(session, { name: session.plan.file, ceilings, budget, tell: (what) => this.#tell(what) });
+    const name = plan.file.replace(/.*[/\\]/, ''); // in Node it has a path
+    const measured = (session: Session): Promise<ModelSpeeds> => measureModel(session, { name, ceilings, budget, tell: (what) => this.#tell(what) });
+    const longer = await this.#beside(() => this.#openLonger(budget), measured);
+    return isMissing(longer) ? measured(this.session) : longer;
   }
 
   async #random(ceilings: Ceilings): Promise<ModelSpeeds> {
-    const { name } = this.options.shape ?? SHAPE_1B;
+    const { shape = SHAPE_1B } = this.options;
+    const { name } = shape;
     this.#tell(`${name}: making it`);
+    const header = randomModel(shape);
+    const contextLength = Math.min(shape.contextLength, LONGEST);
+    const measured = await this.#beside(
+      () => this.#open(this.#budget, { sources: [], header, contextLength }, bytesOf(header)),
+      (session) => measureModel(session, { name, ceilings, budget: this.#budget, tell: (what) => this.#tell(what) }),
+    );
+    return isMissing(measured) ? unmeasured(name, measured) : measured;
+  }
+
+  /** A small model that was opened for shorter texts than are measured, for these; none where it needs no other session, or has none. */
+  #openLonger(budget: Budget): Promise<Session | NotMeasured> {
+    const { session, options } = this;
+    const { config, contextLength, tensorBytes, file } = session.plan;
+    const longest = Math.min(config.contextLength, LONGEST);
+    // The random model is there too, later: what is no larger fits.
+    const isSmall = tensorBytes <= bytesOf(randomModel(options.shape ?? SHAPE_1B));
+    const { sources } = options;
+    if (!sources || !isSmall || contextLength >= longest) return Promise.resolve({ notMeasured: 'it is open' });
+    this.#tell(`${file}: opening it for longer texts`);
+    return this.#open(budget, { sources, contextLength: longest }, tensorBytes);
+  }
+
+  #open(budget: Budget, model: Pick<SessionOptions, 'sources' | 'header' | 'contextLength'>, bytes: number): Promise<Session | NotMeasured> {
+    const { gpu, gpuAdapter, wait, tuning, autotunes, without, deviceClass, memoryLimitBytes } = this.options;
+    return budget.attempt(bytes / OPENED_BYTES_PER_MS, (signal) =>
+      openSession({ gpu, gpuAdapter, wait, tuning, autotunes, without, deviceClass, memoryLimitBytes, ...model, signal }),
+    );
+  }
+
+  /** Does `work` with a session on a device of its own, which is closed. */
+  async #beside<T>(open: () => Promise<Session | NotMeasured>, work: (session: Session) => Promise<T>): Promise<T | NotMeasured> {
     try {
-      const session = await this.#openRandom();
-      if (isMissing(session)) return unmeasured(name, session);
+      const session = await open();
+      if (isMissing(session)) return session;
       try {
-        return await measureModel(session, { name, ceilings, budget: this.#budget, tell: (what) => this.#tell(what) });
+        return await work(session);
       } finally {
         session.device.close();
       }
     } catch (error) {
       // A device that was lost for want of memory, and not the one of the chat.
       const isOwn = error instanceof ChunkwiseError && error.code === 'device_lost' && this.session.device.lost() === undefined;
-      if (isOwn) return unmeasured(name, { notMeasured: `device_lost: ${error.message}` });
+      if (isOwn) return { notMeasured: `device_lost: ${error.message}` };
       throw error;
     }
   }
-
-  #openRandom(): Promise<Session | NotMeasured> {
-    const { shape = SHAPE_1B, gpu, gpuAdapter, wait, tuning, autotunes, without, deviceClass, memoryLimitBytes } = this.options;
-    const header = randomModel(shape);
-    const bytes = header.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-    const contextLength = Math.min(shape.contextLength, Math.max(...CONTEXTS) + 64);
-    return this.#budget.attempt(bytes / LOADED_BYTES_PER_MS, (signal) =>
-      openSession({ gpu, gpuAdapter, wait, tuning, autotunes, without, deviceClass, memoryLimitBytes, sources: [], header, contextLength, signal }),
-    );
-  }
 }
+
+const bytesOf = ({ tensors }: ModelHeader): number => tensors.reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** Decoding is held against the fastest streaming, prefill against the most operations: of f16 where it is faster. */
 function ceilingsOf(ceilings: DeviceCeilings): Ceilings {

@@ -94,12 +94,13 @@ class ModelMeasure {
 
   async decode(context: number, adaptation: Adaptation, budget: Budget): Promise<DecodeSpeed | NotMeasured> {
     const { session, options } = this;
-    const tooLong = this.beyond(context + MOST_STEPS + 2);
+    const tooLong = this.beyond(context);
     if (tooLong) return tooLong;
+    const cached = Math.min(context, session.plan.contextLength - MOST_STEPS - 2);
     const bytes = this.stepBytes(adaptation);
     const expected = bytes / ((options.ceilings.bytesPerMs ?? Infinity) * this.#decodeShare);
     return budget.attempt(4 * expected, async (signal) => {
-      const sequence = this.filled(context - 1);
+      const sequence = this.filled(cached - 1);
       try {
         const first = await prefillAndDraw(session, sequence, anyTokens(session, 1), adaptation, signal);
         const times = await this.steps(sequence, first, () => signal.aborted || !budget.fits(expected));

@@ -5,7 +5,6 @@ import { GGML_TYPES } from '../../weights/ggml-types.ts';
 import { GgufMetadata } from '../../weights/gguf/gguf-metadata.ts';
 import type { ModelHeader } from '../../weights/model-header.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
-import { randomWords } from '../../config/random-words.ts';
 
 export interface ModelShape
   extends Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'intermediateSize' | 'numHeads' | 'numKvHeads' | 'headDim' | 'vocabSize' | 'contextLength'> {
@@ -25,15 +24,16 @@ export const SHAPE_1B: ModelShape = {
   contextLength: 131_072,
 };
 
-/** A Llama of this shape whose weights are random and lie in no file: Q4_0, norms of ones, tied embeddings. */
+/** A Llama of this shape whose weights are random and lie in no file: Q4_0 that the GPU makes up, norms of ones, tied embeddings. */
 export function randomModel(shape: ModelShape): ModelHeader {
   const { name, numLayers, hiddenSize, vocabSize } = shape;
-  const sources = { Q4_0: repeated(name, randomBlocks()), F32: repeated(name, ones()) };
+  const source = ones(name);
   const tensor = (tensorName: string, ...lengths: number[]): TensorInfo => {
-    const type = lengths.length === 1 ? 'F32' : 'Q4_0';
+    const isRandom = lengths.length > 1;
+    const type = isRandom ? 'Q4_0' : 'F32';
     const { blockSize, blockBytes } = GGML_TYPES[type];
     const bytes = (lengths.reduce((product, length) => product * length, 1) / blockSize) * blockBytes;
-    return { name: tensorName, shape: lengths, type, bytes, offset: 0, source: sources[type] };
+    return { name: tensorName, shape: lengths, type, bytes, offset: 0, source, isRandom };
   };
   const layers = Array.from({ length: numLayers }, (_, layer) => [
     ...LINEAR_NAMES.map((linear) => tensor(`blk.${layer}.${linear}.weight`, ...linearShape(shape, linear))),
@@ -71,32 +71,9 @@ function metadataOf(shape: ModelShape): GgufMetadata {
   );
 }
 
-/** The same bytes over and over: every tensor begins with the first of them. */
-function repeated(name: string, pattern: Uint8Array): ByteSource {
-  return {
-    name,
-    size: Number.MAX_SAFE_INTEGER,
-    async read(offset, length) {
-      const bytes = new Uint8Array(length);
-      for (let at = 0; at < length; ) {
-        const from = (offset + at) % pattern.length;
-        const part = pattern.subarray(from, from + length - at);
-        bytes.set(part, at);
-        at += part.length;
-      }
-      return bytes;
-    },
-  };
-}
-
-const BLOCKS = 1 << 16;
-
-/** Blocks of Q4_0: random codes, and scales of 2^-8 to 2^-7, which are finite whatever their fractions. */
-function randomBlocks(): Uint8Array {
-  const { blockBytes } = GGML_TYPES.Q4_0;
-  const bytes = new Uint8Array(randomWords((BLOCKS * blockBytes) / 4).buffer);
-  for (let at = 1; at < bytes.length; at += blockBytes) bytes[at] = 0x1c | ((bytes[at] ?? 0) & 3);
-  return bytes;
-}
-
-const ones = (): Uint8Array => new Uint8Array(new Float32Array(1 << 12).fill(1).buffer);
+/** As numbers of F32. */
+const ones = (name: string): ByteSource => ({
+  name,
+  size: Number.MAX_SAFE_INTEGER,
+  read: async (_, length) => new Uint8Array(new Float32Array(length / 4).fill(1).buffer),
+});

@@ -4,52 +4,53 @@ import type { Device } from '../../gpu/device.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import { PAGE_TOKENS } from '../../kernels/heads.ts';
+import type { QuantizedForm } from '../../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, FOUND_FLOATS } from '../../kernels/probe-page.ts';
 import { PageForms } from '../../layers/page-forms.ts';
 import type { PagedAttention } from '../../layers/paged-attention.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
 import { attentionInputs, type AttentionInputs, keysAndValues, scaleOf, softmax, turned } from './attention-answers.ts';
 import { CheckedLayer, type Span } from './checked-layer.ts';
-import { anyNumbers } from './known-values.ts';
-import { dot, rotatedValue, storedRows } from './plain-math.ts';
+import { codedPage, type PageContents } from './coded-page.ts';
+import { dot, storedRows } from './plain-math.ts';
 
 /** A page, which takes other forms, some tokens of the next, and a whole one that stands in for the first. */
 const TOKENS = PAGE_TOKENS + 10;
 const PROMPT: Span = { kind: 'prefill', start: PAGE_TOKENS + 1, end: TOKENS, halfOnly: false };
 const STEP: Span = { kind: 'decode', start: TOKENS - 1, end: TOKENS, halfOnly: false };
-const FORMS = ['q8', 'q4', 'q3', 'k3v2'] as const;
-
-/** Keys, then values, `[numKvHeads, entries]` each. */
-type PageContents = Float32Array[];
+const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
 
 /** Pages of codes are written and attended to, and what another page would change is found. */
 export function pageChecks(device: Device, config: ModelConfig): Check[] {
   const { numHeads, headDim } = config;
   const inputs = attentionInputs({ ...config, qkNorm: false }, TOKENS); // queries are normed before they come here
-  const contents = [codedPage(config, 1), nextPage(config, inputs), codedPage(config, 2)];
+  const next = nextPage(config, inputs);
   const layer = new CheckedLayer(device, config, inputs);
   layer.hold(3 * PAGE_TOKENS);
   const copies = layer.cache.copies(layer.pages, FORMS.map((form) => ({ page: 0, layer: 0, form, entries: PAGE_TOKENS })));
-  const begin = (): void => writePages(device, layer, contents);
   const row = numHeads * headDim;
-  const attends = (copy: Copy, place: number, span: Span): Check => ({
-    name: `attention to pages in ${copy.form}, ${config.numHeads} / ${config.numKvHeads} × ${headDim}`,
-    make() {
-      const [forms, attend] = [new PageForms(layer.place, layer.buffers), layer.attention()];
-      return (recorder) => {
-        begin();
-        layer.cache.writeTasks(layer.pages, copies);
-        forms.quantize(recorder, place, 1);
-        recorder.submit();
-        attendTo(layer, copy.to, attend, { recorder, span });
-      };
-    },
-    result: [{ buffer: layer.activations.attended, offset: 0, size: (span.end - span.start) * row * 4 }],
-    read: (bytes) => new Float32Array(bytes),
-    expected: Array.from({ length: span.end - span.start }, (_, i) => attendedTo(config, inputs, span.start + i, contents).flatMap(({ output }) => [...output])).flat(),
-    row,
-  });
-  return [...copies.flatMap((copy, i) => [attends(copy, i, STEP), attends(copy, i, PROMPT)]), probeCheck(layer, begin, { config, inputs, contents })];
+  const attends = (form: QuantizedForm, place: number): Check[] => {
+    const [copy, contents] = [copies[place] as Copy, [codedPage(config, form, 1), next]];
+    return [STEP, PROMPT].map((span) => ({
+      name: `attention to pages in ${form}, ${numHeads} / ${config.numKvHeads} × ${headDim}`,
+      make() {
+        const [forms, attend] = [new PageForms(layer.place, layer.buffers), layer.attention()];
+        return (recorder) => {
+          writePages(device, layer, contents);
+          layer.cache.writeTasks(layer.pages, copies);
+          forms.quantize(recorder, place, 1);
+          recorder.submit();
+          attendTo(layer, copy.to, attend, { recorder, span });
+        };
+      },
+      result: [{ buffer: layer.activations.attended, offset: 0, size: (span.end - span.start) * row * 4 }],
+      read: (bytes) => new Float32Array(bytes),
+      expected: Array.from({ length: span.end - span.start }, (_, i) => attendedTo(config, inputs, span.start + i, contents).flatMap(({ output }) => [...output])).flat(),
+      row,
+    }));
+  };
+  const probed = [codedPage(config, 'q8', 1), next, codedPage(config, 'q8', 2)];
+  return [...FORMS.flatMap(attends), probeCheck(layer, device, { config, inputs, contents: probed })];
 }
 
 /** With this page in place of the first. */
@@ -59,7 +60,7 @@ function attendTo(layer: CheckedLayer, first: LayerPage, attend: PagedAttention,
 }
 
 /** How far the latest query's outputs would move with the third page in place of the first, and what that has of them. */
-function probeCheck(layer: CheckedLayer, begin: () => void, { config, inputs, contents }: { config: ModelConfig; inputs: AttentionInputs; contents: PageContents[] }): Check {
+function probeCheck(layer: CheckedLayer, device: Device, { config, inputs, contents }: { config: ModelConfig; inputs: AttentionInputs; contents: PageContents[] }): Check {
   const [first, second, third] = contents as [PageContents, PageContents, PageContents];
   const [from, , to] = layer.layerPages() as [LayerPage, LayerPage, LayerPage];
   const now = attendedTo(config, inputs, TOKENS - 1, [first, second]);
@@ -73,7 +74,7 @@ function probeCheck(layer: CheckedLayer, begin: () => void, { config, inputs, co
     make() {
       const [forms, attend] = [new PageForms(layer.place, layer.buffers), layer.attention()];
       return (recorder) => {
-        begin();
+        writePages(device, layer, contents);
         attendTo(layer, from, attend, { recorder, span: STEP });
         layer.cache.writeTasks(layer.pages, [{ page: 0, layer: 0, form: 'q8', entries: PAGE_TOKENS, from, to }]);
         forms.probe(recorder, 0, 1, { slot: 0, queries: 1, position: TOKENS - 1 });
@@ -93,21 +94,6 @@ const relativeChanges = (found: Float32Array): Float32Array =>
     return i % 2 === 0 ? Math.sqrt(found[at]! / found[at + 1]!) : found[at + 2]!;
   });
 
-/**
- * What every form of codes keeps, nearly: a channel of the keys has its two ends alone, with more between them in some
- * channels than in others; a value, as it lies there, one number and its opposite.
- */
-function codedPage({ numKvHeads, headDim }: ModelConfig, seed: number): PageContents {
-  const next = anyNumbers();
-  for (let i = 0; i < seed; i++) next();
-  return Array.from({ length: 2 * numKvHeads * PAGE_TOKENS }, (_, i) => {
-    const token = i % PAGE_TOKENS;
-    const isEnd = (along: number): boolean => (along < 2 ? along === 1 : next() < 0.5);
-    if (i >= numKvHeads * PAGE_TOKENS) return rotatedValue(Float32Array.from({ length: headDim }, (__, c) => (isEnd(c) ? 1 : -1) * (0.5 + (token % 3) / 8)));
-    return Float32Array.from({ length: headDim }, (__, c) => -0.75 + (c % 3) / 8 + (isEnd(token) ? 0.5 + ((Math.floor(c / 4) * 5) % 7) / 6 : 0));
-  });
-}
-
 /** What storing the tokens behind the first page makes of their own. */
 function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {
   const { numKvHeads, headDim } = config;
@@ -118,9 +104,12 @@ function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {
   });
 }
 
+/** Those of the first pages. */
 function writePages(device: Device, layer: CheckedLayer, contents: readonly PageContents[]): void {
-  layer.buffers.pages.ranges(layer.layerPages()).forEach(({ buffer, offset }, page) => {
-    const halves = Uint16Array.from(storedRows(contents[page]!).flatMap((row) => [...row]), floatToHalf);
+  const ranges = layer.buffers.pages.ranges(layer.layerPages());
+  contents.forEach((page, i) => {
+    const { buffer, offset } = ranges[i]!;
+    const halves = Uint16Array.from(storedRows(page).flatMap((row) => [...row]), floatToHalf);
     device.gpuDevice.queue.writeBuffer(buffer, offset, halves);
   });
 }

@@ -29,15 +29,16 @@ interface Product {
   hasBias: boolean;
 }
 
-/** Of every product that a model of these tensors makes, each once: by few tokens, and by many. */
+/** Of every product that a model of these tensors makes, each once: by few tokens, and by many. Gates may be `apart`, as where a plain adapter changes them. */
 export async function productChecks(
   device: Device,
   upload: WeightUpload,
   config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
+  gates: 'inside' | 'apart' = 'inside',
 ): Promise<{ decode: Check[]; prefill: Check[] }> {
   const checks = { decode: [] as Check[], prefill: [] as Check[] };
-  for (const product of productsOf(config, tensors)) {
+  for (const product of productsOf(config, tensors, gates === 'inside')) {
     const made = await checksOf(device, upload, config, product);
     checks.decode.push(...made.decode);
     checks.prefill.push(made.prefill);
@@ -45,14 +46,14 @@ export async function productChecks(
   return checks;
 }
 
-function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>): Product[] {
+function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>, gates: boolean): Product[] {
   const products = new Map<string, Product>();
   for (const [name, { type, shape }] of tensors) {
     const columns = shape[1];
     const isHead = name === (config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight');
     if (columns === undefined || (!isHead && !name.startsWith('blk.'))) continue;
     const isAdded = /attn_output|ffn_down/.test(name);
-    const isGated = /ffn_(gate|up)/.test(name) && tensors.get(name.replace('up', 'gate'))?.type === tensors.get(name.replace('gate', 'up'))?.type;
+    const isGated = gates && /ffn_(gate|up)/.test(name) && tensors.get(name.replace('up', 'gate'))?.type === tensors.get(name.replace('gate', 'up'))?.type;
     const product = { type, columns, isAdded, isGated, isNormed: !isAdded && !isHead, hasBias: config.qkvBias && /attn_[qkv]\./.test(name) };
     products.set(JSON.stringify(product), product);
   }

@@ -12,6 +12,7 @@ import { dot, rmsNormed, silu } from '../../models/checks/plain-math.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { CheckedAdapter, type Outputs } from './checked-adapter.ts';
+import { levelCheck } from './level-checks.ts';
 
 /** Of a matrix: outputs of two linears of a group, where there are two. */
 const ROWS = 32;
@@ -42,8 +43,13 @@ interface Place {
   adapter: CheckedAdapter;
 }
 
-/** Every linear of such a model with an adapter beside it: of few tokens, as a layer has them one behind another, and of many. */
-export async function adapterChecks(device: Device, upload: WeightUpload, config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>): Promise<{ decode: Check[]; prefill: Check[] }> {
+/** Every linear of such a model with an adapter beside it: of few tokens, as a layer has them one behind another, and of many; and which level the next token takes. */
+export async function adapterChecks(
+  device: Device,
+  upload: WeightUpload,
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, TensorInfo>,
+): Promise<{ decode: Check[]; prefill: Check[]; level: Check }> {
   const place = { device, config, adapter: new CheckedAdapter(device, config, ROOM) };
   const checks = { decode: [] as Check[], prefill: [] as Check[] };
   for (const first of ['output', 'down'] as const) {
@@ -55,7 +61,7 @@ export async function adapterChecks(device: Device, upload: WeightUpload, config
       checks.decode.push(...DECODED.flatMap((tokens) => decodeChecks(place, pair, tokens)));
     }
   }
-  return checks;
+  return { ...checks, level: levelCheck(device, place.adapter.arena) };
 }
 
 async function partsOf(upload: WeightUpload, config: ModelConfig, group: LinearGroup, tensors: ReadonlyMap<string, TensorInfo>): Promise<Part[]> {

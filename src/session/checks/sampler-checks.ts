@@ -1,29 +1,158 @@
-import { GREEDY } from '../../config/sampling.ts';
+import { GREEDY, type SamplingOptions } from '../../config/sampling.ts';
 import type { Device } from '../../gpu/device.ts';
-import type { CheckGroup } from '../../gpu/self-check.ts';
+import type { BufferRange } from '../../gpu/operation.ts';
+import type { Recorder } from '../../gpu/recorder.ts';
+import type { Check, CheckGroup } from '../../gpu/self-check.ts';
 import { anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
 import { Sampler } from '../sampling/sampler.ts';
+import { drawnToken, type PlainDraw } from './plain-draw.ts';
 
-/** The likeliest of known logits is drawn, at once and as the only one that filters leave; and how certain it is. */
+/** Tokens that are likelier than all others, from the likeliest on, each so much less, but two alike: they lie in all parts of a vocabulary. */
+const LIKELY = 10;
+const LARGEST = 5;
+const LESS = 0.1;
+/** One that is unlikely. */
+const LOWEST = -3;
+/** Scores that are nearer may change places by rounding. */
+const LEAST_MARGIN = 0.1;
+
+/** What top-k and top-p leave of the likely ones, each, and min-p of those. */
+const KEPT = { topK: 8, topP: 6, minP: 5 };
+const SEED = 7;
+
+/** What is known of a sampler's logits. */
+interface Sampled {
+  device: Device;
+  sampler: Sampler;
+  /** Where the sampler has its logits, and leaves tokens by slot. */
+  row: GPUBuffer;
+  tokens: GPUBuffer;
+  logits: Float32Array<ArrayBuffer>;
+  /** From the likeliest on; and the unlikely one. */
+  likely: readonly number[];
+  unlikely: number;
+}
+
+/** The likeliest of known logits is taken, and how certain that is; filters leave what they should, penalties take off what they should, and draws are those of their seeds. */
 export function samplerChecks(device: Device, vocabSize: number): CheckGroup {
   const next = anyNumbers();
+  const place = (i: number): number => Math.floor((vocabSize * (((22 + 7 * i) % 32) + 0.5)) / 32);
   const logits = Float32Array.from({ length: vocabSize }, () => 4 * next());
-  const likeliest = Math.floor(vocabSize * 0.7);
-  logits[likeliest] = 5;
-  const sum = logits.reduce((total, logit) => total + Math.exp(logit), 0);
-  const entropy = logits.reduce((total, logit) => total - (Math.exp(logit) / sum) * (logit - Math.log(sum)), 0) / Math.log(vocabSize);
+  const likely = Array.from({ length: LIKELY }, (_, i) => place(i));
+  likely.forEach((token, i) => (logits[token] = LARGEST - (i - Number(i >= KEPT.topK)) * LESS)); // the first that top-k leaves out is as likely as the last it keeps
+  const unlikely = place(LIKELY);
+  logits[unlikely] = LOWEST;
   const [row, tokens] = [bufferOf(device, logits), bufferOf(device, new Uint32Array(4))];
   const sampler = new Sampler(device, vocabSize, row, tokens);
-  const check = (sampling: typeof GREEDY) => ({
-    name: 'sampler',
-    make: () => (recorder: Parameters<Sampler['record']>[0]) => {
-      device.gpuDevice.queue.writeBuffer(row, 0, logits);
-      sampler.record(recorder, 0, { slot: 0, sampling, position: 1, wantsEntropy: true });
-    },
-    result: [tokens, sampler.entropy].map((buffer) => ({ buffer, offset: 0, size: 4 })),
-    // A token is right or not.
-    read: (bytes: ArrayBuffer) => [Number(new Uint32Array(bytes)[0] === likeliest), new Float32Array(bytes)[1] ?? NaN],
-    expected: [1, entropy],
-  });
-  return { candidates: [], checks: [check(GREEDY), check({ ...GREEDY, temperature: 1, topK: 1 }), check({ ...GREEDY, temperature: 1, topP: 1e-6 })] };
+  const sampled = { device, sampler, row, tokens, logits, likely, unlikely };
+  return { candidates: [], checks: [likeliestCheck(sampled), filterCheck(sampled), drawCheck(sampled), penaltyCheck(sampled)] };
 }
+
+const likeliestCheck = (sampled: Sampled): Check => {
+  const { sampler, logits, likely } = sampled;
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit), 0);
+  const entropy = logits.reduce((total, logit) => total - (Math.exp(logit) / sum) * (logit - Math.log(sum)), 0) / Math.log(logits.length);
+  return check(sampled, {
+    record: (recorder) => sampler.record(recorder, 0, { slot: 0, sampling: GREEDY, position: 1, wantsEntropy: true }),
+    right: likely.slice(0, 1),
+    also: [{ buffer: sampler.entropy, offset: 0, size: 4 }],
+    expected: [entropy],
+  });
+};
+
+/** Top-k, then top-p by the mass of what that left, mask the logits behind; min-p does not, but none of them is drawn. */
+function filterCheck(sampled: Sampled): Check {
+  const { sampler, row, logits, likely } = sampled;
+  const temperature = 0.5;
+  const mass = (count: number): number => likely.slice(0, count).reduce((sum, token) => sum + Math.exp((logits[token]! - LARGEST) / temperature), 0);
+  const topP = (mass(KEPT.topP - 1) + mass(KEPT.topP)) / 2 / mass(KEPT.topK);
+  const minP = Math.exp(((0.5 - KEPT.minP) * LESS) / temperature);
+  const left = new Map(likely.slice(0, KEPT.topP).map((token) => [token, logits[token]!]));
+  // One that min-p alone decides.
+  const options = { temperature, minP, seed: SEED };
+  const barred = likely[KEPT.topP - 1];
+  const position = sure((at) => [{ ...options, position: at, minP: 0 }, { ...options, position: at }].map((draw) => drawnToken(left, draw)), ([first]) => first?.token === barred);
+  return check(sampled, {
+    record: (recorder) => sampler.record(recorder, 0, { slot: 0, sampling: { ...GREEDY, ...options, topK: KEPT.topK, topP }, position, wantsEntropy: false }),
+    right: [drawnToken(left, { ...options, position }).token],
+    also: likely.map((token) => ({ buffer: row, offset: token * 4, size: 4 })),
+    expected: likely.map((token, i) => (i < KEPT.topP ? logits[token]! : -3e38)),
+  });
+}
+
+/** From all tokens, by slots. */
+function drawCheck(sampled: Sampled): Check {
+  const { sampler, logits } = sampled;
+  const draws: PlainDraw[] = [];
+  for (let slot = 0; slot < 2; slot++) {
+    const options = { temperature: 0.5, minP: 0, seed: SEED + slot };
+    draws.push({ ...options, position: sure((position) => [drawnToken(logits, { ...options, position })]) });
+  }
+  return check(sampled, {
+    record(recorder) {
+      draws.forEach(({ position, ...options }, slot) => sampler.record(recorder, 0, { slot, sampling: { ...GREEDY, ...options }, position, wantsEntropy: false }));
+    },
+    right: draws.map((draw) => drawnToken(logits, draw).token),
+  });
+}
+
+/** The first position whose draws are sure, and wanted. */
+function sure(drawnAt: (position: number) => ReturnType<typeof drawnToken>[], isWanted: (drawn: ReturnType<typeof drawnToken>[]) => boolean = () => true): number {
+  for (let position = 1; ; position++) {
+    const drawn = drawnAt(position);
+    if (drawn.every(({ margin }) => margin > LEAST_MARGIN) && isWanted(drawn)) return position;
+  }
+}
+
+/** Two draws one after another: what was drawn first counts for the second. */
+function penaltyCheck(sampled: Sampled): Check {
+  const { sampler, row, logits, likely, unlikely } = sampled;
+  const [drawn, inPrompt, biased, second, repeated] = likely as [number, number, number, number, number];
+  const sampling: SamplingOptions = { ...GREEDY, repetitionPenalty: 1.3, presencePenalty: 0.5, frequencyPenalty: 0.25, logitBias: new Map([[biased, -1.5]]) };
+  const penalized = (logit: number, count: number): number =>
+    (logit > 0 ? logit / sampling.repetitionPenalty : logit * sampling.repetitionPenalty) - sampling.frequencyPenalty * count - (count > 0 ? sampling.presencePenalty : 0);
+  const twice = (token: number, count: number): number => penalized(penalized(logits[token]!, count), count);
+  const values = new Map([
+    [drawn, penalized(logits[drawn]!, 1)],
+    [inPrompt, twice(inPrompt, 0)],
+    [unlikely, twice(unlikely, 0)],
+    [biased, logits[biased]! - 3],
+    [second, logits[second]!],
+    [repeated, twice(repeated, 2)],
+  ]);
+  return check(sampled, {
+    record(recorder) {
+      const prompt = [inPrompt, unlikely, repeated];
+      sampler.begin(0, sampling, prompt);
+      sampler.recount(0, sampling, [repeated], { prompt, answer: [repeated, repeated] });
+      for (let draw = 0; draw < 2; draw++) sampler.record(recorder, 0, { slot: 0, sampling, position: draw, wantsEntropy: false });
+    },
+    right: [second],
+    also: [...values.keys()].map((token) => ({ buffer: row, offset: token * 4, size: 4 })),
+    expected: [...values.values()],
+  });
+}
+
+interface Case {
+  record: (recorder: Recorder) => void;
+  /** Tokens by slots: each is right or not. */
+  right: readonly number[];
+  /** Other numbers, and what they are to be. */
+  also?: readonly BufferRange[];
+  expected?: readonly number[];
+}
+
+const check = ({ device, row, tokens, logits }: Sampled, { record, right, also = [], expected = [] }: Case): Check => ({
+  name: 'sampler',
+  make: () => (recorder) => {
+    device.gpuDevice.queue.writeBuffer(row, 0, logits);
+    record(recorder);
+  },
+  result: [{ buffer: tokens, offset: 0, size: right.length * 4 }, ...also],
+  read(bytes) {
+    const numbers = [...new Float32Array(bytes, right.length * 4)];
+    return [...right.map((token, slot) => Number(new Uint32Array(bytes)[slot] === token)), ...numbers];
+  },
+  expected: [...right.map(() => 1), ...expected],
+  row: 1,
+});

@@ -10,8 +10,10 @@ import { textHash } from '../../gpu/text-hash.ts';
 import { pageFormKernels } from '../../layers/page-forms.ts';
 import { checkUpload, kernelChecks } from '../../models/checks/kernel-checks.ts';
 import { pageChecks } from '../../models/checks/page-checks.ts';
+import { productChecks } from '../../models/checks/product-checks.ts';
 import type { ModelPlan } from '../model-plan.ts';
 import { adapterChecks } from './adapter-checks.ts';
+import { plainAdapterChecks } from './plain-adapter-checks.ts';
 import { samplerChecks } from './sampler-checks.ts';
 import { CHECKS } from './version.ts';
 
@@ -52,8 +54,22 @@ export async function checkAdapters(session: Checked, store: TuningStore): Promi
     name: 'right with adapters',
     texts: textsOf(session.device).filter((text) => text.includes(' lora: ')),
     async groups(device) {
-      const { decode, prefill } = await adapterChecks(device, checkUpload(device, recorder), plan.config, plan.tensors);
-      return [{ candidates: [], checks: [...decode, ...prefill] }];
+      const { decode, prefill, level } = await adapterChecks(device, checkUpload(device, recorder), plan.config, plan.tensors);
+      return [{ candidates: [], checks: [...decode, ...prefill, level] }];
+    },
+  });
+}
+
+/** The same of adapters in their plain form, of which one was loaded. Errors: `wrong_results`, `device_lost`. */
+export async function checkPlainAdapters(session: Checked, store: TuningStore): Promise<void> {
+  const { recorder, plan } = session;
+  await rightFor(session, store, {
+    name: 'right with plain adapters',
+    texts: textsOf(session.device),
+    async groups(device) {
+      const upload = checkUpload(device, recorder);
+      const { decode } = await productChecks(device, upload, plan.config, plan.tensors, 'apart');
+      return [{ candidates: [], checks: [...decode, ...(await plainAdapterChecks(device, upload, plan.config))] }];
     },
   });
 }

@@ -7,6 +7,8 @@ import { type Check, rightVariant } from '../../../src/gpu/self-check.ts';
 import { checkUpload, kernelChecks } from '../../../src/models/checks/kernel-checks.ts';
 import { pageChecks } from '../../../src/models/checks/page-checks.ts';
 import { adapterChecks } from '../../../src/session/checks/adapter-checks.ts';
+import { plainAdapterChecks } from '../../../src/session/checks/plain-adapter-checks.ts';
+import { samplerChecks } from '../../../src/session/checks/sampler-checks.ts';
 import { planModel } from '../../../src/session/model-plan.ts';
 import { sourceOf } from '../../support/engine-under-test.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
@@ -74,23 +76,51 @@ const ADAPTED: Broken[] = [
   broken('lora-delta', /x\[i\] \+ SCALE \* lora_add/, 'x[i] + lora_add', 'linear-decode', { model: 'granite' }),
   broken('lora-prefill', /if \(start \+ WORKGROUP < rank\)/, 'if (false)', 'linear-prefill'),
   broken('lora-tile/columns', /lora_column\(b \+ \(k \+ 3u\) \* step, is_own\)/, 'lora_column(b + k * step, is_own)', 'linear-prefill'),
+  broken('sample-level of a ramp', /select\(1\.0 - share, share, state\.y == hi\)/, 'share', 'sample-level'),
+  broken('sample-level of hysteresis', /min\(highest, max\(lowest, state\.y\)\)/, 'highest', 'sample-level'),
+  broken('sample-level of smoothing', /mix\(bitcast<f32>\(state\.w\), newest, params\.smoothing\)/, 'newest', 'sample-level'),
+  broken('sample-level of what is put off', /state\.z >= 2u \* params\.rampWidth/, 'state.z >= 2u', 'sample-level'),
   broken('low-columns', /return Columns\(all_tokens\(h\.x\), all_tokens\(h\.y\)\);/, 'return Columns(all_tokens(h.x), all_tokens(h.x));', 'linear-prefill'),
   broken('lora-tiled', /component < rank_at\(factors, row\.level_lo\)\)\);/, 'true));', 'linear-prefill', onGpu),
   broken('tile-lora/columns', /if \(k >= rank\) \{ return 0\.0; \}/, '', 'linear-prefill', onGpu),
 ];
 
+/** Of what is checked when the first adapter in its plain form comes. */
+const PLAIN: Broken[] = [
+  broken('codes/16bit', /half4\(p\.xy\), half4\(p\.zw\), half4\(q/, 'half4(p.xy), half4(p.xy), half4(q', 'plain adapters, linear-decode'),
+  broken('codes/16bit of a part', /Block\(half4\(p\.xy\), half4\(p\.zw\), vec4f/, 'Block(half4(p.xy), half4(p.xy), vec4f', 'plain adapters, linear-decode', onGpu),
+  broken('codes/16bit in tiles', /half4\(raw\.words\.xy\), half4\(raw\.words\.zw\)/, 'half4(raw.words.xy), half4(raw.words.xy)', 'plain adapters, linear-prefill', onGpu),
+];
+
 /** Of what is checked before a page takes another form. */
 const PAGED: Broken[] = [
   broken('quantize-page', /<< vec4u\(0u, 4u, 0u, 4u\);/, '<< vec4u(4u, 0u, 0u, 4u);', 'in q4'),
-  broken('quantize-page of an upper bit', /\(bits_of\(bits, wider, n\) - 1u\)\) & LOWEST_BITS/, '(bits_of(bits, wider, n) - 2u)) & LOWEST_BITS', 'in q3'),
+  broken('quantize-page of an upper bit', /\(bits_of\(bits, wider, n\) - 1u\)\) & LOWEST_BITS/, '(bits_of(bits, wider, n) - 2u)) & LOWEST_BITS', 'in q4'),
   broken('quantize-page of an order', /order\[i\] \| \(rank_of\(i\) << 8u\)/, 'i | (i << 8u)', 'in q4'),
   broken('quantize-page of two bits', /<< vec4u\(0u, 2u, 4u, 6u\);/, '<< vec4u(0u, 2u, 4u, 0u);', 'in q4'),
+  broken('quantize-page of codes between', /(codes\(x, scales\[i\], minima\[i\], (.*)\))\);/, 'select(vec4f(), $1, $1 == $2));', 'in q8'),
+  broken('quantize-page of the upper bit of a nibble', /\(c & vec4u\(NIBBLES\)\)/, '((c & vec4u(0x07070707u)) | ((c << vec4u(1u)) & vec4u(0x08080808u)))', 'in q4'),
   broken('page-quantized', /quad_of\(vec4u\(kv\[row \+ 2u \* n\], kv\[row \+ 2u \* n \+ 1u\]\)\)/, 'quad_of(vec4u(kv[row + 2u * n], kv[row + 2u * n]))', 'in q8'),
   broken('page-quantized of scales', /let weights = scores\[j\] \* \(f32\(code\) \* scale\);/, 'let weights = scores[j] * scale;', 'in q8'),
   broken('page-layout', /fn row_of\(bits: u32\) -> u32 \{/, '$& if (bits == 2u) { return 1u; }', 'in k3v2', onGpu),
   broken('page-units of codes', /\* steps\.minimum \+ steps\.lowest\);/, '* steps.minimum);', 'in q8', onGpu),
   broken('probe-page', /by#n = plus|let weight = select\(-1\.0, 1\.0, \(t & 1u\) == 1u\) \*/, 'let weight = select(-1.0, 0.5, (t & 1u) == 1u) *', 'probe-page'),
   broken('probe-page-shared', /let by = moved \/ whole - y;/, 'let by = moved - y;', 'probe-page', onGpu),
+];
+
+/** Of what draws tokens. */
+const SAMPLED: Broken[] = [
+  broken('sample-adjust of the prompt', /let count = seen & ~PROMPT_FLAG;/, 'let count = (seen & 0xffu) + (seen >> 31u);', 'sampler'),
+  broken('sample-adjust of the answer', /params\.frequency \* f32\(count\)/, 'params.frequency', 'sampler'),
+  broken('sample-adjust of negative logits', /select\(logit \* params\.repetition, logit \/ params\.repetition, logit > 0\.0\)/, 'logit / params.repetition', 'sampler'),
+  broken('sample-adjust of a bias', /max\(logit \+ token_bias\[mine \+ i\], MASKED\)/, 'max(logit, MASKED)', 'sampler'),
+  broken('sample-pick of what was drawn', /counts\[params\.slot \* VOCAB \+ found\.token\] \+= 1u;/, '', 'sampler'),
+  broken('sample-draw of a seed', /h = \(h \^ \(h >> 13u\)\) \* 0xc2b2ae35u;/, 'h = (h ^ (h >> 12u)) * 0xc2b2ae35u;', 'sampler'),
+  broken('sample-draw', /scaled - log\(exponential\(/, 'scaled - 0.5 * log(exponential(', 'sampler'),
+  broken('sample-draw of min-p', /\|\| scaled < params\.logMinP/, '', 'sampler'),
+  broken('sample-mask', /if \(key < search\.key\)/, 'if (key < search.key && (i & 1u) == 0u)', 'sampler'),
+  broken('sample-mask of ties', /!is_less\(carried\(search\.above \+ rank \* each\), search\.goal\)/, 'false', 'sampler'),
+  broken('filter-cut', /\(logit - maximum\) \* params\.inverseTemperature, -100/, '(logit - maximum), -100', 'sampler'),
 ];
 
 type ChecksOf = (device: Device, model: keyof typeof MODELS) => Promise<Check[]>;
@@ -103,8 +133,18 @@ const loaded: ChecksOf = async (device, model) => {
 
 const adapted: ChecksOf = async (device, model) => {
   const { config, tensors } = await planModel(device, [sourceOf(MODELS[model])], {});
-  const { decode, prefill } = await adapterChecks(device, checkUpload(device, new Recorder(device)), config, tensors);
-  return [...prefill, ...decode];
+  const { decode, prefill, level } = await adapterChecks(device, checkUpload(device, new Recorder(device)), config, tensors);
+  return [...prefill, ...decode, level];
+};
+
+const plain: ChecksOf = async (device, model) => {
+  const { config } = await planModel(device, [sourceOf(MODELS[model])], {});
+  return plainAdapterChecks(device, checkUpload(device, new Recorder(device)), config);
+};
+
+const sampled: ChecksOf = async (device, model) => {
+  const { config } = await planModel(device, [sourceOf(MODELS[model])], {});
+  return [...samplerChecks(device, config.vocabSize).checks];
 };
 
 /** Holds the class's own variant against what is right. */
@@ -122,13 +162,15 @@ const paged: ChecksOf = async (device, model) => pageChecks(device, (await planM
 const ALL = [
   ...LOADED.map((each) => ({ ...each, checksOf: loaded })),
   ...ADAPTED.map((each) => ({ ...each, checksOf: adapted })),
+  ...PLAIN.map((each) => ({ ...each, checksOf: plain })),
+  ...SAMPLED.map((each) => ({ ...each, checksOf: sampled })),
   ...PAGED.map((each) => ({ ...each, checksOf: paged })),
 ];
 
 test.each((['cpu', 'gpu'] as const).flatMap((on) => (Object.keys(MODELS) as (keyof typeof MODELS)[]).map((model) => ({ on, model }))))(
   'what is right counts as right, $model on class $on',
   async (place) => {
-    for (const checksOf of [loaded, adapted, paged]) await check(checksOf, lastingGpu(), place);
+    for (const checksOf of [loaded, adapted, plain, sampled, paged]) await check(checksOf, lastingGpu(), place);
   },
 );
 

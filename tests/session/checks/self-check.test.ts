@@ -87,6 +87,22 @@ test('an adapter is not loaded where what it runs is computed wrong, and answers
   expect([...tuning.known.keys()]).toContainEqual(expect.stringMatching(/: right with adapters$/));
 });
 
+test('an adapter in its plain form is not loaded where that is computed wrong', async () => {
+  const { gpu, changed } = miscompiling(/half4\(p\.xy\), half4\(p\.zw\), half4\(q/, 'half4(p.xy), half4(p.xy), half4(q');
+  const tuning = new MemoryTuning();
+  const engine = await engineUnderTest(bytes, { gpu, tuning, lora: 'unfused' });
+  const [before, memory] = [await say(engine), engine.memory()];
+  const { config } = (await engine.session()).plan;
+  const loading = engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5 })));
+  await expect(loading).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining('plain adapters') as string } });
+  expect(changed()).toBeGreaterThan(0);
+  expect(engine.memory()).toEqual(memory);
+  expect(await say(engine)).toEqual(before);
+  const right = await engineUnderTest(bytes, { tuning, lora: 'unfused' });
+  await right.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5 })));
+  expect([...tuning.known.keys()]).toContainEqual(expect.stringMatching(/: right with plain adapters$/));
+});
+
 test.each([true, false])('pages take other forms only where these are computed right (%s)', async (isRight) => {
   const long = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
   const { gpu, changed } = miscompiling(/<< vec4u\(0u, 4u, 0u, 4u\);/, isRight ? '$&' : '<< vec4u(4u, 0u, 0u, 4u);', ['quantize-page']);

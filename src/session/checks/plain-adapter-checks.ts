@@ -1,0 +1,75 @@
+import { type LinearGroup, linearShape, linearsOfGroup } from '../../architectures/linears.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
+import type { Device } from '../../gpu/device.ts';
+import type { Check } from '../../gpu/self-check.ts';
+import type { Batch } from '../../layers/batch.ts';
+import { Norm } from '../../layers/norm.ts';
+import { LoraProduct } from '../../layers/unfused-lora.ts';
+import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
+import { anyHalves, anyMatrix, anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
+import { dot, rmsNormed } from '../../models/checks/plain-math.ts';
+
+const GROUPS: readonly LinearGroup[] = ['qkv', 'output', 'gateUp', 'down'];
+const RANK = 32;
+/** Of the outputs, those that an adapter changes, behind others. */
+const [ROWS, START] = [32, 16];
+const WIDTH = START + ROWS;
+const DECODED = [1, 2, 3];
+const PREFILLED = 9;
+/** Whole tiles. */
+const ROOM = 64;
+/** The adapter's, and the request's. */
+const SCALES = [0.5, 2] as const;
+
+/** y + scale · B · A · x, as adapters in their plain form have it, of every width that a model's linears read, with a norm where they have one. */
+export async function plainAdapterChecks(device: Device, upload: WeightUpload, config: ModelConfig): Promise<Check[]> {
+  const inputs = new Map<string, Input>();
+  for (const group of GROUPS) {
+    const [, columns] = linearShape(config, linearsOfGroup(group)[0]!);
+    const input = { columns, isNormed: group === 'qkv' || group === 'gateUp' };
+    inputs.set(JSON.stringify(input), input);
+  }
+  const checks: Check[] = [];
+  for (const input of inputs.values()) checks.push(...(await checksOf(device, upload, config, input)));
+  return checks;
+}
+
+interface Input {
+  columns: number;
+  isNormed: boolean;
+}
+
+async function checksOf(device: Device, upload: WeightUpload, { rmsNormEps: eps }: ModelConfig, { columns, isNormed }: Input): Promise<Check[]> {
+  const next = anyNumbers();
+  const [a, b] = [anyMatrix('F16', RANK, columns, next), anyMatrix('F16', ROWS, RANK, next)];
+  const [matrixA, matrixB] = [await upload.matrix('check', [a], { category: 'adapters' }), await upload.matrix('check', [b], { category: 'adapters' })];
+  const [x, weight, before] = [anyHalves(ROOM * columns, next), anyHalves(columns, next), anyHalves(ROOM * WIDTH, next)];
+  const empty = (count: number): GPUBuffer => bufferOf(device, new Float32Array(count));
+  const buffers = { x: bufferOf(device, x), y: bufferOf(device, before), low: empty(ROOM * RANK) };
+  const [normWeight, normed] = [bufferOf(device, weight), empty(x.length)];
+  const rows = (values: Float32Array, width: number): Float32Array[] => Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));
+  const [rowsOfA, rowsOfB] = [rows(a.values, columns), rows(b.values, RANK)];
+  const outputs = rows(x, columns).slice(0, PREFILLED).map((input, token) => {
+    const read = isNormed ? rmsNormed(input, weight, eps) : input;
+    const low = Float32Array.from(rowsOfA, (row) => dot(row, read));
+    const kept = before.subarray(token * WIDTH, (token + 1) * WIDTH);
+    return [...kept].map((value, i) => (i < START ? value : value + SCALES[0] * SCALES[1] * dot(rowsOfB[i - START]!, low)));
+  });
+  const check = (kind: Batch['kind'], tokens: number): Check => ({
+    name: `plain adapters, linear-${kind} F16 × ${columns}`,
+    make() {
+      const norm = isNormed ? new Norm(device, normWeight, eps, buffers.x, normed) : undefined;
+      const product = new LoraProduct(device, matrixA, matrixB, { ...buffers, outputStart: START, outputWidth: WIDTH, norm }, SCALES[0]);
+      return (recorder) => {
+        device.gpuDevice.queue.writeBuffer(buffers.y, 0, before);
+        if (kind === 'prefill') norm?.record(recorder, tokens);
+        product.record(recorder, { kind, tokens }, SCALES[1]);
+      };
+    },
+    result: [{ buffer: buffers.y, offset: 0, size: tokens * WIDTH * 4 }],
+    read: (bytes) => new Float32Array(bytes),
+    expected: outputs.slice(0, tokens).flat(),
+    row: START,
+  });
+  return [...DECODED.map((tokens) => check('decode', tokens)), check('prefill', PREFILLED)];
+}
