@@ -101,9 +101,17 @@ const ERRORS: Record<GgmlType, number> = {
   Q5_0: 0.003,
   Q5_1: 0.0025,
   Q8_0: 5e-5,
+  Q2_K: 0.15,
+  Q3_K: 0.04,
   Q4_K: 0.01,
   Q5_K: 0.0025,
   Q6_K: 0.0008,
+  IQ3_XXS: 0.05,
+  IQ4_NL: 0.01,
+  IQ4_XS: 0.01,
+  TQ1_0: 0.8,
+  TQ2_0: 0.8,
+  MXFP4: 0.02,
 };
 
 test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s: several blocks, quantized and back', (type) => {
