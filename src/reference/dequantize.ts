@@ -31,6 +31,15 @@ const DECODERS: Record<GgmlType, BlockDecoder> = {
   BF16: (view, at, out, to) => {
     out[to] = bfloat16ToFloat(view.getUint16(at, true));
   },
+  // A scale, then a bit for an element, which is its sign; or two bits, from which 1 is subtracted.
+  Q1_0: (view, at, out, to) => {
+    const d = half(view, at);
+    for (let i = 0; i < 128; i++) out[to + i] = bit(view.getUint8(at + 2 + Math.floor(i / 8)), i % 8) ? d : -d;
+  },
+  Q2_0: (view, at, out, to) => {
+    const d = half(view, at);
+    for (let i = 0; i < 64; i++) out[to + i] = d * (((view.getUint8(at + 2 + Math.floor(i / 4)) >> (2 * (i % 4))) & 3) - 1);
+  },
   // Blocks of 32: scale d (, minimum m), (the fifth bits,) then 16 bytes whose low nibbles come first.
   Q4_0: (view, at, out, to) => {
     const d = half(view, at);

@@ -18,6 +18,8 @@ const GRID = Array.from(grid.matchAll(/0x\w{8}/g), ([word]) => Number(word));
 
 /** The value of element `i` of a block (llama.cpp, ggml/src/ggml-quants.c). */
 const ELEMENTS: Record<Quantized, (block: Block, i: number) => number> = {
+  Q1_0: (block, i) => block.half(0) * (2 * ((block.byte(2 + (i >> 3)) >> (i & 7)) & 1) - 1),
+  Q2_0: (block, i) => block.half(0) * (((block.byte(2 + (i >> 2)) >> (2 * (i & 3))) & 3) - 1),
   Q4_0: (block, i) => block.half(0) * (nibble(block, 2, i) - 8),
   Q4_1: (block, i) => block.half(0) * nibble(block, 4, i) + block.half(2),
   Q5_0: (block, i) => block.half(0) * (nibble(block, 6, i) + 16 * ((block.word(2) >>> i) & 1) - 16),

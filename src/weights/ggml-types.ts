@@ -28,6 +28,8 @@ export const GGML_TYPES = {
   TQ1_0: { id: 34, blockSize: 256, blockBytes: 54 },
   TQ2_0: { id: 35, blockSize: 256, blockBytes: 66 },
   MXFP4: { id: 39, blockSize: 32, blockBytes: 17 },
+  Q1_0: { id: 41, blockSize: 128, blockBytes: 18 },
+  Q2_0: { id: 42, blockSize: 64, blockBytes: 18 },
 } as const satisfies Record<string, GgmlTypeLayout>;
 
 export type GgmlType = keyof typeof GGML_TYPES;

@@ -49,6 +49,14 @@ const GROUP_NIBBLES = Array.from({ length: 128 }, (_, byte) => {
   return groupCode(even) | (groupCode(even + 32) << 4);
 });
 
+test('blocks of one and of two bits, by hand', () => {
+  const bytes = Array.from({ length: 16 }, (_, i) => (37 * i + 5) % 256);
+  const bits = Array.from({ length: 128 }, (_, i) => ((bytes[i >> 3] ?? 0) >> (i & 7)) & 1);
+  expect(Array.from(dequantize('Q1_0', block([-0.5], bytes)))).toEqual(bits.map((bit) => (bit === 1 ? -0.5 : 0.5)));
+  const pairs = Array.from({ length: 64 }, (_, i) => (bits[2 * i] ?? 0) + 2 * (bits[2 * i + 1] ?? 0));
+  expect(Array.from(dequantize('Q2_0', block([0.25], bytes)))).toEqual(pairs.map((pair) => 0.25 * (pair - 1)));
+});
+
 test('Q4_K by hand', () => {
   const expected = Array.from({ length: 256 }, (_, i) => {
     const group = i >> 5;
@@ -96,6 +104,8 @@ const ERRORS: Record<GgmlType, number> = {
   F32: 0,
   F16: 1e-7,
   BF16: 4e-6,
+  Q1_0: 0.4,
+  Q2_0: 0.7,
   Q4_0: 0.012,
   Q4_1: 0.01,
   Q5_0: 0.003,

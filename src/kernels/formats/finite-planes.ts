@@ -36,6 +36,8 @@ const FLOATS: Record<GgmlType, Floats> = {
   F32: { plane: 'weight', stride: 1, bits: SINGLE },
   F16: { plane: 'weight', stride: 1, bits: HALVES },
   BF16: { plane: 'weight', stride: 1, bits: BFLOATS },
+  Q1_0: scales(1),
+  Q2_0: scales(1),
   Q4_0: scales(1),
   Q4_1: scales(1),
   Q5_0: scales(1),

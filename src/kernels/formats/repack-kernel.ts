@@ -6,6 +6,7 @@ import rawWords from '../../../shaders/parts/raw-words.wgsl?raw';
 import widened from '../../../shaders/parts/widened.wgsl?raw';
 import source from '../../../shaders/repack.wgsl?raw';
 import highNone from '../../../shaders/slots/repack-high/none.wgsl?raw';
+import highSigns from '../../../shaders/slots/repack-high/signs.wgsl?raw';
 import highTransposed from '../../../shaders/slots/repack-high/transposed.wgsl?raw';
 import highWord from '../../../shaders/slots/repack-high/word.wgsl?raw';
 import recodeNone from '../../../shaders/slots/repack-recode/none.wgsl?raw';
@@ -15,9 +16,10 @@ import scaleHalves from '../../../shaders/slots/repack-scales/halves.wgsl?raw';
 import scaleSuper2 from '../../../shaders/slots/repack-scales/super2.wgsl?raw';
 import scaleSuper3 from '../../../shaders/slots/repack-scales/super3.wgsl?raw';
 import scaleSuper4 from '../../../shaders/slots/repack-scales/super4.wgsl?raw';
+import unitBits from '../../../shaders/slots/repack-unit/bits.wgsl?raw';
 import unitBytes from '../../../shaders/slots/repack-unit/bytes.wgsl?raw';
 import unitFloats from '../../../shaders/slots/repack-unit/floats.wgsl?raw';
-import unitGrid from '../../../shaders/slots/repack-unit/grid.wgsl?raw';
+import unitEights from '../../../shaders/slots/repack-unit/eights.wgsl?raw';
 import unitNibbles from '../../../shaders/slots/repack-unit/nibbles.wgsl?raw';
 import unitPairs from '../../../shaders/slots/repack-unit/pairs.wgsl?raw';
 import unitSuper from '../../../shaders/slots/repack-unit/super.wgsl?raw';
@@ -49,6 +51,8 @@ const REPACKINGS: Record<GgmlType, Repacking> = {
   F32: floats(SINGLE),
   F16: floats(HALVES),
   BF16: floats(BFLOATS),
+  Q1_0: { sources: [scaleHalves, unitBits], constants: halves(2, 4) },
+  Q2_0: { sources: [scaleHalves, highNone, unitEights], constants: halves(2, 2) },
   Q4_0: nibbles(2),
   Q4_1: nibbles(4),
   Q5_0: nibbles(2, highWord),
@@ -59,7 +63,7 @@ const REPACKINGS: Record<GgmlType, Repacking> = {
   Q4_K: superBlocks(highNone),
   Q5_K: superBlocks(highTransposed),
   Q6_K: { sources: [packedBits, widened, unitSuper6], constants: constantsOf() },
-  IQ3_XXS: { sources: [scaleHalves, unitGrid], constants: halves(2, 8) },
+  IQ3_XXS: { sources: [scaleHalves, highSigns, unitEights], constants: halves(2, 8) },
   IQ4_NL: nibbles(2),
   IQ4_XS: { sources: [packedBits, scaleSuper4, highNone, recodeNone, unitNibbles], constants: { ...constantsOf(), SCALE_SPAN: 8 } },
   TQ1_0: { sources: [scaleHalves, unitTernary], constants: halves(2, 8, 52) },

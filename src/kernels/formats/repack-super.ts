@@ -126,7 +126,7 @@ function repackHalves(type: GgmlType, bytes: Uint8Array, at: number): Uint32Arra
   return new Uint32Array(halves.buffer);
 }
 
-/** `count` words that stand `at` bytes into each super-block of `type`. */
+/** `count` words that stand `at` bytes into each block of `type`. */
 function repackWords(type: GgmlType, bytes: Uint8Array, at: number, count: number): Uint32Array {
   const { blockBytes } = GGML_TYPES[type];
   const view = viewOf(bytes);
@@ -150,6 +150,12 @@ export const repackGrid = (bytes: Uint8Array): Planes => ({
   weight: repackWords('IQ3_XXS', bytes, 2, 16),
   weight_high: repackWords('IQ3_XXS', bytes, 66, 8),
   weight_scales: repackHalves('IQ3_XXS', bytes, 0),
+});
+
+/** Q1_0, Q2_0: d, then 16 bytes of codes: as they are. */
+export const repackApart = (type: 'Q1_0' | 'Q2_0', bytes: Uint8Array): Planes => ({
+  weight: repackWords(type, bytes, 2, 4),
+  weight_scales: repackHalves(type, bytes, 0),
 });
 
 /** TQ1_0: bytes of five digits, bytes of four, d: as they are. */

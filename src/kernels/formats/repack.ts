@@ -1,6 +1,6 @@
 import { GGML_TYPES, type GgmlType } from '../../weights/ggml-types.ts';
 import { nibbles, viewOf } from './packed-bits.ts';
-import { repackGrid, repackPairs, repackSuper, repackSuper4, repackSuper6, repackTernary } from './repack-super.ts';
+import { repackApart, repackGrid, repackPairs, repackSuper, repackSuper4, repackSuper6, repackTernary } from './repack-super.ts';
 import type { Planes } from './weight-formats.ts';
 
 /**
@@ -40,6 +40,9 @@ export function repack(type: GgmlType, bytes: Uint8Array): Planes {
       return repackSuper4(bytes);
     case 'IQ3_XXS':
       return repackGrid(bytes);
+    case 'Q1_0':
+    case 'Q2_0':
+      return repackApart(type, bytes);
     case 'TQ1_0':
       return repackTernary(bytes);
   }

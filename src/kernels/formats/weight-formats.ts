@@ -5,6 +5,7 @@ import block from '../../../shaders/parts/block.wgsl?raw';
 import grid from '../../../shaders/parts/grid.wgsl?raw';
 import nibbles from '../../../shaders/parts/nibbles.wgsl?raw';
 import pairs from '../../../shaders/parts/pairs.wgsl?raw';
+import codes1 from '../../../shaders/slots/codes/1bit.wgsl?raw';
 import codes2 from '../../../shaders/slots/codes/2bit.wgsl?raw';
 import codes3 from '../../../shaders/slots/codes/3bit.wgsl?raw';
 import codes4 from '../../../shaders/slots/codes/4bit.wgsl?raw';
@@ -61,6 +62,16 @@ export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
   F32: { sources: [codesFloat32, scalesNone], planes: { weight: vec4(1024) } },
   F16: { sources: [codes16, scalesNone], planes: { weight: vec4(512) } },
   BF16: { sources: [halfBfloat, codes16, scalesNone], planes: { weight: vec4(512) } },
+  Q1_0: {
+    sources: [codes1, scalesSymmetric],
+    planes: { weight: words(32), weight_scales: words(4) },
+    constants: symmetric(-1, 4),
+  },
+  Q2_0: {
+    sources: [pairs, codes2, scalesSymmetric],
+    planes: { weight: vec2(64), weight_scales: words(8) },
+    constants: symmetric(-1, 2),
+  },
   Q4_0: {
     sources: [nibbles, codes4, scalesSymmetric],
     planes: { weight: vec4(128), weight_scales: words(16) },

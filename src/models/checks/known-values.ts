@@ -9,7 +9,7 @@ import type { TensorInfo } from '../../weights/tensor-info.ts';
 const HALVES: Record<GgmlType, readonly number[]> = {
   ...{ F32: [], F16: [], BF16: [], Q8_0: [0], Q4_0: [0], Q5_0: [0], Q6_K: [208] },
   ...{ Q4_1: [0, 2], Q5_1: [0, 2], Q4_K: [0, 2], Q5_K: [0, 2], Q2_K: [80, 82], Q3_K: [108], TQ1_0: [52], TQ2_0: [64] },
-  ...{ IQ3_XXS: [0], IQ4_NL: [0], IQ4_XS: [0], MXFP4: [] },
+  ...{ IQ3_XXS: [0], IQ4_NL: [0], IQ4_XS: [0], MXFP4: [], Q1_0: [0], Q2_0: [0] },
 };
 
 /** Numbers in [0, 1) that look like any: the same every time (Lehmer, 1951). */

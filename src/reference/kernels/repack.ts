@@ -56,6 +56,10 @@ export function unpackPlanes(type: GgmlType, planes: Planes): Float64Array {
       return valuesOf(2 * weight.length, (i) => half(weight, i));
     case 'BF16':
       return valuesOf(2 * weight.length, (i) => bfloat16ToFloat(item(weight, 16, i)));
+    case 'Q1_0':
+      return valuesOf(32 * weight.length, (i) => half(scales, Math.floor(i / 128)) * (2 * item(weight, 1, i) - 1));
+    case 'Q2_0':
+      return valuesOf(16 * weight.length, (i) => half(scales, Math.floor(i / 64)) * (pair(i) - 1));
     case 'Q4_0':
       return valuesOf(8 * weight.length, (i) => half(scales, block(i)) * (nibble(i) - 8));
     case 'Q4_1':

@@ -1,2 +1,2 @@
 /** Which checks these are: what others found is found again. The hash of their texts, as a test has it. */
-export const CHECKS = 'd6499991';
+export const CHECKS = '4d1c81c';

@@ -7,6 +7,8 @@ export const FLOATS: Record<GgmlType, { kind: 'F32' | 'F16' | 'BF16' | 'E8M0'; a
   F32: { kind: 'F32', at: [0] },
   F16: { kind: 'F16', at: [0] },
   BF16: { kind: 'BF16', at: [0] },
+  Q1_0: { kind: 'F16', at: [0] },
+  Q2_0: { kind: 'F16', at: [0] },
   Q4_0: { kind: 'F16', at: [0] },
   Q4_1: { kind: 'F16', at: [0, 2] },
   Q5_0: { kind: 'F16', at: [0] },

@@ -42,6 +42,14 @@ const ENCODERS: Record<GgmlType, BlockEncoder> = {
   F32: (values, view, at) => view.setFloat32(at, values[0] ?? 0, true),
   F16: (values, view, at) => view.setUint16(at, floatToHalf(values[0] ?? 0), true),
   BF16: (values, view, at) => view.setUint16(at, floatToBfloat16(values[0] ?? 0), true),
+  Q1_0: (values, view, at) => {
+    putHalf(view, at, values.reduce((sum, value) => sum + Math.abs(value), 0) / 128);
+    values.forEach((value, i) => orByte(view, at + 2 + (i >> 3), Number(value > 0) << (i & 7)));
+  },
+  Q2_0: (values, view, at) => {
+    const d = putHalf(view, at, Math.abs(largest(values)));
+    codes(values, d, 0, [-1, 1], 1).forEach((q, i) => orByte(view, at + 2 + (i >> 2), q << (2 * (i & 3))));
+  },
   Q4_0: (values, view, at) => {
     const d = putHalf(view, at, largest(values) / -8);
     setNibbles(view, at + 2, codes(values, d, 0, [-8, 7], 8));

@@ -76,6 +76,8 @@ const FILE_TYPES: Record<GgmlType, number> = {
   TQ1_0: 36,
   TQ2_0: 37,
   MXFP4: 38,
+  Q1_0: 40,
+  Q2_0: 41,
 };
 
 /**
