@@ -1,6 +1,7 @@
-// TQ1_0: numbers from 0 to 2 are base-3 digits of bytes that count 256ths. The first digit of a byte b is the whole part of
-// 3b / 256; what is behind it is again such a byte. Eight blocks share 48 bytes of five digits in `weight` and 4 of four in
-// `weight_high`: blocks 0 to 4 are a digit of 32 bytes, the other halves of blocks one of 16, and the last one all of the 4.
+// TQ1_0: numbers from 0 to 2, from which 1 is subtracted, are base-3 digits of bytes that count 256ths. The first digit of a
+// byte b is the whole part of 3b / 256; what is behind it is again such a byte. Eight blocks share 48 bytes of five digits in
+// `weight` and 4 of four in `weight_high`: blocks 0 to 4 are a digit of 32 bytes, the other halves of blocks one of 16, and
+// the last one all of the 4.
 // needs: block
 const CODE_STEP = vec4f(0.00390625, 0.00390625, 5.9604644775390625e-8, 5.9604644775390625e-8);
 
@@ -24,7 +25,8 @@ fn half_digits(i: u32, half: u32) -> vec4u {
 fn digits4(word: u32) -> vec4f {
   let even = (word & 0x00ff00ffu) * 3u;
   let odd = ((word >> 8u) & 0x00ff00ffu) * 3u;
-  return vec4f(vec4i(vec4u(even, odd, even, odd) & vec4u(0x300u, 0x300u, 0x3000000u, 0x3000000u)));
+  let digits = vec4u(even, odd, even, odd) & vec4u(0x300u, 0x300u, 0x3000000u, 0x3000000u);
+  return vec4f(vec4i(digits)) - vec4f(256.0, 256.0, 16777216.0, 16777216.0);
 }
 
 fn codes(row: u32, block: u32) -> Block {
@@ -34,14 +36,15 @@ fn codes(row: u32, block: u32) -> Block {
     digits4(a.x), digits4(a.y), digits4(a.z), digits4(a.w), digits4(b.x), digits4(b.y), digits4(b.z), digits4(b.w));
 }
 
-fn code_part(row: u32, part: u32) -> Block { return codes(row, part); }
-
-struct RawCodes { a: vec4u, b: vec4u }
-
-fn raw_codes(row: u32, part: u32) -> RawCodes {
-  return RawCodes(half_digits(row * BLOCKS + part, 0u), half_digits(row * BLOCKS + part, 1u));
+fn code_part(row: u32, part: u32) -> Block {
+  let a = half_digits(row * BLOCKS + part / 2u, part & 1u);
+  return Block(digits4(a.x), digits4(a.y), digits4(a.z), digits4(a.w), vec4f(), vec4f(), vec4f(), vec4f());
 }
 
-fn first_codes(raw: RawCodes) -> Codes8 { return Codes8(digits4(raw.a.x), digits4(raw.a.y)); }
+struct RawCodes { digits: vec4u }
 
-fn codes_behind(raw: RawCodes) -> RawCodes { return RawCodes(vec4u(raw.a.zw, raw.b.xy), vec4u(raw.b.zw, raw.a.xy)); }
+fn raw_codes(row: u32, part: u32) -> RawCodes { return RawCodes(half_digits(row * BLOCKS + part / 2u, part & 1u)); }
+
+fn first_codes(raw: RawCodes) -> Codes8 { return Codes8(digits4(raw.digits.x), digits4(raw.digits.y)); }
+
+fn codes_behind(raw: RawCodes) -> RawCodes { return RawCodes(raw.digits.zwxy); }

@@ -40,6 +40,8 @@ interface WeightFormat {
   /** Bytes of each plane for 256 columns, and the type it is bound as. */
   planes: Partial<Record<PlaneName, { bytes: number; type: string }>>;
   constants?: Readonly<Record<string, Constant>>;
+  /** In how many parts a block's codes are read; four words each by default. With minima there is one. */
+  parts?: number;
 }
 
 const vec4 = (bytes: number) => ({ bytes, type: 'array<vec4u>' });
@@ -123,7 +125,8 @@ export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
   TQ1_0: {
     sources: [codesTernary, scalesSymmetric],
     planes: { weight: vec4(48), weight_high: words(4), weight_scales: words(2) },
-    constants: symmetric(-1, 8),
+    constants: symmetric(0, 8),
+    parts: 2, // a half has all digits it needs in four words
   },
   TQ2_0: {
     sources: [pairs, codes2, scalesSymmetric],
@@ -140,7 +143,10 @@ export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
 export const planeNames = (type: GgmlType): PlaneName[] => Object.keys(WEIGHT_FORMATS[type].planes) as PlaneName[];
 
 /** In how many parts a block's codes are read, without their upper bits: of four words at most. */
-export const codeParts = (type: GgmlType): number => Math.max(1, (WEIGHT_FORMATS[type].planes.weight?.bytes ?? 0) / 128);
+export function codeParts(type: GgmlType): number {
+  const { parts, planes } = WEIGHT_FORMATS[type];
+  return parts ?? Math.max(1, (planes.weight?.bytes ?? 0) / 128);
+}
 
 /** What a kernel that reads weights of `type` with `columns` columns is made of, beside its own text. */
 export function weightReader(device: Device, type: GgmlType, columns: number) {
