@@ -59,7 +59,7 @@ const NON_LINEAR = curve(1.43299, 11.4398, -0.0168121, 0.0818398, 0.00158604);
 /** MXFP4, doubled: at most 0.424 from 0, ±1, ±2, ±3, ±4, ±6, ±8 and ±12. */
 const FLOAT4 = curve(0, 0.711538, 0, 0.0192308, 0);
 
-/** How each type lies on the GPU: as many bytes as in the file, save for those whose scale is f32 there (Q6_K +1 %, Q3_K +2 %) or stands apart. */
+/** How each type lies on the GPU: as many bytes as in the file, save for Q6_K's (+1 %) and Q3_K's (+2 %), whose scale is f32 here. */
 export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
   F32: { sources: [codesFloat32, scalesNone], planes: { weight: vec4(1024) } },
   F16: { sources: [codes16, scalesNone], planes: { weight: vec4(512) } },

@@ -80,12 +80,12 @@ const ENCODERS: Record<GgmlType, BlockEncoder> = {
   },
   IQ4_NL: (values, view, at) => {
     const d = putHalf(view, at, largest(values) / -127);
-    setNibbles(view, at + 2, nearest(values, d, nonLinear));
+    setNibbles(view, at + 2, nearest(values, d, NON_LINEAR));
   },
   MXFP4: (values, view, at) => {
     const exponent = Math.max(0, Math.floor(Math.log2(Math.abs(largest(values)) || 2 ** -125)) + 125);
     view.setUint8(at, exponent);
-    setNibbles(view, at + 1, nearest(values, 2 ** (exponent - 128), (code) => (code < 8 ? 1 : -1) * (FLOAT4[code % 8] ?? 0)));
+    setNibbles(view, at + 1, nearest(values, 2 ** (exponent - 128), FLOAT4));
   },
   Q2_K: (values, view, at) => {
     const groups = groupsOf(values, 16);
@@ -123,7 +123,7 @@ const ENCODERS: Record<GgmlType, BlockEncoder> = {
       const scale = d === 0 ? 0 : Math.round((scales[i] ?? 0) / d);
       orByte(view, at + 4 + (i >> 1), ((scale + 32) & 15) << (4 * (i & 1)));
       orByte(view, at + 2 + (i >> 2), ((scale + 32) >> 4) << (2 * (i & 3)));
-      setNibbles(view, at + 8 + 16 * i, nearest(group, d * scale, nonLinear));
+      setNibbles(view, at + 8 + 16 * i, nearest(group, d * scale, NON_LINEAR));
     });
   },
   IQ3_XXS: (values, view, at) => {
@@ -211,25 +211,30 @@ function codes(values: Float32Array, step: number, base: number, [low, high]: re
   });
 }
 
-const FLOAT4 = [0, 1, 2, 3, 4, 6, 8, 12];
+const FLOAT4 = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+const NON_LINEAR = Array.from({ length: 16 }, (_, code) => nonLinear(code));
+const GRID = Float32Array.from({ length: 1024 }, (_, i) => gridSize(i >> 2, i & 3));
 
-/** Of 16 codes those whose `table` value, times `step`, is nearest. */
-function nearest(values: Float32Array, step: number, table: (code: number) => number): number[] {
-  return Array.from(values, (value) => {
-    const off = (code: number): number => Math.abs(table(code) * step - value);
-    return Array.from({ length: 16 }, (_, code) => code).reduce((best, code) => (off(code) < off(best) ? code : best));
+/** The codes whose value in `table`, times `step`, is nearest. */
+const nearest = (values: Float32Array, step: number, table: readonly number[]): number[] =>
+  Array.from(values, (value) => {
+    let best = 0;
+    for (let code = 1; code < 16; code++) if (Math.abs(table[code]! * step - value) < Math.abs(table[best]! * step - value)) best = code;
+    return best;
   });
-}
 
 /** The byte of IQ3_XXS whose four sizes, times `step`, are nearest. */
 function nearestOfGrid(sizes: Float32Array, step: number): number {
-  let best = { byte: 0, off: Infinity };
+  let best = 0;
+  let least = Infinity;
   for (let byte = 0; byte < 256; byte++) {
     let off = 0;
-    for (let k = 0; k < 4; k++) off += (gridSize(byte, k) * step - (sizes[k] ?? 0)) ** 2;
-    if (off < best.off) best = { byte, off };
+    for (let k = 0; k < 4; k++) off += (GRID[4 * byte + k]! * step - sizes[k]!) ** 2;
+    if (off >= least) continue;
+    best = byte;
+    least = off;
   }
-  return best.byte;
+  return best;
 }
 
 /** A bit for each of eight values that is negative; where they are odd, the smallest counts otherwise. */
