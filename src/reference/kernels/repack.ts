@@ -15,7 +15,7 @@ type Words = Record<'weight' | 'high' | 'scales', Uint32Array>;
 /** The value of element `i`, and how many a word of `weight` has. */
 interface Layout {
   perWord: number;
-  value(words: Words, i: number): number;
+  value: (words: Words, i: number) => number;
 }
 
 /** The values that planes hold, one after another, as the comments of shaders/slots/codes and scales describe them. */
