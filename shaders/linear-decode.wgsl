@@ -8,11 +8,17 @@
 fn square(i: u32) -> f32 { return dot(x[i], x[i]); }
 
 // What four rows need of 32 inputs.
-struct Inputs { stepped: Block, sum: f32 }
+struct Inputs { stepped: Block, sums: vec2f }
 
 fn load_inputs(first: u32, local: u32) -> Inputs {
   let v = load_block(first, local);
-  return Inputs(block_times(v, CODE_STEP), block_sum(v));
+  return Inputs(block_times(v, CODE_STEP), half_sums(v));
+}
+
+// What is added to the halves of a block, times their inputs.
+fn minima_dot(scale: vec4f, sums: vec2f) -> f32 {
+  if (MINIMA == 2u) { return dot(scale.zw, sums); }
+  return scale.z * (sums.x + sums.y);
 }
 
 // Four rows' sums for two tokens.
@@ -21,9 +27,9 @@ struct Sums { a: vec4f, b: vec4f }
 fn row_dot(row: u32, block: u32, a: Inputs, b: Inputs) -> vec2f {
   let scale = scales(row, block);
   let w = codes(row, block);
-  let first = dot(block_dots(w, a.stepped), scale.xy) + scale.z * a.sum;
+  let first = dot(block_dots(w, a.stepped), scale.xy) + minima_dot(scale, a.sums);
   if (TOKENS == 1u) { return vec2f(first, 0.0); }
-  return vec2f(first, dot(block_dots(w, b.stepped), scale.xy) + scale.z * b.sum);
+  return vec2f(first, dot(block_dots(w, b.stepped), scale.xy) + minima_dot(scale, b.sums));
 }
 
 fn rows_dot(rows: vec4u, block: u32, a: Inputs, b: Inputs) -> Sums {

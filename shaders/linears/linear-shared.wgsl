@@ -13,8 +13,8 @@ const TILE_STRIDE = TILE_BLOCKS | 1u;
 
 // Inputs times CODE_STEP, `[tokens][vectors of a block][blocks]`; then a token's sums, an invocation's each.
 var<workgroup> shared_vectors: array<vec4f, max(TOKENS * 8u * TILE_STRIDE, WORKGROUP)>;
-// `[tokens][blocks]`, where weights have minima.
-var<workgroup> block_sums: array<f32, select(1u, TOKENS * TILE_BLOCKS, HAS_MINIMUM)>;
+// `[tokens][minima of a block][blocks]`.
+var<workgroup> block_sums: array<f32, max(TOKENS * MINIMA * TILE_BLOCKS, 1u)>;
 // Sums of an invocation's squares, four tokens together.
 var<private> squares: array<vec4f, TOKEN_QUADS>;
 
@@ -50,14 +50,15 @@ fn fill_inputs(first_token: u32, start: u32, count: u32, local: u32) {
   }
 }
 
-// Of each block of inputs, which minima are times.
+// Of each block of inputs, or of each half, which minima are times.
 fn sum_blocks(count: u32, local: u32) {
-  for (var i = local; i < TOKENS * count; i += WORKGROUP) {
-    let token = i / count;
+  const VECTORS = 8u / max(MINIMA, 1u);
+  for (var i = local; i < TOKENS * MINIMA * count; i += WORKGROUP) {
+    let place = i / count;
     let block = i % count;
     var sum = vec4f();
-    for (var v = 0u; v < 8u; v++) { sum += shared_vectors[(token * 8u + v) * TILE_STRIDE + block]; }
-    block_sums[token * TILE_BLOCKS + block] = dot(sum, CODE_SCALE);
+    for (var v = 0u; v < VECTORS; v++) { sum += shared_vectors[(place * VECTORS + v) * TILE_STRIDE + block]; }
+    block_sums[place * TILE_BLOCKS + block] = dot(sum, CODE_SCALE);
   }
 }
 
@@ -103,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let first = (group.x * GROUPS + local / ROW_LANES) * OUTPUTS;
   let first_token = group.y * TOKENS;
   var rows: array<u32, ROWS>;
-  var row_scales: array<vec3f, ROWS>;
+  var row_scales: array<vec4f, ROWS>;
   #for r in ROWS
   rows[#r] = row_of(first, #ru, outputs);
   #end
@@ -113,7 +114,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     workgroupBarrier(); // the inputs before may still be being read
     fill_inputs(first_token, start, count, local);
     workgroupBarrier();
-    if (HAS_MINIMUM) {
+    if (MINIMA > 0u) {
       sum_blocks(count, local);
       workgroupBarrier();
     }
@@ -152,7 +153,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       #end
       #for t in TOKENS
       #for r in ROWS
-      if (HAS_MINIMUM) { sums[#t][#r] += row_scales[#r].z * block_sums[#tu * TILE_BLOCKS + i]; }
+      if (MINIMA > 0u) { sums[#t][#r] += row_scales[#r].z * block_sums[#tu * MINIMA * TILE_BLOCKS + i]; }
+      if (MINIMA == 2u) { sums[#t][#r] += row_scales[#r].w * block_sums[(#tu * MINIMA + 1u) * TILE_BLOCKS + i]; }
       #end
       #end
     }

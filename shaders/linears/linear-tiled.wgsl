@@ -45,18 +45,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let row#n = (local + #nu * WORKGROUP) / 4u;
     let at#n = min(first_row + row#n, params.rows - 1u);
     var codes#n = raw_codes(at#n, own);
-    let scales#n = select(vec3f(), scales(at#n, own / TILE_PARTS), part < PARTS);
+    let scales#n = select(vec4f(), scales(at#n, own / TILE_PARTS), part < PARTS);
     #end
     for (var step = 0u; step < STEPS; step++) {
       workgroupBarrier(); // the tiles before may still be being read
       #for n in HELD
       if (4u * TILE_ROWS >= WORKGROUP || row#n < TILE_ROWS) {
         let eight = first_codes(codes#n);
-        let scale = select(scales#n.x, scales#n.y, 2u * step >= STEPS);
+        let is_behind = 2u * step >= STEPS;
+        let scale = select(scales#n.x, scales#n.y, is_behind);
+        let minimum = select(scales#n.z, scales#n.w, MINIMA == 2u && is_behind);
         // In this order, that the products of scale and step are not kept in registers.
         let column4 = (local + TURN * step) % 4u * 2u;
-        put_weights(row#n, column4, eight.a * CODE_STEP * scale + scales#n.z);
-        put_weights(row#n, column4 + 1u, eight.b * CODE_STEP * scale + scales#n.z);
+        put_weights(row#n, column4, eight.a * CODE_STEP * scale + minimum);
+        put_weights(row#n, column4 + 1u, eight.b * CODE_STEP * scale + minimum);
         codes#n = codes_behind(codes#n);
       }
       #end

@@ -20,6 +20,6 @@ fn block_times(x: Block, y: vec4f) -> Block {
   return Block(x.a * y, x.b * y, x.c * y, x.d * y, x.e * y, x.f * y, x.g * y, x.h * y);
 }
 
-fn block_sum(x: Block) -> f32 {
-  return dot(x.a + x.b + x.c + x.d + x.e + x.f + x.g + x.h, vec4f(1.0));
+fn half_sums(x: Block) -> vec2f {
+  return vec2f(dot(x.a + x.b + x.c + x.d, vec4f(1.0)), dot(x.e + x.f + x.g + x.h, vec4f(1.0)));
 }

@@ -14,3 +14,9 @@ fn low_pairs(word: u32) -> u32 {
   x = (x | (x >> 6u)) & 0x000f000fu;
   return (x | (x >> 12u)) & 0xffu;
 }
+
+// Pairs `r` of 16 bytes, of four each.
+fn sixteen_pairs(words: vec4u, r: u32) -> u32 {
+  let x = words >> vec4u(2u * r);
+  return low_pairs(x.x) | (low_pairs(x.y) << 8u) | (low_pairs(x.z) << 16u) | (low_pairs(x.w) << 24u);
+}

@@ -1,4 +1,4 @@
-// Words of a file's bytes. Blocks begin at even bytes, and with WHOLE_WORDS at words.
+// Words of a file's bytes. Halves stand at even bytes, and with WHOLE_WORDS blocks begin at words.
 
 // Unit of `raw` that goes to unit i: rows (2t, 2t + 1) of a head become its rows (t, t + headDim / 2), unless it has none.
 fn source_of(i: u32) -> u32 {

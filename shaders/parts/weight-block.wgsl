@@ -5,8 +5,7 @@ fn weight_block(row: u32, block: u32) -> Block {
   let scale = scales(row, block);
   let low = scale.x * CODE_STEP;
   let high = scale.y * CODE_STEP;
-  let offset = vec4f(scale.z);
   return Block(
-    w.a * low + offset, w.b * low + offset, w.c * low + offset, w.d * low + offset,
-    w.e * high + offset, w.f * high + offset, w.g * high + offset, w.h * high + offset);
+    w.a * low + scale.z, w.b * low + scale.z, w.c * low + scale.z, w.d * low + scale.z,
+    w.e * high + scale.w, w.f * high + scale.w, w.g * high + scale.w, w.h * high + scale.w);
 }

@@ -12,7 +12,7 @@ const PICKLED_ADAPTER = 'adapter_model.bin';
 const PICKLED_MODEL = /^pytorch_model.*\.bin$/;
 
 /** Types of weights that run here, as file names tell them; floats last, since they take most. */
-const QUANTIZED = /[-._](Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q4_K(_[SM])?|Q5_K(_[SM])?|Q6_K)(?=[-.])/i;
+const QUANTIZED = /[-._](Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q2_K(_S)?|Q3_K(_[SML])?|Q4_K(_[SM])?|Q5_K(_[SM])?|Q6_K|IQ4_(NL|XS)|TQ[12]_0|MXFP4|Q1_0)(?=[-.])/i;
 const FLOAT = /[-._](BF16|F16|FP16|F32)(?=[-.])/i;
 const SAFETENSORS_SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
 const SHARD = /-(\d{5})-of-\d{5}(?=\.gguf$)/;

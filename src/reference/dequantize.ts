@@ -1,6 +1,7 @@
 import { GGML_TYPES } from '../weights/ggml-types.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import { bfloat16ToFloat, halfToFloat } from './half.ts';
+import { gridSize } from './iq3-grid.ts';
 
 /** Decodes one block at byte `at` and writes its elements from `out[to]`. */
 type BlockDecoder = (view: DataView, at: number, out: Float32Array, to: number) => void;
@@ -30,6 +31,15 @@ const DECODERS: Record<GgmlType, BlockDecoder> = {
   BF16: (view, at, out, to) => {
     out[to] = bfloat16ToFloat(view.getUint16(at, true));
   },
+  // A scale, then a bit for an element, which is its sign; or two bits, from which 1 is subtracted.
+  Q1_0: (view, at, out, to) => {
+    const d = half(view, at);
+    for (let i = 0; i < 128; i++) out[to + i] = bit(view.getUint8(at + 2 + Math.floor(i / 8)), i % 8) ? d : -d;
+  },
+  Q2_0: (view, at, out, to) => {
+    const d = half(view, at);
+    for (let i = 0; i < 64; i++) out[to + i] = d * (((view.getUint8(at + 2 + Math.floor(i / 4)) >> (2 * (i % 4))) & 3) - 1);
+  },
   // Blocks of 32: scale d (, minimum m), (the fifth bits,) then 16 bytes whose low nibbles come first.
   Q4_0: (view, at, out, to) => {
     const d = half(view, at);
@@ -54,6 +64,40 @@ const DECODERS: Record<GgmlType, BlockDecoder> = {
   Q8_0: (view, at, out, to) => {
     const d = half(view, at);
     for (let i = 0; i < 32; i++) out[to + i] = d * view.getInt8(at + 2 + i);
+  },
+  IQ4_NL: (view, at, out, to) => {
+    const d = half(view, at);
+    for (let i = 0; i < 32; i++) out[to + i] = d * nonLinear(nibble(view, at + 2, i));
+  },
+  // A power of two, then floats of a sign, two bits of exponent and one of fraction.
+  MXFP4: (view, at, out, to) => {
+    const d = 2 ** (view.getUint8(at) - 127);
+    for (let i = 0; i < 32; i++) {
+      const code = nibble(view, at + 1, i);
+      const [exponent, fraction] = [(code >> 1) & 3, code & 1];
+      const size = exponent === 0 ? fraction / 2 : (1 + fraction / 2) * 2 ** (exponent - 1);
+      out[to + i] = code < 8 || size === 0 ? d * size : -d * size;
+    }
+  },
+  // Super-blocks of 256 in 16 groups: a byte each of scale and minimum, bit pairs, d, dmin.
+  Q2_K: (view, at, out, to) => {
+    for (let i = 0; i < 256; i++) {
+      const scales = view.getUint8(at + (i >> 4));
+      out[to + i] = half(view, at + 80) * (scales & 15) * bitPair(view, at + 16, i) - half(view, at + 82) * (scales >> 4);
+    }
+  },
+  // 32 bytes of upper bits (one for an element of each group of 32), bit pairs, 12 bytes of 6-bit scales, d.
+  Q3_K: (view, at, out, to) => {
+    const d = half(view, at + 108);
+    for (let group = 0; group < 16; group++) {
+      const low = view.getUint8(at + 96 + (group % 8)) >> (group < 8 ? 0 : 4);
+      const high = view.getUint8(at + 104 + (group % 4)) >> (2 * Math.floor(group / 4));
+      const scale = (low & 15) + 16 * (high & 3) - 32;
+      for (let i = 16 * group; i < 16 * group + 16; i++) {
+        const upper = bit(view.getUint8(at + (i % 32)), i >> 5);
+        out[to + i] = d * scale * (bitPair(view, at + 32, i) - (upper ? 0 : 4));
+      }
+    }
   },
   // Super-blocks of 256 in 8 groups of 32: d, dmin, 12 bytes of 6-bit scales and minima, (high bits,) nibbles.
   Q4_K: (view, at, out, to) => {
@@ -91,7 +135,57 @@ const DECODERS: Record<GgmlType, BlockDecoder> = {
       out[to + i] = d * view.getInt8(at + 192 + (i >> 4)) * q;
     }
   },
+  // d, the upper two bits of 8 scales, their lower four, then 16 bytes a group.
+  IQ4_XS: (view, at, out, to) => {
+    const d = half(view, at);
+    for (let group = 0; group < 8; group++) {
+      const high = view.getUint16(at + 2, true) >> (2 * group);
+      const low = view.getUint8(at + 4 + (group >> 1)) >> (group % 2 ? 4 : 0);
+      const scale = (low & 15) + 16 * (high & 3) - 32;
+      for (let i = 0; i < 32; i++) out[to + 32 * group + i] = d * scale * nonLinear(nibble(view, at + 8 + 16 * group, i));
+    }
+  },
+  // d, a byte for four sizes, then a word a group: four times the signs of seven elements, and a scale of four bits.
+  IQ3_XXS: (view, at, out, to) => {
+    const d = half(view, at);
+    for (let group = 0; group < 8; group++) {
+      const word = view.getUint32(at + 66 + 4 * group, true);
+      const scale = (d * (0.5 + (word >>> 28))) / 2;
+      for (let eight = 0; eight < 4; eight++) {
+        let negatives = 0;
+        for (let k = 0; k < 8; k++) {
+          const isNegative = k < 7 ? bit(word, 7 * eight + k) === 1 : negatives % 2 === 1;
+          if (isNegative) negatives++;
+          const i = 32 * group + 8 * eight + k;
+          const size = gridSize(view.getUint8(at + 2 + (i >> 2)), i % 4);
+          out[to + i] = isNegative ? -scale * size : scale * size;
+        }
+      }
+    }
+  },
+  // Digits of base 3, five a byte and at last four, then d. A byte is a fraction: its digits come out by multiplication.
+  TQ1_0: (view, at, out, to) => {
+    const d = half(view, at + 52);
+    const runs = [[0, 32, 5], [32, 16, 5], [48, 4, 4]] as const;
+    let i = to;
+    for (const [start, count, digits] of runs) {
+      for (let digit = 0; digit < digits; digit++) {
+        for (let k = 0; k < count; k++) {
+          const behind = (view.getUint8(at + start + k) * 3 ** digit) % 256;
+          out[i++] = d * (Math.floor((behind * 3) / 256) - 1);
+        }
+      }
+    }
+  },
+  TQ2_0: (view, at, out, to) => {
+    const d = half(view, at + 64);
+    for (let i = 0; i < 256; i++) out[to + i] = d * (bitPair(view, at, i) - 1);
+  },
 };
+
+/** What the codes of IQ4_NL and IQ4_XS stand for. */
+const NON_LINEAR = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+export const nonLinear = (code: number): number => NON_LINEAR[code] ?? NaN;
 
 function half(view: DataView, at: number): number {
   return halfToFloat(view.getUint16(at, true));
@@ -104,6 +198,11 @@ function bit(word: number, i: number): number {
 /** Element `i` of 32 in 16 bytes: the first 16 are the low nibbles. */
 function nibble(view: DataView, at: number, i: number): number {
   return (view.getUint8(at + (i & 15)) >> (i < 16 ? 0 : 4)) & 15;
+}
+
+/** Element `i` of 256 in 64 bytes: each half has 32, of which a byte holds an element of each of its four groups. */
+function bitPair(view: DataView, at: number, i: number): number {
+  return (view.getUint8(at + 32 * (i >> 7) + (i % 32)) >> (2 * ((i >> 5) % 4))) & 3;
 }
 
 /** Element `i` of a group of 32; two groups share 32 bytes, the even one in the low nibbles. */

@@ -16,10 +16,20 @@ export const GGML_TYPES = {
   Q5_0: { id: 6, blockSize: 32, blockBytes: 22 },
   Q5_1: { id: 7, blockSize: 32, blockBytes: 24 },
   Q8_0: { id: 8, blockSize: 32, blockBytes: 34 },
+  Q2_K: { id: 10, blockSize: 256, blockBytes: 84 },
+  Q3_K: { id: 11, blockSize: 256, blockBytes: 110 },
   Q4_K: { id: 12, blockSize: 256, blockBytes: 144 },
   Q5_K: { id: 13, blockSize: 256, blockBytes: 176 },
   Q6_K: { id: 14, blockSize: 256, blockBytes: 210 },
+  IQ3_XXS: { id: 18, blockSize: 256, blockBytes: 98 },
+  IQ4_NL: { id: 20, blockSize: 32, blockBytes: 18 },
+  IQ4_XS: { id: 23, blockSize: 256, blockBytes: 136 },
   BF16: { id: 30, blockSize: 1, blockBytes: 2 },
+  TQ1_0: { id: 34, blockSize: 256, blockBytes: 54 },
+  TQ2_0: { id: 35, blockSize: 256, blockBytes: 66 },
+  MXFP4: { id: 39, blockSize: 32, blockBytes: 17 },
+  Q1_0: { id: 41, blockSize: 128, blockBytes: 18 },
+  Q2_0: { id: 42, blockSize: 64, blockBytes: 18 },
 } as const satisfies Record<string, GgmlTypeLayout>;
 
 export type GgmlType = keyof typeof GGML_TYPES;
@@ -27,26 +37,19 @@ export type GgmlType = keyof typeof GGML_TYPES;
 /** Types that llama.cpp knows and this runtime does not (ggml/include/ggml.h), named in errors. */
 const OTHER_TYPES: Record<number, string> = {
   9: 'Q8_1',
-  10: 'Q2_K',
-  11: 'Q3_K',
   15: 'Q8_K',
   16: 'IQ2_XXS',
   17: 'IQ2_XS',
-  18: 'IQ3_XXS',
   19: 'IQ1_S',
-  20: 'IQ4_NL',
   21: 'IQ3_S',
   22: 'IQ2_S',
-  23: 'IQ4_XS',
   24: 'I8',
   25: 'I16',
   26: 'I32',
   27: 'I64',
   28: 'F64',
   29: 'IQ1_M',
-  34: 'TQ1_0',
-  35: 'TQ2_0',
-  39: 'MXFP4',
+  40: 'NVFP4',
 };
 
 const TYPE_BY_ID = new Map(

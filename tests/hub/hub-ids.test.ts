@@ -83,6 +83,15 @@ describe('files of a model', () => {
     expect(await pick({}, 100)).toEqual(['tiny-Q4_K_M.gguf']);
   });
 
+  test('a GGUF in any type that runs, and none that only looks like it', async () => {
+    const { commit, files } = await list();
+    const of = (name: string, size: number) => ({ ...files[0]!, path: `tiny-${name}.gguf`, size });
+    const others = [of('IQ2_XXS', 300), of('IQ3_XXS', 310), of('Q4_K_XL', 320), of('F16', 900)];
+    for (const type of ['Q2_K', 'Q3_K_L', 'IQ4_NL', 'IQ4_XS', 'TQ1_0', 'TQ2_0', 'MXFP4', 'Q1_0']) {
+      expect(pickModelFiles(ID, { commit, files: [...others, of(type, 200)] }, Infinity).map(({ path }) => path)).toEqual([`tiny-${type}.gguf`]);
+    }
+  });
+
   test('the file that the id names, and what belongs to it', async () => {
     expect(await pick({ file: 'tiny-F16.gguf' })).toEqual(['tiny-F16.gguf']);
     expect(await pick({ file: 'model.safetensors' })).toEqual(['config.json', 'tokenizer.json', 'model.safetensors']);

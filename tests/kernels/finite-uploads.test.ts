@@ -30,7 +30,7 @@ describe('weights on their way to the GPU', () => {
       const whole = quantize(type, new Random(1).normals(blocks * blockSize));
       const { kind, at } = FLOATS[type];
       // Codes and scales of blocks are whole numbers: any bits are right.
-      const codes = whole.map((byte, i) => (at.some((place) => i % blockBytes === place || i % blockBytes === place + 1) || kind !== 'F16' || type === 'F16' ? byte : 0xff));
+      const codes = whole.map((byte, i) => (at.some((place) => i % blockBytes === place || (i % blockBytes === place + 1 && kind === 'F16')) || blockSize === 1 ? byte : 0xff));
       await upload(codes);
       for (let block = 0; block < blocks; block++) {
         for (const place of at) {

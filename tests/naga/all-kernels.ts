@@ -25,6 +25,9 @@ import type { Kernel } from '../../src/gpu/kernel.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 
 const TYPES = Object.keys(WEIGHT_FORMATS) as GgmlType[];
+const codesOf = (type: GgmlType): string | undefined => WEIGHT_FORMATS[type].sources.at(-2);
+/** Of each choice of codes the first type: adapters' texts have nothing to do with scales. */
+const ADAPTED = new Set(TYPES.filter((type) => TYPES.find((other) => codesOf(other) === codesOf(type)) === type));
 const NORM_EPS = 1e-5;
 const WIDTH = 576;
 const VOCABULARY = 49_152;
@@ -71,15 +74,16 @@ export function allKernels(device: Device): Kernel[] {
 
 function weightKernels(device: Device, type: GgmlType): Kernel[] {
   const kernels = [1, 12].map((scale) => embedKernel(device, type, WIDTH, scale));
+  const sites = ADAPTED.has(type) ? SITES : [];
   for (const accumulate of BOTH) {
     for (const hasBias of BOTH) {
       const shape = { type, columns: WIDTH, accumulate, hasBias };
-      for (const adds of [undefined, ...SITES]) kernels.push(prefillKernel(device, { ...shape, adds }));
+      for (const adds of [undefined, ...sites]) kernels.push(prefillKernel(device, { ...shape, adds }));
       for (const gate of [undefined, 'silu'] as const) {
         for (const tokens of new Set([1, 2, 4, 8].map((tokens) => tokensAtOnce(device, tokens)))) {
           const one = { ...shape, gate, tokens };
           kernels.push(decodeKernel(device, one), decodeKernel(device, { ...one, normEps: NORM_EPS }));
-          for (const site of SITES) {
+          for (const site of sites) {
             kernels.push(decodeKernel(device, { ...one, lowers: site }), decodeKernel(device, { ...one, adds: site, normEps: NORM_EPS }));
           }
         }

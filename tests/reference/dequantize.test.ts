@@ -49,6 +49,14 @@ const GROUP_NIBBLES = Array.from({ length: 128 }, (_, byte) => {
   return groupCode(even) | (groupCode(even + 32) << 4);
 });
 
+test('blocks of one and of two bits, by hand', () => {
+  const bytes = Array.from({ length: 16 }, (_, i) => (37 * i + 5) % 256);
+  const bits = Array.from({ length: 128 }, (_, i) => ((bytes[i >> 3] ?? 0) >> (i & 7)) & 1);
+  expect(Array.from(dequantize('Q1_0', block([-0.5], bytes)))).toEqual(bits.map((bit) => (bit === 1 ? -0.5 : 0.5)));
+  const pairs = Array.from({ length: 64 }, (_, i) => (bits[2 * i] ?? 0) + 2 * (bits[2 * i + 1] ?? 0));
+  expect(Array.from(dequantize('Q2_0', block([0.25], bytes)))).toEqual(pairs.map((pair) => 0.25 * (pair - 1)));
+});
+
 test('Q4_K by hand', () => {
   const expected = Array.from({ length: 256 }, (_, i) => {
     const group = i >> 5;
@@ -96,14 +104,24 @@ const ERRORS: Record<GgmlType, number> = {
   F32: 0,
   F16: 1e-7,
   BF16: 4e-6,
+  Q1_0: 0.4,
+  Q2_0: 0.7,
   Q4_0: 0.012,
   Q4_1: 0.01,
   Q5_0: 0.003,
   Q5_1: 0.0025,
   Q8_0: 5e-5,
+  Q2_K: 0.15,
+  Q3_K: 0.04,
   Q4_K: 0.01,
   Q5_K: 0.0025,
   Q6_K: 0.0008,
+  IQ3_XXS: 0.05,
+  IQ4_NL: 0.01,
+  IQ4_XS: 0.01,
+  TQ1_0: 0.8,
+  TQ2_0: 0.8,
+  MXFP4: 0.02,
 };
 
 test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s: several blocks, quantized and back', (type) => {

@@ -1,2 +1,2 @@
-// Codes of four bits.
+// Codes of no more bits.
 fn repack_high(to: u32, at: u32) {}

@@ -1,8 +1,8 @@
-// Q5_K: bit j of byte e is the fifth bit of element e of block j.
+// Q3_K, Q5_K: HIGH_AT bytes into a super-block bit j of byte e is the upper bit of element e of block j.
 // needs: raw-words
 fn repack_high(to: u32, at: u32) {
   let block = vec4u(to & 7u);
-  weight_high[to] = lowest_bits(words_at(at + 16u) >> block) | (lowest_bits(words_at(at + 32u) >> block) << 16u);
+  weight_high[to] = lowest_bits(words_at(at + HIGH_AT) >> block) | (lowest_bits(words_at(at + HIGH_AT + 16u) >> block) << 16u);
 }
 
 // The lowest bits of 16 bytes: the product brings those of four together at its top.

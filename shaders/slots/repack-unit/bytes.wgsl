@@ -1,5 +1,5 @@
 // Q8_0: scale, then 32 bytes. 128 is added to the lower three bytes of each word (slots/codes/8bit.wgsl).
-// needs: block-scales, raw-words
+// needs: raw-words, repack-scales
 fn repack_unit(i: u32) -> bool {
   let at = BLOCK_BYTES * source_of(i);
   let to = 2u * (params.firstUnit + i);

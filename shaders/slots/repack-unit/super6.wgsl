@@ -1,6 +1,6 @@
 // Q6_K: of eight blocks 128 bytes of nibbles, 64 of upper bit pairs, 16 scales, d. Block 4n + r has nibbles r >> 1 and
 // bit pairs r of half n. The first block's invocation writes the scales of all, d as f32.
-// needs: packed-bits, raw-words
+// needs: packed-bits, raw-words, widened
 fn repack_unit(i: u32) -> bool {
   let origin = source_of(i);
   let at = BLOCK_BYTES * (origin / 8u);
@@ -21,19 +21,4 @@ fn repack_unit(i: u32) -> bool {
   weight_scales[to + 3u] = scales.z;
   weight_scales[to + 4u] = scales.w;
   return are_finite(vec4u(d));
-}
-
-fn sixteen_pairs(words: vec4u, r: u32) -> u32 {
-  let x = words >> vec4u(2u * r);
-  return low_pairs(x.x) | (low_pairs(x.y) << 8u) | (low_pairs(x.z) << 16u) | (low_pairs(x.w) << 24u);
-}
-
-// f32 bits of a finite half's value. A subnormal one is normal there: its fraction is shifted up to its first one.
-fn widened(half: u32) -> u32 {
-  let sign = (half & 0x8000u) << 16u;
-  let size = half & 0x7fffu;
-  if (size >= 0x400u) { return sign | ((size << 13u) + 0x38000000u); }
-  if (size == 0u) { return sign; }
-  let first = firstLeadingBit(size);
-  return sign | ((first + 103u) << 23u) | ((size << (23u - first)) & 0x7fffffu);
 }

@@ -1,7 +1,7 @@
 // f16 scale d and minimum m a block. Weight = d · code + m.
-const HAS_MINIMUM = true;
+const MINIMA = 1u;
 
-fn scales(row: u32, block: u32) -> vec3f {
+fn scales(row: u32, block: u32) -> vec4f {
   let dm = unpack2x16float(weight_scales[row * BLOCKS + block]);
-  return dm.xxy;
+  return dm.xxyy;
 }

@@ -1,13 +1,13 @@
 // Q4_K and Q5_K: eight blocks share f16 d and dmin (word 0); each has a 6-bit scale and a 6-bit minimum, whose low
 // nibbles stand in words 1 and 2 and whose upper bits share word 3. Weight = d · scale · code − dmin · minimum.
-const HAS_MINIMUM = true;
+const MINIMA = 1u;
 
-fn scales(row: u32, block: u32) -> vec3f {
+fn scales(row: u32, block: u32) -> vec4f {
   let i = row * BLOCKS + block;
   let words = weight_scales[i / 8u];
   let j = i & 7u;
   let scale = ((words.y >> (4u * j)) & 15u) | (((words.w >> (2u * j)) & 3u) << 4u);
   let minimum = ((words.z >> (4u * j)) & 15u) | (((words.w >> (16u + 2u * j)) & 3u) << 4u);
   let d = unpack2x16float(words.x) * vec2f(f32(i32(scale)), -f32(i32(minimum)));
-  return d.xxy;
+  return d.xxyy;
 }

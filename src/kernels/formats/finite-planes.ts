@@ -1,8 +1,7 @@
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
-import type { Planes } from './repack.ts';
-import type { PlaneName } from './weight-formats.ts';
+import type { PlaneName, Planes } from './weight-formats.ts';
 
 /**
  * What is added to a word so that an exponent of ones, which NaN and infinities have, carries into the sign: `exponent`
@@ -18,11 +17,17 @@ export const SINGLE: FloatBits = { exponent: 0x7f800000, one: 0x00800000, sign: 
 export const HALVES: FloatBits = { exponent: 0x7c007c00, one: 0x04000400, sign: 0x80008000 };
 export const BFLOATS: FloatBits = { exponent: 0x7f807f80, one: 0x00800080, sign: 0x80008000 };
 
-/** Floats of the planes of a type: of every `stride` words the first. All other numbers are whole. */
+/** A half beside what is none. */
+const LOWER_HALF: FloatBits = { exponent: 0x7c00, one: 0x400, sign: 0x8000 };
+/** Bytes 0 and 2: exponents of 253 and more are infinite once a code is multiplied by them, or NaN. */
+export const EXPONENTS: FloatBits = { exponent: 0x00ff00ff, one: 0x00030003, sign: 0x01000100 };
+
+/** Floats of the planes of a type: of every `stride` words the first, shifted by each of `shifts`. All other numbers are whole. */
 interface Floats {
   plane: PlaneName;
   stride: number;
   bits: FloatBits;
+  shifts?: readonly number[];
 }
 
 const scales = (stride: number, bits = HALVES): Floats => ({ plane: 'weight_scales', stride, bits });
@@ -31,14 +36,24 @@ const FLOATS: Record<GgmlType, Floats> = {
   F32: { plane: 'weight', stride: 1, bits: SINGLE },
   F16: { plane: 'weight', stride: 1, bits: HALVES },
   BF16: { plane: 'weight', stride: 1, bits: BFLOATS },
+  Q1_0: scales(1),
+  Q2_0: scales(1),
   Q4_0: scales(1),
   Q4_1: scales(1),
   Q5_0: scales(1),
   Q5_1: scales(1),
   Q8_0: scales(1),
+  Q2_K: scales(5),
+  Q3_K: scales(4, SINGLE),
   Q4_K: scales(4),
   Q5_K: scales(4),
   Q6_K: scales(5, SINGLE),
+  IQ3_XXS: scales(1),
+  IQ4_NL: scales(1),
+  IQ4_XS: scales(2, LOWER_HALF),
+  TQ1_0: scales(1),
+  TQ2_0: scales(1),
+  MXFP4: { ...scales(1, EXPONENTS), shifts: [0, 8] },
 };
 
 /**
@@ -54,10 +69,12 @@ export const notFinite = ({ name, type, source }: TensorInfo): ChunkwiseError =>
   new ChunkwiseError('bad_file', { file: source.name, field: name, reason: `holds NaN, or what is infinite in ${type}` });
 
 function areFinite(type: GgmlType, planes: Planes): boolean {
-  const { plane, stride, bits } = FLOATS[type];
+  const { plane, stride, bits, shifts = [0] } = FLOATS[type];
   const words = planes[plane] ?? new Uint32Array();
   const { exponent, one, sign } = bits;
   let carried = 0;
-  for (let i = 0; i < words.length; i += stride) carried |= (((words[i] ?? 0) & exponent) + one) | 0;
+  for (const shift of shifts) {
+    for (let i = 0; i < words.length; i += stride) carried |= ((((words[i] ?? 0) >>> shift) & exponent) + one) | 0;
+  }
   return (carried & sign) === 0;
 }

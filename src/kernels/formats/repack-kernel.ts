@@ -1,24 +1,36 @@
 import { folded } from '../../gpu/grid.ts';
 import type { Binding, Constant, Kernel } from '../../gpu/kernel.ts';
 import { GGML_TYPES, type GgmlType } from '../../weights/ggml-types.ts';
-import blockScales from '../../../shaders/parts/block-scales.wgsl?raw';
 import packedBits from '../../../shaders/parts/packed-bits.wgsl?raw';
 import rawWords from '../../../shaders/parts/raw-words.wgsl?raw';
+import widened from '../../../shaders/parts/widened.wgsl?raw';
 import source from '../../../shaders/repack.wgsl?raw';
 import highNone from '../../../shaders/slots/repack-high/none.wgsl?raw';
+import highSigns from '../../../shaders/slots/repack-high/signs.wgsl?raw';
 import highTransposed from '../../../shaders/slots/repack-high/transposed.wgsl?raw';
 import highWord from '../../../shaders/slots/repack-high/word.wgsl?raw';
+import recodeNone from '../../../shaders/slots/repack-recode/none.wgsl?raw';
+import recodeSigned from '../../../shaders/slots/repack-recode/signed.wgsl?raw';
+import scaleExponents from '../../../shaders/slots/repack-scales/exponents.wgsl?raw';
+import scaleHalves from '../../../shaders/slots/repack-scales/halves.wgsl?raw';
+import scaleSuper2 from '../../../shaders/slots/repack-scales/super2.wgsl?raw';
+import scaleSuper3 from '../../../shaders/slots/repack-scales/super3.wgsl?raw';
+import scaleSuper4 from '../../../shaders/slots/repack-scales/super4.wgsl?raw';
+import unitBits from '../../../shaders/slots/repack-unit/bits.wgsl?raw';
 import unitBytes from '../../../shaders/slots/repack-unit/bytes.wgsl?raw';
 import unitFloats from '../../../shaders/slots/repack-unit/floats.wgsl?raw';
+import unitEights from '../../../shaders/slots/repack-unit/eights.wgsl?raw';
 import unitNibbles from '../../../shaders/slots/repack-unit/nibbles.wgsl?raw';
+import unitPairs from '../../../shaders/slots/repack-unit/pairs.wgsl?raw';
 import unitSuper from '../../../shaders/slots/repack-unit/super.wgsl?raw';
 import unitSuper6 from '../../../shaders/slots/repack-unit/super6.wgsl?raw';
-import { BFLOATS, type FloatBits, HALVES, SINGLE } from './finite-planes.ts';
+import unitTernary from '../../../shaders/slots/repack-unit/ternary.wgsl?raw';
+import { BFLOATS, EXPONENTS, type FloatBits, HALVES, SINGLE } from './finite-planes.ts';
 import { WEIGHT_FORMATS } from './weight-formats.ts';
 
 const WORKGROUP = 64;
 
-const constantsOf = ({ exponent, one, sign }: FloatBits) => ({ EXPONENTS: exponent, STEP: one, SIGNS: sign });
+const constantsOf = ({ exponent, one, sign }: FloatBits = HALVES) => ({ EXPONENTS: exponent, STEP: one, SIGNS: sign });
 
 /** Texts that repack a unit, and what they need to know beside the size of a block. */
 interface Repacking {
@@ -27,24 +39,36 @@ interface Repacking {
 }
 
 const floats = (bits: FloatBits): Repacking => ({ sources: [unitFloats], constants: constantsOf(bits) });
-const nibbles = (scaleBytes: 2 | 4, high: string): Repacking => ({
-  sources: [packedBits, blockScales, high, unitNibbles],
-  constants: { ...constantsOf(HALVES), SCALE_BYTES: scaleBytes },
+/** Scales of `bytes` bytes for `span` blocks, `at` bytes into them. */
+const halves = (bytes: 2 | 4, span = 1, at = 0) => ({ ...constantsOf(), SCALE_BYTES: bytes, SCALE_SPAN: span, SCALE_AT: at });
+const nibbles = (scaleBytes: 2 | 4, high = highNone): Repacking => ({
+  sources: [packedBits, scaleHalves, high, recodeNone, unitNibbles],
+  constants: halves(scaleBytes),
 });
-const superBlocks = (high: string): Repacking => ({ sources: [packedBits, high, unitSuper], constants: constantsOf(HALVES) });
+const superBlocks = (high: string): Repacking => ({ sources: [packedBits, high, unitSuper], constants: { ...constantsOf(), HIGH_AT: 16 } });
 
 const REPACKINGS: Record<GgmlType, Repacking> = {
   F32: floats(SINGLE),
   F16: floats(HALVES),
   BF16: floats(BFLOATS),
-  Q4_0: nibbles(2, highNone),
-  Q4_1: nibbles(4, highNone),
+  Q1_0: { sources: [scaleHalves, unitBits], constants: halves(2, 4) },
+  Q2_0: { sources: [scaleHalves, highNone, unitEights], constants: halves(2, 2) },
+  Q4_0: nibbles(2),
+  Q4_1: nibbles(4),
   Q5_0: nibbles(2, highWord),
   Q5_1: nibbles(4, highWord),
-  Q8_0: { sources: [blockScales, unitBytes], constants: { ...constantsOf(HALVES), SCALE_BYTES: 2 } },
+  Q8_0: { sources: [scaleHalves, unitBytes], constants: halves(2) },
+  Q2_K: { sources: [packedBits, highNone, scaleSuper2, unitPairs], constants: { ...constantsOf(), CODES_AT: 16 } },
+  Q3_K: { sources: [packedBits, widened, highTransposed, scaleSuper3, unitPairs], constants: { ...constantsOf(), CODES_AT: 32, HIGH_AT: 0 } },
   Q4_K: superBlocks(highNone),
   Q5_K: superBlocks(highTransposed),
-  Q6_K: { sources: [packedBits, unitSuper6], constants: constantsOf(HALVES) },
+  Q6_K: { sources: [packedBits, widened, unitSuper6], constants: constantsOf() },
+  IQ3_XXS: { sources: [scaleHalves, highSigns, unitEights], constants: halves(2, 8) },
+  IQ4_NL: nibbles(2),
+  IQ4_XS: { sources: [packedBits, scaleSuper4, highNone, recodeNone, unitNibbles], constants: { ...constantsOf(), SCALE_SPAN: 8 } },
+  TQ1_0: { sources: [scaleHalves, unitTernary], constants: halves(2, 8, 52) },
+  TQ2_0: { sources: [packedBits, highNone, scaleHalves, unitPairs], constants: { ...halves(2, 8, 64), CODES_AT: 0 } },
+  MXFP4: { sources: [packedBits, scaleExponents, highNone, recodeSigned, unitNibbles], constants: { ...constantsOf(EXPONENTS), SCALE_SPAN: 1 } },
 };
 
 /** What an invocation writes: 16 bytes of floats, or a block of 32 columns. */

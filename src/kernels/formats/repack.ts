@@ -1,8 +1,7 @@
-import { halfToFloat } from '../../weights/float-tensor.ts';
 import { GGML_TYPES, type GgmlType } from '../../weights/ggml-types.ts';
-import type { PlaneName } from './weight-formats.ts';
-
-export type Planes = Partial<Record<PlaneName, Uint32Array>>;
+import { nibbles, viewOf } from './packed-bits.ts';
+import { repackApart, repackGrid, repackPairs, repackSuper, repackSuper4, repackSuper6, repackTernary } from './repack-super.ts';
+import type { Planes } from './weight-formats.ts';
 
 /**
  * Splits whole blocks of a GGUF tensor into the planes that the kernels read (shaders/slots/codes, shaders/slots/scales); values are unchanged.
@@ -17,6 +16,7 @@ export function repack(type: GgmlType, bytes: Uint8Array): Planes {
     case 'Q8_0':
       return repackBytes(bytes);
     case 'Q4_0':
+    case 'IQ4_NL':
       return repackBlocks(bytes, { scaleBytes: 2, fifthBits: false });
     case 'Q4_1':
       return repackBlocks(bytes, { scaleBytes: 4, fifthBits: false });
@@ -24,12 +24,27 @@ export function repack(type: GgmlType, bytes: Uint8Array): Planes {
       return repackBlocks(bytes, { scaleBytes: 2, fifthBits: true });
     case 'Q5_1':
       return repackBlocks(bytes, { scaleBytes: 4, fifthBits: true });
+    case 'MXFP4':
+      return repackFloat4(bytes);
+    case 'Q2_K':
+    case 'Q3_K':
+    case 'TQ2_0':
+      return repackPairs(type, bytes);
     case 'Q4_K':
       return repackSuper(bytes, false);
     case 'Q5_K':
       return repackSuper(bytes, true);
     case 'Q6_K':
       return repackSuper6(bytes);
+    case 'IQ4_XS':
+      return repackSuper4(bytes);
+    case 'IQ3_XXS':
+      return repackGrid(bytes);
+    case 'Q1_0':
+    case 'Q2_0':
+      return repackApart(type, bytes);
+    case 'TQ1_0':
+      return repackTernary(bytes);
   }
 }
 
@@ -38,19 +53,6 @@ function wordsOf(bytes: Uint8Array): Uint32Array {
   const { buffer, byteOffset, byteLength } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   return new Uint32Array(buffer, byteOffset, byteLength / 4);
 }
-
-const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
-/** The low nibbles of four bytes, side by side in 16 bits. */
-function squeeze(word: number): number {
-  let x = word & 0x0f0f0f0f;
-  x = (x | (x >>> 4)) & 0x00ff00ff;
-  return (x | (x >>> 8)) & 0xffff;
-}
-
-/** Eight nibbles of eight bytes from `at`: low ones for `shift` 0, high ones for 4. */
-const nibbles = (view: DataView, at: number, shift: number): number =>
-  squeeze(view.getUint32(at, true) >>> shift) | (squeeze(view.getUint32(at + 4, true) >>> shift) << 16);
 
 /** Q4_0, Q4_1, Q5_0, Q5_1: scale (and minimum), fifth bits, then 16 bytes: low nibbles first half, high nibbles second. */
 function repackBlocks(bytes: Uint8Array, { scaleBytes, fifthBits }: { scaleBytes: 2 | 4; fifthBits: boolean }): Planes {
@@ -91,70 +93,23 @@ function repackBytes(bytes: Uint8Array): Planes {
   return { weight, weight_scales: new Uint32Array(scales.buffer) };
 }
 
-/** Q4_K, Q5_K: d, dmin, 12 bytes of 6-bit scales and minima, [fifth bits,] 128 bytes; blocks 2j and 2j + 1 share 32 bytes. */
-function repackSuper(bytes: Uint8Array, fifthBits: boolean): Planes {
-  const { blockBytes } = fifthBits ? GGML_TYPES.Q5_K : GGML_TYPES.Q4_K;
-  const supers = bytes.length / blockBytes;
+/** MXFP4: an exponent, then nibbles: of each the upper bit is a sign, the others a size. */
+function repackFloat4(bytes: Uint8Array): Planes {
+  const { blockBytes } = GGML_TYPES.MXFP4;
+  const blocks = bytes.length / blockBytes;
   const view = viewOf(bytes);
-  const weight = new Uint32Array(supers * 32);
-  const high = new Uint32Array(fifthBits ? supers * 8 : 0);
-  const scales = new Uint32Array(supers * 4);
-  for (let s = 0; s < supers; s++) {
-    const at = s * blockBytes;
-    scales[s * 4] = view.getUint32(at, true);
-    packScales(bytes.subarray(at + 4, at + 16), scales.subarray(s * 4 + 1, s * 4 + 4));
-    const codes = at + blockBytes - 128;
-    for (let block = 0; block < 8; block++) {
-      for (let word = 0; word < 4; word++) {
-        weight[s * 32 + block * 4 + word] = nibbles(view, codes + (block >> 1) * 32 + word * 8, (block & 1) * 4);
-      }
-    }
-    if (!fifthBits) continue;
-    for (let e = 0; e < 32; e++) {
-      const bits = view.getUint8(at + 16 + e);
-      for (let block = 0; block < 8; block++) high[s * 8 + block]! |= ((bits >> block) & 1) << e;
-    }
+  const weight = new Uint32Array(blocks * 4);
+  const scales = new Uint8Array(Math.ceil(blocks / 4) * 4);
+  for (let b = 0; b < blocks; b++) {
+    const at = b * blockBytes;
+    scales[b] = view.getUint8(at);
+    for (let word = 0; word < 4; word++) weight[b * 4 + word] = withoutSigns(nibbles(view, at + 1 + 8 * (word & 1), word < 2 ? 0 : 4));
   }
-  return { weight, weight_scales: scales, ...(fifthBits && { weight_high: high }) };
+  return { weight, weight_scales: new Uint32Array(scales.buffer) };
 }
 
-/** From llama.cpp's packing (get_scale_min_k4) to: low nibbles of scales, of minima, upper bits of both. */
-function packScales(packed: Uint8Array, words: Uint32Array): void {
-  const at = (i: number): number => packed[i] ?? 0;
-  for (let j = 0; j < 8; j++) {
-    const scale = j < 4 ? at(j) & 63 : (at(j + 4) & 15) | ((at(j - 4) >> 6) << 4);
-    const minimum = j < 4 ? at(j + 4) & 63 : (at(j + 4) >> 4) | ((at(j) >> 6) << 4);
-    words[0]! |= (scale & 15) << (4 * j);
-    words[1]! |= (minimum & 15) << (4 * j);
-    words[2]! |= ((scale >> 4) << (2 * j)) | ((minimum >> 4) << (16 + 2 * j));
-  }
-}
-
-/** Q6_K: 128 bytes of nibbles, 64 of upper bit pairs, 16 scales, d. Block 4n + r: nibbles r >> 1, bit pair r of its half n. */
-function repackSuper6(bytes: Uint8Array): Planes {
-  const { blockBytes } = GGML_TYPES.Q6_K;
-  const supers = bytes.length / blockBytes;
-  const view = viewOf(bytes);
-  const weight = new Uint32Array(supers * 32);
-  const high = new Uint32Array(supers * 16);
-  const scales = new Uint32Array(supers * 5);
-  const scaleFloats = new Float32Array(scales.buffer);
-  for (let s = 0; s < supers; s++) {
-    const at = s * blockBytes;
-    for (let block = 0; block < 8; block++) {
-      const half = block >> 2;
-      const r = block & 3;
-      for (let word = 0; word < 4; word++) {
-        const from = at + half * 64 + (r & 1) * 32 + word * 8;
-        weight[s * 32 + block * 4 + word] = nibbles(view, from, (r >> 1) * 4);
-      }
-      for (let e = 0; e < 32; e++) {
-        const pair = (view.getUint8(at + 128 + half * 32 + e) >> (2 * r)) & 3;
-        high[s * 16 + block * 2 + (e >> 4)]! |= pair << (2 * (e & 15));
-      }
-    }
-    scaleFloats[s * 5] = halfToFloat(view.getUint16(at + 208, true));
-    for (let word = 0; word < 4; word++) scales[s * 5 + 1 + word] = view.getUint32(at + 192 + word * 4, true);
-  }
-  return { weight, weight_high: high, weight_scales: scales };
+/** Eight nibbles of sign and size → 8 plus or minus the size. */
+function withoutSigns(word: number): number {
+  const signs = (word >>> 3) & 0x11111111;
+  return (word ^ (0x88888888 | (signs * 7))) + signs;
 }

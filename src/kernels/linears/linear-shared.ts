@@ -17,8 +17,8 @@ import { linearBindings, linearParams, type LinearDecodeOptions, type LinearDeco
 import { loraParts } from '../lora-layout.ts';
 import { ACTIVATIONS, loraLow } from '../slot-choices.ts';
 
-/** Bytes of a block of inputs and its sum, and those that an invocation may have of them: what is left of 64 after a sum of four. */
-const BLOCK_BYTES = 132;
+/** Bytes of a block of inputs and of its sums, and those that an invocation may have of them: what is left of 64 after a sum of four. */
+const BLOCK_BYTES = 136;
 const BYTES_EACH = 48;
 /** With more tokens than so many fewer rows are in registers, and a large workgroup has the memory for their inputs. */
 const FEW_TOKENS = 2;

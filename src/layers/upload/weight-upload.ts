@@ -69,8 +69,8 @@ export class WeightUpload {
   /** Those of `source` become the matrix's from `row` on. */
   async #rows(matrix: WeightMatrix, row: number, { tensor, interleavedHeadDim: headDim }: RowSource, options: UploadOptions): Promise<void> {
     const rowBytes = tensor.bytes / (tensor.shape[0] ?? 1);
-    // Whole heads, and even many rows.
-    const unit = headDim ?? 2;
+    // Whole heads, and rows of which scales fill whole words.
+    const unit = headDim ?? 4;
     const most = Math.min(PIECE_BYTES, this.device.limits.maxStorageBufferBindingSize);
     const step = Math.max(1, Math.floor(most / rowBytes / unit)) * unit * rowBytes;
     const upload = await this.#repacking.begin(matrix, tensor, Math.min(step, tensor.bytes));

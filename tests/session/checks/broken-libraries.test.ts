@@ -18,7 +18,12 @@ import { tinyModel, type TinyModelOptions } from '../../support/models/tiny-mode
 const LLAMA = tinyModel({ architecture: 'llama', type: 'Q4_1', embeddingType: 'Q8_0', seed: 81, contextLength: 128, numLayers: 1 });
 const others = (architecture: TinyModelOptions['architecture'], type: TinyModelOptions['type']) =>
   tinyModel({ architecture, type, seed: 82, contextLength: 128, numLayers: 1 });
-const MODELS = { llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0') };
+/** A matrix in each of the types of few bits. */
+const FEW_BITS = tinyModel({
+  ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 2 },
+  types: { 'blk.0.attn_q': 'Q2_K', 'blk.0.attn_k': 'Q3_K', 'blk.0.attn_v': 'MXFP4', 'blk.1.attn_q': 'IQ4_XS', 'blk.1.attn_k': 'Q2_0', ffn_gate: 'Q1_0', ffn_up: 'TQ2_0', ffn_down: 'IQ3_XXS' },
+});
+const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0') };
 
 interface Broken {
   library: string;
@@ -32,6 +37,8 @@ interface Broken {
 
 const broken = (library: string, from: RegExp, to: string, named: string, more: Pick<Broken, 'on' | 'model'> = {}): Broken => ({ library, from, to, named, ...more });
 const onGpu = { on: 'gpu' } as const;
+const few = { model: 'few' } as const;
+const fewOnGpu = { ...few, ...onGpu } as const;
 
 const LOADED: Broken[] = [
   broken('rotated-value', /countOneBits\(i & k\)/, 'countOneBits(i ^ k)', 'store-kv'),
@@ -63,6 +70,36 @@ const LOADED: Broken[] = [
   broken('repack-unit/super', /fn source_of\(i: u32\) -> u32 \{/, '$& if (i == 5u) { return 4u; }', 'repack Q5_K', { ...onGpu, model: 'qwen2' }),
   broken('repack-unit/super6', /fn source_of\(i: u32\) -> u32 \{/, '$& if (i == 5u) { return 4u; }', 'repack Q6_K', { ...onGpu, model: 'qwen3' }),
   broken('raw-words', /2u \* \(place - half\) \+ 1u, 2u \* place/, '2u * (place - half), 2u * place', 'repack', onGpu),
+];
+
+/** Of the types of few bits. */
+const FEW: Broken[] = [
+  broken('codes/curve', /- 8\.0;/, '- 9.0;', 'linear-decode', few),
+  broken('pairs', /vec4u\(3u, 12u, 48u, 192u\)/, 'vec4u(3u, 12u, 48u, 64u)', 'linear-decode', few),
+  broken('codes/3bit', /vec4f\(vec4i\(bits\)\) - 1\.0/, 'vec4f(vec4i(bits))', 'linear-decode Q3_K', few),
+  broken('codes/1bit', /vec4u\(1u, 2u, 4u, 8u\)/, 'vec4u(1u, 2u, 4u, 0u)', 'linear-decode Q1_0', few),
+  broken('codes/ternary', /select\(1u, 81u, \(n & 4u\) != 0u\)/, '1u', 'linear-decode TQ1_0', few),
+  broken('codes/grid', /countOneBits\(bits & 127u\) & 1u/, '0u', 'linear-decode IQ3_XXS', few),
+  broken('grid', /GRID\[index & 255u\]/, 'GRID[index & 127u]', 'linear-decode IQ3_XXS', few),
+  broken('scales/super2', /-d\.yy\);/, 'd.yy);', 'linear-decode Q2_K', few),
+  broken('scales/super3', /pair - 32/, 'pair - 31', 'linear-decode Q3_K', few),
+  broken('scales/super4', /i32\(scale\) - 32/, 'i32(scale) - 31', 'linear-decode IQ4_XS', few),
+  broken('scales/exponents', /max\(exponent, 1u\) - 1u/, 'exponent', 'linear-decode MXFP4', few),
+  broken('scales/grid', /\* 0\.5 \+ 0\.25/, '* 0.5', 'linear-decode IQ3_XXS', few),
+  broken('scales/symmetric of several blocks', /\(row \* BLOCKS \+ block\) \/ SCALE_SPAN/, 'row * BLOCKS + block', 'linear-decode', few),
+  broken('linear-shared of a minimum for each half', /\.w \* block_sums/, '.z * block_sums', 'linear-decode Q2_K', fewOnGpu),
+  broken('linear-tiled of a minimum for each half', /MINIMA == 2u && is_behind/, 'false', 'linear-prefill Q2_K', fewOnGpu),
+  broken('repack-unit/pairs', /block & 3u\), sixteen/, 'block & 2u), sixteen', 'repack', fewOnGpu),
+  broken('repack-unit/ternary', /words_at\(at \+ 32u\)/, 'words_at(at + 16u)', 'repack TQ1_0', fewOnGpu),
+  broken('repack-unit/eights', /8u \* \(origin % SCALE_SPAN\)/, '4u * (origin % SCALE_SPAN)', 'repack', fewOnGpu),
+  broken('repack-unit/bits', /4u \* \(origin % SCALE_SPAN\)/, '8u * (origin % SCALE_SPAN)', 'repack Q1_0', fewOnGpu),
+  broken('repack-recode/signed', /\(signs \* 7u\)/, 'signs', 'repack MXFP4', fewOnGpu),
+  broken('repack-high/signs', /66u \+ 4u \*/, '66u + 2u *', 'repack IQ3_XXS', fewOnGpu),
+  broken('repack-scales/halves', /half_at\(at \+ SCALE_AT\)/, 'half_at(at)', 'repack TQ', fewOnGpu),
+  broken('repack-scales/exponents', /i % 4u != 0u/, 'i % 8u != 0u', 'repack MXFP4', fewOnGpu),
+  broken('repack-scales/super2', /word_at\(at \+ 80u\)/, 'word_at(at + 76u)', 'repack Q2_K', fewOnGpu),
+  broken('repack-scales/super3', /words\.z >> 6u/, 'words.z >> 4u', 'repack Q3_K', fewOnGpu),
+  broken('repack-scales/super4', /= words_at\(at\)\.xy/, '= words_at(at).xx', 'repack IQ4_XS', fewOnGpu),
 ];
 
 /** Of what is checked when the first adapter comes. */
@@ -160,7 +197,7 @@ async function check(checksOf: ChecksOf, gpu: GPU, { on = 'cpu', model = 'llama'
 const paged: ChecksOf = async (device, model) => pageChecks(device, (await planModel(device, [sourceOf(MODELS[model])], {})).config);
 
 const ALL = [
-  ...LOADED.map((each) => ({ ...each, checksOf: loaded })),
+  ...[...LOADED, ...FEW].map((each) => ({ ...each, checksOf: loaded })),
   ...ADAPTED.map((each) => ({ ...each, checksOf: adapted })),
   ...PLAIN.map((each) => ({ ...each, checksOf: plain })),
   ...SAMPLED.map((each) => ({ ...each, checksOf: sampled })),

@@ -64,10 +64,20 @@ const FILE_TYPES: Record<GgmlType, number> = {
   Q8_0: 7,
   Q5_0: 8,
   Q5_1: 9,
+  Q2_K: 10,
+  Q3_K: 12,
   Q4_K: 14,
   Q5_K: 16,
   Q6_K: 18,
+  IQ3_XXS: 23,
+  IQ4_NL: 25,
+  IQ4_XS: 30,
   BF16: 32,
+  TQ1_0: 36,
+  TQ2_0: 37,
+  MXFP4: 38,
+  Q1_0: 40,
+  Q2_0: 41,
 };
 
 /**

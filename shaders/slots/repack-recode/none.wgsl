@@ -1,0 +1,2 @@
+// Codes as they are.
+fn recoded(words: vec4u) -> vec4u { return words; }
