@@ -43,7 +43,9 @@ test('products and attention leave nothing for want of registers, and have other
   const phases = ['prefill', 'decode', 'two streams', 'page forms', 'adapters'] as const;
   const shared = { families: FAMILIES, features: ['all'], phases, wants: isMain } as const;
   const [large, small] = [await surveyIsa({ ...shared, shapes: ['1B'], types: ['Q4_K'] }), await surveyIsa({ ...shared, shapes: ['135M'], types: ['Q8_0'] })];
-  const worst = worstOf([...large, ...small]);
+  // The types of few bits that take most registers.
+  const few = await surveyIsa({ ...shared, wants: (kernel) => kernel.startsWith('linear'), phases: ['prefill', 'decode'], shapes: ['1B'], types: ['Q2_K', 'TQ1_0', 'IQ3_XXS'] });
+  const worst = worstOf([...large, ...small, ...few]);
   console.info([...worst].map(([key, { spilled, scratch, waves }]) => `${key}: ${spilled} spilled, ${scratch} bytes of scratch, ${waves} waves`).join('\n'));
   const wrong: string[] = [];
   for (const [key, row] of worst) {
