@@ -3,7 +3,7 @@ import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { rmsNormKernel } from '../kernels/rms-norm.ts';
 
-/** RMS norm: x `[T, width]` → output `[T, width]`. */
+/** RMS norm: x `[T, width]` → output `[T, width]`, in place of what is there or added to it. */
 export class Norm {
   readonly #operation: Operation<{ tokens: number }>;
 
@@ -13,8 +13,9 @@ export class Norm {
     readonly eps: number,
     x: GPUBuffer,
     readonly output: GPUBuffer,
+    accumulate = false,
   ) {
-    const kernel = rmsNormKernel(device, weight.size / 4, eps);
+    const kernel = rmsNormKernel(device, weight.size / 4, eps, accumulate);
     this.#operation = createOperation(device, kernel, { x, norm_weight: weight, y: output });
   }
 
