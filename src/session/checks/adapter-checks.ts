@@ -8,7 +8,7 @@ import { Norm } from '../../layers/norm.ts';
 import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { WeightMatrix } from '../../layers/weight-matrix.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
-import { dot, rmsNormed, silu } from '../../models/checks/plain-math.ts';
+import { ACTIVATIONS, dot, rmsNormed } from '../../models/checks/plain-math.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { CheckedAdapter, type Outputs } from './checked-adapter.ts';
@@ -185,9 +185,9 @@ function changedStream({ config, adapter }: Place, adding: Part, token: number, 
   return added.map((value, i) => stream[token * hiddenSize + i]! + residualScale * value);
 }
 
-function behindNorm({ adapter }: Place, behind: Part, token: number, x: Float32Array): Float32Array {
+function behindNorm({ adapter, config }: Place, behind: Part, token: number, x: Float32Array): Float32Array {
   const sums = product(adapter, behind, token, x);
   if (!behind.isGated) return sums;
   const half = sums.length / 2;
-  return sums.subarray(0, half).map((gate, i) => silu(gate) * sums[half + i]!);
+  return sums.subarray(0, half).map((gate, i) => ACTIVATIONS[config.activation](gate) * sums[half + i]!);
 }
