@@ -98,7 +98,7 @@ async function expectAttention(runner: Runner, batch: Batch, tolerance: Toleranc
 }
 
 const twin = ({ heads, pages, qkv, kv, position, rope, window }: Batch): Float64Array =>
-  attention(pagedHeads(heads, pages), qkv, fromHalves(kv), position, rope, window);
+  attention({ ...pagedHeads(heads, pages), window }, qkv, fromHalves(kv), position, rope);
 
 /** Pages that no token of a batch sees. */
 const pagesBehind = ({ position, window }: Batch): number => Math.floor(Math.max(0, position + 1 - (window ?? Infinity)) / PAGE_TOKENS);

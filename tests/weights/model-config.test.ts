@@ -46,6 +46,7 @@ test('the real model', async () => {
     unrotatedLayers: [],
     qkvBias: false,
     qkNorm: false,
+    postNorms: false,
     activation: 'silu',
     embeddingScale: 1,
     residualScale: 1,
@@ -161,7 +162,8 @@ test('layers with a window, and what of Gemma 3 its files do not say', async () 
   expect((await gemma({ 'gemma3.attention.sliding_window_pattern': flags })).window).toMatchObject({ layers: [0, 2] });
   expect((await gemma({ 'gemma3.attention.sliding_window': 0 })).window).toBeUndefined();
   // The one with 62 layers scales scores by what heads would be that share the hidden size out.
-  expect((await gemma({ 'gemma3.block_count': 62 })).attentionScale).toBeCloseTo(1 / Math.sqrt(64 / 4), 12);
+  const large = await open({ architecture: 'gemma3', metadata: { 'gemma3.block_count': 62 } });
+  expect(readModelConfig(large).attentionScale).toBeCloseTo(1 / Math.sqrt(64 / 4), 12);
   const field = 'gemma3.attention.sliding_window_pattern';
   await expectError(() => gemma({ [field]: [true] }), 'bad_file', { file: 'x.gguf', field, reason: /each of 9 layers/ });
   await expectError(() => gemma({ 'gemma3.final_logit_softcapping': f32(30) }), 'unsupported', { file: 'x.gguf', field: 'gemma3.final_logit_softcapping', reason: /soft caps/ });

@@ -47,7 +47,7 @@ export function normCheck(device: Device, { hiddenSize: width, rmsNormEps: eps }
   return {
     name: `rms-norm × ${width}`,
     make() {
-      const norm = new Norm(device, weights, eps, input, y, added !== 0);
+      const norm = new Norm(device, weights, eps, { x: input, output: y, accumulate: added !== 0 });
       return (recorder) => {
         device.gpuDevice.queue.writeBuffer(y, 0, before);
         norm.record(recorder, TOKENS, 1);

@@ -79,7 +79,7 @@ async function checksOf(device: Device, upload: WeightUpload, config: ModelConfi
     return {
       name: `linear-${kind} ${type} × ${columns}${isNormed ? ' with a norm' : ''}`,
       make() {
-        const norm = isNormed ? new Norm(device, normWeight, config.rmsNormEps, x, normed) : undefined;
+        const norm = isNormed ? new Norm(device, normWeight, config.rmsNormEps, { x, output: normed }) : undefined;
         const gate = gates ? config.activation : undefined;
         const linear = new Linear(device, matrix, { x, y, kind, norm, gate, accumulate: isAdded, ...(hasBias && { bias }) });
         return (recorder) => {

@@ -7,14 +7,13 @@ import { elementOf, type PagedHeads, rotatedValue, rotateHead } from './paged-he
  * tokens that each sees, itself among them.
  */
 export function attention(
-  heads: PagedHeads,
+  heads: PagedHeads & { window?: number | undefined },
   qkv: Float32Array,
   kv: Float64Array,
   position: number,
   rope: Float32Array,
-  window = Infinity,
 ): Float64Array {
-  const { numHeads, numKvHeads, headDim, pageTokens, attentionScale = 1 / Math.sqrt(headDim) } = heads;
+  const { numHeads, numKvHeads, headDim, pageTokens, attentionScale = 1 / Math.sqrt(headDim), window = Infinity } = heads;
   const width = (numHeads + 2 * numKvHeads) * headDim;
   const tokens = qkv.length / width;
   const y = new Float64Array(tokens * numHeads * headDim);

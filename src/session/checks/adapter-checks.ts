@@ -164,7 +164,7 @@ function recordingDecode({ device, config, adapter }: Place, { adding, behind }:
   const of = (part: Part) => ({ outputStart: part.start, outputWidth: part.isGated ? part.width / 2 : part.width, kind: 'decode' as const });
   const first = new Linear(device, adding.matrix, { ...of(adding), x: input, y: before, accumulate: true, lora: { ...adds, layer: 0, buffers } });
   const delta = new LoraDelta({ device, layer: 0 }, { x: before, y: between, width, adds, scale, lowers, normWeight }, buffers);
-  const norm = new Norm(device, normWeight, rmsNormEps, between, normedX);
+  const norm = new Norm(device, normWeight, rmsNormEps, { x: between, output: normedX });
   const gate = behind.isGated ? activation : undefined;
   const second = new Linear(device, behind.matrix, { ...of(behind), x: between, y, norm, gate, lora: { ...lowers, layer: 0, buffers } });
   return (recorder) => {

@@ -1,2 +1,2 @@
 /** Which checks these are: what others found is found again. The hash of their texts, as a test has it. */
-export const CHECKS = 'c83db663';
+export const CHECKS = 'd5f07f04';
