@@ -1,7 +1,7 @@
 // Causal attention over the paged cache; scores are kept for one page at a time. One invocation a (token, split, GROUP heads
 // that share their keys and values); a split is a run of pages, each in a form of its own. Leaves, per head, the
 // unnormalized output and (maximum, sum) of the softmax for attention-merge.
-// needs: page-attention
+// needs: page-attention, window
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const NUM_GROUPS = NUM_HEADS / GROUP;
 
@@ -13,7 +13,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let token = id.x / (NUM_GROUPS * params.splits);
   let entry = batch_table[token];
   let kv_head = head / (NUM_HEADS / NUM_KV_HEADS);
-  let first_page = split * params.pagesPerSplit;
+  let first_page = first_page_of(entry.y) + split * params.pagesPerSplit;
   let end_page = min(first_page + params.pagesPerSplit, entry.w + 1u);
 
   var heads = no_page();

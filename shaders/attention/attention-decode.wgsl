@@ -2,7 +2,7 @@
 // values); each of its teams has every TEAMS-th page. Once the scores are known an invocation has four components of the
 // outputs, of every SUBSETS-th key of its team's page. Of several splits each leaves, per head, the unnormalized output
 // and (maximum, sum) of the softmax for attention-merge; what is not split is finished here.
-// needs: keep-probe, page-scores, page-units, rotated-value, store-token
+// needs: keep-probe, page-scores, page-units, rotated-value, store-token, window
 fn unrotated(at: u32, k: u32) -> vec4f { return parts[at + k]; }
 
 @compute @workgroup_size(WORKGROUP)
@@ -12,7 +12,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let split = workgroup.y;
   let token = workgroup.z;
   let entry = batch_table[token];
-  let first_page = split * params.pagesPerSplit;
+  let first_page = first_page_of(entry.y) + split * params.pagesPerSplit;
   let end_page = min(first_page + params.pagesPerSplit, entry.w + 1u);
   let row = token * ROW4;
   let team = id / TEAM;
@@ -33,7 +33,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let page = pages[entry.z + min(p + team, entry.w)];
     let distance = entry.y - page.z;
     let keys = select(0u, min(page.y >> 8u, distance + 1u), p + team < end_page); // none: a team that is left over
-    score_page(page, kv_head, row + (kv_head * SHARED + first_head) * HEAD_DIM4, distance, keys, id);
+    let first = first_key_of(entry.y, page.z);
+    score_page(page, kv_head, row + (kv_head * SHARED + first_head) * HEAD_DIM4, distance, first, keys, id);
     let next = largest_score(team, maximum);
     let shrink = exp(maximum - next);
     maximum = next;
@@ -42,7 +43,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     o#g *= shrink[#g];
 #end
     if (subset < SUBSETS) {
-      for (var j = subset; j < keys; j += SUBSETS) {
+      for (var j = first + subset; j < keys; j += SUBSETS) {
         let weights = exp(scores[team * PAGE_TOKENS + j] - maximum);
         let value = value_vector(page, kv_head, j, i);
         sum += weights;

@@ -4,7 +4,7 @@
 // their scores those of every KEY_LANES-th key, of their outputs VECTORS vectors. Leaves what attention-decode leaves.
 // Queries are rotated once, by their distance from the tile's first position, and kept where the outputs go; keys by what
 // their page's base is from there.
-// needs: half4, page-layout, page-units
+// needs: half4, page-layout, page-units, window
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const SHARED = NUM_HEADS / NUM_KV_HEADS;
 const ROWS = 4u * ROW_GROUPS;
@@ -118,7 +118,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let entry = batch_table[first / SHARED];
   let tile = Tile(first, count, workgroup.y, workgroup.z, entry.y);
   let last = batch_table[(first + count - 1u) / SHARED];
-  let first_page = tile.split * params.pagesPerSplit;
+  let first_page = first_page_of(tile.position) + tile.split * params.pagesPerSplit;
   let end_page = min(first_page + params.pagesPerSplit, last.w + 1u);
   let lane = id % LANES;
   let rows = id / LANES;
@@ -170,7 +170,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let key#j = first_key + #j * KEY_LANES + lane;
       let sees#j = key#j < keys && lane < KEY_LANES;
       if (sees#j) { s#j += raise_by(page, tile.kv_head, key#j); }
-      s#j = select(vec4f(-1e38), s#j, vec4<bool>(sees#j) & (vec4i(i32(key#j + page.z)) <= positions));
+      s#j = select(vec4f(-1e38), s#j, vec4<bool>(sees#j) & (vec4i(i32(key#j + page.z)) <= positions) & are_near(key#j + page.z, positions));
       own = max(own, s#j);
 #end
       workgroupBarrier();

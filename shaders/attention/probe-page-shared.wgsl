@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let page = tasks[2u * group * params.together + t];
       let distance = position - page.z;
       let keys = min(page.y >> 8u, distance + 1u);
-      score_page(page, kv_head, probe, distance, keys, id);
+      score_page(page, kv_head, probe, distance, 0u, keys, id);
       let sign = select(-1.0, 1.0, (t & 1u) == 1u);
       if (subset < SUBSETS) {
         for (var j = subset; j < keys; j += SUBSETS) {

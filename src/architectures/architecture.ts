@@ -17,6 +17,16 @@ export interface Architecture {
   activation: Activation;
   /** Of a layer. */
   norms: readonly NormName[];
+  /** What transformers calls norms that it does not call as norms.ts has it. */
+  normPaths?: Readonly<Partial<Record<NormName, string>>>;
+  /** safetensors have norms' weights less this, which is added as they are loaded. */
+  normOffset?: number;
+  /** Which layers attend within a window, where a file has one and does not say: all but every n-th; and how these are rotated. */
+  window?: { allBut: number; ropeTheta: number };
+  /** Layers of the one model whose scores are scaled by 1 / sqrt(hiddenSize / numHeads), which its GGUF files do not say. */
+  scoresByHidden?: number;
+  /** Embeddings are multiplied by the square root of their length. */
+  scalesEmbeddings?: boolean;
   /** Layers that are not rotated: every n-th, of which a config.json may say more; or all, where this key of a GGUF file is false. */
   unrotated?: { every: number } | { unless: string };
   /** Numbers by which a model multiplies, and what they are called. */
@@ -30,8 +40,10 @@ export interface ModelType {
    * those would only be refused by the tensors' shapes.
    */
   defaults: Readonly<Record<string, unknown>>;
-  /** Which models attend within `sliding_window`: all, or those that say `use_sliding_window`; default: none. */
-  window?: 'always' | 'where used';
+  /** Which models attend within `sliding_window`: all, those that say `use_sliding_window`, or some layers of all; default: none. */
+  window?: 'always' | 'where used' | 'by layer';
+  /** The key with the config of the model's text, where it has other parts; these are left out. */
+  textConfig?: string;
 }
 
 export type Multiplier = 'attentionScale' | 'embeddingScale' | 'residualScale' | 'logitDivisor';
@@ -41,6 +53,8 @@ export interface MultiplierNames {
   gguf: string;
   /** In config.json. */
   config: string;
+  /** To which that is raised; default 1. */
+  power?: number;
 }
 
 /** Every n-th of so many layers. */

@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../config/model-config.ts';
 
 interface LayerNorm {
-  /** What transformers calls it within a layer. */
+  /** What transformers calls it within a layer, but for architectures with names of their own. */
   path: string;
   /** What it norms at once. */
   width: 'hiddenSize' | 'headDim';
@@ -13,12 +13,16 @@ export const NORMS = {
   attn_q_norm: { path: 'self_attn.q_norm', width: 'headDim' },
   attn_k_norm: { path: 'self_attn.k_norm', width: 'headDim' },
   ffn_norm: { path: 'post_attention_layernorm', width: 'hiddenSize' },
+  post_attention_norm: { path: 'post_attention_layernorm', width: 'hiddenSize' },
+  post_ffw_norm: { path: 'post_feedforward_layernorm', width: 'hiddenSize' },
 } as const satisfies Record<string, LayerNorm>;
 
 export type NormName = keyof typeof NORMS;
 
 /** Of each half of a layer's input. */
 export const INPUT_NORMS: readonly NormName[] = ['attn_norm', 'ffn_norm'];
+/** Of what each half of a layer adds to the residual stream. */
+export const OUTPUT_NORMS: readonly NormName[] = ['post_attention_norm', 'post_ffw_norm'];
 /** Of q and k, head by head. */
 export const QK_NORMS: readonly NormName[] = ['attn_q_norm', 'attn_k_norm'];
 

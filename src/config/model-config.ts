@@ -1,5 +1,15 @@
 /** What a gate goes through before it is multiplied with up. */
-export type Activation = 'silu';
+export type Activation = 'silu' | 'gelu';
+
+/** Layers whose tokens attend to the latest ones alone (arXiv 2004.05150). */
+export interface SlidingWindow {
+  /** Tokens that each attends to, itself among them. */
+  tokens: number;
+  /** Ascending; the others attend to all. */
+  layers: readonly number[];
+  /** Of these layers, whose positions are not scaled. */
+  ropeTheta: number;
+}
 
 /** Hyperparameters of a decoder-only transformer, independent of the file they were read from. */
 export interface ModelConfig {
@@ -20,10 +30,13 @@ export interface ModelConfig {
   ropeLinearScale?: number;
   /** Layers whose queries and keys are not rotated (arXiv 2501.18795), ascending. */
   unrotatedLayers: readonly number[];
+  window?: SlidingWindow;
   /** q, k and v have a bias. */
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation. */
   qkNorm: boolean;
+  /** What attention and MLP add to the residual stream is RMS-normed first. */
+  postNorms: boolean;
   activation: Activation;
   /** Scores are multiplied by this before their softmax; default: 1 / sqrt(headDim). */
   attentionScale?: number;
@@ -41,3 +54,7 @@ export interface ModelConfig {
    */
   ropeLayout: 'interleaved' | 'half';
 }
+
+/** Tokens that those of a layer attend to; undefined where it is all. */
+export const windowOfLayer = ({ window }: Pick<ModelConfig, 'window'>, layer: number): number | undefined =>
+  window?.layers.includes(layer) ? window.tokens : undefined;

@@ -7,7 +7,7 @@ import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel, KernelText } from '../gpu/kernel.ts';
 import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
-import { halfPrecision } from './slot-choices.ts';
+import { halfPrecision, windowOf } from './slot-choices.ts';
 
 /** Most runs of pages that the attention of a batch's tokens is split into, unless it has more tokens. */
 export const MAX_SPLITS = 64;
@@ -31,7 +31,7 @@ export function splitPages({ tokens, length }: BatchLength): Splits {
   return { splits: Math.ceil(pages / pagesPerSplit), pagesPerSplit };
 }
 
-/** `attend_page`. */
+/** `attend_page`, but for the window. */
 export const PAGE_LIBRARIES = [pageLayout, pageHalf, pageQuantized, pageAttention];
 
 /** Floats of one (token, split, head) in `partial_outputs`. */
@@ -56,21 +56,35 @@ export const FINISHED: readonly Binding[] = [
   { name: 'probes', type: 'array<vec4f>', access: 'read_write' },
 ];
 
-/**
- * Queries of `qkv` over the pages → `partial_outputs [T, splits, numHeads, headDim + 4]`. `halfOnly`: every page is in f16;
- * drivers take a second or more to compile what reads the other forms.
- */
-export function attentionKernel(device: Device, heads: Heads, halfOnly: boolean): Kernel<{ tokens: number; splits: number }> {
+/** Which pages are read. */
+export interface PageSight {
+  /** Every page is in f16; drivers take a second or more to compile what reads the other forms. */
+  halfOnly: boolean;
+  /** Tokens that each attends to, itself among them; default: all. */
+  window?: number | undefined;
+}
+
+/** The length that `together` consecutive tokens of a batch see of, in whole pages: those behind a window are passed over. */
+export function lengthInSight({ length }: BatchLength, window: number | undefined, together = 1): number {
+  if (window === undefined) return length;
+  const pages = Math.floor((window + together + PAGE_TOKENS - 3) / PAGE_TOKENS) + 1;
+  return Math.min(length, pages * PAGE_TOKENS);
+}
+
+/** Queries of `qkv` over the pages → `partial_outputs [T, splits, numHeads, headDim + 4]`. Splits begin where each token sees. */
+export function attentionKernel(device: Device, heads: Heads, { halfOnly, window }: PageSight): Kernel<{ tokens: number; splits: number }> {
   const half = halfPrecision(device);
   const { attentionWorkgroup } = device.variant;
   const group = headGroup(device, heads);
+  const sight = windowOf(window);
   return {
     name: 'attention',
-    sources: [half.source, ...PAGE_LIBRARIES, source],
+    sources: [half.source, sight.source, ...PAGE_LIBRARIES, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),
       ...formConstants,
+      ...sight.constants,
       GROUP: group,
       HALF_ONLY: halfOnly,
       WORKGROUP: attentionWorkgroup,

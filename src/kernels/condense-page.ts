@@ -5,7 +5,7 @@ import { PAGE_LIBRARIES } from './attention.ts';
 import { headConstants, type Heads, scoreScale } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
 import { PROBES } from './probe-page.ts';
-import { halfPrecision } from './slot-choices.ts';
+import { halfPrecision, windowOf } from './slot-choices.ts';
 
 /** A page of 32 entries has little to do: small workgroups. */
 const WORKGROUP = 8;
@@ -18,7 +18,7 @@ export function condensePageKernel(device: Device, heads: Heads): Kernel<{ pages
   const half = halfPrecision(device);
   return {
     name: 'condense-page',
-    sources: [half.source, ...PAGE_LIBRARIES, source],
+    sources: [half.source, windowOf().source, ...PAGE_LIBRARIES, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),

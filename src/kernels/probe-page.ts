@@ -6,7 +6,7 @@ import { PAGE_LIBRARIES } from './attention.ts';
 import { headChunks, pageSharing, type Teams } from './attention/page-sharing.ts';
 import { headConstants, type Heads, scoreScale } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
-import { halfPrecision } from './slot-choices.ts';
+import { halfPrecision, windowOf } from './slot-choices.ts';
 
 /** Latest tokens of a stream whose queries and outputs are kept. */
 export const PROBES = 8;
@@ -53,7 +53,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: n
   const { attentionWorkgroup } = device.variant;
   return {
     name: 'probe-page',
-    sources: [half.source, ...PAGE_LIBRARIES, source],
+    sources: [half.source, windowOf().source, ...PAGE_LIBRARIES, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),

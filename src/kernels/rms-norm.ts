@@ -3,13 +3,13 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { reduction } from './slot-choices.ts';
 
-/** `x [T, width]` from token `params.start` on → `y [tokens, width]`, RMS-normed and weighted (arXiv 1910.07467). */
-export function rmsNormKernel(device: Device, width: number, eps: number): Kernel<{ tokens: number }> {
+/** `x [T, width]` from token `params.start` on → `y [tokens, width]`, RMS-normed and weighted (arXiv 1910.07467); `accumulate`: added to y. */
+export function rmsNormKernel(device: Device, width: number, eps: number, accumulate = false): Kernel<{ tokens: number }> {
   const { source: reduce, constants, rowsPerGroup } = reduction(device);
   return {
     name: 'rms-norm',
     sources: [reduce, source],
-    constants: { ...constants, WIDTH4: width / 4, NORM_EPS: { f32: eps } },
+    constants: { ...constants, WIDTH4: width / 4, NORM_EPS: { f32: eps }, ACCUMULATE: accumulate },
     bindings: [
       { name: 'x', type: 'array<vec4f>', access: 'read' },
       { name: 'norm_weight', type: 'array<vec4f>', access: 'read' },

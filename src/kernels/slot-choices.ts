@@ -1,6 +1,7 @@
 import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
+import activationGelu from '../../shaders/slots/activation/gelu.wgsl?raw';
 import activationSilu from '../../shaders/slots/activation/silu.wgsl?raw';
 import inputBroadcast4 from '../../shaders/slots/load-block/broadcast4.wgsl?raw';
 import inputBroadcast8 from '../../shaders/slots/load-block/broadcast8.wgsl?raw';
@@ -19,9 +20,15 @@ import reduceSingle from '../../shaders/slots/reduce-sum/single.wgsl?raw';
 import reduceWorkgroup from '../../shaders/slots/reduce-sum/workgroup.wgsl?raw';
 import halfNative from '../../shaders/slots/half4/native.wgsl?raw';
 import halfPacked from '../../shaders/slots/half4/packed.wgsl?raw';
+import windowLatest from '../../shaders/slots/window/latest.wgsl?raw';
+import windowNone from '../../shaders/slots/window/none.wgsl?raw';
 
 /** Libraries of `activation`. */
-export const ACTIVATIONS: Record<Activation, string> = { silu: activationSilu };
+export const ACTIVATIONS: Record<Activation, string> = { silu: activationSilu, gelu: activationGelu };
+
+/** Library and constants of which keys a token sees: the latest `tokens`, or all. */
+export const windowOf = (tokens?: number): Pick<Kernel, 'constants'> & { source: string } =>
+  tokens === undefined ? { source: windowNone, constants: {} } : { source: windowLatest, constants: { WINDOW: tokens } };
 
 /** Library and constants of `reduce_sum` on this device. */
 export function reduction(device: Device): Pick<Kernel, 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {

@@ -20,12 +20,13 @@ export interface AttentionWeights {
   /** Of q, k and v, one after another. */
   bias?: GPUBuffer;
   output: WeightMatrix;
+  postNorm?: GPUBuffer | undefined;
   /** With qkNorm: `[headDim]` each. */
   queryNorm?: GPUBuffer;
   keyNorm?: GPUBuffer;
 }
 
-/** x += residualScale · Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x)). */
+/** x += postNorm(residualScale · Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x))). */
 export class Attention {
   readonly norm: Norm;
   /** This layer's pages in other forms. */
@@ -47,7 +48,7 @@ export class Attention {
     this.#store = following([() => buffers.pages.buffer], () => this.#bindStore());
     this.#store(); // compiled while the model is opened
     this.#attend = new PagedAttention(place, buffers);
-    this.#output = new ResidualLinear(place, { group: 'output', matrix: weights.output, x: attended, y: x, adaptedY: x });
+    this.#output = new ResidualLinear(place, { group: 'output', matrix: weights.output, x: attended, y: x, adaptedY: x, postNorm: weights.postNorm });
     this.pageForms = new PageForms(place, buffers);
   }
 
@@ -55,7 +56,7 @@ export class Attention {
   attach(buffers: ArenaBuffers | undefined, mlpNorm: Norm): void {
     const { layer, config, activations } = this.place;
     this.#qkv.attach(buffers);
-    // A token being decoded goes on in `between`.
+    // A token being decoded goes on in `between`; in x, where it was normed.
     const next = { y: activations.between, lowers: loraInputs(config, 'gateUp'), normWeight: mlpNorm.weight, layer };
     this.#output.attach(buffers, next);
   }

@@ -13,9 +13,10 @@ export interface MlpWeights {
   /** One matrix, gate above up; or the two apart where their types differ. */
   gateUp: readonly WeightMatrix[];
   down: WeightMatrix;
+  postNorm?: GPUBuffer | undefined;
 }
 
-/** x += residualScale · Wdown · (activation(Wgate · norm(x)) · (Wup · norm(x))). */
+/** x += postNorm(residualScale · Wdown · (activation(Wgate · norm(x)) · (Wup · norm(x)))). */
 export class Mlp {
   readonly norm: Norm;
   readonly #gateUp: GatedLinears;
@@ -23,13 +24,14 @@ export class Mlp {
 
   constructor(
     private readonly place: LayerPlace,
-    { norm, gateUp, down }: MlpWeights,
+    { norm, gateUp, down, postNorm }: MlpWeights,
   ) {
     const { x, between, gated } = place.activations;
     this.norm = norm;
-    // With adapters a token being decoded comes here in `between`, and goes on in x.
-    this.#gateUp = new GatedLinears(place, { matrices: gateUp, norm, x, adaptedX: between });
-    this.#down = new ResidualLinear(place, { group: 'down', matrix: down, x: gated, y: x, adaptedY: between });
+    // With adapters a token being decoded comes here in `between`, and goes on in x; where outputs are normed, it is in x.
+    const from = postNorm ? x : between;
+    this.#gateUp = new GatedLinears(place, { matrices: gateUp, norm, x, adaptedX: from });
+    this.#down = new ResidualLinear(place, { group: 'down', matrix: down, x: gated, y: x, adaptedY: from, postNorm });
   }
 
   /** Makes ready for the adapters of these buffers, or for none. `nextNorm`: of the next layer's attention, if any. */

@@ -4,6 +4,7 @@ import { storesTokens } from '../kernels/attention/attention-decode.ts';
 import { type AttentionKernel, attentionKernels } from '../kernels/attention/attention-kernels.ts';
 import { attentionMergeKernels } from '../kernels/attention-merge.ts';
 import type { AttentionBuffers } from './attention-buffers.ts';
+import { windowOfLayer } from '../config/model-config.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 
@@ -19,12 +20,15 @@ export class PagedAttention {
   readonly #halfOnly: () => ByKind<Attend>;
   /** With pages of every form; made when first used. */
   readonly #every: () => ByKind<Attend>;
+  /** Tokens that each attends to; of such a layer all pages are in f16. */
+  readonly #window: number | undefined;
   readonly #merge: () => ByKind<Operation<{ tokens: number }>>;
 
   constructor(
     private readonly place: LayerPlace,
     private readonly buffers: AttentionBuffers,
   ) {
+    this.#window = windowOfLayer(place.config, place.layer);
     const pages = (): GPUBuffer => buffers.pages.buffer;
     const probes = (): GPUBuffer => buffers.probes.buffer(place.layer);
     this.#halfOnly = following([pages, probes], () => this.#bindAttend(true));
@@ -42,7 +46,7 @@ export class PagedAttention {
 
   record(recorder: Dispatcher, { apart, tokens, length, halfOnly }: Batch): void {
     const kind = apart ? 'decode' : 'prefill';
-    const { kernel, operation } = (halfOnly ? this.#halfOnly() : this.#every())[kind];
+    const { kernel, operation } = (halfOnly || this.#window !== undefined ? this.#halfOnly() : this.#every())[kind];
     const { splits, pagesPerSplit } = kernel.split({ tokens, length });
     const params = { tokens, splits, pagesPerSplit, slotPages: this.buffers.slotPages };
     recorder.run(operation, operation.groups({ tokens, splits }), params);
@@ -56,7 +60,7 @@ export class PagedAttention {
     const { batchTable, qkv, partials } = activations;
     const { pages, table, rope } = this.buffers;
     const bounds = { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, partial_outputs: partials, ...this.#finished() };
-    const kernels = attentionKernels(device, config, { halfOnly, stores: storesTokens(device, config) });
+    const kernels = attentionKernels(device, config, { halfOnly, stores: storesTokens(device, config), window: this.#window });
     const bind = (kernel: AttentionKernel): Attend => ({ kernel, operation: createOperation(device, kernel, bounds) });
     return byKind(kernels, bind);
   }

@@ -74,13 +74,14 @@ function padColumns(values: Float32Array, from: number, to: number): Float32Arra
 
 /** What the base linear reads and writes, for the products beside it. */
 function buffersOf({ config, activations, layers }: Transformer, layer: number, name: LinearName): LoraBuffers {
-  const { x, qkv, attended, gateUp, gated, low } = activations;
+  const { x, normed, qkv, attended, gateUp, gated, low } = activations;
+  const residual = config.postNorms ? normed : x;
   const { attention, mlp } = layers[layer] ?? {};
   const ofGroup: Record<LinearGroup, Pick<LoraBuffers, 'x' | 'y' | 'norm'>> = {
     qkv: { x, y: qkv, norm: attention?.norm },
-    output: { x: attended, y: x },
+    output: { x: attended, y: residual },
     gateUp: { x, y: gateUp, norm: mlp?.norm },
-    down: { x: gated, y: x },
+    down: { x: gated, y: residual },
   };
   return { ...ofGroup[LINEARS[name].group], ...placeInGroup(config, name), low };
 }

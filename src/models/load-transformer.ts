@@ -17,7 +17,7 @@ import type { WeightMatrix } from '../layers/weight-matrix.ts';
 import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
 import { deinterleaveRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
-import { ropeTable, unrotatedTable } from './rope-table.ts';
+import { ropeTable, unrotatedTable, windowTable } from './rope-table.ts';
 import { Transformer } from './transformer.ts';
 
 export interface TransformerOptions {
@@ -76,7 +76,7 @@ class Loader {
     const embeddings = await this.matrix('token_embd.weight');
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
-      const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : tables.rotated;
+      const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
       layers.push({ attention: await this.attention(i, rope), mlp: await this.mlp(i) });
     }
     const outputNorm = await this.norm('output_norm.weight');
@@ -100,7 +100,7 @@ class Loader {
       : [];
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
-    const weights = { norm, qkv, bias, output, queryNorm, keyNorm };
+    const weights = { norm, qkv, bias, output, queryNorm, keyNorm, postNorm: await this.postNorm(name('post_attention_norm')) };
     return new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
   }
 
@@ -110,12 +110,17 @@ class Loader {
     const sources = linearsOfGroup('gateUp').map((part) => this.rows(name(part)));
     const gateUp = await this.matrices(`blk.${layer}.ffn_gate_up`, sources);
     const down = await this.matrix(name('ffn_down'));
-    return new Mlp({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, gateUp, down });
+    const postNorm = await this.postNorm(`blk.${layer}.post_ffw_norm`);
+    return new Mlp({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, gateUp, down, postNorm });
   }
 
   async norm(name: string): Promise<Norm> {
     const { x, normed } = this.#activations;
-    return new Norm(this.device, await this.vector(name), this.config.rmsNormEps, x, normed);
+    return new Norm(this.device, await this.vector(name), this.config.rmsNormEps, { x, output: normed });
+  }
+
+  async postNorm(name: string): Promise<GPUBuffer | undefined> {
+    return this.config.postNorms ? this.vector(`${name}.weight`) : undefined;
   }
 
   /** One matrix for each run of sources of one type. */
@@ -160,7 +165,7 @@ class Loader {
     return this.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
   }
 
-  async ropeTables(): Promise<{ rotated: GPUBuffer; unrotated: GPUBuffer }> {
+  async ropeTables(): Promise<Record<'rotated' | 'unrotated' | 'window', GPUBuffer>> {
     const divisors = this.tensors.has('rope_freqs.weight') ? await this.read('rope_freqs.weight') : undefined;
     const floats = divisors && new Float32Array(divisors.slice().buffer);
     if (floats?.some((divisor) => divisor <= 0)) {
@@ -171,7 +176,8 @@ class Loader {
     const { contextLength } = this.options;
     const upload = (table: Float32Array): GPUBuffer => this.buffer('rope', new Uint8Array(table.buffer), 'activations');
     const rotated = upload(ropeTable(config, contextLength, floats));
-    return { rotated, unrotated: config.unrotatedLayers.length > 0 ? upload(unrotatedTable(config, contextLength)) : rotated };
+    const unrotated = config.unrotatedLayers.length > 0 ? upload(unrotatedTable(config, contextLength)) : rotated;
+    return { rotated, unrotated, window: config.window ? upload(windowTable(config, config.window, contextLength)) : rotated };
   }
 
   async vector(name: string): Promise<GPUBuffer> {

@@ -1,10 +1,10 @@
-import type { ModelConfig } from '../config/model-config.ts';
+import type { ModelConfig, SlidingWindow } from '../config/model-config.ts';
 
 /**
  * cos and sin of every position: `[positions, 2, headDim / 2]` (RoPE, arXiv 2104.09864), computed in f64.
  * `divisors`: of each frequency, for Llama 3's scaling (the tensor rope_freqs.weight, `[headDim / 2]`).
  */
-export function ropeTable(config: ModelConfig, positions: number, divisors?: Float32Array): Float32Array<ArrayBuffer> {
+export function ropeTable(config: Pick<ModelConfig, 'headDim' | 'ropeTheta' | 'ropeLinearScale'>, positions: number, divisors?: Float32Array): Float32Array<ArrayBuffer> {
   const { headDim, ropeTheta, ropeLinearScale = 1 } = config;
   const half = headDim / 2;
   const table = new Float32Array(positions * headDim);
@@ -23,6 +23,10 @@ export function unrotatedTable({ headDim }: ModelConfig, positions: number): Flo
   return Float32Array.from({ length: positions * headDim }, (_, i) => (i % headDim < headDim / 2 ? 1 : 0));
 }
 
-/** Bytes of the table, or of both. */
-export const ropeTableBytes = ({ headDim, unrotatedLayers }: ModelConfig, positions: number): number =>
-  positions * headDim * 4 * (unrotatedLayers.length > 0 ? 2 : 1);
+/** The same for layers with a window that are rotated in their own way: their positions are not scaled. */
+export const windowTable = ({ headDim }: ModelConfig, { ropeTheta }: SlidingWindow, positions: number): Float32Array<ArrayBuffer> =>
+  ropeTable({ headDim, ropeTheta }, positions);
+
+/** Bytes of one table, and how many there are. */
+export const ropeTableBytes = ({ headDim }: ModelConfig, positions: number): number => positions * headDim * 4;
+export const ropeTables = ({ unrotatedLayers, window }: ModelConfig): number => 1 + Number(unrotatedLayers.length > 0) + Number(window !== undefined);

@@ -34,15 +34,20 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
   let x = scaled(rows, embeddingScale);
   for (let layer = 0; layer < numLayers; layer++) {
     const own: Tensor = (name) => tensor(`blk.${layer}.${name}`);
-    const placed: Placed = unrotatedLayers.includes(layer) ? (head) => head : (head, position) => rotate(config, head, position, divisors);
-    x = add(x, scaled(attention(config, own, norm(x, own('attn_norm.weight'), rmsNormEps), placed), residualScale));
-    x = add(x, scaled(mlp(config, own, norm(x, own('ffn_norm.weight'), rmsNormEps)), residualScale));
+    const window = config.window?.layers.includes(layer) ? config.window : undefined;
+    const rope = window ? { ...config, ropeTheta: window.ropeTheta, ropeLinearScale: undefined } : config;
+    const placed: Placed = unrotatedLayers.includes(layer) ? (head) => head : (head, position) => rotate(rope, head, position, divisors);
+    const after = (rows: Rows, name: string): Rows => (config.postNorms ? norm(rows, own(name), rmsNormEps) : rows);
+    const attended = attention(config, own, norm(x, own('attn_norm.weight'), rmsNormEps), placed, window?.tokens ?? Infinity);
+    x = add(x, after(scaled(attended, residualScale), 'post_attention_norm.weight'));
+    const made = mlp(config, own, norm(x, own('ffn_norm.weight'), rmsNormEps));
+    x = add(x, after(scaled(made, residualScale), 'post_ffw_norm.weight'));
   }
   return norm(x, tensor('output_norm.weight'), rmsNormEps);
 }
 
-/** x `[T, hiddenSize]` → `[T, hiddenSize]` */
-function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed): Rows {
+/** x `[T, hiddenSize]` → `[T, hiddenSize]`; each token sees the latest `reach`, itself among them. */
+function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed, reach: number): Rows {
   const { numHeads, numKvHeads, headDim, attentionScale = 1 / Math.sqrt(headDim) } = config;
   const headsOf = (part: 'q' | 'k'): Rows[] =>
     project(config, own, x, part).map((heads, t) => normed(config, own, heads, part).map((head) => placed(head, t)));
@@ -53,7 +58,7 @@ function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed): R
     const output = new Float64Array(numHeads * headDim);
     heads.forEach((query, head) => {
       const kvHead = Math.floor(head / (numHeads / numKvHeads));
-      const scores = Float64Array.from({ length: position + 1 }, (_, t) => dot(query, keys[t]?.[kvHead] ?? []));
+      const scores = Float64Array.from({ length: position + 1 }, (_, t) => (position - t < reach ? dot(query, keys[t]?.[kvHead] ?? []) : -Infinity));
       softmax(scores.map((score) => score * attentionScale)).forEach((weight, t) => {
         const value = values[t]?.[kvHead];
         for (let i = 0; i < headDim; i++) output[head * headDim + i]! += weight * (value?.[i] ?? 0);

@@ -47,4 +47,7 @@ export function silu(x: number): number {
   return x / (1 + Math.exp(-x));
 }
 
-export const ACTIVATIONS: Record<ModelConfig['activation'], (x: number) => number> = { silu };
+/** GELU (arXiv 1606.08415) as its authors approximate it. */
+export const gelu = (x: number): number => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+
+export const ACTIVATIONS: Record<ModelConfig['activation'], (x: number) => number> = { silu, gelu };

@@ -8,7 +8,7 @@ import { recorderBytes } from '../gpu/recorder.ts';
 import { pageBytes } from '../kernels/heads.ts';
 import { activationBytes } from '../layers/activations.ts';
 import { matrixBytes, sliceRows } from '../layers/weight-matrix.ts';
-import { ropeTableBytes } from '../models/rope-table.ts';
+import { ropeTableBytes, ropeTables } from '../models/rope-table.ts';
 import { samplerBytes } from './sampling/sampler.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import type { ModelHeader } from '../weights/model-header.ts';
@@ -84,7 +84,7 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   const activations = activationBytes(config, batchTokens);
   const rope = ropeTableBytes(config, contextLength);
   const weightBytes = sum([...tensors.values()].map(gpuBytes));
-  const activationTotal = sum(Object.values(activations)) + rope + samplerBytes(device, config.vocabSize);
+  const activationTotal = sum(Object.values(activations)) + ropeTables(config) * rope + samplerBytes(device, config.vocabSize);
   const totalBytes = weightBytes + cacheBytes(config, numPages) + activationTotal + recorderBytes;
 
   const { memoryLimitBytes = Infinity } = limits;

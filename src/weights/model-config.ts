@@ -1,6 +1,6 @@
 import { type Architecture, everyNth, type Multiplier } from '../architectures/architecture.ts';
 import { ARCHITECTURES } from '../architectures/index.ts';
-import type { ModelConfig } from '../config/model-config.ts';
+import type { ModelConfig, SlidingWindow } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
@@ -47,7 +47,7 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
   checkMultiple(metadata, key('embedding_length'), hiddenSize, 32);
   checkMultiple(metadata, key('feed_forward_length'), intermediateSize, 32);
   checkHeads(metadata, architecture, { hiddenSize, numHeads, numKvHeads, headDim });
-  checkUnsupportedFeatures(metadata, architecture, contextLength);
+  checkUnsupportedFeatures(metadata, found, contextLength);
   return {
     architecture,
     numLayers,
@@ -62,10 +62,12 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     ropeTheta,
     ropeLinearScale: readLinearScale(metadata, architecture),
     unrotatedLayers: file.unrotatedLayers ?? readUnrotated(metadata, found, numLayers),
+    ...readWindow(metadata, found, numLayers),
     qkvBias: found.qkvBias === 'always' || hasTensor('blk.0.attn_q.bias'),
     qkNorm: norms.includes('attn_q_norm'),
+    postNorms: norms.includes('post_ffw_norm'),
     activation,
-    ...readMultipliers(metadata, found),
+    ...readMultipliers(metadata, found, { numLayers, hiddenSize, numHeads }),
     tiedEmbeddings: !hasTensor('output.weight'),
     ropeLayout: file.ropeLayout ?? found.ropeLayout,
   };
@@ -104,11 +106,16 @@ function checkHeads(
   }
 }
 
-function checkUnsupportedFeatures(metadata: GgufMetadata, architecture: string, contextLength: number): void {
+function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, window: hasWindow }: Architecture, contextLength: number): void {
   const experts = `${architecture}.expert_count`;
   if ((metadata.optionalNumber(experts) ?? 0) !== 0) {
     fail(metadata, experts, 'mixtures of experts are not supported', 'unsupported');
   }
+  for (const cap of ['attn_logit_softcapping', 'final_logit_softcapping']) {
+    const field = `${architecture}.${cap}`;
+    if ((metadata.optionalNumber(field) ?? 0) !== 0) fail(metadata, field, 'soft caps are not supported', 'unsupported');
+  }
+  if (hasWindow) return;
   const window = `${architecture}.attention.sliding_window`;
   const width = metadata.optionalNumber(window) ?? 0;
   if (width !== 0 && width < contextLength) {
@@ -139,7 +146,28 @@ function readUnrotated(metadata: GgufMetadata, { name, unrotated }: Architecture
   return metadata.optionalBoolean(`${name}.${unrotated.unless}`) === false ? everyNth(1, numLayers) : [];
 }
 
-function readMultipliers(metadata: GgufMetadata, { name, multipliers }: Architecture): Pick<ModelConfig, Multiplier> {
+/** Layers that attend within a window: a flag a layer, or all but every n-th (llama.cpp, set_swa_pattern). */
+function readWindow(metadata: GgufMetadata, { name, window }: Architecture, numLayers: number): { window?: SlidingWindow } {
+  const key = `${name}.attention.sliding_window`;
+  if (!window || (metadata.optionalNumber(key) ?? 0) === 0) return {};
+  const tokens = readInteger(metadata, key, MOST.context_length);
+  const all = Array.from({ length: numLayers }, (_, layer) => layer);
+  const pattern = `${key}_pattern`;
+  const flags = metadata.get(pattern);
+  const ropeTheta = readRange(metadata, `${name}.rope.freq_base_swa`, [1, 1e12], window.ropeTheta);
+  if (Array.isArray(flags)) {
+    if (flags.length !== numLayers || flags.some((flag) => typeof flag !== 'boolean')) fail(metadata, pattern, `must be a boolean for each of ${numLayers} layers`);
+    return { window: { tokens, layers: all.filter((layer) => flags[layer] === true), ropeTheta } };
+  }
+  const whole = everyNth(readInteger(metadata, pattern, MOST.block_count, window.allBut), numLayers);
+  return { window: { tokens, layers: all.filter((layer) => !whole.includes(layer)), ropeTheta } };
+}
+
+function readMultipliers(
+  metadata: GgufMetadata,
+  { name, multipliers, scalesEmbeddings, scoresByHidden }: Architecture,
+  { numLayers, hiddenSize, numHeads }: Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'numHeads'>,
+): Pick<ModelConfig, Multiplier> {
   const read = (multiplier: Multiplier): number | undefined => {
     const names = multipliers?.[multiplier];
     const key = `${name}.${names?.gguf}`;
@@ -147,8 +175,8 @@ function readMultipliers(metadata: GgufMetadata, { name, multipliers }: Architec
     return readRange(metadata, key, [1e-6, 1e6]);
   };
   return {
-    attentionScale: read('attentionScale'),
-    embeddingScale: read('embeddingScale') ?? 1,
+    attentionScale: read('attentionScale') ?? (numLayers === scoresByHidden ? Math.sqrt(numHeads / hiddenSize) : undefined),
+    embeddingScale: read('embeddingScale') ?? (scalesEmbeddings ? Math.sqrt(hiddenSize) : 1),
     residualScale: read('residualScale') ?? 1,
     logitDivisor: read('logitDivisor') ?? 1,
   };

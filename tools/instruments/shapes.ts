@@ -8,6 +8,7 @@ const modelOf = (sizes: Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'intermed
   unrotatedLayers: [],
   qkvBias: false,
   qkNorm: false,
+  postNorms: false,
   activation: 'silu',
   embeddingScale: 1,
   residualScale: 1,

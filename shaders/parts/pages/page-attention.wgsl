@@ -1,7 +1,7 @@
 // One page's part in the attention of GROUP heads of a query, which share their keys and values, by online softmax. The
 // queries, one behind another in `qkv`, are rotated by their distance from the page's base. Queries and outputs are in
 // variables of their own (loops are written out): arrays would leave the registers.
-// needs: page-half, page-layout, page-quantized
+// needs: page-half, page-layout, page-quantized, window
 
 // Where the first head of a query stands in qkv, and how far it is from the page's base.
 struct Query { start: u32, distance: u32 }
@@ -127,6 +127,7 @@ fn attend_page(page: vec4u, kv_head: u32, start: u32, position: u32, heads: ptr<
   } else {
     score_codes(3u, &scores, base, &queries, keys);
   }
+  for (var j = 0u; j < first_key_of(position, page.z); j++) { scores[j] = vec4f(-1e38); }
   weigh(&scores, keys, heads);
   let scales = base + value_scales_of(key_bits);
   if (HALF_ONLY || !is_quantized(form)) {

@@ -92,9 +92,9 @@ fn score_codes(page: vec4u, kv_head: u32, keys: u32, id: u32) {
   }
 }
 
-// Leaves in a team's `scores` those of its page's first `keys` keys, and NO_SCORE behind them; `query`: where in qkv the first
+// Leaves in a team's `scores` those of its page's keys from `first` up to `keys`, and NO_SCORE for the others; `query`: where in qkv the first
 // head stands. All teams call it together, and nothing of what it uses may be read any more when they do.
-fn score_page(page: vec4u, kv_head: u32, query: u32, distance: u32, keys: u32, id: u32) {
+fn score_page(page: vec4u, kv_head: u32, query: u32, distance: u32, first: u32, keys: u32, id: u32) {
   rotate_queries(page, kv_head, query, distance, id);
   workgroupBarrier();
   if (id % TEAM < ABREAST * LANES) {
@@ -108,7 +108,7 @@ fn score_page(page: vec4u, kv_head: u32, query: u32, distance: u32, keys: u32, i
   let team = id / TEAM;
   for (var j = id % TEAM; j < PAGE_TOKENS; j += TEAM) {
     var score = vec4f(NO_SCORE);
-    if (j < keys) {
+    if (j >= first && j < keys) {
       score = vec4f(raise_by(page, kv_head, j));
       for (var lane = 0u; lane < LANES; lane++) { score += parts[team * PARTS_LENGTH + lane * PARTS + j]; }
     }

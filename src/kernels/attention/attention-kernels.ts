@@ -1,9 +1,9 @@
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
-import { attentionKernel, type BatchLength, splitPages, type Splits } from '../attention.ts';
+import { attentionKernel, type BatchLength, lengthInSight, splitPages, type Splits } from '../attention.ts';
 import type { Heads } from '../heads.ts';
 import { attentionDecodeKernel, type DecodeForm, splitForTeams } from './attention-decode.ts';
-import { attentionPrefillKernel } from './attention-prefill.ts';
+import { attentionPrefillKernel, tileTokens } from './attention-prefill.ts';
 import { pageTeams } from './page-sharing.ts';
 
 export interface AttentionKernel extends Kernel<{ tokens: number; splits: number }> {
@@ -18,14 +18,16 @@ export interface AttentionKernel extends Kernel<{ tokens: number; splits: number
  * kernel for each; else one for both, which stores nothing.
  */
 export function attentionKernels(device: Device, heads: Heads, form: DecodeForm): Record<'decode' | 'prefill', AttentionKernel> {
-  const merged = { split: splitPages, alwaysMerged: true };
+  const { halfOnly, window } = form;
+  const seen = (batch: BatchLength, together?: number): BatchLength => ({ ...batch, length: lengthInSight(batch, window, together) });
   if (!device.variant.sharedPages) {
-    const each = { ...attentionKernel(device, heads, form.halfOnly), ...merged };
+    const each = { ...attentionKernel(device, heads, form), split: (batch: BatchLength) => splitPages(seen(batch)), alwaysMerged: true };
     return { decode: each, prefill: each };
   }
   const teams = pageTeams(heads, device.variant.attentionWorkgroup);
+  const together = tileTokens(device, heads, halfOnly);
   return {
-    decode: { ...attentionDecodeKernel(device, heads, form), split: (batch) => splitForTeams(teams, batch), alwaysMerged: false },
-    prefill: { ...attentionPrefillKernel(device, heads, form.halfOnly), ...merged },
+    decode: { ...attentionDecodeKernel(device, heads, form), split: (batch) => splitForTeams(teams, seen(batch)), alwaysMerged: false },
+    prefill: { ...attentionPrefillKernel(device, heads, form), split: (batch) => splitPages(seen(batch, together)), alwaysMerged: true },
   };
 }

@@ -3,10 +3,10 @@ import pageLayout from '../../../shaders/parts/pages/page-layout.wgsl?raw';
 import pageUnits from '../../../shaders/parts/pages/page-units.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
-import { attending } from '../attention.ts';
+import { attending, type PageSight } from '../attention.ts';
 import { formConstants } from '../formats/page-forms.ts';
 import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from '../heads.ts';
-import { halfPrecision } from '../slot-choices.ts';
+import { halfPrecision, windowOf } from '../slot-choices.ts';
 
 const MOST_ROW_GROUPS = 64;
 /** Queries of a workgroup at most, times their heads that share keys and values. */
@@ -22,20 +22,25 @@ const LARGE = { pageVectors: 1024, pairs: 16, bytes: 28_672 };
  * Queries of `qkv`, consecutive tokens of one sequence → `partial_outputs`, as attentionKernel leaves it. The tokens'
  * positions ascend, and their pages begin at the same place of the page table.
  */
-export function attentionPrefillKernel(device: Device, heads: Heads, halfOnly: boolean): Kernel<{ tokens: number; splits: number }> {
+export function attentionPrefillKernel(device: Device, heads: Heads, { halfOnly, window }: PageSight): Kernel<{ tokens: number; splits: number }> {
   const half = halfPrecision(device);
   const { numHeads, numKvHeads } = heads;
   const tile = tileOf(device, heads.headDim, halfOnly);
   const shared = numHeads / numKvHeads;
+  const sight = windowOf(window);
   return {
     name: 'attention-prefill',
-    sources: [half.source, pageLayout, pageUnits, source],
+    sources: [half.source, sight.source, pageLayout, pageUnits, source],
     enables: half.enables,
-    constants: { ...headConstants(heads), ...formConstants, ...tile, FOUR: 4, HALF_ONLY: halfOnly, SCALE: scoreScale(heads) },
+    constants: { ...headConstants(heads), ...formConstants, ...sight.constants, ...tile, FOUR: 4, HALF_ONLY: halfOnly, SCALE: scoreScale(heads) },
     ...attending('read'),
     groups: ({ tokens, splits }) => [Math.ceil((tokens * shared) / 4 / tile.ROW_GROUPS), splits, numKvHeads],
   };
 }
+
+/** Tokens that a workgroup has queries of, at most. */
+export const tileTokens = (device: Device, { numHeads, numKvHeads, headDim }: Heads, halfOnly: boolean): number =>
+  Math.ceil((4 * tileOf(device, headDim, halfOnly).ROW_GROUPS * numKvHeads) / numHeads) + 1;
 
 /** How a workgroup shares queries, keys and values out; see attention-prefill.wgsl. */
 function tileOf({ limits, variant }: Device, headDim: number, halfOnly: boolean) {

@@ -21,7 +21,7 @@ const STEP: Span = { kind: 'decode', start: TOKENS - 1, end: TOKENS, halfOnly: f
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
 
 /** Pages of codes are written and attended to, and what another page would change is found. */
-export function pageChecks(device: Device, config: ModelConfig): Check[] {
+export function pageChecks(device: Device, { window: _, ...config }: ModelConfig): Check[] {
   const { numHeads, headDim } = config;
   const inputs = attentionInputs({ ...config, qkNorm: false }, TOKENS); // queries are normed before they come here
   const next = nextPage(config, inputs);

@@ -58,7 +58,7 @@ async function checksOf(device: Device, upload: WeightUpload, { rmsNormEps: eps 
   const check = (kind: Batch['kind'], tokens: number): Check => ({
     name: `plain adapters, linear-${kind} F16 × ${columns}`,
     make() {
-      const norm = isNormed ? new Norm(device, normWeight, eps, buffers.x, normed) : undefined;
+      const norm = isNormed ? new Norm(device, normWeight, eps, { x: buffers.x, output: normed }) : undefined;
       const product = new LoraProduct(device, matrixA, matrixB, { ...buffers, outputStart: START, outputWidth: WIDTH, norm }, SCALES[0]);
       return (recorder) => {
         device.gpuDevice.queue.writeBuffer(buffers.y, 0, before);

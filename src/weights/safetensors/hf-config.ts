@@ -1,4 +1,4 @@
-import { everyNth, type ModelType } from '../../architectures/architecture.ts';
+import { type Architecture, everyNth, type ModelType } from '../../architectures/architecture.ts';
 import { MODEL_TYPES } from '../../architectures/index.ts';
 import type { Activation } from '../../config/model-config.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
@@ -6,11 +6,12 @@ import type { JsonFields } from './json-file.ts';
 import { MOST } from '../model-config.ts';
 
 /** What transformers takes for keys that a config.json of any model lacks. */
-const COMMON_DEFAULTS = { rms_norm_eps: 1e-6, hidden_act: 'silu', tie_word_embeddings: false };
+const COMMON_DEFAULTS = { rms_norm_eps: 1e-6, tie_word_embeddings: false };
+const DEFAULT_ACTIVATION = 'silu';
 const DEFAULT_ROPE_THETA = 10_000;
 
 /** transformers' names of them (activations.py, ACT2FN). */
-const ACTIVATIONS: Record<Activation, readonly string[]> = { silu: ['silu', 'swish'] };
+const ACTIVATIONS: Record<Activation, readonly string[]> = { silu: ['silu', 'swish'], gelu: ['gelu_pytorch_tanh', 'gelu_new'] };
 
 /** GGUF's keys, behind the architecture's name, and what transformers calls them. */
 const SIZES = {
@@ -30,7 +31,10 @@ const OPTIONAL_SIZES = {
 
 /** A model's `config.json` as transformers reads it: with its class's defaults. Throws `bad_file` without `model_type`. */
 export function withConfigDefaults(config: JsonFields): JsonFields {
-  return config.withDefaults({ ...COMMON_DEFAULTS, ...MODEL_TYPES.get(config.string('model_type'))?.defaults });
+  const known = MODEL_TYPES.get(config.string('model_type'));
+  if (!known?.textConfig) return config.withDefaults({ ...COMMON_DEFAULTS, ...known?.defaults });
+  const outer = { ...config.values, model_type: `${config.string('model_type')}_text` };
+  return withConfigDefaults(config.fields(known.textConfig).withDefaults(outer));
 }
 
 /**
@@ -42,6 +46,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   const { architecture, window } = modelTypeOf(config);
   if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
   checkActivation(config, architecture.activation);
+  checkUnsupported(config);
 
   const values = new Map<string, GgufValue>([['general.architecture', architecture.name]]);
   const name = config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
@@ -55,8 +60,9 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   };
   for (const [key, field] of Object.entries(SIZES)) setNumber(key, field);
   for (const [key, field] of Object.entries(OPTIONAL_SIZES)) if (config.has(field)) setNumber(key, field);
-  for (const names of Object.values(architecture.multipliers ?? {})) if (config.has(names.config)) set(names.gguf, config.positive(names.config));
+  for (const names of Object.values(architecture.multipliers ?? {})) if (config.has(names.config)) set(names.gguf, config.positive(names.config) ** (names.power ?? 1));
   if (config.has('sliding_window') && usesWindow(config, window)) setNumber('attention.sliding_window', 'sliding_window');
+  if (window === 'by layer') addWindow(config, architecture, set);
   addRope(config, set);
   return values;
 }
@@ -68,14 +74,41 @@ function modelTypeOf(config: JsonFields) {
 }
 
 function checkActivation(config: JsonFields, wanted: Activation): void {
-  const activation = config.string('hidden_act');
+  const field = config.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
+  const activation = config.optional(field, (key) => config.string(key)) ?? DEFAULT_ACTIVATION;
   if (ACTIVATIONS[wanted].includes(activation)) return;
-  config.fail('hidden_act', `${JSON.stringify(activation.slice(0, 40))} is not supported; ${wanted} is`, 'unsupported');
+  config.fail(field, `${JSON.stringify(activation.slice(0, 40))} is not supported; ${wanted} is`, 'unsupported');
+}
+
+/** What would change every answer, and is in no released model of these types. */
+function checkUnsupported(config: JsonFields): void {
+  for (const field of ['attn_logit_softcapping', 'final_logit_softcapping']) {
+    if (config.has(field)) config.fail(field, 'soft caps are not supported', 'unsupported');
+  }
+  if (config.values['use_bidirectional_attention'] === true) config.fail('use_bidirectional_attention', 'attention to later tokens is not supported', 'unsupported');
+}
+
+/** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */
+function addWindow(config: JsonFields, { window }: Architecture, set: (key: string, value: GgufValue) => void): void {
+  const numLayers = config.size('num_hidden_layers', MOST.block_count);
+  const types = config.optional('layer_types', (key) => config.list(key));
+  const known = ['sliding_attention', 'full_attention'];
+  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  const every = config.optional('sliding_window_pattern', (key) => config.size(key, MOST.block_count)) ?? window?.allBut ?? 1;
+  const whole = everyNth(every, numLayers);
+  const flags = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'sliding_attention' : !whole.includes(layer)));
+  if (flags.includes(true)) config.size('sliding_window', MOST.context_length);
+  set('attention.sliding_window_pattern', flags);
+  const rope = config.optional('rope_parameters', (key) => config.fields(key));
+  const own = rope?.optional('sliding_attention', (key) => rope.fields(key));
+  if (own && ropeType(own) !== 'default') own.fail('rope_type', 'layers with a window are rotated without scaling', 'unsupported');
+  const theta = own?.optional('rope_theta', (key) => own.number(key)) ?? config.optional('rope_local_base_freq', (key) => config.number(key));
+  if (theta !== undefined) set('rope.freq_base_swa', theta);
 }
 
 /** Some configs name a window that their models do not use, or only in layers that they do not have. */
 function usesWindow(config: JsonFields, window: ModelType['window']): boolean {
-  if (window !== 'where used') return window === 'always';
+  if (window !== 'where used') return window !== undefined;
   if (config.values['use_sliding_window'] !== true) return false;
   const types = config.optional('layer_types', (key) => config.list(key));
   if (types) return types.includes('sliding_attention');
@@ -109,7 +142,9 @@ function addRope(config: JsonFields, set: (key: string, value: GgufValue) => voi
 
 /** Before version 5 of transformers it was called `rope_scaling`, and its type `type` before version 4.45. */
 function ropeOf(config: JsonFields): JsonFields | undefined {
-  return config.optional('rope_parameters', (key) => config.fields(key)) ?? config.optional('rope_scaling', (key) => config.fields(key));
+  const rope = config.optional('rope_parameters', (key) => config.fields(key)) ?? config.optional('rope_scaling', (key) => config.fields(key));
+  // Where layers differ, the others' have their own.
+  return rope?.optional('full_attention', (key) => rope.fields(key)) ?? rope;
 }
 
 /** That of a rope's own fields goes first (configuration_utils.py and modeling_rope_utils.py, standardize_rope_params). */

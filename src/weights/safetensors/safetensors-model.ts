@@ -1,3 +1,5 @@
+import { ARCHITECTURES } from '../../architectures/index.ts';
+import type { Architecture } from '../../architectures/architecture.ts';
 import { LINEARS } from '../../architectures/linears.ts';
 import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
@@ -7,18 +9,25 @@ import { configMetadata, llama3Divisors, unrotatedLayers, withConfigDefaults } f
 import { tokenizerMetadata } from './hf-tokenizer.ts';
 import { JsonFields, kindOf } from './json-file.ts';
 import type { ModelHeader } from '../model-header.ts';
-import { quantized } from '../quantized-tensor.ts';
+import { quantized, raised } from '../quantized-tensor.ts';
 import type { LoadedType } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
-const LAYER_PARTS = new Map<string, string>([...Object.entries(LINEARS), ...Object.entries(NORMS)].map(([name, { path }]) => [path, name]));
+function layerParts({ norms, normPaths }: Architecture): ReadonlyMap<string, string> {
+  const linears = Object.entries(LINEARS).map(([name, { path }]) => [path, name] as const);
+  return new Map([...linears, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
+}
+
 const OUTER_NAMES: Record<string, string> = {
   'model.embed_tokens.weight': 'token_embd.weight',
   'model.norm.weight': 'output_norm.weight',
   'lm_head.weight': 'output.weight',
 };
+/** Of a model with other parts: what its text's names begin with, by version, and the others'. */
+const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|model\.language_model\.)/;
+const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector)\./;
 const LAYER_NAME = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/;
 const INDEX = /\.safetensors\.index\.json$/;
 /** Of embeddings: 32 halves. */
@@ -51,10 +60,18 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     if (fields) return fields;
     throw new ChunkwiseError('bad_file', { file: weights[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
   };
-  const config = withConfigDefaults(await required('config.json'));
+  const whole = await required('config.json');
+  const config = withConfigDefaults(whole);
+  const isText = config.values['model_type'] !== whole.values['model_type'];
   const values = configMetadata(config);
   const index = sources.find((source) => INDEX.test(baseName(source)));
-  const found = await readShards(weights, index && (await JsonFields.read(index)));
+  const shards = await readShards(weights, index && (await JsonFields.read(index)));
+  const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
+  const name = namer(architecture, isText);
+  const found = shards.flatMap((tensor): TensorInfo[] => {
+    const own = name(tensor.name);
+    return own === undefined ? [] : [{ ...tensor, name: own }];
+  });
   checkVocabSize(config, found);
   const template = file('chat_template.jinja');
   const texts = tokenizerMetadata({
@@ -66,12 +83,12 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   });
   for (const [key, value] of texts) values.set(key, value);
   const isTied = config.values['tie_word_embeddings'] === true;
+  const { normOffset = 0 } = architecture;
   const tensors = found.flatMap((tensor) => {
-    const name = ggufName(tensor.name);
-    // Buffers that older versions saved, and the embeddings once more.
-    if (name === undefined || (isTied && name === 'output.weight')) return [];
-    const wanted = tensor.shape.length === 1 ? 'F32' : type;
-    return [{ ...(wanted ? quantized(tensor, wanted) : tensor), name }];
+    if (isTied && tensor.name === 'output.weight') return []; // the embeddings once more
+    if (tensor.shape.length > 1) return [type ? quantized(tensor, type) : tensor];
+    const vector = quantized(tensor, 'F32');
+    return [normOffset !== 0 && tensor.name.endsWith('norm.weight') ? raised(vector, normOffset) : vector];
   });
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
@@ -83,7 +100,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
 
 /** Every token takes memory, so only as many are believed as the embeddings have rows. */
 function checkVocabSize(config: JsonFields, tensors: readonly TensorInfo[]): void {
-  const embeddings = tensors.find(({ name }) => ggufName(name) === 'token_embd.weight');
+  const embeddings = tensors.find(({ name }) => name === 'token_embd.weight');
   const vocabSize = config.number('vocab_size');
   const rows = embeddings ? Math.min(embeddings.shape[0] ?? 0, embeddings.bytes / MIN_ROW_BYTES) : 0;
   if (vocabSize <= rows) return;
@@ -113,13 +130,20 @@ async function readShards(weights: readonly ByteSource[], index: JsonFields | un
   return [...owners.values()];
 }
 
-/** Of a tensor that the runtime does not know the name stays, to be refused by it; undefined for one without meaning. */
-function ggufName(name: string): string | undefined {
-  if (name.endsWith('rotary_emb.inv_freq')) return undefined;
-  const outer = Object.hasOwn(OUTER_NAMES, name) ? OUTER_NAMES[name] : undefined;
-  if (outer !== undefined) return outer;
-  const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
-  return LAYER_PARTS.has(part) ? `blk.${layer}.${LAYER_PARTS.get(part)}.${end}` : name;
+/**
+ * GGUF's names of tensors. Of a tensor that the runtime does not know the name stays, to be refused by it; undefined for one
+ * without meaning, such as a buffer that older versions saved. `isText`: of a model whose other parts are left out.
+ */
+function namer(architecture: Architecture, isText: boolean): (name: string) => string | undefined {
+  const parts = layerParts(architecture);
+  return (whole) => {
+    if (whole.endsWith('rotary_emb.inv_freq') || (isText && OTHER_PARTS.test(whole))) return undefined;
+    const name = isText ? whole.replace(TEXT_PREFIX, (prefix) => (prefix === 'language_model.' ? '' : 'model.')) : whole;
+    const outer = Object.hasOwn(OUTER_NAMES, name) ? OUTER_NAMES[name] : undefined;
+    if (outer !== undefined) return outer;
+    const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
+    return parts.has(part) ? `blk.${layer}.${parts.get(part)}.${end}` : name;
+  };
 }
 
 function inMemory(name: string, values: Float32Array, file: string): TensorInfo {

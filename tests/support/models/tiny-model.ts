@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -27,6 +27,8 @@ export interface TinyModelOptions {
   attentionGain?: number;
   /** Default: true. */
   tied?: boolean;
+  /** Of `gemma3`: tokens that five layers of six attend to; default 24. */
+  window?: number;
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
   /** Positions divided by this. */
@@ -108,7 +110,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   const { architecture, type, ropeLinearScale } = options;
   const { headDim } = sizes;
   // Converters write the head size where it does not follow from the others, and always for Qwen3.
-  const ownHeadDim = architecture === 'qwen3' || headDim !== sizes.hiddenSize / sizes.numHeads;
+  const ownHeadDim = ['qwen3', 'gemma3'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
     'general.name': `tiny-${architecture}`,
@@ -130,6 +132,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       [`${architecture}.residual_scale`]: f32(0.22),
       [`${architecture}.logit_scale`]: f32(0.6),
     }),
+    ...(architecture === 'gemma3' && { 'gemma3.attention.sliding_window': options.window ?? 24 }),
     ...(ownHeadDim && {
       [`${architecture}.attention.key_length`]: headDim,
       [`${architecture}.attention.value_length`]: headDim,
@@ -180,11 +183,15 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       vector(name('attn_k.bias'), kvSize, 0.3, 0);
       vector(name('attn_v.bias'), kvSize, 0.3, 0);
     }
-    if (architecture === 'qwen3') {
+    if (architecture === 'qwen3' || architecture === 'gemma3') {
       vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
       vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
     }
     matrix(name('attn_output.weight'), [hiddenSize, qSize]);
+    if (architecture === 'gemma3') {
+      vector(name('post_attention_norm.weight'), hiddenSize, 0.1, 1);
+      vector(name('post_ffw_norm.weight'), hiddenSize, 0.1, 1);
+    }
     vector(name('ffn_norm.weight'), hiddenSize, 0.1, 1);
     matrix(name('ffn_gate.weight'), [intermediateSize, hiddenSize]);
     matrix(name('ffn_up.weight'), [intermediateSize, hiddenSize]);
