@@ -135,8 +135,8 @@ const PAGED: Broken[] = [
   broken('quantize-page of an upper bit', /\(bits_of\(bits, wider, n\) - 1u\)\) & LOWEST_BITS/, '(bits_of(bits, wider, n) - 2u)) & LOWEST_BITS', 'in q4'),
   broken('quantize-page of an order', /order\[i\] \| \(rank_of\(i\) << 8u\)/, 'i | (i << 8u)', 'in q4'),
   broken('quantize-page of two bits', /<< vec4u\(0u, 2u, 4u, 6u\);/, '<< vec4u(0u, 2u, 4u, 0u);', 'in q4'),
-  broken('quantize-page of codes between', /(codes\(x, scales\[i\], minima\[i\], (.*)\))\);/, 'select(vec4f(), $1, $1 == $2));', 'in q8'),
-  broken('quantize-page of the upper bit of a nibble', /\(c & vec4u\(NIBBLES\)\)/, '((c & vec4u(0x07070707u)) | ((c << vec4u(1u)) & vec4u(0x08080808u)))', 'in q4'),
+  // Keys at the two ends of their channels do not tell: all bits of a code are alike there.
+  broken('quantize-page of upper bits of keys', /(row_codes\[own_codes \+ i\]) = packed_bytes\(codes\(x, scales\[i\].*;/, '$& if (bits == 4u) { $1 = ($1 & 0x17171717u) | (($1 << 1u) & 0x08080808u); }', 'in q4'),
   broken('page-quantized', /quad_of\(vec4u\(kv\[row \+ 2u \* n\], kv\[row \+ 2u \* n \+ 1u\]\)\)/, 'quad_of(vec4u(kv[row + 2u * n], kv[row + 2u * n]))', 'in q8'),
   broken('page-quantized of scales', /let weights = scores\[j\] \* \(f32\(code\) \* scale\);/, 'let weights = scores[j] * scale;', 'in q8'),
   broken('page-layout', /fn row_of\(bits: u32\) -> u32 \{/, '$& if (bits == 2u) { return 1u; }', 'in k3v2', onGpu),
