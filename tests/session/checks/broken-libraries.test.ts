@@ -23,7 +23,7 @@ const FEW_BITS = tinyModel({
   ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 2 },
   types: { 'blk.0.attn_q': 'Q2_K', 'blk.0.attn_k': 'Q3_K', 'blk.0.attn_v': 'MXFP4', 'blk.1.attn_q': 'IQ4_XS', 'blk.1.attn_k': 'Q2_0', ffn_gate: 'Q1_0', ffn_up: 'TQ2_0', ffn_down: 'IQ3_XXS' },
 });
-const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0') };
+const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1') };
 
 interface Broken {
   library: string;
@@ -51,6 +51,10 @@ const LOADED: Broken[] = [
   broken('input/normed', /return x\[i\] \* norm_weight\[i % \(BLOCKS \* 8u\)\];/, 'return x[i] * norm_weight[i];', 'linear-decode'),
   broken('bias/vector', /return bias_values\[row\];/, 'return bias_values[row & ~1u];', 'linear-decode', { model: 'qwen2' }),
   broken('activation/silu', /exp\(min\(-x, 88\.0\)\)/, 'exp(x)', 'linear-decode'),
+  broken('activation/gelu', /\(1\.0 \+ tanh/, '(1.0 - tanh', 'linear-decode', { model: 'gemma3' }),
+  broken('rms-norm that adds', /if \(ACCUMULATE\) \{ value \+= y/, 'if (false) { value += y', 'rms-norm', { model: 'gemma3' }),
+  broken('window/latest', /max\(position, WINDOW - 1u\) - \(WINDOW - 1u\);/, 'max(position, WINDOW) - WINDOW;', 'attention', { model: 'gemma3' }),
+  broken('window/latest of tiles', /return queries - i32\(position\) < .*;/, 'return vec4<bool>(true);', 'attention', { ...onGpu, model: 'gemma3' }),
   broken('weight-block', /w\.h \* high \+ offset/, 'w.h * high', 'linear-prefill'),
   broken('tile-product', /sums\[#r\] \+= part#r|sums\[0\] \+= part0;/, 'sums[0] = part0;', 'linear-prefill', onGpu),
   broken('tile-inputs', /let last = \(params\.tokens - 1u\)/, 'let last = (params.tokens - 2u)', 'linear-prefill', onGpu),
