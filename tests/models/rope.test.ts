@@ -1,6 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { checkPages } from '../../src/session/checks/session-checks.ts';
+import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
+import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { MemoryTuning } from '../support/memory-tuning.ts';
@@ -24,8 +28,9 @@ interface Case {
 const { tokens, original, cases } = JSON.parse(readFileSync(join(FOLDER, 'cases.json'), 'utf8')) as { tokens: number[]; original: number; cases: Case[] };
 
 function filesOf(model: string): BytesSource[] {
-  const own = ['config.json', 'model.safetensors'].map((name) => new BytesSource(name, bytesOf(join(FOLDER, model, name))));
-  return [...own, new BytesSource('tokenizer.json', bytesOf(TOKENIZER))];
+  const own = (name: string): string => join(FOLDER, model, name);
+  const paths = { 'config.json': own('config.json'), 'model.safetensors': own('model.safetensors'), 'tokenizer.json': existsSync(own('tokenizer.json')) ? own('tokenizer.json') : TOKENIZER };
+  return Object.entries(paths).map(([name, path]) => new BytesSource(name, bytesOf(path)));
 }
 
 describe('scaled rotations are those of transformers, with adapters those of PEFT', () => {
@@ -51,10 +56,17 @@ describe('scaled rotations are those of transformers, with adapters those of PEF
   });
 });
 
+test.each(['phi3-longrope', 'ministral3'])('%s: ids are those of the tokenizer that was saved, which cuts words where their case changes', async (model) => {
+  const { text, ids } = JSON.parse(readFileSync(join(FOLDER, model, 'expected.json'), 'utf8')) as { text: string; ids: number[] };
+  const tokenizer = createTokenizer(readTokenizerMetadata(await openSafetensorsModel(filesOf(model))));
+  expect(tokenizer.encode(text, { parseSpecial: false, addSpecial: false })).toEqual(ids);
+});
+
 test('the checks of a new device know how scores are scaled', async () => {
   for (const model of ['phi3-longrope', 'ministral3']) {
     for (const deviceClass of ['cpu', 'gpu'] as const) {
-      await engineUnderTest(filesOf(model), { weights: 'stored', tuning: new MemoryTuning(), autotunes: false, deviceClass });
+      const engine = await engineUnderTest(filesOf(model), { weights: 'stored', tuning: new MemoryTuning(), autotunes: false, deviceClass });
+      await checkPages(await engine.session(), new MemoryTuning());
     }
   }
 });
