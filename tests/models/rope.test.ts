@@ -1,12 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { GREEDY } from '../../src/config/sampling.ts';
 import { checkPages } from '../../src/session/checks/session-checks.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
+import { answer } from '../support/answer.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { BytesSource } from '../support/bytes-source.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import { MemoryTuning } from '../support/memory-tuning.ts';
 import { nmse } from '../support/nmse.ts';
 import { bytesOf, peftFolder, storedLogits } from '../support/peft-fixtures.ts';
@@ -77,4 +80,14 @@ test('LongRoPE goes by the length that the context was opened with, not by the t
   const [short, long, longer] = [await of(original), await of(original + 1), await of(256)];
   expect(longer).toEqual(long);
   expect(nmse(long, short)).toBeGreaterThan(1e-3);
+});
+
+test('a saved text is refused where the other frequencies are in use', async () => {
+  const savedCaches = new MemoryStore();
+  const open = (contextLength: number) => engineUnderTest(filesOf('phi3-longrope'), { weights: 'stored', contextLength, savedCaches });
+  const engine = await open(256);
+  await answer(engine.complete('Then', { sampling: GREEDY, stop: [], maxTokens: 2 }));
+  await engine.savedCaches.save('text');
+  await (await open(original + 1)).savedCaches.load('text');
+  await expect((await open(original)).savedCaches.load('text')).rejects.toMatchObject({ code: 'bad_file', detail: { file: 'text', field: 'model' } });
 });
