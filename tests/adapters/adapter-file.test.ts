@@ -184,8 +184,8 @@ const FAULTS: Fault[] = [
   },
   {
     what: 'a module of another kind',
-    change: (x) => (x.modules[0]!.name = 'model.layers.0.self_attn.qkv_proj'),
-    field: 'base_model.model.model.layers.0.self_attn.qkv_proj.lora_A.weight',
+    change: (x) => (x.modules[0]!.name = 'model.layers.0.self_attn.kv_proj'),
+    field: 'base_model.model.model.layers.0.self_attn.kv_proj.lora_A.weight',
     code: 'unsupported',
   },
   { what: 'none at all', change: (x) => (x.modules = []), field: 'tensors' },

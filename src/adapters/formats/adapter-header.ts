@@ -121,11 +121,11 @@ function ggufHeader({ metadata, tensors }: GgufFile): AdapterHeader {
   if (unknown !== undefined) refuse(unknown, 'is not known to this version, and may change what the adapter computes', 'unsupported');
   const alpha = metadata.optionalNumber('adapter.lora.alpha') ?? 0;
   if (!Number.isFinite(alpha)) refuse('adapter.lora.alpha', `must be a finite number, not ${alpha}`);
-  const architecture = metadata.string('general.architecture');
+  const { isFused } = ARCHITECTURES.get(metadata.optionalString('general.architecture') ?? '') ?? {};
   const pairs = pairUp(file, tensors, {
     prefix: '',
     suffixes: ['.weight.lora_a', '.weight.lora_b'],
-    parse: (name) => parseGgufName(name, ARCHITECTURES.get(architecture)?.isFused),
+    parse: (name) => parseGgufName(name, isFused),
     format: ggufName,
   });
   return {
@@ -134,7 +134,7 @@ function ggufHeader({ metadata, tensors }: GgufFile): AdapterHeader {
     rank: Math.max(...pairs.map(({ rank }) => rank)),
     alpha,
     baseModel: metadata.optionalString('general.base_model.0.name'),
-    architecture,
+    architecture: metadata.string('general.architecture'),
     invocation: ggufInvocation(metadata),
     // No alpha, or 0, is written for a scale of 1.
     pairs: pairs.map((pair) => ({ ...pair, scale: alpha === 0 ? 1 : alpha / pair.rank })),
