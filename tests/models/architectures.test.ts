@@ -43,7 +43,7 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   'smollm3, untied, 4 heads over 4': { architecture: 'smollm3', numLayers: 4, attentionGain: 1, tied: false, numKvHeads: 4 },
   // The text is longer than the contexts that are stretched.
   'llama, YaRN': { architecture: 'llama', metadata: YARN('llama') },
-  'qwen2, YaRN with its factors': { architecture: 'qwen2', headDim: 32, metadata: { ...YARN('qwen2'), 'qwen2.rope.scaling.attn_factor': f32(0.9) } },
+  'qwen2, YaRN with its factors': { architecture: 'qwen2', metadata: { ...YARN('qwen2'), 'qwen2.rope.scaling.attn_factor': f32(0.9) } },
   phi3: { architecture: 'phi3', numLayers: 3, attentionGain: 1 },
   'phi3, LongRoPE, heads rotated in part': { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 32, attentionGain: 1 },
   'phi3, LongRoPE within the original context': { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 256, attentionGain: 1 },

@@ -108,7 +108,8 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   const ownHeadDim = ['qwen3', 'gemma3'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
-    'general.name': `tiny-${architecture}`,
+    // What is called Phi-3 must have its special tokens, or llama.cpp fails.
+    'general.name': architecture === 'phi3' ? 'tiny' : `tiny-${architecture}`,
     'general.file_type': FILE_TYPES[type],
     'general.quantization_version': 2,
     [`${architecture}.vocab_size`]: vocabSize,
