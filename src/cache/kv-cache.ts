@@ -4,9 +4,10 @@ import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry } from '../kernels/formats/page-forms.ts';
 import { FOUND_BYTES } from '../kernels/probe-page.ts';
-import type { CachePage, Change, Copy, LayerPage, PageState } from './cache-page.ts';
+import { type CachePage, type Change, type Copy, givenBack, isGivenBack, type LayerPage, type PageState } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
 import { probeBytes, StreamProbes } from './stream-probes.ts';
+import { pagesBehind } from './windows.ts';
 
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
@@ -49,7 +50,7 @@ export class KvCache {
 
   constructor(
     private readonly device: Device,
-    config: ModelConfig,
+    readonly config: ModelConfig,
     readonly numPages: number,
   ) {
     this.layers = Array.from({ length: config.numLayers }, (_, layer) => new LayerPages(device, config, layer, numPages));
@@ -103,6 +104,20 @@ export class KvCache {
     this.device.buffers.expectNoneRecorded('kv pages');
     for (const page of pages.splice(first, count)) this.#remove(page);
     for (let i = first; i < pages.length; i++) pages[i] = { ...(pages[i] as CachePage), base: i * PAGE_TOKENS };
+  }
+
+  /** Layers with a window give back what no token behind the first `tokens` sees. Throws where anything is recorded. */
+  giveBackBehind(pages: CachePage[], tokens: number): void {
+    const windowed = this.config.window?.layers ?? [];
+    // Those before were given back as the text grew.
+    for (let i = Math.min(pagesBehind(this.config, tokens), pages.length) - 1; i >= 0; i--) {
+      const page = pages[i] as CachePage;
+      const own = windowed.filter((layer) => !isGivenBack(page.layers[layer] as LayerPage));
+      if (own.length === 0) return;
+      this.device.buffers.expectNoneRecorded('kv pages');
+      for (const layer of own) this.layers[layer]?.remove(page.layers[layer] as LayerPage);
+      pages[i] = { ...page, layers: page.layers.map((each, layer) => (own.includes(layer) ? givenBack() : each)) };
+    }
   }
 
   /** First entry of a stream slot's region of the tables. */
@@ -201,7 +216,9 @@ export class KvCache {
   }
 
   #remove({ layers }: CachePage): void {
-    layers.forEach((page, layer) => this.layers[layer]?.remove(page));
+    layers.forEach((page, layer) => {
+      if (!isGivenBack(page)) this.layers[layer]?.remove(page);
+    });
     this.#count--;
   }
 }

@@ -8,7 +8,7 @@ export interface KvMap {
   pages: number;
   /** `[layers, pages]`: indices of `PAGE_FORMS`. */
   forms: Uint8Array;
-  /** `[layers, pages]`: of a sparse page those it was merged into, of others a page's tokens. */
+  /** `[layers, pages]`: of a sparse page those it was merged into, of others a page's tokens; 0 of one that a layer with a window gave back. */
   entries: Uint8Array;
   /** Of all of them. */
   bytes: number;

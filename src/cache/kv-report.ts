@@ -1,11 +1,11 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import type { CachePage } from './cache-page.ts';
+import { type CachePage, isGivenBack } from './cache-page.ts';
 import type { LayerLosses } from './layer-losses.ts';
 
 /** How the keys and values of one sequence lie. */
 export interface KvReport {
-  /** Of a layer each. */
+  /** Of a layer each; those that a layer with a window gave back are not counted. */
   pages: Record<PageForm, number>;
   bytes: Record<PageForm, number>;
   /** Most bytes that they had during the request, in all. */
@@ -39,7 +39,9 @@ export function kvReport({ pages, dropped, memoryOverrode, peakKvBytes: peakByte
     ...{ mergedTokens: 0, droppedTokens: dropped, memoryOverrode },
   };
   for (const { layers } of pages) {
-    layers.forEach(({ form, entries, place }, layer) => {
+    layers.forEach((page, layer) => {
+      if (isGivenBack(page)) return;
+      const { form, entries, place } = page;
       report.pages[form]++;
       report.bytes[form] += place.units * UNIT_BYTES;
       if (form === 'sparse') report.mergedTokens += PAGE_TOKENS - entries;

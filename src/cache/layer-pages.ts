@@ -3,7 +3,7 @@ import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import type { BufferRange } from '../gpu/operation.ts';
-import type { LayerPage, PageState } from './cache-page.ts';
+import { givenBack, isGivenBack, type LayerPage, type PageState } from './cache-page.ts';
 import { PageSpace } from './page-space.ts';
 
 /**
@@ -57,13 +57,14 @@ export class LayerPages {
 
   /** Where these pages lie until the buffer is packed. */
   ranges(pages: readonly LayerPage[]): BufferRange[] {
-    return pages.map(({ place }) => ({ buffer: this.#buffer, offset: place.offset * UNIT_BYTES, size: place.units * UNIT_BYTES }));
+    const live = pages.filter((page) => !isGivenBack(page));
+    return live.map(({ place }) => ({ buffer: this.#buffer, offset: place.offset * UNIT_BYTES, size: place.units * UNIT_BYTES }));
   }
 
   /** Adds pages as they were saved; `bytes`: of all of them, one behind another. Nothing may be recorded. */
   restore(saved: readonly PageState[], bytes: Uint8Array<ArrayBuffer>): LayerPage[] {
     this.#reserve(bytes.length / UNIT_BYTES);
-    const pages = saved.map((state) => ({ ...this.add(state.form, state.entries), ...state }));
+    const pages = saved.map((state) => (isGivenBack(state) ? givenBack() : { ...this.add(state.form, state.entries), ...state }));
     let at = 0;
     for (const { buffer, offset, size } of this.ranges(pages)) {
       this.device.gpuDevice.queue.writeBuffer(buffer, offset, bytes, at, size);
@@ -76,7 +77,7 @@ export class LayerPages {
   copyOf(pages: readonly LayerPage[]): LayerPage[] {
     this.device.buffers.expectNoneRecorded(this.#buffer.label);
     this.reserve(pages.length);
-    const copies = pages.map(() => this.add('f16'));
+    const copies = pages.map((page) => (isGivenBack(page) ? givenBack() : this.add('f16')));
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
     const { buffers, gpuDevice } = this.device;
     // Within one buffer WebGPU copies by way of another.

@@ -3,18 +3,25 @@ import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { rmsNormKernel } from '../kernels/rms-norm.ts';
 
-/** RMS norm: x `[T, width]` → output `[T, width]`, in place of what is there or added to it. */
+export interface NormBuffers {
+  x: GPUBuffer;
+  output: GPUBuffer;
+  /** Add to the output: the residual. */
+  accumulate?: boolean;
+}
+
+/** RMS norm: x `[T, width]` → output `[T, width]`. */
 export class Norm {
+  readonly output: GPUBuffer;
   readonly #operation: Operation<{ tokens: number }>;
 
   constructor(
     device: Device,
     readonly weight: GPUBuffer,
     readonly eps: number,
-    x: GPUBuffer,
-    readonly output: GPUBuffer,
-    accumulate = false,
+    { x, output, accumulate }: NormBuffers,
   ) {
+    this.output = output;
     const kernel = rmsNormKernel(device, weight.size / 4, eps, accumulate);
     this.#operation = createOperation(device, kernel, { x, norm_weight: weight, y: output });
   }

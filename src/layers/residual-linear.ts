@@ -74,7 +74,7 @@ export class ResidualLinear {
     const inputs = loraInputs(config, group);
     const lora = adapters && { ...inputs, layer, buffers: adapters.buffers };
     const linear = (kind: Batch['kind'], to: GPUBuffer) => new Linear(device, matrix, { x, y: postNorm ? normed : to, accumulate: !postNorm, kind, lora });
-    const norm = (from: GPUBuffer) => postNorm && new Norm(device, postNorm, config.rmsNormEps, from, y, true);
+    const norm = (from: GPUBuffer) => postNorm && new Norm(device, postNorm, config.rmsNormEps, { x: from, output: y, accumulate: true });
     const [ofPrefill, ofDecode] = [norm(normed), norm(adapters ? between : normed)];
     const form = {
       ...{ decode: linear('decode', adapters ? adaptedY : y), prefill: linear('prefill', y) },

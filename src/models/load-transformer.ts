@@ -116,7 +116,7 @@ class Loader {
 
   async norm(name: string): Promise<Norm> {
     const { x, normed } = this.#activations;
-    return new Norm(this.device, await this.vector(name), this.config.rmsNormEps, x, normed);
+    return new Norm(this.device, await this.vector(name), this.config.rmsNormEps, { x, output: normed });
   }
 
   async postNorm(name: string): Promise<GPUBuffer | undefined> {

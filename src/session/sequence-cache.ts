@@ -4,6 +4,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { CachePage } from '../cache/cache-page.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
+import { isInSight } from '../cache/windows.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { Sequence } from './sequence.ts';
 
@@ -56,7 +57,7 @@ export class SequenceCache {
     let shared = 0;
     for (const sequence of this.#idle) {
       if (sequence.policy.key !== policy.key) continue;
-      const length = reusable(sequence, Math.min(alike(sequence, prompt, spans), prompt.length - 1));
+      const length = this.#inSight(sequence, reusable(sequence, Math.min(alike(sequence, prompt, spans), prompt.length - 1)));
       if (length > shared) [best, shared] = [sequence, length];
     }
     const copied = isFurther && this.#copyOfRunning(prompt, wanted, shared);
@@ -78,7 +79,7 @@ export class SequenceCache {
       const { tokens, pages, rows } = running;
       if (running.policy.key !== policy.key) continue;
       const length = Math.min(alike(running, prompt, spans), tokens.length - 1, prompt.length - 1);
-      const shared = length - (length % PAGE_TOKENS);
+      const shared = this.#inSight(running, length - (length % PAGE_TOKENS));
       if (shared <= least) continue;
       const copies = this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS));
       if (!copies) return undefined;
@@ -86,6 +87,12 @@ export class SequenceCache {
       return Object.assign(sequence, { tokens: tokens.slice(0, shared), pages: copies, rows: rows.slice(0, shared), reused: shared });
     }
     return undefined;
+  }
+
+  /** `length`, or nothing where a token there would see pages that layers with a window gave back. */
+  #inSight(sequence: Sequence, length: number): number {
+    const place = length < sequence.droppedEnd ? length : sequence.placeOf(length);
+    return isInSight(this.cache.config, sequence.pages, place) ? length : 0;
   }
 
   giveBack(sequence: Sequence): void {

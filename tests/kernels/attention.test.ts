@@ -38,6 +38,8 @@ interface Batch {
   position: number;
   tokens: number;
   rope: Float32Array;
+  /** Tokens that each sees; default: all. */
+  window?: number;
 }
 
 /** A batch at `position` over a cache of random keys and values; NaN wherever nothing was stored. */
@@ -62,20 +64,20 @@ const kindsOf = ({ device }: Runner): BatchShape['kind'][] => (device.variant.sh
 
 /** Records attention and its merge over `kv`; returns their output. */
 function recordAttention(runner: Runner, batch: Batch, kv: GPUBuffer, qkv: GPUBuffer, kind: BatchShape['kind']): GPUBuffer {
-  const { heads, position, tokens } = batch;
+  const { heads, position, tokens, window } = batch;
   const batch_table = runner.upload(tableOf(tokens, position));
-  const buffers = { batch_table, qkv, kv, pages: runner.upload(pageTable(heads, batch.pages)), rope: runner.upload(batch.rope) };
-  return recordBuffers(runner, heads, buffers, { kind, tokens, length: position + tokens });
+  const buffers = { batch_table, qkv, kv, pages: runner.upload(tableInSight(batch)), rope: runner.upload(batch.rope) };
+  return recordBuffers(runner, heads, buffers, { kind, tokens, length: position + tokens, window });
 }
 
 function recordBuffers(
   runner: Runner,
   heads: Heads,
   buffers: Record<string, GPUBuffer>,
-  { kind, tokens, length, stores = false }: BatchShape & { length: number; stores?: boolean },
+  { kind, tokens, length, window, stores = false }: BatchShape & { length: number; window?: number | undefined; stores?: boolean },
 ): GPUBuffer {
   const { device } = runner;
-  const kernel = attentionKernels(device, heads, { halfOnly: true, stores })[kind];
+  const kernel = attentionKernels(device, heads, { halfOnly: true, stores, window })[kind];
   const { splits, pagesPerSplit } = kernel.split({ tokens, length });
   const partial_outputs = runner.empty(tokens * splits * heads.numHeads * partialFloats(heads.headDim) * 4);
   const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
@@ -95,8 +97,27 @@ async function expectAttention(runner: Runner, batch: Batch, tolerance: Toleranc
   for (const kind of kindsOf(runner)) expectClose(tolerance, await attend(runner, batch, kind), want);
 }
 
-const twin = ({ heads, pages, qkv, kv, position, rope }: Batch): Float64Array =>
-  attention(pagedHeads(heads, pages), qkv, fromHalves(kv), position, rope);
+const twin = ({ heads, pages, qkv, kv, position, rope, window }: Batch): Float64Array =>
+  attention({ ...pagedHeads(heads, pages), window }, qkv, fromHalves(kv), position, rope);
+
+/** Pages that no token of a batch sees. */
+const pagesBehind = ({ position, window }: Batch): number => Math.floor(Math.max(0, position + 1 - (window ?? Infinity)) / PAGE_TOKENS);
+
+/** The page table, in which pages behind the window were given back: another's stand there. */
+function tableInSight(batch: Batch): Uint32Array {
+  const table = pageTable(batch.heads, batch.pages);
+  for (let page = 0; page < pagesBehind(batch); page++) table.set([0, 0], 4 * page);
+  return table;
+}
+
+/** `batch` with a window, and NaN in every page behind it. */
+function windowed(batch: Batch, window: number): Batch {
+  const near = { ...batch, window };
+  const { pages, kv } = near;
+  const elements = kv.length / (pages.length + 3);
+  for (const page of pages.subarray(0, pagesBehind(near))) kv.fill(0x7e00, page * elements, (page + 1) * elements);
+  return near;
+}
 
 describe('attention and attention-merge', () => {
   describeVariants(HALF_VARIANTS, (getRunner, variant) => {
@@ -175,6 +196,16 @@ describe('attention and attention-merge', () => {
         }
       } finally {
         device.variant = own;
+      }
+    });
+
+    it.each([20, 33, 300])('a window of %i tokens, and no page behind it', async (window) => {
+      const random = new Random(22);
+      for (const heads of variant.endsWith('f16') ? [headsOf(64, 9, 3)] : [headsOf(64, 9, 3), headsOf(256, 4, 1)]) {
+        for (const [position, tokens] of [[0, 1], [window - 1, 1], [window, 1], [499, 1], [31, 17], [300, 33], [7, 300]] as const) {
+          const batch = windowed(randomBatch(heads, position, tokens, random), window);
+          await expectAttention(getRunner(), batch);
+        }
       }
     });
 

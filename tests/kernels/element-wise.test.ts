@@ -83,6 +83,18 @@ describe('rms-norm', () => {
       }
     });
 
+    it.each([1, 3, 31, 33, 65])('adds to what is there: %d tokens', async (tokens) => {
+      const runner = getRunner();
+      const width = 576;
+      const random = new Random(tokens);
+      const [x, weight, before] = [random.normals(tokens * width), random.normals(width, 1, 1), random.normals(tokens * width)];
+      const y = runner.upload(before);
+      runner.run(rmsNormKernel(runner.device, width, 1e-6, true), { x: runner.upload(x), norm_weight: runner.upload(weight), y }, { tokens }, { start: 0, tokens });
+      const normed = rmsNorm(x, weight, 1e-6);
+      const want = normed.map((value, i) => value + before[i]!);
+      expectClose('rms-norm', await runner.floats(y), want, (i) => Math.abs(normed[i]!) + Math.abs(before[i]!));
+    });
+
     it('gives zeros for zeros', async () => {
       const runner = getRunner();
       const y = runner.empty(576 * 4);
@@ -96,6 +108,19 @@ describe('rms-norm', () => {
 
 describe('silu-mul', () => {
   describeVariants(CLASSES, (getRunner) => {
+    it.each(['silu', 'gelu'] as const)('gates go through %s', async (activation) => {
+      const runner = getRunner();
+      const width = 260;
+      const x = new Random(width).normals(3 * 2 * width, 3);
+      x.set([-100, -1e4, 100, 1e4, -15, 15, -5, 0]);
+      const y = runner.empty(3 * width * 4);
+      runner.run(siluMulKernel(runner.device, width, activation), { x: runner.upload(x), y }, { tokens: 3 });
+      const want = siluMul(x, width, activation);
+      // Far below 0 GELU is the small difference of large numbers.
+      const at = (i: number): number => Math.floor(i / width) * 2 * width + (i % width);
+      expectClose('silu-mul', await runner.floats(y), want, (i) => Math.abs(x[at(i)]! * x[at(i) + width]!) + 1e-6);
+    });
+
     it.each([4, 124, 128, 132, 252, 256, 260, 1536])('multiplies by gates %d wide', async (width) => {
       // Far out: 0 · up and gate · up.
       const farOut = [[-100, -1e4, 100, 1e4], [-200, -1e5, 200, 1e5]];

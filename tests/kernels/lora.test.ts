@@ -120,7 +120,7 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     const normWeight = random.normals(HIDDEN, 0.3, 1);
     const normed = runner.empty(MOST_TOKENS * HIDDEN * 4);
     const gpuX = runner.upload(x);
-    const norm = new Norm(device, runner.upload(normWeight), EPS, gpuX, normed);
+    const norm = new Norm(device, runner.upload(normWeight), EPS, { x: gpuX, output: normed });
     const tokenOf = (values: Float32Array, token: number, width: number) => values.subarray(token * width, (token + 1) * width);
     const expectRows = (got: Float32Array, width: number, want: (token: number) => ArrayLike<number>): void => {
       for (let token = 0; token < tokens; token++) expectClose('lora', tokenOf(got, token, width), want(token));

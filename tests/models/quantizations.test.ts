@@ -23,7 +23,7 @@ const PIECES = [66, 1, 1, 1, 1, 1, 1];
  */
 const ATTENTION_GAIN = 0.5;
 
-async function compare(options: Omit<TinyModelOptions, 'seed' | 'architecture'>): Promise<void> {
+async function compare(options: Omit<TinyModelOptions, 'seed' | 'architecture'> & Partial<Pick<TinyModelOptions, 'architecture'>>): Promise<void> {
   const bytes = tinyModel({ architecture: 'llama', seed: 11, attentionGain: ATTENTION_GAIN, ...options });
   const path = temporaryFile();
   writeFileSync(path, bytes);
@@ -39,6 +39,8 @@ async function compare(options: Omit<TinyModelOptions, 'seed' | 'architecture'>)
 describe('against llama.cpp and the reference on the same bytes', () => {
   const quantized = (Object.keys(GGML_TYPES) as GgmlType[]).filter((type) => type !== 'F32');
   test.each(quantized)('%s', (type) => compare({ type }));
+
+  test.each(['Q8_0', 'Q4_K'] as const)('gemma3, %s', (type) => compare({ architecture: 'gemma3', type, numLayers: 7, ropeTheta: 1e6 }));
 
   test('mixed: v apart from q and k, up apart from gate, an embedding and a down of their own', () =>
     compare({

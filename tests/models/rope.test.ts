@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { checkPages } from '../../src/session/checks/session-checks.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
@@ -90,4 +91,15 @@ test('a saved text is refused where the other frequencies are in use', async () 
   await engine.savedCaches.save('text');
   await (await open(original + 1)).savedCaches.load('text');
   await expect((await open(original)).savedCaches.load('text')).rejects.toMatchObject({ code: 'bad_file', detail: { file: 'text', field: 'model' } });
+});
+
+test('where all layers have a window no page takes a smaller form, whatever a request allows', async () => {
+  const engine = await engineUnderTest(filesOf('phi3-window'), { weights: 'stored', contextLength: 256 });
+  const ask = (kv: KvOptions) => answer(engine.complete('The theory of the thing '.repeat(7), { sampling: GREEDY, stop: [], maxTokens: 40, recomputePrompt: true, ...kv }));
+  const dense = await ask({});
+  for (const kv of [{ kv: 'q4' }, { kv: 'policy', kvErrorBudget: 1 }] as const) {
+    const { tokens, end } = await ask(kv);
+    expect(tokens).toEqual(dense.tokens);
+    expect(end.report.kv.pages).toEqual(dense.end.report.kv.pages);
+  }
 });

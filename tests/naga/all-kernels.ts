@@ -62,8 +62,8 @@ export function allKernels(device: Device): Kernel[] {
       ...[undefined, ...SITES].map((adds) => loraDeltaKernel(device, { width: WIDTH, adds, lowers })),
     ]),
     ...samplers(device),
-    rmsNormKernel(device, WIDTH, NORM_EPS),
-    siluMulKernel(device, WIDTH, 'silu'),
+    ...BOTH.map((accumulate) => rmsNormKernel(device, WIDTH, NORM_EPS, accumulate)),
+    ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
     sampleLevelKernel(),
     ...ceilings(device),
   ];
@@ -75,7 +75,7 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
     for (const hasBias of BOTH) {
       const shape = { type, columns: WIDTH, accumulate, hasBias };
       for (const adds of [undefined, ...SITES]) kernels.push(prefillKernel(device, { ...shape, adds }));
-      for (const gate of [undefined, 'silu'] as const) {
+      for (const gate of [undefined, 'silu', 'gelu'] as const) {
         for (const tokens of new Set([1, 2, 4, 8].map((tokens) => tokensAtOnce(device, tokens)))) {
           const one = { ...shape, gate, tokens };
           kernels.push(decodeKernel(device, one), decodeKernel(device, { ...one, normEps: NORM_EPS }));
@@ -91,6 +91,7 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
 
 const headKernels = (device: Device, heads: Heads): Kernel[] => [
   ...BOTH.flatMap((halfOnly) => BOTH.flatMap((stores) => Object.values(attentionKernels(device, heads, { halfOnly, stores })))),
+  ...Object.values(attentionKernels(device, heads, { halfOnly: true, stores: false, window: 512 })),
   ...Object.values(attentionMergeKernels(device, heads)),
   storeKvKernel(device, heads),
   quantizePageKernel(device, heads),

@@ -42,8 +42,8 @@ describe('bytes of weights on the GPU against those of the file', () => {
   });
 });
 
-describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3'] as const)('%s', (architecture) => {
-  const bytes = tinyModel({ architecture, type: 'Q4_1', seed: 42, numLayers: architecture === 'smollm3' ? 4 : 2 });
+describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3'] as const)('%s', (architecture) => {
+  const bytes = tinyModel({ architecture, type: 'Q4_1', seed: 42, numLayers: { smollm3: 4, gemma3: 6 }[architecture as string] ?? 2 });
 
   test('memory() is what lives, tokens make nothing but room in the cache, dispose() leaves nothing', async () => {
     const gpu = countGpu();
@@ -69,7 +69,9 @@ describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3'] as const)('%s', 
     expect(engine.memory().total).toBe(0);
   });
 
-  test('a layer takes at most 8 dispatches a token, as the report says', async () => {
+  // Two of them norm what attention and MLP add.
+  const most = architecture === 'gemma3' ? 10 : 8;
+  test(`a layer takes at most ${most} dispatches a token, as the report says`, async () => {
     const gpu = countGpu();
     const engine = await engineUnderTest(bytes);
     const { plan } = await engine.session();
@@ -79,7 +81,7 @@ describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3'] as const)('%s', 
     // All but one token of the prompt are cached: as many steps of one token as there are tokens.
     const perToken = (gpu.dispatches - before) / end.usage.completionTokens;
     expect(few.end.report.dispatchesPerToken).toBeCloseTo(perToken, 6);
-    expect(end.report.dispatchesPerLayer).toBeLessThanOrEqual(8);
+    expect(end.report.dispatchesPerLayer).toBeLessThanOrEqual(most);
     expect(perToken - plan.config.numLayers * end.report.dispatchesPerLayer).toBeLessThanOrEqual(5);
   });
 });

@@ -1,7 +1,11 @@
 import { expect, test } from 'vitest';
+import { GREEDY } from '../../src/config/sampling.ts';
+import { forward } from '../../src/reference/forward.ts';
+import { readReferenceModel } from '../../src/reference/model.ts';
+import { answer } from '../support/answer.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
-import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
+import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 import { gpuWithBindings } from '../support/gpu/small-bindings.ts';
@@ -50,4 +54,20 @@ test('what no slice can help is refused with the numbers', async () => {
   };
   await refused({ contextLength: 2048 }, 'kv cache of a layer', /262144 bytes at a context of 2048.*131072/);
   await refused({ type: 'F32', contextLength: 128 }, 'token_embd.weight', /256 rows of 512 columns in F32/);
+});
+
+test.each(['cpu', 'gpu'] as const)('a vocabulary that one dispatch has no rows for, as Gemma has: class %s', async (deviceClass) => {
+  const vocabSize = 262_144;
+  const bytes = tinyModel({ architecture: 'gemma3', type: 'Q8_0', seed: 5, numLayers: 1, hiddenSize: 32, intermediateSize: 32, headDim: 16, vocabSize });
+  const engine = await engineUnderTest(bytes, { deviceClass });
+  const tokens = [5, vocabSize - 1, 261_900, 100, 261_887, 261_888];
+  expect(nmse(await logitsOf(engine, tokens), forward(await readReferenceModel([sourceOf(bytes)]), tokens))).toBeLessThan(NMSE.reference);
+  // Drawn, and gone on from: greedily, and by a search over all of them.
+  for (const token of [7, 261_900, vocabSize - 1]) {
+    for (const sampling of [GREEDY, { ...GREEDY, temperature: 1, topK: 40, topP: 0.9, seed: 3 }]) {
+      const logitBias = new Map([[token, 1000]]);
+      const { tokens: drawn } = await answer(engine.complete('a', { sampling: { ...sampling, logitBias }, stop: [], maxTokens: 3 }));
+      expect(drawn).toEqual([token, token, token]);
+    }
+  }
 });

@@ -70,12 +70,12 @@ test('inspect says of a GGUF model whether it runs here', async () => {
   const small = { type: 'F32', seed: 1, hiddenSize: 64, intermediateSize: 96, numLayers: 1 } as const;
   writeFileSync(at('a.gguf'), tinyModel({ architecture: 'llama', ...small }));
   writeFileSync(at('b.gguf'), tinyModel({ architecture: 'llama', ...small, metadata: { 'tokenizer.ggml.pre': 'unheard-of' } }));
-  writeFileSync(at('c.gguf'), tinyModel({ architecture: 'llama', ...small, metadata: { 'general.architecture': 'gemma3' } }));
+  writeFileSync(at('c.gguf'), tinyModel({ architecture: 'llama', ...small, metadata: { 'general.architecture': 'gemma2' } }));
   writeFileSync(at('d.gguf'), Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0, 0, 0));
   expect(await inspected(at('a.gguf'))).toMatchObject({ format: 'GGUF v3', architecture: 'llama', supported: true, reason: null });
   expect(await inspected(at('b.gguf'))).toMatchObject({ supported: false, reason: expect.stringMatching(/tokenizer.ggml.pre: .*unheard-of/) as string });
-  expect(await inspected(at('c.gguf'))).toMatchObject({ architecture: 'gemma3', supported: false, reason: expect.stringMatching(/"gemma3" is not supported/) as string });
-  expect((await inspect([at('c.gguf')])).text).toMatch(/does not run here: .*gemma3/);
+  expect(await inspected(at('c.gguf'))).toMatchObject({ architecture: 'gemma2', supported: false, reason: expect.stringMatching(/"gemma2" is not supported/) as string });
+  expect((await inspect([at('c.gguf')])).text).toMatch(/does not run here: .*gemma2/);
   await expectError(() => inspect([at('d.gguf')]), 'unsupported', { reason: /pickle/ });
 });
 
@@ -90,6 +90,6 @@ test('inspect shows safetensors as they are stored, and whether they run', async
   mkdirSync(at('x'));
   writeFileSync(at('x/model.safetensors'), Buffer.from([2, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0x7d]));
   expect(await inspected(at('x'))).toMatchObject({ architecture: null, supported: false, reason: expect.stringMatching(/config.json: this file of the model is missing/) as string });
-  writeFileSync(at('x/config.json'), '{"model_type": "gemma3"}');
-  expect(await inspected(at('x'))).toMatchObject({ architecture: 'gemma3', supported: false, reason: expect.stringMatching(/model_type: "gemma3"/) as string });
+  writeFileSync(at('x/config.json'), '{"model_type": "gemma2"}');
+  expect(await inspected(at('x'))).toMatchObject({ architecture: 'gemma2', supported: false, reason: expect.stringMatching(/model_type: "gemma2"/) as string });
 });

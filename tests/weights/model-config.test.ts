@@ -46,6 +46,7 @@ test('the real model', async () => {
     unrotatedLayers: [],
     qkvBias: false,
     qkNorm: false,
+    postNorms: false,
     activation: 'silu',
     embeddingScale: 1,
     residualScale: 1,
@@ -95,7 +96,7 @@ test('defaults are those of llama.cpp', async () => {
 });
 
 test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
-  ['general.architecture', 'gemma3', 'unsupported', /"gemma3".*llama, qwen2, qwen3, granite, smollm3/],
+  ['general.architecture', 'gemma2', 'unsupported', /"gemma2".*llama, qwen2, qwen3, granite, smollm3, gemma3/],
   ['general.architecture', 7, 'bad_file', /must be a string/],
   ['llama.block_count', 0, 'bad_file', /from 1 to 1024, but is 0/],
   ['llama.block_count', 2 ** 31, 'bad_file', /from 1 to 1024/],
@@ -124,6 +125,7 @@ test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
   ['llama.rope.scaling.factor', f32(-2), 'bad_file', /above 0/],
   ['llama.expert_count', 8, 'unsupported', /mixtures of experts/],
   ['llama.attention.sliding_window', 256, 'unsupported', /256 of 512 tokens/],
+  ['llama.final_logit_softcapping', f32(30), 'unsupported', /soft caps/],
   ['tokenizer.ggml.tokens', [], 'bad_file', /0 tokens/],
 ])('%s = %j is refused as %s', async (field, value, code, reason) => {
   await expectError(() => load({ metadata: { [field]: value } }), code, { file: 'x.gguf', field, reason });
@@ -189,6 +191,23 @@ test('layers that are not rotated', async () => {
   expect((await load({ architecture: 'smollm3', numLayers: 9 })).unrotatedLayers).toEqual([3, 7]);
   const metadata = { 'granite.rope.scaling.finetuned': false };
   expect((await load({ architecture: 'granite', numLayers: 3, metadata })).unrotatedLayers).toEqual([0, 1, 2]);
+});
+
+test('layers with a window, and what of Gemma 3 its files do not say', async () => {
+  const gemma = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'gemma3', numLayers: 9, metadata });
+  const window = { tokens: 24, layers: [0, 1, 2, 3, 4, 6, 7, 8], ropeTheta: 10_000 };
+  expect(await gemma()).toMatchObject({ window, postNorms: true, qkNorm: true, activation: 'gelu', embeddingScale: 8, attentionScale: undefined });
+  const every = await gemma({ 'gemma3.attention.sliding_window_pattern': 4, 'gemma3.rope.freq_base_swa': f32(5000) });
+  expect(every.window).toEqual({ ...window, layers: [0, 1, 2, 4, 5, 6, 8], ropeTheta: 5000 });
+  const flags = [true, false, true, false, false, false, false, false, false];
+  expect((await gemma({ 'gemma3.attention.sliding_window_pattern': flags })).window).toMatchObject({ layers: [0, 2] });
+  expect((await gemma({ 'gemma3.attention.sliding_window': 0 })).window).toBeUndefined();
+  // The one with 62 layers scales scores by what heads would be that share the hidden size out.
+  const large = await open({ architecture: 'gemma3', metadata: { 'gemma3.block_count': 62 } });
+  expect(readModelConfig(large).attentionScale).toBeCloseTo(1 / Math.sqrt(64 / 4), 12);
+  const field = 'gemma3.attention.sliding_window_pattern';
+  await expectError(() => gemma({ [field]: [true] }), 'bad_file', { file: 'x.gguf', field, reason: /each of 9 layers/ });
+  await expectError(() => gemma({ 'gemma3.final_logit_softcapping': f32(30) }), 'unsupported', { file: 'x.gguf', field: 'gemma3.final_logit_softcapping', reason: /soft caps/ });
 });
 
 test('a window as wide as the context is none, and rope scaling "none" has no factor', async () => {

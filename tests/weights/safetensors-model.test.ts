@@ -18,7 +18,7 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3'];
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images'];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
@@ -27,8 +27,9 @@ describe('texts', () => {
     const tokenizer = createTokenizer(metadata);
     expect(tokenizer.encode(text, { parseSpecial: true })).toEqual(ids);
     expect(renderChat(metadata, chat)).toBe(chatText);
-    expect(tokenizer.addBos).toBe(model === 'llama3');
-    expect([...tokenizer.eosIds]).toContain(2);
+    const isGemma = model.startsWith('gemma3');
+    expect(tokenizer.addBos).toBe(model === 'llama3' || isGemma);
+    expect([...tokenizer.eosIds]).toContain(isGemma ? 5 : 2);
   });
 
   test('llama2: SentencePiece, whose merges stand for its scores', async () => {
@@ -42,6 +43,16 @@ describe('texts', () => {
     expect(tokenizer.encode(text, { parseSpecial: true })).toEqual(ids);
     expect([tokenizer.addBos, tokenizer.bosId, [...tokenizer.eosIds]]).toEqual([true, 1, [2]]);
   });
+});
+
+test('a token of another part of a model, for which its text has no row, is text to it', async () => {
+  const added = (text: string): string => {
+    const tokenizer = JSON.parse(text) as { added_tokens: { id: number }[] };
+    return JSON.stringify({ ...tokenizer, added_tokens: [...tokenizer.added_tokens, { ...tokenizer.added_tokens[0], id: 5000, content: '<image>' }] });
+  };
+  const ids = async (change: Parameters<typeof modelFolder>[1]) =>
+    createTokenizer(readTokenizerMetadata(await openSafetensorsModel(modelFolder('gemma3', change)))).encode('an <image>', { parseSpecial: true });
+  expect(await ids({ 'tokenizer.json': added })).toEqual(await ids({}));
 });
 
 test('the config is the model’s, rows in their own order', async () => {
@@ -125,6 +136,26 @@ test('Ministral 3 beside an image model', async () => {
   expect(config.rotaryScale).toBeUndefined();
 });
 
+test('Gemma 3: windows, rotations and scales, under the names of every version, and of the text of a model with images', async () => {
+  const window = { tokens: 5, layers: [0, 1, 3], ropeTheta: 10_000 };
+  const wanted = { attentionScale: 24 ** -0.5, embeddingScale: Math.sqrt(32), ropeTheta: 1e6, ropeLinearScale: 8, headDim: 32, window };
+  expect(await configOf('gemma3', change([]))).toMatchObject(wanted);
+  expect(await configOf('gemma3-images', change([]))).toMatchObject(wanted);
+  const older = { rope_theta: 5e5, rope_local_base_freq: 2e4, rope_scaling: { rope_type: 'linear', factor: 4 }, sliding_window_pattern: 2 };
+  const found = await configOf('gemma3', change(['rope_parameters', 'layer_types', 'hidden_activation'], older));
+  expect(found).toMatchObject({ ropeTheta: 5e5, ropeLinearScale: 4, window: { tokens: 5, layers: [0, 2], ropeTheta: 2e4 } });
+  const bare = await configOf('gemma3', change(['rope_parameters', 'layer_types', 'query_pre_attn_scalar']));
+  expect(bare).toMatchObject({ ropeTheta: 1e6, ropeLinearScale: undefined, attentionScale: 1 / 16, window: { layers: [0, 1, 2, 3], ropeTheta: 10_000 } });
+  const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
+    expectError(() => configOf('gemma3', change([], values)), code, { file: 'config.json', field, reason });
+  await refused({ final_logit_softcapping: 30 }, 'unsupported', 'final_logit_softcapping', /soft caps/);
+  await refused({ use_bidirectional_attention: true }, 'unsupported', 'use_bidirectional_attention', /later tokens/);
+  await refused({ layer_types: ['full_attention'] }, 'bad_file', 'layer_types', /each of 4 layers/);
+  await refused({ sliding_window: null }, 'bad_file', 'sliding_window', /null/);
+  const scaled = { rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 }, full_attention: {} } };
+  await refused(scaled, 'unsupported', 'rope_parameters.sliding_attention.rope_type', /without scaling/);
+});
+
 test('swish is silu; a window counts only where a layer uses it', async () => {
   expect((await configOf('llama', change([], { hidden_act: 'swish' }))).numLayers).toBe(1);
   const sliding = { use_sliding_window: true, sliding_window: 16 };
@@ -137,7 +168,7 @@ test('swish is silu; a window counts only where a layer uses it', async () => {
 });
 
 test.each<[string, string, string, (text: string) => string | undefined, ['bad_file' | 'unsupported', string, RegExp]]>([
-  ['another architecture', 'llama', 'config.json', edit('model_type', 'gemma3'), ['unsupported', 'model_type', /gemma3.*llama, mistral/]],
+  ['another architecture', 'llama', 'config.json', edit('model_type', 'gemma2'), ['unsupported', 'model_type', /gemma2.*llama, mistral/]],
   ['no layers', 'llama', 'config.json', edit('num_hidden_layers', undefined), ['bad_file', 'num_hidden_layers', /missing/]],
   ['layers that are no number', 'llama', 'config.json', edit('num_hidden_layers', '2'), ['bad_file', 'num_hidden_layers', /number/]],
   ['another activation', 'llama', 'config.json', edit('hidden_act', 'gelu'), ['unsupported', 'hidden_act', /gelu/]],

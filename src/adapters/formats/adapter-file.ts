@@ -60,17 +60,22 @@ export async function readAdapter(source: AdapterSource, base: AdapterBase): Pro
   checkBase(header, base.config);
   const { format, file, rank, alpha, invocation } = header;
   const modules: AdapterModule[] = [];
-  const { headDim, rotaryDim, numHeads, numKvHeads } = base.config;
   for (const pair of header.pairs.flatMap((one) => unfused(one, base.config))) modules.push(await readModule(header, pair, base.config));
-  const isFused = header.pairs.some(({ fused }) => fused);
-  const order = [isPermuted(header, base.config) && headDim, rotaryDim && `${headDim}-${rotaryDim}`, isFused && `${numHeads}-${numKvHeads}`].map((part) => (part ? `-${part}` : '')).join('');
   const warnings = nameWarnings(header, base.names ?? []);
-  return { format, file, contentHash: (await contentHash(source)) + order, rank, alpha, invocation, modules, warnings };
+  const hash = [await contentHash(source), ...orderOf(header, base.config)].join('-');
+  return { format, file, contentHash: hash, rank, alpha, invocation, modules, warnings };
 }
 
 /** Whether q and k rows lie in the interleaved order of GGUF files of some architectures. */
 const isPermuted = ({ format }: AdapterHeader, model: ModelConfig): boolean =>
   format === 'gguf' && architectureOf(model).ropeLayout === 'interleaved'; // whatever the order of the base's own rows
+
+/** By what the base's heads make of one file's rows different modules. */
+function orderOf(header: AdapterHeader, model: ModelConfig): number[] {
+  const { headDim, rotaryDim, numHeads, numKvHeads } = model;
+  const permuted = isPermuted(header, model) ? [headDim] : rotaryDim === undefined ? [] : [headDim, rotaryDim];
+  return header.pairs.some(({ fused }) => fused) ? [...permuted, numHeads, numKvHeads] : permuted;
+}
 
 /** The adapters of a group's linears that are one in the file: they share A. */
 function unfused(pair: FactorPair, model: ModelConfig): FactorPair[] {

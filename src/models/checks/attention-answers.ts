@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../../config/model-config.ts';
+import { type ModelConfig, windowOfLayer } from '../../config/model-config.ts';
 import { ropeTable } from '../rope-table.ts';
 import { anyHalves, anyNumbers } from './known-values.ts';
 import { dot, rmsNormed } from './plain-math.ts';
@@ -40,7 +40,7 @@ export function keysAndValues(config: ModelConfig, inputs: AttentionInputs, page
   return all;
 }
 
-/** `[tokens, numHeads headDim]`, by the tokens' own positions. */
+/** `[tokens, numHeads headDim]`, by the tokens' own positions; of the model's first layer. */
 export function attended(config: ModelConfig, inputs: AttentionInputs): Float32Array {
   const { numHeads, numKvHeads, headDim } = config;
   const heads = headsOf(config, inputs.qkv);
@@ -53,7 +53,8 @@ export function attended(config: ModelConfig, inputs: AttentionInputs): Float32A
       const scale = scaleOf(config, token);
       const query = turned(normed(config, heads[token * width + head]!, inputs.queryNorm), inputs.rope, token).map((value, i) => value * scale(i));
       const own = stored.filter((_, i) => i % numKvHeads === Math.floor((head * numKvHeads) / numHeads));
-      const { output } = softmax(own.slice(0, token + 1).map((key) => dot(query, key)), own.slice(tokens));
+      const first = Math.max(0, token + 1 - (windowOfLayer(config, 0) ?? Infinity));
+      const { output } = softmax(own.slice(first, token + 1).map((key) => dot(query, key)), own.slice(tokens + first));
       all.set(output, (token * numHeads + head) * headDim);
     }
   }

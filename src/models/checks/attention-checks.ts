@@ -11,12 +11,20 @@ import { storedRows } from './plain-math.ts';
 const PREFILLED = 41;
 const TOKENS = PREFILLED + 1;
 
+/** That of a layer with one: less than a page, and than the text. */
+const WINDOW = 20;
+
 const PROMPT: Span = { kind: 'prefill', start: 0, end: PREFILLED, halfOnly: true };
 const STEP: Span = { kind: 'decode', start: PREFILLED, end: TOKENS, halfOnly: true };
 const STEP_BESIDE_LONG: Span = { ...STEP, longest: 2048 };
 
 /** A layer's keys and values are stored, normed and rotated as the model's are, and attended to: by many tokens, and by one behind them; in one go and in splits. */
-export function attentionChecks(device: Device, config: ModelConfig): Check[] {
+export function attentionChecks(device: Device, { window, ...config }: ModelConfig): Check[] {
+  const all = checksOf(device, config);
+  return window ? [...all, ...checksOf(device, { ...config, window: { ...window, tokens: WINDOW, layers: [0] } })] : all;
+}
+
+function checksOf(device: Device, config: ModelConfig): Check[] {
   const { numHeads, numKvHeads, headDim } = config;
   const shape = `${numHeads} / ${numKvHeads} × ${headDim}`;
   const inputs = attentionInputs(config, TOKENS);

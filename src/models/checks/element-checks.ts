@@ -9,7 +9,7 @@ import { Norm } from '../../layers/norm.ts';
 import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
-import { rmsNormed, silu } from './plain-math.ts';
+import { ACTIVATIONS, rmsNormed } from './plain-math.ts';
 
 const TOKENS = 3;
 
@@ -37,17 +37,21 @@ export async function embeddingCheck(device: Device, upload: WeightUpload, confi
   };
 }
 
-/** From the second token on, as logits are asked for. */
-export function normCheck(device: Device, { hiddenSize: width, rmsNormEps: eps }: ModelConfig): Check {
+/** From the second token on, as logits are asked for; `added`: to what is there, as of what layers add where that is normed. */
+export function normCheck(device: Device, { hiddenSize: width, rmsNormEps: eps }: ModelConfig, added = 0): Check {
   const next = anyNumbers();
   const [x, weight] = [anyHalves((TOKENS + 1) * width, next), anyHalves(width, next)];
-  const [input, weights, y] = [bufferOf(device, x), bufferOf(device, weight), bufferOf(device, new Float32Array(TOKENS * width))];
-  const expected = Array.from({ length: TOKENS }, (_, token) => [...rmsNormed(x.subarray((token + 1) * width, (token + 2) * width), weight, eps)]);
+  const before = new Float32Array(TOKENS * width).fill(added);
+  const [input, weights, y] = [bufferOf(device, x), bufferOf(device, weight), bufferOf(device, before)];
+  const expected = Array.from({ length: TOKENS }, (_, token) => [...rmsNormed(x.subarray((token + 1) * width, (token + 2) * width), weight, eps)].map((value) => added + value));
   return {
     name: `rms-norm × ${width}`,
     make() {
-      const norm = new Norm(device, weights, eps, input, y);
-      return (recorder) => norm.record(recorder, TOKENS, 1);
+      const norm = new Norm(device, weights, eps, { x: input, output: y, accumulate: added !== 0 });
+      return (recorder) => {
+        device.gpuDevice.queue.writeBuffer(y, 0, before);
+        norm.record(recorder, TOKENS, 1);
+      };
     },
     result: [{ buffer: y, offset: 0, size: TOKENS * width * 4 }],
     read: (bytes) => new Float32Array(bytes),
@@ -56,7 +60,7 @@ export function normCheck(device: Device, { hiddenSize: width, rmsNormEps: eps }
   };
 }
 
-/** silu(gate) · up, as a prompt's tokens have it. */
+/** activation(gate) · up, as a prompt's tokens have it. */
 export function gateCheck(device: Device, { intermediateSize: width, activation }: ModelConfig): Check {
   const x = anyHalves(TOKENS * 2 * width, anyNumbers()).map((value) => 4 * value);
   const [input, y] = [bufferOf(device, x), bufferOf(device, new Float32Array(TOKENS * width))];
@@ -70,7 +74,7 @@ export function gateCheck(device: Device, { intermediateSize: width, activation 
     read: (bytes) => new Float32Array(bytes),
     expected: Array.from({ length: TOKENS * width }, (_, i) => {
       const at = Math.floor(i / width) * 2 * width + (i % width);
-      return silu(x[at]!) * x[at + width]!;
+      return ACTIVATIONS[activation](x[at]!) * x[at + width]!;
     }),
     row: width,
   };

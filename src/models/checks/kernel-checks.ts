@@ -27,7 +27,7 @@ export async function kernelChecks(
   const repacked = variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type));
   return [
     { candidates: [{ repacksOnHost: true }], checks: repacked },
-    { candidates: ROWS, checks: [normCheck(device, config), ...decode] },
+    { candidates: ROWS, checks: [normCheck(device, config), ...(config.postNorms ? [normCheck(device, config, 0.5)] : []), ...decode] },
     { candidates: PREFILL, checks: prefill },
     { candidates: [], checks: others },
     { candidates: ATTENTION, checks: attentionChecks(device, config) },

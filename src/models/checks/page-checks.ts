@@ -23,7 +23,7 @@ const FORMS = ['q8', 'q4', 'q3', 'k3v2'] as const;
 type PageContents = Float32Array[];
 
 /** Pages of codes are written and attended to, and what another page would change is found. */
-export function pageChecks(device: Device, config: ModelConfig): Check[] {
+export function pageChecks(device: Device, { window: _, ...config }: ModelConfig): Check[] {
   const { numHeads, headDim } = config;
   const inputs = attentionInputs({ ...config, qkNorm: false }, TOKENS); // queries are normed before they come here
   const contents = [codedPage(config, 1), nextPage(config, inputs), codedPage(config, 2)];

@@ -1,3 +1,5 @@
+import type { Activation } from '../../config/model-config.ts';
+
 /** What kernels compute, for checks to hold them against. */
 export function dot(a: Float32Array, b: Float32Array): number {
   let sum = 0;
@@ -28,4 +30,7 @@ export function rotatedValue(value: Float32Array): Float32Array {
 /** Rows of keys, then as many of values, as they lie in their pages. */
 export const storedRows = (rows: readonly Float32Array[]): Float32Array[] => rows.map((row, i) => (i < rows.length / 2 ? row : rotatedValue(row)));
 
-export const silu = (x: number): number => x / (1 + Math.exp(-x));
+export const ACTIVATIONS: Record<Activation, (x: number) => number> = {
+  silu: (x) => x / (1 + Math.exp(-x)),
+  gelu: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+};

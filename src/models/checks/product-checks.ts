@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../../config/model-config.ts';
+import type { Activation, ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import { TILE_TOKENS } from '../../kernels/linear-prefill.ts';
@@ -8,7 +8,7 @@ import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
-import { dot, rmsNormed, silu } from './plain-math.ts';
+import { ACTIVATIONS, dot, rmsNormed } from './plain-math.ts';
 
 const ROWS = 32;
 /** One, a pair, more than a pair, and more than a tile. */
@@ -51,9 +51,10 @@ function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo
     const columns = shape[1];
     const isHead = name === (config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight');
     if (columns === undefined || (!isHead && !name.startsWith('blk.'))) continue;
-    const isAdded = /attn_output|ffn_down/.test(name);
+    const isResidual = /attn_output|ffn_down/.test(name);
+    const isAdded = isResidual && !config.postNorms;
     const isGated = /ffn_(gate|up)/.test(name) && tensors.get(name.replace('up', 'gate'))?.type === tensors.get(name.replace('gate', 'up'))?.type;
-    const product = { type, columns, isAdded, isGated, isNormed: !isAdded && !isHead, hasBias: config.qkvBias && /attn_[qkv]\./.test(name) };
+    const product = { type, columns, isAdded, isGated, isNormed: !isResidual && !isHead, hasBias: config.qkvBias && /attn_[qkv]\./.test(name) };
     products.set(JSON.stringify(product), product);
   }
   return [...products.values()];
@@ -74,11 +75,11 @@ async function checksOf(device: Device, upload: WeightUpload, config: ModelConfi
   const sums = products(inputs, values, { product, eps: config.rmsNormEps });
   const check = (kind: 'decode' | 'prefill', tokens: number): Check => {
     const gates = isGated && kind === 'decode';
-    const expected = (gates ? gated(sums, tokens) : sums.slice(0, tokens * ROWS)).map((value) => (isAdded ? SCALE * value + 0.25 : value));
+    const expected = (gates ? gated(sums, tokens, config.activation) : sums.slice(0, tokens * ROWS)).map((value) => (isAdded ? SCALE * value + 0.25 : value));
     return {
       name: `linear-${kind} ${type} × ${columns}${isNormed ? ' with a norm' : ''}`,
       make() {
-        const norm = isNormed ? new Norm(device, normWeight, config.rmsNormEps, x, normed) : undefined;
+        const norm = isNormed ? new Norm(device, normWeight, config.rmsNormEps, { x, output: normed }) : undefined;
         const gate = gates ? config.activation : undefined;
         const linear = new Linear(device, matrix, { x, y, kind, norm, gate, accumulate: isAdded, ...(hasBias && { bias }) });
         return (recorder) => {
@@ -114,11 +115,11 @@ function products({ x, normWeight, bias }: Inputs, weights: Float32Array, { prod
   return sums;
 }
 
-/** silu(gate) · up of the first tokens: gates are the upper half of the rows. */
-function gated(sums: readonly number[], tokens: number): number[] {
+/** activation(gate) · up of the first tokens: gates are the upper half of the rows. */
+function gated(sums: readonly number[], tokens: number, activation: Activation): number[] {
   const half = ROWS / 2;
   return Array.from({ length: tokens * half }, (_, i) => {
     const at = Math.floor(i / half) * ROWS + (i % half);
-    return silu(sums[at]!) * sums[at + half]!;
+    return ACTIVATIONS[activation](sums[at]!) * sums[at + half]!;
   });
 }

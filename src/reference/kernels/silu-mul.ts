@@ -1,9 +1,11 @@
-import { silu } from '../operations.ts';
+import type { Activation } from '../../config/model-config.ts';
+import { ACTIVATIONS } from '../operations.ts';
 
-/** x `[T, 2 · width]` (gate, then up) → silu(gate) · up `[T, width]`. */
-export function siluMul(x: ArrayLike<number>, width: number): Float64Array {
+/** x `[T, 2 · width]` (gate, then up) → activation(gate) · up `[T, width]`. */
+export function siluMul(x: ArrayLike<number>, width: number, activation: Activation = 'silu'): Float64Array {
+  const activate = ACTIVATIONS[activation];
   return Float64Array.from({ length: x.length / 2 }, (_, i) => {
     const at = Math.floor(i / width) * 2 * width + (i % width);
-    return silu(x[at] ?? 0) * (x[at + width] ?? 0);
+    return activate(x[at] ?? 0) * (x[at + width] ?? 0);
   });
 }

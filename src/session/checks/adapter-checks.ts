@@ -8,7 +8,7 @@ import { Norm } from '../../layers/norm.ts';
 import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { WeightMatrix } from '../../layers/weight-matrix.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
-import { dot, rmsNormed, silu } from '../../models/checks/plain-math.ts';
+import { ACTIVATIONS, dot, rmsNormed } from '../../models/checks/plain-math.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { CheckedAdapter, type Outputs } from './checked-adapter.ts';
@@ -164,7 +164,7 @@ function recordingDecode({ device, config, adapter }: Place, { adding, behind }:
   const of = (part: Part) => ({ outputStart: part.start, outputWidth: part.isGated ? part.width / 2 : part.width, kind: 'decode' as const });
   const first = new Linear(device, adding.matrix, { ...of(adding), x: input, y: before, accumulate: true, lora: { ...adds, layer: 0, buffers } });
   const delta = new LoraDelta({ device, layer: 0 }, { x: before, y: between, width, adds, scale, lowers, normWeight }, buffers);
-  const norm = new Norm(device, normWeight, rmsNormEps, between, normedX);
+  const norm = new Norm(device, normWeight, rmsNormEps, { x: between, output: normedX });
   const gate = behind.isGated ? activation : undefined;
   const second = new Linear(device, behind.matrix, { ...of(behind), x: between, y, norm, gate, lora: { ...lowers, layer: 0, buffers } });
   return (recorder) => {
@@ -185,9 +185,9 @@ function changedStream({ config, adapter }: Place, adding: Part, token: number, 
   return added.map((value, i) => stream[token * hiddenSize + i]! + residualScale * value);
 }
 
-function behindNorm({ adapter }: Place, behind: Part, token: number, x: Float32Array): Float32Array {
+function behindNorm({ adapter, config }: Place, behind: Part, token: number, x: Float32Array): Float32Array {
   const sums = product(adapter, behind, token, x);
   if (!behind.isGated) return sums;
   const half = sums.length / 2;
-  return sums.subarray(0, half).map((gate, i) => silu(gate) * sums[half + i]!);
+  return sums.subarray(0, half).map((gate, i) => ACTIVATIONS[config.activation](gate) * sums[half + i]!);
 }

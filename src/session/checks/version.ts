@@ -1,2 +1,2 @@
 /** Which checks these are: what others found is found again. The hash of their texts, as a test has it. */
-export const CHECKS = '66e329b8';
+export const CHECKS = '745e2cb1';

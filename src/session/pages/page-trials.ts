@@ -1,4 +1,4 @@
-import type { Copy, LayerPage, PageProbe, PageTrial, Trial } from '../../cache/cache-page.ts';
+import type { Change, Copy, LayerPage, PageProbe, PageTrial, Trial } from '../../cache/cache-page.ts';
 import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../../cache/kv-cache.ts';
 import type { FormLoss } from '../../cache/layer-losses.ts';
 import { type CacheView, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
@@ -10,6 +10,7 @@ import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
 import { pageUnits, type SmallerForm, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../../config/max-streams.ts';
+import { windowOfLayer } from '../../config/model-config.ts';
 import type { ProbedQueries } from '../../layers/page-forms.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import type { Sequence } from '../sequence.ts';
@@ -51,6 +52,7 @@ export class PageTrials {
     const probing = isNews ? this.#probe(sequence, upcoming) : undefined;
     if (isNews) this.#change(sequence, upcoming);
     this.#giveUp(sequence, upcoming);
+    this.transformer.cache.giveBackBehind(sequence.pages, sequence.heldTokens);
     const trying = isNews && !probing ? this.#try(sequence, upcoming) : undefined;
     this.transformer.cache.shrink();
     return probing ?? trying;
@@ -76,7 +78,7 @@ export class PageTrials {
   #change(sequence: Sequence, upcoming: number): void {
     const { pages, policy } = sequence;
     const { cache } = this.transformer;
-    const wanted = policy.changes?.(this.#view(sequence, upcoming)) ?? [];
+    const wanted = this.#mayChange(policy.changes?.(this.#view(sequence, upcoming)));
     if (wanted.some(({ forced }) => forced)) {
       sequence.memoryOverrode = true;
       this.drop(sequence); // what is being tried may be among them
@@ -90,6 +92,15 @@ export class PageTrials {
       this.recorder.submit(); // the tasks are written anew for the next ones
       for (const copy of copies) cache.accept(pages, copy, sequence.shadows);
     }
+  }
+
+  /** Pages of layers with a window stay in f16: they are few, and what reads them knows no other form. */
+  #mayChange(changes: readonly Change[] = []): Change[] {
+    return changes.filter(({ layer }) => !this.#isWindowed(layer));
+  }
+
+  #isWindowed(layer: number): boolean {
+    return windowOfLayer(this.transformer.config, layer) !== undefined;
   }
 
   /** Errors: `context_overflow` where what is left and what comes is still too much. */
@@ -114,7 +125,7 @@ export class PageTrials {
     const { cache } = this.transformer;
     const queries = latestQueries(sequence);
     if (trial || queries.queries === 0) return undefined;
-    const copies = cache.copies(pages, policy.trials?.(this.#view(sequence, upcoming)).slice(0, cache.mostCopies) ?? []);
+    const copies = cache.copies(pages, this.#mayChange(policy.trials?.(this.#view(sequence, upcoming))).slice(0, cache.mostCopies));
     if (copies.length === 0) return undefined;
     const result = this.#tryOut(sequence, copies, this.#write(sequence, copies), queries);
     this.recorder.submit();
@@ -141,29 +152,30 @@ export class PageTrials {
     const { pages, forms } = { ...wanted, pages: spread(wanted.pages, Math.floor(TASKS_OF_LAYER / wanted.forms.length)) };
     const { cache, layers } = this.transformer;
     const count = pages.length * forms.length;
-    for (let layer = 0; layer < layers.length; layer++) {
+    const probed = layers.map((_, layer) => layer).filter((layer) => !this.#isWindowed(layer));
+    for (const [i, layer] of probed.entries()) {
       const copies = cache.copies(sequence.pages, forms.flatMap((form) => pages.map((page) => ({ page, layer, form, entries: PAGE_TOKENS }))));
-      this.#write(sequence, copies, layer * count);
-      layers[layer]?.attention.pageForms.probe(this.recorder, layer * count, count, queries, pages.length);
+      this.#write(sequence, copies, i * count);
+      layers[layer]?.attention.pageForms.probe(this.recorder, i * count, count, queries, pages.length);
       this.recorder.submit();
       for (const copy of copies) cache.reject(copy);
       cache.shrink();
     }
-    return this.#readProbe(sequence, forms, queries.queries, wanted.pages.length / pages.length);
+    return this.#readProbe(sequence, probed, forms, queries.queries, wanted.pages.length / pages.length);
   }
 
   /** `weight`: pages that each probed one stands for. */
-  async #readProbe(sequence: Sequence, forms: Probe['forms'], queries: number, weight: number): Promise<void> {
+  async #readProbe(sequence: Sequence, layers: readonly number[], forms: Probe['forms'], queries: number, weight: number): Promise<void> {
     const { cache, config } = this.transformer;
-    const { numLayers, numHeads } = config;
+    const { numHeads } = config;
     const probing: PageProbe = { began: sequence.tokens.length, pages: Math.floor(sequence.heldTokens / PAGE_TOKENS) };
     sequence.probing = probing;
-    const size = numLayers * forms.length * numHeads * FOUND_BYTES;
+    const size = layers.length * forms.length * numHeads * FOUND_BYTES;
     const found = new Float32Array(await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]));
-    probing.found = Array.from({ length: numLayers * forms.length }, (_, i): FormLoss => {
+    probing.found = Array.from({ length: layers.length * forms.length }, (_, i): FormLoss => {
       const form = forms[i % forms.length] as SmallerForm;
       const bytes = pageUnits(form, config) * UNIT_BYTES;
-      return { layer: Math.floor(i / forms.length), form, change: weight * sumOverHeads(found, numHeads, i, 0), size: sumOverHeads(found, numHeads, i, 1), queries, bytes };
+      return { layer: layers[Math.floor(i / forms.length)] as number, form, change: weight * sumOverHeads(found, numHeads, i, 0), size: sumOverHeads(found, numHeads, i, 1), queries, bytes };
     });
   }
 

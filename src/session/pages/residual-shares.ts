@@ -20,7 +20,9 @@ export const mayUsePolicies = ({ plan }: Session): boolean => plan.contextLength
 /**
  * Of each layer: what a change of its attention output by the square 1, in a random direction, is of the square of the
  * residual stream that it is added to: ‖Wo‖² / (numHeads headDim ‖x‖²). It hardly depends on the text; the model computes
- * one of random tokens. What Wo makes of random signs has ‖Wo‖² on average. Nothing else may run. Errors: `device_lost`.
+ * one of random tokens. What Wo makes of random signs has ‖Wo‖² on average. Where a norm
+ * follows, a change counts beside the attention output a that is normed with it: ‖norm‖² / (‖a‖² ‖x‖²). Nothing else may run.
+ * Errors: `device_lost`.
  */
 export async function residualShares(session: Session): Promise<number[]> {
   const { device, recorder, transformer } = session;
@@ -28,7 +30,8 @@ export async function residualShares(session: Session): Promise<number[]> {
   const { numLayers, hiddenSize, vocabSize, numHeads, headDim } = config;
   const width = numHeads * headDim;
   const rowBytes = hiddenSize * 4;
-  const layerBytes = (READ_TOKENS + SIGN_TOKENS) * rowBytes;
+  const attendedBytes = config.postNorms ? READ_TOKENS * width * 4 : 0;
+  const layerBytes = (READ_TOKENS + SIGN_TOKENS) * rowBytes + attendedBytes;
   const random = randomWords(TOKENS + SIGN_TOKENS * width);
   const ids = random.subarray(0, TOKENS).map((word) => word % vocabSize);
   const signs = Float32Array.from(random.subarray(TOKENS), (word) => (word & 1 ? 1 : -1));
@@ -49,6 +52,7 @@ export async function residualShares(session: Session): Promise<number[]> {
           tap(_, [linear]) {
             if (linear === 'attn_output') {
               recorder.copy(activations.x, UNREAD_TOKENS * rowBytes, read, layer * layerBytes, READ_TOKENS * rowBytes);
+              if (attendedBytes > 0) recorder.copy(activations.attended, UNREAD_TOKENS * width * 4, read, (layer + 1) * layerBytes - attendedBytes, attendedBytes);
               recorder.copy(put, 0, activations.attended, first * width * 4, signs.byteLength);
               recorder.copy(put, signs.byteLength, activations.x, first * rowBytes, SIGN_TOKENS * rowBytes);
             } else if (linear === 'ffn_gate') {
@@ -59,13 +63,17 @@ export async function residualShares(session: Session): Promise<number[]> {
       );
     }
     await unlessLost(device, read.mapAsync(GPUMapMode.READ));
-    const rows = new Float32Array(read.getMappedRange());
-    const squares = (row: number, count: number): number[] =>
-      Array.from({ length: count }, (_, i) => rows.subarray((row + i) * hiddenSize, (row + i + 1) * hiddenSize).reduce((sum, value) => sum + value * value, 0));
+    const found = read.getMappedRange();
+    /** Of rows of a layer, from a byte of it on. */
+    const squares = (layer: number, at: number, count: number, length: number): number[] => {
+      const rows = new Float32Array(found, layer * layerBytes + at, count * length);
+      return Array.from({ length: count }, (_, i) => rows.subarray(i * length, (i + 1) * length).reduce((sum, value) => sum + value * value, 0));
+    };
+    // Medians: of single tokens some layers make a hundred times as much.
     return Array.from({ length: numLayers }, (_, layer) => {
-      const row = layer * (READ_TOKENS + SIGN_TOKENS);
-      // The median: of single tokens some layers make a hundred times as much.
-      return mean(squares(row + READ_TOKENS, SIGN_TOKENS)) / (width * quantile(squares(row, READ_TOKENS), 0.5));
+      const made = mean(squares(layer, READ_TOKENS * rowBytes, SIGN_TOKENS, hiddenSize));
+      const from = attendedBytes > 0 ? quantile(squares(layer, layerBytes - attendedBytes, READ_TOKENS, width), 0.5) : width;
+      return made / (from * quantile(squares(layer, 0, READ_TOKENS, hiddenSize), 0.5));
     });
   } finally {
     device.buffers.destroy(put);

@@ -33,8 +33,8 @@ const OPTIONAL_SIZES = {
 export function withConfigDefaults(config: JsonFields): JsonFields {
   const known = MODEL_TYPES.get(config.string('model_type'));
   if (!known?.textConfig) return config.withDefaults({ ...COMMON_DEFAULTS, ...known?.defaults });
-  const { [known.textConfig]: _, ...outer } = config.values;
-  return withConfigDefaults(config.fields(known.textConfig).withDefaults({ ...outer, model_type: `${config.string('model_type')}_text` }));
+  const outer = { ...config.values, model_type: `${config.string('model_type')}_text` };
+  return withConfigDefaults(config.fields(known.textConfig).withDefaults(outer));
 }
 
 /**

@@ -55,7 +55,9 @@ export function sentencePiecePrefix(tokenizer: JsonFields): boolean {
     else if (!isSpace) tokenizer.fail('normalizer', `${JSON.stringify(step).slice(0, 200)} is not supported`, 'unsupported');
   }
   for (const step of stepsOf(tokenizer.values['pre_tokenizer'], 'pretokenizers')) {
-    const { type, replacement, prepend_scheme: scheme, add_prefix_space: old } = step;
+    const { type, pattern, behavior, replacement, prepend_scheme: scheme, add_prefix_space: old } = step;
+    // Behind the normalizer there are no spaces to cut at.
+    if (type === 'Split' && isRecord(pattern) && pattern['String'] === ' ' && behavior === 'MergedWithPrevious') continue;
     if (type !== 'Metaspace' || replacement !== '▁') {
       tokenizer.fail('pre_tokenizer', `${JSON.stringify(step).slice(0, 200)} is not supported`, 'unsupported');
     }

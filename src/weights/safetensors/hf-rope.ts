@@ -4,8 +4,6 @@ import { LONG_ROPE, magnitude } from '../rope-config.ts';
 import type { JsonFields } from './json-file.ts';
 
 const DEFAULT_ROPE_THETA = 10_000;
-/** Most divisors of frequencies that are read. */
-const MOST_DIVISORS = 4096;
 
 /**
  * What a config.json says of the rotation, under the keys that GGUF files have for it (transformers, modeling_rope_utils.py). Throws
@@ -77,8 +75,8 @@ function rotaryDimOf(config: JsonFields, { rotatesPart }: Architecture): number 
   if (share && part !== 1 && !rotatesPart) share.fail('partial_rotary_factor', 'heads of this model that are rotated in part are not supported', 'unsupported');
   if (share && !(part > 0 && part <= 1)) share.fail('partial_rotary_factor', `must be above 0 and at most 1, but is ${part}`);
   const rotaryDim = Math.trunc(headDim * part);
-  if (share && rotaryDim !== headDim && (rotaryDim === 0 || rotaryDim % 8 !== 0)) share.fail('partial_rotary_factor', `${rotaryDim} of ${headDim} components are rotated, which is not a multiple of 8`, 'unsupported');
-  return rotaryDim;
+  if (!share || rotaryDim === headDim || (rotaryDim > 0 && rotaryDim % 8 === 0)) return rotaryDim;
+  return share.fail('partial_rotary_factor', `${rotaryDim} of ${headDim} components are rotated, which is not a multiple of 8`, 'unsupported');
 }
 
 /** What `rope_scaling` says goes first, which is all that there was before version 5 of transformers. */
@@ -107,14 +105,18 @@ export function ropeDivisors(config: JsonFields, architecture: Architecture): Ma
   const type = rope && ropeType(rope);
   const divisors = new Map<string, Float32Array>();
   if (rope && type === 'llama3') divisors.set('rope_freqs.weight', llama3Divisors(config, rope, rotaryDimOf(config, architecture)));
-  if (rope && type === 'longrope') LONG_ROPE.forEach((name, i) => divisors.set(name, listed(rope, i === 0 ? 'short_factor' : 'long_factor', rotaryDimOf(config, architecture) / 2)));
+  if (rope && type === 'longrope') {
+    const fields = ['short_factor', 'long_factor'] as const;
+    LONG_ROPE.forEach((name, i) => divisors.set(name, listed(rope, fields[i]!, rotaryDimOf(config, architecture) / 2)));
+  }
   return divisors;
 }
 
 function listed(rope: JsonFields, field: string, length: number): Float32Array {
   const values = rope.list(field);
-  if (values.length === length && length <= MOST_DIVISORS && values.every((value) => typeof value === 'number' && value > 0 && Math.fround(value) > 0 && value < 3e38)) return Float32Array.from(values as number[]);
-  return rope.fail(field, `must be ${length} numbers above 0`);
+  const isDivisor = (value: unknown): boolean => typeof value === 'number' && Math.fround(value) > 0 && Math.fround(value) < Infinity;
+  if (values.length !== length || !values.every(isDivisor)) rope.fail(field, `must be ${length} numbers above 0`);
+  return Float32Array.from(values as number[]);
 }
 
 /** transformers, modeling_rope_utils.py, _compute_llama3_parameters. */

@@ -79,6 +79,8 @@ function readTokens(
   for (const entry of added) {
     if (!isRecord(entry) || typeof entry['content'] !== 'string') return tokenizer.fail('added_tokens', 'one of them has no content');
     const { content, id, special } = entry;
+    // Gemma's text models have the tokenizer of those with images, and no row for an image's place: that is text to them.
+    if (typeof id === 'number' && Number.isSafeInteger(id) && id >= vocabSize) continue;
     const type = content === unknown && isSentencePiece ? TOKEN_TYPES.unknown : special === true ? TOKEN_TYPES.control : TOKEN_TYPES.userDefined;
     put(tokenizer, content, id, type);
   }

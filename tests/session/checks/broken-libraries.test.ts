@@ -16,7 +16,7 @@ import { tinyModel, type TinyModelOptions } from '../../support/models/tiny-mode
 const LLAMA = tinyModel({ architecture: 'llama', type: 'Q4_1', embeddingType: 'Q8_0', seed: 81, contextLength: 128, numLayers: 1 });
 const others = (architecture: TinyModelOptions['architecture'], type: TinyModelOptions['type']) =>
   tinyModel({ architecture, type, seed: 82, contextLength: 128, numLayers: 1 });
-const MODELS = { llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0') };
+const MODELS = { llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1') };
 
 interface Broken {
   library: string;
@@ -42,6 +42,10 @@ const LOADED: Broken[] = [
   broken('input/normed', /return x\[i\] \* norm_weight\[i % \(BLOCKS \* 8u\)\];/, 'return x[i] * norm_weight[i];', 'linear-decode'),
   broken('bias/vector', /return bias_values\[row\];/, 'return bias_values[row & ~1u];', 'linear-decode', { model: 'qwen2' }),
   broken('activation/silu', /exp\(min\(-x, 88\.0\)\)/, 'exp(x)', 'linear-decode'),
+  broken('activation/gelu', /\(1\.0 \+ tanh/, '(1.0 - tanh', 'linear-decode', { model: 'gemma3' }),
+  broken('rms-norm that adds', /if \(ACCUMULATE\) \{ value \+= y/, 'if (false) { value += y', 'rms-norm', { model: 'gemma3' }),
+  broken('window/latest', /max\(position, WINDOW - 1u\) - \(WINDOW - 1u\);/, 'max(position, WINDOW) - WINDOW;', 'attention', { model: 'gemma3' }),
+  broken('window/latest of tiles', /return queries - i32\(position\) < .*;/, 'return vec4<bool>(true);', 'attention', { ...onGpu, model: 'gemma3' }),
   broken('weight-block', /w\.h \* high \+ offset/, 'w.h * high', 'linear-prefill'),
   broken('tile-product', /sums\[#r\] \+= part#r|sums\[0\] \+= part0;/, 'sums[0] = part0;', 'linear-prefill', onGpu),
   broken('tile-inputs', /let last = \(params\.tokens - 1u\)/, 'let last = (params.tokens - 2u)', 'linear-prefill', onGpu),
