@@ -6,6 +6,8 @@ export interface TokenizerMetadata {
   model: string;
   /** `tokenizer.ggml.pre`: how text is cut into words before BPE. */
   pre?: string;
+  /** Text is composed (Unicode's NFC) before it is cut. GGUF files do not say: there it is taken as it comes, as by llama.cpp. */
+  composes?: boolean;
   /** Token texts in id order. */
   tokens: readonly string[];
   /** SentencePiece log-probabilities in id order: the higher, the sooner a token is merged. */

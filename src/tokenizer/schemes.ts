@@ -36,7 +36,7 @@ function byteLevel(metadata: TokenizerMetadata, { ids }: Vocabulary): Scheme {
   const pre = preTokenizer(metadata);
   const bpe = byteLevelBpe(metadata);
   return {
-    words: (text) => splitWords(text, pre.patterns),
+    words: (text) => splitWords(metadata.composes ? text.normalize('NFC') : text, pre.patterns),
     pieces(word) {
       const bytes = toByteAlphabet(word);
       return pre.ignoreMerges === true && ids.has(bytes) ? [bytes] : bpe(bytes);

@@ -14,6 +14,8 @@ const END_TEXTS = new Set(
     '<REPO> <reponame> <|file_sep|>'
   ).split(' '),
 );
+/** This one is HTML too, and a word of vocabularies that end with another: there it ends nothing (in llama.cpp it does). */
+const HTML_END = '</s>';
 
 /** Real vocabularies' longest tokens have some hundred characters. */
 const MOST_TOKEN_CHARS = 4096;
@@ -48,11 +50,13 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
     }
     ids.set(text, id);
   });
-  const named = [metadata.eosId, metadata.eotId, metadata.eomId, ...[...END_TEXTS].map((text) => ids.get(text))];
-  const endIds = new Set(named.filter((id) => id !== undefined));
-  const types = Uint8Array.from(texts, (text, id) =>
-    END_TEXTS.has(text) ? TOKEN_TYPES.control : (tokenTypes?.[id] ?? TOKEN_TYPES.normal),
-  );
+  const named = [metadata.eosId, metadata.eotId, metadata.eomId];
+  const typeOf = (id: number): number => tokenTypes?.[id] ?? TOKEN_TYPES.normal;
+  const isEnd = (text: string, id: number): boolean =>
+    END_TEXTS.has(text) && (text !== HTML_END || named.includes(id) || typeOf(id) === TOKEN_TYPES.control);
+  const ends = [...END_TEXTS].map((text) => ids.get(text)).filter((id) => id !== undefined && isEnd(texts[id] ?? '', id));
+  const endIds = new Set([...named, ...ends].filter((id) => id !== undefined));
+  const types = Uint8Array.from(texts, (text, id) => (isEnd(text, id) ? TOKEN_TYPES.control : typeOf(id)));
   const sought = texts.reduce((sum, text, id) => sum + (SOUGHT.includes(types[id] ?? 0) ? text.length : 0), 0);
   if (sought > MOST_SOUGHT_CHARS) {
     throw badKey(metadata, 'token_type', `control and user-defined tokens have ${sought} characters; at most ${MOST_SOUGHT_CHARS} are read`);

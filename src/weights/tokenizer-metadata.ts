@@ -1,6 +1,9 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import type { ModelHeader } from './model-header.ts';
 
+/** Our own key, which no GGUF file has. */
+export const COMPOSES = 'tokenizer.chunkwise.composes';
+
 /**
  * Collects the `tokenizer.*` keys of a GGUF file (ggml/docs/gguf.md). Throws `bad_file` naming a key that is missing or
  * of another type; whether the values fit together is the tokenizer's to check.
@@ -13,6 +16,7 @@ export function readTokenizerMetadata({ metadata }: Pick<ModelHeader, 'metadata'
     file: metadata.file,
     model: metadata.string(key('model')),
     pre: metadata.optionalString(key('pre')),
+    composes: metadata.optionalBoolean(COMPOSES),
     tokens: metadata.strings(key('tokens')),
     scores: optional('scores', (name) => metadata.numbers(name)),
     tokenTypes: optional('token_type', (name) => metadata.numbers(name)),

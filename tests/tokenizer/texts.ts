@@ -64,11 +64,12 @@ const PARTS = [
   ...['\u0301', '\u200d', '<|im_end|>', '</s>'],
 ];
 
-/** Strings strewn together from pieces at which tokenizers differ. */
-export function randomTexts(count: number, seed: number, maxParts = 24): string[] {
+/** Strings strewn together from pieces at which tokenizers differ, and from `more` of them. */
+export function randomTexts(count: number, seed: number, maxParts = 24, more: readonly string[] = []): string[] {
   const random = new Random(seed);
+  const parts = [...PARTS, ...more];
   return Array.from({ length: count }, () =>
-    Array.from({ length: 1 + random.below(maxParts) }, () => PARTS[random.below(PARTS.length)]).join(''),
+    Array.from({ length: 1 + random.below(maxParts) }, () => parts[random.below(parts.length)]).join(''),
   );
 }
 

@@ -7,6 +7,8 @@ const ASSUMED = [0.2, 0.35, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85];
 /** Tokens that this counts as; those that an answer showed count half as much after so many more. */
 const ASSUMED_WEIGHT = 4;
 const REMEMBERED = 32;
+/** What a draft must be expected to gain: what nobody knows yet, and steps that are not asked for ahead, cost something too. */
+const LEAST_GAIN = 1.1;
 
 /** Decides how many of the tokens that an answer is expected to go on with are worth verifying, by what it showed so far. */
 export class Speculation {
@@ -46,7 +48,7 @@ export class Speculation {
 
   /** Tokens of the step that gives the most for its cost. */
   #bestSize(matched: number): number {
-    let [best, most] = [1, 1];
+    let [best, most] = [1, LEAST_GAIN];
     if (matched === 0) return best;
     let chance = 1;
     let tokens = 1; // what is drawn behind the last token that was right

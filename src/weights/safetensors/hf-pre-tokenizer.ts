@@ -25,9 +25,6 @@ export function preTokenizerName(tokenizer: JsonFields, ignoreMerges: boolean): 
   const steps = stepsOf(tokenizer.values['pre_tokenizer'], 'pretokenizers');
   const fail = (): never =>
     tokenizer.fail('pre_tokenizer', `this way of cutting text into words is not supported: ${JSON.stringify(steps).slice(0, 300)}`, 'unsupported');
-  // Text is taken as it comes, composed or not, as llama.cpp does.
-  const normalizers = stepsOf(tokenizer.values['normalizer'], 'normalizers').map(({ type }) => type);
-  if (normalizers.some((type) => type !== 'NFC')) tokenizer.fail('normalizer', `${normalizers.join(', ')} is not supported`, 'unsupported');
   const last = steps.at(-1);
   if (last?.['type'] !== 'ByteLevel' || last['add_prefix_space'] === true) return fail();
   const before = steps.slice(0, -1);
@@ -43,6 +40,13 @@ export function preTokenizerName(tokenizer: JsonFields, ignoreMerges: boolean): 
   const pattern = step?.['type'] === 'Split' && keepsMatches ? step['pattern'] : undefined;
   const known = isRecord(pattern) && typeof pattern['Regex'] === 'string' ? BY_REGEX.get(pattern['Regex']) : undefined;
   return (ignoreMerges ? known?.whole : known?.merged) ?? fail();
+}
+
+/** Whether a byte-level tokenizer composes text before it cuts it. Throws `unsupported` for other steps. */
+export function composesText(tokenizer: JsonFields): boolean {
+  const normalizers = stepsOf(tokenizer.values['normalizer'], 'normalizers').map(({ type }) => type);
+  if (normalizers.some((type) => type !== 'NFC')) tokenizer.fail('normalizer', `${normalizers.join(', ')} is not supported`, 'unsupported');
+  return normalizers.length > 0;
 }
 
 /** Whether a SentencePiece tokenizer puts a space before a text. Throws `unsupported` for steps that it does not know. */

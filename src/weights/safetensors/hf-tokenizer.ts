@@ -3,7 +3,8 @@ import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import { isRecord } from '../../config/is-record.ts';
 import { kindOf, type JsonFields } from './json-file.ts';
 import { MOST_TOKENS } from '../model-config.ts';
-import { preTokenizerName, sentencePiecePrefix } from './hf-pre-tokenizer.ts';
+import { COMPOSES } from '../tokenizer-metadata.ts';
+import { composesText, preTokenizerName, sentencePiecePrefix } from './hf-pre-tokenizer.ts';
 
 /** The files that say how a transformers model reads and writes text; all but the first may be missing. */
 export interface TokenizerFiles {
@@ -44,6 +45,7 @@ export function tokenizerMetadata(files: TokenizerFiles): Map<string, GgufValue>
   } else {
     set('pre', preTokenizerName(tokenizer, model.values['ignore_merges'] === true));
     set('merges', merges);
+    if (composesText(tokenizer)) values.set(COMPOSES, true);
   }
   set('unknown_token_id', model.optional('unk_token', (key) => ids.get(model.string(key))));
   addSpecials(files, ids, set);
