@@ -1,13 +1,13 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import { PAGE_TOKENS, pageBytes } from '../kernels/heads.ts';
-import { PAGE_ENTRY_WORDS, pageEntry } from '../kernels/formats/page-forms.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { PAGE_ENTRY_WORDS, pageEntry, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { FOUND_BYTES } from '../kernels/probe-page.ts';
 import { type CachePage, type Change, type Copy, givenBack, isGivenBack, type LayerPage, type PageState } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
 import { probeBytes, StreamProbes } from './stream-probes.ts';
-import { pagesBehind } from './windows.ts';
+import { layerPageUnits, pagesBehind, shortSighted } from './windows.ts';
 
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
@@ -19,9 +19,14 @@ export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKE
 /** Of the errors of every trial at once. */
 export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number => numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
 
+/** Bytes of a page of each layer, as it is computed. */
+export const layerPageBytes = (config: ModelConfig): number[] =>
+  Array.from({ length: config.numLayers }, (_, layer) => layerPageUnits(config, layer) * UNIT_BYTES);
+
 /** Most bytes of the whole cache for `numPages` pages. */
 export const cacheBytes = (config: ModelConfig, numPages: number): number =>
-  config.numLayers * (numPages * (pageBytes(config) + MAX_STREAMS * PAGE_ENTRY_WORDS * 4) + TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
+  numPages * layerPageBytes(config).reduce((sum, bytes) => sum + bytes, 0) +
+  config.numLayers * (numPages * MAX_STREAMS * PAGE_ENTRY_WORDS * 4 + TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
   errorBytes(config);
 
 /** Tasks of one layer and one kernel, `count` from `first` on. */
@@ -106,13 +111,13 @@ export class KvCache {
     for (let i = first; i < pages.length; i++) pages[i] = { ...(pages[i] as CachePage), base: i * PAGE_TOKENS };
   }
 
-  /** Layers with a window give back what no token behind the first `tokens` sees. Throws where anything is recorded. */
+  /** Short-sighted layers give back what no token behind the first `tokens` sees. Throws where anything is recorded. */
   giveBackBehind(pages: CachePage[], tokens: number): void {
-    const windowed = this.config.window?.layers ?? [];
+    const all = shortSighted(this.config);
     // Those before were given back as the text grew.
     for (let i = Math.min(pagesBehind(this.config, tokens), pages.length) - 1; i >= 0; i--) {
       const page = pages[i] as CachePage;
-      const own = windowed.filter((layer) => !isGivenBack(page.layers[layer] as LayerPage));
+      const own = all.filter((layer) => !isGivenBack(page.layers[layer] as LayerPage));
       if (own.length === 0) return;
       this.device.buffers.expectNoneRecorded('kv pages');
       for (const layer of own) this.layers[layer]?.remove(page.layers[layer] as LayerPage);

@@ -1,11 +1,10 @@
 import { baseNames } from '../adapters/formats/base-name.ts';
-import { cacheBytes, pagesFor } from '../cache/kv-cache.ts';
+import { cacheBytes, layerPageBytes, pagesFor } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import { recorderBytes } from '../gpu/recorder.ts';
-import { pageBytes } from '../kernels/heads.ts';
 import { activationBytes } from '../layers/activations.ts';
 import { matrixBytes, sliceRows } from '../layers/weight-matrix.ts';
 import { ropeTableBytes, ropeTables } from '../models/rope-table.ts';
@@ -94,7 +93,7 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   }
   const binding = device.limits.maxStorageBufferBindingSize;
   const largest: [string, number][] = [
-    ['kv cache of a layer', numPages * pageBytes(config)],
+    ['kv cache of a layer', numPages * Math.max(...layerPageBytes(config))],
     ['rope table', rope],
     ...Object.entries(activations),
   ];

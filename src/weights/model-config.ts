@@ -1,6 +1,6 @@
 import { type Architecture, everyNth, type Multiplier } from '../architectures/architecture.ts';
 import { ARCHITECTURES } from '../architectures/index.ts';
-import type { ModelConfig, SlidingWindow } from '../config/model-config.ts';
+import type { ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
@@ -16,6 +16,7 @@ export const MOST = {
   'attention.head_count_kv': 1024,
   'attention.key_length': 256,
   'attention.value_length': 256,
+  'shortconv.l_cache': 32,
 } as const;
 /** Most tokens of a vocabulary. */
 export const MOST_TOKENS = 2 ** 21;
@@ -38,6 +39,7 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
   const hiddenSize = integer('embedding_length');
   const intermediateSize = integer('feed_forward_length');
   const numHeads = integer('attention.head_count');
+  const convolution = readConvolution(metadata, found, numLayers);
   const numKvHeads = integer('attention.head_count_kv', numHeads);
   const contextLength = integer('context_length');
   const headDim = integer('attention.key_length', Math.floor(hiddenSize / numHeads));
@@ -63,7 +65,8 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     ropeLinearScale: readLinearScale(metadata, architecture),
     unrotatedLayers: file.unrotatedLayers ?? readUnrotated(metadata, found, numLayers),
     ...readWindow(metadata, found, numLayers),
-    qkvBias: found.qkvBias === 'always' || hasTensor('blk.0.attn_q.bias'),
+    ...(convolution && { convolution }),
+    qkvBias: found.qkvBias === 'always' || file.tensors.some(({ name }) => name.endsWith('.attn_q.bias')),
     qkNorm: norms.includes('attn_q_norm'),
     postNorms: norms.includes('post_ffw_norm'),
     activation,
@@ -72,6 +75,8 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     ropeLayout: file.ropeLayout ?? found.ropeLayout,
   };
 }
+
+const hasConvolutions = (metadata: GgufMetadata): boolean => readArchitecture(metadata).hasConvolutions === true;
 
 function readArchitecture(metadata: GgufMetadata): Architecture {
   const name = metadata.string('general.architecture');
@@ -163,6 +168,17 @@ function readWindow(metadata: GgufMetadata, { name, window }: Architecture, numL
   return { window: { tokens, layers: all.filter((layer) => !whole.includes(layer)), ropeTheta } };
 }
 
+/** Layers without key heads have a convolution (llama.cpp, src/models/lfm2.cpp); one at least attends. */
+function readConvolution(metadata: GgufMetadata, { name, hasConvolutions }: Architecture, numLayers: number): ShortConvolution | undefined {
+  const key = `${name}.attention.head_count_kv`;
+  if (!hasConvolutions || !ArrayBuffer.isView(metadata.get(key))) return undefined;
+  const heads = metadata.numbers(key);
+  if (heads.length !== numLayers) fail(metadata, key, `must be a number for each of ${numLayers} layers`);
+  const layers = Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => heads[layer] === 0);
+  if (layers.length === numLayers) fail(metadata, key, 'no layer attends', 'unsupported');
+  return layers.length === 0 ? undefined : { taps: readInteger(metadata, `${name}.shortconv.l_cache`, MOST['shortconv.l_cache']), layers };
+}
+
 function readMultipliers(
   metadata: GgufMetadata,
   { name, multipliers, scalesEmbeddings, scoresByHidden }: Architecture,
@@ -196,10 +212,10 @@ function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?
   return fail(metadata, key, `must be an integer from 1 to ${max}, but is ${value}`);
 }
 
-/** A number that a file gives layer by layer, the same for all (Granite 4's key heads); undefined where it gives no such list. */
+/** A number that a file gives layer by layer, the same for all (Granite 4's key heads) that have it at all (LFM2's); undefined where it gives no such list. */
 function ofEveryLayer(metadata: GgufMetadata, key: string): number | undefined {
   if (!ArrayBuffer.isView(metadata.get(key))) return undefined;
-  const values = metadata.numbers(key);
+  const values = [...metadata.numbers(key)].filter((value) => value !== 0 || !hasConvolutions(metadata));
   const [first] = values;
   if (first !== undefined && values.every((value) => value === first)) return first;
   return fail(metadata, key, 'differs from layer to layer', 'unsupported');

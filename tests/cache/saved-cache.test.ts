@@ -4,7 +4,7 @@ import { decodeSavedCache, encodeSavedCache, type SavedCache, SAVED_VERSION } fr
 import { pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { Random } from '../support/random.ts';
 
-const CONFIG = { numLayers: 2, numKvHeads: 1, headDim: 16, vocabSize: 300 };
+const CONFIG = { numLayers: 2, numKvHeads: 1, headDim: 16, hiddenSize: 32, vocabSize: 300 };
 const FOR = { hash: 'abc', config: CONFIG };
 const PRELUDE = 16;
 

@@ -16,6 +16,7 @@ const MODELS: readonly TinyModelOptions[] = [
   { ...SIZES, architecture: 'granite', type: 'Q5_0' },
   { ...SIZES, architecture: 'smollm3', type: 'BF16', numLayers: 4 },
   { ...SIZES, architecture: 'gemma3', type: 'Q8_0', numLayers: 6 },
+  { ...SIZES, architecture: 'lfm2', type: 'Q8_0', numLayers: 3 },
   { ...SIZES, architecture: 'llama', type: 'Q6_K', hiddenSize: 256, intermediateSize: 256, embeddingType: 'Q5_K' },
 ];
 
@@ -23,7 +24,7 @@ const KEYS = [
   ...['block_count', 'context_length', 'embedding_length', 'feed_forward_length', 'attention.head_count', 'attention.head_count_kv'],
   ...['attention.key_length', 'attention.value_length', 'attention.layer_norm_rms_epsilon', 'rope.freq_base', 'rope.dimension_count'],
   ...['rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear', 'vocab_size', 'expert_count', 'attention.sliding_window'],
-  ...['attention.sliding_window_pattern', 'rope.freq_base_swa', 'final_logit_softcapping'],
+  ...['attention.sliding_window_pattern', 'rope.freq_base_swa', 'final_logit_softcapping', 'shortconv.l_cache'],
   ...['attention.scale', 'embedding_scale', 'residual_scale', 'logit_scale', 'rope.scaling.finetuned'],
 ];
 const OTHER_KEYS = [

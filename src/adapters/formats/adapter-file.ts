@@ -8,9 +8,10 @@ import { readAdapterHeader } from './adapter-header.ts';
 import type { AdapterHeader, AdapterSource, FactorPair, Invocation } from './adapter-header.ts';
 import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
+import { linearPath } from '../../architectures/architecture.ts';
 import { architectureOf } from '../../architectures/index.ts';
-import { isRotated, LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
-import { ggufName, tensorName } from './module-names.ts';
+import { isRotated, type LinearName, linearShape, linearsOfLayer } from '../../architectures/linears.ts';
+import { ggufName, tensorName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 
 /** One linear's ΔW = scale · B · A, its rows in the model's own order, whatever the file's. */
@@ -85,12 +86,13 @@ export async function readModule(
   pair: FactorPair,
   model?: ModelConfig,
 ): Promise<AdapterModule> {
-  const { layer, linear, rank, scale } = pair;
+  const { layer, linear, path, rank, scale } = pair;
   const a = await readFinite(pair.a);
   const b = await readFinite(pair.b);
   return {
     layer,
     linear,
+    ...(path !== undefined && { path }),
     name: ggufName(pair),
     rank,
     inFeatures: pair.a.shape[1] ?? 0,
@@ -102,7 +104,7 @@ export async function readModule(
 }
 
 function checkBase(header: AdapterHeader, model: ModelConfig): void {
-  const { architecture, file, invocation, pairs, isTargeted } = header;
+  const { format, architecture, file, invocation, pairs, isTargeted } = header;
   if (architecture !== undefined && architecture !== model.architecture) {
     const reason = `the adapter is for ${architecture.slice(0, 40)}, but the base is ${model.architecture}`;
     throw new ChunkwiseError('unsupported', { file, field: 'general.architecture', reason });
@@ -112,16 +114,20 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
     const reason = `token ${unknown} is not in the base's vocabulary of ${model.vocabSize}`;
     throw new ChunkwiseError('bad_file', { file: invocation.file, field: invocation.field, reason });
   }
-  for (const { a, b, layer, linear } of pairs) {
+  const own = architectureOf(model);
+  const placeOf = (layer: number, linear: LinearName): ModulePlace => ({ layer, linear, path: linearPath(own, linear) });
+  for (const { a, b, layer, linear, path } of pairs) {
     if (layer >= model.numLayers) fail(a, `the base has ${model.numLayers} layers only`);
+    const isOfBase = linearsOfLayer(model, layer).includes(linear) && (format === 'gguf' || transformersName({ layer, linear, path }) === transformersName(placeOf(layer, linear)));
+    if (!isOfBase) fail(a, `layer ${layer} of the base, a ${model.architecture} model, has no such linear`);
     const [rows, columns] = linearShape(model, linear);
     if (a.shape[1] !== columns) fail(a, `takes ${a.shape[1]} features, but ${linear} of the base has ${columns}`);
     if (b.shape[0] !== rows) fail(b, `gives ${b.shape[0]} features, but ${linear} of the base has ${rows}`);
   }
   const found = new Set(pairs.map(ggufName));
   for (let layer = 0; layer < model.numLayers && isTargeted; layer++) {
-    for (const linear of LINEAR_NAMES) {
-      const place = { layer, linear };
+    for (const linear of linearsOfLayer(model, layer)) {
+      const place = placeOf(layer, linear);
       if (!isTargeted(place) || found.has(ggufName(place))) continue;
       const field = tensorName('peft', place, 'a');
       throw new ChunkwiseError('bad_file', { file, field, reason: 'the config calls for this tensor; it is missing' });

@@ -1,4 +1,4 @@
-import { LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
+import { linearShape, linearsOfLayer } from '../../architectures/linears.ts';
 import { kvBytes } from '../../cache/kv-report.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { quantile } from '../../config/quantile.ts';
@@ -217,5 +217,6 @@ class ModelMeasure {
 
 /** Of all layers' linears, and of the factors of an adapter of that rank on them. */
 const linearWeights = (config: ModelConfig, rank: number): number =>
-  config.numLayers *
-  LINEAR_NAMES.map((name) => linearShape(config, name)).reduce((sum, [rows, columns]) => sum + rows * columns + rank * (rows + columns), 0);
+  Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(config, name)))
+    .flat()
+    .reduce((sum, [rows, columns]) => sum + rows * columns + rank * (rows + columns), 0);
