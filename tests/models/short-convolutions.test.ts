@@ -128,6 +128,10 @@ test('streams side by side, speculation, and what comes after an abort are each 
   const together = await Promise.all(prompts.map((prompt) => ask(engine, prompt)));
   expect(together.map((each) => each.tokens)).toEqual(alone);
   expect((await ask(engine, QUESTION, { speculate: true })).tokens).toEqual(alone[0]);
+  const other = await engineUnderTest(bytes);
+  const answers = await Promise.all([ask(other, QUESTION), ask(other, QUESTION, { isFurther: true }), ask(other, QUESTION, { isFurther: true })]);
+  for (const { tokens: found } of answers) expect(found).toEqual(alone[0]);
+  expect(Math.max(...answers.map(({ end }) => end.usage.cachedTokens))).toBeGreaterThan(200);
   const controller = new AbortController();
   const aborted = engine.complete(QUESTION, { sampling: GREEDY, stop: [], maxTokens: 40, signal: controller.signal });
   await aborted[Symbol.asyncIterator]().next();

@@ -8,14 +8,15 @@ import { shortConvKernel } from '../../kernels/short-conv.ts';
 import { batchTable } from '../../layers/batch.ts';
 import { anyHalves, anyNumbers, bufferOf } from './known-values.ts';
 
-/** Where tokens stand: of two texts, at a text's beginning, and on both sides of a page's; the pages of the second lie behind the first's. */
+/** Of three texts: from its beginning, up to a page's end, and, just behind, what would follow on that; two pages each. */
 const TOKENS = [
-  ...[0, 1, 2].map((position) => ({ position, firstPage: 2 })),
-  ...[PAGE_TOKENS - 1, PAGE_TOKENS, PAGE_TOKENS + 1].map((position) => ({ position, firstPage: 0 })),
+  ...[0, 1, 2].map((position) => ({ position, firstPage: 4 })),
+  ...[PAGE_TOKENS - 2, PAGE_TOKENS - 1].map((position) => ({ position, firstPage: 2 })),
+  ...[PAGE_TOKENS, PAGE_TOKENS + 1].map((position) => ({ position, firstPage: 0 })),
 ];
-const PAGES = 4;
+const PAGES = 6;
 
-/** Tokens of two texts, of one of which some were computed before. */
+/** The convolution of a batch of several texts, some of whose tokens were computed before. */
 export function convolutionCheck(device: Device, { hiddenSize: width }: ModelConfig, { taps }: ShortConvolution): Check {
   const next = anyNumbers();
   const [x, weights, before] = [anyHalves(TOKENS.length * 3 * width, next), anyHalves(taps * width, next), anyHalves(PAGES * PAGE_TOKENS * width, next)];
