@@ -203,9 +203,9 @@ class ModelMeasure {
   /** Multiplications and additions of a batch of `tokens` whose last one attends to `context`, and of one token's logits. */
   operations(tokens: number, context: number, adaptation: Adaptation): number {
     const { config } = this.session.plan;
-    const { numLayers, numHeads, headDim, hiddenSize, vocabSize } = config;
+    const { numLayers, numHeads, headDim, hiddenSize, vocabSize, convolution } = config;
     const pairs = tokens * (context - tokens / 2);
-    const attention = 4 * numLayers * numHeads * headDim * pairs;
+    const attention = 4 * (numLayers - (convolution?.layers.length ?? 0)) * numHeads * headDim * pairs;
     const rank = adaptation === UNADAPTED ? 0 : 16;
     return 2 * tokens * linearWeights(config, rank) + attention + 2 * hiddenSize * vocabSize;
   }
