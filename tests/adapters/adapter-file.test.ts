@@ -54,7 +54,7 @@ test('linears have the names that their architecture gives them, and layers thos
   expect(peft.modules.map(({ name }) => `${name}.weight`)).toEqual(expect.arrayContaining(adapter.modules.map(({ gguf }) => gguf)));
   expect(peft.modules).toHaveLength(5 + 7 + 5);
   const gguf = await readAdapter(ggufSource(adapter, lfm2), { config: lfm2 });
-  expect(gguf.modules).toEqual(peft.modules.map(({ path: _, ...others }) => others));
+  expect(peft.modules).toMatchObject(gguf.modules);
   // Layer 0 has a convolution, layer 1 attention.
   const fieldOf = (place: string): string => `base_model.model.model.layers.${place}.lora_A.weight`;
   const refused = (of: TinyAdapter, model: typeof llama, place: string) =>
