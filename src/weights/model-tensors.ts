@@ -1,11 +1,12 @@
 import { outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
-import { linearShape, linearsOfGroup, linearsOfLayer } from '../architectures/linears.ts';
+import { FUSED, type FusedName, linearShape, linearsOfGroup, linearsOfLayer, placeInGroup } from '../architectures/linears.ts';
 import { normShape, QK_NORMS } from '../architectures/norms.ts';
 import { isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ModelHeader } from './model-header.ts';
-import type { TensorInfo } from './tensor-info.ts';
+import { LONG_ROPE } from './rope-config.ts';
+import { rowsOf, type TensorInfo } from './tensor-info.ts';
 
 /**
  * Checks that a file holds every tensor its architecture needs, in the right shape, and none that the forward pass
@@ -13,9 +14,10 @@ import type { TensorInfo } from './tensor-info.ts';
  * or misshapen tensor, `unsupported` for one this runtime does not know.
  */
 export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
-  const found = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
+  const tensors = architectureOf(config).isFused ? file.tensors.flatMap((tensor) => unfused(tensor, config)) : file.tensors;
+  const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const wanted = wantedTensors(config);
-  for (const tensor of file.tensors) {
+  for (const tensor of tensors) {
     if (wanted.has(tensor.name)) continue;
     const reason = `a ${config.architecture} model has no such tensor here, so it would be left out`;
     throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
@@ -48,14 +50,15 @@ export const flatLength = (shape: readonly number[]): number => shape.reduce((pr
 
 /** Every tensor that a model has, by name. */
 export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
-  const { hiddenSize, headDim, vocabSize, convolution } = config;
+  const { hiddenSize, headDim, vocabSize, convolution, shortContext, rotaryDim = headDim } = config;
   const architecture = architectureOf(config);
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
     [outputNormOf(architecture), { shape: [hiddenSize] }],
-    // Llama 3's RoPE scaling: a divisor for each frequency.
-    ['rope_freqs.weight', { shape: [headDim / 2], optional: true }],
   ]);
+  // A divisor for each frequency: of LongRoPE, or of Llama 3's scaling.
+  if (shortContext === undefined) wanted.set('rope_freqs.weight', { shape: [rotaryDim / 2], optional: true });
+  else for (const name of LONG_ROPE) wanted.set(name, { shape: [rotaryDim / 2] });
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
   for (let layer = 0; layer < config.numLayers; layer++) {
     const want = (name: string, shape: readonly number[], isFlat = false): void => void wanted.set(`blk.${layer}.${name}`, { shape, ...(isFlat && { isFlat }) });
@@ -66,6 +69,18 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
     if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], true);
   }
   return wanted;
+}
+
+const FUSED_NAME = /^blk\.(\d+)\.(attn_qkv|ffn_up)\.(weight|bias)$/;
+
+/** The linears of a tensor that is a whole group of them; any other tensor. */
+function unfused(tensor: TensorInfo, config: ModelConfig): TensorInfo[] {
+  const [, layer, name, end] = FUSED_NAME.exec(tensor.name) ?? [];
+  if (name === undefined) return [tensor];
+  const linears = linearsOfGroup(FUSED[name as FusedName].group);
+  const places = linears.map((linear) => placeInGroup(config, linear).outputStart);
+  checkTensor(tensor, end === 'bias' ? [placeInGroup(config, linears[0]!).outputWidth] : [placeInGroup(config, linears[0]!).outputWidth, config.hiddenSize]);
+  return linears.map((linear, i) => rowsOf(tensor, `blk.${layer}.${linear}.${end}`, places[i]!, linearShape(config, linear)[0]));
 }
 
 function checkTensor(tensor: TensorInfo, shape: readonly number[]): void {

@@ -1,17 +1,20 @@
 import { linearPath } from '../../architectures/architecture.ts';
-import { ARCHITECTURES } from '../../architectures/index.ts';
-import { LINEAR_NAMES, type LinearName, LINEARS } from '../../architectures/linears.ts';
+import { ARCHITECTURES, architectureOf } from '../../architectures/index.ts';
+import { FUSED, type FusedName, fusedOf, LINEAR_NAMES, type LinearName, LINEARS, linearsOfGroup, linearsOfLayer } from '../../architectures/linears.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
 
 /** A linear's place in the model. */
 export interface ModulePlace {
   layer: number;
   linear: LinearName;
-  /** What transformers calls it within a layer; default: as most architectures. */
+  /** What transformers calls it within a layer, where that is not as linears.ts has it. */
   path?: string;
+  /** The linear is a whole group of them, of which `linear` is the first. */
+  fused?: FusedName;
 }
 
 /** As in GGUF files, without the `.weight`: `blk.3.attn_q`. */
-export const ggufName = ({ layer, linear }: ModulePlace): string => `blk.${layer}.${linear}`;
+export const ggufName = ({ layer, linear, fused }: ModulePlace): string => `blk.${layer}.${fused ?? linear}`;
 
 /** As in a transformers model for causal language modelling: `model.layers.3.self_attn.q_proj`. */
 export const transformersName = ({ layer, linear, path = LINEARS[linear].path }: ModulePlace): string => `model.layers.${layer}.${path}`;
@@ -24,15 +27,21 @@ export const tensorName = (format: 'peft' | 'gguf', place: ModulePlace, factor: 
 
 const GGUF_NAME = /^blk\.(0|[1-9]\d{0,3})\.([a-z_.]+)$/;
 const TRANSFORMERS_NAME = /^model\.layers\.(0|[1-9]\d{0,3})\.([a-z\d_.]+)$/;
+const FUSED_NAMES = Object.keys(FUSED) as FusedName[];
 
 /** By what any architecture calls them. */
 const LINEARS_BY_PATH: ReadonlyMap<string, LinearName> = new Map(
   [...ARCHITECTURES.values()].flatMap((architecture) => LINEAR_NAMES.map((name) => [linearPath(architecture, name), name] as const)),
 );
 
-/** The inverse of `ggufName`; undefined for anything else. */
-export function parseGgufName(name: string): ModulePlace | undefined {
+/** That of a whole group. */
+const fusedPlace = (layer: number, fused: FusedName): ModulePlace => ({ layer, linear: linearsOfGroup(FUSED[fused].group)[0]!, path: FUSED[fused].path, fused });
+
+/** The inverse of `ggufName`; undefined for anything else. `isFused`: of a base whose files have groups of linears as one. */
+export function parseGgufName(name: string, isFused = false): ModulePlace | undefined {
   const [, layer, rest] = GGUF_NAME.exec(name) ?? [];
+  const fused = isFused ? FUSED_NAMES.find((known) => known === rest) : undefined;
+  if (fused) return fusedPlace(Number(layer), fused);
   const linear = LINEAR_NAMES.find((known) => known === rest);
   return linear && { layer: Number(layer), linear };
 }
@@ -40,6 +49,18 @@ export function parseGgufName(name: string): ModulePlace | undefined {
 /** The inverse of `transformersName`; undefined for anything else. */
 export function parseTransformersName(name: string): ModulePlace | undefined {
   const [, layer, path = ''] = TRANSFORMERS_NAME.exec(name) ?? [];
+  const fused = FUSED_NAMES.find((known) => FUSED[known].path === path);
+  if (fused) return fusedPlace(Number(layer), fused);
   const linear = LINEARS_BY_PATH.get(path);
   return linear && { layer: Number(layer), linear, ...(path !== LINEARS[linear].path && { path }) };
+}
+
+/** What an adapter may change of a layer, under the names that transformers and llama.cpp have for it in such a model. */
+export function modulesOfLayer(model: ModelConfig, layer: number): ModulePlace[] {
+  const architecture = architectureOf(model);
+  const places = linearsOfLayer(model, layer).map((linear): ModulePlace => {
+    const fused = architecture.isFused && fusedOf(linear);
+    return fused ? fusedPlace(layer, fused) : { layer, linear, path: linearPath(architecture, linear) };
+  });
+  return places.filter((place, i) => places.findIndex((other) => ggufName(other) === ggufName(place)) === i);
 }

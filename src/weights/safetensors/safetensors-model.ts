@@ -1,12 +1,13 @@
 import { ARCHITECTURES } from '../../architectures/index.ts';
 import { type Architecture, linearPath } from '../../architectures/architecture.ts';
-import { LINEAR_NAMES } from '../../architectures/linears.ts';
+import { FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
 import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
 import { CONVOLUTION } from '../model-tensors.ts';
-import { configMetadata, llama3Divisors, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
+import { configMetadata, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
+import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
 import { JsonFields, kindOf } from './json-file.ts';
 import type { ModelHeader } from '../model-header.ts';
@@ -17,10 +18,11 @@ import type { TensorInfo } from '../tensor-info.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
 function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
-  const { norms, normPaths, hasConvolutions } = architecture;
-  const linears = LINEAR_NAMES.map((name) => [linearPath(architecture, name), name] as const);
+  const { norms, normPaths, hasConvolutions, isFused } = architecture;
+  const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map((name) => [linearPath(architecture, name), name] as const);
+  const fused = isFused ? Object.entries(FUSED).map(([name, { path }]) => [path, name] as const) : [];
   const convolution = hasConvolutions ? [['conv.conv', CONVOLUTION] as const] : [];
-  return new Map([...linears, ...convolution, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
+  return new Map([...own, ...fused, ...convolution, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
 }
 
 const OUTER_NAMES: Record<string, string> = {
@@ -98,9 +100,9 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
   }
-  const divisors = llama3Divisors(config);
-  if (divisors) tensors.push(inMemory('rope_freqs.weight', divisors, config.file));
-  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', unrotatedLayers: unrotatedLayers(config) };
+  for (const [name, divisors] of ropeDivisors(config, architecture)) tensors.push(inMemory(name, divisors, config.file));
+  const said = { unrotatedLayers: unrotatedLayers(config), yarnTruncates: yarnTruncates(config) };
+  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', ...said };
 }
 
 /** Every token takes memory, so only as many are believed as the embeddings have rows. */

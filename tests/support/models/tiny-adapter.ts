@@ -71,7 +71,16 @@ const LFM2_CONVOLUTION: Names = [
   ['conv.out_proj', 'shortconv.out_proj'],
 ];
 
+/** Of a model whose files have groups of linears as one. */
+const FUSED: Names = [
+  ['self_attn.qkv_proj', 'attn_qkv'],
+  ['self_attn.o_proj', 'attn_output'],
+  ['mlp.gate_up_proj', 'ffn_up'],
+  ['mlp.down_proj', 'ffn_down'],
+];
+
 function linearsOf({ architecture, convolution }: ModelConfig, layer: number): Names {
+  if (architecture === 'phi3') return FUSED;
   if (architecture !== 'lfm2') return LINEARS;
   return [...(convolution?.layers.includes(layer) ? LFM2_CONVOLUTION : LFM2_ATTENTION), ...LFM2_MLP];
 }
@@ -124,6 +133,8 @@ function shapeOf(model: ModelConfig, linear: string): [outFeatures: number, inFe
   if (linear === 'shortconv.out_proj') return [model.hiddenSize, model.hiddenSize];
   if (linear === 'attn_q') return [q, model.hiddenSize];
   if (linear === 'attn_output') return [model.hiddenSize, q];
+  if (linear === 'attn_qkv') return [q + 2 * model.numKvHeads * model.headDim, model.hiddenSize];
+  if (model.architecture === 'phi3' && linear === 'ffn_up') return [2 * model.intermediateSize, model.hiddenSize];
   if (linear.startsWith('attn')) return [model.numKvHeads * model.headDim, model.hiddenSize];
   const isDown = linear === 'ffn_down';
   return isDown ? [model.hiddenSize, model.intermediateSize] : [model.intermediateSize, model.hiddenSize];
