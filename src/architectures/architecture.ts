@@ -1,4 +1,5 @@
 import type { Activation, ModelConfig } from '../config/model-config.ts';
+import { type LinearName, LINEARS } from './linears.ts';
 import type { NormName } from './norms.ts';
 
 /**
@@ -19,6 +20,12 @@ export interface Architecture {
   norms: readonly NormName[];
   /** What transformers calls norms that it does not call as norms.ts has it. */
   normPaths?: Readonly<Partial<Record<NormName, string>>>;
+  /** The same of linears, where linears.ts has other names. */
+  linearPaths?: Readonly<Partial<Record<LinearName, string>>>;
+  /** What llama.cpp calls the norm behind the last layer; default `output_norm`. */
+  outputNorm?: string;
+  /** Layers without key heads have a gated convolution in place of attention. */
+  hasConvolutions?: boolean;
   /** safetensors have norms' weights less this, which is added as they are loaded. */
   normOffset?: number;
   /** Which layers attend within a window, where a file has one and does not say: all but every n-th, or all; and how these are rotated, if in their own way. */
@@ -46,6 +53,8 @@ export interface ModelType {
   defaults: Readonly<Record<string, unknown>>;
   /** Which models attend within `sliding_window`: all, those that say `use_sliding_window`, or some layers of all; default: none. */
   window?: 'always' | 'where used' | 'by layer';
+  /** Keys that it has another name for, which counts where it is there. */
+  keys?: Readonly<Record<string, string>>;
   /** The key with the config of the model's text, where it has other parts; these are left out. */
   textConfig?: string;
 }
@@ -64,3 +73,9 @@ export interface MultiplierNames {
 /** Every n-th of so many layers. */
 export const everyNth = (n: number, numLayers: number): number[] =>
   Array.from({ length: Math.floor(numLayers / n) }, (_, i) => (i + 1) * n - 1);
+
+/** The tensor of the norm behind the last layer. */
+export const outputNormOf = ({ outputNorm = 'output_norm' }: Architecture): string => `${outputNorm}.weight`;
+
+/** What transformers calls a linear within a layer. */
+export const linearPath = ({ linearPaths }: Pick<Architecture, 'linearPaths'>, name: LinearName): string => linearPaths?.[name] ?? LINEARS[name].path;

@@ -1,6 +1,7 @@
-import type { ModelConfig } from '../config/model-config.ts';
+import { isConvolved, type ModelConfig } from '../config/model-config.ts';
 
 type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads'>;
+type Mixers = Pick<ModelConfig, 'convolution' | 'numLayers'>;
 
 /** Widths that a linear reads or writes. */
 const WIDTHS = {
@@ -8,10 +9,12 @@ const WIDTHS = {
   queries: ({ numHeads, headDim }: Sizes) => numHeads * headDim,
   keys: ({ numKvHeads, headDim }: Sizes) => numKvHeads * headDim,
   intermediate: ({ intermediateSize }: Sizes) => intermediateSize,
+  /** A convolution's two gates, and what it takes in. */
+  gatedTwice: ({ hiddenSize }: Sizes) => 3 * hiddenSize,
 } as const;
 
 interface Linear {
-  /** What transformers calls it within a layer. */
+  /** What transformers calls it within a layer, but for architectures with names of their own. */
   path: string;
   inputs: keyof typeof WIDTHS;
   outputs: keyof typeof WIDTHS;
@@ -21,9 +24,9 @@ interface Linear {
   isRotated?: true;
 }
 
-export type LinearGroup = 'qkv' | 'output' | 'gateUp' | 'down';
+export type LinearGroup = 'qkv' | 'output' | 'gateUp' | 'down' | 'convInput' | 'convOutput';
 
-/** The linears of a layer by llama.cpp's names (src/llama-arch.cpp), in the order in which adapters keep them; a group's are neighbours. */
+/** The linears of layers by llama.cpp's names (src/llama-arch.cpp), in the order in which adapters keep them; a group's are neighbours. */
 export const LINEARS = {
   attn_q: { path: 'self_attn.q_proj', group: 'qkv', inputs: 'hidden', outputs: 'queries', isRotated: true },
   attn_k: { path: 'self_attn.k_proj', group: 'qkv', inputs: 'hidden', outputs: 'keys', isRotated: true },
@@ -32,6 +35,8 @@ export const LINEARS = {
   ffn_gate: { path: 'mlp.gate_proj', group: 'gateUp', inputs: 'hidden', outputs: 'intermediate' },
   ffn_up: { path: 'mlp.up_proj', group: 'gateUp', inputs: 'hidden', outputs: 'intermediate' },
   ffn_down: { path: 'mlp.down_proj', group: 'down', inputs: 'intermediate', outputs: 'hidden' },
+  'shortconv.in_proj': { path: 'conv.in_proj', group: 'convInput', inputs: 'hidden', outputs: 'gatedTwice' },
+  'shortconv.out_proj': { path: 'conv.out_proj', group: 'convOutput', inputs: 'hidden', outputs: 'hidden' },
 } as const satisfies Record<string, Linear>;
 
 /** Groups of linears that some files have as one, by the names of that, one below the other; llama.cpp calls gate and up together up. */
@@ -60,6 +65,19 @@ export const isResidual = (name: LinearName): boolean => LINEARS[name].outputs =
 
 /** The linears of a group, in order. */
 export const linearsOfGroup = (group: LinearGroup): LinearName[] => LINEAR_NAMES.filter((name) => LINEARS[name].group === group);
+
+/** Of a layer with attention, and of one with a convolution in its place. */
+const MIXERS: Record<'attention' | 'convolution', readonly LinearGroup[]> = { attention: ['qkv', 'output'], convolution: ['convInput', 'convOutput'] };
+
+/** The linears that a layer of a model has, in order. */
+export function linearsOfLayer(model: Pick<Mixers, 'convolution'>, layer: number): LinearName[] {
+  const others = MIXERS[isConvolved(model, layer) ? 'attention' : 'convolution'];
+  return LINEAR_NAMES.filter((name) => !others.includes(LINEARS[name].group));
+}
+
+/** The linears that any layer of a model has, in order. */
+export const linearsOfModel = (model: Mixers): LinearName[] =>
+  LINEAR_NAMES.filter((name) => Array.from({ length: model.numLayers }, (_, layer) => layer).some((layer) => linearsOfLayer(model, layer).includes(name)));
 
 /** `[outFeatures, inFeatures]` of a linear. */
 export const linearShape = (model: Sizes, name: LinearName): [number, number] => [

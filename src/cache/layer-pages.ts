@@ -1,10 +1,11 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import type { BufferRange } from '../gpu/operation.ts';
 import { givenBack, isGivenBack, type LayerPage, type PageState } from './cache-page.ts';
 import { PageSpace } from './page-space.ts';
+import { layerPageUnits } from './windows.ts';
 
 /**
  * A new buffer has room for a page in f16, or a sixty-fourth more than lives in it, so that few tokens grow it; every other
@@ -20,6 +21,8 @@ export class LayerPages {
   readonly #space: PageSpace;
   /** Beyond it the buffer grows only by what lives. */
   readonly #mostUnits: number;
+  /** Of a page in f16. */
+  readonly #pageUnits: number;
   #buffer: GPUBuffer;
 
   /** `mostPages`: of sequences; copies that are tried come beside them. */
@@ -29,8 +32,9 @@ export class LayerPages {
     private readonly layer: number,
     mostPages: number,
   ) {
-    this.#mostUnits = mostPages * pageUnits('f16', config);
-    this.#space = new PageSpace(Math.min(mostPages, FIRST_PAGES) * pageUnits('f16', config));
+    this.#pageUnits = layerPageUnits(config, layer);
+    this.#mostUnits = mostPages * this.#pageUnits;
+    this.#space = new PageSpace(Math.min(mostPages, FIRST_PAGES) * this.#pageUnits);
     this.#buffer = this.#create();
   }
 
@@ -40,7 +44,7 @@ export class LayerPages {
   }
 
   add(form: PageForm, entries = PAGE_TOKENS): LayerPage {
-    const units = pageUnits(form, this.config, entries);
+    const units = layerPageUnits(this.config, this.layer, form, entries);
     let place = this.#space.take(units);
     if (!place) {
       this.#pack(this.#roomFor(units));
@@ -52,7 +56,7 @@ export class LayerPages {
 
   /** Makes room for that many pages in f16 at once. */
   reserve(pages: number): void {
-    this.#reserve(pages * pageUnits('f16', this.config));
+    this.#reserve(pages * this.#pageUnits);
   }
 
   /** Where these pages lie until the buffer is packed. */
@@ -99,7 +103,7 @@ export class LayerPages {
   shrink(): void {
     const room = this.#roomFor(0);
     const { capacity } = this.#space;
-    if (capacity - room >= Math.max(2 * pageUnits('f16', this.config), WORTH * capacity)) this.#pack(room);
+    if (capacity - room >= Math.max(2 * this.#pageUnits, WORTH * capacity)) this.#pack(room);
   }
 
   #reserve(units: number): void {
@@ -108,7 +112,7 @@ export class LayerPages {
 
   #roomFor(units: number): number {
     const live = this.#space.liveUnits + units;
-    const spare = (1 + (this.layer % 2)) * Math.max(pageUnits('f16', this.config), Math.ceil(live * SPARE));
+    const spare = (1 + (this.layer % 2)) * Math.max(this.#pageUnits, Math.ceil(live * SPARE));
     return Math.max(live, Math.min(live + spare, this.#mostUnits));
   }
 

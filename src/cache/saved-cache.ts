@@ -2,12 +2,12 @@ import { isRecord } from '../config/is-record.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { PAGE_FORMS, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { PAGE_FORMS, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import type { AdaptedSpan } from './adapted-span.ts';
 import type { PageState } from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
 import type { FormLoss } from './layer-losses.ts';
-import { pagesBehind } from './windows.ts';
+import { layerPageUnits, pagesBehind, shortSighted } from './windows.ts';
 
 /** A saved cache as it lies in a store. */
 export interface SavedFile {
@@ -50,7 +50,7 @@ export interface SavedCache {
 /** The model that a saved cache must be of. */
 export interface SavedFor {
   hash: string;
-  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'vocabSize' | 'window'>;
+  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'hiddenSize' | 'vocabSize' | 'window' | 'convolution'>;
 }
 
 const MAGIC = 0x564b5743; // "CWKV"
@@ -121,8 +121,10 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
   pages.forEach((page: unknown, i) => {
     check(Array.isArray(page) && page.length === config.numLayers, `page ${i}`, `it is not of ${config.numLayers} layers`);
     page.forEach((state, layer) => {
-      const mayBeGone = config.window?.layers.includes(layer) === true && i < pagesBehind(config, tokens.length);
-      checkPage(state, `page ${i} of layer ${layer}`, mayBeGone, check);
+      const isGone = shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length);
+      const field = `page ${i} of layer ${layer}`;
+      checkPage(state, field, isGone, check);
+      check(state.form === 'f16' || !shortSighted(config).includes(layer), field, `its form is ${state.form} in a layer whose pages are in f16`);
     });
   });
   check(isRecord(probed) && isWhole(probed['pages'], 0) && Array.isArray(probed['losses']), 'probed', 'it is not a number of pages and an array');
@@ -153,19 +155,19 @@ function checkLoss(loss: unknown, field: string, numLayers: number, check: Check
   check(isWhole(queries, 1) && isWhole(bytes, 0), field, 'its queries or its bytes are no whole numbers');
 }
 
-function checkPage(state: unknown, field: string, mayBeGone: boolean, check: Check): void {
+function checkPage(state: unknown, field: string, isGone: boolean, check: Check): asserts state is PageState {
   check(isRecord(state), field, 'it is not a JSON object');
   const { form, entries, mass } = state;
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
   const least = form === 'sparse' ? 1 : PAGE_TOKENS;
-  check((mayBeGone && form === 'f16' && entries === 0) || isWhole(entries, least, PAGE_TOKENS), field, `it has ${JSON.stringify(entries)} entries`);
+  check(isGone ? form === 'f16' && entries === 0 : isWhole(entries, least, PAGE_TOKENS), field, `it has ${JSON.stringify(entries)} entries`);
   check(typeof mass === 'number' && mass >= 0 && mass < Infinity, field, `its mass is ${JSON.stringify(mass)}`);
 }
 
 const layerBytes = ({ pages }: SavedText, layer: number, config: SavedFor['config']): number =>
   pages.reduce((sum, page) => {
     const { form, entries } = page[layer] as PageState;
-    return sum + pageUnits(form, config, entries) * UNIT_BYTES;
+    return sum + layerPageUnits(config, layer, form, entries) * UNIT_BYTES;
   }, 0);
 
 function parseJson(bytes: Uint8Array<ArrayBuffer>): unknown {

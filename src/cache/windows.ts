@@ -1,18 +1,53 @@
-import type { ModelConfig } from '../config/model-config.ts';
+import { isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { type CachePage, isGivenBack } from './cache-page.ts';
+import { type CachePage, isGivenBack, type PageState } from './cache-page.ts';
+
+type Sighted = Pick<ModelConfig, 'window' | 'convolution'>;
+
+/** What of layers sees the latest tokens alone, and how many: attention within a window, or a convolution. No architecture has both. */
+const shortSight = ({ window, convolution }: Sighted): { tokens: number; layers: readonly number[] } | undefined =>
+  window ?? (convolution && { tokens: convolution.taps, layers: convolution.layers });
+
+/** Layers that see the latest tokens alone. Their pages lie in one form, and are given back when they are out of sight. */
+export const shortSighted = (config: Sighted): readonly number[] => shortSight(config)?.layers ?? [];
+
+/** What a page of a layer needs of its model. */
+export type PageShape = Pick<ModelConfig, 'numKvHeads' | 'headDim' | 'hiddenSize' | 'convolution'>;
+
+/**
+ * Units of a page of a layer: keys and values in a form, or what a convolution takes in, `[PAGE_TOKENS, hiddenSize]` in f32.
+ * That is called `f16` too, as what was never written anew.
+ */
+export const layerPageUnits = (config: PageShape, layer: number, form: PageForm = 'f16', entries = PAGE_TOKENS): number =>
+  isConvolved(config, layer) ? (entries * config.hiddenSize * 4) / UNIT_BYTES : pageUnits(form, config, entries);
 
 /** Tokens that pages are kept for behind a window, so that a text can be gone on from so far before its end. */
 const KEPT_BEHIND = 2 * PAGE_TOKENS;
 
-/** Full pages, of a text of so many tokens, that layers with a window give back. Its last token may not be computed yet. */
-export const pagesBehind = ({ window }: Pick<ModelConfig, 'window'>, tokens: number): number =>
-  window ? Math.max(0, Math.floor((tokens - window.tokens - KEPT_BEHIND) / PAGE_TOKENS)) : 0;
+/** Full pages, of a text of so many tokens, that short-sighted layers give back. Its last token may not be computed yet. */
+export function pagesBehind(config: Sighted, tokens: number): number {
+  const sight = shortSight(config);
+  return sight ? Math.max(0, Math.floor((tokens - sight.tokens - KEPT_BEHIND) / PAGE_TOKENS)) : 0;
+}
 
-/** Whether a token may be added at `place`: what it sees in layers with a window is there. */
-export function isInSight({ window }: Pick<ModelConfig, 'window'>, pages: readonly CachePage[], place: number): boolean {
-  if (!window || place === 0) return true;
-  const layer = window.layers[0] ?? 0;
+/** Most pages that a sequence has at once in short-sighted layers, where it is computed in batches of up to so many tokens. */
+export function mostInSight(config: Sighted, batchTokens: number): number {
+  const sight = shortSight(config);
+  return sight ? Math.ceil((sight.tokens + KEPT_BEHIND + PAGE_TOKENS - 1 + batchTokens) / PAGE_TOKENS) : Infinity;
+}
+
+/** How many of these pages, `[page][layer]`, short-sighted layers have; 0 where there are no such layers. */
+export function countInSight(config: Sighted, pages: readonly (readonly PageState[])[]): number {
+  const [layer] = shortSighted(config);
+  return layer === undefined ? 0 : pages.filter((states) => !isGivenBack(states[layer] as PageState)).length;
+}
+
+/** Whether a token may be added at `place`: what it sees in short-sighted layers is there. */
+export function isInSight(config: Sighted, pages: readonly CachePage[], place: number): boolean {
+  const sight = shortSight(config);
+  if (!sight || place === 0) return true;
+  const layer = sight.layers[0] ?? 0;
   const missing = pages.findLastIndex(({ layers }) => layers[layer] && isGivenBack(layers[layer])) + 1;
-  return Math.max(0, place + 1 - window.tokens) >= missing * PAGE_TOKENS || missing === 0;
+  return Math.max(0, place + 1 - sight.tokens) >= missing * PAGE_TOKENS || missing === 0;
 }

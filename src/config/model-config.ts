@@ -26,6 +26,14 @@ export interface Yarn {
   extFactor: number;
 }
 
+/** Layers that in place of attention have a gated convolution over the latest tokens (LFM2: arXiv 2511.23404). */
+export interface ShortConvolution {
+  /** Tokens that each takes in, itself among them. */
+  taps: number;
+  /** Ascending. */
+  layers: readonly number[];
+}
+
 /** Hyperparameters of a decoder-only transformer, independent of the file they were read from. */
 export interface ModelConfig {
   /** One of src/architectures. */
@@ -58,6 +66,7 @@ export interface ModelConfig {
   /** Layers whose queries and keys are not rotated (arXiv 2501.18795), ascending. */
   unrotatedLayers: readonly number[];
   window?: SlidingWindow;
+  convolution?: ShortConvolution;
   /** q, k and v have a bias. */
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation. */
@@ -85,3 +94,6 @@ export interface ModelConfig {
 /** Tokens that those of a layer attend to; undefined where it is all. */
 export const windowOfLayer = ({ window }: Pick<ModelConfig, 'window'>, layer: number): number | undefined =>
   window?.layers.includes(layer) ? window.tokens : undefined;
+
+/** Whether a layer has a convolution in place of attention. */
+export const isConvolved = ({ convolution }: Pick<ModelConfig, 'convolution'>, layer: number): boolean => convolution?.layers.includes(layer) === true;

@@ -19,11 +19,11 @@ export interface Activations {
   between: GPUBuffer;
   /** x after a norm `[T, hiddenSize]`; prefill and output only. */
   normed: GPUBuffer;
-  /** `[T, (numHeads + 2 numKvHeads) headDim]` */
+  /** `[T, (numHeads + 2 numKvHeads) headDim]`; of a convolution its gates and what it takes in, `[T, 3 hiddenSize]` */
   qkv: GPUBuffer;
   /** Splits of attention before their merge; see attention.ts. */
   partials: GPUBuffer;
-  /** `[T, numHeads headDim]` */
+  /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]` */
   attended: GPUBuffer;
   /** gate, then up: `[T, 2 intermediateSize]` */
   gateUp: GPUBuffer;
@@ -37,16 +37,17 @@ export interface Activations {
 
 /** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
-  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize } = config;
+  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize, convolution } = config;
+  const convolved = convolution ? hiddenSize : 0;
   const rows = (width: number): number => batchTokens * width * 4;
   return {
     ...batchBytes(batchTokens),
     x: rows(hiddenSize),
     between: FEW_TOKENS * hiddenSize * 4,
     normed: rows(hiddenSize),
-    qkv: rows((numHeads + 2 * numKvHeads) * headDim),
+    qkv: rows(Math.max((numHeads + 2 * numKvHeads) * headDim, 3 * convolved)),
     partials: Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim) * 4,
-    attended: rows(numHeads * headDim),
+    attended: rows(Math.max(numHeads * headDim, convolved)),
     gateUp: rows(2 * intermediateSize),
     gated: rows(intermediateSize),
     low: rows(MAX_RANK),

@@ -28,6 +28,8 @@ export interface AttentionWeights {
 
 /** x += postNorm(residualScale · Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x))). */
 export class Attention {
+  /** Of what it reads. */
+  readonly group = 'qkv';
   readonly norm: Norm;
   /** This layer's pages in other forms. */
   readonly pageForms: PageForms;

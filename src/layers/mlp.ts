@@ -1,4 +1,5 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import type { LinearGroup } from '../architectures/linears.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import type { Batch } from './batch.ts';
 import { GatedLinears } from './gated-linears.ts';
@@ -34,13 +35,13 @@ export class Mlp {
     this.#down = new ResidualLinear(place, { group: 'down', matrix: down, x: gated, y: x, adaptedY: from, postNorm });
   }
 
-  /** Makes ready for the adapters of these buffers, or for none. `nextNorm`: of the next layer's attention, if any. */
-  attach(buffers: ArenaBuffers | undefined, nextNorm: Norm | undefined): void {
+  /** Makes ready for the adapters of these buffers, or for none. `next`: what the next layer begins with, if any. */
+  attach(buffers: ArenaBuffers | undefined, next: { norm: Norm; group: LinearGroup } | undefined): void {
     const { layer, config, activations } = this.place;
     this.#gateUp.attach(buffers);
     this.#down.attach(buffers, {
-      ...{ y: activations.x, lowers: loraInputs(config, 'qkv'), normWeight: (nextNorm ?? this.norm).weight },
-      ...{ layer: nextNorm ? layer + 1 : layer, isLast: !nextNorm },
+      ...{ y: activations.x, lowers: loraInputs(config, next?.group ?? 'gateUp'), normWeight: (next ?? this).norm.weight },
+      ...{ layer: next ? layer + 1 : layer, isLast: !next },
     });
   }
 

@@ -76,10 +76,12 @@ function padColumns(values: Float32Array, from: number, to: number): Float32Arra
 function buffersOf({ config, activations, layers }: Transformer, layer: number, name: LinearName): LoraBuffers {
   const { x, normed, qkv, attended, gateUp, gated, low } = activations;
   const residual = config.postNorms ? normed : x;
-  const { attention, mlp } = layers[layer] ?? {};
+  const { mixer, mlp } = layers[layer] ?? {};
   const ofGroup: Record<LinearGroup, Pick<LoraBuffers, 'x' | 'y' | 'norm'>> = {
-    qkv: { x, y: qkv, norm: attention?.norm },
+    qkv: { x, y: qkv, norm: mixer?.norm },
     output: { x: attended, y: residual },
+    convInput: { x, y: qkv, norm: mixer?.norm },
+    convOutput: { x: attended, y: residual },
     gateUp: { x, y: gateUp, norm: mlp?.norm },
     down: { x: gated, y: residual },
   };

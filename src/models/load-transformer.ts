@@ -1,7 +1,9 @@
+import { outputNormOf } from '../architectures/architecture.ts';
+import { architectureOf } from '../architectures/index.ts';
 import { isRotated, type LinearName, linearsOfGroup } from '../architectures/linears.ts';
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import type { ModelConfig } from '../config/model-config.ts';
+import { isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
@@ -13,9 +15,11 @@ import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
+import { ShortConv } from '../layers/short-conv.ts';
 import type { WeightMatrix } from '../layers/weight-matrix.ts';
 import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
 import { deinterleaveRows, orderedRows, pairedRows, withOrderedRows } from '../weights/interleaved-rows.ts';
+import { CONVOLUTION } from '../weights/model-tensors.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable, windowTable } from './rope-table.ts';
 import { Transformer } from './transformer.ts';
@@ -66,7 +70,7 @@ class Loader {
     private readonly options: TransformerOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
-    this.#cache = new KvCache(device, config, options.numPages);
+    this.#cache = new KvCache(device, config, options);
   }
 
   async load(): Promise<Transformer> {
@@ -77,9 +81,9 @@ class Loader {
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
       const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
-      layers.push({ attention: await this.attention(i, rope), mlp: await this.mlp(i) });
+      layers.push({ mixer: isConvolved(config, i) ? await this.shortConv(i) : await this.attention(i, rope), mlp: await this.mlp(i) });
     }
-    const outputNorm = await this.norm('output_norm.weight');
+    const outputNorm = await this.norm(outputNormOf(architectureOf(config)));
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.matrix('output.weight');
     const output = new Linear(device, outputMatrix, { x: normed, y: logits });
     const embedding = new Embedding(device, embeddings, config.embeddingScale, this.#activations);
@@ -102,6 +106,18 @@ class Loader {
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
     const weights = { norm, qkv, bias, output, queryNorm, keyNorm, postNorm: await this.postNorm(name('post_attention_norm')) };
     return new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
+  }
+
+  async shortConv(layer: number): Promise<ShortConv> {
+    const { config, device } = this;
+    const name = (part: string): string => `blk.${layer}.${part}.weight`;
+    const norm = await this.norm(name('attn_norm'));
+    const input = await this.matrix(name('shortconv.in_proj'));
+    const taps = this.buffer(name(CONVOLUTION), latestFirst(await this.read(name(CONVOLUTION)), config.hiddenSize));
+    const output = await this.matrix(name('shortconv.out_proj'));
+    const { layers, tables } = this.#cache;
+    const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer };
+    return new ShortConv({ device, layer, config, activations: this.#activations }, buffers, { norm, input, taps, output });
   }
 
   async mlp(layer: number): Promise<Mlp> {
@@ -212,4 +228,11 @@ class Loader {
     if (!tensor) throw new Error(`no tensor ${name}`); // checkTensors has seen to it
     return tensor;
   }
+}
+
+/** A convolution's weights, f32 `[width, taps]`, as `[taps, width]`, those of the latest token first. */
+function latestFirst(bytes: Uint8Array, width: number): Uint8Array {
+  const weights = new Float32Array(bytes.slice().buffer);
+  const taps = weights.length / width;
+  return new Uint8Array(weights.map((_, i) => weights[(i % width) * taps + taps - 1 - Math.floor(i / width)] as number).buffer);
 }

@@ -13,6 +13,13 @@ import type { Linear } from '../layers/linear.ts';
 import { LoraDelta, loraInputs } from '../layers/lora.ts';
 import type { Mlp } from '../layers/mlp.ts';
 import type { Norm } from '../layers/norm.ts';
+import type { ShortConv } from '../layers/short-conv.ts';
+
+/** `mixer`: the half of a layer that sees other tokens. */
+export interface Layer {
+  mixer: Attention | ShortConv;
+  mlp: Mlp;
+}
 
 export interface TransformerParts {
   config: ModelConfig;
@@ -21,7 +28,7 @@ export interface TransformerParts {
   activations: Activations;
   cache: KvCache;
   embedding: Embedding;
-  layers: readonly { attention: Attention; mlp: Mlp }[];
+  layers: readonly Layer[];
   outputNorm: Norm;
   output: Linear;
 }
@@ -78,8 +85,8 @@ export class Transformer {
   /** Decode steps are alike until their texts fill another page: layers are told of whole pages, and of nothing else. */
   #recordLayers(recorder: Dispatcher, batch: Batch, { from, to }: LayerRange): void {
     const record = (of: Batch): void => {
-      for (const { attention, mlp } of this.layers.slice(from, to)) {
-        attention.record(recorder, of);
+      for (const { mixer, mlp } of this.layers.slice(from, to)) {
+        mixer.record(recorder, of);
         mlp.record(recorder, of);
       }
     };
@@ -112,14 +119,13 @@ export class Transformer {
     const buffers = this.arena.buffersIfAny;
     if (buffers === this.#bound) return;
     this.#bound = buffers;
-    layers.forEach(({ attention, mlp }, i) => {
-      attention.attach(buffers, mlp.norm);
-      mlp.attach(buffers, layers[i + 1]?.attention.norm);
+    layers.forEach(({ mixer, mlp }, i) => {
+      mixer.attach(buffers, mlp.norm);
+      mlp.attach(buffers, layers[i + 1]?.mixer);
     });
-    const [first] = layers;
+    const first = layers[0]?.mixer;
     const { x, between } = activations;
-    const lowers = loraInputs(config, 'qkv');
-    const options = first && { x, y: between, width: config.hiddenSize, lowers, normWeight: first.attention.norm.weight };
+    const options = first && { x, y: between, width: config.hiddenSize, lowers: loraInputs(config, first.group), normWeight: first.norm.weight };
     this.#firstDelta = buffers && options && new LoraDelta({ device, layer: 0 }, options, buffers);
   }
 }

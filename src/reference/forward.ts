@@ -39,12 +39,13 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
     const rope = window?.ropeTheta === undefined ? config : { ...config, ropeTheta: window.ropeTheta, ropeLinearScale: undefined };
     const placed: Placed = unrotatedLayers.includes(layer) ? (head) => head : (head, position) => rotate(rope, head, position, divisors);
     const after = (rows: Rows, name: string): Rows => (config.postNorms ? norm(rows, own(name), rmsNormEps) : rows);
-    const attended = attention(config, own, norm(x, own('attn_norm.weight'), rmsNormEps), placed, window?.tokens ?? Infinity);
+    const input = norm(x, own('attn_norm.weight'), rmsNormEps);
+    const attended = config.convolution?.layers.includes(layer) ? convolved(own, input, config.convolution.taps) : attention(config, own, input, placed, window?.tokens ?? Infinity);
     x = add(x, after(scaled(attended, residualScale), 'post_attention_norm.weight'));
     const made = mlp(config, own, norm(x, own('ffn_norm.weight'), rmsNormEps));
     x = add(x, after(scaled(made, residualScale), 'post_ffw_norm.weight'));
   }
-  return norm(x, tensor('output_norm.weight'), rmsNormEps);
+  return norm(x, tensor(config.architecture === 'lfm2' ? 'token_embd_norm.weight' : 'output_norm.weight'), rmsNormEps);
 }
 
 /** x `[T, hiddenSize]` → `[T, hiddenSize]`; each token sees the latest `reach`, itself among them. */
@@ -69,6 +70,21 @@ function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed, re
     return output;
   });
   return matmul(attended, own('attn_output.weight'));
+}
+
+/** x `[T, hiddenSize]` → `[T, hiddenSize]`: each channel by itself over the latest tokens, between two gates. */
+function convolved(own: Tensor, x: Rows, taps: number): Rows {
+  const weights = own('shortconv.conv.weight');
+  const parts = matmul(x, own('shortconv.in_proj.weight')).map((row) => [0, 1, 2].map((part) => row.subarray((part * row.length) / 3, ((part + 1) * row.length) / 3)));
+  const taken = parts.map(([gate, , input]) => input!.map((value, i) => value * gate![i]!));
+  const outputs = parts.map(([, gate], t) =>
+    gate!.map((value, i) => {
+      let sum = 0;
+      for (let tap = 0; tap < taps; tap++) sum += weights[i * taps + tap]! * (taken[t - (taps - 1) + tap]?.[i] ?? 0);
+      return value * sum;
+    }),
+  );
+  return matmul(outputs, own('shortconv.out_proj.weight'));
 }
 
 /** x `[T, hiddenSize]` → `[T, heads, headDim]` of q, k or v */

@@ -61,6 +61,7 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['llama-bpe', llama3],
   ['llama3', llama3],
   ['llama-v3', llama3],
+  ['lfm2', llama3],
   ['dbrx', dbrx],
   ['smaug-bpe', dbrx],
   ['qwen2', qwen2],

@@ -1,17 +1,17 @@
 import { ChunkwiseError, type ErrorCode } from '../errors/chunkwise-error.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 
-/** A whole number from 1 to `max`, or `fallback` where there is none. */
-export function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
-  const value = ofEveryLayer(metadata, key) ?? (fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback));
+/** A whole number from 1 to `max`, or `fallback` where there is none. Layers `without` one do not count. */
+export function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?: number, without: readonly number[] = []): number {
+  const value = ofEveryLayer(metadata, key, without) ?? (fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback));
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   return fail(metadata, key, `must be an integer from 1 to ${max}, but is ${value}`);
 }
 
 /** A number that a file gives layer by layer, the same for all (Granite 4's key heads); undefined where it gives no such list. */
-function ofEveryLayer(metadata: GgufMetadata, key: string): number | undefined {
+function ofEveryLayer(metadata: GgufMetadata, key: string, without: readonly number[]): number | undefined {
   if (!ArrayBuffer.isView(metadata.get(key))) return undefined;
-  const values = metadata.numbers(key);
+  const values = [...metadata.numbers(key)].filter((_, layer) => !without.includes(layer));
   const [first] = values;
   if (first !== undefined && values.every((value) => value === first)) return first;
   return fail(metadata, key, 'differs from layer to layer', 'unsupported');

@@ -1,6 +1,6 @@
 import { type Architecture, everyNth, type Multiplier } from '../architectures/architecture.ts';
 import { ARCHITECTURES } from '../architectures/index.ts';
-import type { ModelConfig, SlidingWindow } from '../config/model-config.ts';
+import type { ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
 import type { ModelHeader } from './model-header.ts';
@@ -16,6 +16,7 @@ export const MOST = {
   'attention.head_count_kv': 1024,
   'attention.key_length': 256,
   'attention.value_length': 256,
+  'shortconv.l_cache': 32,
 } as const;
 /** Most tokens of a vocabulary. */
 export const MOST_TOKENS = 2 ** 21;
@@ -30,15 +31,16 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
   const found = readArchitecture(metadata);
   const { name: architecture, activation, norms } = found;
   const key = (name: string): string => `${architecture}.${name}`;
-  const integer = (name: keyof typeof MOST, fallback?: number): number =>
-    readInteger(metadata, key(name), MOST[name], fallback);
+  const integer = (name: keyof typeof MOST, fallback?: number, layersWithout?: readonly number[]): number =>
+    readInteger(metadata, key(name), MOST[name], fallback, layersWithout);
   const hasTensor = (name: string): boolean => file.tensors.some((tensor) => tensor.name === name);
 
   const numLayers = integer('block_count');
   const hiddenSize = integer('embedding_length');
   const intermediateSize = integer('feed_forward_length');
   const numHeads = integer('attention.head_count');
-  const numKvHeads = integer('attention.head_count_kv', numHeads);
+  const convolution = readConvolution(metadata, found, numLayers);
+  const numKvHeads = integer('attention.head_count_kv', numHeads, convolution?.layers);
   const contextLength = integer('context_length');
   const headDim = integer('attention.key_length', Math.floor(hiddenSize / numHeads));
   const rmsNormEps = readRange(metadata, key('attention.layer_norm_rms_epsilon'), [1e-20, 1]);
@@ -61,7 +63,8 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     ...readRope(file, found, { headDim, contextLength }),
     unrotatedLayers: file.unrotatedLayers ?? readUnrotated(metadata, found, numLayers),
     ...readWindow(metadata, found, { numLayers, contextLength }),
-    qkvBias: found.qkvBias === 'always' || hasTensor('blk.0.attn_q.bias'),
+    ...(convolution && { convolution }),
+    qkvBias: found.qkvBias === 'always' || file.tensors.some(({ name }) => name.endsWith('.attn_q.bias')),
     qkNorm: norms.includes('attn_q_norm'),
     postNorms: norms.includes('post_ffw_norm'),
     activation,
@@ -146,6 +149,17 @@ function readWindow(
   }
   const whole = everyNth(readInteger(metadata, pattern, MOST.block_count, window.allBut), numLayers);
   return { window: { tokens, layers: all.filter((layer) => !whole.includes(layer)), ropeTheta } };
+}
+
+/** Layers without key heads have a convolution (llama.cpp, src/models/lfm2.cpp); one at least attends. */
+function readConvolution(metadata: GgufMetadata, { name, hasConvolutions }: Architecture, numLayers: number): ShortConvolution | undefined {
+  const key = `${name}.attention.head_count_kv`;
+  if (!hasConvolutions || !ArrayBuffer.isView(metadata.get(key))) return undefined;
+  const heads = metadata.numbers(key);
+  if (heads.length !== numLayers) fail(metadata, key, `must be a number for each of ${numLayers} layers`);
+  const layers = Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => heads[layer] === 0);
+  if (layers.length === numLayers) fail(metadata, key, 'no layer attends', 'unsupported');
+  return layers.length === 0 ? undefined : { taps: readInteger(metadata, `${name}.shortconv.l_cache`, MOST['shortconv.l_cache']), layers };
 }
 
 function readMultipliers(

@@ -1,7 +1,8 @@
+import { outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
-import { FUSED, type FusedName, LINEAR_NAMES, linearShape, linearsOfGroup, placeInGroup } from '../architectures/linears.ts';
-import { normShape } from '../architectures/norms.ts';
-import type { ModelConfig } from '../config/model-config.ts';
+import { FUSED, type FusedName, linearShape, linearsOfGroup, linearsOfLayer, placeInGroup } from '../architectures/linears.ts';
+import { normShape, QK_NORMS } from '../architectures/norms.ts';
+import { isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ModelHeader } from './model-header.ts';
 import { LONG_ROPE } from './rope-config.ts';
@@ -21,39 +22,51 @@ export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMa
     const reason = `a ${config.architecture} model has no such tensor here, so it would be left out`;
     throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
   }
-  for (const [name, { shape, optional }] of wanted) {
+  for (const [name, { shape, optional, isFlat }] of wanted) {
     const tensor = found.get(name);
-    if (tensor !== undefined) checkTensor(tensor, shape);
-    else if (!optional) {
+    if (tensor !== undefined) {
+      checkTensor(tensor, shape);
+      if (isFlat) found.set(name, { ...tensor, shape: [flatLength(shape)] });
+    } else if (!optional) {
       const reason = 'the tensor is missing';
       throw new ChunkwiseError('bad_file', { file: file.metadata.file, field: name, reason });
     }
   }
+  for (const name of wanted.keys()) checkVector(found.get(name));
   return found;
 }
 
 interface WantedTensor {
   shape: readonly number[];
   optional?: boolean;
+  /** Not multiplied by: it is read as a vector. */
+  isFlat?: boolean;
 }
+
+/** Of a layer with a convolution: its weights `[hiddenSize, taps]`, the latest token's last. */
+export const CONVOLUTION = 'shortconv.conv';
+
+export const flatLength = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
 
 /** Every tensor that a model has, by name. */
 export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
-  const { hiddenSize, headDim, vocabSize, shortContext, rotaryDim = headDim } = config;
+  const { hiddenSize, headDim, vocabSize, convolution, shortContext, rotaryDim = headDim } = config;
+  const architecture = architectureOf(config);
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
-    ['output_norm.weight', { shape: [hiddenSize] }],
+    [outputNormOf(architecture), { shape: [hiddenSize] }],
   ]);
   // A divisor for each frequency: of LongRoPE, or of Llama 3's scaling.
   if (shortContext === undefined) wanted.set('rope_freqs.weight', { shape: [rotaryDim / 2], optional: true });
   else for (const name of LONG_ROPE) wanted.set(name, { shape: [rotaryDim / 2] });
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
-  const perLayer: Record<string, number[]> = {};
-  for (const name of architectureOf(config).norms) perLayer[`${name}.weight`] = normShape(config, name);
-  for (const name of LINEAR_NAMES) perLayer[`${name}.weight`] = linearShape(config, name);
-  if (config.qkvBias) for (const name of linearsOfGroup('qkv')) perLayer[`${name}.bias`] = [linearShape(config, name)[0]];
   for (let layer = 0; layer < config.numLayers; layer++) {
-    for (const [name, shape] of Object.entries(perLayer)) wanted.set(`blk.${layer}.${name}`, { shape });
+    const want = (name: string, shape: readonly number[], isFlat = false): void => void wanted.set(`blk.${layer}.${name}`, { shape, ...(isFlat && { isFlat }) });
+    const attends = !isConvolved(config, layer);
+    for (const name of architecture.norms) if (attends || !QK_NORMS.includes(name)) want(`${name}.weight`, normShape(config, name));
+    for (const name of linearsOfLayer(config, layer)) want(`${name}.weight`, linearShape(config, name));
+    if (attends && config.qkvBias) for (const name of linearsOfGroup('qkv')) want(`${name}.bias`, [linearShape(config, name)[0]]);
+    if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], true);
   }
   return wanted;
 }
@@ -71,14 +84,16 @@ function unfused(tensor: TensorInfo, config: ModelConfig): TensorInfo[] {
 }
 
 function checkTensor(tensor: TensorInfo, shape: readonly number[]): void {
-  const { name, type, source } = tensor;
+  const { name, source } = tensor;
   if (tensor.shape.length !== shape.length || tensor.shape.some((length, i) => length !== shape[i])) {
     const reason = `its shape is [${tensor.shape.join(', ')}], but the metadata call for [${shape.join(', ')}]`;
     throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason });
   }
-  // llama.cpp writes norms, biases and frequencies in F32 whatever the model's type, and adds them as such.
-  if (shape.length === 1 && type !== 'F32') {
-    const reason = `a vector in ${type}; F32 is read`;
-    throw new ChunkwiseError('unsupported', { file: source.name, field: name, reason });
-  }
+}
+
+/** llama.cpp writes norms, biases, frequencies and convolutions in F32 whatever the model's type, and adds them as such. */
+function checkVector(tensor: TensorInfo | undefined): void {
+  if (!tensor || tensor.shape.length > 1 || tensor.type === 'F32') return;
+  const reason = `a vector in ${tensor.type}; F32 is read`;
+  throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { parseAdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
 import type { AdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
-import { LINEAR_NAMES } from '../../src/architectures/linears.ts';
+import { linearsOfLayer } from '../../src/architectures/linears.ts';
 import { parseTransformersName, transformersName } from '../../src/adapters/formats/module-names.ts';
 import { expectError } from '../support/expect-error.ts';
 
@@ -18,7 +18,7 @@ const semantics = JSON.parse(
   await readFile(new URL('./peft-semantics.json', import.meta.url), 'utf8'),
 ) as Semantics;
 const NAMES = Array.from({ length: 12 }, (_, layer) =>
-  LINEAR_NAMES.map((linear) => transformersName({ layer, linear })),
+  linearsOfLayer({}, layer).map((linear) => transformersName({ layer, linear })),
 ).flat();
 
 test.each(semantics.targets)('targets are those of PEFT: $config', ({ config, names }) => {
@@ -51,7 +51,9 @@ test('all-linear is every linear of the layers, in any case of letters', () => {
 });
 
 test('names are mapped one to one', () => {
-  for (const name of NAMES) expect(transformersName(parseTransformersName(name)!)).toBe(name);
+  const ofLfm2 = ['self_attn.out_proj', 'conv.in_proj', 'conv.out_proj', 'feed_forward.w1', 'feed_forward.w2', 'feed_forward.w3'].map((path) => `model.layers.3.${path}`);
+  for (const name of [...NAMES, ...ofLfm2]) expect(transformersName(parseTransformersName(name)!)).toBe(name);
+  expect(parseTransformersName('model.layers.3.conv.conv')).toBeUndefined();
   expect(parseTransformersName('model.layers.01.self_attn.q_proj')).toBeUndefined();
   expect(parseTransformersName('model.layers.1.mlp.q_proj')).toBeUndefined();
 });

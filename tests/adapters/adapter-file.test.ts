@@ -47,6 +47,26 @@ test.each([
   expect([gguf.rank, gguf.alpha]).toEqual([peft.rank, peft.alpha]);
 });
 
+test('linears have the names that their architecture gives them, and layers those that they have', async () => {
+  const lfm2 = await tinyConfig({ architecture: 'lfm2', numLayers: 3 });
+  const adapter = tinyAdapter(lfm2, { seed: 2, type: 'F16' });
+  const peft = await read(adapter, lfm2);
+  expect(peft.modules.map(({ name }) => `${name}.weight`)).toEqual(expect.arrayContaining(adapter.modules.map(({ gguf }) => gguf)));
+  expect(peft.modules).toHaveLength(5 + 7 + 5);
+  const gguf = await readAdapter(ggufSource(adapter, lfm2), { config: lfm2 });
+  expect(peft.modules).toMatchObject(gguf.modules);
+  // Layer 0 has a convolution, layer 1 attention.
+  const fieldOf = (place: string): string => `base_model.model.model.layers.${place}.lora_A.weight`;
+  const refused = (of: TinyAdapter, model: typeof llama, place: string) =>
+    expectError(() => read(of, model), 'unsupported', { file: WEIGHTS_FILE, field: fieldOf(place), reason: /no such linear/ });
+  await refused(tinyAdapter({ ...lfm2, convolution: undefined }, { seed: 2, targets: ['q_proj'], layers: [0] }), lfm2, '0.self_attn.q_proj');
+  await refused(tinyAdapter(lfm2, { seed: 2, targets: ['in_proj'], layers: [0] }), llama, '0.conv.in_proj');
+  await refused(tinyAdapter(llama, { seed: 2, targets: ['o_proj'], layers: [1] }), lfm2, '1.self_attn.o_proj');
+  await refused(tinyAdapter(lfm2, { seed: 2, targets: ['out_proj'], layers: [1] }), llama, '1.self_attn.out_proj');
+  const missing = { ...adapter, modules: adapter.modules.filter(({ name }) => name !== 'model.layers.2.conv.out_proj') };
+  await expectError(() => read(missing, lfm2), 'bad_file', { file: WEIGHTS_FILE, field: fieldOf('2.conv.out_proj'), reason: /missing/ });
+});
+
 test('an adapter of linears that are one in the file is one of each, in the order of the kernels; another base refuses it', async () => {
   const phi3 = await tinyConfig({ architecture: 'phi3', rotaryDim: 8 });
   const adapter = tinyAdapter(phi3, { seed: 5 });

@@ -45,7 +45,9 @@ test('products and attention leave nothing for want of registers, and have other
   const [large, small] = [await surveyIsa({ ...shared, shapes: ['1B'], types: ['Q4_K'] }), await surveyIsa({ ...shared, shapes: ['135M'], types: ['Q8_0'] })];
   // The types of few bits that take most registers.
   const few = await surveyIsa({ ...shared, wants: (kernel) => kernel.startsWith('linear'), phases: ['prefill', 'decode'], shapes: ['1B'], types: ['Q2_K', 'TQ1_0', 'IQ3_XXS'] });
-  const worst = worstOf([...large, ...small, ...few]);
+  const convolutions = await surveyIsa({ ...shared, wants: (kernel) => kernel === 'short-conv', phases: ['prefill', 'decode'], shapes: ['convolution'], types: ['Q4_K'] });
+  expect(convolutions.length).toBeGreaterThan(0);
+  const worst = worstOf([...large, ...small, ...few, ...convolutions]);
   console.info([...worst].map(([key, { spilled, scratch, waves }]) => `${key}: ${spilled} spilled, ${scratch} bytes of scratch, ${waves} waves`).join('\n'));
   const wrong: string[] = [];
   for (const [key, row] of worst) {

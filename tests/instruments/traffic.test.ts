@@ -61,6 +61,7 @@ const CASES: { shape: ShapeName; type: GgmlType; phase: 'prefill' | 'decode'; pr
   { shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 128 },
   { shape: '1B', type: 'Q4_K', phase: 'decode', promptTokens: 128 },
   { shape: '135M', type: 'Q8_0', phase: 'decode', promptTokens: 128 },
+  { shape: 'convolution', type: 'Q4_K', phase: 'prefill', promptTokens: 128 },
 ];
 
 /** One of each kernel for each set of bindings: others differ in sizes. */

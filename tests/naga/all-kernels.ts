@@ -15,6 +15,7 @@ import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
 import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
 import { sampleLevelKernel } from '../../src/kernels/sample-level.ts';
 import { samplingKernels } from '../../src/kernels/sampling.ts';
+import { shortConvKernel } from '../../src/kernels/short-conv.ts';
 import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { randomWordsKernel } from '../../src/kernels/formats/random-words.ts';
@@ -68,6 +69,7 @@ export function allKernels(device: Device): Kernel[] {
     ...samplers(device),
     ...BOTH.map((accumulate) => rmsNormKernel(device, WIDTH, NORM_EPS, accumulate)),
     ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
+    ...[1, 3].map((taps) => shortConvKernel(device, WIDTH, taps)),
     sampleLevelKernel(),
     ...ceilings(device),
   ];

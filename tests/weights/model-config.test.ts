@@ -210,6 +210,20 @@ test('layers with a window, and what of Gemma 3 its files do not say', async () 
   await expectError(() => gemma({ 'gemma3.final_logit_softcapping': f32(30) }), 'unsupported', { file: 'x.gguf', field: 'gemma3.final_logit_softcapping', reason: /soft caps/ });
 });
 
+test('layers without key heads have a convolution', async () => {
+  const lfm2 = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'lfm2', numLayers: 5, metadata });
+  expect(await lfm2()).toMatchObject({ numKvHeads: 2, convolution: { taps: 3, layers: [0, 2, 3] }, qkNorm: true, tiedEmbeddings: true });
+  const field = 'lfm2.attention.head_count_kv';
+  await expectError(() => lfm2({ [field]: Int32Array.of(0, 2) }), 'bad_file', { file: 'x.gguf', field, reason: /each of 5 layers/ });
+  await expectError(() => lfm2({ [field]: new Int32Array(5) }), 'unsupported', { file: 'x.gguf', field, reason: /no layer attends/ });
+  await expectError(() => lfm2({ [field]: Int32Array.of(0, 2, 0, 1, 0) }), 'unsupported', { file: 'x.gguf', field, reason: /differs/ });
+  await expectError(() => lfm2({ 'lfm2.shortconv.l_cache': 0 }), 'bad_file', { file: 'x.gguf', field: 'lfm2.shortconv.l_cache', reason: /1 to 32/ });
+  await expectError(() => lfm2({ 'general.architecture': 'lfm2moe' }), 'unsupported', { file: 'x.gguf', field: 'general.architecture', reason: /"lfm2moe".*lfm2/ });
+  await expectError(() => lfm2({ 'lfm2.feed_forward_length': Int32Array.of(96, 0, 96, 96, 96) }), 'unsupported', { file: 'x.gguf', field: 'lfm2.feed_forward_length', reason: /differs/ });
+  const llama = 'llama.attention.head_count_kv';
+  await expectError(() => load({ metadata: { [llama]: Int32Array.of(0, 2) } }), 'unsupported', { file: 'x.gguf', field: llama, reason: /differs/ });
+});
+
 test('a window as wide as the context is none, and rope scaling "none" has no factor', async () => {
   const metadata = { 'llama.attention.sliding_window': 512, 'llama.rope.scaling.type': 'none' };
   expect((await load({ metadata })).ropeLinearScale).toBeUndefined();

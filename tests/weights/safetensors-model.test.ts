@@ -18,7 +18,7 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images'];
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2'];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
@@ -28,7 +28,7 @@ describe('texts', () => {
     expect(tokenizer.encode(text, { parseSpecial: true })).toEqual(ids);
     expect(renderChat(metadata, chat)).toBe(chatText);
     const isGemma = model.startsWith('gemma3');
-    expect(tokenizer.addBos).toBe(model === 'llama3' || isGemma);
+    expect(tokenizer.addBos).toBe(['llama3', 'lfm2'].includes(model) || isGemma);
     expect([...tokenizer.eosIds]).toContain(isGemma ? 5 : 2);
   });
 
@@ -154,6 +154,24 @@ test('Gemma 3: windows, rotations and scales, under the names of every version, 
   await refused({ sliding_window: null }, 'bad_file', 'sliding_window', /null/);
   const scaled = { rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 }, full_attention: {} } };
   await refused(scaled, 'unsupported', 'rope_parameters.sliding_attention.rope_type', /without scaling/);
+});
+
+test('LFM2: which layers have a convolution, and how wide its MLP is', async () => {
+  const convolution = { taps: 3, layers: [0, 2, 3] };
+  expect(await configOf('lfm2', change([]))).toMatchObject({ convolution, intermediateSize: 64, rmsNormEps: 1e-5, numKvHeads: 1, qkNorm: true, tiedEmbeddings: true });
+  const found = await configOf('lfm2', change(['layer_types', 'norm_eps', 'rope_parameters'], { full_attn_idxs: [0, 3], block_auto_adjust_ff_dim: false, block_ff_dim: 96 }));
+  expect(found).toMatchObject({ convolution: { taps: 3, layers: [1, 2, 4] }, intermediateSize: 96, rmsNormEps: 1e-5, ropeTheta: 1e6 });
+  expect(await configOf('lfm2', change([], { block_ffn_dim_multiplier: null, intermediate_size: 96 }))).toMatchObject({ intermediateSize: 64 });
+  expect((await configOf('lfm2', change(['layer_types']))).convolution).toBeUndefined();
+  const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
+    expectError(() => configOf('lfm2', change([], values)), code, { file: 'config.json', field, reason });
+  for (const other of ['lfm2_moe', 'lfm2_vl']) await refused({ model_type: other }, 'unsupported', 'model_type', new RegExp(`"${other}" is not supported`));
+  await refused({ conv_bias: true }, 'unsupported', 'conv_bias', /biases/);
+  await refused({ layer_types: ['conv'] }, 'bad_file', 'layer_types', /each of 5 layers/);
+  await refused({ layer_types: Array<string>(5).fill('conv') }, 'unsupported', 'layer_types', /no layer attends/);
+  await refused({ conv_L_cache: 33 }, 'bad_file', 'conv_L_cache', /1 to 32/);
+  await refused({ norm_eps: null, rms_norm_eps: null }, 'bad_file', 'rms_norm_eps', /null/);
+  await refused({ tie_embedding: false }, 'bad_file', 'tie_word_embeddings', /lm_head/);
 });
 
 test('swish is silu; a window counts only where a layer uses it', async () => {

@@ -1,7 +1,7 @@
 import { type CachePolicy, oldPagesAs } from '../../src/cache/policy.ts';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
 import { DEFAULT_THRESHOLDS } from '../../src/chunking/levels.ts';
-import { LINEAR_NAMES, linearShape } from '../../src/architectures/linears.ts';
+import { linearShape, linearsOfLayer, linearsOfModel } from '../../src/architectures/linears.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { OptionalFeature } from '../../src/gpu/features.ts';
@@ -13,7 +13,7 @@ import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { Session } from '../../src/session/session.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
-import { wantedTensors } from '../../src/weights/model-tensors.ts';
+import { flatLength, wantedTensors } from '../../src/weights/model-tensors.ts';
 import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { type NotedDispatch, openPaperDevice } from './paper-gpu.ts';
 
@@ -47,7 +47,7 @@ const SMALL_BYTES = 1 << 16;
 
 /** Whether the rows of all of a model's matrices are whole blocks of `type`. */
 export const fits = (config: ModelConfig, type: GgmlType): boolean =>
-  LINEAR_NAMES.every((name) => linearShape(config, name)[1] % GGML_TYPES[type].blockSize === 0);
+  linearsOfModel(config).every((name) => linearShape(config, name)[1] % GGML_TYPES[type].blockSize === 0);
 
 /** What a model with one layer of these shapes submits in each phase; it is loaded and has a prompt in any case. */
 export async function dispatchesOf({ config: { ...config }, type, features, phases = PHASES, promptTokens = PROMPT_TOKENS, isMeasured = false }: PaperRun): Promise<PhasedDispatch[]> {
@@ -109,7 +109,7 @@ async function drawEveryWay(session: Session, sequence: Sequence): Promise<void>
 }
 
 function addAdapter({ transformer }: Session, config: ModelConfig): AdapterMix {
-  const modules = LINEAR_NAMES.map((linear) => {
+  const modules = linearsOfLayer(config, 0).map((linear) => {
     const [outFeatures, inFeatures] = linearShape(config, linear);
     const factors = { a: new Uint16Array(ADAPTER_RANK * inFeatures), bTransposed: new Uint16Array(ADAPTER_RANK * outFeatures) };
     return { ...{ name: linear, layer: 0, linear, rank: ADAPTER_RANK, inFeatures, outFeatures }, ...factors, singularValues: new Float64Array(ADAPTER_RANK) };
@@ -120,7 +120,7 @@ function addAdapter({ transformer }: Session, config: ModelConfig): AdapterMix {
 
 async function openSession(config: ModelConfig, type: GgmlType, features: readonly OptionalFeature[], note: (dispatch: NotedDispatch) => void): Promise<Session> {
   const device = await openPaperDevice(features, note);
-  const tensors = new Map([...wantedTensors(config)].flatMap(([name, { shape, optional }]) => (optional ? [] : [[name, tensorOf(name, shape, type)] as const])));
+  const tensors = new Map([...wantedTensors(config)].flatMap(([name, { shape, optional, isFlat }]) => (optional ? [] : [[name, tensorOf(name, isFlat ? [flatLength(shape)] : shape, type)] as const])));
   const { contextLength } = config;
   const sizes = { contextLength, batchTokens: device.variant.batchTokens, numPages: pagesFor((IN_CACHE / LONGEST) * contextLength) };
   const recorder = new Recorder(device);

@@ -37,6 +37,11 @@ export const SHAPES = {
   ),
   /** Heads as wide as Gemma's. */
   'head 256': modelOf({ numLayers: 26, hiddenSize: 2048, intermediateSize: 8192, numHeads: 8, numKvHeads: 4, headDim: 256, vocabSize: 128_256 }),
+  /** LFM2-1.2B, of which one layer stands for those with a convolution. */
+  convolution: modelOf(
+    { numLayers: 16, hiddenSize: 2048, intermediateSize: 8192, numHeads: 32, numKvHeads: 8, headDim: 64, vocabSize: 65_536 },
+    { architecture: 'lfm2', qkNorm: true, convolution: { taps: 3, layers: [0] } },
+  ),
 } as const;
 
 export type ShapeName = keyof typeof SHAPES;

@@ -9,8 +9,8 @@ import type { AdapterHeader, AdapterSource, FactorPair, Invocation } from './ada
 import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
 import { architectureOf } from '../../architectures/index.ts';
-import { FUSED, fusedOf, isRotated, LINEAR_NAMES, linearShape, linearsOfGroup, placeInGroup } from '../../architectures/linears.ts';
-import { fusedPlace, ggufName, tensorName, transformersName } from './module-names.ts';
+import { FUSED, isRotated, linearShape, linearsOfGroup, placeInGroup } from '../../architectures/linears.ts';
+import { ggufName, modulesOfLayer, tensorName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 
 /** One linear's ΔW = scale · B · A, its rows in the model's own order, whatever the file's. */
@@ -104,12 +104,13 @@ export async function readModule(
   pair: FactorPair,
   model?: ModelConfig,
 ): Promise<AdapterModule> {
-  const { layer, linear, rank, scale } = pair;
+  const { layer, linear, path, rank, scale } = pair;
   const a = await readFinite(pair.a);
   const b = await readFinite(pair.b);
   return {
     layer,
     linear,
+    ...(path !== undefined && { path }),
     name: ggufName(pair),
     rank,
     inFeatures: pair.a.shape[1] ?? 0,
@@ -121,7 +122,7 @@ export async function readModule(
 }
 
 function checkBase(header: AdapterHeader, model: ModelConfig): void {
-  const { architecture, file, invocation, pairs, isTargeted } = header;
+  const { format, architecture, file, invocation, pairs, isTargeted } = header;
   if (architecture !== undefined && architecture !== model.architecture) {
     const reason = `the adapter is for ${architecture.slice(0, 40)}, but the base is ${model.architecture}`;
     throw new ChunkwiseError('unsupported', { file, field: 'general.architecture', reason });
@@ -131,10 +132,12 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
     const reason = `token ${unknown} is not in the base's vocabulary of ${model.vocabSize}`;
     throw new ChunkwiseError('bad_file', { file: invocation.file, field: invocation.field, reason });
   }
-  const { isFused } = architectureOf(model);
-  for (const { a, b, layer, linear, fused } of pairs) {
+  const nameOf = format === 'gguf' ? ggufName : transformersName;
+  for (const pair of pairs) {
+    const { a, b, layer, linear, fused } = pair;
     if (layer >= model.numLayers) fail(a, `the base has ${model.numLayers} layers only`);
-    if (fused && !isFused) fail(a, 'the base has no such linear: its parts are linears of their own', 'unsupported');
+    const isOfBase = modulesOfLayer(model, layer).some((own) => nameOf(own) === nameOf(pair));
+    if (!isOfBase) fail(a, `layer ${layer} of the base, a ${model.architecture} model, has no such linear`, 'unsupported');
     const [rows, columns] = linearShape(model, linear);
     const outputs = fused ? placeInGroup(model, linear).outputWidth : rows;
     if (a.shape[1] !== columns) fail(a, `takes ${a.shape[1]} features, but ${fused ?? linear} of the base has ${columns}`);
@@ -142,9 +145,7 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
   }
   const found = new Set(pairs.map(transformersName));
   for (let layer = 0; layer < model.numLayers && isTargeted; layer++) {
-    for (const linear of LINEAR_NAMES) {
-      const fused = isFused ? fusedOf(linear) : undefined;
-      const place = fused ? fusedPlace(layer, fused) : { layer, linear };
+    for (const place of modulesOfLayer(model, layer)) {
       if (!isTargeted(place) || found.has(transformersName(place))) continue;
       const field = tensorName('peft', place, 'a');
       throw new ChunkwiseError('bad_file', { file, field, reason: 'the config calls for this tensor; it is missing' });

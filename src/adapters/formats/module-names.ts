@@ -1,9 +1,14 @@
-import { FUSED, type FusedName, LINEAR_NAMES, type LinearName, LINEARS, linearsOfGroup } from '../../architectures/linears.ts';
+import { linearPath } from '../../architectures/architecture.ts';
+import { ARCHITECTURES, architectureOf } from '../../architectures/index.ts';
+import { FUSED, type FusedName, fusedOf, LINEAR_NAMES, type LinearName, LINEARS, linearsOfGroup, linearsOfLayer } from '../../architectures/linears.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
 
 /** A linear's place in the model. */
 export interface ModulePlace {
   layer: number;
   linear: LinearName;
+  /** What transformers calls it within a layer, where that is not as linears.ts has it. */
+  path?: string;
   /** The linear is a whole group of them, of which `linear` is the first. */
   fused?: FusedName;
 }
@@ -12,8 +17,7 @@ export interface ModulePlace {
 export const ggufName = ({ layer, linear, fused }: ModulePlace): string => `blk.${layer}.${fused ?? linear}`;
 
 /** As in a transformers model for causal language modelling: `model.layers.3.self_attn.q_proj`. */
-export const transformersName = ({ layer, linear, fused }: ModulePlace): string =>
-  `model.layers.${layer}.${fused ? FUSED[fused].path : LINEARS[linear].path}`;
+export const transformersName = ({ layer, linear, path = LINEARS[linear].path }: ModulePlace): string => `model.layers.${layer}.${path}`;
 
 /** Of a factor of a linear, in a file of either form. */
 export const tensorName = (format: 'peft' | 'gguf', place: ModulePlace, factor: 'a' | 'b'): string =>
@@ -21,12 +25,17 @@ export const tensorName = (format: 'peft' | 'gguf', place: ModulePlace, factor: 
     ? `${ggufName(place)}.weight.lora_${factor}`
     : `base_model.model.${transformersName(place)}.lora_${factor.toUpperCase()}.weight`;
 
-const GGUF_NAME = /^blk\.(0|[1-9]\d{0,3})\.([a-z_]+)$/;
-const TRANSFORMERS_NAME = /^model\.layers\.(0|[1-9]\d{0,3})\.([a-z_.]+)$/;
+const GGUF_NAME = /^blk\.(0|[1-9]\d{0,3})\.([a-z_.]+)$/;
+const TRANSFORMERS_NAME = /^model\.layers\.(0|[1-9]\d{0,3})\.([a-z\d_.]+)$/;
 const FUSED_NAMES = Object.keys(FUSED) as FusedName[];
 
+/** By what any architecture calls them. */
+const LINEARS_BY_PATH: ReadonlyMap<string, LinearName> = new Map(
+  [...ARCHITECTURES.values()].flatMap((architecture) => LINEAR_NAMES.map((name) => [linearPath(architecture, name), name] as const)),
+);
+
 /** That of a whole group. */
-export const fusedPlace = (layer: number, fused: FusedName): ModulePlace => ({ layer, linear: linearsOfGroup(FUSED[fused].group)[0]!, fused });
+const fusedPlace = (layer: number, fused: FusedName): ModulePlace => ({ layer, linear: linearsOfGroup(FUSED[fused].group)[0]!, path: FUSED[fused].path, fused });
 
 /** The inverse of `ggufName`; undefined for anything else. `isFused`: of a base whose files have groups of linears as one. */
 export function parseGgufName(name: string, isFused = false): ModulePlace | undefined {
@@ -39,9 +48,19 @@ export function parseGgufName(name: string, isFused = false): ModulePlace | unde
 
 /** The inverse of `transformersName`; undefined for anything else. */
 export function parseTransformersName(name: string): ModulePlace | undefined {
-  const [, layer, rest] = TRANSFORMERS_NAME.exec(name) ?? [];
-  const fused = FUSED_NAMES.find((known) => FUSED[known].path === rest);
+  const [, layer, path = ''] = TRANSFORMERS_NAME.exec(name) ?? [];
+  const fused = FUSED_NAMES.find((known) => FUSED[known].path === path);
   if (fused) return fusedPlace(Number(layer), fused);
-  const linear = LINEAR_NAMES.find((known) => LINEARS[known].path === rest);
-  return linear && { layer: Number(layer), linear };
+  const linear = LINEARS_BY_PATH.get(path);
+  return linear && { layer: Number(layer), linear, ...(path !== LINEARS[linear].path && { path }) };
+}
+
+/** What an adapter may change of a layer, under the names that transformers and llama.cpp have for it in such a model. */
+export function modulesOfLayer(model: ModelConfig, layer: number): ModulePlace[] {
+  const architecture = architectureOf(model);
+  const places = linearsOfLayer(model, layer).map((linear): ModulePlace => {
+    const fused = architecture.isFused && fusedOf(linear);
+    return fused ? fusedPlace(layer, fused) : { layer, linear, path: linearPath(architecture, linear) };
+  });
+  return places.filter((place, i) => places.findIndex((other) => ggufName(other) === ggufName(place)) === i);
 }

@@ -82,7 +82,7 @@ export function asLadder(adapter: AdapterModules, modules: LadderModule[], halfE
 
 function buildModule(
   { file, format }: AdapterModules,
-  { layer, linear, a, b, rank: fileRank, scale, inFeatures, outFeatures }: AdapterModule,
+  { layer, linear, path, a, b, rank: fileRank, scale, inFeatures, outFeatures }: AdapterModule,
   inputRms: Float32Array | undefined,
 ): { module: LadderModule; errors: number[] } {
   const ladder = buildLadder(a, b, fileRank, scale, inputRms);
@@ -98,7 +98,7 @@ function buildModule(
     );
     if (error !== undefined) return error;
     const reason = `with its scale of ${scale}, its delta is too large for half precision (norm ${singularValues[k]})`;
-    throw new ChunkwiseError('unsupported', { file, field: tensorName(format, { layer, linear }, 'b'), reason });
+    throw new ChunkwiseError('unsupported', { file, field: tensorName(format, { layer, linear, path }, 'b'), reason });
   });
   return {
     module: {

@@ -1,4 +1,4 @@
-import { LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
+import { linearShape, linearsOfLayer } from '../../architectures/linears.ts';
 import { kvBytes } from '../../cache/kv-report.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { quantile } from '../../config/quantile.ts';
@@ -8,7 +8,7 @@ import { greedy } from '../../session/sampling/greedy-draw.ts';
 import type { DrawnToken } from '../../session/sampling/draw-request.ts';
 import { Sequence } from '../../session/sequence.ts';
 import type { Session } from '../../session/session.ts';
-import { anyTokens, end, prefillAndDraw } from '../decode-run.ts';
+import { anyTokens, end, fill, prefillAndDraw } from '../decode-run.ts';
 import { type Budget, isMissing, NO_TIME } from './budget.ts';
 import type { ContextSpeeds, DecodeSpeed, ModelSpeeds, NotMeasured, PrefillSpeed } from './device-report.ts';
 import { withRandomAdapter } from './random-adapter.ts';
@@ -100,7 +100,7 @@ class ModelMeasure {
     const bytes = this.stepBytes(adaptation);
     const expected = bytes / ((options.ceilings.bytesPerMs ?? Infinity) * this.#decodeShare);
     return budget.attempt(4 * expected, async (signal) => {
-      const sequence = this.filled(cached - 1);
+      const sequence = await this.filled(cached - 1);
       try {
         const first = await prefillAndDraw(session, sequence, anyTokens(session, 1), adaptation, signal);
         const times = await this.steps(sequence, first, () => signal.aborted || !budget.fits(expected));
@@ -149,7 +149,7 @@ class ModelMeasure {
     const batchTokens = Math.min(session.transformer.batchTokens, context);
     const expected = this.prefillMs(batchTokens, context);
     return budget.attempt(2 * expected, async (signal) => {
-      const sequence = this.filled(context - batchTokens);
+      const sequence = await this.filled(context - batchTokens);
       const tokens = anyTokens(session, batchTokens);
       const times: number[] = [];
       try {
@@ -174,11 +174,9 @@ class ModelMeasure {
     });
   }
 
-  /** A sequence of so many tokens whose keys and values are what was there: finite, and read as any others are. */
-  filled(tokens: number): Sequence {
+  async filled(tokens: number): Promise<Sequence> {
     const sequence = new Sequence();
-    this.session.sequences.reserve(sequence, tokens);
-    sequence.tokens.push(...anyTokens(this.session, tokens));
+    await fill(this.session, sequence, anyTokens(this.session, tokens));
     return sequence;
   }
 
@@ -203,9 +201,9 @@ class ModelMeasure {
   /** Multiplications and additions of a batch of `tokens` whose last one attends to `context`, and of one token's logits. */
   operations(tokens: number, context: number, adaptation: Adaptation): number {
     const { config } = this.session.plan;
-    const { numLayers, numHeads, headDim, hiddenSize, vocabSize } = config;
+    const { numLayers, numHeads, headDim, hiddenSize, vocabSize, convolution } = config;
     const pairs = tokens * (context - tokens / 2);
-    const attention = 4 * numLayers * numHeads * headDim * pairs;
+    const attention = 4 * (numLayers - (convolution?.layers.length ?? 0)) * numHeads * headDim * pairs;
     const rank = adaptation === UNADAPTED ? 0 : 16;
     return 2 * tokens * linearWeights(config, rank) + attention + 2 * hiddenSize * vocabSize;
   }
@@ -217,5 +215,6 @@ class ModelMeasure {
 
 /** Of all layers' linears, and of the factors of an adapter of that rank on them. */
 const linearWeights = (config: ModelConfig, rank: number): number =>
-  config.numLayers *
-  LINEAR_NAMES.map((name) => linearShape(config, name)).reduce((sum, [rows, columns]) => sum + rows * columns + rank * (rows + columns), 0);
+  Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(config, name)))
+    .flat()
+    .reduce((sum, [rows, columns]) => sum + rows * columns + rank * (rows + columns), 0);

@@ -1,6 +1,6 @@
 import type { LadderModule } from '../../adapters/ladder/adapter-ladder.ts';
 import { levelRanks } from '../../adapters/ladder/ladder-levels.ts';
-import { LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
+import { linearShape, linearsOfLayer, linearsOfModel } from '../../architectures/linears.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { type Adaptation, wholeAdapters } from '../../engine/adaptation.ts';
 import { finished } from '../../gpu/readback.ts';
@@ -25,10 +25,10 @@ export async function withRandomAdapter<T>(session: Session, work: (adaptation: 
 }
 
 function randomModules(config: ModelConfig): LadderModule[] {
-  const widest = Math.max(...LINEAR_NAMES.flatMap((linear) => linearShape(config, linear)));
+  const widest = Math.max(...linearsOfModel(config).flatMap((linear) => linearShape(config, linear)));
   const halves = smallHalves(RANK * widest);
   return Array.from({ length: config.numLayers }, (_, layer) =>
-    LINEAR_NAMES.map((linear) => {
+    linearsOfLayer(config, layer).map((linear) => {
       const [outFeatures, inFeatures] = linearShape(config, linear);
       const factors = { a: halves.slice(0, RANK * inFeatures), bTransposed: halves.slice(0, RANK * outFeatures) };
       const singularValues = Float64Array.from({ length: RANK }, (__, i) => 1 / (1 + i));

@@ -1,4 +1,4 @@
-import { LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
+import { linearShape, linearsOfLayer } from '../../architectures/linears.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { ByteSource } from '../../weights/byte-source.ts';
 import { GGML_TYPES } from '../../weights/ggml-types.ts';
@@ -36,7 +36,7 @@ export function randomModel(shape: ModelShape): ModelHeader {
     return { name: tensorName, shape: lengths, type, bytes, offset: 0, source, isRandom };
   };
   const layers = Array.from({ length: numLayers }, (_, layer) => [
-    ...LINEAR_NAMES.map((linear) => tensor(`blk.${layer}.${linear}.weight`, ...linearShape(shape, linear))),
+    ...linearsOfLayer({}, layer).map((linear) => tensor(`blk.${layer}.${linear}.weight`, ...linearShape(shape, linear))),
     ...['attn_norm', 'ffn_norm'].map((norm) => tensor(`blk.${layer}.${norm}.weight`, hiddenSize)),
   ]);
   return {

@@ -45,8 +45,8 @@ export class CheckedLayer {
     model: ModelConfig,
     private readonly inputs: AttentionInputs,
   ) {
-    const config = { ...model, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32 };
-    const cache = new KvCache(device, config, PAGES);
+    const config = { ...model, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32, convolution: undefined };
+    const cache = new KvCache(device, config, { numPages: PAGES });
     this.cache = cache;
     this.activations = createActivations(device, config, MOST_TOKENS);
     this.place = { device, layer: 0, config, activations: this.activations };

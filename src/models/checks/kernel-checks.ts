@@ -7,6 +7,7 @@ import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { ATTENTION } from '../attention-contests.ts';
 import { PREFILL, ROWS } from '../kernel-contests.ts';
 import { attentionChecks } from './attention-checks.ts';
+import { convolutionCheck } from './convolution-check.ts';
 import { embeddingCheck, gateCheck, normCheck } from './element-checks.ts';
 import { productChecks } from './product-checks.ts';
 import { repackChecks } from './repack-checks.ts';
@@ -23,7 +24,8 @@ export async function kernelChecks(
   const upload = checkUpload(device, recorder);
   const { decode, prefill } = await productChecks(device, upload, config, tensors);
   const embeddings = tensors.get('token_embd.weight');
-  const others = [gateCheck(device, config), ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
+  const { convolution } = config;
+  const others = [gateCheck(device, config), ...(convolution ? [convolutionCheck(device, config, convolution)] : []), ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
   const repacked = variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type));
   return [
     { candidates: [{ repacksOnHost: true }], checks: repacked },

@@ -1,4 +1,4 @@
-import { type LinearGroup, linearShape, linearsOfGroup } from '../../architectures/linears.ts';
+import { type LinearGroup, LINEARS, linearShape, linearsOfGroup, linearsOfModel } from '../../architectures/linears.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
@@ -22,8 +22,8 @@ const PREFILLED = 9;
 const ROOM = 16;
 /** Numbers that are judged together: of a token, and of one linear. */
 const ROW = 16;
-/** What comes behind a group that adds to the residual stream. */
-const NEXT = { output: 'gateUp', down: 'qkv' } as const;
+/** Groups that add to the residual stream, and what comes behind. */
+const BEHIND: readonly (readonly [LinearGroup, LinearGroup])[] = [['output', 'gateUp'], ['down', 'qkv'], ['convOutput', 'gateUp'], ['down', 'convInput']];
 
 /** Rows of a group's matrix, of a type that the model has of it. */
 interface Part extends Outputs {
@@ -52,9 +52,10 @@ export async function adapterChecks(
 ): Promise<{ decode: Check[]; prefill: Check[]; level: Check }> {
   const place = { device, config, adapter: new CheckedAdapter(device, config, ROOM) };
   const checks = { decode: [] as Check[], prefill: [] as Check[] };
-  for (const first of ['output', 'down'] as const) {
+  const own = new Set(linearsOfModel(config).map((name) => LINEARS[name].group));
+  for (const [first, next] of BEHIND.filter((pair) => pair.every((group) => own.has(group)))) {
     const adding = await partsOf(upload, config, first, tensors);
-    const behind = await partsOf(upload, config, NEXT[first], tensors);
+    const behind = await partsOf(upload, config, next, tensors);
     checks.prefill.push(...[...adding, ...behind].map((part) => prefillCheck(place, part)));
     for (let i = 0; i < Math.max(adding.length, behind.length); i++) {
       const pair = { adding: adding[i % adding.length]!, behind: behind[i % behind.length]! };
@@ -87,7 +88,7 @@ function prefillCheck({ device, config, adapter }: Place, part: Part): Check {
   const x = anyHalves(ROOM * columns, anyNumbers());
   const [input, y] = [bufferOf(device, x), bufferOf(device, new Float32Array(ROOM * width))];
   const inputs = loraInputs(config, group);
-  const accumulate = group in NEXT;
+  const accumulate = BEHIND.some(([first]) => first === group);
   return {
     name: `linear-prefill ${part.type} × ${columns} with adapters`,
     make() {

@@ -1,6 +1,6 @@
 import { AdapterArena, type ArenaAdapter } from '../../adapters/arena/adapter-arena.ts';
 import type { LadderModule } from '../../adapters/ladder/adapter-ladder.ts';
-import { LINEAR_NAMES, type LinearGroup, linearShape, linearsOfGroup } from '../../architectures/linears.ts';
+import { type LinearGroup, linearShape, linearsOfGroup, linearsOfModel } from '../../architectures/linears.ts';
 import type { RampRow } from '../../chunking/ramps.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
@@ -41,7 +41,7 @@ export class CheckedAdapter {
     mostTokens: number,
   ) {
     const next = anyNumbers();
-    const modules = LINEAR_NAMES.map((linear): LadderModule => {
+    const modules = linearsOfModel(config).map((linear): LadderModule => {
       const [outFeatures, inFeatures] = linearShape(config, linear);
       const [a, b] = [anyHalves(RANK * inFeatures, next), anyHalves(RANK * outFeatures, next)];
       this.#factors.set(linear, { a, b });

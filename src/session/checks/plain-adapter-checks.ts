@@ -1,4 +1,4 @@
-import { type LinearGroup, linearShape, linearsOfGroup } from '../../architectures/linears.ts';
+import { type LinearGroup, LINEARS, linearShape, linearsOfModel } from '../../architectures/linears.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
@@ -9,7 +9,8 @@ import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
 import { dot, rmsNormed } from '../../models/checks/plain-math.ts';
 
-const GROUPS: readonly LinearGroup[] = ['qkv', 'output', 'gateUp', 'down'];
+/** Behind a norm. */
+const NORMED: readonly LinearGroup[] = ['qkv', 'gateUp', 'convInput'];
 const RANK = 32;
 /** Of the outputs, those that an adapter changes, behind others. */
 const [ROWS, START] = [32, 16];
@@ -24,9 +25,9 @@ const SCALES = [0.5, 2] as const;
 /** y + scale · B · A · x, as adapters in their plain form have it, of every width that a model's linears read, with a norm where they have one. */
 export async function plainAdapterChecks(device: Device, upload: WeightUpload, config: ModelConfig): Promise<Check[]> {
   const inputs = new Map<string, Input>();
-  for (const group of GROUPS) {
-    const [, columns] = linearShape(config, linearsOfGroup(group)[0]!);
-    const input = { columns, isNormed: group === 'qkv' || group === 'gateUp' };
+  for (const linear of linearsOfModel(config)) {
+    const [, columns] = linearShape(config, linear);
+    const input = { columns, isNormed: NORMED.includes(LINEARS[linear].group) };
     inputs.set(JSON.stringify(input), input);
   }
   const checks: Check[] = [];

@@ -2,6 +2,7 @@ import type { Change, Copy, LayerPage, PageProbe, PageTrial, Trial } from '../..
 import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../../cache/kv-cache.ts';
 import type { FormLoss } from '../../cache/layer-losses.ts';
 import { type CacheView, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
+import { shortSighted } from '../../cache/windows.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
 import { Readback } from '../../gpu/readback.ts';
@@ -10,7 +11,6 @@ import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
 import { pageUnits, type SmallerForm, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/probe-page.ts';
 import { MAX_STREAMS } from '../../config/max-streams.ts';
-import { windowOfLayer } from '../../config/model-config.ts';
 import type { ProbedQueries } from '../../layers/page-forms.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import type { Sequence } from '../sequence.ts';
@@ -94,13 +94,10 @@ export class PageTrials {
     }
   }
 
-  /** Pages of layers with a window stay in f16: they are few, and what reads them knows no other form. */
+  /** Pages of short-sighted layers stay as they are: they are few, and what reads them knows no other form. */
   #mayChange(changes: readonly Change[] = []): Change[] {
-    return changes.filter(({ layer }) => !this.#isWindowed(layer));
-  }
-
-  #isWindowed(layer: number): boolean {
-    return windowOfLayer(this.transformer.config, layer) !== undefined;
+    const others = shortSighted(this.transformer.config);
+    return changes.filter(({ layer }) => !others.includes(layer));
   }
 
   /** Errors: `context_overflow` where what is left and what comes is still too much. */
@@ -136,7 +133,7 @@ export class PageTrials {
   #write(sequence: Sequence, copies: readonly Copy[], first = 0): TaskRun[] {
     const runs = this.transformer.cache.writeTasks(sequence.pages, copies, first);
     for (const { layer, first, count, condenses } of runs) {
-      const pageForms = this.transformer.layers[layer]?.attention.pageForms;
+      const pageForms = this.transformer.layers[layer]?.mixer.pageForms;
       if (condenses) pageForms?.condense(this.recorder, first, count, latestQueries(sequence));
       else pageForms?.quantize(this.recorder, first, count);
     }
@@ -152,11 +149,12 @@ export class PageTrials {
     const { pages, forms } = { ...wanted, pages: spread(wanted.pages, Math.floor(TASKS_OF_LAYER / wanted.forms.length)) };
     const { cache, layers } = this.transformer;
     const count = pages.length * forms.length;
-    const probed = layers.map((_, layer) => layer).filter((layer) => !this.#isWindowed(layer));
+    const others = shortSighted(cache.config);
+    const probed = layers.map((_, layer) => layer).filter((layer) => !others.includes(layer));
     for (const [i, layer] of probed.entries()) {
       const copies = cache.copies(sequence.pages, forms.flatMap((form) => pages.map((page) => ({ page, layer, form, entries: PAGE_TOKENS }))));
       this.#write(sequence, copies, i * count);
-      layers[layer]?.attention.pageForms.probe(this.recorder, i * count, count, queries, pages.length);
+      layers[layer]?.mixer.pageForms?.probe(this.recorder, i * count, count, queries, pages.length);
       this.recorder.submit();
       for (const copy of copies) cache.reject(copy);
       cache.shrink();
@@ -185,7 +183,7 @@ export class PageTrials {
     const trial: PageTrial = { copies, began: tokens.length };
     const view = this.#view(sequence, 0);
     sequence.trial = trial;
-    for (const { layer, first, count } of runs) layers[layer]?.attention.pageForms.probe(this.recorder, first, count, queries);
+    for (const { layer, first, count } of runs) layers[layer]?.mixer.pageForms?.probe(this.recorder, first, count, queries);
     const size = copies.length * config.numHeads * FOUND_BYTES;
     const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]);
     const found = new Float32Array(bytes);

@@ -3,8 +3,7 @@ import type { Device } from '../../gpu/device.ts';
 import { Readback } from '../../gpu/readback.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/probe-page.ts';
-import type { Attention } from '../../layers/attention.ts';
-import type { ProbedQueries } from '../../layers/page-forms.ts';
+import type { PageForms, ProbedQueries } from '../../layers/page-forms.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import type { Sequence } from '../sequence.ts';
 
@@ -28,13 +27,13 @@ export class ShadowCheck {
     const queries = { slot: sequence.slot, queries: Math.min(PROBES - 1, held - 1), position: held - 2 };
     const errors: number[] = [];
     // Between two layers others run: their pages may move, and the tasks and errors are theirs.
-    for (const [layer, { attention }] of layers.entries()) {
-      const count = queries.queries > 0 ? cache.writeShadows(sequence.pages, layer) : 0;
-      if (count === 0) {
+    for (const [layer, { mixer: { pageForms } }] of layers.entries()) {
+      const count = pageForms && queries.queries > 0 ? cache.writeShadows(sequence.pages, layer) : 0;
+      if (!pageForms || count === 0) {
         errors.push(0);
         continue;
       }
-      const bytes = await this.#probe(attention, queries, count);
+      const bytes = await this.#probe(pageForms, queries, count);
       const found = new Float32Array(bytes);
       const { numHeads } = this.transformer.config;
       errors.push(Math.sqrt(sumOverHeads(found, numHeads, 0, 0) / sumOverHeads(found, numHeads, 0, 1)));
@@ -43,12 +42,12 @@ export class ShadowCheck {
   }
 
   /** Of the tasks that are written, all at once. */
-  #probe(attention: Attention, queries: ProbedQueries, count: number): Promise<ArrayBuffer> {
+  #probe(pageForms: PageForms, queries: ProbedQueries, count: number): Promise<ArrayBuffer> {
     const { transformer, recorder } = this;
     const readback = (this.#readback ??= new Readback(this.device, 'shadow errors', errorBytes(transformer.config), 1));
     const size = transformer.config.numHeads * FOUND_BYTES;
     return recorder.inOneGo(() => {
-      attention.pageForms.probe(recorder, 0, count, queries, count);
+      pageForms.probe(recorder, 0, count, queries, count);
       return readback.submit(recorder, [{ buffer: transformer.cache.errors, offset: 0, size }]);
     });
   }

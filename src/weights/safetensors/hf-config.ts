@@ -43,7 +43,7 @@ export function withConfigDefaults(config: JsonFields): JsonFields {
  * runtime does not run, naming the field.
  */
 export function configMetadata(config: JsonFields): Map<string, GgufValue> {
-  const { architecture, window } = modelTypeOf(config);
+  const { architecture, window, keys = {} } = modelTypeOf(config);
   if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
   checkActivation(config, architecture.activation);
   checkUnsupported(config);
@@ -54,18 +54,29 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   const set = (key: string, value: GgufValue): void => {
     values.set(`${architecture.name}.${key}`, value);
   };
-  const setNumber = (key: string, field: string): void => {
+  const setNumber = (key: string, common: string): void => {
+    const field = ownKey(config, keys, common);
     // Refused here they have the name that they have in this file.
     set(key, Object.hasOwn(MOST, key) ? config.size(field, MOST[key as keyof typeof MOST]) : config.number(field));
   };
-  for (const [key, field] of Object.entries(SIZES)) setNumber(key, field);
+  for (const [key, field] of Object.entries(SIZES)) if (key !== 'feed_forward_length' || !architecture.hasConvolutions) setNumber(key, field);
   for (const [key, field] of Object.entries(OPTIONAL_SIZES)) if (config.has(field)) setNumber(key, field);
   for (const names of Object.values(architecture.multipliers ?? {})) if (config.has(names.config)) set(names.gguf, config.positive(names.config) ** (names.power ?? 1));
   if (config.has('sliding_window') && usesWindow(config, window)) setNumber('attention.sliding_window', 'sliding_window');
   if (window === 'by layer') addWindow(config, architecture, set);
+  if (architecture.hasConvolutions) addConvolutions(config, set);
   addRope(config, architecture, set);
   return values;
 }
+
+/** What a config calls a key that others call `common`. */
+const ownKey = (config: JsonFields, keys: NonNullable<ModelType['keys']>, common: string): string => {
+  const own = keys[common];
+  return own !== undefined && config.has(own) ? own : common;
+};
+
+/** Whether the output matrix is that of the embeddings. */
+export const tiesEmbeddings = (config: JsonFields): boolean => config.values[ownKey(config, modelTypeOf(config).keys ?? {}, 'tie_word_embeddings')] === true;
 
 function modelTypeOf(config: JsonFields) {
   const type = config.string('model_type');
@@ -91,9 +102,7 @@ function checkUnsupported(config: JsonFields): void {
 /** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */
 function addWindow(config: JsonFields, { window }: Architecture, set: (key: string, value: GgufValue) => void): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
-  const types = config.optional('layer_types', (key) => config.list(key));
-  const known = ['sliding_attention', 'full_attention'];
-  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  const types = layerTypes(config, numLayers, ['sliding_attention', 'full_attention']);
   const every = config.optional('sliding_window_pattern', (key) => config.size(key, MOST.block_count)) ?? window?.allBut ?? 1;
   const whole = everyNth(every, numLayers);
   const flags = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'sliding_attention' : !whole.includes(layer)));
@@ -104,6 +113,37 @@ function addWindow(config: JsonFields, { window }: Architecture, set: (key: stri
   if (own && ropeType(own) !== 'default') own.fail('rope_type', 'layers with a window are rotated without scaling', 'unsupported');
   const theta = own?.optional('rope_theta', (key) => own.number(key)) ?? config.optional('rope_local_base_freq', (key) => config.number(key));
   if (theta !== undefined) set('rope.freq_base_swa', theta);
+}
+
+/** What each layer is, of these kinds, where a config says so. */
+function layerTypes(config: JsonFields, numLayers: number, known: readonly string[]): readonly unknown[] | undefined {
+  const types = config.optional('layer_types', (key) => config.list(key));
+  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  return types;
+}
+
+/** Which layers have a convolution, and how wide the MLP is then (configuration_lfm2.py; modeling_lfm2.py, Lfm2MLP). */
+function addConvolutions(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
+  const numLayers = config.size('num_hidden_layers', MOST.block_count);
+  if (config.values['conv_bias'] === true) config.fail('conv_bias', 'biases of convolutions are not supported', 'unsupported');
+  const types = layerTypes(config, numLayers, ['conv', 'full_attention']);
+  const listed = config.optional('full_attn_idxs', (key) => config.list(key)); // older configs
+  const attends = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'full_attention' : (listed?.includes(layer) ?? true)));
+  if (!attends.includes(true)) config.fail(types ? 'layer_types' : 'full_attn_idxs', 'no layer attends', 'unsupported');
+  const numKvHeads = config.size('num_key_value_heads', MOST['attention.head_count_kv']);
+  set('attention.head_count_kv', Int32Array.from(attends, (each) => (each ? numKvHeads : 0)));
+  set('shortconv.l_cache', config.size('conv_L_cache', MOST['shortconv.l_cache']));
+  set('feed_forward_length', feedForward(config));
+}
+
+/** Lfm2MLP's width. */
+function feedForward(config: JsonFields): number {
+  const whole = config.size(config.has('block_ff_dim') ? 'block_ff_dim' : 'intermediate_size', MOST.feed_forward_length);
+  if (config.values['block_auto_adjust_ff_dim'] !== true) return whole;
+  const part = Math.trunc((2 * whole) / 3);
+  if (!config.has('block_ffn_dim_multiplier')) return part;
+  const multiple = config.size('block_multiple_of', MOST.feed_forward_length);
+  return multiple * Math.ceil(Math.trunc(config.positive('block_ffn_dim_multiplier') * part) / multiple);
 }
 
 /** Some configs name a window that their models do not use, or only in layers that they do not have. */

@@ -1,11 +1,12 @@
 import { ARCHITECTURES } from '../../architectures/index.ts';
-import type { Architecture } from '../../architectures/architecture.ts';
-import { FUSED, LINEARS } from '../../architectures/linears.ts';
+import { type Architecture, linearPath } from '../../architectures/architecture.ts';
+import { FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
 import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
-import { configMetadata, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
+import { CONVOLUTION } from '../model-tensors.ts';
+import { configMetadata, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
 import { JsonFields, kindOf } from './json-file.ts';
@@ -16,14 +17,18 @@ import { readSafetensors } from './safetensors-reader.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
-function layerParts({ norms, normPaths, isFused }: Architecture): ReadonlyMap<string, string> {
-  const linears = Object.entries(isFused ? { ...LINEARS, ...FUSED } : LINEARS).map(([name, { path }]) => [path, name] as const);
-  return new Map([...linears, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
+function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
+  const { norms, normPaths, hasConvolutions, isFused } = architecture;
+  const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map((name) => [linearPath(architecture, name), name] as const);
+  const fused = isFused ? Object.entries(FUSED).map(([name, { path }]) => [path, name] as const) : [];
+  const convolution = hasConvolutions ? [['conv.conv', CONVOLUTION] as const] : [];
+  return new Map([...own, ...fused, ...convolution, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
 }
 
 const OUTER_NAMES: Record<string, string> = {
   'model.embed_tokens.weight': 'token_embd.weight',
   'model.norm.weight': 'output_norm.weight',
+  'model.embedding_norm.weight': 'token_embd_norm.weight',
   'lm_head.weight': 'output.weight',
 };
 /** Of a model with other parts: what its text's names begin with, by version, and the others'. */
@@ -83,12 +88,13 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     chatTemplate: template && (await readTemplate(template)),
   });
   for (const [key, value] of texts) values.set(key, value);
-  const isTied = config.values['tie_word_embeddings'] === true;
+  const isTied = tiesEmbeddings(config);
   const { normOffset = 0 } = architecture;
   const tensors = found.flatMap((tensor) => {
     if (isTied && tensor.name === 'output.weight') return []; // the embeddings once more
-    if (tensor.shape.length > 1) return [type ? quantized(tensor, type) : tensor];
-    const vector = quantized(tensor, 'F32');
+    const isConvolution = tensor.name.endsWith(`.${CONVOLUTION}.weight`);
+    if (tensor.shape.length > 1 && !isConvolution) return [type ? quantized(tensor, type) : tensor];
+    const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
     return [normOffset !== 0 && tensor.name.endsWith('norm.weight') ? raised(vector, normOffset) : vector];
   });
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
@@ -146,6 +152,9 @@ function namer(architecture: Architecture, isText: boolean): (name: string) => s
     return parts.has(part) ? `blk.${layer}.${parts.get(part)}.${end}` : name;
   };
 }
+
+/** `[channels, 1, taps]`, of a convolution of each channel for itself, as `[channels, taps]`. */
+const squeezed = (tensor: TensorInfo): TensorInfo => ({ ...tensor, shape: tensor.shape.filter((length, i) => i !== 1 || length !== 1) });
 
 function inMemory(name: string, values: Float32Array, file: string): TensorInfo {
   const bytes = new Uint8Array(values.buffer);

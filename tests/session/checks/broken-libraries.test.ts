@@ -23,7 +23,7 @@ const FEW_BITS = tinyModel({
   ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 2 },
   types: { 'blk.0.attn_q': 'Q2_K', 'blk.0.attn_k': 'Q3_K', 'blk.0.attn_v': 'MXFP4', 'blk.1.attn_q': 'IQ4_XS', 'blk.1.attn_k': 'Q2_0', ffn_gate: 'Q1_0', ffn_up: 'TQ2_0', ffn_down: 'IQ3_XXS' },
 });
-const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1') };
+const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }) };
 
 interface Broken {
   library: string;
@@ -59,12 +59,15 @@ const LOADED: Broken[] = [
   broken('tile-product', /sums\[#r\] \+= part#r|sums\[0\] \+= part0;/, 'sums[0] = part0;', 'linear-prefill', onGpu),
   broken('tile-inputs', /let last = \(params\.tokens - 1u\)/, 'let last = (params.tokens - 2u)', 'linear-prefill', onGpu),
   broken('silu-mul', /let up = x\[\(id\.y \* 2u \+ 1u\)/, 'let up = x[(id.y * 2u)', 'silu-mul'),
+  broken('short-conv of its batch', /return taken\(t - back, column\);/, 'return taken(t, column);', 'short-conv', { model: 'lfm2' }),
+  broken('short-conv of a page', /position \/ PAGE_TOKENS\]/, 'entry.y / PAGE_TOKENS]', 'short-conv', { model: 'lfm2' }),
+  broken('short-conv of another text', /other\.z == entry\.z && /, '', 'short-conv', { model: 'lfm2' }),
   broken('embed', /tokens\[batch_table\[token\]\.x\]/, 'tokens[token]', 'embed'),
   broken('stored-half', /pack_half4\(clamp\(v,/, 'pack_half4(clamp(v.yxzw,', 'store-kv'),
   broken('store-kv', /a \* sine \+ b \* cosine/, 'b * cosine', 'store-kv'),
   broken('qk-norm/heads', /return key_norm_weight\[i\];/, 'return query_norm_weight[i];', 'store-kv', { model: 'qwen3' }),
   broken('qk-norm/heads of queries', /return query_norm_weight\[i\];/, 'return key_norm_weight[i];', 'attention', { model: 'qwen3' }),
-  broken('page-attention', /let query = Query\(start, position - page\.z\);/, 'let query = Query(start, position);', 'attention'),
+  broken('page-attention', /let query = Query\(start, position, position - page\.z\);/, 'let query = Query(start, position, position);', 'attention'),
   broken('page-half', /score\[0\] \+= inner\(queries\.q0_1, k1\);/, '', 'attention'),
   broken('page-scores', /let cosine = rope\[distance \*/, 'let cosine = rope[', 'attention', onGpu),
   broken('page-units', /NUM_KV_HEADS \+ kv_head, j\) \+ i\]\)/, 'NUM_KV_HEADS, j) + i])', 'attention', onGpu),

@@ -9,6 +9,7 @@ export const TOLERANCES = {
   'linear-decode': 5e-6,
   'linear-prefill': 5e-6,
   'silu-mul': 2e-6,
+  'short-conv': 5e-6,
   /** Each element against itself. */
   'store-kv': 2 ** -10,
   /** Means rounded to half. */

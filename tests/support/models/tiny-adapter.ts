@@ -48,7 +48,10 @@ export interface TinyAdapter {
   type: FloatType;
 }
 
-const LINEARS: [transformers: string, gguf: string][] = [
+/** A layer's linears by their names. */
+type Names = [transformers: string, gguf: string][];
+
+const LINEARS: Names = [
   ['self_attn.q_proj', 'attn_q'],
   ['self_attn.k_proj', 'attn_k'],
   ['self_attn.v_proj', 'attn_v'],
@@ -57,16 +60,30 @@ const LINEARS: [transformers: string, gguf: string][] = [
   ['mlp.up_proj', 'ffn_up'],
   ['mlp.down_proj', 'ffn_down'],
 ];
+const LFM2_MLP: Names = [
+  ['feed_forward.w1', 'ffn_gate'],
+  ['feed_forward.w3', 'ffn_up'],
+  ['feed_forward.w2', 'ffn_down'],
+];
+const LFM2_ATTENTION: Names = [...LINEARS.slice(0, 3), ['self_attn.out_proj', 'attn_output']];
+const LFM2_CONVOLUTION: Names = [
+  ['conv.in_proj', 'shortconv.in_proj'],
+  ['conv.out_proj', 'shortconv.out_proj'],
+];
 
 /** Of a model whose files have groups of linears as one. */
-const FUSED: [transformers: string, gguf: string][] = [
+const FUSED: Names = [
   ['self_attn.qkv_proj', 'attn_qkv'],
   ['self_attn.o_proj', 'attn_output'],
   ['mlp.gate_up_proj', 'ffn_up'],
   ['mlp.down_proj', 'ffn_down'],
 ];
 
-const linearsOf = (model: ModelConfig): [transformers: string, gguf: string][] => (model.architecture === 'phi3' ? FUSED : LINEARS);
+function linearsOf({ architecture, convolution }: ModelConfig, layer: number): Names {
+  if (architecture === 'phi3') return FUSED;
+  if (architecture !== 'lfm2') return LINEARS;
+  return [...(convolution?.layers.includes(layer) ? LFM2_CONVOLUTION : LFM2_ATTENTION), ...LFM2_MLP];
+}
 
 export async function tinyConfig(options: Partial<TinyModelOptions> = {}): Promise<ModelConfig> {
   const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 1, ...SMALL, ...options });
@@ -78,12 +95,12 @@ const SMALL = { numLayers: 2, hiddenSize: 64, intermediateSize: 96, numHeads: 4,
 /** A random adapter for a model, as PEFT trains it: rows in the model's own order. */
 export function tinyAdapter(model: ModelConfig, options: TinyAdapterOptions): TinyAdapter {
   const { seed, rank = 4, alpha = 8, type = 'F32', ranks = {}, gain = 0.5 } = options;
-  const targets = options.targets ?? linearsOf(model).map(([path]) => path.split('.')[1]!);
   const layers = options.layers ?? Array.from({ length: model.numLayers }, (_, i) => i);
+  const targets = options.targets ?? [...new Set(layers.flatMap((layer) => linearsOf(model, layer).map(([path]) => path.split('.')[1]!)))];
   const random = new Random(seed);
   const modules: TinyModule[] = [];
   for (const layer of layers) {
-    for (const [path, linear] of linearsOf(model)) {
+    for (const [path, linear] of linearsOf(model, layer)) {
       if (!targets.includes(path.split('.')[1]!)) continue;
       const name = `model.layers.${layer}.${path}`;
       const own = ranks[name] ?? rank;
@@ -112,6 +129,8 @@ export function tinyAdapter(model: ModelConfig, options: TinyAdapterOptions): Ti
 
 function shapeOf(model: ModelConfig, linear: string): [outFeatures: number, inFeatures: number] {
   const q = model.numHeads * model.headDim;
+  if (linear === 'shortconv.in_proj') return [3 * model.hiddenSize, model.hiddenSize];
+  if (linear === 'shortconv.out_proj') return [model.hiddenSize, model.hiddenSize];
   if (linear === 'attn_q') return [q, model.hiddenSize];
   if (linear === 'attn_output') return [model.hiddenSize, q];
   if (linear === 'attn_qkv') return [q + 2 * model.numKvHeads * model.headDim, model.hiddenSize];

@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -29,6 +29,9 @@ export interface TinyModelOptions {
   tied?: boolean;
   /** Of `gemma3`: tokens that five layers of six attend to; default 24. */
   window?: number;
+  /** Of `lfm2`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
+  attending?: readonly number[];
+  taps?: number;
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
   /** Components of a head that are rotated; default: all. */
@@ -105,6 +108,10 @@ export function tinyModel(options: TinyModelOptions): Uint8Array {
   });
 }
 
+/** Whether a layer attends: of `lfm2` some have a convolution instead. */
+const attends = ({ architecture, attending }: TinyModelOptions, layer: number): boolean =>
+  architecture !== 'lfm2' || (attending ? attending.includes(layer) : layer % 3 === 1);
+
 function definedSizes(options: TinyModelOptions): Partial<typeof DEFAULT_SIZES> {
   const names = Object.keys(DEFAULT_SIZES) as (keyof typeof DEFAULT_SIZES)[];
   return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
@@ -128,7 +135,8 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     [`${architecture}.embedding_length`]: sizes.hiddenSize,
     [`${architecture}.feed_forward_length`]: sizes.intermediateSize,
     [`${architecture}.attention.head_count`]: sizes.numHeads,
-    [`${architecture}.attention.head_count_kv`]: sizes.numKvHeads,
+    [`${architecture}.attention.head_count_kv`]: architecture === 'lfm2' ? Int32Array.from({ length: sizes.numLayers }, (_, layer) => (attends(options, layer) ? sizes.numKvHeads : 0)) : sizes.numKvHeads,
+    ...(architecture === 'lfm2' && { 'lfm2.shortconv.l_cache': options.taps ?? 3 }),
     [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(1e-5),
     [`${architecture}.rope.freq_base`]: f32(sizes.ropeTheta),
     ...(rotaryDim !== undefined && { [`${architecture}.rope.dimension_count`]: rotaryDim }),
@@ -176,7 +184,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   const unlikely = options.neverEnds ? SPECIAL_TOKENS : 0;
   // The final norm has unit RMS, so this gain is the standard deviation of the logits.
   matrix('token_embd.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
-  vector('output_norm.weight', hiddenSize, 0.1, 1);
+  vector(architecture === 'lfm2' ? 'token_embd_norm.weight' : 'output_norm.weight', hiddenSize, 0.1, 1);
   if (!tied) matrix('output.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
   if (options.ropeFreqs === true) {
     const divisors = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 + 7 * Math.min(1, (4 * i) / headDim) ** 2);
@@ -192,22 +200,29 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   for (let layer = 0; layer < sizes.numLayers; layer++) {
     const name = (rest: string): string => `blk.${layer}.${rest}`;
     vector(name('attn_norm.weight'), hiddenSize, 0.1, 1);
-    if (isFused) matrix(name('attn_qkv.weight'), [qSize + 2 * kvSize, hiddenSize], { gain: attentionGain });
-    else {
-      matrix(name('attn_q.weight'), [qSize, hiddenSize], { gain: attentionGain });
-      matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
-      matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
+    if (!attends(options, layer)) {
+      const taps = options.taps ?? 3;
+      matrix(name('shortconv.in_proj.weight'), [3 * hiddenSize, hiddenSize]);
+      add(name('shortconv.conv.weight'), [hiddenSize, taps], random.normals(hiddenSize * taps, 1 / Math.sqrt(taps)), 'F32');
+      matrix(name('shortconv.out_proj.weight'), [hiddenSize, hiddenSize]);
+    } else {
+      if (isFused) matrix(name('attn_qkv.weight'), [qSize + 2 * kvSize, hiddenSize], { gain: attentionGain });
+      else {
+        matrix(name('attn_q.weight'), [qSize, hiddenSize], { gain: attentionGain });
+        matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
+        matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
+      }
+      if (architecture === 'qwen2') {
+        vector(name('attn_q.bias'), qSize, 0.3, 0);
+        vector(name('attn_k.bias'), kvSize, 0.3, 0);
+        vector(name('attn_v.bias'), kvSize, 0.3, 0);
+      }
+      if (['qwen3', 'gemma3', 'lfm2'].includes(architecture)) {
+        vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
+        vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
+      }
+      matrix(name('attn_output.weight'), [hiddenSize, qSize]);
     }
-    if (architecture === 'qwen2') {
-      vector(name('attn_q.bias'), qSize, 0.3, 0);
-      vector(name('attn_k.bias'), kvSize, 0.3, 0);
-      vector(name('attn_v.bias'), kvSize, 0.3, 0);
-    }
-    if (architecture === 'qwen3' || architecture === 'gemma3') {
-      vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
-      vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
-    }
-    matrix(name('attn_output.weight'), [hiddenSize, qSize]);
     if (architecture === 'gemma3') {
       vector(name('post_attention_norm.weight'), hiddenSize, 0.1, 1);
       vector(name('post_ffw_norm.weight'), hiddenSize, 0.1, 1);
