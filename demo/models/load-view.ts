@@ -68,6 +68,7 @@ export class LoadView {
     this.openClosest.textContent = `Open ${name}`;
     this.open = open;
     this.closest.hidden = this.openClosest.hidden = false;
+    this.openClosest.scrollIntoView({ block: 'nearest' });
   }
 
   private readonly draw = oncePerFrame(() => {
