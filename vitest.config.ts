@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { lavapipeIcd } from './tools/setup/system.ts';
 
-const CPU_AREAS = 'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,reference,tokenizer,tooling,weights,web-llm,workers}/**/*.test.ts';
+const CPU_AREAS = 'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,page,reference,tokenizer,tooling,weights,web-llm,workers}/**/*.test.ts';
 
 // The same software adapter everywhere: without this the Vulkan loader takes the first device it finds.
 const env = {

@@ -107,6 +107,7 @@ async function ask(text: string): Promise<void> {
     settings: settings.values,
     adapter,
     begin: () => beginAnswer(adapter && new RankRecord(engine)),
+    onMeasured: (measured) => void models.speeds.add(engine.model, measured),
     compare: picker.isComparing,
   });
   update();
@@ -177,7 +178,7 @@ async function begin(): Promise<void> {
     if (await isBesidePage(link)) return loadFirst(link, false);
     if (loader.hasBegun) return;
     loadView.done();
-    const answer = await offer.ask(linkQuestion(link));
+    const answer = await offer.ask(linkQuestion(link, models.listing.of(link)?.bytes));
     if (answer === 'withdrawn') return;
     if (answer === 'accepted') return loadFirst(link, true);
     forgetLink();

@@ -5,7 +5,7 @@ import { type Conversation, type Conversations, type Exchange, newConversation, 
 import { errorWords } from '../basics/error-words.ts';
 import type { RankRecord } from '../readouts/rank-record.ts';
 import { RankStrip } from '../readouts/rank-strip.ts';
-import type { Asked, Piece, Way } from './request.ts';
+import type { Asked, Measured, Piece, Way } from './request.ts';
 import { answerPieces, noteOf } from './request.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Transcript } from './transcript.ts';
@@ -17,6 +17,8 @@ export interface Means {
   adapter: ChosenAdapter | undefined;
   /** The next answer is the one that is shown: gives what keeps its ranks, with an adapter. */
   begin: () => RankRecord | undefined;
+  /** Called when it is whole. */
+  onMeasured: (measured: Measured) => void;
   /** Answers once more as LoRA is commonly run. */
   compare: boolean;
 }
@@ -145,6 +147,7 @@ export class Chat {
       if (piece.isCut) exchange.note = 'Cut at the longest answer · ';
       if (piece.measured) {
         exchange.note += noteOf(piece.measured);
+        means.onMeasured(piece.measured);
         ranks?.end(piece.measured.meanRank);
       }
       last = piece;

@@ -20,7 +20,14 @@ export class LoadView {
   private readonly detail = byId('loading-detail', HTMLElement);
   private readonly about = byId('loading-about', HTMLElement);
   private readonly bar = byId('progress', HTMLProgressElement);
+  private readonly closest = byId('failure-closest', HTMLElement);
+  private readonly openClosest = byId('open-closest', HTMLButtonElement);
+  private open: () => void = () => undefined;
   private progress: LoadProgress = { phase: 'header', bytes: 0, total: 0 };
+
+  constructor() {
+    this.openClosest.addEventListener('click', () => this.open());
+  }
 
   begin(): void {
     this.failure.hidden = true;
@@ -51,7 +58,17 @@ export class LoadView {
     byId('failure-title', HTMLElement).textContent = title;
     byId('failure-advice', HTMLElement).textContent = current === undefined ? advice : `${advice} ${current} still answers.`;
     byId('failure-detail', HTMLElement).textContent = detail;
+    this.closest.hidden = this.openClosest.hidden = true;
     this.failure.hidden = false;
+  }
+
+  /** Names the model that can be opened in place of the one that failed. */
+  offerClosest(name: string, about: string, open: () => void): void {
+    this.closest.textContent = about;
+    this.openClosest.textContent = `Open ${name}`;
+    this.open = open;
+    this.closest.hidden = this.openClosest.hidden = false;
+    this.openClosest.scrollIntoView({ block: 'nearest' });
   }
 
   private readonly draw = oncePerFrame(() => {

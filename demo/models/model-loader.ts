@@ -1,4 +1,4 @@
-import type { Engine, FoundFiles, MemoryReport } from '../../src/api/index.ts';
+import type { Engine, ErrorCode, FoundFiles, MemoryReport } from '../../src/api/index.ts';
 import { ChunkwiseError, createEngine } from '../../src/api/index.ts';
 import { modelName } from '../basics/format.ts';
 import type { LoadView } from './load-view.ts';
@@ -7,6 +7,10 @@ import type { ModelPicker } from './model-picker.ts';
 import { DEFAULT_MODEL_BYTES } from './models.ts';
 import type { Offer } from './offer.ts';
 import { downloadQuestion, foundLine } from './questions.ts';
+
+/** Another model may run where this one does not; what is lost while one is loaded is mostly lost for want of memory. */
+const TOO_LARGE: readonly ErrorCode[] = ['over_limit', 'device_lost'];
+const CANNOT_RUN: readonly ErrorCode[] = ['unsupported', ...TOO_LARGE];
 
 export interface ModelLoaderEvents {
   /** What answers, or what is under way, has changed. */
@@ -122,7 +126,18 @@ export class ModelLoader {
       this.hasFailed = true;
       this.view.fail(error, engine && modelName(engine.model));
       this.events.onFail();
+      if (error instanceof ChunkwiseError && CANNOT_RUN.includes(error.code)) void this.nameClosest(TOO_LARGE.includes(error.code));
     }
     this.events.onChange();
+  }
+
+  /** Below the failure of what was wanted, unless something else is by then. */
+  private async nameClosest(isTooLarge: boolean): Promise<void> {
+    const { wanted } = this;
+    const failed = typeof wanted.model === 'string' ? wanted.model : wanted.model[0]?.name;
+    const closest = await this.models.closestTo(failed ?? '', isTooLarge);
+    if (closest && this.wanted === wanted && this.hasFailed) {
+      this.view.offerClosest(closest.name, closest.about, () => void this.load(closest.address, true));
+    }
   }
 }

@@ -1,33 +1,42 @@
-import type { DeviceRoom, Fit } from './device-fit.ts';
-import { deviceRoom, fitOf } from './device-fit.ts';
-import { byId, create } from '../basics/dom.ts';
-import { modelName } from '../basics/format.ts';
-import { defaultModel, type ListedModel, MODELS } from './models.ts';
+import type { ChunkwiseError } from '../../src/api/index.ts';
+import { byId } from '../basics/dom.ts';
+import { formatBytes, formatRate, modelName } from '../basics/format.ts';
 import type { PageStorage } from '../basics/storage.ts';
+import { type Choice, closestTo, inOrder } from './choices.ts';
+import { canRun, type DeviceRoom, deviceRoom, fitOf, fitWords } from './device-fit.ts';
+import { HUB_HOST, HubListing } from './hub-listing.ts';
+import { modelItem } from './model-item.ts';
+import { defaultModel, fileOf, MODELS } from './models.ts';
+import { Speeds } from './speeds.ts';
 
 const OPENED_KEY = 'models';
 const CHOSEN_KEY = 'model';
-const FITS: Record<Fit, string> = {
-  fits: 'Fits this device',
-  memory: 'May be too large for this device',
-  storage: 'More than the browser may keep',
-  'no-gpu': 'Needs WebGPU',
-};
+/** Models of which it is said why the hub told nothing. */
+const MOST_NAMED = 3;
+const day = new Intl.DateTimeFormat('en', { dateStyle: 'long' });
 
 /** Which model answers: the dialog, and the memory of which were opened here, and which of them the user chose. */
 export class ModelPicker {
+  readonly listing: HubListing;
+  readonly speeds: Speeds;
   private readonly dialog = byId('models', HTMLDialogElement);
   private readonly list = byId('model-list', HTMLUListElement);
   private readonly button = byId('open-models', HTMLButtonElement);
+  private readonly ask = byId('hub-ask', HTMLButtonElement);
+  private readonly said = byId('hub-said', HTMLElement);
   /** Latest first. */
   private opened: string[] = [];
   private current = '';
+  private isAsking = false;
 
   constructor(
     private readonly storage: PageStorage,
     private readonly onChoose: (model: string) => void,
   ) {
+    this.listing = new HubListing(storage);
+    this.speeds = new Speeds(storage);
     this.button.addEventListener('click', () => void this.open());
+    this.ask.addEventListener('click', () => void this.askHub());
     byId('model-url-form', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       this.choose(byId('model-url', HTMLInputElement).value.trim());
@@ -35,7 +44,8 @@ export class ModelPicker {
   }
 
   async restore(): Promise<void> {
-    this.opened = (await this.storage.get<string[]>(OPENED_KEY)) ?? [];
+    const [opened] = await Promise.all([this.storage.get<string[]>(OPENED_KEY), this.listing.restore(), this.speeds.restore()]);
+    this.opened = opened ?? [];
   }
 
   /** What the page opens by itself: what the user chose last, or else its own. A link's model alone is not chosen. */
@@ -58,48 +68,93 @@ export class ModelPicker {
     if (isChosen) await this.storage.set(CHOSEN_KEY, address);
   }
 
+  /** The model of the list to open in place of `failed`, and what to say of it. */
+  async closestTo(failed: string, isTooLarge: boolean): Promise<{ name: string; address: string; about: string } | undefined> {
+    const closest = closestTo(failed, this.choices(await deviceRoom()), isTooLarge);
+    if (!closest) return undefined;
+    const { model, address, facts, isHere, fit } = closest;
+    const which = fit === 'fits' ? 'that fits this device' : 'on this page’s list';
+    const size = facts ? `, ${formatBytes(facts.bytes)} to download.` : '. Its size is told before it is downloaded.';
+    return { name: model.name, address, about: `The closest model ${which} is ${model.name}${isHere ? ', already here.' : size}` };
+  }
+
   close(): void {
     this.dialog.close();
   }
 
   private async open(): Promise<void> {
-    const room = await deviceRoom();
-    const listed = new Set(MODELS.map(({ id }) => fileOf(id)));
-    const others = this.opened.filter((address) => !listed.has(fileOf(address)));
-    this.list.replaceChildren(...others.map((address) => this.otherItem(address)), ...MODELS.map((model) => this.item(model, room)));
+    await this.draw();
+    this.showAsked();
     this.dialog.showModal();
   }
 
-  private item({ name, id, megabytes, about }: ListedModel, room: DeviceRoom): HTMLElement {
-    const bytes = megabytes * 1e6;
-    // Wherever it was had from.
-    const here = this.opened.find((address) => fileOf(address) === fileOf(id));
-    const fit = here === undefined ? fitOf(bytes, room) : 'fits';
-    const size = megabytes < 1000 ? `${megabytes} MB` : `${(megabytes / 1000).toFixed(1)} GB`;
-    const item = this.entry(name, about, size, here ?? id);
-    item.dataset['fit'] = fit;
-    const place = create('span', 'model-fit', here === undefined ? FITS[fit] : 'On this device');
-    item.querySelector('.model-facts')?.append(place);
-    return item;
+  private async draw(): Promise<void> {
+    const room = await deviceRoom();
+    const listed = new Set(MODELS.map(({ id }) => fileOf(id)));
+    const others = this.opened.filter((address) => !listed.has(fileOf(address)));
+    this.list.replaceChildren(...others.map((address) => this.otherItem(address)), ...inOrder(this.choices(room)).map((choice) => this.item(choice, room)));
+  }
+
+  private choices(room: DeviceRoom): Choice[] {
+    return MODELS.map((model) => {
+      const here = this.opened.find((address) => fileOf(address) === fileOf(model.id));
+      const facts = this.listing.of(model.id);
+      const isHere = here !== undefined;
+      const fit = !room.hasGpu ? 'no-gpu' : isHere ? 'fits' : facts && fitOf({ ...model, ...facts }, room);
+      return { model, address: here ?? model.id, isHere, facts, fit };
+    });
+  }
+
+  private item({ model, address, isHere, facts, fit }: Choice, room: DeviceRoom): HTMLElement {
+    const words = fit && fitWords(fit, { ...model, bytes: facts?.bytes ?? 0 }, room);
+    return modelItem({
+      name: model.name,
+      about: model.about,
+      size: facts && formatBytes(facts.bytes),
+      fit: isHere && fit === 'fits' ? 'On this device' : words,
+      isOffered: fit === undefined || canRun(fit),
+      facts,
+      speed: this.speedOf(address),
+      isCurrent: address === this.current,
+      choose: () => this.choose(address),
+    });
   }
 
   private otherItem(address: string): HTMLElement {
-    const item = this.entry(modelName(address), 'Opened here before', 'On this device', address);
-    item.dataset['fit'] = 'fits';
-    return item;
+    return modelItem({
+      name: modelName(address),
+      about: 'Opened here before',
+      fit: 'On this device',
+      isOffered: true,
+      speed: this.speedOf(address),
+      isCurrent: address === this.current,
+      choose: () => this.choose(address),
+    });
   }
 
-  private entry(name: string, about: string, size: string, model: string): HTMLElement {
-    const item = create('li', '');
-    const button = create('button', 'model-choice');
-    button.type = 'button';
-    const facts = create('span', 'model-facts');
-    facts.append(create('span', '', size));
-    button.append(create('strong', '', name), facts, create('span', 'model-about', about));
-    if (model === this.current) button.ariaCurrent = 'true';
-    button.addEventListener('click', () => this.choose(model));
-    item.append(button);
-    return item;
+  private speedOf(address: string): string | undefined {
+    const rate = this.speeds.of(address);
+    return rate === undefined ? undefined : `${formatRate(rate)} on this device`;
+  }
+
+  private async askHub(): Promise<void> {
+    if (this.isAsking) return;
+    this.isAsking = true;
+    this.said.textContent = `Asking ${HUB_HOST} …`;
+    const failed = await this.listing.ask();
+    this.isAsking = false;
+    await this.draw();
+    this.showAsked(failureOf(failed));
+  }
+
+  /** Whose list it is, and of when. `failure`: how asking for a newer one went. */
+  private showAsked(failure = ''): void {
+    const { asked } = this.listing;
+    this.ask.textContent = asked === undefined ? `Ask ${HUB_HOST}` : 'Ask again';
+    this.said.textContent =
+      asked === undefined
+        ? `${failure}Dates, sizes and licences are told by ${HUB_HOST}, which then sees your address. It is not asked before you click.`
+        : `${failure}Dates, sizes and licences as ${HUB_HOST} told them on ${day.format(asked)}.`;
   }
 
   private choose(model: string): void {
@@ -108,5 +163,10 @@ export class ModelPicker {
   }
 }
 
-/** The file's name, in an address or behind a hub's id. */
-const fileOf = (model: string): string => model.split(/[/:]/).at(-1) ?? '';
+/** How asking the hub went, where not all that was asked for came. */
+function failureOf(failed: readonly ChunkwiseError[]): string {
+  if (failed.length === 0) return '';
+  if (failed.length === MODELS.length && failed.every(({ code }) => code === 'network')) return `${HUB_HOST} could not be reached. `;
+  const more = failed.length > MOST_NAMED ? ` and ${failed.length - MOST_NAMED} more` : '';
+  return `${HUB_HOST} did not tell of some: ${failed.slice(0, MOST_NAMED).map(({ message }) => message).join('; ')}${more}. `;
+}

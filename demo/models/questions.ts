@@ -1,12 +1,13 @@
 import { type FoundFiles, modelUrl } from '../../src/api/index.ts';
 import { formatBytes, modelName } from '../basics/format.ts';
-import { MODELS } from './models.ts';
 import type { Question } from './offer.ts';
 
-/** A page may be opened by a link of anybody's: nothing comes from where it names before this is answered. */
-export function linkQuestion(model: string): Question {
+/**
+ * A page may be opened by a link of anybody's: nothing comes from where it names before this is answered. `bytes`: of the
+ * model, where the hub has told of it before.
+ */
+export function linkQuestion(model: string, bytes: number | undefined): Question {
   const url = new URL(modelUrl(model));
-  const listed = MODELS.find(({ id }) => id === model);
   const isElsewhere = url.origin !== location.origin;
   return {
     title: 'Open the model that this link names?',
@@ -14,7 +15,7 @@ export function linkQuestion(model: string): Question {
     facts: [
       ['Model', nameOf(url)],
       ['Address', url.href],
-      ...(listed ? [['Size', `about ${formatBytes(listed.megabytes * 1e6)}`] satisfies [string, string]] : []),
+      ...(bytes === undefined ? [] : [['Size', formatBytes(bytes)] satisfies [string, string]]),
     ],
     about: `${isElsewhere ? 'Nothing has been fetched from there yet. ' : ''}Open it only if you trust whoever sent the link: the file is kept on this device, and what it answers is up to them.`,
     accept: 'Open model',
@@ -50,7 +51,7 @@ export function foundLine({ name, bytes, license }: FoundFiles): string {
 const LONGEST_LICENSE = 60;
 
 /** It is a text of the file's, of any length. */
-const shownLicense = (license = 'not told'): string =>
+export const shownLicense = (license = 'not told'): string =>
   license.length > LONGEST_LICENSE ? `${license.slice(0, LONGEST_LICENSE)} …` : license;
 
 /** With the port; of addresses without a host the scheme. */

@@ -46,6 +46,8 @@ export class HubServer {
   readonly sent = new Map<string, Uint8Array>();
   /** Of both origins: what was asked, with the Authorization it came with. */
   readonly requests: { origin: 'hub' | 'cdn'; path: string; range?: string; authorization?: string }[] = [];
+  /** What it says of other repositories, of which it has no files: text, or what becomes JSON. */
+  readonly listed = new Map<string, unknown>();
   private count = 0;
   private hub!: Server;
   private cdn!: Server;
@@ -118,6 +120,12 @@ export class HubServer {
       response.writeHead(this.behaviour.refusal ?? 401).end('Access to this repository is restricted.');
       return;
     }
+    const [, other = ''] = /^\/api\/models\/([^/]+\/[^/]+)\/revision\/main$/.exec(url.pathname) ?? [];
+    if (this.listed.has(other)) {
+      const told = this.listed.get(other);
+      response.writeHead(200, { 'Content-Type': 'application/json' }).end(typeof told === 'string' ? told : JSON.stringify(told));
+      return;
+    }
     const api = `/api/models/${this.repo}/revision/`;
     if (url.pathname.startsWith(api)) {
       const revision = decodeURIComponent(url.pathname.slice(api.length));
@@ -140,7 +148,7 @@ export class HubServer {
         ...(!isText && { lfs: { sha256: sha256Of(bytes), size: bytes.length, pointerSize: 134 } }),
       };
     });
-    return { id: this.repo, sha: `${revision}-commit`, cardData: { license: 'apache-2.0' }, siblings };
+    return { id: this.repo, sha: `${revision}-commit`, createdAt: '2024-11-02T10:20:30.000Z', cardData: { license: 'apache-2.0' }, siblings };
   }
 
   private answerCdn(request: IncomingMessage, response: ServerResponse): void {

@@ -1,0 +1,123 @@
+import { ChunkwiseError, modelUrl } from '../../src/api/index.ts';
+import type { PageStorage } from '../basics/storage.ts';
+import { MODELS } from './models.ts';
+
+/** What the hub says of a model. */
+export interface HubFacts {
+  /** When it was asked. Milliseconds since 1970, as `created`. */
+  asked: number;
+  /** When its repository came to the hub. */
+  created: number;
+  /** Of its file. */
+  bytes: number;
+  /** As its card names it, at any length. */
+  license: string | undefined;
+  /** Where its licence is to be read, or else its card. */
+  licenseUrl: string;
+}
+
+const KEY = 'hub-listing';
+const TIMEOUT_MS = 20_000;
+/** Latest time that a Date has. */
+const LATEST = 8.64e15;
+
+/** The hub's host, as it is asked. */
+export const HUB_HOST = new URL(modelUrl('owner/name')).host;
+
+/** What the hub said last of the page's models: kept on this device, and asked for only when the user says so. */
+export class HubListing {
+  private facts = new Map<string, HubFacts>();
+
+  constructor(private readonly storage: PageStorage) {}
+
+  async restore(): Promise<void> {
+    const kept = await this.storage.get<unknown>(KEY);
+    if (!(kept instanceof Map)) return;
+    // What is damaged is asked for anew.
+    for (const [id, facts] of kept) if (typeof id === 'string' && isFacts(facts)) this.facts.set(id, facts);
+  }
+
+  of(id: string): HubFacts | undefined {
+    return this.facts.get(id);
+  }
+
+  /** When the oldest of what is known was told; undefined where nothing is known. */
+  get asked(): number | undefined {
+    const all = [...this.facts.values()].map(({ asked }) => asked);
+    return all.length === 0 ? undefined : Math.min(...all);
+  }
+
+  /** Asks of all models at once; what is known stays where there is no answer. Gives an error for each that failed. */
+  async ask(): Promise<ChunkwiseError[]> {
+    const answers = await Promise.all(
+      MODELS.map(async ({ id }) => {
+        try {
+          this.facts.set(id, await askOf(id));
+          return undefined;
+        } catch (error) {
+          return error instanceof ChunkwiseError ? error : new ChunkwiseError('network', { file: id, reason: String(error) });
+        }
+      }),
+    );
+    await this.storage.set(KEY, this.facts);
+    return answers.filter((error) => error !== undefined);
+  }
+}
+
+async function askOf(id: string): Promise<HubFacts> {
+  const [repo = '', file = ''] = id.split(':');
+  const url = new URL(`/api/models/${repo}/revision/main?blobs=true`, modelUrl(repo)).href;
+  const answer = await fetch(url, { credentials: 'omit', referrerPolicy: 'no-referrer', signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error: unknown) => {
+    throw new ChunkwiseError('network', { file: repo, reason: String(error) });
+  });
+  if (!answer.ok) throw new ChunkwiseError('bad_file', { file: repo, reason: `status ${answer.status}` });
+  const body: unknown = await answer.json().catch(() => undefined);
+  return { asked: Date.now(), ...readListing(body, repo, file) };
+}
+
+/**
+ * Reads an answer of the hub's API about a repository (`GET /api/models/{repo}/revision/{revision}?blobs=true`), with
+ * what it says of one file. Throws `bad_file` for what is not the hub's, or does not have the file.
+ */
+export function readListing(answer: unknown, repo: string, file: string): Omit<HubFacts, 'asked'> {
+  const { createdAt, lastModified, siblings, cardData, tags } = fieldsOf(answer);
+  const fail = (field: string, reason: string): never => {
+    throw new ChunkwiseError('bad_file', { file: repo, field, reason });
+  };
+  if (!Array.isArray(siblings)) return fail('siblings', 'is not a list of files');
+  const found = siblings.map(fieldsOf).find(({ rfilename }) => rfilename === file);
+  if (!found) return fail('siblings', `has no ${file}`);
+  const { size } = found;
+  if (!isSize(size)) return fail('size', 'is no length in bytes');
+  const date = createdAt ?? lastModified;
+  const created = typeof date === 'string' ? Date.parse(date) : NaN;
+  if (Number.isNaN(created)) return fail('createdAt', 'is no date');
+  return { created, bytes: size, ...licenseOf(fieldsOf(cardData), tags, modelUrl(repo)) };
+}
+
+/** A licence without a name of its own on the hub is `other`, and its name stands beside. */
+function licenseOf(card: Record<string, unknown>, tags: unknown, page: string): Pick<HubFacts, 'license' | 'licenseUrl'> {
+  const { license, license_name: name, license_link: link } = card;
+  const tag: unknown = Array.isArray(tags) ? tags.find((each) => typeof each === 'string' && each.startsWith('license:')) : undefined;
+  const told = [license === 'other' ? name : undefined, license, typeof tag === 'string' ? tag.slice('license:'.length) : undefined];
+  return {
+    license: told.find((each): each is string => typeof each === 'string' && each !== ''),
+    licenseUrl: typeof link === 'string' && isSecure(link) ? link : page,
+  };
+}
+
+/** Of anything: none where it has none. */
+const fieldsOf = (value: unknown): Record<string, unknown> => (typeof value === 'object' && value !== null ? { ...value } : {});
+
+/** A link is a stranger's text: it may lead elsewhere, but run nothing. */
+const isSecure = (url: string): boolean => URL.canParse(url) && new URL(url).protocol === 'https:';
+
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
+
+const isTime = (value: unknown): boolean => typeof value === 'number' && Math.abs(value) <= LATEST;
+
+function isFacts(value: unknown): value is HubFacts {
+  const { asked, created, bytes, license, licenseUrl } = fieldsOf(value);
+  const isText = license === undefined || typeof license === 'string';
+  return isTime(asked) && isTime(created) && isSize(bytes) && isText && typeof licenseUrl === 'string' && isSecure(licenseUrl);
+}
