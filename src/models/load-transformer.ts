@@ -5,31 +5,26 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { checkFinite } from '../kernels/formats/finite-planes.ts';
-import { repack } from '../kernels/formats/repack.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
-import type { WeightMatrix } from '../layers/weight-matrix.ts';
 import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
 import { deinterleaveRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable, windowTable } from './rope-table.ts';
+import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
 import { Transformer } from './transformer.ts';
 
-export interface TransformerOptions {
+export interface TransformerOptions extends LoadingOptions {
   /** Tokens the cache holds. */
   numPages: number;
   /** Longest sequence, in tokens. */
   contextLength: number;
   /** Most tokens of one batch; a multiple of the prefill tile. */
   batchTokens: number;
-  /** Told of bytes read from the file, as they are uploaded. */
-  onBytes?: (bytes: number) => void;
-  signal?: AbortSignal;
   /** Of what repacks the weights. */
   recorder: Recorder;
 }
@@ -46,7 +41,7 @@ export async function loadTransformer(
 ): Promise<Transformer> {
   const upload = new WeightUpload(device, options.recorder);
   try {
-    const transformer = await new Loader(device, config, tensors, upload, options).load();
+    const transformer = await new Loader(device, config, new TensorLoader(device, tensors, upload, options), options).load();
     await upload.finish();
     return transformer;
   } finally {
@@ -61,8 +56,7 @@ class Loader {
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
-    private readonly tensors: ReadonlyMap<string, TensorInfo>,
-    private readonly weights: WeightUpload,
+    private readonly tensors: TensorLoader,
     private readonly options: TransformerOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
@@ -73,14 +67,14 @@ class Loader {
     const { device, config } = this;
     const { normed, logits } = this.#activations;
     const tables = await this.ropeTables();
-    const embeddings = await this.matrix('token_embd.weight');
+    const embeddings = await this.tensors.matrix('token_embd.weight');
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
       const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
       layers.push({ attention: await this.attention(i, rope), mlp: await this.mlp(i) });
     }
     const outputNorm = await this.norm('output_norm.weight');
-    const outputMatrix = config.tiedEmbeddings ? embeddings : await this.matrix('output.weight');
+    const outputMatrix = config.tiedEmbeddings ? embeddings : await this.tensors.matrix('output.weight');
     const output = new Linear(device, outputMatrix, { x: normed, y: logits });
     const embedding = new Embedding(device, embeddings, config.embeddingScale, this.#activations);
     const { batchTokens } = this.options;
@@ -93,10 +87,10 @@ class Loader {
     const norm = await this.norm(name('attn_norm.weight'));
     const sources = linearsOfGroup('qkv').map((linear) => this.rows(name(`${linear}.weight`), this.isPermuted(linear)));
     const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
-    const qkv = await this.matrices(name('qkv'), sources);
-    const output = await this.matrix(name('attn_output.weight'));
+    const qkv = await this.tensors.matrices(name('qkv'), sources);
+    const output = await this.tensors.matrix(name('attn_output.weight'));
     const [queryNorm, keyNorm] = config.qkNorm
-      ? [await this.vector(name('attn_q_norm.weight')), await this.vector(name('attn_k_norm.weight'))]
+      ? [await this.tensors.vector(name('attn_q_norm.weight')), await this.tensors.vector(name('attn_k_norm.weight'))]
       : [];
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
@@ -108,45 +102,23 @@ class Loader {
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
     const norm = await this.norm(name('ffn_norm'));
     const sources = linearsOfGroup('gateUp').map((part) => this.rows(name(part)));
-    const gateUp = await this.matrices(`blk.${layer}.ffn_gate_up`, sources);
-    const down = await this.matrix(name('ffn_down'));
+    const gateUp = await this.tensors.matrices(`blk.${layer}.ffn_gate_up`, sources);
+    const down = await this.tensors.matrix(name('ffn_down'));
     const postNorm = await this.postNorm(`blk.${layer}.post_ffw_norm`);
     return new Mlp({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, gateUp, down, postNorm });
   }
 
   async norm(name: string): Promise<Norm> {
     const { x, normed } = this.#activations;
-    return new Norm(this.device, await this.vector(name), this.config.rmsNormEps, { x, output: normed });
+    return new Norm(this.device, await this.tensors.vector(name), this.config.rmsNormEps, { x, output: normed });
   }
 
   async postNorm(name: string): Promise<GPUBuffer | undefined> {
-    return this.config.postNorms ? this.vector(`${name}.weight`) : undefined;
-  }
-
-  /** One matrix for each run of sources of one type. */
-  async matrices(label: string, sources: RowSource[]): Promise<WeightMatrix[]> {
-    const runs: RowSource[][] = [];
-    for (const source of sources) {
-      const last = runs.at(-1);
-      if (last?.[0]?.tensor.type === source.tensor.type) last.push(source);
-      else runs.push([source]);
-    }
-    const matrices = [];
-    for (const run of runs) matrices.push(await this.upload(label, run));
-    return matrices;
-  }
-
-  matrix(name: string): Promise<WeightMatrix> {
-    return this.upload(name, [this.rows(name)]);
-  }
-
-  upload(label: string, sources: RowSource[]): Promise<WeightMatrix> {
-    const { onBytes = () => undefined, signal } = this.options;
-    return this.weights.matrix(label, sources, { onBytes, signal });
+    return this.config.postNorms ? this.tensors.vector(`${name}.weight`) : undefined;
   }
 
   rows(name: string, isPermuted = false): RowSource {
-    return { tensor: this.tensor(name), ...(isPermuted && { interleavedHeadDim: this.config.headDim }) };
+    return { tensor: this.tensors.tensor(name), ...(isPermuted && { interleavedHeadDim: this.config.headDim }) };
   }
 
   /** Whether a linear's rows are in the order of the file's rotation, which is not the kernels'. */
@@ -158,51 +130,25 @@ class Loader {
   async qkvBias(layer: number): Promise<GPUBuffer> {
     const parts = await Promise.all(
       linearsOfGroup('qkv').map(async (linear) => {
-        const bytes = await this.read(`blk.${layer}.${linear}.bias`);
+        const bytes = await this.tensors.read(`blk.${layer}.${linear}.bias`);
         return this.isPermuted(linear) ? deinterleaveRows(bytes, 4, this.config.headDim) : bytes;
       }),
     );
-    return this.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
+    return this.tensors.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
   }
 
   async ropeTables(): Promise<Record<'rotated' | 'unrotated' | 'window', GPUBuffer>> {
-    const divisors = this.tensors.has('rope_freqs.weight') ? await this.read('rope_freqs.weight') : undefined;
+    const divisors = this.tensors.has('rope_freqs.weight') ? await this.tensors.read('rope_freqs.weight') : undefined;
     const floats = divisors && new Float32Array(divisors.slice().buffer);
     if (floats?.some((divisor) => divisor <= 0)) {
-      const { name, source } = this.tensor('rope_freqs.weight');
+      const { name, source } = this.tensors.tensor('rope_freqs.weight');
       throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason: 'a divisor must be above 0' });
     }
     const { config } = this;
     const { contextLength } = this.options;
-    const upload = (table: Float32Array): GPUBuffer => this.buffer('rope', new Uint8Array(table.buffer), 'activations');
+    const upload = (table: Float32Array): GPUBuffer => this.tensors.buffer('rope', new Uint8Array(table.buffer), 'activations');
     const rotated = upload(ropeTable(config, contextLength, floats));
     const unrotated = config.unrotatedLayers.length > 0 ? upload(unrotatedTable(config, contextLength)) : rotated;
     return { rotated, unrotated, window: config.window ? upload(windowTable(config, config.window, contextLength)) : rotated };
-  }
-
-  async vector(name: string): Promise<GPUBuffer> {
-    return this.buffer(name, await this.read(name));
-  }
-
-  /** A vector's bytes. */
-  async read(name: string): Promise<Uint8Array> {
-    const tensor = this.tensor(name);
-    const { source, offset, bytes } = tensor;
-    const read = await source.read(offset, bytes);
-    checkFinite(tensor, repack(tensor.type, read));
-    this.options.onBytes?.(bytes);
-    return read;
-  }
-
-  buffer(label: string, bytes: Uint8Array, category: 'weights' | 'activations' = 'weights'): GPUBuffer {
-    const buffer = this.device.buffers.storage(label, category, bytes.length);
-    this.device.gpuDevice.queue.writeBuffer(buffer, 0, bytes.slice());
-    return buffer;
-  }
-
-  tensor(name: string): TensorInfo {
-    const tensor = this.tensors.get(name);
-    if (!tensor) throw new Error(`no tensor ${name}`); // checkTensors has seen to it
-    return tensor;
   }
 }

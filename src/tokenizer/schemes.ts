@@ -5,9 +5,10 @@ import { byteLevelBpe, sentencePieceBpe } from './bpe.ts';
 import { fromByteAlphabet, toByteAlphabet } from './byte-alphabet.ts';
 import { PRE_TOKENIZERS, splitWords } from './pre-tokenizers.ts';
 import type { PreTokenizer } from './pre-tokenizers.ts';
+import { wordPiece } from './word-piece.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
-/** One of the two kinds of tokenizer: how plain text becomes ids, and an id bytes. */
+/** One of the kinds of tokenizer: how plain text becomes ids, and an id bytes. */
 export interface Scheme {
   /** `text` begins the prompt or follows a special token. */
   words(text: string): Iterable<string>;
@@ -16,6 +17,7 @@ export interface Scheme {
   fallback(piece: string): number[];
   bytes(text: string, type: number): Uint8Array;
   addBos: boolean;
+  addEos?: boolean;
 }
 
 const encoder = new TextEncoder();
@@ -27,8 +29,10 @@ export function createScheme(metadata: TokenizerMetadata, vocabulary: Vocabulary
       return byteLevel(metadata, vocabulary);
     case 'llama':
       return sentencePiece(metadata, vocabulary);
+    case 'bert':
+      return wordPiece(metadata, vocabulary);
     default:
-      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama)`);
+      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama, bert)`);
   }
 }
 

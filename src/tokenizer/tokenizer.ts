@@ -54,7 +54,7 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   const encodeText = textEncoder(vocabulary, scheme);
   const { bosId, eosId } = metadata;
   const addBos = metadata.addBos ?? scheme.addBos;
-  const addEos = metadata.addEos ?? false;
+  const addEos = metadata.addEos ?? scheme.addEos ?? false;
   requireId(metadata, 'bos_token_id', addBos, bosId);
   requireId(metadata, 'eos_token_id', addEos, eosId);
   const bosText = bosId === undefined ? undefined : vocabulary.texts[bosId];

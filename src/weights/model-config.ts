@@ -1,4 +1,5 @@
 import { type Architecture, everyNth, type Multiplier } from '../architectures/architecture.ts';
+import { ENCODERS } from '../architectures/encoder.ts';
 import { ARCHITECTURES } from '../architectures/index.ts';
 import type { ModelConfig, SlidingWindow } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
@@ -75,6 +76,7 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
 
 function readArchitecture(metadata: GgufMetadata): Architecture {
   const name = metadata.string('general.architecture');
+  if (ENCODERS.has(name)) fail(metadata, 'general.architecture', `a ${name} model embeds texts, and answers nothing`, 'unsupported');
   const known = [...ARCHITECTURES.keys()].join(', ');
   const reason = `architecture ${JSON.stringify(name.slice(0, 40))} is not supported; these are: ${known}`;
   return ARCHITECTURES.get(name) ?? fail(metadata, 'general.architecture', reason, 'unsupported');
@@ -183,14 +185,14 @@ function readMultipliers(
 }
 
 /** llama.cpp takes the length of the token list; `vocab_size` stands in where there is no list. */
-function readVocabSize(metadata: GgufMetadata, architecture: string): number {
+export function readVocabSize(metadata: GgufMetadata, architecture: string): number {
   const list = 'tokenizer.ggml.tokens';
   if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, MOST_TOKENS);
   const size = metadata.strings(list).length;
   return size >= 1 && size <= MOST_TOKENS ? size : fail(metadata, list, `${size} tokens; 1 to ${MOST_TOKENS} are allowed`);
 }
 
-function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
+export function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
   const value = ofEveryLayer(metadata, key) ?? (fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback));
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   return fail(metadata, key, `must be an integer from 1 to ${max}, but is ${value}`);
@@ -206,16 +208,16 @@ function ofEveryLayer(metadata: GgufMetadata, key: string): number | undefined {
 }
 
 /** Numbers in these ranges leave what is computed of them finite. */
-function readRange(metadata: GgufMetadata, key: string, [least, most]: readonly [number, number], fallback?: number): number {
+export function readRange(metadata: GgufMetadata, key: string, [least, most]: readonly [number, number], fallback?: number): number {
   const value = fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback);
   if (!(value > 0 && value <= most)) fail(metadata, key, `must be above 0 and at most ${most}, but is ${value}`);
   return value >= least ? value : fail(metadata, key, `must be at least ${least}, but is ${value}`);
 }
 
-function checkMultiple(metadata: GgufMetadata, key: string, value: number, of: number): void {
+export function checkMultiple(metadata: GgufMetadata, key: string, value: number, of: number): void {
   if (value % of !== 0) fail(metadata, key, `${value} is not a multiple of ${of}`, 'unsupported');
 }
 
-function fail(metadata: GgufMetadata, key: string, reason: string, code: ErrorCode = 'bad_file'): never {
+export function fail(metadata: GgufMetadata, key: string, reason: string, code: ErrorCode = 'bad_file'): never {
   throw new ChunkwiseError(code, { file: metadata.file, field: key, reason });
 }

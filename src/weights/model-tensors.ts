@@ -12,11 +12,15 @@ import type { TensorInfo } from './tensor-info.ts';
  * or misshapen tensor, `unsupported` for one this runtime does not know.
  */
 export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
+  return checkAgainst(file, config.architecture, wantedTensors(config));
+}
+
+/** The same of any model, by the tensors that it is to have. */
+export function checkAgainst(file: ModelHeader, architecture: string, wanted: ReadonlyMap<string, WantedTensor>): ReadonlyMap<string, TensorInfo> {
   const found = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
-  const wanted = wantedTensors(config);
   for (const tensor of file.tensors) {
     if (wanted.has(tensor.name)) continue;
-    const reason = `a ${config.architecture} model has no such tensor here, so it would be left out`;
+    const reason = `a ${architecture} model has no such tensor here, so it would be left out`;
     throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
   }
   for (const [name, { shape, optional }] of wanted) {

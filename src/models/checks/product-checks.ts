@@ -20,7 +20,7 @@ const SCALE = 0.5;
 const ROOM = Math.ceil(PREFILLED / TILE_TOKENS) * TILE_TOKENS;
 
 /** How a model multiplies by a matrix; `gate` in decoding only. */
-interface Product {
+export interface Product {
   type: GgmlType;
   columns: number;
   isNormed: boolean;
@@ -39,7 +39,7 @@ export async function productChecks(
 ): Promise<{ decode: Check[]; prefill: Check[] }> {
   const checks = { decode: [] as Check[], prefill: [] as Check[] };
   for (const product of productsOf(config, tensors, gates === 'inside')) {
-    const made = await checksOf(device, upload, config, product);
+    const made = await checksOfProduct(device, upload, config, product);
     checks.decode.push(...made.decode);
     checks.prefill.push(made.prefill);
   }
@@ -61,7 +61,8 @@ function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo
   return [...products.values()];
 }
 
-async function checksOf(device: Device, upload: WeightUpload, config: ModelConfig, product: Product): Promise<{ decode: Check[]; prefill: Check }> {
+/** Of one product: by few tokens, and by many. */
+export async function checksOfProduct(device: Device, upload: WeightUpload, config: Pick<ModelConfig, 'rmsNormEps' | 'activation'>, product: Product): Promise<{ decode: Check[]; prefill: Check }> {
   const { type, columns, isNormed, isGated, isAdded, hasBias } = product;
   const next = anyNumbers();
   const { tensor, values } = anyMatrix(type, ROWS, columns, next);

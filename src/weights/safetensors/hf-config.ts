@@ -4,11 +4,14 @@ import type { Activation } from '../../config/model-config.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
 import { MOST } from '../model-config.ts';
+import type { TensorInfo } from '../tensor-info.ts';
 
 /** What transformers takes for keys that a config.json of any model lacks. */
 const COMMON_DEFAULTS = { rms_norm_eps: 1e-6, tie_word_embeddings: false };
 const DEFAULT_ACTIVATION = 'silu';
 const DEFAULT_ROPE_THETA = 10_000;
+/** Of embeddings: 32 halves. */
+const MIN_ROW_BYTES = 64;
 
 /** transformers' names of them (activations.py, ACT2FN). */
 const ACTIVATIONS: Record<Activation, readonly string[]> = { silu: ['silu', 'swish'], gelu: ['gelu_pytorch_tanh', 'gelu_new'] };
@@ -65,6 +68,14 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   if (window === 'by layer') addWindow(config, architecture, set);
   addRope(config, set);
   return values;
+}
+
+/** Every token takes memory, so only as many are believed as the embeddings have rows. */
+export function checkVocabSize(config: JsonFields, embeddings: TensorInfo | undefined): void {
+  const vocabSize = config.number('vocab_size');
+  const rows = embeddings ? Math.min(embeddings.shape[0] ?? 0, embeddings.bytes / MIN_ROW_BYTES) : 0;
+  if (vocabSize <= rows) return;
+  config.fail('vocab_size', `is ${vocabSize}, but the embeddings are ${embeddings ? `[${embeddings.shape.join(', ')}]` : 'missing'}`);
 }
 
 function modelTypeOf(config: JsonFields) {

@@ -1,3 +1,4 @@
+import { ENCODERS } from '../../architectures/encoder.ts';
 import { ARCHITECTURES } from '../../architectures/index.ts';
 import type { Architecture } from '../../architectures/architecture.ts';
 import { LINEARS } from '../../architectures/linears.ts';
@@ -5,8 +6,9 @@ import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
-import { configMetadata, llama3Divisors, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
+import { checkVocabSize, configMetadata, llama3Divisors, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
+import { encoderHeader } from './encoder-files.ts';
 import { JsonFields, kindOf } from './json-file.ts';
 import type { ModelHeader } from '../model-header.ts';
 import { quantized, raised } from '../quantized-tensor.ts';
@@ -30,8 +32,6 @@ const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|mod
 const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector)\./;
 const LAYER_NAME = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/;
 const INDEX = /\.safetensors\.index\.json$/;
-/** Of embeddings: 32 halves. */
-const MIN_ROW_BYTES = 64;
 /** The longest templates have some 20,000 characters. */
 const MOST_TEMPLATE_BYTES = 1 << 20;
 
@@ -60,7 +60,17 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     if (fields) return fields;
     throw new ChunkwiseError('bad_file', { file: weights[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
   };
-  const whole = await required('config.json');
+  const { pooling, config: whole = await required('config.json') } = await readConfigs(sources);
+  if (ENCODERS.has(whole.string('model_type'))) {
+    const modules = file('modules.json');
+    return encoderHeader(
+      {
+        ...{ config: whole, pooling, modules: modules && (await JsonFields.readList(modules)), sentences: await json('sentence_bert_config.json') },
+        ...{ tokenizer: await required('tokenizer.json'), tensors: await readShards(weights, undefined) },
+      },
+      type,
+    );
+  }
   const config = withConfigDefaults(whole);
   const isText = config.values['model_type'] !== whole.values['model_type'];
   const values = configMetadata(config);
@@ -72,7 +82,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     const own = name(tensor.name);
     return own === undefined ? [] : [{ ...tensor, name: own }];
   });
-  checkVocabSize(config, found);
+  checkVocabSize(config, found.find(({ name }) => name === 'token_embd.weight'));
   const template = file('chat_template.jinja');
   const texts = tokenizerMetadata({
     tokenizer: await required('tokenizer.json'),
@@ -98,13 +108,17 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', unrotatedLayers: unrotatedLayers(config) };
 }
 
-/** Every token takes memory, so only as many are believed as the embeddings have rows. */
-function checkVocabSize(config: JsonFields, tensors: readonly TensorInfo[]): void {
-  const embeddings = tensors.find(({ name }) => name === 'token_embd.weight');
-  const vocabSize = config.number('vocab_size');
-  const rows = embeddings ? Math.min(embeddings.shape[0] ?? 0, embeddings.bytes / MIN_ROW_BYTES) : 0;
-  if (vocabSize <= rows) return;
-  config.fail('vocab_size', `is ${vocabSize}, but the embeddings are ${embeddings ? `[${embeddings.shape.join(', ')}]` : 'missing'}`);
+/** Of several files of that name one says how sentence-transformers pools states. */
+async function readConfigs(sources: readonly ByteSource[]): Promise<{ config?: JsonFields | undefined; pooling?: JsonFields | undefined }> {
+  const configs = await Promise.all(sources.filter((source) => baseName(source) === 'config.json').map((source) => JsonFields.read(source)));
+  const pooling = configs.find((one) => Object.keys(one.values).some((key) => key.startsWith('pooling_mode')));
+  return { pooling, config: configs.find((one) => one !== pooling) };
+}
+
+/** Whether a model's `config.json` is of an encoder. Throws `bad_file`. */
+export async function namesEncoder(sources: readonly ByteSource[]): Promise<boolean> {
+  const type = (await readConfigs(sources)).config?.values['model_type'];
+  return typeof type === 'string' && ENCODERS.has(type);
 }
 
 async function readTemplate(source: ByteSource): Promise<string> {
