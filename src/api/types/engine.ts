@@ -102,8 +102,8 @@ export interface Engine {
   };
   embeddings: {
     /**
-     * A vector for each text: the mean of its states after the last norm, scaled to length one. Errors: `bad_request`,
-     * `context_overflow` for a text longer than the context.
+     * A vector for each text: of an encoder pooled and scaled as the model says; of other models the mean of the text's states
+     * after the last norm, scaled to length one. Errors: `bad_request`, `context_overflow` for a text longer than the context.
      */
     create(request: EmbeddingRequest, options?: CallOptions): Promise<EmbeddingResponse>;
   };

@@ -91,7 +91,7 @@ export type GenerateEvent =
 
 /** Of one text. */
 export interface TextEmbedding {
-  /** `[hiddenSize]`, of length one. */
+  /** `[hiddenSize]`, of length one unless an encoder leaves it as it is. */
   vector: Float32Array<ArrayBuffer>;
   tokens: number;
 }

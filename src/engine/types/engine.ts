@@ -95,7 +95,7 @@ export interface EngineCore {
   chat(messages: readonly ChatTurn[], options: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void>;
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
   /**
-   * Embeds texts, or tokens, one after the other; each is at most a context long. Errors: `bad_request`,
+   * Embeds texts, or tokens, each at most a context long; an encoder several at once. Errors: `bad_request`,
    * `context_overflow`, naming the text, before any is computed; `queue_full`, `aborted`, `abandoned`, `device_lost`.
    */
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void>;

@@ -77,7 +77,7 @@ export async function checksOfProduct(device: Device, upload: WeightUpload, conf
   const sums = products(inputs, values, { product, eps: config.rmsNormEps });
   const check = (kind: 'decode' | 'prefill', tokens: number): Check => {
     const gates = isGated && kind === 'decode';
-    const expected = (gates ? gated(sums, tokens, config.activation) : sums.slice(0, tokens * ROWS)).map((value) => (isAdded ? SCALE * value + 0.25 : value));
+    const expected = (gates ? gated(sums, tokens, config.activation) : sums.slice(0, tokens * ROWS)).map((value) => (isAdded ? value + 0.25 : value));
     return {
       name: `linear-${kind} ${type} × ${columns}${isNormed ? ' with a norm' : ''}`,
       make() {
@@ -107,12 +107,13 @@ interface Inputs {
 
 /** `[PREFILLED, ROWS]` */
 function products({ x, normWeight, bias }: Inputs, weights: Float32Array, { product, eps }: { product: Product; eps: number }): number[] {
-  const { columns, isNormed, hasBias } = product;
+  const { columns, isNormed, isAdded, hasBias } = product;
+  const scale = isAdded ? SCALE : 1;
   const sums: number[] = [];
   for (let token = 0; token < PREFILLED; token++) {
     const input = x.subarray(token * columns, (token + 1) * columns);
     const read = isNormed ? rmsNormed(input, normWeight, eps) : input;
-    for (let row = 0; row < ROWS; row++) sums.push(dot(weights.subarray(row * columns, (row + 1) * columns), read) + (hasBias ? bias[row]! : 0));
+    for (let row = 0; row < ROWS; row++) sums.push(scale * dot(weights.subarray(row * columns, (row + 1) * columns), read) + (hasBias ? bias[row]! : 0));
   }
   return sums;
 }

@@ -60,22 +60,20 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     if (fields) return fields;
     throw new ChunkwiseError('bad_file', { file: weights[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
   };
+  const index = async (): Promise<JsonFields | undefined> => {
+    const source = sources.find((one) => INDEX.test(baseName(one)));
+    return source && JsonFields.read(source);
+  };
   const { pooling, config: whole = await required('config.json') } = await readConfigs(sources);
   if (ENCODERS.has(whole.string('model_type'))) {
     const modules = file('modules.json');
-    return encoderHeader(
-      {
-        ...{ config: whole, pooling, modules: modules && (await JsonFields.readList(modules)), sentences: await json('sentence_bert_config.json') },
-        ...{ tokenizer: await required('tokenizer.json'), tensors: await readShards(weights, undefined) },
-      },
-      type,
-    );
+    const texts = { config: whole, pooling, modules: modules && (await JsonFields.readList(modules)), sentences: await json('sentence_bert_config.json') };
+    return encoderHeader({ ...texts, tokenizer: await required('tokenizer.json'), tensors: await readShards(weights, await index()) }, type);
   }
   const config = withConfigDefaults(whole);
   const isText = config.values['model_type'] !== whole.values['model_type'];
   const values = configMetadata(config);
-  const index = sources.find((source) => INDEX.test(baseName(source)));
-  const shards = await readShards(weights, index && (await JsonFields.read(index)));
+  const shards = await readShards(weights, await index());
   const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
   const name = namer(architecture, isText);
   const found = shards.flatMap((tensor): TensorInfo[] => {
