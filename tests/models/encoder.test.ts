@@ -157,6 +157,20 @@ test('a GGUF file without pooling, or with another tokenizer, is refused by name
   await expectError(async () => sessionOf(await ggufOf({ 'tokenizer.ggml.model': 't5' })), 'unsupported', { field: 'tokenizer.ggml.model' });
 });
 
+/** What a device of class `gpu` has in place of others. */
+const BROKEN_SHARED: [from: RegExp, to: string][] = [
+  [/base \+ key0 >= text\.x && /, ''],
+  [/values\[i\] = qkv\[at \+ HEADS4\]/, 'values[i] = qkv[at]'],
+  [/sum \*= kept;/, ''],
+];
+
+test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', async (from, to) => {
+  const { gpu, changed } = miscompiling(from, to, ['attention-texts-shared']);
+  const { device } = await sessionOf(encoderFolder(), { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
+  expect(changed()).toBeGreaterThan(0);
+  expect(device.variant.sharedPages).toBe(false);
+});
+
 /** What comes out is another, of each of its kernels. */
 const BROKEN: [kernel: string, from: RegExp, to: string][] = [
   ['layer-norm', /x\[base \+ i\] - mean\) \* scale/, 'x[base + i]) * scale'],

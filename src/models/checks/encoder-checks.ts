@@ -34,12 +34,13 @@ export async function encoderChecks(device: Device, recorder: Recorder, config: 
   for (const product of productsOf(tensors)) products.push((await checksOfProduct(device, upload, { rmsNormEps: 1, activation: 'silu' }, product)).prefill);
   const types = new Set([...tensors.values()].filter(({ name }) => isMatrix(name)).map(({ type }) => type));
   const embeddings = tensors.get('token_embd.weight');
-  const others = [positionsCheck, activateCheck, attentionCheck, poolCheck].map((check) => check(device, config));
+  const others = [positionsCheck, activateCheck, poolCheck].map((check) => check(device, config));
   if (embeddings) others.push(await embeddingCheck(device, upload, { hiddenSize: config.hiddenSize, embeddingScale: 1 }, embeddings));
   return [
     { candidates: [{ repacksOnHost: true }], checks: device.variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type)) },
     { candidates: ROWS, checks: [layerNormCheck(device, config)] },
     { candidates: PREFILL, checks: products },
+    { candidates: [{ sharedPages: false }], checks: [attentionCheck(device, config)] },
     { candidates: [], checks: others },
   ];
 }
