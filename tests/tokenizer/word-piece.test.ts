@@ -33,8 +33,8 @@ test('a vocabulary with capitals tells them apart, and accents', async () => {
 test('a GGUF file says nothing of capitals: its tokens do', () => {
   const of = (...words: string[]): ((text: string) => number[]) => {
     const tokens = ['[UNK]', '[CLS]', '[SEP]', ...words];
-    const { encode } = createTokenizer({ file: 'x.gguf', model: 'bert', tokens, tokenTypes: tokens.map((_, id) => (id < 3 ? 3 : 1)), unkId: 0, bosId: 1, eosId: 2 });
-    return (text) => encode(text);
+    const tokenizer = createTokenizer({ file: 'x.gguf', model: 'bert', tokens, tokenTypes: tokens.map((_, id) => (id < 3 ? 3 : 1)), unkId: 0, bosId: 1, eosId: 2 });
+    return (text) => tokenizer.encode(text);
   };
   expect(of('▁the', '▁a')('The Ä')).toEqual([1, 3, 4, 2]);
   expect(of('▁the', '▁The', '▁ä', '▁Ä')('The Ä')).toEqual([1, 4, 6, 2]);

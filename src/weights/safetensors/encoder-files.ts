@@ -57,7 +57,7 @@ export function encoderHeader(files: EncoderFiles, type: LoadedType | undefined)
     if (tensor.shape.length === 1 || /^(position_embd|token_types)/.test(own)) return [quantized(named, 'F32')];
     return [type ? quantized(named, type) : named];
   });
-  checkVocabSize(config, tensors.find(({ name: own }) => own === 'token_embd.weight'));
+  checkVocabSize(config, files.tensors.find((tensor) => ownName(tensor.name) === 'token_embd.weight'));
   for (const [key, value] of wordPieceMetadata(files.tokenizer, config)) values.set(key, value);
   return { metadata: new GgufMetadata(config.file, values), tensors, isNormalized, usualLength: readUsualLength(files) };
 }
