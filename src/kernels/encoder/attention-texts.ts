@@ -6,10 +6,11 @@ import type { Kernel, KernelText } from '../../gpu/kernel.ts';
 
 /** Less than any score, and finite. */
 const LEAST = -3e38;
-/** Of the kernel that shares keys out: queries of a workgroup, invocations of each, and numbers of keys in its memory at once. */
-const QUERIES = 16;
+/** Of the kernel that shares keys out: queries of a workgroup, invocations of each, most keys in its memory at once, and their numbers. */
+const QUERIES = 64;
 const SLICES = 4;
-const SHARED_FLOATS = 1024;
+const MOST_KEYS = 8;
+const SHARED_FLOATS = 512;
 
 /**
  * `qkv [T, 3 numHeads headDim]` → `y [T, numHeads headDim]`: each token attends to all of its text, which `batch_table` has
@@ -26,11 +27,11 @@ export function attentionTextsKernel({ variant }: Device, { numHeads, headDim }:
     params: { tokens: 'u32' },
   };
   if (variant.sharedPages && headDim % (4 * SLICES) === 0) {
-    const keys = Math.max(SLICES, Math.min(QUERIES, SHARED_FLOATS / 2 ** Math.ceil(Math.log2(headDim))));
+    const keys = Math.max(MOST_KEYS / 2, Math.min(MOST_KEYS, Math.floor(SHARED_FLOATS / headDim)));
     return {
       name: 'attention-texts-shared',
       sources: [sharedSource],
-      constants: { ...constants, KEYS: keys, SCORED: keys / SLICES, SLICE4: headDim / 4 / SLICES },
+      constants: { ...constants, QUERIES, SLICES, KEYS: keys, SLICE4: headDim / 4 / SLICES },
       ...bound,
       groups: ({ tokens }) => [Math.ceil(tokens / QUERIES), numHeads],
     };
