@@ -64,19 +64,24 @@ export async function planModel(
 }
 
 /**
- * `plan` of a model's header. Where the caller leaves it open what a safetensors model's matrices become, those of 8 bits, or
- * of 4 where these are over a limit. Errors: those of `plan` and of `openModelFile`.
+ * `plan` of a model's header. Where the caller leaves it open what a safetensors model's matrices become, the first of
+ * `defaults`, or the other where that is over a limit. Errors: those of `plan` and of `openModelFile`.
  */
-export async function withWeights<T extends object>(sources: readonly ByteSource[], limits: ModelLimits, plan: (header: ModelHeader) => T): Promise<T & { weights?: WeightType }> {
+export async function withWeights<T extends object>(
+  sources: readonly ByteSource[],
+  limits: ModelLimits,
+  plan: (header: ModelHeader) => T,
+  defaults: readonly [WeightType, WeightType] = ['Q8_0', 'Q4_1'],
+): Promise<T & { weights?: WeightType }> {
   if (!isSafetensors(sources)) return plan(await openModelFile(sources));
   const as = async (weights: WeightType): Promise<T & { weights: WeightType }> => {
     const header = await openModelFile(sources, weights === 'stored' ? undefined : weights);
     return { ...plan(header), weights };
   };
   if (limits.weights !== undefined) return as(limits.weights);
-  return as('Q8_0').catch((error: unknown) => {
+  return as(defaults[0]).catch((error: unknown) => {
     if (!(error instanceof ChunkwiseError) || error.code !== 'over_limit') throw error;
-    return as('Q4_1');
+    return as(defaults[1]);
   });
 }
 

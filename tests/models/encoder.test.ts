@@ -90,12 +90,24 @@ test('more texts than a batch holds are as each alone, in their order', async ()
   }
 });
 
-test.each([['F16', 1e-5], ['Q8_0', 2e-3], ['Q4_1', 0.5]] as const)('weights become %s where that is asked for', async (weights, most) => {
+test.each([['F16', 1e-5], ['Q8_0', 1e-3], ['Q4_1', 0.15]] as const)('weights become %s where that is asked for', async (weights, most) => {
   const vectors = await embedded(await engineOf(encoderFolder(), { weights }), texts);
   const error = nmse(vectors, expectedStates().map((states) => scaled(POOLED['mean_tokens']!(states))));
   console.info(`${weights}: NMSE ${error.toExponential(1)}`);
   expect(error).toBeLessThan(most);
   expect(error).toBeGreaterThan(0);
+});
+
+test('half floats by default, 8 bits a weight where memory does not allow them', async () => {
+  const planOf = async (memoryLimitBytes: number) => {
+    const { device, plan } = await openEncoderSession({ gpu: lastingGpu(), wait: napping, sources: encoderFolder(), memoryLimitBytes });
+    opened.push(device);
+    return plan;
+  };
+  const { weights, totalBytes } = await planOf(Infinity);
+  expect(weights).toBe('F16');
+  expect((await planOf(totalBytes - 1)).weights).toBe('Q8_0');
+  await expect(planOf(totalBytes / 10)).rejects.toMatchObject({ code: 'over_limit', detail: { field: 'memoryLimitBytes' } });
 });
 
 /** The tiny model as a GGUF file, with what it says changed. */

@@ -32,7 +32,7 @@ export interface EngineOptions extends RequestDefaults {
   contextLength?: number;
   /**
    * What the matrices of a safetensors model become as they are loaded: half floats, 8 or 4 bits a weight, or what is
-   * stored. Default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`. Not for GGUF, whose types are the file's.
+   * stored. Default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`; of encoders F16, or Q8_0. Not for GGUF, whose types are the file's.
    */
   weights?: WeightType;
   /** Which of the machine's GPUs; default: the fast one. As in WebGPU's GPURequestAdapterOptions. */

@@ -13,7 +13,7 @@ const BATCHES = 4;
 const TILE = 64;
 
 /** An encoder found fit for a device, from its header alone, and what it will take there. */
-export interface EncoderPlan extends Pick<ModelPlan, 'file' | 'license' | 'tokenizer' | 'tensors' | 'contextLength' | 'batchTokens' | 'tensorBytes' | 'totalBytes'> {
+export interface EncoderPlan extends Pick<ModelPlan, 'file' | 'license' | 'tokenizer' | 'tensors' | 'contextLength' | 'batchTokens' | 'tensorBytes' | 'totalBytes' | 'weights'> {
   config: EncoderConfig;
 }
 

@@ -10,13 +10,16 @@ import type { SessionOptions } from '../session-options.ts';
 import { checkEncoder } from './check-encoder.ts';
 import { type EncoderPlan, planEncoder } from './encoder-plan.ts';
 
+/** What matrices of safetensors become by default: encoders are small, and 8 bits a weight turn their vectors. */
+const WEIGHTS = ['F16', 'Q8_0'] as const;
+
 /** Opens a device and brings an encoder there. Errors: those of `openEngine`. */
 export async function openEncoderSession(options: SessionOptions): Promise<EncoderSession> {
   const { onProgress, signal, wait, gpuAdapter, without, deviceClass, tuning } = options;
   const device = await openDevice(options.gpu, { wait, gpuAdapter, without, deviceClass, onLost: options.onDeviceLost });
   try {
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
-    const plan = options.header ? planEncoder(device, options.header, options) : await withWeights(options.sources, options, (header) => planEncoder(device, header, options));
+    const plan = options.header ? planEncoder(device, options.header, options) : await withWeights(options.sources, options, (header) => planEncoder(device, header, options), WEIGHTS);
     return await noErrors(device, plan.file, async () => {
       const recorder = new Recorder(device);
       if (tuning) device.variant = await checkEncoder(device, recorder, plan, tuning);
