@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { activateKernel } from '../../src/kernels/encoder/activate.ts';
-import { addPositionsKernel } from '../../src/kernels/encoder/add-positions.ts';
-import { attentionTextsKernel } from '../../src/kernels/encoder/attention-texts.ts';
-import { layerNormKernel } from '../../src/kernels/encoder/layer-norm.ts';
-import { poolTextsKernel } from '../../src/kernels/encoder/pool-texts.ts';
-import { attendTexts, geluOf, layerNorm } from '../../src/reference/kernels/encoder.ts';
-import { expectClose } from '../support/kernels/expect-close.ts';
-import { CLASSES, describeVariants } from '../support/kernels/runner.ts';
-import { Random } from '../support/random.ts';
+import { activateKernel } from '../../../src/kernels/encoder/activate.ts';
+import { addPositionsKernel } from '../../../src/kernels/encoder/add-positions.ts';
+import { attentionTextsKernel } from '../../../src/kernels/encoder/attention-texts.ts';
+import { layerNormKernel } from '../../../src/kernels/encoder/layer-norm.ts';
+import { poolTextsKernel } from '../../../src/kernels/encoder/pool-texts.ts';
+import { attendTexts, geluOf, layerNorm } from '../../../src/reference/kernels/encoder.ts';
+import { expectClose } from '../../support/kernels/expect-close.ts';
+import { CLASSES, describeVariants } from '../../support/kernels/runner.ts';
+import { Random } from '../../support/random.ts';
 
 /** Of each token its position, its text's first token and how many that has. */
 function tableOf(lengths: readonly number[]): Uint32Array {
