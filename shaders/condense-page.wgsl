@@ -35,7 +35,7 @@ fn mass(page: vec4u, kv_head: u32, j: u32, raised: f32) -> f32 {
       let known = qkv[probe + 2u * HEAD_DIM4];
       var score = raised;
       for (var i = 0u; i < HALF4; i += 2u) {
-        score += inner(turned(probe, turn_of(position - page.z, i, i + 1u), i, i + 1u), key_quad(page, kv_head, j, i));
+        score += inner(turned(probe, turn_of(position, position - page.z, i, i + 1u), i, i + 1u), key_quad(page, kv_head, j, i));
       }
       sum += exp(score - known.x) / known.y;
     }

@@ -4,7 +4,7 @@
 // their scores those of every KEY_LANES-th key, of their outputs VECTORS vectors. Leaves what attention-decode leaves.
 // Queries are rotated once, by their distance from the tile's first position, and kept where the outputs go; keys by what
 // their page's base is from there.
-// needs: half4, page-layout, page-units, window
+// needs: half4, page-layout, page-units, score-scale, window
 const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const SHARED = NUM_HEADS / NUM_KV_HEADS;
 const ROWS = 4u * ROW_GROUPS;
@@ -62,8 +62,9 @@ fn rotate_queries(tile: Tile, id: u32) {
     let token = token_of(tile, row);
     let query = token * ROW4 + (tile.kv_head * SHARED + (tile.first + row) % SHARED) * HEAD_DIM4 + i;
     let angle = (batch_table[token].y - tile.position) * HEAD_DIM4 + i;
-    let a = qkv[query] * SCALE;
-    let b = qkv[query + HALF4] * SCALE;
+    let scale = score_scale(batch_table[token].y, i);
+    let a = qkv[query] * scale;
+    let b = qkv[query + HALF4] * scale;
     partial_outputs[query_at(tile, row, 2u * i)] = a * rope[angle] - b * rope[angle + HALF4];
     partial_outputs[query_at(tile, row, 2u * i + 1u)] = a * rope[angle + HALF4] + b * rope[angle];
   }

@@ -21,8 +21,12 @@ export interface Architecture {
   normPaths?: Readonly<Partial<Record<NormName, string>>>;
   /** safetensors have norms' weights less this, which is added as they are loaded. */
   normOffset?: number;
-  /** Which layers attend within a window, where a file has one and does not say: all but every n-th; and how these are rotated. */
-  window?: { allBut: number; ropeTheta: number };
+  /** Which layers attend within a window, where a file has one and does not say: all but every n-th, or all; and how these are rotated, if in their own way. */
+  window?: { allBut?: number; ropeTheta?: number };
+  /** A head may be rotated in part. */
+  rotatesPart?: true;
+  /** Its files have q, k and v in one tensor, and gate and up. */
+  isFused?: true;
   /** Layers of the one model whose scores are scaled by 1 / sqrt(hiddenSize / numHeads), which its GGUF files do not say. */
   scoresByHidden?: number;
   /** Embeddings are multiplied by the square root of their length. */

@@ -3,11 +3,13 @@ import type { Architecture, ModelType } from './architecture.ts';
 import { gemma3 } from './gemma3.ts';
 import { granite } from './granite.ts';
 import { llama } from './llama.ts';
+import { mistral3 } from './mistral3.ts';
+import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 import { smollm3 } from './smollm3.ts';
 
-const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3];
+const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, phi3, mistral3];
 
 /** By GGUF's `general.architecture`. */
 export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(LIST.map((one) => [one.name, one]));

@@ -34,6 +34,18 @@ export const LINEARS = {
   ffn_down: { path: 'mlp.down_proj', group: 'down', inputs: 'intermediate', outputs: 'hidden' },
 } as const satisfies Record<string, Linear>;
 
+/** Groups of linears that some files have as one, by the names of that, one below the other; llama.cpp calls gate and up together up. */
+export const FUSED = {
+  attn_qkv: { path: 'self_attn.qkv_proj', group: 'qkv' },
+  ffn_up: { path: 'mlp.gate_up_proj', group: 'gateUp' },
+} as const satisfies Record<string, { path: string; group: LinearGroup }>;
+
+export type FusedName = keyof typeof FUSED;
+
+/** The one that a linear is in, where its group is fused. */
+export const fusedOf = (name: LinearName): FusedName | undefined =>
+  (Object.keys(FUSED) as FusedName[]).find((fused) => FUSED[fused].group === LINEARS[name].group);
+
 export type LinearName = keyof typeof LINEARS;
 
 export const LINEAR_NAMES = Object.keys(LINEARS) as LinearName[];

@@ -30,8 +30,12 @@ export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boole
     const wanted = policy.changes?.(view) ?? [];
     if (!wins) return wanted;
     const placeOf = ({ page, layer }: Change): string => `${page} ${layer}`;
-    const small = new Set(wanted.filter(({ form }) => form !== 'q8').map(placeOf));
-    const forced = forcedPages(view).filter((each) => !small.has(placeOf(each)));
+    const own = new Map(wanted.map((each) => [placeOf(each), each.form]));
+    // What the policy makes as small by itself is not forced.
+    const forced = forcedPages(view).filter((each) => {
+      const form = own.get(placeOf(each));
+      return form === undefined || (form === 'q8' && each.form !== 'q8');
+    });
     const isForced = new Set(forced.map(placeOf));
     return [...wanted.filter((each) => !isForced.has(placeOf(each))), ...forced.map((each) => ({ ...each, forced: true }))];
   },

@@ -1,3 +1,4 @@
+import { mixedBits } from '../config/mixed-bits.ts';
 import type { Chunk } from './chunk-plan.ts';
 
 /** Plans to hold the chunkwise one against: they spend the same ranks, but not where the text is hard. */
@@ -40,8 +41,6 @@ function generator(seed: number): () => number {
   let state = Math.imul(seed | 0, 0x9e3779b1);
   return () => {
     state = (state + 0x6d2b79f5) | 0;
-    let hash = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
-    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-    return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
+    return mixedBits(state) / 2 ** 32;
   };
 }

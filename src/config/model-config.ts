@@ -7,8 +7,23 @@ export interface SlidingWindow {
   tokens: number;
   /** Ascending; the others attend to all. */
   layers: readonly number[];
-  /** Of these layers, whose positions are not scaled. */
-  ropeTheta: number;
+  /** Of these layers where they have their own, and positions that are not scaled; default: the model's. */
+  ropeTheta?: number;
+}
+
+/** Stretches a rotation over a longer context (YaRN, arXiv 2309.00071): slow turns are slowed down, fast ones are left. */
+export interface Yarn {
+  /** By which frequencies that are slowed down are divided. */
+  factor: number;
+  /** Tokens of the context that is stretched. */
+  originalContext: number;
+  /** Turns within that from which on a frequency is left, and below which it is wholly slowed down. */
+  betaFast: number;
+  betaSlow: number;
+  /** Where these bounds lie between two frequencies they are moved outwards to whole ones. */
+  truncate: boolean;
+  /** How far frequencies are left at most: 1 wholly. */
+  extFactor: number;
 }
 
 /** Hyperparameters of a decoder-only transformer, independent of the file they were read from. */
@@ -28,6 +43,18 @@ export interface ModelConfig {
   ropeTheta: number;
   /** Positions are divided by this before the rotation (linear context extension, arXiv 2306.15595). */
   ropeLinearScale?: number;
+  yarn?: Yarn;
+  /**
+   * LongRoPE (arXiv 2402.13753): frequencies are divided by rope_factors_short.weight where the context is opened with at
+   * most so many tokens, else by rope_factors_long.weight.
+   */
+  shortContext?: number;
+  /** Components of a head that are rotated, its first; default: all. */
+  rotaryDim?: number;
+  /** Of queries and keys what is rotated is multiplied by this; default: 1. */
+  rotaryScale?: number;
+  /** Scores of the query at `position` are multiplied by 1 + beta · ln(1 + ⌊position / tokens⌋). */
+  temperature?: { beta: number; tokens: number };
   /** Layers whose queries and keys are not rotated (arXiv 2501.18795), ascending. */
   unrotatedLayers: readonly number[];
   window?: SlidingWindow;
@@ -50,7 +77,7 @@ export interface ModelConfig {
   tiedEmbeddings: boolean;
   /**
    * Which two components of a head a rotation turns: `interleaved` (2i, 2i+1), as in GGUF files of architectures whose q
-   * and k rows are permuted for it, or `half` (i, i + headDim/2), as in all others and in safetensors.
+   * and k rows are permuted for it, or `half` (i, i + rotaryDim/2), as in all others and in safetensors.
    */
   ropeLayout: 'interleaved' | 'half';
 }

@@ -87,11 +87,12 @@ export class SavedSequences implements SavedCaches {
     return this.#model;
   }
 
-  /** The same files quantized in another way are another model. */
+  /** The same files quantized in another way are another model, and so are they where they rotate keys in another. */
   async #hash(): Promise<string> {
-    const { weights } = (await this.session.get()).plan;
-    const files = await modelHash(this.sources);
-    return weights === undefined ? files : `${files} ${weights}`;
+    const { weights, config, contextLength } = (await this.session.get()).plan;
+    const isLong = config.shortContext !== undefined && contextLength > config.shortContext;
+    const parts = [await modelHash(this.sources), weights, isLong ? 'long' : undefined];
+    return parts.filter((part) => part !== undefined).join(' ');
   }
 }
 

@@ -5,9 +5,9 @@ import pageLayout from '../../shaders/parts/pages/page-layout.wgsl?raw';
 import pageQuantized from '../../shaders/parts/pages/page-quantized.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel, KernelText } from '../gpu/kernel.ts';
-import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from './heads.ts';
+import { headConstants, type Heads, PAGE_TOKENS } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
-import { halfPrecision, windowOf } from './slot-choices.ts';
+import { halfPrecision, scoreScaling, windowOf } from './slot-choices.ts';
 
 /** Most runs of pages that the attention of a batch's tokens is split into, unless it has more tokens. */
 export const MAX_SPLITS = 64;
@@ -74,12 +74,13 @@ export function lengthInSight({ length }: BatchLength, window: number | undefine
 /** Queries of `qkv` over the pages → `partial_outputs [T, splits, numHeads, headDim + 4]`. Splits begin where each token sees. */
 export function attentionKernel(device: Device, heads: Heads, { halfOnly, window }: PageSight): Kernel<{ tokens: number; splits: number }> {
   const half = halfPrecision(device);
+  const scale = scoreScaling(heads);
   const { attentionWorkgroup } = device.variant;
   const group = headGroup(device, heads);
   const sight = windowOf(window);
   return {
     name: 'attention',
-    sources: [half.source, sight.source, ...PAGE_LIBRARIES, source],
+    sources: [half.source, scale.source, sight.source, ...PAGE_LIBRARIES, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),
@@ -88,7 +89,7 @@ export function attentionKernel(device: Device, heads: Heads, { halfOnly, window
       GROUP: group,
       HALF_ONLY: halfOnly,
       WORKGROUP: attentionWorkgroup,
-      SCALE: scoreScale(heads),
+      ...scale.constants,
     },
     ...attending('read'),
     groups: ({ tokens, splits }) => [Math.ceil((tokens * splits * heads.numHeads) / group / attentionWorkgroup)],

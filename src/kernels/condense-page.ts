@@ -2,10 +2,10 @@ import source from '../../shaders/condense-page.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
-import { headConstants, type Heads, scoreScale } from './heads.ts';
+import { headConstants, type Heads } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
 import { PROBES } from './probe-page.ts';
-import { halfPrecision, windowOf } from './slot-choices.ts';
+import { halfPrecision, scoreScaling, windowOf } from './slot-choices.ts';
 
 /** A page of 32 entries has little to do: small workgroups. */
 const WORKGROUP = 8;
@@ -16,9 +16,10 @@ const WORKGROUP = 8;
  */
 export function condensePageKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
   const half = halfPrecision(device);
+  const scale = scoreScaling(heads);
   return {
     name: 'condense-page',
-    sources: [half.source, windowOf().source, ...PAGE_LIBRARIES, source],
+    sources: [half.source, scale.source, windowOf().source, ...PAGE_LIBRARIES, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),
@@ -27,7 +28,7 @@ export function condensePageKernel(device: Device, heads: Heads): Kernel<{ pages
       GROUP: 1,
       HALF_ONLY: false,
       WORKGROUP,
-      SCALE: scoreScale(heads),
+      ...scale.constants,
     },
     bindings: [
       { name: 'tasks', type: 'array<vec4u>', access: 'read' },

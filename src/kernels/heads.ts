@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Constant } from '../gpu/kernel.ts';
 
-export type Heads = Pick<ModelConfig, 'numHeads' | 'numKvHeads' | 'headDim' | 'qkNorm' | 'rmsNormEps' | 'attentionScale'>;
+export type Heads = Pick<ModelConfig, 'numHeads' | 'numKvHeads' | 'headDim' | 'qkNorm' | 'rmsNormEps' | 'attentionScale' | 'rotaryDim' | 'rotaryScale' | 'temperature'>;
 
 /** Tokens of a page of the KV cache. */
 export const PAGE_TOKENS = 32;
@@ -14,9 +14,6 @@ export const headConstants = ({ numHeads, numKvHeads, headDim }: Heads): Record<
   QUADS: headDim / 16,
   PAGE_TOKENS,
 });
-
-/** What scores are multiplied by before their softmax. */
-export const scoreScale = ({ headDim, attentionScale = 1 / Math.sqrt(headDim) }: Heads): Constant => ({ f32: attentionScale });
 
 /** Bytes of one page of one layer: keys, then values, each `[numKvHeads, PAGE_TOKENS, headDim]` in f16. */
 export const pageBytes = ({ numKvHeads, headDim }: Pick<Heads, 'numKvHeads' | 'headDim'>): number =>

@@ -4,9 +4,9 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel, KernelText } from '../gpu/kernel.ts';
 import { PAGE_LIBRARIES } from './attention.ts';
 import { headChunks, pageSharing, type Teams } from './attention/page-sharing.ts';
-import { headConstants, type Heads, scoreScale } from './heads.ts';
+import { headConstants, type Heads } from './heads.ts';
 import { formConstants } from './formats/page-forms.ts';
-import { halfPrecision, windowOf } from './slot-choices.ts';
+import { halfPrecision, scoreScaling, windowOf } from './slot-choices.ts';
 
 /** Latest tokens of a stream whose queries and outputs are kept. */
 export const PROBES = 8;
@@ -50,10 +50,11 @@ const PROBED: Pick<KernelText, 'bindings' | 'params'> = {
 export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: number }> {
   if (device.variant.sharedPages) return sharedProbeKernel(device, heads);
   const half = halfPrecision(device);
+  const scale = scoreScaling(heads);
   const { attentionWorkgroup } = device.variant;
   return {
     name: 'probe-page',
-    sources: [half.source, windowOf().source, ...PAGE_LIBRARIES, source],
+    sources: [half.source, scale.source, windowOf().source, ...PAGE_LIBRARIES, source],
     enables: half.enables,
     constants: {
       ...headConstants(heads),
@@ -62,7 +63,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: n
       GROUP: 1,
       HALF_ONLY: false,
       WORKGROUP: attentionWorkgroup,
-      SCALE: scoreScale(heads),
+      ...scale.constants,
     },
     ...PROBED,
     groups: ({ found }) => [Math.ceil((found * heads.numHeads) / attentionWorkgroup)],

@@ -1,6 +1,7 @@
 import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
+import type { Heads } from './heads.ts';
 import activationGelu from '../../shaders/slots/activation/gelu.wgsl?raw';
 import activationSilu from '../../shaders/slots/activation/silu.wgsl?raw';
 import inputBroadcast4 from '../../shaders/slots/load-block/broadcast4.wgsl?raw';
@@ -20,6 +21,8 @@ import reduceSingle from '../../shaders/slots/reduce-sum/single.wgsl?raw';
 import reduceWorkgroup from '../../shaders/slots/reduce-sum/workgroup.wgsl?raw';
 import halfNative from '../../shaders/slots/half4/native.wgsl?raw';
 import halfPacked from '../../shaders/slots/half4/packed.wgsl?raw';
+import scaleByPlace from '../../shaders/slots/score-scale/by-place.wgsl?raw';
+import scaleOne from '../../shaders/slots/score-scale/one.wgsl?raw';
 import windowLatest from '../../shaders/slots/window/latest.wgsl?raw';
 import windowNone from '../../shaders/slots/window/none.wgsl?raw';
 
@@ -29,6 +32,17 @@ export const ACTIVATIONS: Record<Activation, string> = { silu: activationSilu, g
 /** Library and constants of which keys a token sees: the latest `tokens`, or all. */
 export const windowOf = (tokens?: number): Pick<Kernel, 'constants'> & { source: string } =>
   tokens === undefined ? { source: windowNone, constants: {} } : { source: windowLatest, constants: { WINDOW: tokens } };
+
+/** Library and constants of what scores are multiplied by before their softmax. */
+export function scoreScaling(heads: Heads): Pick<Kernel, 'constants'> & { source: string } {
+  const { headDim, attentionScale = 1 / Math.sqrt(headDim), rotaryDim = headDim, rotaryScale = 1, temperature } = heads;
+  const SCALE = { f32: attentionScale * rotaryScale ** 2 };
+  const isPartial = rotaryDim < headDim && rotaryScale !== 1;
+  if (!isPartial && !temperature) return { source: scaleOne, constants: { SCALE } };
+  const { beta, tokens } = temperature ?? { beta: 0, tokens: 1 };
+  const passed = { PASSED_SCALE: { f32: attentionScale }, ROTATED4: rotaryDim / 8 };
+  return { source: scaleByPlace, constants: { SCALE, ...passed, TEMPERATURE: { f32: beta }, TEMPERATURE_TOKENS: tokens } };
+}
 
 /** Library and constants of `reduce_sum` on this device. */
 export function reduction(device: Device): Pick<Kernel, 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {

@@ -12,7 +12,7 @@ import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
 import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
-import { deinterleaveRows } from '../weights/interleaved-rows.ts';
+import { deinterleaveRows, orderedRows, pairedRows, withOrderedRows } from '../weights/interleaved-rows.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable, windowTable } from './rope-table.ts';
 import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
@@ -85,7 +85,7 @@ class Loader {
     const { config, device } = this;
     const name = (part: string): string => `blk.${layer}.${part}`;
     const norm = await this.norm(name('attn_norm.weight'));
-    const sources = linearsOfGroup('qkv').map((linear) => this.rows(name(`${linear}.weight`), this.isPermuted(linear)));
+    const sources = linearsOfGroup('qkv').map((linear) => this.rows(name(`${linear}.weight`), linear));
     const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
     const qkv = await this.tensors.matrices(name('qkv'), sources);
     const output = await this.tensors.matrix(name('attn_output.weight'));
@@ -117,38 +117,45 @@ class Loader {
     return this.config.postNorms ? this.tensors.vector(`${name}.weight`) : undefined;
   }
 
-  rows(name: string, isPermuted = false): RowSource {
-    return { tensor: this.tensors.tensor(name), ...(isPermuted && { interleavedHeadDim: this.config.headDim }) };
-  }
-
-  /** Whether a linear's rows are in the order of the file's rotation, which is not the kernels'. */
-  isPermuted(linear: LinearName): boolean {
-    return this.config.ropeLayout === 'interleaved' && isRotated(linear);
+  /** Of a linear, in the order of the kernels' rotation. */
+  rows(name: string, linear?: LinearName): RowSource {
+    const { ropeLayout, headDim, rotaryDim = headDim } = this.config;
+    const tensor = this.tensors.tensor(name);
+    if (!linear || !isRotated(linear)) return { tensor };
+    if (ropeLayout === 'interleaved') return { tensor, interleavedHeadDim: headDim };
+    return { tensor: rotaryDim === headDim ? tensor : withOrderedRows(tensor, pairedRows(headDim, rotaryDim)) };
   }
 
   /** q's, k's and v's, one after another. */
   async qkvBias(layer: number): Promise<GPUBuffer> {
+    const { ropeLayout, headDim, rotaryDim = headDim } = this.config;
     const parts = await Promise.all(
       linearsOfGroup('qkv').map(async (linear) => {
         const bytes = await this.tensors.read(`blk.${layer}.${linear}.bias`);
-        return this.isPermuted(linear) ? deinterleaveRows(bytes, 4, this.config.headDim) : bytes;
+        if (!isRotated(linear)) return bytes;
+        return ropeLayout === 'interleaved' ? deinterleaveRows(bytes, 4, headDim) : orderedRows(bytes, 4, pairedRows(headDim, rotaryDim));
       }),
     );
     return this.tensors.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
   }
 
   async ropeTables(): Promise<Record<'rotated' | 'unrotated' | 'window', GPUBuffer>> {
-    const divisors = this.tensors.has('rope_freqs.weight') ? await this.tensors.read('rope_freqs.weight') : undefined;
-    const floats = divisors && new Float32Array(divisors.slice().buffer);
-    if (floats?.some((divisor) => divisor <= 0)) {
-      const { name, source } = this.tensors.tensor('rope_freqs.weight');
-      throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason: 'a divisor must be above 0' });
-    }
     const { config } = this;
     const { contextLength } = this.options;
+    const [always, short, long] = [await this.divisors('rope_freqs.weight'), await this.divisors('rope_factors_short.weight'), await this.divisors('rope_factors_long.weight')];
+    const floats = config.shortContext === undefined ? always : contextLength <= config.shortContext ? short : long;
     const upload = (table: Float32Array): GPUBuffer => this.tensors.buffer('rope', new Uint8Array(table.buffer), 'activations');
     const rotated = upload(ropeTable(config, contextLength, floats));
     const unrotated = config.unrotatedLayers.length > 0 ? upload(unrotatedTable(config, contextLength)) : rotated;
-    return { rotated, unrotated, window: config.window ? upload(windowTable(config, config.window, contextLength)) : rotated };
+    const window = config.window && windowTable(config, config.window, contextLength);
+    return { rotated, unrotated, window: window ? upload(window) : rotated };
+  }
+
+  /** Of the rotation's frequencies, if the file has these. */
+  async divisors(name: string): Promise<Float32Array | undefined> {
+    if (!this.tensors.has(name)) return undefined;
+    const floats = new Float32Array((await this.tensors.read(name)).slice().buffer);
+    if (floats.every((divisor) => divisor > 0)) return floats;
+    throw new ChunkwiseError('bad_file', { file: this.tensors.tensor(name).source.name, field: name, reason: 'a divisor must be above 0' });
   }
 }

@@ -28,14 +28,15 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
     if (values === undefined) throw new Error(`no tensor ${name}`);
     return values;
   };
-  const divisors = tensors.get('rope_freqs.weight');
+  const isShort = tokens.length <= (config.shortContext ?? 0); // as if the context were opened for this text
+  const divisors = tensors.get(config.shortContext === undefined ? 'rope_freqs.weight' : `rope_factors_${isShort ? 'short' : 'long'}.weight`);
   const embeddings = tensor('token_embd.weight');
   const rows = tokens.map((id) => Float64Array.from(embeddings.subarray(id * hiddenSize, (id + 1) * hiddenSize)));
   let x = scaled(rows, embeddingScale);
   for (let layer = 0; layer < numLayers; layer++) {
     const own: Tensor = (name) => tensor(`blk.${layer}.${name}`);
     const window = config.window?.layers.includes(layer) ? config.window : undefined;
-    const rope = window ? { ...config, ropeTheta: window.ropeTheta, ropeLinearScale: undefined } : config;
+    const rope = window?.ropeTheta === undefined ? config : { ...config, ropeTheta: window.ropeTheta, ropeLinearScale: undefined };
     const placed: Placed = unrotatedLayers.includes(layer) ? (head) => head : (head, position) => rotate(rope, head, position, divisors);
     const after = (rows: Rows, name: string): Rows => (config.postNorms ? norm(rows, own(name), rmsNormEps) : rows);
     const attended = attention(config, own, norm(x, own('attn_norm.weight'), rmsNormEps), placed, window?.tokens ?? Infinity);
@@ -48,7 +49,7 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
 
 /** x `[T, hiddenSize]` → `[T, hiddenSize]`; each token sees the latest `reach`, itself among them. */
 function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed, reach: number): Rows {
-  const { numHeads, numKvHeads, headDim, attentionScale = 1 / Math.sqrt(headDim) } = config;
+  const { numHeads, numKvHeads, headDim, attentionScale = 1 / Math.sqrt(headDim), temperature } = config;
   const headsOf = (part: 'q' | 'k'): Rows[] =>
     project(config, own, x, part).map((heads, t) => normed(config, own, heads, part).map((head) => placed(head, t)));
   const queries = headsOf('q');
@@ -56,10 +57,11 @@ function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed, re
   const values = project(config, own, x, 'v');
   const attended = queries.map((heads, position) => {
     const output = new Float64Array(numHeads * headDim);
+    const scale = attentionScale * (temperature ? 1 + temperature.beta * Math.log(1 + Math.floor(position / temperature.tokens)) : 1);
     heads.forEach((query, head) => {
       const kvHead = Math.floor(head / (numHeads / numKvHeads));
       const scores = Float64Array.from({ length: position + 1 }, (_, t) => (position - t < reach ? dot(query, keys[t]?.[kvHead] ?? []) : -Infinity));
-      softmax(scores.map((score) => score * attentionScale)).forEach((weight, t) => {
+      softmax(scores.map((score) => score * scale)).forEach((weight, t) => {
         const value = values[t]?.[kvHead];
         for (let i = 0; i < headDim; i++) output[head * headDim + i]! += weight * (value?.[i] ?? 0);
       });

@@ -34,6 +34,14 @@ const UPPER = '(?:(?=\\p{L})[^a-z])';
 const LOWER = '(?:(?=\\p{L})[^A-Z])';
 const CASED_WORD = `[^\\r\\n\\p{L}\\p{N}]?(?:${UPPER}*${LOWER}+|${UPPER}+${LOWER}*)`;
 const TEKKEN = pattern(`${CASED_WORD}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`);
+const GPT4O = pattern(`${CASED_WORD}(?:${CONTRACTIONS})?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`);
+
+// The same two as the models' own tokenizers have them: by the case of every script, and with marks in words.
+const OWN_UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]';
+const OWN_LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
+const OWN_CASED_WORD = `[^\\r\\n\\p{L}\\p{N}]?(?:${OWN_UPPER}*${OWN_LOWER}+|${OWN_UPPER}+${OWN_LOWER}*)`;
+const OWN_GPT4O = pattern(`${OWN_CASED_WORD}(?:${CONTRACTIONS})?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`);
+const OWN_TEKKEN = pattern(`${OWN_CASED_WORD}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`);
 
 const gpt2: PreTokenizer = { patterns: [GPT2] };
 const digitsThenGpt2: PreTokenizer = { patterns: [pattern('\\p{N}'), GPT2] };
@@ -42,6 +50,7 @@ const llama3: PreTokenizer = { patterns: [LLAMA3], ignoreMerges: true, addBos: t
 const qwen2: PreTokenizer = { patterns: [QWEN2] };
 const qwen35: PreTokenizer = { patterns: [QWEN35] };
 const tekken: PreTokenizer = { patterns: [TEKKEN], ignoreMerges: true, addBos: true };
+const gpt4o: PreTokenizer = { patterns: [GPT4O] };
 
 /** By the value of `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp). */
 export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
@@ -58,6 +67,13 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['deepseek-r1-qwen', qwen2],
   ['qwen35', qwen35],
   ['tekken', tekken],
+  ['gpt-4o', gpt4o],
+]);
+
+/** The same of safetensors alone: ways to cut text that llama.cpp has not. */
+export const OWN_PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
+  ['own-gpt-4o', { patterns: [OWN_GPT4O] }],
+  ['own-tekken', { patterns: [OWN_TEKKEN], ignoreMerges: true, addBos: true }],
 ]);
 
 /** Cuts `text` into words, lazily: a caller that has seen enough stops the work. */

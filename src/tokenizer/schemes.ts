@@ -3,7 +3,7 @@ import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { byteLevelBpe, sentencePieceBpe } from './bpe.ts';
 import { fromByteAlphabet, toByteAlphabet } from './byte-alphabet.ts';
-import { PRE_TOKENIZERS, splitWords } from './pre-tokenizers.ts';
+import { OWN_PRE_TOKENIZERS, PRE_TOKENIZERS, splitWords } from './pre-tokenizers.ts';
 import type { PreTokenizer } from './pre-tokenizers.ts';
 import { wordPiece } from './word-piece.ts';
 import type { Vocabulary } from './vocabulary.ts';
@@ -54,7 +54,7 @@ function byteLevel(metadata: TokenizerMetadata, { ids }: Vocabulary): Scheme {
 function preTokenizer(metadata: TokenizerMetadata): PreTokenizer {
   const key = 'tokenizer.ggml.pre';
   if (metadata.pre === undefined) throw unsupported(metadata, key, 'the file does not say how text is cut into words');
-  const pre = PRE_TOKENIZERS.get(metadata.pre);
+  const pre = PRE_TOKENIZERS.get(metadata.pre) ?? OWN_PRE_TOKENIZERS.get(metadata.pre);
   if (pre === undefined) {
     const known = [...PRE_TOKENIZERS.keys()].join(', ');
     throw unsupported(metadata, key, `pre-tokenizer '${metadata.pre.slice(0, 80)}' (known: ${known})`);

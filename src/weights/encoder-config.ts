@@ -1,7 +1,8 @@
 import { ENCODERS, encoderTensors } from '../architectures/encoder.ts';
 import type { EncoderConfig, Pooling } from '../config/encoder-config.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
-import { checkMultiple, fail, MOST, readInteger, readRange, readVocabSize } from './model-config.ts';
+import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
+import { MOST, readVocabSize } from './model-config.ts';
 import type { ModelHeader } from './model-header.ts';
 import { checkAgainst } from './model-tensors.ts';
 import type { TensorInfo } from './tensor-info.ts';

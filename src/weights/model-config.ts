@@ -2,10 +2,10 @@ import { type Architecture, everyNth, type Multiplier } from '../architectures/a
 import { ENCODERS } from '../architectures/encoder.ts';
 import { ARCHITECTURES } from '../architectures/index.ts';
 import type { ModelConfig, SlidingWindow } from '../config/model-config.ts';
-import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { ErrorCode } from '../errors/chunkwise-error.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
+import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
 import type { ModelHeader } from './model-header.ts';
+import { readRope } from './rope-config.ts';
 
 /** The largest sizes that are read, by GGUF's keys behind the architecture's name. */
 export const MOST = {
@@ -43,7 +43,6 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
   const contextLength = integer('context_length');
   const headDim = integer('attention.key_length', Math.floor(hiddenSize / numHeads));
   const rmsNormEps = readRange(metadata, key('attention.layer_norm_rms_epsilon'), [1e-20, 1]);
-  const ropeTheta = readRange(metadata, key('rope.freq_base'), [1, 1e12], 10_000);
 
   checkMultiple(metadata, key('embedding_length'), hiddenSize, 32);
   checkMultiple(metadata, key('feed_forward_length'), intermediateSize, 32);
@@ -60,10 +59,9 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     vocabSize: readVocabSize(metadata, architecture),
     contextLength,
     rmsNormEps,
-    ropeTheta,
-    ropeLinearScale: readLinearScale(metadata, architecture),
+    ...readRope(file, found, { headDim, contextLength }),
     unrotatedLayers: file.unrotatedLayers ?? readUnrotated(metadata, found, numLayers),
-    ...readWindow(metadata, found, numLayers),
+    ...readWindow(metadata, found, { numLayers, contextLength }),
     qkvBias: found.qkvBias === 'always' || hasTensor('blk.0.attn_q.bias'),
     qkNorm: norms.includes('attn_q_norm'),
     postNorms: norms.includes('post_ffw_norm'),
@@ -101,11 +99,9 @@ function checkHeads(
     fail(metadata, field, `a head of ${headDim} is not a multiple of 16 up to 256`, 'unsupported');
   }
   checkMultiple(metadata, headCount, numHeads * headDim, 32);
-  for (const name of ['attention.value_length', 'rope.dimension_count']) {
-    const field = `${architecture}.${name}`;
-    const value = metadata.optionalNumber(field) ?? headDim;
-    if (value !== headDim) fail(metadata, field, `${value} differs from the head size ${headDim}`, 'unsupported');
-  }
+  const field = `${architecture}.attention.value_length`;
+  const value = metadata.optionalNumber(field) ?? headDim;
+  if (value !== headDim) fail(metadata, field, `${value} differs from the head size ${headDim}`, 'unsupported');
 }
 
 function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, window: hasWindow }: Architecture, contextLength: number): void {
@@ -126,37 +122,26 @@ function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, 
   }
 }
 
-/** Linear scaling only. Llama 3's scaling is no metadata: it is the tensor `rope_freqs.weight`. */
-function readLinearScale(metadata: GgufMetadata, architecture: string): number | undefined {
-  const typeKey = `${architecture}.rope.scaling.type`;
-  const type = metadata.optionalString(typeKey) ?? 'linear';
-  if (type === 'none') return undefined;
-  if (type !== 'linear') {
-    const reason = `RoPE scaling ${JSON.stringify(type.slice(0, 40))} is not supported; linear is`;
-    fail(metadata, typeKey, reason, 'unsupported');
-  }
-  const current = `${architecture}.rope.scaling.factor`;
-  const factorKey = metadata.has(current) ? current : `${architecture}.rope.scale_linear`;
-  if ((metadata.optionalNumber(factorKey) ?? 0) === 0) return undefined; // 0 is written for "no scaling"
-  const factor = readRange(metadata, factorKey, [1e-6, 1e6]);
-  return factor === 1 ? undefined : factor;
-}
-
 function readUnrotated(metadata: GgufMetadata, { name, unrotated }: Architecture, numLayers: number): number[] {
   if (!unrotated) return [];
   if ('every' in unrotated) return everyNth(unrotated.every, numLayers);
   return metadata.optionalBoolean(`${name}.${unrotated.unless}`) === false ? everyNth(1, numLayers) : [];
 }
 
-/** Layers that attend within a window: a flag a layer, or all but every n-th (llama.cpp, set_swa_pattern). */
-function readWindow(metadata: GgufMetadata, { name, window }: Architecture, numLayers: number): { window?: SlidingWindow } {
+/** Layers that attend within a window: a flag a layer, or all but every n-th (llama.cpp, set_swa_pattern), or all. */
+function readWindow(
+  metadata: GgufMetadata,
+  { name, window }: Architecture,
+  { numLayers, contextLength }: Pick<ModelConfig, 'numLayers' | 'contextLength'>,
+): { window?: SlidingWindow } {
   const key = `${name}.attention.sliding_window`;
   if (!window || (metadata.optionalNumber(key) ?? 0) === 0) return {};
   const tokens = readInteger(metadata, key, MOST.context_length);
   const all = Array.from({ length: numLayers }, (_, layer) => layer);
+  if (window.allBut === undefined) return tokens < contextLength ? { window: { tokens, layers: all } } : {};
   const pattern = `${key}_pattern`;
   const flags = metadata.get(pattern);
-  const ropeTheta = readRange(metadata, `${name}.rope.freq_base_swa`, [1, 1e12], window.ropeTheta);
+  const ropeTheta = window.ropeTheta && readRange(metadata, `${name}.rope.freq_base_swa`, [1, 1e12], window.ropeTheta);
   if (Array.isArray(flags)) {
     if (flags.length !== numLayers || flags.some((flag) => typeof flag !== 'boolean')) fail(metadata, pattern, `must be a boolean for each of ${numLayers} layers`);
     return { window: { tokens, layers: all.filter((layer) => flags[layer] === true), ropeTheta } };
@@ -190,34 +175,4 @@ export function readVocabSize(metadata: GgufMetadata, architecture: string): num
   if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, MOST_TOKENS);
   const size = metadata.strings(list).length;
   return size >= 1 && size <= MOST_TOKENS ? size : fail(metadata, list, `${size} tokens; 1 to ${MOST_TOKENS} are allowed`);
-}
-
-export function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?: number): number {
-  const value = ofEveryLayer(metadata, key) ?? (fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback));
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  return fail(metadata, key, `must be an integer from 1 to ${max}, but is ${value}`);
-}
-
-/** A number that a file gives layer by layer, the same for all (Granite 4's key heads); undefined where it gives no such list. */
-function ofEveryLayer(metadata: GgufMetadata, key: string): number | undefined {
-  if (!ArrayBuffer.isView(metadata.get(key))) return undefined;
-  const values = metadata.numbers(key);
-  const [first] = values;
-  if (first !== undefined && values.every((value) => value === first)) return first;
-  return fail(metadata, key, 'differs from layer to layer', 'unsupported');
-}
-
-/** Numbers in these ranges leave what is computed of them finite. */
-export function readRange(metadata: GgufMetadata, key: string, [least, most]: readonly [number, number], fallback?: number): number {
-  const value = fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback);
-  if (!(value > 0 && value <= most)) fail(metadata, key, `must be above 0 and at most ${most}, but is ${value}`);
-  return value >= least ? value : fail(metadata, key, `must be at least ${least}, but is ${value}`);
-}
-
-export function checkMultiple(metadata: GgufMetadata, key: string, value: number, of: number): void {
-  if (value % of !== 0) fail(metadata, key, `${value} is not a multiple of ${of}`, 'unsupported');
-}
-
-export function fail(metadata: GgufMetadata, key: string, reason: string, code: ErrorCode = 'bad_file'): never {
-  throw new ChunkwiseError(code, { file: metadata.file, field: key, reason });
 }

@@ -11,4 +11,6 @@ export interface ModelHeader extends Pick<GgufFile, 'metadata' | 'tensors'> {
   readonly isNormalized?: boolean | undefined;
   /** Layers that are not rotated, where the model says it itself. */
   readonly unrotatedLayers?: ModelConfig['unrotatedLayers'];
+  /** YaRN's `truncate`, where the model says it itself; GGUF files have no key for it. */
+  readonly yarnTruncates?: boolean;
 }

@@ -1,10 +1,11 @@
 import { architectureOf } from '../architectures/index.ts';
-import { LINEAR_NAMES, linearShape, linearsOfGroup } from '../architectures/linears.ts';
+import { FUSED, type FusedName, LINEAR_NAMES, linearShape, linearsOfGroup, placeInGroup } from '../architectures/linears.ts';
 import { normShape } from '../architectures/norms.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ModelHeader } from './model-header.ts';
-import type { TensorInfo } from './tensor-info.ts';
+import { LONG_ROPE } from './rope-config.ts';
+import { rowsOf, type TensorInfo } from './tensor-info.ts';
 
 /**
  * Checks that a file holds every tensor its architecture needs, in the right shape, and none that the forward pass
@@ -12,13 +13,14 @@ import type { TensorInfo } from './tensor-info.ts';
  * or misshapen tensor, `unsupported` for one this runtime does not know.
  */
 export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
-  return checkAgainst(file, config.architecture, wantedTensors(config));
+  const tensors = architectureOf(config).isFused ? file.tensors.flatMap((tensor) => unfused(tensor, config)) : file.tensors;
+  return checkAgainst({ metadata: file.metadata, tensors }, config.architecture, wantedTensors(config));
 }
 
 /** The same of any model, by the tensors that it is to have. */
-export function checkAgainst(file: ModelHeader, architecture: string, wanted: ReadonlyMap<string, WantedTensor>): ReadonlyMap<string, TensorInfo> {
-  const found = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
-  for (const tensor of file.tensors) {
+export function checkAgainst({ metadata, tensors }: ModelHeader, architecture: string, wanted: ReadonlyMap<string, WantedTensor>): ReadonlyMap<string, TensorInfo> {
+  const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  for (const tensor of tensors) {
     if (wanted.has(tensor.name)) continue;
     const reason = `a ${architecture} model has no such tensor here, so it would be left out`;
     throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
@@ -28,7 +30,7 @@ export function checkAgainst(file: ModelHeader, architecture: string, wanted: Re
     if (tensor !== undefined) checkTensor(tensor, shape);
     else if (!optional) {
       const reason = 'the tensor is missing';
-      throw new ChunkwiseError('bad_file', { file: file.metadata.file, field: name, reason });
+      throw new ChunkwiseError('bad_file', { file: metadata.file, field: name, reason });
     }
   }
   return found;
@@ -41,13 +43,14 @@ interface WantedTensor {
 
 /** Every tensor that a model has, by name. */
 export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
-  const { hiddenSize, headDim, vocabSize } = config;
+  const { hiddenSize, headDim, vocabSize, shortContext, rotaryDim = headDim } = config;
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
     ['output_norm.weight', { shape: [hiddenSize] }],
-    // Llama 3's RoPE scaling: a divisor for each frequency.
-    ['rope_freqs.weight', { shape: [headDim / 2], optional: true }],
   ]);
+  // A divisor for each frequency: of LongRoPE, or of Llama 3's scaling.
+  if (shortContext === undefined) wanted.set('rope_freqs.weight', { shape: [rotaryDim / 2], optional: true });
+  else for (const name of LONG_ROPE) wanted.set(name, { shape: [rotaryDim / 2] });
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
   const perLayer: Record<string, number[]> = {};
   for (const name of architectureOf(config).norms) perLayer[`${name}.weight`] = normShape(config, name);
@@ -57,6 +60,18 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
     for (const [name, shape] of Object.entries(perLayer)) wanted.set(`blk.${layer}.${name}`, { shape });
   }
   return wanted;
+}
+
+const FUSED_NAME = /^blk\.(\d+)\.(attn_qkv|ffn_up)\.(weight|bias)$/;
+
+/** The linears of a tensor that is a whole group of them; any other tensor. */
+function unfused(tensor: TensorInfo, config: ModelConfig): TensorInfo[] {
+  const [, layer, name, end] = FUSED_NAME.exec(tensor.name) ?? [];
+  if (name === undefined) return [tensor];
+  const linears = linearsOfGroup(FUSED[name as FusedName].group);
+  const places = linears.map((linear) => placeInGroup(config, linear).outputStart);
+  checkTensor(tensor, end === 'bias' ? [placeInGroup(config, linears[0]!).outputWidth] : [placeInGroup(config, linears[0]!).outputWidth, config.hiddenSize]);
+  return linears.map((linear, i) => rowsOf(tensor, `blk.${layer}.${linear}.${end}`, places[i]!, linearShape(config, linear)[0]));
 }
 
 function checkTensor(tensor: TensorInfo, shape: readonly number[]): void {

@@ -14,3 +14,9 @@ export interface TensorInfo {
   /** Its numbers do not matter: the GPU makes them up, and `source` has but a name. */
   readonly isRandom?: boolean;
 }
+
+/** Some rows of a tensor, as one of another name. */
+export function rowsOf({ shape: [rows = 1, ...columns], bytes, offset, ...others }: TensorInfo, name: string, start: number, count: number): TensorInfo {
+  const rowBytes = bytes / rows;
+  return { ...others, name, shape: [count, ...columns], offset: offset + start * rowBytes, bytes: count * rowBytes };
+}

@@ -47,6 +47,28 @@ test.each([
   expect([gguf.rank, gguf.alpha]).toEqual([peft.rank, peft.alpha]);
 });
 
+test('an adapter of linears that are one in the file is one of each, in the order of the kernels; another base refuses it', async () => {
+  const phi3 = await tinyConfig({ architecture: 'phi3', rotaryDim: 8 });
+  const adapter = tinyAdapter(phi3, { seed: 5 });
+  const { modules } = await read(adapter, phi3);
+  expect(modules.map(({ name }) => name).slice(0, 7)).toEqual(['q', 'k', 'v', 'output'].map((part) => `blk.0.attn_${part}`).concat(['gate', 'up', 'down'].map((part) => `blk.0.ffn_${part}`)));
+  const rowsOf = (b: Float32Array, from: number, count: number): Float32Array => b.subarray(4 * from, 4 * (from + count));
+  const found = (name: string) => modules.find((one) => one.name === `blk.0.${name}`)!;
+  const [qkv, , gateUp] = adapter.modules;
+  for (const name of ['attn_q', 'attn_k', 'attn_v']) expect(found(name).a).toEqual(qkv!.a);
+  expect(found('attn_v').b).toEqual(rowsOf(qkv!.b, 96, 32));
+  expect(found('ffn_gate').b).toEqual(rowsOf(gateUp!.b, 0, 96));
+  expect(found('ffn_up').b).toEqual(rowsOf(gateUp!.b, 96, 96));
+  // Of a head of 16 of which 8 are rotated: pairs (i, i + 4), then the others.
+  const order = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15];
+  order.forEach((from, to) => expect(rowsOf(found('attn_k').b, 16 + to, 1)).toEqual(rowsOf(qkv!.b, 64 + 16 + from, 1)));
+  expect((await readAdapter(ggufSource(adapter, phi3), { config: phi3 })).modules).toEqual(modules);
+  const field = 'base_model.model.model.layers.0.self_attn.qkv_proj.lora_A.weight';
+  await expectError(() => read(adapter, llama), 'unsupported', { file: 'adapter_model.safetensors', field, reason: /no such linear/ });
+  const missing = { ...adapter, modules: adapter.modules.slice(1) };
+  await expectError(() => read(missing, phi3), 'bad_file', { file: 'adapter_model.safetensors', field, reason: /calls for this tensor/ });
+});
+
 test('alpha 0 of a GGUF adapter means a scale of 1, as in llama.cpp', async () => {
   const adapter = tinyAdapter(llama, { seed: 3, alpha: 0 });
   const { modules } = await readAdapter(ggufSource(adapter), { config: llama });
@@ -162,8 +184,8 @@ const FAULTS: Fault[] = [
   },
   {
     what: 'a module of another kind',
-    change: (x) => (x.modules[0]!.name = 'model.layers.0.self_attn.qkv_proj'),
-    field: 'base_model.model.model.layers.0.self_attn.qkv_proj.lora_A.weight',
+    change: (x) => (x.modules[0]!.name = 'model.layers.0.self_attn.kv_proj'),
+    field: 'base_model.model.model.layers.0.self_attn.kv_proj.lora_A.weight',
     code: 'unsupported',
   },
   { what: 'none at all', change: (x) => (x.modules = []), field: 'tensors' },

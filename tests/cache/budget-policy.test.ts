@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { budgetPolicy } from '../../src/cache/budget-policy.ts';
 import type { CachePage, LayerPage } from '../../src/cache/cache-page.ts';
 import { type FormLoss, LayerLosses } from '../../src/cache/layer-losses.ts';
+import { withMemoryBudget } from '../../src/cache/memory-budget.ts';
 import type { CachePolicy, CacheView, Probe } from '../../src/cache/policy.ts';
 import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
 import { type PageForm, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
@@ -155,4 +156,12 @@ test('the error of a layer is that of its pages together', () => {
   const { probed } = new Text(budgetPolicy(0.01), [1]).growTo(16);
   expect(probed.errorOf(0, new Map())).toBe(0);
   expect(probed.errorOf(0, new Map([['q4', 0.5], ['q3', 0.25]]))).toBeCloseTo(Math.sqrt(0.5 * 1e-3 + 0.25 * 5e-3), 10);
+});
+
+test('a memory budget that wins forces what the policy does not make as small by itself', () => {
+  const changesOf = (pages: CachePage[], policy: CachePolicy) =>
+    withMemoryBudget(policy, 1, true).changes?.(viewOf(pages, [1])).map(({ page, form, forced = false }) => [page, form, forced]);
+  const pages = pagesOf(4);
+  expect(changesOf(pages, budgetPolicy(0.01))).toEqual([[0, 'q8', false], [3, 'q8', false], [1, 'q4', true], [2, 'q4', true]]);
+  expect(changesOf(pages, budgetPolicy(0))).toEqual([[1, 'q4', true], [2, 'q4', true], [0, 'q8', true], [3, 'q8', true]]);
 });

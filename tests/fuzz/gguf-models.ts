@@ -16,6 +16,8 @@ const MODELS: readonly TinyModelOptions[] = [
   { ...SIZES, architecture: 'granite', type: 'Q5_0' },
   { ...SIZES, architecture: 'smollm3', type: 'BF16', numLayers: 4 },
   { ...SIZES, architecture: 'gemma3', type: 'Q8_0', numLayers: 6 },
+  { ...SIZES, architecture: 'phi3', type: 'Q4_0', headDim: 32, numHeads: 2, numKvHeads: 1, rotaryDim: 24, shortContext: 64 },
+  { ...SIZES, architecture: 'mistral3', type: 'Q8_0', metadata: { 'mistral3.rope.scaling.type': 'yarn', 'mistral3.rope.scaling.factor': f32(4), 'mistral3.attention.temperature_scale': f32(0.1) } },
   { ...SIZES, architecture: 'llama', type: 'Q6_K', hiddenSize: 256, intermediateSize: 256, embeddingType: 'Q5_K' },
 ];
 
@@ -25,6 +27,8 @@ const KEYS = [
   ...['rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear', 'vocab_size', 'expert_count', 'attention.sliding_window'],
   ...['attention.sliding_window_pattern', 'rope.freq_base_swa', 'final_logit_softcapping'],
   ...['attention.scale', 'embedding_scale', 'residual_scale', 'logit_scale', 'rope.scaling.finetuned'],
+  ...['original_context_length', 'attn_factor', 'yarn_ext_factor', 'yarn_attn_factor', 'yarn_beta_fast', 'yarn_beta_slow', 'yarn_log_multiplier'].map((key) => `rope.scaling.${key}`),
+  'attention.temperature_scale',
 ];
 const OTHER_KEYS = [
   ...['general.architecture', 'general.alignment', 'general.name', 'split.count', 'split.no', 'split.tensors.count'],

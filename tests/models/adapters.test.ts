@@ -88,8 +88,11 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     expect(nmse(both, whole)).toBeLessThan(NMSE.sameModel);
   });
 
-  test('in PEFT form, in GGUF form, and in llama.cpp', async () => {
-    const { bytes, config, adapters } = await setUp({}, { seed: 8, rank: 8 });
+  test.each<[string, Partial<TinyModelOptions>]>([
+    ['llama', {}],
+    ['phi3, whose linears are fused and whose heads are rotated in part', { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 32, attentionGain: 1 }],
+  ])('in PEFT form, in GGUF form, and in llama.cpp: %s', async (_name, model) => {
+    const { bytes, config, adapters } = await setUp(model, { seed: 8, rank: 8, ...(model.architecture === 'phi3' && { gain: GAIN }) });
     const [adapter] = adapters;
     if (!adapter) throw new Error('no adapter');
     const gguf = ggufAdapter(adapter, config);

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { forward } from '../../src/reference/forward.ts';
 import { readReferenceModel } from '../../src/reference/model.ts';
 import { centredLogProbs, ensureLlama } from '../llama/llama.ts';
+import { f32, type MetadataValue } from '../support/models/gguf-writer.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { nmse } from '../support/nmse.ts';
@@ -11,6 +12,13 @@ import { temporaryFile } from '../support/temporary-file.ts';
 import { NMSE } from '../support/tolerances.ts';
 
 beforeAll(ensureLlama, 300_000);
+
+/** A context of 32 tokens, stretched. */
+const YARN = (name: string): Record<string, MetadataValue> => ({
+  [`${name}.rope.scaling.type`]: 'yarn',
+  [`${name}.rope.scaling.factor`]: f32(8),
+  [`${name}.rope.scaling.original_context_length`]: 32,
+});
 
 const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   'llama, 4 heads over 2': { architecture: 'llama' },
@@ -33,6 +41,16 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   // Deeper, so that some layers are not rotated; at the default gain that many amplify the cache's roundings too far.
   smollm3: { architecture: 'smollm3', numLayers: 5, attentionGain: 1, ropeTheta: 2e6 },
   'smollm3, untied, 4 heads over 4': { architecture: 'smollm3', numLayers: 4, attentionGain: 1, tied: false, numKvHeads: 4 },
+  // The text is longer than the contexts that are stretched.
+  'llama, YaRN': { architecture: 'llama', metadata: YARN('llama') },
+  'qwen2, YaRN with its factors': { architecture: 'qwen2', metadata: { ...YARN('qwen2'), 'qwen2.rope.scaling.attn_factor': f32(0.9) } },
+  phi3: { architecture: 'phi3', numLayers: 3, attentionGain: 1 },
+  'phi3, LongRoPE, heads rotated in part': { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 32, attentionGain: 1 },
+  'phi3, LongRoPE within the original context': { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 256, attentionGain: 1 },
+  'mistral3, scores by position': {
+    architecture: 'mistral3', numLayers: 3, attentionGain: 1,
+    metadata: { ...YARN('mistral3'), 'mistral3.rope.scaling.yarn_log_multiplier': f32(1), 'mistral3.attention.temperature_scale': f32(0.3) },
+  },
   // Eight layers, two of which see all; the text is several windows long.
   gemma3: { architecture: 'gemma3', numLayers: 8, hiddenSize: 128, intermediateSize: 192, attentionGain: 1, ropeTheta: 1e6, tokenizer: 'llama' },
   'gemma3, heads of 256, window over pages': { architecture: 'gemma3', numLayers: 7, hiddenSize: 96, intermediateSize: 160, headDim: 256, numHeads: 4, numKvHeads: 1, attentionGain: 1, ropeTheta: 1e6, window: 40, ropeLinearScale: 8 },
@@ -47,7 +65,8 @@ describe('F32 models against llama.cpp and the reference', () => {
     writeFileSync(path, bytes);
     const llama = await centredLogProbs(path, tokens);
     const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
-    const engine = await engineUnderTest(bytes);
+    // Of the length that llama.cpp opens it with: LongRoPE goes by it.
+    const engine = await engineUnderTest(bytes, { contextLength: tokens.length + 1 });
     const logits = await logitsOf(engine, tokens);
     const figures = {
       llama: nmse(logits, llama),

@@ -41,6 +41,7 @@ const VOCABULARY = 49_152;
 const HEADS: Heads[] = [
   { numHeads: 9, numKvHeads: 3, headDim: 64, qkNorm: false, rmsNormEps: NORM_EPS },
   { numHeads: 16, numKvHeads: 8, headDim: 128, qkNorm: true, rmsNormEps: NORM_EPS },
+  { numHeads: 24, numKvHeads: 8, headDim: 128, qkNorm: false, rmsNormEps: NORM_EPS, rotaryDim: 96, rotaryScale: 1.2, temperature: { beta: 0.1, tokens: 16_384 } },
 ];
 
 /** Of the attention's inputs, the gated ones, and one linear. */

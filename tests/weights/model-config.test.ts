@@ -119,7 +119,9 @@ test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
   ['llama.attention.layer_norm_rms_epsilon', f32(NaN), 'bad_file', /above 0/],
   ['llama.rope.freq_base', f32(-1), 'bad_file', /above 0/],
   ['llama.rope.freq_base', f32(Infinity), 'bad_file', /at most/],
-  ['llama.rope.scaling.type', 'yarn', 'unsupported', /"yarn".*linear is/],
+  ['llama.rope.scaling.type', 'dynamic', 'unsupported', /"dynamic".*none, linear, yarn/],
+  ['llama.rope.scaling.attn_factor', f32(0), 'bad_file', /above 0/],
+  ['llama.rope.scaling.original_context_length', 0, 'bad_file', /from 1/],
   ['llama.rope.scaling.factor', f32(-2), 'bad_file', /above 0/],
   ['llama.expert_count', 8, 'unsupported', /mixtures of experts/],
   ['llama.attention.sliding_window', 256, 'unsupported', /256 of 512 tokens/],
@@ -144,6 +146,45 @@ test('a multiplier of 0 is none, and of another architecture nothing; one out of
 test('a count may be given layer by layer, where all are the same', async () => {
   const metadata = { 'llama.attention.head_count_kv': Int32Array.of(2, 2) };
   expect(await load({ metadata })).toMatchObject({ numKvHeads: 2 });
+});
+
+test('YaRN is read as llama.cpp reads it', async () => {
+  const yarn = (values: Record<string, MetadataValue> = {}) => {
+    const all = { type: 'yarn', factor: f32(4), original_context_length: 64, ...values };
+    return load({ metadata: Object.fromEntries(Object.entries(all).map(([key, value]) => [`llama.rope.scaling.${key}`, value])) });
+  };
+  const magnitude = 0.1 * Math.log(4) + 1;
+  const plain = { factor: 4, originalContext: 64, betaFast: 32, betaSlow: 1, extFactor: 1, truncate: true };
+  const config = await yarn();
+  expect(config.yarn).toEqual(plain);
+  expect(config.rotaryScale).toBeCloseTo(magnitude, 12);
+  expect((await yarn({ attn_factor: f32(0.5) })).rotaryScale).toBeCloseTo(0.5 * magnitude, 12);
+  expect((await yarn({ yarn_log_multiplier: f32(1) })).rotaryScale).toBeUndefined();
+  expect((await yarn({ yarn_beta_fast: f32(8), yarn_beta_slow: f32(2), yarn_ext_factor: f32(0.5) })).yarn).toEqual({ ...plain, betaFast: 8, betaSlow: 2, extFactor: 0.5 });
+  expect(await yarn({ yarn_ext_factor: f32(0) })).toMatchObject({ yarn: undefined, ropeLinearScale: 4, rotaryScale: undefined });
+  const refused = (field: string, values: Record<string, MetadataValue>, code: 'bad_file' | 'unsupported', reason: RegExp) =>
+    expectError(() => yarn(values), code, { file: 'x.gguf', field: `llama.rope.scaling.${field}`, reason });
+  await refused('yarn_beta_fast', { yarn_beta_fast: f32(1), yarn_beta_slow: f32(2) }, 'bad_file', /less than beta_slow/);
+  await refused('yarn_ext_factor', { yarn_ext_factor: f32(2) }, 'bad_file', /at most 1/);
+  await refused('yarn_attn_factor', { yarn_attn_factor: f32(2) }, 'unsupported', /attn_factor is/);
+});
+
+test('Phi-3 is rotated in part, has LongRoPE’s divisors, fused linears and a window in every layer', async () => {
+  const metadata = { 'phi3.attention.sliding_window': 48 };
+  const config = await load({ architecture: 'phi3', headDim: 32, numHeads: 2, numKvHeads: 1, rotaryDim: 24, shortContext: 128, metadata });
+  expect(config).toMatchObject({ rotaryDim: 24, shortContext: 128, rotaryScale: Math.fround(1.19), window: { tokens: 48, layers: [0, 1] } });
+  expect((await load({ architecture: 'phi3', metadata: { 'phi3.attention.sliding_window': 512 } })).window).toBeUndefined();
+  const file = await open({ architecture: 'phi3', headDim: 32, numHeads: 2, numKvHeads: 1, rotaryDim: 24, shortContext: 128 });
+  const tensors = checkTensors(file, readModelConfig(file));
+  expect(tensors.get('blk.1.attn_k.weight')).toMatchObject({ shape: [32, 64] });
+  expect(tensors.get('blk.1.ffn_up.weight')).toMatchObject({ shape: [96, 64] });
+  const without = { ...file, tensors: file.tensors.filter(({ name }) => name !== 'rope_factors_long.weight') };
+  await expectError(() => checkTensors(without, readModelConfig(without)), 'bad_file', { file: 'x.gguf', field: 'rope_factors_long.weight', reason: /missing/ });
+  const cut = { ...file, tensors: file.tensors.map((tensor) => (tensor.name === 'blk.0.attn_qkv.weight' ? { ...tensor, shape: [96, 64] } : tensor)) };
+  await expectError(() => checkTensors(cut, readModelConfig(cut)), 'bad_file', { file: 'x.gguf', field: 'blk.0.attn_qkv.weight', reason: /\[96, 64\].*\[128, 64\]/ });
+  for (const rotaryDim of [12, 40]) {
+    await expectError(() => load({ architecture: 'phi3', headDim: 32, numHeads: 2, numKvHeads: 1, rotaryDim }), 'unsupported', { file: 'x.gguf', field: 'phi3.rope.dimension_count', reason: /multiple of 8|differs/ });
+  }
 });
 
 test('layers that are not rotated', async () => {

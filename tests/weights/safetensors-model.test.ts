@@ -108,6 +108,34 @@ test('a config may say which layers are not rotated', async () => {
   expect((await configOf('smollm3', change(['rope_parameters']))).ropeTheta).toBe(2_000_000);
 });
 
+test('YaRN and LongRoPE are read as transformers reads them', async () => {
+  const yarn = { rope_type: 'yarn', rope_theta: 20_000, factor: 4, original_max_position_embeddings: 32 };
+  const of = async (rope: object, others = {}) => configOf('llama', change([], { rope_parameters: rope, ...others }));
+  const plain = { factor: 4, originalContext: 32, betaFast: 32, betaSlow: 1, extFactor: 1, truncate: true };
+  expect(await of(yarn)).toMatchObject({ ropeTheta: 20_000, yarn: plain });
+  const scaleOf = async (rope: object, others = {}) => (await of(rope, others)).rotaryScale;
+  expect(await scaleOf(yarn)).toBeCloseTo(0.1 * Math.log(4) + 1, 12);
+  expect(await scaleOf({ ...yarn, attention_factor: 0.7 })).toBeCloseTo(0.7, 12);
+  expect(await scaleOf({ ...yarn, mscale: 2, mscale_all_dim: 0.5 })).toBeCloseTo((0.2 * Math.log(4) + 1) / (0.05 * Math.log(4) + 1), 12);
+  expect(await scaleOf({ ...yarn, mscale: 2 })).toBeCloseTo(0.1 * Math.log(4) + 1, 12);
+  expect((await of({ ...yarn, beta_fast: 16, beta_slow: 2, truncate: false })).yarn).toEqual({ ...plain, betaFast: 16, betaSlow: 2, truncate: false });
+  expect((await of({ ...yarn, factor: null }, { max_position_embeddings: 256 })).yarn?.factor).toBe(8);
+  // What stands beside the rope's own fields goes first, and before version 5 these had another name.
+  expect((await of(yarn, { original_max_position_embeddings: 64 })).yarn?.originalContext).toBe(64);
+  expect((await of({ rope_type: 'default' }, { rope_scaling: { ...yarn, rope_type: undefined, type: 'yarn' } })).yarn).toEqual(plain);
+  const factors = { long_factor: Array(8).fill(3), short_factor: Array(8).fill(1) };
+  const long = { rope_parameters: { type: 'su', ...factors }, original_max_position_embeddings: 32, max_position_embeddings: 128 };
+  const config = await configOf('llama', change([], long));
+  expect(config).toMatchObject({ shortContext: 32, rotaryScale: Math.sqrt(1 + Math.log(4) / Math.log(32)) });
+});
+
+test('Ministral 3 beside an image model', async () => {
+  const wrap = (text: string): string => JSON.stringify({ model_type: 'mistral3', vision_config: {}, text_config: { ...(JSON.parse(text) as object), model_type: 'ministral3', rope_parameters: undefined } });
+  const config = await configOf('llama', wrap);
+  expect(config).toMatchObject({ architecture: 'mistral3', ropeTheta: 1e6, temperature: { beta: 0.1, tokens: 16_384 }, yarn: { factor: 16, originalContext: 16_384 } });
+  expect(config.rotaryScale).toBeUndefined();
+});
+
 test('Gemma 3: windows, rotations and scales, under the names of every version, and of the text of a model with images', async () => {
   const window = { tokens: 5, layers: [0, 1, 3], ropeTheta: 10_000 };
   const wanted = { attentionScale: 24 ** -0.5, embeddingScale: Math.sqrt(32), ropeTheta: 1e6, ropeLinearScale: 8, headDim: 32, window };
@@ -145,7 +173,10 @@ test.each<[string, string, string, (text: string) => string | undefined, ['bad_f
   ['layers that are no number', 'llama', 'config.json', edit('num_hidden_layers', '2'), ['bad_file', 'num_hidden_layers', /number/]],
   ['another activation', 'llama', 'config.json', edit('hidden_act', 'gelu'), ['unsupported', 'hidden_act', /gelu/]],
   ['quantized weights', 'llama', 'config.json', edit('quantization_config', { bits: 4 }), ['unsupported', 'quantization_config', /F16/]],
-  ['scaling it does not know', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'yarn' }), ['unsupported', 'rope_parameters.rope_type', /yarn/]],
+  ['scaling it does not know', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'dynamic', factor: 2 }), ['unsupported', 'rope_parameters.rope_type', /"dynamic".*yarn/]],
+  ['YaRN without its factor', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'yarn' }), ['bad_file', 'rope_parameters.factor', /missing/]],
+  ['YaRN that says otherwise', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'yarn', factor: 2, truncate: 1 }), ['bad_file', 'rope_parameters.truncate', /true or false/]],
+  ['LongRoPE of another length', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'longrope', long_factor: [1, 2], short_factor: [1, 2] }), ['bad_file', 'rope_parameters.short_factor', /8 numbers/]],
   ['heads rotated in part', 'llama', 'config.json', edit('partial_rotary_factor', 0.5), ['unsupported', 'partial_rotary_factor', /in part/]],
   ['an output that is not there', 'llama', 'config.json', edit('tie_word_embeddings', undefined), ['bad_file', 'tie_word_embeddings', /no lm_head/]],
   ['no config', 'llama', 'config.json', () => undefined, ['bad_file', 'config.json', /missing/]],

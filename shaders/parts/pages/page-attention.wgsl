@@ -1,20 +1,22 @@
 // One page's part in the attention of GROUP heads of a query, which share their keys and values, by online softmax. The
 // queries, one behind another in `qkv`, are rotated by their distance from the page's base. Queries and outputs are in
 // variables of their own (loops are written out): arrays would leave the registers.
-// needs: page-half, page-layout, page-quantized, window
+// needs: page-half, page-layout, page-quantized, score-scale, window
 
-// Where the first head of a query stands in qkv, and how far it is from the page's base.
-struct Query { start: u32, distance: u32 }
+// Where the first head of a query stands in qkv, where in its text, and how far it is from the page's base.
+struct Query { start: u32, position: u32, distance: u32 }
 
 // Sixteen components of a head: of keys and queries 4 i to 4 i + 7 and those they rotate with, of values one behind another.
 struct Quad { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
 
 struct Turn { cosine0: vec4f, cosine1: vec4f, sine0: vec4f, sine1: vec4f }
 
-// Of the pairs of vectors p and q.
-fn turn_of(distance: u32, p: u32, q: u32) -> Turn {
+// Of the pairs of vectors p and q of a query.
+fn turn_of(position: u32, distance: u32, p: u32, q: u32) -> Turn {
   let angle = distance * HEAD_DIM4;
-  return Turn(rope[angle + p] * SCALE, rope[angle + q] * SCALE, rope[angle + HALF4 + p] * SCALE, rope[angle + HALF4 + q] * SCALE);
+  let by_p = score_scale(position, p);
+  let by_q = score_scale(position, q);
+  return Turn(rope[angle + p] * by_p, rope[angle + q] * by_q, rope[angle + HALF4 + p] * by_p, rope[angle + HALF4 + q] * by_q);
 }
 
 fn turned(start: u32, turn: Turn, p: u32, q: u32) -> Quad {
@@ -50,7 +52,7 @@ fn rotated_queries(query: Query, order: u32) -> Queries {
 #for n in QUADS
   let p#n = pair_in(order, 2u * #nu);
   let q#n = pair_in(order, 2u * #nu + 1u);
-  let turn#n = turn_of(query.distance, p#n, q#n);
+  let turn#n = turn_of(query.position, query.distance, p#n, q#n);
 #for g in GROUP
   queries.q#g_#n = turned(query.start + #g * HEAD_DIM4, turn#n, p#n, q#n);
 #end
@@ -114,7 +116,7 @@ fn attend_page(page: vec4u, kv_head: u32, start: u32, position: u32, heads: ptr<
   let value_bits = value_bits_of(form);
   let base = page.x + kv_head * head_units(key_bits, value_bits);
   let in_order = !HALF_ONLY && is_quantized(form) && is_ordered(key_bits);
-  let query = Query(start, position - page.z);
+  let query = Query(start, position, position - page.z);
   let keys = min(page.y >> 8u, query.distance + 1u);
   var scores: Scores;
   var queries = rotated_queries(query, select(NO_ORDER, base + KEY_ORDER, in_order));

@@ -1,6 +1,6 @@
 // The scores of a page's keys for GROUP heads of a query that share them. A team of a workgroup's invocations has a page:
 // LANES of them share a key out, and each adds up its part for all heads.
-// needs: half4, page-layout, page-units
+// needs: half4, page-layout, page-units, score-scale
 const SHARED = NUM_HEADS / NUM_KV_HEADS;
 const TEAM = WORKGROUP / TEAMS;
 // Keys that are looked at side by side.
@@ -26,8 +26,9 @@ fn rotate_queries(page: vec4u, kv_head: u32, first: u32, distance: u32, id: u32)
     var pair = i;
     if (is_coded(page)) { pair = pair_in(coded_head(page, kv_head), i); }
     let query = first + g * QUERY_STRIDE + pair;
-    let a = qkv[query] * SCALE;
-    let b = qkv[query + HALF4] * SCALE;
+    let scale = score_scale(page.z + distance, pair);
+    let a = qkv[query] * scale;
+    let b = qkv[query + HALF4] * scale;
     let cosine = rope[distance * HEAD_DIM4 + pair];
     let sine = rope[distance * HEAD_DIM4 + HALF4 + pair];
     var x = a * cosine - b * sine;

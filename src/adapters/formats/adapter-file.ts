@@ -2,15 +2,15 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../../errors/chunkwise-error.ts';
 import { readFloats } from '../../weights/float-tensor.ts';
-import { deinterleaveRows } from '../../weights/interleaved-rows.ts';
-import type { TensorInfo } from '../../weights/tensor-info.ts';
+import { deinterleaveRows, orderedRows, pairedRows } from '../../weights/interleaved-rows.ts';
+import { rowsOf, type TensorInfo } from '../../weights/tensor-info.ts';
 import { readAdapterHeader } from './adapter-header.ts';
 import type { AdapterHeader, AdapterSource, FactorPair, Invocation } from './adapter-header.ts';
 import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
 import { architectureOf } from '../../architectures/index.ts';
-import { isRotated, LINEAR_NAMES, linearShape } from '../../architectures/linears.ts';
-import { ggufName, tensorName } from './module-names.ts';
+import { FUSED, fusedOf, isRotated, LINEAR_NAMES, linearShape, linearsOfGroup, placeInGroup } from '../../architectures/linears.ts';
+import { fusedPlace, ggufName, tensorName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 
 /** One linear's ΔW = scale · B · A, its rows in the model's own order, whatever the file's. */
@@ -60,20 +60,39 @@ export async function readAdapter(source: AdapterSource, base: AdapterBase): Pro
   checkBase(header, base.config);
   const { format, file, rank, alpha, invocation } = header;
   const modules: AdapterModule[] = [];
-  for (const pair of header.pairs) modules.push(await readModule(header, pair, base.config));
-  const order = isPermuted(header, base.config) ? `-${base.config.headDim}` : '';
+  for (const pair of header.pairs.flatMap((one) => unfused(one, base.config))) modules.push(await readModule(header, pair, base.config));
   const warnings = nameWarnings(header, base.names ?? []);
-  return { format, file, contentHash: (await contentHash(source)) + order, rank, alpha, invocation, modules, warnings };
+  const hash = [await contentHash(source), ...orderOf(header, base.config)].join('-');
+  return { format, file, contentHash: hash, rank, alpha, invocation, modules, warnings };
 }
 
 /** Whether q and k rows lie in the interleaved order of GGUF files of some architectures. */
-const isPermuted = ({ format }: AdapterHeader, model?: ModelConfig): model is ModelConfig =>
-  format === 'gguf' && model !== undefined && architectureOf(model).ropeLayout === 'interleaved'; // whatever the order of the base's own rows
+const isPermuted = ({ format }: AdapterHeader, model: ModelConfig): boolean =>
+  format === 'gguf' && architectureOf(model).ropeLayout === 'interleaved'; // whatever the order of the base's own rows
 
-/** `[rows, columns]`, rows from the interleaved order to the model's own. */
-function deinterleaved(matrix: Float32Array, columns: number, headDim: number): Float32Array {
+/** By what the base's heads make of one file's rows different modules. */
+function orderOf(header: AdapterHeader, model: ModelConfig): number[] {
+  const { headDim, rotaryDim, numHeads, numKvHeads } = model;
+  const permuted = isPermuted(header, model) ? [headDim] : rotaryDim === undefined ? [] : [headDim, rotaryDim];
+  return header.pairs.some(({ fused }) => fused) ? [...permuted, numHeads, numKvHeads] : permuted;
+}
+
+/** The adapters of a group's linears that are one in the file: they share A. */
+function unfused(pair: FactorPair, model: ModelConfig): FactorPair[] {
+  const { fused, ...own } = pair;
+  if (!fused) return [pair];
+  return linearsOfGroup(FUSED[fused].group).map((linear) => {
+    const b = rowsOf(pair.b, pair.b.name, placeInGroup(model, linear).outputStart, linearShape(model, linear)[0]);
+    return { ...own, linear, b };
+  });
+}
+
+/** `[rows, columns]` of q or k, rows from the order of the file to that of the kernels. */
+function inOrder(matrix: Float32Array, columns: number, header: AdapterHeader, model: ModelConfig): Float32Array {
+  const { headDim, rotaryDim } = model;
   const bytes = new Uint8Array(matrix.buffer, matrix.byteOffset, matrix.byteLength);
-  return new Float32Array(deinterleaveRows(bytes, columns * 4, headDim).buffer);
+  if (isPermuted(header, model)) return new Float32Array(deinterleaveRows(bytes, columns * 4, headDim).buffer);
+  return rotaryDim === undefined ? matrix : new Float32Array(orderedRows(bytes, columns * 4, pairedRows(headDim, rotaryDim)).buffer);
 }
 
 /**
@@ -97,7 +116,7 @@ export async function readModule(
     outFeatures: pair.b.shape[0] ?? 0,
     scale,
     a,
-    b: isRotated(linear) && isPermuted(header, model) ? deinterleaved(b, rank, model.headDim) : b,
+    b: isRotated(linear) && model ? inOrder(b, rank, header, model) : b,
   };
 }
 
@@ -112,17 +131,21 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
     const reason = `token ${unknown} is not in the base's vocabulary of ${model.vocabSize}`;
     throw new ChunkwiseError('bad_file', { file: invocation.file, field: invocation.field, reason });
   }
-  for (const { a, b, layer, linear } of pairs) {
+  const { isFused } = architectureOf(model);
+  for (const { a, b, layer, linear, fused } of pairs) {
     if (layer >= model.numLayers) fail(a, `the base has ${model.numLayers} layers only`);
+    if (fused && !isFused) fail(a, 'the base has no such linear: its parts are linears of their own', 'unsupported');
     const [rows, columns] = linearShape(model, linear);
-    if (a.shape[1] !== columns) fail(a, `takes ${a.shape[1]} features, but ${linear} of the base has ${columns}`);
-    if (b.shape[0] !== rows) fail(b, `gives ${b.shape[0]} features, but ${linear} of the base has ${rows}`);
+    const outputs = fused ? placeInGroup(model, linear).outputWidth : rows;
+    if (a.shape[1] !== columns) fail(a, `takes ${a.shape[1]} features, but ${fused ?? linear} of the base has ${columns}`);
+    if (b.shape[0] !== outputs) fail(b, `gives ${b.shape[0]} features, but ${fused ?? linear} of the base has ${outputs}`);
   }
-  const found = new Set(pairs.map(ggufName));
+  const found = new Set(pairs.map(transformersName));
   for (let layer = 0; layer < model.numLayers && isTargeted; layer++) {
     for (const linear of LINEAR_NAMES) {
-      const place = { layer, linear };
-      if (!isTargeted(place) || found.has(ggufName(place))) continue;
+      const fused = isFused ? fusedOf(linear) : undefined;
+      const place = fused ? fusedPlace(layer, fused) : { layer, linear };
+      if (!isTargeted(place) || found.has(transformersName(place))) continue;
       const field = tensorName('peft', place, 'a');
       throw new ChunkwiseError('bad_file', { file, field, reason: 'the config calls for this tensor; it is missing' });
     }

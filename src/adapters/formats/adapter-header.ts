@@ -10,6 +10,7 @@ import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { INVOCATION_FIELD, parseAdapterConfig } from './adapter-config.ts';
 import type { AdapterConfig } from './adapter-config.ts';
 import { isTokens, MAX_RANK, NO_TOKENS } from './config-fields.ts';
+import { ARCHITECTURES } from '../../architectures/index.ts';
 import { LINEAR_NAMES } from '../../architectures/linears.ts';
 import { ggufName, parseGgufName, parseTransformersName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
@@ -120,10 +121,11 @@ function ggufHeader({ metadata, tensors }: GgufFile): AdapterHeader {
   if (unknown !== undefined) refuse(unknown, 'is not known to this version, and may change what the adapter computes', 'unsupported');
   const alpha = metadata.optionalNumber('adapter.lora.alpha') ?? 0;
   if (!Number.isFinite(alpha)) refuse('adapter.lora.alpha', `must be a finite number, not ${alpha}`);
+  const { isFused } = ARCHITECTURES.get(metadata.optionalString('general.architecture') ?? '') ?? {};
   const pairs = pairUp(file, tensors, {
     prefix: '',
     suffixes: ['.weight.lora_a', '.weight.lora_b'],
-    parse: parseGgufName,
+    parse: (name) => parseGgufName(name, isFused),
     format: ggufName,
   });
   return {

@@ -5,8 +5,8 @@ import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
 import { attending, type PageSight } from '../attention.ts';
 import { formConstants } from '../formats/page-forms.ts';
-import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from '../heads.ts';
-import { halfPrecision, windowOf } from '../slot-choices.ts';
+import { headConstants, type Heads, PAGE_TOKENS } from '../heads.ts';
+import { halfPrecision, scoreScaling, windowOf } from '../slot-choices.ts';
 
 const MOST_ROW_GROUPS = 64;
 /** Queries of a workgroup at most, times their heads that share keys and values. */
@@ -24,15 +24,16 @@ const LARGE = { pageVectors: 1024, pairs: 16, bytes: 28_672 };
  */
 export function attentionPrefillKernel(device: Device, heads: Heads, { halfOnly, window }: PageSight): Kernel<{ tokens: number; splits: number }> {
   const half = halfPrecision(device);
+  const scale = scoreScaling(heads);
   const { numHeads, numKvHeads } = heads;
   const tile = tileOf(device, heads.headDim, halfOnly);
   const shared = numHeads / numKvHeads;
   const sight = windowOf(window);
   return {
     name: 'attention-prefill',
-    sources: [half.source, sight.source, pageLayout, pageUnits, source],
+    sources: [half.source, scale.source, sight.source, pageLayout, pageUnits, source],
     enables: half.enables,
-    constants: { ...headConstants(heads), ...formConstants, ...sight.constants, ...tile, FOUR: 4, HALF_ONLY: halfOnly, SCALE: scoreScale(heads) },
+    constants: { ...headConstants(heads), ...formConstants, ...sight.constants, ...tile, FOUR: 4, HALF_ONLY: halfOnly, ...scale.constants },
     ...attending('read'),
     groups: ({ tokens, splits }) => [Math.ceil((tokens * shared) / 4 / tile.ROW_GROUPS), splits, numKvHeads],
   };

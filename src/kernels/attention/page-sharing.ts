@@ -4,8 +4,8 @@ import pageUnits from '../../../shaders/parts/pages/page-units.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { KernelText } from '../../gpu/kernel.ts';
 import { formConstants } from '../formats/page-forms.ts';
-import { headConstants, type Heads, PAGE_TOKENS, scoreScale } from '../heads.ts';
-import { halfPrecision } from '../slot-choices.ts';
+import { headConstants, type Heads, PAGE_TOKENS } from '../heads.ts';
+import { halfPrecision, scoreScaling } from '../slot-choices.ts';
 
 /** Most heads whose scores a workgroup finds: they are the components of a vector. */
 const MOST_HEADS = 4;
@@ -38,9 +38,10 @@ export interface Teams {
 /** Texts, directives and constants of kernels in which a team finds a query's scores of a page; see page-scores.wgsl. */
 export function pageSharing(device: Device, heads: Heads, { workgroup, teams }: Teams): Pick<KernelText, 'sources' | 'enables' | 'constants'> {
   const half = halfPrecision(device);
+  const scale = scoreScaling(heads);
   const { lanes, steps } = keyLanes(heads.headDim);
   return {
-    sources: [half.source, pageLayout, pageUnits, pageScores],
+    sources: [half.source, scale.source, pageLayout, pageUnits, pageScores],
     enables: half.enables,
     constants: {
       ...headConstants(heads),
@@ -53,7 +54,7 @@ export function pageSharing(device: Device, heads: Heads, { workgroup, teams }: 
       PARTS_LENGTH: Math.max(lanes * (PAGE_TOKENS + 1), workgroup / teams),
       WORKGROUP: workgroup,
       TEAMS: teams,
-      SCALE: scoreScale(heads),
+      ...scale.constants,
     },
   };
 }

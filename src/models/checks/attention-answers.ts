@@ -20,7 +20,7 @@ export function attentionInputs(config: ModelConfig, tokens: number): AttentionI
   const { numHeads, numKvHeads, headDim, qkNorm } = config;
   const next = anyNumbers();
   const width = (numHeads + 2 * numKvHeads) * headDim;
-  const gain = LOUD / (scaleOf(config) * Math.sqrt(headDim));
+  const gain = LOUD / (scaleOf(config, 0)(0) * Math.sqrt(headDim));
   const qkv = anyHalves(tokens * width, next).map((value, i) => (!qkNorm && i % width < numHeads * headDim ? gain * value : value));
   const queryNorm = anyHalves(headDim, next).map((weight) => gain * weight);
   return { qkv, rope: ropeTable(config, tokens), queryNorm, keyNorm: anyHalves(headDim, next) };
@@ -50,10 +50,11 @@ export function attended(config: ModelConfig, inputs: AttentionInputs): Float32A
   const all = new Float32Array(tokens * numHeads * headDim);
   for (let token = 0; token < tokens; token++) {
     for (let head = 0; head < numHeads; head++) {
-      const query = turned(normed(config, heads[token * width + head]!, inputs.queryNorm), inputs.rope, token);
+      const scale = scaleOf(config, token);
+      const query = turned(normed(config, heads[token * width + head]!, inputs.queryNorm), inputs.rope, token).map((value, i) => value * scale(i));
       const own = stored.filter((_, i) => i % numKvHeads === Math.floor((head * numKvHeads) / numHeads));
       const first = Math.max(0, token + 1 - (windowOfLayer(config, 0) ?? Infinity));
-      const { output } = softmax(own.slice(first, token + 1).map((key) => dot(query, key) * scaleOf(config)), own.slice(tokens + first));
+      const { output } = softmax(own.slice(first, token + 1).map((key) => dot(query, key)), own.slice(tokens + first));
       all.set(output, (token * numHeads + head) * headDim);
     }
   }
@@ -69,8 +70,12 @@ export function softmax(scores: readonly number[], values: readonly Float32Array
   return { output, weights: powers.map((power) => power / sum) };
 }
 
-/** Of scores: what they are multiplied by. */
-export const scaleOf = ({ headDim, attentionScale = 1 / Math.sqrt(headDim) }: ModelConfig): number => attentionScale;
+/** What the i-th component of a query at `position`, rotated, is multiplied by. */
+export function scaleOf(config: ModelConfig, position: number): (i: number) => number {
+  const { headDim, attentionScale = 1 / Math.sqrt(headDim), rotaryDim = headDim, rotaryScale = 1, temperature } = config;
+  const scale = attentionScale * (temperature ? 1 + temperature.beta * Math.log(1 + Math.floor(position / temperature.tokens)) : 1);
+  return (i) => (i % (headDim / 2) < rotaryDim / 2 ? scale * rotaryScale ** 2 : scale);
+}
 
 /** By the cosines and sines of a position, which are a row of the table. */
 export function turned(x: Float32Array, rope: Float32Array, position: number): Float32Array {

@@ -123,7 +123,9 @@ function attendedTo(config: ModelConfig, { qkv, rope }: AttentionInputs, token: 
     const shared = Math.floor((head * numKvHeads) / numHeads);
     const rows = (part: number): Float32Array[] =>
       pages.slice(0, 2).flatMap((page) => page.slice((part * numKvHeads + shared) * PAGE_TOKENS, (part * numKvHeads + shared + 1) * PAGE_TOKENS)).slice(0, token + 1);
-    const scores = rows(0).map((key, past) => dot(turned(query, rope, token - (past < PAGE_TOKENS ? 0 : PAGE_TOKENS)), key) * scaleOf(config));
+    const scale = scaleOf(config, token);
+    const scaled = (rotated: Float32Array): Float32Array => rotated.map((value, i) => value * scale(i));
+    const scores = rows(0).map((key, past) => dot(scaled(turned(query, rope, token - (past < PAGE_TOKENS ? 0 : PAGE_TOKENS))), key));
     return softmax(scores, rows(1));
   });
 }

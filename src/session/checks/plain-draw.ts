@@ -1,3 +1,5 @@
+import { mixedBits } from '../../config/mixed-bits.ts';
+
 /** How draws are made; see shaders/sampling/sample-draw.wgsl. */
 export interface PlainDraw {
   temperature: number;
@@ -16,22 +18,15 @@ export function drawnToken(logits: Logits, { temperature, minP, seed, position }
   let largest = -Infinity;
   logits.forEach((logit) => (largest = Math.max(largest, logit)));
   const least = Math.log(minP);
-  const stream = mixed(seed ^ mixed(position + 0x9e3779b9));
+  const stream = mixedBits(seed ^ mixedBits(position + 0x9e3779b9));
   let [token, best, second] = [0, -Infinity, -Infinity];
   logits.forEach((logit, i) => {
     const scaled = (logit - largest) / temperature;
     if (scaled < least) return;
-    const uniform = ((mixed(stream ^ mixed(i + 0x7f4a7c15)) >>> 1) + 0.5) / 2 ** 31;
+    const uniform = ((mixedBits(stream ^ mixedBits(i + 0x7f4a7c15)) >>> 1) + 0.5) / 2 ** 31;
     const score = scaled - Math.log(-Math.log1p(-uniform));
     second = Math.max(second, Math.min(score, best));
     if (score > best) [token, best] = [i, score];
   });
   return { token, margin: best - second };
-}
-
-/** The finaliser of MurmurHash3. */
-function mixed(value: number): number {
-  let hash = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return hash ^ (hash >>> 16);
 }

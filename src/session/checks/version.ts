@@ -1,2 +1,2 @@
 /** Which checks these are: what others found is found again. The hash of their texts, as a test has it. */
-export const CHECKS = 'fd42a7fc';
+export const CHECKS = 'aeda16d3';

@@ -3,13 +3,13 @@ import { MODEL_TYPES } from '../../architectures/index.ts';
 import type { Activation } from '../../config/model-config.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
+import { addRope, ropeType } from './hf-rope.ts';
 import { MOST } from '../model-config.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
 /** What transformers takes for keys that a config.json of any model lacks. */
 const COMMON_DEFAULTS = { rms_norm_eps: 1e-6, tie_word_embeddings: false };
 const DEFAULT_ACTIVATION = 'silu';
-const DEFAULT_ROPE_THETA = 10_000;
 /** Of embeddings: 32 halves. */
 const MIN_ROW_BYTES = 64;
 
@@ -66,7 +66,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   for (const names of Object.values(architecture.multipliers ?? {})) if (config.has(names.config)) set(names.gguf, config.positive(names.config) ** (names.power ?? 1));
   if (config.has('sliding_window') && usesWindow(config, window)) setNumber('attention.sliding_window', 'sliding_window');
   if (window === 'by layer') addWindow(config, architecture, set);
-  addRope(config, set);
+  addRope(config, architecture, set);
   return values;
 }
 
@@ -135,53 +135,4 @@ export function unrotatedLayers(config: JsonFields): number[] | undefined {
   if (!listed) return everyNth(config.optional('no_rope_layer_interval', (key) => config.size(key, MOST.block_count)) ?? unrotated.every, numLayers);
   if (listed.length < numLayers || listed.some((flag) => flag !== 0 && flag !== 1)) config.fail('no_rope_layers', `must be 0 or 1 for each of ${numLayers} layers`);
   return Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => listed[layer] === 0);
-}
-
-function addRope(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
-  set('rope.freq_base', ropeTheta(config));
-  const rope = ropeOf(config);
-  const share = [config, rope].find((fields) => fields?.has('partial_rotary_factor'));
-  if (share && share.number('partial_rotary_factor') !== 1) share.fail('partial_rotary_factor', 'heads that are rotated in part are not supported', 'unsupported');
-  const type = rope && ropeType(rope);
-  if (rope && type === 'linear') {
-    set('rope.scaling.type', 'linear');
-    set('rope.scaling.factor', rope.number('factor'));
-  } else if (rope && type !== 'default' && type !== 'llama3') {
-    rope.fail('rope_type', `${JSON.stringify(type?.slice(0, 40))} is not supported; default, linear and llama3 are`, 'unsupported');
-  }
-}
-
-/** Before version 5 of transformers it was called `rope_scaling`, and its type `type` before version 4.45. */
-function ropeOf(config: JsonFields): JsonFields | undefined {
-  const rope = config.optional('rope_parameters', (key) => config.fields(key)) ?? config.optional('rope_scaling', (key) => config.fields(key));
-  // Where layers differ, the others' have their own.
-  return rope?.optional('full_attention', (key) => rope.fields(key)) ?? rope;
-}
-
-/** That of a rope's own fields goes first (configuration_utils.py and modeling_rope_utils.py, standardize_rope_params). */
-function ropeTheta(config: JsonFields): number {
-  const place = [ropeOf(config), config].find((fields) => fields?.has('rope_theta'));
-  return place?.number('rope_theta') ?? DEFAULT_ROPE_THETA;
-}
-
-const ropeType = (rope: JsonFields): string =>
-  rope.optional('rope_type', (key) => rope.string(key)) ?? rope.optional('type', (key) => rope.string(key)) ?? 'default';
-
-/**
- * Divisors of the frequencies of a Llama 3 model, `[headDim / 2]`, which GGUF files have as `rope_freqs.weight`
- * (transformers, modeling_rope_utils.py, _compute_llama3_parameters); undefined for other models.
- */
-export function llama3Divisors(config: JsonFields): Float32Array | undefined {
-  const rope = ropeOf(config);
-  if (!rope || ropeType(rope) !== 'llama3') return undefined;
-  const [factor, low, high, context] = ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'].map((key) => rope.positive(key)) as [number, number, number, number];
-  const theta = ropeTheta(config);
-  const headDim = config.optional('head_dim', (key) => config.number(key)) ?? config.number('hidden_size') / config.number('num_attention_heads');
-  return Float32Array.from({ length: headDim / 2 }, (_, i) => {
-    const wavelength = 2 * Math.PI * theta ** ((2 * i) / headDim);
-    if (wavelength < context / high) return 1;
-    if (wavelength > context / low) return factor;
-    const smooth = (context / wavelength - low) / (high - low);
-    return 1 / ((1 - smooth) / factor + smooth);
-  });
 }

@@ -4,6 +4,11 @@ import type { JsonFields } from './json-file.ts';
 const tail = "\\p{N}@| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 const cutAt = (digits: string): string => `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${tail.replace('@', digits)}`;
 
+const [upper, lower] = ['\\p{Lu}\\p{Lt}', '\\p{Ll}'].map((letters) => `[${letters}\\p{Lm}\\p{Lo}\\p{M}]`);
+/** At changes of case. */
+const casedAt = (end: string, digits: string): string =>
+  `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+${end}|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*${end}|${tail.replace('@', digits).replace('[\\r\\n]*', '[\\r\\n/]*')}`;
+
 /**
  * What text is cut by, and llama.cpp's names for it (`tokenizer.ggml.pre`, which src/tokenizer knows): where all words are
  * merged from their bytes, and where a word that is a token is not.
@@ -11,6 +16,8 @@ const cutAt = (digits: string): string => `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n
 const BY_REGEX = new Map<string, { merged?: string; whole?: string }>([
   [cutAt('{1,3}'), { merged: 'dbrx', whole: 'llama-bpe' }],
   [cutAt(''), { merged: 'qwen2' }],
+  [casedAt("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", '{1,3}'), { merged: 'own-gpt-4o' }],
+  [casedAt('', ''), { whole: 'own-tekken' }],
 ]);
 
 /** The name of a byte-level tokenizer's way to cut text into words. Throws `unsupported` for one that is not known. */
@@ -31,7 +38,9 @@ export function preTokenizerName(tokenizer: JsonFields, ignoreMerges: boolean): 
     if (!step) return 'gpt-2';
     return step['type'] === 'Digits' && step['individual_digits'] === true ? 'smollm' : fail();
   }
-  const pattern = step?.['type'] === 'Split' && step['behavior'] === 'Isolated' && step['invert'] !== true ? step['pattern'] : undefined;
+  // The patterns leave nothing between their matches: to remove all but these is the same.
+  const keepsMatches = step?.['behavior'] === (step?.['invert'] === true ? 'Removed' : 'Isolated');
+  const pattern = step?.['type'] === 'Split' && keepsMatches ? step['pattern'] : undefined;
   const known = isRecord(pattern) && typeof pattern['Regex'] === 'string' ? BY_REGEX.get(pattern['Regex']) : undefined;
   return (ignoreMerges ? known?.whole : known?.merged) ?? fail();
 }

@@ -1,12 +1,13 @@
 import { ENCODERS } from '../../architectures/encoder.ts';
 import { ARCHITECTURES } from '../../architectures/index.ts';
 import type { Architecture } from '../../architectures/architecture.ts';
-import { LINEARS } from '../../architectures/linears.ts';
+import { FUSED, LINEARS } from '../../architectures/linears.ts';
 import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
-import { checkVocabSize, configMetadata, llama3Divisors, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
+import { checkVocabSize, configMetadata, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
+import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
 import { encoderHeader } from './encoder-files.ts';
 import { JsonFields, kindOf } from './json-file.ts';
@@ -17,8 +18,8 @@ import { readSafetensors } from './safetensors-reader.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
-function layerParts({ norms, normPaths }: Architecture): ReadonlyMap<string, string> {
-  const linears = Object.entries(LINEARS).map(([name, { path }]) => [path, name] as const);
+function layerParts({ norms, normPaths, isFused }: Architecture): ReadonlyMap<string, string> {
+  const linears = Object.entries(isFused ? { ...LINEARS, ...FUSED } : LINEARS).map(([name, { path }]) => [path, name] as const);
   return new Map([...linears, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
 }
 
@@ -101,9 +102,9 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
   }
-  const divisors = llama3Divisors(config);
-  if (divisors) tensors.push(inMemory('rope_freqs.weight', divisors, config.file));
-  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', unrotatedLayers: unrotatedLayers(config) };
+  for (const [name, divisors] of ropeDivisors(config, architecture)) tensors.push(inMemory(name, divisors, config.file));
+  const said = { unrotatedLayers: unrotatedLayers(config), yarnTruncates: yarnTruncates(config) };
+  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', ...said };
 }
 
 /** Of several files of that name one says how sentence-transformers pools states. */

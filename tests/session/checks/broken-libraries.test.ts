@@ -55,7 +55,7 @@ const LOADED: Broken[] = [
   broken('rms-norm that adds', /if \(ACCUMULATE\) \{ value \+= y/, 'if (false) { value += y', 'rms-norm', { model: 'gemma3' }),
   broken('window/latest', /max\(position, WINDOW - 1u\) - \(WINDOW - 1u\);/, 'max(position, WINDOW) - WINDOW;', 'attention', { model: 'gemma3' }),
   broken('window/latest of tiles', /return queries - i32\(position\) < .*;/, 'return vec4<bool>(true);', 'attention', { ...onGpu, model: 'gemma3' }),
-  broken('weight-block', /w\.h \* high \+ offset/, 'w.h * high', 'linear-prefill'),
+  broken('weight-block', /w\.h \* high \+ scale\.w/, 'w.h * high', 'linear-prefill'),
   broken('tile-product', /sums\[#r\] \+= part#r|sums\[0\] \+= part0;/, 'sums[0] = part0;', 'linear-prefill', onGpu),
   broken('tile-inputs', /let last = \(params\.tokens - 1u\)/, 'let last = (params.tokens - 2u)', 'linear-prefill', onGpu),
   broken('silu-mul', /let up = x\[\(id\.y \* 2u \+ 1u\)/, 'let up = x[(id.y * 2u)', 'silu-mul'),

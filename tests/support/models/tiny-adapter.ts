@@ -17,7 +17,7 @@ export interface TinyAdapterOptions {
   rank?: number;
   alpha?: number;
   type?: FloatType;
-  /** Of transformers' names, such as `q_proj`; default: all seven. */
+  /** Of transformers' names, such as `q_proj`; default: all. */
   targets?: readonly string[];
   /** Default: all. */
   layers?: readonly number[];
@@ -58,6 +58,16 @@ const LINEARS: [transformers: string, gguf: string][] = [
   ['mlp.down_proj', 'ffn_down'],
 ];
 
+/** Of a model whose files have groups of linears as one. */
+const FUSED: [transformers: string, gguf: string][] = [
+  ['self_attn.qkv_proj', 'attn_qkv'],
+  ['self_attn.o_proj', 'attn_output'],
+  ['mlp.gate_up_proj', 'ffn_up'],
+  ['mlp.down_proj', 'ffn_down'],
+];
+
+const linearsOf = (model: ModelConfig): [transformers: string, gguf: string][] => (model.architecture === 'phi3' ? FUSED : LINEARS);
+
 export async function tinyConfig(options: Partial<TinyModelOptions> = {}): Promise<ModelConfig> {
   const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 1, ...SMALL, ...options });
   return readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
@@ -68,12 +78,12 @@ const SMALL = { numLayers: 2, hiddenSize: 64, intermediateSize: 96, numHeads: 4,
 /** A random adapter for a model, as PEFT trains it: rows in the model's own order. */
 export function tinyAdapter(model: ModelConfig, options: TinyAdapterOptions): TinyAdapter {
   const { seed, rank = 4, alpha = 8, type = 'F32', ranks = {}, gain = 0.5 } = options;
-  const targets = options.targets ?? LINEARS.map(([path]) => path.split('.')[1]!);
+  const targets = options.targets ?? linearsOf(model).map(([path]) => path.split('.')[1]!);
   const layers = options.layers ?? Array.from({ length: model.numLayers }, (_, i) => i);
   const random = new Random(seed);
   const modules: TinyModule[] = [];
   for (const layer of layers) {
-    for (const [path, linear] of LINEARS) {
+    for (const [path, linear] of linearsOf(model)) {
       if (!targets.includes(path.split('.')[1]!)) continue;
       const name = `model.layers.${layer}.${path}`;
       const own = ranks[name] ?? rank;
@@ -104,6 +114,8 @@ function shapeOf(model: ModelConfig, linear: string): [outFeatures: number, inFe
   const q = model.numHeads * model.headDim;
   if (linear === 'attn_q') return [q, model.hiddenSize];
   if (linear === 'attn_output') return [model.hiddenSize, q];
+  if (linear === 'attn_qkv') return [q + 2 * model.numKvHeads * model.headDim, model.hiddenSize];
+  if (model.architecture === 'phi3' && linear === 'ffn_up') return [2 * model.intermediateSize, model.hiddenSize];
   if (linear.startsWith('attn')) return [model.numKvHeads * model.headDim, model.hiddenSize];
   const isDown = linear === 'ffn_down';
   return isDown ? [model.hiddenSize, model.intermediateSize] : [model.intermediateSize, model.hiddenSize];

@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -31,6 +31,10 @@ export interface TinyModelOptions {
   window?: number;
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
+  /** Components of a head that are rotated; default: all. */
+  rotaryDim?: number;
+  /** LongRoPE: divisors for contexts of up to so many tokens, and for longer ones. */
+  shortContext?: number;
   /** Positions divided by this. */
   ropeLinearScale?: number;
   tokenizer?: 'gpt2' | 'llama';
@@ -43,7 +47,7 @@ export interface TinyModelOptions {
 }
 
 /** Llama and what its converter writes too: q and k rows are permuted. */
-export const isInterleaved = (architecture: string): boolean => ['llama', 'granite', 'smollm3'].includes(architecture);
+export const isInterleaved = (architecture: string): boolean => ['llama', 'granite', 'smollm3', 'mistral3'].includes(architecture);
 
 type Sizes = Required<Pick<TinyModelOptions, keyof typeof DEFAULT_SIZES>> & { headDim: number };
 
@@ -107,13 +111,15 @@ function definedSizes(options: TinyModelOptions): Partial<typeof DEFAULT_SIZES> 
 }
 
 function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: number): Record<string, MetadataValue> {
-  const { architecture, type, ropeLinearScale } = options;
+  const { architecture, type, ropeLinearScale, shortContext } = options;
   const { headDim } = sizes;
+  const rotaryDim = options.rotaryDim ?? (isInterleaved(architecture) ? headDim : undefined);
   // Converters write the head size where it does not follow from the others, and always for Qwen3.
   const ownHeadDim = ['qwen3', 'gemma3'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
-    'general.name': `tiny-${architecture}`,
+    // What is called Phi-3 must have its special tokens, or llama.cpp fails.
+    'general.name': architecture === 'phi3' ? 'tiny' : `tiny-${architecture}`,
     'general.file_type': FILE_TYPES[type],
     'general.quantization_version': 2,
     [`${architecture}.vocab_size`]: vocabSize,
@@ -125,7 +131,11 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     [`${architecture}.attention.head_count_kv`]: sizes.numKvHeads,
     [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(1e-5),
     [`${architecture}.rope.freq_base`]: f32(sizes.ropeTheta),
-    ...(isInterleaved(architecture) && { [`${architecture}.rope.dimension_count`]: headDim }),
+    ...(rotaryDim !== undefined && { [`${architecture}.rope.dimension_count`]: rotaryDim }),
+    ...(shortContext !== undefined && {
+      [`${architecture}.rope.scaling.original_context_length`]: shortContext,
+      [`${architecture}.rope.scaling.attn_factor`]: f32(1.19),
+    }),
     ...(architecture === 'granite' && {
       [`${architecture}.attention.scale`]: f32(0.08),
       [`${architecture}.embedding_scale`]: f32(12),
@@ -172,12 +182,22 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     const divisors = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 + 7 * Math.min(1, (4 * i) / headDim) ** 2);
     add('rope_freqs.weight', [headDim / 2], divisors, 'F32');
   }
+  if (options.shortContext !== undefined) {
+    const length = (options.rotaryDim ?? headDim) / 2;
+    const divisors = (most: number): Float32Array => Float32Array.from({ length }, (_, i) => 1 + (most * i) / length);
+    add('rope_factors_short.weight', [length], divisors(0.3), 'F32');
+    add('rope_factors_long.weight', [length], divisors(9), 'F32');
+  }
+  const isFused = architecture === 'phi3';
   for (let layer = 0; layer < sizes.numLayers; layer++) {
     const name = (rest: string): string => `blk.${layer}.${rest}`;
     vector(name('attn_norm.weight'), hiddenSize, 0.1, 1);
-    matrix(name('attn_q.weight'), [qSize, hiddenSize], { gain: attentionGain });
-    matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
-    matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
+    if (isFused) matrix(name('attn_qkv.weight'), [qSize + 2 * kvSize, hiddenSize], { gain: attentionGain });
+    else {
+      matrix(name('attn_q.weight'), [qSize, hiddenSize], { gain: attentionGain });
+      matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
+      matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
+    }
     if (architecture === 'qwen2') {
       vector(name('attn_q.bias'), qSize, 0.3, 0);
       vector(name('attn_k.bias'), kvSize, 0.3, 0);
@@ -193,8 +213,8 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       vector(name('post_ffw_norm.weight'), hiddenSize, 0.1, 1);
     }
     vector(name('ffn_norm.weight'), hiddenSize, 0.1, 1);
-    matrix(name('ffn_gate.weight'), [intermediateSize, hiddenSize]);
-    matrix(name('ffn_up.weight'), [intermediateSize, hiddenSize]);
+    if (!isFused) matrix(name('ffn_gate.weight'), [intermediateSize, hiddenSize]);
+    matrix(name('ffn_up.weight'), [isFused ? 2 * intermediateSize : intermediateSize, hiddenSize]);
     matrix(name('ffn_down.weight'), [hiddenSize, intermediateSize]);
   }
   return tensors;
