@@ -57,7 +57,8 @@ function piecesOf(word: string, longest: number, ids: ReadonlyMap<string, number
     let end = Math.min(chars.length, start + longest);
     const piece = (): string => (start === 0 ? '▁' : '') + chars.slice(start, end).join('');
     while (end > start && !ids.has(piece())) end--;
-    if (end === start) return unknown;
+    // A ▁ that is typed is not the one that begins a word.
+    if (end === start || (start > 0 && chars[start] === '▁')) return unknown;
     pieces.push(piece());
     start = end;
   }

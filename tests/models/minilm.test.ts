@@ -39,6 +39,14 @@ test.each([['F16', 0.9999], ['Q8_0', 0.999]] as const)("all-MiniLM-L6-v2's vecto
   }
 });
 
+test('its tokens of 2,000 random strings are those of huggingface/tokenizers', async () => {
+  const tokenizer = await encoderTokenizer(await readFile(join(folder, 'tokenizer.json'), 'utf8'));
+  const { texts: strings, ids } = encoderFixture('strings.json') as { texts: string[]; ids: number[][] };
+  const wrong = strings.filter((text, i) => tokenizer.encode(text, { addSpecial: false }).join() !== ids[i]!.join());
+  expect(wrong).toEqual([]);
+  expect(strings).toHaveLength(2000);
+});
+
 test('its tokens of odd strings are those of huggingface/tokenizers', async () => {
   const tokenizer = await encoderTokenizer(await readFile(join(folder, 'tokenizer.json'), 'utf8'));
   const { texts: odd, minilm } = encoderFixture('word-piece.json') as { texts: string[]; minilm: number[][] };
