@@ -126,6 +126,10 @@ const worker: EngineWorker = {
     void serveStream(port, (signal) => engine().embed(inputs, { ...options, signal }));
   },
 
+  rerank(port, query, documents) {
+    void serveStream(port, (signal) => engine().rerank(query, documents, { signal }));
+  },
+
   measureDevice(port, { budgetMs }) {
     void serveStream(port, (signal) => {
       const loaded = engine();

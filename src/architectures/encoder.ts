@@ -28,6 +28,9 @@ export const ENCODER_NORMS = {
   layer_output_norm: 'output.LayerNorm',
 } as const;
 
+/** What makes a score of the first token's state, by the names of transformers' BertForSequenceClassification. */
+export const CLASSIFIER_PATHS = { cls: 'pooler.dense', 'cls.output': 'classifier' } as const;
+
 /** What stands before the layers. */
 export const EMBEDDING_PATHS = {
   token_embd: 'word_embeddings',
@@ -38,7 +41,7 @@ export const EMBEDDING_PATHS = {
 
 /** Every tensor of an encoder by its name, with its shape; rows first. */
 export function encoderTensors(config: EncoderConfig): Map<string, readonly number[]> {
-  const { hiddenSize, vocabSize, contextLength, numSegments } = config;
+  const { hiddenSize, vocabSize, contextLength, numSegments, pooling } = config;
   const shapes = new Map<string, readonly number[]>([
     ['token_embd.weight', [vocabSize, hiddenSize]],
     ['position_embd.weight', [contextLength, hiddenSize]],
@@ -55,6 +58,9 @@ export function encoderTensors(config: EncoderConfig): Map<string, readonly numb
       shapes.set(`blk.${layer}.${name}.weight`, [hiddenSize]);
       shapes.set(`blk.${layer}.${name}.bias`, [hiddenSize]);
     }
+  }
+  if (pooling === 'rank') {
+    for (const [name, outputs] of [['cls', hiddenSize], ['cls.output', 1]] as const) shapes.set(`${name}.weight`, [outputs, hiddenSize]).set(`${name}.bias`, [outputs]);
   }
   return shapes;
 }

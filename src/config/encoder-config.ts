@@ -1,5 +1,8 @@
-/** How the states of a text's tokens become one vector: their mean, or the state of the first or the last token. */
-export type Pooling = 'mean' | 'cls' | 'last';
+/**
+ * How the states of a text's tokens become one vector: their mean, or the state of the first or the last token. `rank`: of a
+ * cross-encoder, which makes a score of the first token's state of two texts side by side.
+ */
+export type Pooling = 'mean' | 'cls' | 'last' | 'rank';
 
 /** Hyperparameters of an encoder (BERT, arXiv 1810.04805), independent of the file they were read from. */
 export interface EncoderConfig {
@@ -13,7 +16,7 @@ export interface EncoderConfig {
   vocabSize: number;
   /** Positions that it has learned: the longest text, in tokens. */
   contextLength: number;
-  /** Segments that it has learned: a text is of the first. */
+  /** Segments that it has learned: a text is of the first, what is compared with it of the second. */
   numSegments: number;
   layerNormEps: number;
   pooling: Pooling;

@@ -1,12 +1,12 @@
 import type { MemoryReport } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { type EncoderSession, openEncoderSession } from '../session/encoder/encoder-session.ts';
+import { type EncoderSession, openEncoderSession, type TextPair } from '../session/encoder/encoder-session.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { createTokenizer } from '../tokenizer/tokenizer.ts';
 import { LiveSession } from './live-session.ts';
 import { DEFAULT_QUEUE_LIMIT, RequestQueue } from './request-queue.ts';
 import { Texts } from './texts.ts';
-import type { EmbedOptions, EngineCore, EngineCoreOptions, GenerateEvent, SavedCaches, TextEmbedding } from './types.ts';
+import type { DocumentScore, EmbedOptions, EngineCore, EngineCoreOptions, GenerateEvent, SavedCaches, TextEmbedding } from './types.ts';
 import { unlessAbandoned } from './unless-abandoned.ts';
 
 /** Loads an encoder. Errors: those of `openEngine`. */
@@ -20,12 +20,13 @@ export async function openEncoderEngine(options: EngineCoreOptions): Promise<Enc
   }
 }
 
-/** The engine of a model that embeds texts and answers nothing: what it cannot do throws `unsupported`. */
+/** The engine of a model that embeds texts, or scores pairs of them, and answers nothing: what it cannot do throws `unsupported`. */
 export class EncoderEngine implements EngineCore {
   readonly #session: LiveSession<EncoderSession>;
   readonly #queue: RequestQueue;
   readonly #texts: Texts;
   readonly #readTimeoutMs: number | undefined;
+  readonly #isCrossEncoder: boolean;
   readonly model: string;
   readonly device: string;
   readonly savedCaches: SavedCaches;
@@ -37,6 +38,7 @@ export class EncoderEngine implements EngineCore {
     this.#queue = new RequestQueue(queueLimit, 0);
     this.#texts = new Texts(createTokenizer(plan.tokenizer), plan.tokenizer, plan.contextLength);
     this.#readTimeoutMs = readTimeoutMs;
+    this.#isCrossEncoder = plan.config.pooling === 'rank';
     this.model = plan.file;
     this.device = device.name;
     const refuse = async (): Promise<never> => this.#refuse('keeps no text that could be saved');
@@ -60,7 +62,11 @@ export class EncoderEngine implements EngineCore {
   }
 
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
-    return unlessAbandoned(this.#embed(inputs, options), { readTimeoutMs: this.#readTimeoutMs, signal: options.signal });
+    return this.#unlessAbandoned(this.#embed(inputs, options), options);
+  }
+
+  rerank(query: string, documents: readonly string[], options: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void> {
+    return this.#unlessAbandoned(this.#rerank(query, documents, options), options);
   }
 
   countTokens(): number {
@@ -90,17 +96,46 @@ export class EncoderEngine implements EngineCore {
   async *#embed(inputs: readonly (string | readonly number[])[], { adapters = [], signal }: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
     this.#session.throwIfDisposed();
     if (adapters.length > 0) this.#refuse('takes no adapters', 'adapter');
+    if (this.#isCrossEncoder) this.#refuse('gives no vectors');
     const texts = inputs.map((input, i) => this.#texts.input(input, `input[${i}]`));
+    const vectors = await this.#inTurn((session) => session.encode(texts, signal), signal);
+    for (const [i, vector] of vectors.entries()) yield { vector, tokens: texts[i]!.length };
+  }
+
+  async *#rerank(query: string, documents: readonly string[], { signal }: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void> {
+    this.#session.throwIfDisposed();
+    if (!this.#isCrossEncoder) this.#refuse('scores no documents');
+    const pairs = this.#pairs(query, documents);
+    const scores = await this.#inTurn((session) => session.score(pairs, signal), signal);
+    for (const [i, score] of scores.entries()) yield { score, tokens: pairs[i]!.tokens.length };
+  }
+
+  /** `[CLS] query [SEP] document [SEP]` of each document. Errors: `context_overflow`, naming it. */
+  #pairs(query: string, documents: readonly string[]): TextPair[] {
+    const { tokenizer, contextLength } = this.#texts;
+    const first = tokenizer.encode(query);
+    return documents.map((document, i) => {
+      const tokens = [...first, ...tokenizer.encode(document, { addSpecial: false }), ...first.slice(-1)];
+      if (tokens.length <= contextLength) return { tokens, second: first.length };
+      throw new ChunkwiseError('context_overflow', { field: `documents[${i}]`, reason: `${tokens.length} tokens with the query in a context of ${contextLength}` });
+    });
+  }
+
+  async #inTurn<T>(work: (session: EncoderSession) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     const turn = await this.#queue.enter(0, signal);
     try {
-      const vectors = await this.#session.use((session) => session.encode(texts, signal));
-      for (const [i, vector] of vectors.entries()) yield { vector, tokens: texts[i]!.length };
+      return await this.#session.use(work);
     } finally {
       turn.leave();
     }
   }
 
+  #unlessAbandoned<T>(events: AsyncGenerator<T, void>, { signal }: { signal?: AbortSignal }): AsyncGenerator<T, void> {
+    return unlessAbandoned(events, { readTimeoutMs: this.#readTimeoutMs, signal });
+  }
+
   #refuse(what: string, field = 'model'): never {
-    throw new ChunkwiseError('unsupported', { field, reason: `${this.model} is an encoder: it embeds texts, and ${what}` });
+    const kind = this.#isCrossEncoder ? 'a cross-encoder: it scores documents' : 'an encoder: it embeds texts';
+    throw new ChunkwiseError('unsupported', { field, reason: `${this.model} is ${kind}, and ${what}` });
   }
 }

@@ -1,5 +1,6 @@
 import type { AdapterSource } from '../adapters/formats/adapter-header.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Grammars } from '../grammar/grammars.ts';
 import { openSession } from '../session/open-session.ts';
 import type { Session } from '../session/session.ts';
@@ -92,6 +93,10 @@ export class LocalEngine implements EngineCore {
 
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
     return this.#unlessAbandoned(this.#answers.embed(inputs, options), options);
+  }
+
+  rerank(): never {
+    throw new ChunkwiseError('unsupported', { field: 'model', reason: `${this.model} scores no documents: a cross-encoder does` });
   }
 
   countTokens(messages: readonly ChatTurn[]): number {

@@ -10,6 +10,7 @@ import { poolTextsKernel } from '../kernels/encoder/pool-texts.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { type Linear, linearsOf } from '../layers/linear.ts';
 import type { WeightMatrix } from '../layers/weight-matrix.ts';
+import type { Classifier } from './classifier.ts';
 
 /** Matrices with their bias; several where types differ, one below the other. */
 export interface BiasedWeights {
@@ -35,6 +36,8 @@ export interface EncoderWeights {
     down: BiasedWeights;
     outputNorm: LayerNormWeights;
   }[];
+  /** Of a cross-encoder. */
+  classifier: Classifier | undefined;
 }
 
 /** Every intermediate of the forward pass, for a batch's T tokens of at most T texts. All but the first three are f32. */
@@ -86,6 +89,8 @@ interface Layer {
  */
 export class Encoder {
   readonly activations: EncoderActivations;
+  /** Of a cross-encoder, what makes a score of a vector in `pooled`. */
+  readonly classifier: Classifier | undefined;
   readonly #embedding: Embedding;
   readonly #positions: Operation<{ tokens: number }>;
   readonly #embeddingNorm: Operation<{ tokens: number }>;
@@ -100,6 +105,7 @@ export class Encoder {
     readonly batchTokens: number,
   ) {
     const { hiddenSize, intermediateSize, layerNormEps } = config;
+    this.classifier = weights.classifier;
     const sizes = Object.entries(encoderActivationBytes(config, batchTokens));
     this.activations = Object.fromEntries(sizes.map(([name, size]) => [name, device.buffers.storage(name, 'activations', size)])) as Record<keyof EncoderActivations, GPUBuffer>;
     const { tokens, batchTable, spans, x, qkv, attended, wide, pooled } = this.activations;

@@ -4,6 +4,7 @@ import type { Recorder } from '../gpu/recorder.ts';
 import { WeightUpload } from '../layers/upload/weight-upload.ts';
 import { dequantize } from '../weights/dequantize.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
+import { Classifier, type Dense } from './classifier.ts';
 import { type BiasedWeights, Encoder, type EncoderWeights, type LayerNormWeights } from './encoder.ts';
 import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
 
@@ -49,13 +50,17 @@ async function readWeights(tensors: TensorLoader, config: EncoderConfig): Promis
       outputNorm: await norm(name('layer_output_norm')),
     });
   }
-  return { embeddings, positions, embeddingNorm, layers };
+  const classifier = config.pooling === 'rank' ? new Classifier(await readDense(tensors, 'cls'), await readDense(tensors, 'cls.output')) : undefined;
+  return { embeddings, positions, embeddingNorm, layers, classifier };
 }
+
+const readFloats = async (tensors: TensorLoader, name: string): Promise<Float32Array> => dequantize(tensors.tensor(name).type, await tensors.read(name));
+
+const readDense = async (tensors: TensorLoader, name: string): Promise<Dense> => ({ weight: await readFloats(tensors, `${name}.weight`), bias: await readFloats(tensors, `${name}.bias`) });
 
 /** Positions and segments are added to every token alike, so they are added up here: a table of positions for each segment. */
 async function readPositions(tensors: TensorLoader, { hiddenSize, contextLength, numSegments }: EncoderConfig): Promise<GPUBuffer> {
-  const floats = async (name: string): Promise<Float32Array> => dequantize(tensors.tensor(name).type, await tensors.read(name));
-  const [positions, segments] = [await floats('position_embd.weight'), await floats('token_types.weight')];
+  const [positions, segments] = [await readFloats(tensors, 'position_embd.weight'), await readFloats(tensors, 'token_types.weight')];
   const size = contextLength * hiddenSize;
   const table = Float32Array.from({ length: numSegments * size }, (_, i) => positions[i % size]! + segments[Math.floor(i / size) * hiddenSize + (i % hiddenSize)]!);
   return tensors.buffer('positions', new Uint8Array(table.buffer));

@@ -16,17 +16,21 @@ import { readModelConfig } from '../weights/model-config.ts';
 import { checkTensors } from '../weights/model-tensors.ts';
 import { openModelFile } from '../weights/open-model-file.ts';
 import type { WeightType } from '../weights/quantize.ts';
-import { isSafetensors } from '../weights/safetensors/safetensors-model.ts';
+import { isSafetensors, namesEncoder } from '../weights/safetensors/safetensors-model.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
 
 /** Longest context taken by default, in tokens. */
 const DEFAULT_CONTEXT = 4096;
+/** What matrices of safetensors become by default, and where that exceeds `memoryLimitBytes`. */
+const WEIGHTS = ['Q8_0', 'Q4_1'] as const;
+/** Encoders are small, and 8 bits a weight turn their vectors. */
+const ENCODER_WEIGHTS = ['F16', 'Q8_0'] as const;
 
 export interface ModelLimits {
   contextLength?: number;
   memoryLimitBytes?: number;
-  /** What a safetensors model's matrices become; default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`. */
+  /** What a safetensors model's matrices become; default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`; of encoders F16, or Q8_0. */
   weights?: WeightType;
 }
 
@@ -64,14 +68,13 @@ export async function planModel(
 }
 
 /**
- * `plan` of a model's header. Where the caller leaves it open what a safetensors model's matrices become, the first of
- * `defaults`, or the other where that is over a limit. Errors: those of `plan` and of `openModelFile`.
+ * `plan` of a model's header. Where the caller leaves it open what a safetensors model's matrices become, they become less
+ * where that is over a limit. Errors: those of `plan` and of `openModelFile`.
  */
 export async function withWeights<T extends object>(
   sources: readonly ByteSource[],
   limits: ModelLimits,
   plan: (header: ModelHeader) => T,
-  defaults: readonly [WeightType, WeightType] = ['Q8_0', 'Q4_1'],
 ): Promise<T & { weights?: WeightType }> {
   if (!isSafetensors(sources)) return plan(await openModelFile(sources));
   const as = async (weights: WeightType): Promise<T & { weights: WeightType }> => {
@@ -79,9 +82,10 @@ export async function withWeights<T extends object>(
     return { ...plan(header), weights };
   };
   if (limits.weights !== undefined) return as(limits.weights);
-  return as(defaults[0]).catch((error: unknown) => {
+  const [usual, smaller] = (await namesEncoder(sources)) ? ENCODER_WEIGHTS : WEIGHTS;
+  return as(usual).catch((error: unknown) => {
     if (!(error instanceof ChunkwiseError) || error.code !== 'over_limit') throw error;
-    return as(defaults[1]);
+    return as(smaller);
   });
 }
 

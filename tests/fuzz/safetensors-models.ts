@@ -65,7 +65,7 @@ export const safetensorsModels: FuzzKind = {
   async open() {
     const folders = new Map<string, Files>();
     for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images']) folders.set(model, await readFolder(modelFolder(model)));
-    folders.set('bert', await readFolder(encoderFolder()));
+    for (const model of ['bert', 'cross'] as const) folders.set(model, await readFolder(encoderFolder({}, model)));
     const pieces = await readFolder(modelFolder('llama2'));
     pieces.set('tokenizer.json', cutTokenizer(pieces.get('tokenizer.json')!, 273));
     folders.set('llama2', new Map([...folders.get('llama')!, ...pieces]));

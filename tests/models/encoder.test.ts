@@ -4,16 +4,14 @@ import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-
 import { openAnyEngine } from '../../src/engine/open-model.ts';
 import type { EngineCoreOptions } from '../../src/engine/types.ts';
 import { readOnce } from '../../src/gpu/readback.ts';
+import { checkModel } from '../../src/session/check-model.ts';
 import { type EncoderSession, openEncoderSession } from '../../src/session/encoder/encoder-session.ts';
-import { openModelFile } from '../../src/weights/open-model-file.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
-import { sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
 import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
 import { miscompiling } from '../support/gpu/miscompiling.ts';
 import { MemoryTuning } from '../support/memory-tuning.ts';
-import { encoderFolder, expectedStates, expectedTexts } from '../support/models/encoder-folder.ts';
-import { f32, writeGguf } from '../support/models/gguf-writer.ts';
+import { type Change, encoderFolder, encoderGguf, expectedStates, expectedTexts } from '../support/models/encoder-folder.ts';
 import { nmse } from '../support/nmse.ts';
 import { NMSE } from '../support/tolerances.ts';
 
@@ -106,28 +104,16 @@ test('half floats by default, 8 bits a weight where memory does not allow them',
   };
   const { weights, totalBytes } = await planOf(Infinity);
   expect(weights).toBe('F16');
-  expect((await planOf(totalBytes - 1)).weights).toBe('Q8_0');
+  const smaller = await planOf(totalBytes - 1);
+  expect(smaller.weights).toBe('Q8_0');
+  // Before a weight is downloaded, too.
+  await checkModel(encoderFolder(), { gpu: lastingGpu(), memoryLimitBytes: smaller.totalBytes });
+  await expectError(() => checkModel(encoderFolder(), { gpu: lastingGpu(), memoryLimitBytes: smaller.totalBytes - 1 }), 'over_limit', { field: 'memoryLimitBytes' });
   await expect(planOf(totalBytes / 10)).rejects.toMatchObject({ code: 'over_limit', detail: { field: 'memoryLimitBytes' } });
 });
 
-/** The tiny model as a GGUF file, with what it says changed. */
-async function ggufOf(change: Record<string, string | number | boolean | undefined> = {}): Promise<ByteSource[]> {
-  const { metadata, tensors } = await openModelFile(encoderFolder());
-  const values: Record<string, unknown> = Object.fromEntries(metadata.keys.map((key) => [key, metadata.get(key)]));
-  values['bert.attention.layer_norm_epsilon'] = f32(metadata.number('bert.attention.layer_norm_epsilon'));
-  // As llama.cpp's files have it: that capitals are not told apart is seen by the tokens alone.
-  for (const key of ['lowercase', 'strip_accents']) delete values[`tokenizer.ggml.${key}`];
-  values['tokenizer.ggml.tokens'] = metadata.strings('tokenizer.ggml.tokens').map((token) => (token === '▁The' ? '▁[unused0]' : token));
-  for (const [key, value] of Object.entries(change)) {
-    if (value === undefined) delete values[key];
-    else values[key] = value;
-  }
-  const written = await Promise.all(tensors.map(async ({ name, shape, type, source, offset, bytes }) => ({ name, shape, type, bytes: await source.read(offset, bytes) })));
-  return [sourceOf(writeGguf({ metadata: values as Parameters<typeof writeGguf>[0]['metadata'], tensors: written }))];
-}
-
 test('a GGUF file of the model gives the same vectors, and is told from a model that answers', async () => {
-  const engine = await openAnyEngine({ gpu: lastingGpu(), wait: napping, sources: await ggufOf() });
+  const engine = await openAnyEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(encoderFolder()) });
   opened.push({ close: () => engine.dispose() });
   const vectors = await embedded(engine as EncoderEngine, texts);
   expect(vectors).toEqual(await embedded(await engineOf(encoderFolder()), texts));
@@ -143,11 +129,12 @@ test('what an encoder cannot do is refused, and says so', async () => {
   }
   await expectError(() => engine.embed(['a'], { adapters: [{ name: 'x', scale: 1 }] }).next(), 'unsupported', { field: 'adapter' });
   await expectError(() => engine.embed(['the', 'the '.repeat(39)], {}).next(), 'context_overflow', { field: 'input[1]' });
+  await expectError(() => engine.rerank('the', ['thing'], {}).next(), 'unsupported', { field: 'model', reason: /scores no documents/ });
   await expectError(() => engine.embed(['a'], { signal: AbortSignal.abort() }).next(), 'aborted', {});
   expect((await embedded(engine, [ids[0]!]))[0]).toEqual((await embedded(engine, [texts[0]!]))[0]);
 });
 
-const REFUSED: [what: string, change: Parameters<typeof encoderFolder>[0], field: string][] = [
+const REFUSED: [what: string, change: Change, field: string][] = [
   ['a model that does not say how states are pooled', { 'modules.json': undefined }, 'modules.json'],
   ['a pooling that is named and not there', { '1_Pooling/config.json': undefined }, '1_Pooling/config.json'],
   ['a pooling that is not known', { '1_Pooling/config.json': () => ({ pooling_mode_max_tokens: true }) }, 'pooling_mode'],
@@ -165,9 +152,9 @@ test.each(REFUSED)('%s is refused by name', async (_, change, field) => {
 });
 
 test('a GGUF file without pooling, or with another tokenizer, is refused by name', async () => {
-  await expectError(async () => sessionOf(await ggufOf({ 'bert.pooling_type': undefined })), 'bad_file', { field: 'bert.pooling_type' });
-  await expectError(async () => sessionOf(await ggufOf({ 'bert.pooling_type': 4 })), 'unsupported', { field: 'bert.pooling_type' });
-  await expectError(async () => sessionOf(await ggufOf({ 'tokenizer.ggml.model': 't5' })), 'unsupported', { field: 'tokenizer.ggml.model' });
+  await expectError(async () => sessionOf(await encoderGguf(encoderFolder(), { 'bert.pooling_type': undefined })), 'bad_file', { field: 'bert.pooling_type' });
+  await expectError(async () => sessionOf(await encoderGguf(encoderFolder(), { 'bert.pooling_type': 5 })), 'unsupported', { field: 'bert.pooling_type' });
+  await expectError(async () => sessionOf(await encoderGguf(encoderFolder(), { 'tokenizer.ggml.model': 't5' })), 'unsupported', { field: 'tokenizer.ggml.model' });
 });
 
 /** What a device of class `gpu` has in place of others. */

@@ -95,3 +95,11 @@ export interface TextEmbedding {
   vector: Float32Array<ArrayBuffer>;
   tokens: number;
 }
+
+/** Of one document beside a query. */
+export interface DocumentScore {
+  /** What the model's classifier gives, of any size; the higher, the more the document answers the query. */
+  score: number;
+  /** Of both. */
+  tokens: number;
+}

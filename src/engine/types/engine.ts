@@ -9,7 +9,7 @@ import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { SessionOptions } from '../../session/session-options.ts';
 import type { PlanService } from '../plan-service.ts';
 import type { ChatTools, EmbedOptions, GenerateOptions } from './requests.ts';
-import type { GenerateEvent, TextEmbedding } from './answers.ts';
+import type { DocumentScore, GenerateEvent, TextEmbedding } from './answers.ts';
 
 export interface AdapterInfo {
   name: string;
@@ -99,6 +99,11 @@ export interface EngineCore {
    * `context_overflow`, naming the text, before any is computed; `queue_full`, `aborted`, `abandoned`, `device_lost`.
    */
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void>;
+  /**
+   * Scores documents, in their order, by how well they answer a query: of cross-encoders, otherwise `unsupported`. Nothing is
+   * cut. Errors: `context_overflow`, naming the document, before any is scored; `queue_full`, `aborted`, `abandoned`, `device_lost`.
+   */
+  rerank(query: string, documents: readonly string[], options: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void>;
   countTokens(messages: readonly ChatTurn[]): number;
   /** Loads an adapter beside the model, unmerged. Errors: `bad_file`, `unsupported`, `bad_request`. */
   loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo>;

@@ -2,7 +2,7 @@ import type { EncoderConfig } from '../../config/encoder-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import { recorderBytes } from '../../gpu/recorder.ts';
 import { encoderActivationBytes } from '../../models/encoder.ts';
-import { checkEncoderTensors, readEncoderConfig } from '../../weights/encoder-config.ts';
+import { checkEncoderTensors, isOnGpu, readEncoderConfig } from '../../weights/encoder-config.ts';
 import type { ModelHeader } from '../../weights/model-header.ts';
 import { readTokenizerMetadata } from '../../weights/tokenizer-metadata.ts';
 import { checkMatrices, checkSizes, contextOf, gpuBytes, licenseOf, type ModelLimits, type ModelPlan, sum } from '../model-plan.ts';
@@ -27,7 +27,7 @@ export function planEncoder(device: Device, header: ModelHeader, limits: ModelLi
   const batchTokens = Math.ceil(Math.max(BATCHES * device.variant.batchTokens, contextLength) / TILE) * TILE;
   const activations = encoderActivationBytes(config, batchTokens);
   const positions = config.numSegments * config.contextLength * config.hiddenSize * 4;
-  const weightBytes = sum([...tensors.values()].map(gpuBytes)) + positions;
+  const weightBytes = sum([...tensors.values()].filter(({ name }) => isOnGpu(name)).map(gpuBytes)) + positions;
   const totalBytes = weightBytes + sum(Object.values(activations)) + recorderBytes;
   checkSizes(device, file, { totalBytes, weightBytes, contextLength, buffers: { positions, ...activations } }, limits);
   checkMatrices(device, file, tensors);

@@ -10,16 +10,13 @@ import type { SessionOptions } from '../session-options.ts';
 import { checkEncoder } from './check-encoder.ts';
 import { type EncoderPlan, planEncoder } from './encoder-plan.ts';
 
-/** What matrices of safetensors become by default: encoders are small, and 8 bits a weight turn their vectors. */
-const WEIGHTS = ['F16', 'Q8_0'] as const;
-
 /** Opens a device and brings an encoder there. Errors: those of `openEngine`. */
 export async function openEncoderSession(options: SessionOptions): Promise<EncoderSession> {
   const { onProgress, signal, wait, gpuAdapter, without, deviceClass, tuning } = options;
   const device = await openDevice(options.gpu, { wait, gpuAdapter, without, deviceClass, onLost: options.onDeviceLost });
   try {
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
-    const plan = options.header ? planEncoder(device, options.header, options) : await withWeights(options.sources, options, (header) => planEncoder(device, header, options), WEIGHTS);
+    const plan = options.header ? planEncoder(device, options.header, options) : await withWeights(options.sources, options, (header) => planEncoder(device, header, options));
     return await noErrors(device, plan.file, async () => {
       const recorder = new Recorder(device);
       if (tuning) device.variant = await checkEncoder(device, recorder, plan, tuning);
@@ -42,6 +39,15 @@ export async function openEncoderSession(options: SessionOptions): Promise<Encod
   }
 }
 
+/** What the encoder reads at once: a text's tokens, or a pair of texts', of which those from `second` on are of the second segment. */
+interface EncoderInput {
+  tokens: readonly number[];
+  second?: number;
+}
+
+/** A pair of texts. */
+export type TextPair = Required<EncoderInput>;
+
 /** An encoder on a device: everything that is lost with the device. Knows nothing of requests or text. */
 export class EncoderSession {
   /** Nothing of a text stays. */
@@ -59,45 +65,61 @@ export class EncoderSession {
    * once; none is longer than the context. Errors: `aborted`, `device_lost`.
    */
   async encode(texts: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>[]> {
+    const vectors = await this.#pool(texts.map((tokens) => ({ tokens })), signal);
+    return this.encoder.config.isNormalized ? vectors.map(scaled) : vectors;
+  }
+
+  /** Of a cross-encoder, a score for each pair of texts; otherwise as `encode`. */
+  async score(pairs: readonly TextPair[], signal?: AbortSignal): Promise<number[]> {
+    const { classifier } = this.encoder;
+    if (!classifier) throw new Error('no cross-encoder'); // the engine has seen to it
+    return (await this.#pool(pairs, signal)).map((state) => classifier.score(state));
+  }
+
+  /** A vector for each input, as it is pooled. */
+  async #pool(inputs: readonly EncoderInput[], signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>[]> {
     const vectors: Float32Array<ArrayBuffer>[] = [];
-    while (vectors.length < texts.length) {
+    while (vectors.length < inputs.length) {
       throwIfAborted(signal);
-      vectors.push(...(await this.#encodeBatch(this.#batch(texts, vectors.length))));
+      vectors.push(...(await this.#poolBatch(this.#batch(inputs, vectors.length))));
     }
     return vectors;
   }
 
   /** From `start` on as many as fit a batch. */
-  #batch(texts: readonly (readonly number[])[], start: number): readonly (readonly number[])[] {
-    let tokens = 0;
-    const end = texts.findIndex((text, i) => i >= start && (tokens += text.length) > this.encoder.batchTokens);
-    return texts.slice(start, end < 0 ? texts.length : end);
+  #batch(inputs: readonly EncoderInput[], start: number): readonly EncoderInput[] {
+    let total = 0;
+    const end = inputs.findIndex(({ tokens }, i) => i >= start && (total += tokens.length) > this.encoder.batchTokens);
+    return inputs.slice(start, end < 0 ? inputs.length : end);
   }
 
-  async #encodeBatch(texts: readonly (readonly number[])[]): Promise<Float32Array<ArrayBuffer>[]> {
+  async #poolBatch(inputs: readonly EncoderInput[]): Promise<Float32Array<ArrayBuffer>[]> {
     const { device, encoder, recorder } = this;
-    const { hiddenSize, pooling, isNormalized } = encoder.config;
+    const { hiddenSize, pooling, contextLength } = encoder.config;
     const { tokens, batchTable, spans, pooled } = encoder.activations;
-    const ids = Uint32Array.from(texts.flat());
+    const ids = Uint32Array.from(inputs.flatMap((input) => input.tokens));
     const table: number[] = [];
-    const pooledOver = texts.flatMap(({ length }) => {
+    const pooledOver = inputs.flatMap(({ tokens: { length }, second = length }) => {
       const first = table.length / 4;
-      for (let i = 0; i < length; i++) table.push(first + i, i, first, length);
-      return pooling === 'mean' ? [first, length] : [pooling === 'cls' ? first : first + length - 1, 1];
+      for (let i = 0; i < length; i++) table.push(first + i, i < second ? i : contextLength + i, first, length);
+      if (pooling === 'mean') return [first, length];
+      return [pooling === 'last' ? first + length - 1 : first, 1];
     });
     recorder.inOneGo(() => {
       const { queue } = device.gpuDevice;
       queue.writeBuffer(tokens, 0, ids);
       queue.writeBuffer(batchTable, 0, Uint32Array.from(table));
       queue.writeBuffer(spans, 0, Uint32Array.from(pooledOver));
-      encoder.forward(recorder, ids.length, texts.length);
+      encoder.forward(recorder, ids.length, inputs.length);
     });
     // In one go with the batch: others use the same activations between awaits.
-    const all = new Float32Array(await readOnce(device, 'pooled', [{ buffer: pooled, offset: 0, size: texts.length * hiddenSize * 4 }]));
-    return texts.map((_, i) => {
-      const vector = all.slice(i * hiddenSize, (i + 1) * hiddenSize);
-      const length = isNormalized ? Math.hypot(...vector) || 1 : 1;
-      return vector.map((value) => value / length);
-    });
+    const all = new Float32Array(await readOnce(device, 'pooled', [{ buffer: pooled, offset: 0, size: inputs.length * hiddenSize * 4 }]));
+    return inputs.map((_, i) => all.slice(i * hiddenSize, (i + 1) * hiddenSize));
   }
+}
+
+/** To length one. */
+function scaled(vector: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  const length = Math.hypot(...vector) || 1;
+  return vector.map((value) => value / length);
 }

@@ -1,6 +1,6 @@
-import { EMBEDDING_PATHS, ENCODER_LINEARS, ENCODER_NORMS } from '../../architectures/encoder.ts';
-import type { Pooling } from '../../config/encoder-config.ts';
-import { POOLINGS } from '../encoder-config.ts';
+import { CLASSIFIER_PATHS, EMBEDDING_PATHS, ENCODER_LINEARS, ENCODER_NORMS } from '../../architectures/encoder.ts';
+import type { EncoderConfig, Pooling } from '../../config/encoder-config.ts';
+import { isOnGpu, POOLINGS } from '../encoder-config.ts';
 import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
 import { MOST } from '../model-config.ts';
 import type { ModelHeader } from '../model-header.ts';
@@ -23,6 +23,8 @@ export interface EncoderFiles {
   tensors: readonly TensorInfo[];
 }
 
+type Pooled = Pick<EncoderConfig, 'pooling' | 'isNormalized'>;
+
 /** What transformers takes for keys that a config.json lacks (configuration_bert.py). */
 const DEFAULTS = { hidden_act: 'gelu', layer_norm_eps: 1e-12, position_embedding_type: 'absolute', max_position_embeddings: 512 };
 
@@ -33,6 +35,9 @@ const SIZES = {
   context_length: 'max_position_embeddings',
   'attention.head_count': 'num_attention_heads',
 } as const;
+
+/** transformers' class of cross-encoders. */
+const CROSS_ENCODER = 'BertForSequenceClassification';
 
 /** sentence-transformers' names of how it pools, as flags `pooling_mode_NAME` or as one `pooling_mode`. */
 const POOLING_NAMES: Readonly<Record<string, Pooling>> = { mean_tokens: 'mean', mean: 'mean', cls_token: 'cls', cls: 'cls', lasttoken: 'last' };
@@ -47,18 +52,17 @@ export function encoderHeader(files: EncoderFiles, type: LoadedType | undefined)
   if (name) values.set('general.name', name);
   for (const [key, field] of Object.entries(SIZES)) values.set(`${architecture}.${key}`, config.size(field, MOST[key as keyof typeof MOST]));
   values.set(`${architecture}.attention.layer_norm_epsilon`, config.number('layer_norm_eps'));
-  const { pooling, isNormalized } = readModules(files);
+  const { pooling, isNormalized } = isCrossEncoder(config) ? readClassifier(files) : readModules(files);
   values.set(`${architecture}.pooling_type`, [...POOLINGS].find(([, one]) => one === pooling)![0]);
   const tensors = files.tensors.flatMap((tensor): TensorInfo[] => {
-    const own = ownName(tensor.name);
+    const own = ownName(tensor.name, pooling);
     if (own === undefined) return [];
     const named = { ...tensor, name: own };
-    // Positions and segments are added up as they are loaded.
-    if (tensor.shape.length === 1 || /^(position_embd|token_types)/.test(own)) return [quantized(named, 'F32')];
+    if (tensor.shape.length === 1 || !isOnGpu(own)) return [quantized(named, 'F32')];
     return [type ? quantized(named, type) : named];
   });
-  checkVocabSize(config, files.tensors.find((tensor) => ownName(tensor.name) === 'token_embd.weight'));
-  for (const [key, value] of wordPieceMetadata(files.tokenizer, config)) values.set(key, value);
+  checkVocabSize(config, files.tensors.find((tensor) => ownName(tensor.name, pooling) === 'token_embd.weight'));
+  for (const [key, value] of wordPieceMetadata(files.tokenizer, config, pooling === 'rank')) values.set(key, value);
   return { metadata: new GgufMetadata(config.file, values), tensors, isNormalized, usualLength: readUsualLength(files) };
 }
 
@@ -73,8 +77,16 @@ function checkConfig(config: JsonFields): void {
   if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
 }
 
+const isCrossEncoder = (config: JsonFields): boolean => config.optional('architectures', (key) => config.list(key))?.includes(CROSS_ENCODER) ?? false;
+
+/** Of a cross-encoder the weights tell all, unless something else is to come behind them. */
+function readClassifier({ config, modules, pooling }: EncoderFiles): Pooled {
+  if (modules || pooling) config.fail('modules.json', 'modules behind a cross-encoder are not supported', 'unsupported');
+  return { pooling: 'rank', isNormalized: false };
+}
+
 /** What comes behind the model, which the weights do not tell: without it vectors would be others, and nobody would notice. */
-function readModules({ config, modules, pooling }: EncoderFiles): { pooling: Pooling; isNormalized: boolean } {
+function readModules({ config, modules, pooling }: EncoderFiles): Pooled {
   if (!modules) return config.fail('modules.json', "this file of the model is missing: it says how a text's states become one vector");
   const kinds = modules.map((module) => module.string('type').split('.').at(-1) ?? '');
   const known = ['Transformer', 'Pooling', 'Normalize'];
@@ -99,13 +111,16 @@ function readUsualLength({ sentences, config }: EncoderFiles): number | undefine
 }
 
 const OUTER = new Map(Object.entries(EMBEDDING_PATHS).map(([name, path]) => [path as string, name]));
+const CLASSIFIER = new Map(Object.entries(CLASSIFIER_PATHS).map(([name, path]) => [path as string, name]));
 const PARTS = new Map([...Object.entries(ENCODER_LINEARS).map(([name, { path }]) => [path as string, name] as const), ...Object.entries(ENCODER_NORMS).map(([name, path]) => [path as string, name] as const)]);
 
 /** GGUF's name of a tensor; its own of one that the runtime does not know, to be refused; none of what embeddings leave out. */
-function ownName(whole: string): string | undefined {
+function ownName(whole: string, pooling: Pooling): string | undefined {
   const name = whole.replace(/^bert\./, '');
-  // A buffer that older versions saved, and what was trained on top of the first token.
-  if (name === 'embeddings.position_ids' || /^pooler\.dense\./.test(name)) return undefined;
+  if (name === 'embeddings.position_ids') return undefined; // a buffer that older versions saved
+  const [, head = '', headEnd] = /^(pooler\.dense|classifier)\.(weight|bias)$/.exec(name) ?? [];
+  if (pooling === 'rank' && CLASSIFIER.has(head)) return `${CLASSIFIER.get(head)}.${headEnd}`;
+  if (head === CLASSIFIER_PATHS.cls) return undefined; // trained on top of the first token
   const [, outer = '', outerEnd] = /^embeddings\.(.+)\.(weight|bias)$/.exec(name) ?? [];
   if (OUTER.has(outer)) return `${OUTER.get(outer)}.${outerEnd}`;
   const [, layer, part = '', end] = /^encoder\.layer\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
