@@ -27,6 +27,7 @@ import { Welcome } from './chat/welcome.ts';
 const UNDO_MS = 10_000;
 
 allowOwnWorkers();
+const composer = new Composer(); // before anything is waited for: a user may write at once
 const storage = await PageStorage.open();
 const conversations = new Conversations(storage);
 const settings = new SettingsDialog(storage, (prompt) => void chat.setSystemPrompt(prompt));
@@ -41,7 +42,6 @@ const transcript = new Transcript({
   onEdit: (index, prompt) => void askAgain(index, prompt),
 });
 const chat = new Chat(conversations, transcript, settings.values.systemPrompt);
-const composer = new Composer({ onSend: send, onStop: stop });
 const waiting = new WaitingPrompt(transcript, composer);
 const picker = new AdapterPicker({
   onChange: () => {
@@ -222,6 +222,7 @@ if (storage.state === 'newer') {
 } else if (storage.state === 'unavailable') {
   notify('storage', { text: 'This browser keeps nothing for this page: conversations end with it.' });
 }
+composer.follow({ onSend: send, onStop: stop });
 update();
 void stayOffline();
 await begin();

@@ -18,8 +18,11 @@ export class Composer {
   private readonly send = byId('send', HTMLButtonElement);
   private readonly stop = byId('stop', HTMLButtonElement);
   private state: ComposerState = 'loading';
+  private events?: ComposerEvents;
+  private isEarly = false;
 
-  constructor(private readonly events: ComposerEvents) {
+  /** Listens from now on; whom it tells is told to `follow`. */
+  constructor() {
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.submit();
@@ -31,8 +34,14 @@ export class Composer {
       this.submit();
     });
     this.prompt.addEventListener('input', () => this.update());
-    this.stop.addEventListener('click', () => events.onStop());
+    this.stop.addEventListener('click', () => this.events?.onStop());
     this.giveBack(keptText(KEPT));
+  }
+
+  /** Sends what Enter was pressed for before this. */
+  follow(events: ComposerEvents): void {
+    this.events = events;
+    if (this.isEarly) this.submit();
   }
 
   setState(state: ComposerState): void {
@@ -70,6 +79,10 @@ export class Composer {
 
   private submit(): void {
     if (!this.canSend) return;
+    if (!this.events) {
+      this.isEarly = true;
+      return;
+    }
     const text = this.prompt.value.trim();
     this.prompt.value = '';
     this.update();

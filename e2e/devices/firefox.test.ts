@@ -15,6 +15,7 @@ import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from '../../tests/support/models/tiny-adapter.ts';
 import { answer } from '../../tests/support/answer.ts';
+import { closeServer } from '../../tests/support/close-server.ts';
 import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
 import { scriptedModel } from '../../tests/support/models/scripted-model.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
@@ -163,7 +164,7 @@ it('opens the page again without its server, and answers', async () => {
   const host = createServer((request, response) => serve(request, response));
   await new Promise<void>((resolve) => host.listen(0, 'localhost', resolve));
   const demo = await firefox.newPage();
-  demo.setDefaultTimeout(0); // the page times its kernels first, each of which is compiled
+  demo.setDefaultTimeout(180_000); // the page times its kernels first, each of which is compiled
   /** The page keeps the prompt until its model is there. */
   const ask = async (prompt: string): Promise<string | undefined> => {
     await demo.waitForSelector('#prompt');
@@ -180,8 +181,7 @@ it('opens the page again without its server, and answers', async () => {
     await demo.goto(`http://localhost:${(host.address() as AddressInfo).port}/?model=models/scripted.gguf`);
     expect(await ask('Hello!')).toBe('Good day, sea.');
     await demo.waitForFunction(() => navigator.serviceWorker.controller !== null);
-    host.closeAllConnections();
-    await new Promise((resolve) => host.close(resolve));
+    await closeServer(host);
     await demo.reload();
     await demo.waitForSelector('#offline-badge:not([hidden])');
     expect(await ask('Again!')).toBe('Good day, sea.');

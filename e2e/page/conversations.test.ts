@@ -6,7 +6,7 @@ import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
 import { openForTests } from '../support/open-for-tests.ts';
-import { emptyDatabase, readDatabase, writeDatabase } from '../support/page-database.ts';
+import { emptyDatabase, holdDatabase, readDatabase, writeDatabase } from '../support/page-database.ts';
 
 const HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
 
@@ -33,6 +33,19 @@ async function reload(demo: DemoPage): Promise<void> {
   await demo.page.reload();
   await demo.loaded();
 }
+
+it('asks what Enter is pressed for before the page has read its conversations', async () => {
+  const { demo } = await open();
+  const letGo = await holdDatabase(demo.page, 'chunkwise-page', 'values');
+  const second = await DemoPage.openIn(demo.page.context(), opened.server.url('tiny.gguf'));
+  await second.send('Tell me of the sea.');
+  await second.prompt.press('Enter'); // again, since nothing seems to happen
+  await letGo();
+  await second.answers.first().waitFor();
+  expect((await second.answered()).note).toContain('12 tokens');
+  expect(await second.answers.count()).toBe(1);
+  expect(await titles(second.page)).toEqual(['Tell me of the sea.']);
+});
 
 it('keeps several conversations: names, renames, opens after a reload, exports, deletes and gives back', async () => {
   const { demo, violations } = await open();

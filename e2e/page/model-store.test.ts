@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { closeServer } from '../../tests/support/close-server.ts';
 import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { DemoPage } from '../support/demo-page.ts';
@@ -59,10 +60,7 @@ beforeAll(async () => {
   rmSync(own);
   copyFileSync(join(opened.server.folder, 'tiny.gguf'), own);
 });
-afterAll(() => {
-  models.closeAllConnections();
-  models.close();
-});
+afterAll(() => closeServer(models));
 beforeEach(() => {
   behaviour = { hasRanges: true, version: '"1"' };
   sent = 0;

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import sirv from 'sirv';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { closeServer } from '../../tests/support/close-server.ts';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
@@ -34,7 +35,7 @@ beforeAll(async () => {
   host = await start(0);
 });
 afterAll(async () => {
-  await stop();
+  await closeServer(host);
   rmSync(root, { recursive: true });
 });
 
@@ -43,11 +44,6 @@ async function start(port: number): Promise<Server> {
   const server = createServer((request, response) => serve(request, response));
   await new Promise<void>((resolve) => server.listen(port, 'localhost', resolve));
   return server;
-}
-
-async function stop(): Promise<void> {
-  host.closeAllConnections();
-  await new Promise((resolve) => host.close(resolve));
 }
 
 it('runs from any folder of a static host, then without network or server, and asks before it takes a new version', async () => {
@@ -88,7 +84,7 @@ it('runs from any folder of a static host, then without network or server, and a
 
   await context.setOffline(false);
   await badge.waitFor({ state: 'hidden' });
-  await stop();
+  await closeServer(host);
   const second = await DemoPage.openIn(context, address); // a new tab, which names no model
   await second.loaded();
   await second.page.getByTestId('offline-badge').waitFor();

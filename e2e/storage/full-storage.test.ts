@@ -20,10 +20,7 @@ beforeAll(async () => {
   hub = await startTinyHub();
   folders = await HubServer.start('owner/tiny', {});
 });
-afterAll(() => {
-  hub.close();
-  folders.close();
-});
+afterAll(() => Promise.all([hub.close(), folders.close()]));
 
 async function publish(model: string): Promise<void> {
   for (const file of filesOf(model)) folders.files[file.name] = await file.read(0, file.size);

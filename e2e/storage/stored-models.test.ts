@@ -24,10 +24,7 @@ beforeAll(async () => {
   const files = modelFolder('qwen3').map(async (file) => [file.name, await file.read(0, file.size)] as const);
   safetensors = await HubServer.start('owner/qwen', Object.fromEntries(await Promise.all(files)));
 });
-afterAll(() => {
-  hub.close();
-  safetensors.close();
-});
+afterAll(() => Promise.all([hub.close(), safetensors.close()]));
 beforeEach(async () => {
   hub.forget();
   context = await opened.browser.newContext();
@@ -165,7 +162,7 @@ it('an adapter by its hub id: stored and listed as one, there without its hub, a
   expect(byId).not.toBe(base.text);
   expect([poets.sentBytes(WEIGHTS_FILE), poets.sentTwice(WEIGHTS_FILE)]).toEqual([files[WEIGHTS_FILE].length, 0]);
 
-  poets.close();
+  await poets.close();
   page = await visit();
   await loadModel(page, options);
   expect(await adapted(page, 'owner/poet')).toBe(byId);

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Browser, CDPSession, Page, Worker as Thread } from 'playwright';
+import { closeServer } from '../../tests/support/close-server.ts';
 import { launchBrowser, MANY_CRASHES } from './browser.ts';
 
 /** A call of WebGPU's in the engine's worker: the `count`th whose buffer, pipeline or descriptor is labelled so. */
@@ -80,9 +81,8 @@ export class GpuKiller {
     );
   }
 
-  close(): void {
-    this.server.closeAllConnections();
-    this.server.close();
+  close(): Promise<void> {
+    return closeServer(this.server);
   }
 
   private async gpuProcess(): Promise<number | undefined> {

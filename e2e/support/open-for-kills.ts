@@ -23,10 +23,7 @@ export function openForKills(file: string, model: Uint8Array): Killable {
     const hub = await HubServer.start('owner/kills', { [file]: model });
     const killer = await GpuKiller.start(opened.browser);
     Object.assign(opened, { killer, hub, modelUrl: hub.fileUrl(file) });
-    return () => {
-      killer.close();
-      hub.close();
-    };
+    return () => Promise.all([killer.close(), hub.close()]);
   });
   return opened;
 }

@@ -35,6 +35,26 @@ export async function writeDatabase(page: Page, name: string, store: string, val
   );
 }
 
+/** No other transaction on `store` goes on until `let go` is called. */
+export async function holdDatabase(page: Page, name: string, store: string): Promise<() => Promise<void>> {
+  const held = await page.evaluateHandle(
+    async ([name, store]) => {
+      const opening = indexedDB.open(name);
+      await new Promise((resolve) => (opening.onsuccess = resolve));
+      const values = opening.result.transaction(store, 'readwrite').objectStore(store);
+      const held = { isHeld: true };
+      const goOn = (): void => {
+        if (held.isHeld) values.count().onsuccess = goOn; // a transaction lives as long as something is asked of it
+        else opening.result.close();
+      };
+      goOn();
+      return held;
+    },
+    [name, store] as const,
+  );
+  return () => held.evaluate((held) => void (held.isHeld = false));
+}
+
 export async function emptyDatabase(page: Page, name: string): Promise<void> {
   await page.evaluate((name) => {
     const deleting = indexedDB.deleteDatabase(name);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { closeServer } from './close-server.ts';
 
 export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -104,11 +105,8 @@ export class HubServer {
     return this.sent.get(path)?.reduce((sum, times) => sum + times, 0) ?? 0;
   }
 
-  close(): void {
-    for (const server of [this.hub, this.cdn]) {
-      server.closeAllConnections();
-      server.close();
-    }
+  async close(): Promise<void> {
+    await Promise.all([this.hub, this.cdn].map(closeServer));
   }
 
   private answerHub(request: IncomingMessage, response: ServerResponse): void {

@@ -10,6 +10,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { download } from '../../tools/setup/download.ts';
 import type { FileSource } from '../../tools/setup/ensure-file.ts';
 import { ensureFile } from '../../tools/setup/ensure-file.ts';
+import { closeServer } from '../support/close-server.ts';
 
 const content = randomBytes(3_000_000);
 const sha256 = createHash('sha256').update(content).digest('hex');
@@ -59,8 +60,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
+  await closeServer(server);
   await rm(folder, { recursive: true });
 });
 

@@ -28,8 +28,8 @@ beforeAll(async () => {
   hub = await HubServer.start('owner/tiny', { [PATH]: FIRST });
   storage = NodeStorage.install();
 });
-afterAll(() => {
-  hub.close();
+afterAll(async () => {
+  await hub.close();
   storage.remove();
 });
 beforeEach(() => begin());
