@@ -110,14 +110,16 @@ export class EncoderEngine implements EngineCore {
     for (const [i, score] of scores.entries()) yield { score, tokens: pairs[i]!.tokens.length };
   }
 
-  /** `[CLS] query [SEP] document [SEP]` of each document. Errors: `context_overflow`, naming it. */
+  /** `[CLS] query [SEP] document [SEP]` of each document. Errors: `context_overflow`, naming the one or the other. */
   #pairs(query: string, documents: readonly string[]): TextPair[] {
     const { tokenizer, contextLength } = this.#texts;
+    const overflow = (field: string, reason: string) => new ChunkwiseError('context_overflow', { field, reason: `${reason} in a context of ${contextLength}` });
     const first = tokenizer.encode(query);
+    if (first.length >= contextLength) throw overflow('query', `${first.length} tokens leave no room for a document`);
     return documents.map((document, i) => {
       const tokens = [...first, ...tokenizer.encode(document, { addSpecial: false }), ...first.slice(-1)];
       if (tokens.length <= contextLength) return { tokens, second: first.length };
-      throw new ChunkwiseError('context_overflow', { field: `documents[${i}]`, reason: `${tokens.length} tokens with the query in a context of ${contextLength}` });
+      throw overflow(`documents[${i}]`, `${tokens.length} tokens with the query`);
     });
   }
 

@@ -75,6 +75,7 @@ test('what a cross-encoder cannot do is refused, and says so; nothing is cut', a
   const room = engine.contextLength - 4;
   expect(await scored(engine, 'the', ['the '.repeat(room)])).toHaveLength(1);
   await expectError(() => engine.rerank('the', ['the', 'the '.repeat(room + 1)], {}).next(), 'context_overflow', { field: 'documents[1]' });
+  await expectError(() => engine.rerank('the '.repeat(engine.contextLength), ['the'], {}).next(), 'context_overflow', { field: 'query' });
   await expectError(() => engine.rerank('the', ['the'], { signal: AbortSignal.abort() }).next(), 'aborted', {});
   const answering = await engineUnderTest(tinyModel({ architecture: 'llama', type: 'F32', seed: 1 }));
   await expectError(async () => answering.rerank(), 'unsupported', { field: 'model', reason: /a cross-encoder does/ });

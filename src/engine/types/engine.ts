@@ -101,7 +101,7 @@ export interface EngineCore {
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void>;
   /**
    * Scores documents, in their order, by how well they answer a query: of cross-encoders, otherwise `unsupported`. Nothing is
-   * cut. Errors: `context_overflow`, naming the document, before any is scored; `queue_full`, `aborted`, `abandoned`, `device_lost`.
+   * cut. Errors: `context_overflow`, naming document or query, before any is scored; `queue_full`, `aborted`, `abandoned`, `device_lost`.
    */
   rerank(query: string, documents: readonly string[], options: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void>;
   countTokens(messages: readonly ChatTurn[]): number;
