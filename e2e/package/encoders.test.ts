@@ -29,7 +29,7 @@ const post = (route: string, body: object): Promise<{ status: number; answer: un
   page.evaluate(
     async ([route, body]) => {
       const response = await globalThis.engine.fetch(`/v1/${route}`, { method: 'POST', body: JSON.stringify(body) });
-      return { status: response.status, answer: await response.json() };
+      return { status: response.status, answer: (await response.json()) as unknown };
     },
     [route, body] as const,
   );

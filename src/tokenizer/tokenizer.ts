@@ -2,7 +2,7 @@ import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { createScheme } from './schemes.ts';
-import type { Scheme } from './schemes.ts';
+import type { Scheme } from './scheme.ts';
 import { readVocabulary, specialPattern } from './vocabulary.ts';
 import type { Vocabulary } from './vocabulary.ts';
 

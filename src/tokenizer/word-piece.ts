@@ -1,7 +1,7 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { Scheme } from './schemes.ts';
+import type { Scheme } from './scheme.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
 /** A word of more characters is unknown as a whole. */
