@@ -5,6 +5,7 @@ import { pickModelFiles } from '../src/hub/pick-files.ts';
 import { shardNames } from '../src/weights/gguf/gguf-split.ts';
 import { FileSource } from './file-source.ts';
 
+const POOLING = '1_Pooling';
 const SAFETENSORS = /\.safetensors$/;
 const INDEX = /\.safetensors\.index\.json$/;
 /** The first part of a split model, or one that is not split; neither a projector of images nor statistics. */
@@ -23,14 +24,20 @@ export async function isDirectory(path: string): Promise<boolean> {
  * several; `unsupported` where it holds pickles alone.
  */
 export async function modelFiles(path: string): Promise<string[]> {
-  if (await isDirectory(path)) return pick(path, await readdir(path));
+  if (await isDirectory(path)) return pick(path, await namesIn(path));
   const [folder, name] = [dirname(path), basename(path)];
   const isIndex = INDEX.test(name);
   if (!isIndex && !SAFETENSORS.test(name)) return shardNames(name).map((part) => join(folder, part));
-  const names = await readdir(folder).catch((): string[] => []);
+  const names = await namesIn(folder).catch((): string[] => []);
   if (!names.includes(name)) return [path]; // to be missed by its name
   // An index is of the parts, whatever else lies there.
   return isIndex ? pick(folder, names.filter((other) => !other.endsWith('.gguf') && other !== 'model.safetensors')) : pick(folder, names, name);
+}
+
+/** With those of sentence-transformers' folder of its own. */
+async function namesIn(folder: string): Promise<string[]> {
+  const pooling = await readdir(join(folder, POOLING)).catch((): string[] => []);
+  return [...(await readdir(folder)), ...pooling.map((name) => `${POOLING}/${name}`)];
 }
 
 function pick(folder: string, names: readonly string[], file?: string): string[] {

@@ -3,8 +3,9 @@ import { expose } from 'comlink';
 import type { KvMap } from '../src/cache/kv-map.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import { checkModel } from '../src/session/check-model.ts';
-import { type LocalEngine, openEngine } from '../src/engine/open-engine.ts';
-import type { LoadProgress, PlanEvent } from '../src/engine/types.ts';
+import { LocalEngine } from '../src/engine/open-engine.ts';
+import { openAnyEngine } from '../src/engine/open-model.ts';
+import type { EngineCore, LoadProgress, PlanEvent } from '../src/engine/types.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
 import { deviceEvents } from '../src/measure/device/device-events.ts';
 import type { DeviceMeasureOptions } from '../src/measure/device/measure-device.ts';
@@ -40,7 +41,7 @@ declare global {
 
 allowOwnThreads();
 
-let core: LocalEngine | undefined;
+let core: EngineCore | undefined;
 /** What a model's device is measured with, beside the engine. */
 let measuring: Omit<DeviceMeasureOptions, 'budgetMs' | 'signal' | 'onProgress'> | undefined;
 let hubOptions: HubOptions = {};
@@ -48,7 +49,7 @@ let confirmLoad: ConfirmLoad | undefined;
 let tell: (event: WorkerEvent) => void = () => undefined;
 let toldMemory: MemoryReport | undefined;
 
-function engine(): LocalEngine {
+function engine(): EngineCore {
   if (core === undefined) throw new ChunkwiseError('disposed', { reason: 'the engine is not loaded' });
   return core;
 }
@@ -88,7 +89,7 @@ const worker: EngineWorker = {
     hubOptions = hub;
     const budgetBytes = options.memoryLimitBytes ?? (navigator.deviceMemory ?? DEFAULT_MEMORY_GIB) * MODEL_SHARE * 2 ** 30;
     const sources = await openModel(model, { hub, budgetBytes, onProgress, check, confirm });
-    const opened = await openEngine({
+    const opened = await openAnyEngine({
       gpu,
       sources,
       ...options,
@@ -125,9 +126,14 @@ const worker: EngineWorker = {
     void serveStream(port, (signal) => engine().embed(inputs, { ...options, signal }));
   },
 
+  rerank(port, query, documents) {
+    void serveStream(port, (signal) => engine().rerank(query, documents, { signal }));
+  },
+
   measureDevice(port, { budgetMs }) {
     void serveStream(port, (signal) => {
       const loaded = engine();
+      if (!(loaded instanceof LocalEngine)) throw new ChunkwiseError('unsupported', { field: 'model', reason: 'a device is measured with a model that answers, and an encoder is loaded' });
       if (!measuring) throw new Error('loaded, but not to be measured');
       return watchMemory(deviceEvents(loaded, { ...measuring, budgetMs, signal }));
     });

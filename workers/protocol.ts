@@ -88,6 +88,8 @@ export interface EngineWorker {
   generate(port: MessagePort, id: string, prompt: Prompt, options: SentOptions): void;
   /** Serves the `TextEmbedding` of each input on `port`. */
   embed(port: MessagePort, inputs: readonly EmbeddingInput[], options: Omit<EmbedOptions, 'signal'>): void;
+  /** Serves the `DocumentScore` of each document on `port`. */
+  rerank(port: MessagePort, query: string, documents: readonly string[]): void;
   /** Serves the `DeviceEvent`s of `Engine.measureDevice` on `port`. */
   measureDevice(port: MessagePort, options: { budgetMs?: number | undefined }): void;
   loadAdapter(name: string, source: AdapterFiles): Promise<AdapterInfo>;

@@ -2,6 +2,7 @@ import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
+import { checkEncoderTensors, isEncoder, readEncoderConfig } from '../../src/weights/encoder-config.ts';
 import { JsonFields } from '../../src/weights/safetensors/json-file.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import type { ModelHeader } from '../../src/weights/model-header.ts';
@@ -82,7 +83,8 @@ async function readFolder(sources: readonly ByteSource[]): Promise<Found> {
 async function support(open: Found['model']): Promise<{ supported: boolean; reason: string | null }> {
   try {
     const model = await open();
-    checkTensors(model, readModelConfig(model));
+    if (isEncoder(model)) checkEncoderTensors(model, readEncoderConfig(model));
+    else checkTensors(model, readModelConfig(model));
     createTokenizer(readTokenizerMetadata(model));
     return { supported: true, reason: null };
   } catch (error) {

@@ -84,6 +84,7 @@ function methods(answerer: Answerer): Methods {
   return {
     ...completions(answerer),
     embeddings: { create: async (request, call) => (await import('./embeddings.ts')).embed(client, model, request, parseCall(call)) },
+    rerank: async (request, call) => (await import('./rerank.ts')).rerank(client, model, request, parseCall(call)),
     adapters: {
       load: async (name, source) => client.loadAdapter(parseName(name), checked('source', () => parseAdapterSource(source, baseUrl()))),
       unload: async (name) => client.unloadAdapter(parseName(name)),

@@ -27,4 +27,5 @@ export type * from './types/embeddings.ts';
 export type * from './types/engine.ts';
 export type * from './types/events.ts';
 export type * from './types/requests.ts';
+export type * from './types/rerank.ts';
 export type * from './types/responses.ts';

@@ -2,7 +2,7 @@
 export interface TokenizerMetadata {
   /** The model file, named in errors. */
   file: string;
-  /** `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` SentencePiece BPE. */
+  /** `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` SentencePiece BPE, `bert` WordPiece. */
   model: string;
   /** `tokenizer.ggml.pre`: how text is cut into words before BPE. */
   pre?: string;
@@ -24,6 +24,9 @@ export interface TokenizerMetadata {
   addBos?: boolean;
   addEos?: boolean;
   addSpacePrefix?: boolean;
+  /** Of WordPiece, whether capitals and accents are told apart; default: as its tokens do. */
+  lowercases?: boolean;
+  stripsAccents?: boolean;
   /** Jinja source of `tokenizer.chat_template`. */
   chatTemplate?: string;
 }

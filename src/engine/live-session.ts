@@ -1,32 +1,38 @@
 import type { MemoryReport } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { openSession } from '../session/open-session.ts';
+import type { Device } from '../gpu/device.ts';
 import type { Session } from '../session/session.ts';
-import type { SessionOptions } from '../session/session-options.ts';
 
 const NO_MEMORY: MemoryReport = { weights: 0, adapters: 0, kv: 0, activations: 0, staging: 0, total: 0 };
 
+/** What is lost with its device. */
+interface Losable {
+  readonly device: Device;
+  /** Whether texts are kept in it, to be gone on from. */
+  readonly holdsText: boolean;
+}
+
 /** The session of an engine, made anew from its sources where the device was lost. */
-export class LiveSession {
-  #session: Session | undefined;
-  #opening: Promise<Session> | undefined;
+export class LiveSession<S extends Losable = Session> {
+  #session: S | undefined;
+  #opening: Promise<S> | undefined;
   #disposed = false;
   #lostText: string | undefined;
 
   constructor(
-    private readonly options: SessionOptions,
-    session: Session,
+    private readonly open: () => Promise<S>,
+    session: S,
   ) {
     this.#session = session;
   }
 
-  /** Errors: `disposed`, and those of `openSession`. */
-  async get(): Promise<Session> {
+  /** Errors: `disposed`, and those of opening it. */
+  async get(): Promise<S> {
     this.throwIfDisposed();
     const reason = this.#session?.device.lost();
     if (this.#session && reason !== undefined) this.#drop(this.#session, reason);
     if (!this.#session) {
-      this.#opening ??= openSession(this.options).finally(() => (this.#opening = undefined));
+      this.#opening ??= this.open().finally(() => (this.#opening = undefined));
       this.#session = await this.#opening;
     }
     if (this.#disposed) this.dispose();
@@ -35,13 +41,13 @@ export class LiveSession {
   }
 
   /** Does `work` with it. Errors: those of `work` and of `get`. */
-  async use<T>(work: (session: Session) => Promise<T>): Promise<T> {
+  async use<T>(work: (session: S) => Promise<T>): Promise<T> {
     const session = await this.get();
     return work(session).catch((error: unknown) => this.failed(error, session));
   }
 
   /** Throws what failed in `session`, or that the engine was disposed meanwhile. */
-  failed(error: unknown, session: Session | undefined): never {
+  failed(error: unknown, session: S | undefined): never {
     this.throwIfDisposed(error);
     if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#drop(session, error.detail.reason);
     throw error;
@@ -72,9 +78,9 @@ export class LiveSession {
   }
 
   /** Of those that ran in a lost session the first closes it. */
-  #drop(session: Session, reason: string): void {
+  #drop(session: S, reason: string): void {
     if (this.#session !== session) return;
-    if (session.sequences.idle.length > 0) this.#lostText = reason;
+    if (session.holdsText) this.#lostText = reason;
     session.device.close();
     this.#session = undefined;
   }

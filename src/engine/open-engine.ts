@@ -1,5 +1,6 @@
 import type { AdapterSource } from '../adapters/formats/adapter-header.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Grammars } from '../grammar/grammars.ts';
 import { openSession } from '../session/open-session.ts';
 import type { Session } from '../session/session.ts';
@@ -11,7 +12,7 @@ import type { Adaptation } from './adaptation.ts';
 import { Answers } from './answers.ts';
 import { EngineAdapters, type TextRanks } from './engine-adapters.ts';
 import { LiveSession } from './live-session.ts';
-import { RequestQueue } from './request-queue.ts';
+import { DEFAULT_QUEUE_LIMIT, RequestQueue } from './request-queue.ts';
 import { Requests } from './requests.ts';
 import { SavedSequences } from './saved-sequences.ts';
 import { Texts } from './texts.ts';
@@ -27,8 +28,6 @@ import type {
   TextEmbedding,
 } from './types.ts';
 import { unlessAbandoned } from './unless-abandoned.ts';
-
-const DEFAULT_QUEUE_LIMIT = 16;
 
 /** Loads a model. Errors: `no_webgpu`, `bad_file`, `unsupported`, `over_limit`, `aborted`. */
 export async function openEngine(options: EngineCoreOptions): Promise<LocalEngine> {
@@ -61,7 +60,7 @@ export class LocalEngine implements EngineCore {
     const { config, contextLength, numPages } = plan;
     const { queueLimit = DEFAULT_QUEUE_LIMIT, loadXgrammar = noXgrammar, savedCaches, sources, readTimeoutMs } = options;
     const vocabulary = { ...tokenizer, vocabSize: config.vocabSize, byteText: bytesInAlphabet };
-    this.#session = new LiveSession(options, session);
+    this.#session = new LiveSession(() => openSession(options), session);
     this.#adapters = new EngineAdapters(this.#session, tokenizer, options);
     this.#requests = new Requests(this.#session, new RequestQueue(queueLimit, numPages), this.#adapters);
     this.#texts = new Texts(tokenizer, plan.tokenizer, contextLength);
@@ -94,6 +93,10 @@ export class LocalEngine implements EngineCore {
 
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
     return this.#unlessAbandoned(this.#answers.embed(inputs, options), options);
+  }
+
+  rerank(): never {
+    throw new ChunkwiseError('unsupported', { field: 'model', reason: `${this.model} scores no documents: a cross-encoder does` });
   }
 
   countTokens(messages: readonly ChatTurn[]): number {

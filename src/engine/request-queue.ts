@@ -1,6 +1,9 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
+/** Requests that may wait, where nothing else is said. */
+export const DEFAULT_QUEUE_LIMIT = 16;
+
 /** What a request holds while it runs. */
 interface Needs {
   /** Stream slots. */

@@ -7,8 +7,6 @@ import { isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { checkFinite } from '../kernels/formats/finite-planes.ts';
-import { repack } from '../kernels/formats/repack.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { Embedding } from '../layers/embedding.ts';
@@ -16,24 +14,21 @@ import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
 import { ShortConv } from '../layers/short-conv.ts';
-import type { WeightMatrix } from '../layers/weight-matrix.ts';
 import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
 import { deinterleaveRows, orderedRows, pairedRows, withOrderedRows } from '../weights/interleaved-rows.ts';
 import { CONVOLUTION } from '../weights/model-tensors.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable, windowTable } from './rope-table.ts';
+import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
 import { Transformer } from './transformer.ts';
 
-export interface TransformerOptions {
+export interface TransformerOptions extends LoadingOptions {
   /** Tokens the cache holds. */
   numPages: number;
   /** Longest sequence, in tokens. */
   contextLength: number;
   /** Most tokens of one batch; a multiple of the prefill tile. */
   batchTokens: number;
-  /** Told of bytes read from the file, as they are uploaded. */
-  onBytes?: (bytes: number) => void;
-  signal?: AbortSignal;
   /** Of what repacks the weights. */
   recorder: Recorder;
 }
@@ -50,7 +45,7 @@ export async function loadTransformer(
 ): Promise<Transformer> {
   const upload = new WeightUpload(device, options.recorder);
   try {
-    const transformer = await new Loader(device, config, tensors, upload, options).load();
+    const transformer = await new Loader(device, config, new TensorLoader(device, tensors, upload, options), options).load();
     await upload.finish();
     return transformer;
   } finally {
@@ -65,8 +60,7 @@ class Loader {
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
-    private readonly tensors: ReadonlyMap<string, TensorInfo>,
-    private readonly weights: WeightUpload,
+    private readonly tensors: TensorLoader,
     private readonly options: TransformerOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
@@ -77,14 +71,14 @@ class Loader {
     const { device, config } = this;
     const { normed, logits } = this.#activations;
     const tables = await this.ropeTables();
-    const embeddings = await this.matrix('token_embd.weight');
+    const embeddings = await this.tensors.matrix('token_embd.weight');
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
       const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
       layers.push({ mixer: isConvolved(config, i) ? await this.shortConv(i) : await this.attention(i, rope), mlp: await this.mlp(i) });
     }
     const outputNorm = await this.norm(outputNormOf(architectureOf(config)));
-    const outputMatrix = config.tiedEmbeddings ? embeddings : await this.matrix('output.weight');
+    const outputMatrix = config.tiedEmbeddings ? embeddings : await this.tensors.matrix('output.weight');
     const output = new Linear(device, outputMatrix, { x: normed, y: logits });
     const embedding = new Embedding(device, embeddings, config.embeddingScale, this.#activations);
     const { batchTokens } = this.options;
@@ -97,10 +91,10 @@ class Loader {
     const norm = await this.norm(name('attn_norm.weight'));
     const sources = linearsOfGroup('qkv').map((linear) => this.rows(name(`${linear}.weight`), linear));
     const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
-    const qkv = await this.matrices(name('qkv'), sources);
-    const output = await this.matrix(name('attn_output.weight'));
+    const qkv = await this.tensors.matrices(name('qkv'), sources);
+    const output = await this.tensors.matrix(name('attn_output.weight'));
     const [queryNorm, keyNorm] = config.qkNorm
-      ? [await this.vector(name('attn_q_norm.weight')), await this.vector(name('attn_k_norm.weight'))]
+      ? [await this.tensors.vector(name('attn_q_norm.weight')), await this.tensors.vector(name('attn_k_norm.weight'))]
       : [];
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
@@ -112,9 +106,9 @@ class Loader {
     const { config, device } = this;
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
     const norm = await this.norm(name('attn_norm'));
-    const input = await this.matrix(name('shortconv.in_proj'));
-    const taps = this.buffer(name(CONVOLUTION), latestFirst(await this.read(name(CONVOLUTION)), config.hiddenSize));
-    const output = await this.matrix(name('shortconv.out_proj'));
+    const input = await this.tensors.matrix(name('shortconv.in_proj'));
+    const taps = this.tensors.buffer(name(CONVOLUTION), latestFirst(await this.tensors.read(name(CONVOLUTION)), config.hiddenSize));
+    const output = await this.tensors.matrix(name('shortconv.out_proj'));
     const { layers, tables } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer };
     return new ShortConv({ device, layer, config, activations: this.#activations }, buffers, { norm, input, taps, output });
@@ -124,47 +118,25 @@ class Loader {
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
     const norm = await this.norm(name('ffn_norm'));
     const sources = linearsOfGroup('gateUp').map((part) => this.rows(name(part)));
-    const gateUp = await this.matrices(`blk.${layer}.ffn_gate_up`, sources);
-    const down = await this.matrix(name('ffn_down'));
+    const gateUp = await this.tensors.matrices(`blk.${layer}.ffn_gate_up`, sources);
+    const down = await this.tensors.matrix(name('ffn_down'));
     const postNorm = await this.postNorm(`blk.${layer}.post_ffw_norm`);
     return new Mlp({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, gateUp, down, postNorm });
   }
 
   async norm(name: string): Promise<Norm> {
     const { x, normed } = this.#activations;
-    return new Norm(this.device, await this.vector(name), this.config.rmsNormEps, { x, output: normed });
+    return new Norm(this.device, await this.tensors.vector(name), this.config.rmsNormEps, { x, output: normed });
   }
 
   async postNorm(name: string): Promise<GPUBuffer | undefined> {
-    return this.config.postNorms ? this.vector(`${name}.weight`) : undefined;
-  }
-
-  /** One matrix for each run of sources of one type. */
-  async matrices(label: string, sources: RowSource[]): Promise<WeightMatrix[]> {
-    const runs: RowSource[][] = [];
-    for (const source of sources) {
-      const last = runs.at(-1);
-      if (last?.[0]?.tensor.type === source.tensor.type) last.push(source);
-      else runs.push([source]);
-    }
-    const matrices = [];
-    for (const run of runs) matrices.push(await this.upload(label, run));
-    return matrices;
-  }
-
-  matrix(name: string): Promise<WeightMatrix> {
-    return this.upload(name, [this.rows(name)]);
-  }
-
-  upload(label: string, sources: RowSource[]): Promise<WeightMatrix> {
-    const { onBytes = () => undefined, signal } = this.options;
-    return this.weights.matrix(label, sources, { onBytes, signal });
+    return this.config.postNorms ? this.tensors.vector(`${name}.weight`) : undefined;
   }
 
   /** Of a linear, in the order of the kernels' rotation. */
   rows(name: string, linear?: LinearName): RowSource {
     const { ropeLayout, headDim, rotaryDim = headDim } = this.config;
-    const tensor = this.tensor(name);
+    const tensor = this.tensors.tensor(name);
     if (!linear || !isRotated(linear)) return { tensor };
     if (ropeLayout === 'interleaved') return { tensor, interleavedHeadDim: headDim };
     return { tensor: rotaryDim === headDim ? tensor : withOrderedRows(tensor, pairedRows(headDim, rotaryDim)) };
@@ -175,12 +147,12 @@ class Loader {
     const { ropeLayout, headDim, rotaryDim = headDim } = this.config;
     const parts = await Promise.all(
       linearsOfGroup('qkv').map(async (linear) => {
-        const bytes = await this.read(`blk.${layer}.${linear}.bias`);
+        const bytes = await this.tensors.read(`blk.${layer}.${linear}.bias`);
         if (!isRotated(linear)) return bytes;
         return ropeLayout === 'interleaved' ? deinterleaveRows(bytes, 4, headDim) : orderedRows(bytes, 4, pairedRows(headDim, rotaryDim));
       }),
     );
-    return this.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
+    return this.tensors.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
   }
 
   async ropeTables(): Promise<Record<'rotated' | 'unrotated' | 'window', GPUBuffer>> {
@@ -188,7 +160,7 @@ class Loader {
     const { contextLength } = this.options;
     const [always, short, long] = [await this.divisors('rope_freqs.weight'), await this.divisors('rope_factors_short.weight'), await this.divisors('rope_factors_long.weight')];
     const floats = config.shortContext === undefined ? always : contextLength <= config.shortContext ? short : long;
-    const upload = (table: Float32Array): GPUBuffer => this.buffer('rope', new Uint8Array(table.buffer), 'activations');
+    const upload = (table: Float32Array): GPUBuffer => this.tensors.buffer('rope', new Uint8Array(table.buffer), 'activations');
     const rotated = upload(ropeTable(config, contextLength, floats));
     const unrotated = config.unrotatedLayers.length > 0 ? upload(unrotatedTable(config, contextLength)) : rotated;
     const window = config.window && windowTable(config, config.window, contextLength);
@@ -198,35 +170,9 @@ class Loader {
   /** Of the rotation's frequencies, if the file has these. */
   async divisors(name: string): Promise<Float32Array | undefined> {
     if (!this.tensors.has(name)) return undefined;
-    const floats = new Float32Array((await this.read(name)).slice().buffer);
+    const floats = new Float32Array((await this.tensors.read(name)).slice().buffer);
     if (floats.every((divisor) => divisor > 0)) return floats;
-    throw new ChunkwiseError('bad_file', { file: this.tensor(name).source.name, field: name, reason: 'a divisor must be above 0' });
-  }
-
-  async vector(name: string): Promise<GPUBuffer> {
-    return this.buffer(name, await this.read(name));
-  }
-
-  /** A vector's bytes. */
-  async read(name: string): Promise<Uint8Array> {
-    const tensor = this.tensor(name);
-    const { source, offset, bytes } = tensor;
-    const read = await source.read(offset, bytes);
-    checkFinite(tensor, repack(tensor.type, read));
-    this.options.onBytes?.(bytes);
-    return read;
-  }
-
-  buffer(label: string, bytes: Uint8Array, category: 'weights' | 'activations' = 'weights'): GPUBuffer {
-    const buffer = this.device.buffers.storage(label, category, bytes.length);
-    this.device.gpuDevice.queue.writeBuffer(buffer, 0, bytes.slice());
-    return buffer;
-  }
-
-  tensor(name: string): TensorInfo {
-    const tensor = this.tensors.get(name);
-    if (!tensor) throw new Error(`no tensor ${name}`); // checkTensors has seen to it
-    return tensor;
+    throw new ChunkwiseError('bad_file', { file: this.tensors.tensor(name).source.name, field: name, reason: 'a divisor must be above 0' });
   }
 }
 

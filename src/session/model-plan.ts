@@ -15,17 +15,21 @@ import { readModelConfig } from '../weights/model-config.ts';
 import { checkTensors } from '../weights/model-tensors.ts';
 import { openModelFile } from '../weights/open-model-file.ts';
 import type { WeightType } from '../weights/quantize.ts';
-import { isSafetensors } from '../weights/safetensors/safetensors-model.ts';
+import { isSafetensors, namesEncoder } from '../weights/safetensors/safetensors-model.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
 
 /** Longest context taken by default, in tokens. */
 const DEFAULT_CONTEXT = 4096;
+/** What matrices of safetensors become by default, and where that exceeds `memoryLimitBytes`. */
+const WEIGHTS = ['Q8_0', 'Q4_1'] as const;
+/** Encoders are small, and 8 bits a weight turn their vectors. */
+const ENCODER_WEIGHTS = ['F16', 'Q8_0'] as const;
 
 export interface ModelLimits {
   contextLength?: number;
   memoryLimitBytes?: number;
-  /** What a safetensors model's matrices become; default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`. */
+  /** What a safetensors model's matrices become; default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`; of encoders F16, or Q8_0. */
   weights?: WeightType;
 }
 
@@ -59,15 +63,28 @@ export async function planModel(
   sources: readonly ByteSource[],
   limits: ModelLimits = {},
 ): Promise<ModelPlan> {
-  if (!isSafetensors(sources)) return planHeader(device, await openModelFile(sources), limits);
-  const plan = async (weights: WeightType): Promise<ModelPlan> => {
-    const file = await openModelFile(sources, weights === 'stored' ? undefined : weights);
-    return { ...planHeader(device, file, limits), weights };
+  return withWeights(sources, limits, (header) => planHeader(device, header, limits));
+}
+
+/**
+ * `plan` of a model's header. Where the caller leaves it open what a safetensors model's matrices become, they become less
+ * where that is over a limit. Errors: those of `plan` and of `openModelFile`.
+ */
+export async function withWeights<T extends object>(
+  sources: readonly ByteSource[],
+  limits: ModelLimits,
+  plan: (header: ModelHeader) => T,
+): Promise<T & { weights?: WeightType }> {
+  if (!isSafetensors(sources)) return plan(await openModelFile(sources));
+  const as = async (weights: WeightType): Promise<T & { weights: WeightType }> => {
+    const header = await openModelFile(sources, weights === 'stored' ? undefined : weights);
+    return { ...plan(header), weights };
   };
-  if (limits.weights !== undefined) return plan(limits.weights);
-  return plan('Q8_0').catch((error: unknown) => {
+  if (limits.weights !== undefined) return as(limits.weights);
+  const [usual, smaller] = (await namesEncoder(sources)) ? ENCODER_WEIGHTS : WEIGHTS;
+  return as(usual).catch((error: unknown) => {
     if (!(error instanceof ChunkwiseError) || error.code !== 'over_limit') throw error;
-    return plan('Q4_1');
+    return as(smaller);
   });
 }
 
@@ -87,46 +104,60 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   const activationTotal = sum(Object.values(activations)) + ropeTables(config) * rope + samplerBytes(device, config.vocabSize);
   const totalBytes = weightBytes + cacheBytes(config, cache) + activationTotal + recorderBytes;
 
-  const { memoryLimitBytes = Infinity } = limits;
-  if (totalBytes > memoryLimitBytes) {
-    const reason = `the model needs ${totalBytes} bytes of GPU memory (${weightBytes} of weights), the limit is ${memoryLimitBytes}`;
-    throw new ChunkwiseError('over_limit', { file, field: 'memoryLimitBytes', reason });
-  }
-  const binding = device.limits.maxStorageBufferBindingSize;
-  const largest: [string, number][] = [
-    ['kv cache of a layer', Math.max(...layerPageBytes(config, cache))],
-    ['rope table', rope],
-    ...Object.entries(activations),
-  ];
-  for (const [field, size] of largest) {
-    if (size <= binding) continue;
-    const reason = `${size} bytes at a context of ${contextLength} tokens, but a binding holds ${binding} on this device`;
-    throw new ChunkwiseError('over_limit', { file, field, reason });
-  }
-  for (const { name, type, shape } of tensors.values()) {
-    if (shape[1] === undefined || sliceRows(device.limits, type, shape[1]) > 0) continue;
-    const reason = `256 rows of ${shape[1]} columns in ${type} exceed this device's largest buffer or binding`;
-    throw new ChunkwiseError('over_limit', { file, field: name, reason });
-  }
+  const buffers = { 'kv cache of a layer': Math.max(...layerPageBytes(config, cache)), 'rope table': rope, ...activations };
+  checkSizes(device, file, { totalBytes, weightBytes, contextLength, buffers }, limits);
+  checkMatrices(device, file, tensors);
   const tokenizer = readTokenizerMetadata(model);
   const names = baseNames(model.metadata);
   const license = licenseOf(model.metadata);
   return { file, names, license, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes };
 }
 
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+/** What a model takes of the GPU: all together, and its largest buffers by their names. */
+interface Sizes {
+  totalBytes: number;
+  /** Of these. */
+  weightBytes: number;
+  contextLength: number;
+  buffers: Readonly<Record<string, number>>;
+}
+
+/** Errors: `over_limit`. */
+export function checkSizes(device: Device, file: string, { totalBytes, weightBytes, contextLength, buffers }: Sizes, { memoryLimitBytes = Infinity }: ModelLimits): void {
+  if (totalBytes > memoryLimitBytes) {
+    const reason = `the model needs ${totalBytes} bytes of GPU memory (${weightBytes} of weights), the limit is ${memoryLimitBytes}`;
+    throw new ChunkwiseError('over_limit', { file, field: 'memoryLimitBytes', reason });
+  }
+  const binding = device.limits.maxStorageBufferBindingSize;
+  for (const [field, size] of Object.entries(buffers)) {
+    if (size <= binding) continue;
+    const reason = `${size} bytes at a context of ${contextLength} tokens, but a binding holds ${binding} on this device`;
+    throw new ChunkwiseError('over_limit', { file, field, reason });
+  }
+}
+
+/** Errors: `over_limit`, naming the tensor. */
+export function checkMatrices(device: Device, file: string, tensors: ReadonlyMap<string, TensorInfo>): void {
+  for (const { name, type, shape } of tensors.values()) {
+    if (shape[1] === undefined || sliceRows(device.limits, type, shape[1]) > 0) continue;
+    const reason = `256 rows of ${shape[1]} columns in ${type} exceed this device's largest buffer or binding`;
+    throw new ChunkwiseError('over_limit', { file, field: name, reason });
+  }
+}
+
+export const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /** `other`: its name stands beside. */
-function licenseOf(metadata: ModelHeader['metadata']): string | undefined {
+export function licenseOf(metadata: ModelHeader['metadata']): string | undefined {
   const [license, name] = ['general.license', 'general.license.name'].map((key) => metadata.get(key));
   const told = license === 'other' && typeof name === 'string' ? name : license;
   return typeof told === 'string' ? told : undefined;
 }
 
-const gpuBytes = ({ type, shape: [rows = 0, columns], bytes }: TensorInfo): number =>
+export const gpuBytes = ({ type, shape: [rows = 0, columns], bytes }: TensorInfo): number =>
   columns === undefined ? bytes : matrixBytes(type, rows, columns);
 
-function contextOf(config: ModelConfig, asked: number | undefined): number {
+export function contextOf(config: Pick<ModelConfig, 'contextLength'>, asked: number | undefined): number {
   if (asked === undefined) return Math.min(config.contextLength, DEFAULT_CONTEXT);
   if (Number.isInteger(asked) && asked >= 1 && asked <= config.contextLength) return asked;
   const reason = `must be a whole number from 1 to ${config.contextLength}, what the model was trained for; got ${asked}`;

@@ -66,6 +66,11 @@ export class Session {
     this.steps = new DecodeSteps(this.#batches, (underWay) => this.lookAhead.arrived(underWay));
   }
 
+  /** Whether texts are kept, to be gone on from. */
+  get holdsText(): boolean {
+    return this.sequences.idle.length > 0;
+  }
+
   /** Sizes submissions of prompts. */
   get governor(): Governor {
     return this.#prefill.governor;

@@ -5,18 +5,9 @@ import { byteLevelBpe, sentencePieceBpe } from './bpe.ts';
 import { fromByteAlphabet, toByteAlphabet } from './byte-alphabet.ts';
 import { OWN_PRE_TOKENIZERS, PRE_TOKENIZERS, splitWords } from './pre-tokenizers.ts';
 import type { PreTokenizer } from './pre-tokenizers.ts';
+import type { Scheme } from './scheme.ts';
+import { wordPiece } from './word-piece.ts';
 import type { Vocabulary } from './vocabulary.ts';
-
-/** One of the two kinds of tokenizer: how plain text becomes ids, and an id bytes. */
-export interface Scheme {
-  /** `text` begins the prompt or follows a special token. */
-  words(text: string): Iterable<string>;
-  pieces(word: string): string[];
-  /** Ids of a piece that is no token. */
-  fallback(piece: string): number[];
-  bytes(text: string, type: number): Uint8Array;
-  addBos: boolean;
-}
 
 const encoder = new TextEncoder();
 
@@ -27,8 +18,10 @@ export function createScheme(metadata: TokenizerMetadata, vocabulary: Vocabulary
       return byteLevel(metadata, vocabulary);
     case 'llama':
       return sentencePiece(metadata, vocabulary);
+    case 'bert':
+      return wordPiece(metadata, vocabulary);
     default:
-      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama)`);
+      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama, bert)`);
   }
 }
 

@@ -2,7 +2,7 @@ import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { createScheme } from './schemes.ts';
-import type { Scheme } from './schemes.ts';
+import type { Scheme } from './scheme.ts';
 import { readVocabulary, specialPattern } from './vocabulary.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
@@ -54,7 +54,7 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   const encodeText = textEncoder(vocabulary, scheme);
   const { bosId, eosId } = metadata;
   const addBos = metadata.addBos ?? scheme.addBos;
-  const addEos = metadata.addEos ?? false;
+  const addEos = metadata.addEos ?? scheme.addEos ?? false;
   requireId(metadata, 'bos_token_id', addBos, bosId);
   requireId(metadata, 'eos_token_id', addEos, eosId);
   const bosText = bosId === undefined ? undefined : vocabulary.texts[bosId];

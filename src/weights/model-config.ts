@@ -1,4 +1,5 @@
 import { type Architecture, everyNth, type Multiplier } from '../architectures/architecture.ts';
+import { ENCODERS } from '../architectures/encoder.ts';
 import { ARCHITECTURES } from '../architectures/index.ts';
 import type { ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
@@ -76,6 +77,7 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
 
 function readArchitecture(metadata: GgufMetadata): Architecture {
   const name = metadata.string('general.architecture');
+  if (ENCODERS.has(name)) fail(metadata, 'general.architecture', `a ${name} model embeds texts, and answers nothing`, 'unsupported');
   const known = [...ARCHITECTURES.keys()].join(', ');
   const reason = `architecture ${JSON.stringify(name.slice(0, 40))} is not supported; these are: ${known}`;
   return ARCHITECTURES.get(name) ?? fail(metadata, 'general.architecture', reason, 'unsupported');
@@ -182,7 +184,7 @@ function readMultipliers(
 }
 
 /** llama.cpp takes the length of the token list; `vocab_size` stands in where there is no list. */
-function readVocabSize(metadata: GgufMetadata, architecture: string): number {
+export function readVocabSize(metadata: GgufMetadata, architecture: string): number {
   const list = 'tokenizer.ggml.tokens';
   if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, MOST_TOKENS);
   const size = metadata.strings(list).length;

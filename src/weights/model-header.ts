@@ -5,6 +5,10 @@ import type { GgufFile } from './gguf/gguf-reader.ts';
 export interface ModelHeader extends Pick<GgufFile, 'metadata' | 'tensors'> {
   /** The order of q's and k's rows, where it is not that of GGUF files of the architecture. */
   readonly ropeLayout?: ModelConfig['ropeLayout'];
+  /** Of an encoder, the longest text that it is meant for, in tokens, where the model says so. */
+  readonly usualLength?: number | undefined;
+  /** Of an encoder, whether its vectors are scaled to length one, where the model says so. */
+  readonly isNormalized?: boolean | undefined;
   /** Layers that are not rotated, where the model says it itself. */
   readonly unrotatedLayers?: ModelConfig['unrotatedLayers'];
   /** YaRN's `truncate`, where the model says it itself; GGUF files have no key for it. */

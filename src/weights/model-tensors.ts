@@ -15,11 +15,15 @@ import { rowsOf, type TensorInfo } from './tensor-info.ts';
  */
 export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
   const tensors = architectureOf(config).isFused ? file.tensors.flatMap((tensor) => unfused(tensor, config)) : file.tensors;
+  return checkAgainst({ metadata: file.metadata, tensors }, config.architecture, wantedTensors(config));
+}
+
+/** The same of any model, by the tensors that it is to have. */
+export function checkAgainst({ metadata, tensors }: ModelHeader, architecture: string, wanted: ReadonlyMap<string, WantedTensor>): ReadonlyMap<string, TensorInfo> {
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  const wanted = wantedTensors(config);
   for (const tensor of tensors) {
     if (wanted.has(tensor.name)) continue;
-    const reason = `a ${config.architecture} model has no such tensor here, so it would be left out`;
+    const reason = `a ${architecture} model has no such tensor here, so it would be left out`;
     throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
   }
   for (const [name, { shape, optional, isFlat }] of wanted) {
@@ -29,7 +33,7 @@ export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMa
       if (isFlat) found.set(name, { ...tensor, shape: [flatLength(shape)] });
     } else if (!optional) {
       const reason = 'the tensor is missing';
-      throw new ChunkwiseError('bad_file', { file: file.metadata.file, field: name, reason });
+      throw new ChunkwiseError('bad_file', { file: metadata.file, field: name, reason });
     }
   }
   for (const name of wanted.keys()) checkVector(found.get(name));

@@ -1,4 +1,5 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
+import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 import type { ModelHeader } from './model-header.ts';
 
 /** Our own key, which no GGUF file has. */
@@ -12,9 +13,10 @@ export function readTokenizerMetadata({ metadata }: Pick<ModelHeader, 'metadata'
   const key = (name: string): string => `tokenizer.ggml.${name}`;
   const optional = <T>(name: string, read: (key: string) => T): T | undefined =>
     metadata.has(key(name)) ? read(key(name)) : undefined;
+  const model = metadata.string(key('model'));
   return {
     file: metadata.file,
-    model: metadata.string(key('model')),
+    model,
     pre: metadata.optionalString(key('pre')),
     composes: metadata.optionalBoolean(COMPOSES),
     tokens: metadata.strings(key('tokens')),
@@ -30,5 +32,26 @@ export function readTokenizerMetadata({ metadata }: Pick<ModelHeader, 'metadata'
     addEos: metadata.optionalBoolean(key('add_eos_token')),
     addSpacePrefix: metadata.optionalBoolean(key('add_space_prefix')),
     chatTemplate: metadata.optionalString('tokenizer.chat_template'),
+    ...(model === 'bert' && wordPieceMetadata(metadata)),
+  };
+}
+
+/** Where a WordPiece tokenizer differs: a text stands between `[CLS]` and `[SEP]`, which have keys of their own in some files. */
+function wordPieceMetadata(metadata: GgufMetadata): Partial<TokenizerMetadata> {
+  const key = (name: string): string => `tokenizer.ggml.${name}`;
+  const tokens = metadata.strings(key('tokens'));
+  const idOf = (text: string, ...names: string[]): number | undefined => {
+    const named = names.map((name) => metadata.optionalNumber(key(name))).find((id) => id !== undefined);
+    const found = tokens.indexOf(text);
+    return named ?? (found < 0 ? undefined : found);
+  };
+  return {
+    bosId: idOf('[CLS]', 'cls_token_id', 'bos_token_id'),
+    eosId: idOf('[SEP]', 'seperator_token_id', 'eos_token_id'), // spelt so
+    unkId: idOf('[UNK]', 'unknown_token_id'),
+    addBos: true,
+    addEos: true,
+    lowercases: metadata.optionalBoolean(key('lowercase')),
+    stripsAccents: metadata.optionalBoolean(key('strip_accents')),
   };
 }

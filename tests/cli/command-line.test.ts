@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { COMMANDS } from '../../cli/commands.ts';
 import { run } from '../../cli/run.ts';
+import { FIXTURES } from '../support/models/encoder-folder.ts';
 
 async function ran(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const written = { stdout: '', stderr: '' };
@@ -64,4 +66,10 @@ test('a file that is not there is code 1', async () => {
   const { code, stdout } = await ran('inspect', '/none.gguf', '--json');
   expect(code).toBe(1);
   expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'bad_file', file: '/none.gguf' } });
+});
+
+test.each(['bert', 'cross'])('inspect knows an encoder: %s', async (model) => {
+  const { code, stdout } = await ran('inspect', join(FIXTURES, model), '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ format: 'safetensors', architecture: 'bert', supported: true, reason: null });
 });

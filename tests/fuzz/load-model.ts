@@ -4,6 +4,7 @@ import { repack } from '../../src/kernels/formats/repack.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { chatTraits, withMarkers } from '../../src/tokenizer/chat-traits.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { checkEncoderTensors, isEncoder, readEncoderConfig } from '../../src/weights/encoder-config.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import type { ModelHeader } from '../../src/weights/model-header.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
@@ -12,10 +13,19 @@ import { check } from './kind.ts';
 
 const TEXT = 'Hello, the world: 123 \n<|im_start|> ▁é\u0000😀';
 
+function readEncoder(file: ModelHeader) {
+  const config = readEncoderConfig(file);
+  return { config, tensors: checkEncoderTensors(file, config) };
+}
+
+function readAnswering(file: ModelHeader) {
+  const config = readModelConfig(file);
+  return { config, tensors: checkTensors(file, config) };
+}
+
 /** Goes as far with a model as loading does without a GPU, and sees that what was read makes sense. */
 export async function loadModel(file: ModelHeader): Promise<void> {
-  const config = readModelConfig(file);
-  const tensors = checkTensors(file, config);
+  const { config, tensors } = isEncoder(file) ? readEncoder(file) : readAnswering(file);
   const metadata = readTokenizerMetadata(file);
   const tokenizer = withMarkers(createTokenizer(metadata), metadata);
   check(tokenizer.vocabSize === config.vocabSize, `${tokenizer.vocabSize} tokens for ${config.vocabSize} rows`);

@@ -1,5 +1,6 @@
 import { parseEmbeddingRequest } from '../../src/api/embeddings.ts';
 import { serve, type Served } from '../../src/api/http/serve.ts';
+import { parseRerankRequest } from '../../src/api/rerank.ts';
 import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
 import type { ChatCompletion, ChatCompletionRequest, CompletionRequest } from '../../src/api/types.ts';
 import { isRecord } from '../../src/config/is-record.ts';
@@ -29,6 +30,7 @@ const BODIES: readonly [path: string, body: object][] = [
   ['chat/completions', { messages: MESSAGES, tools: [TOOL], tool_choice: { type: 'function', function: { name: 'weather' } } }],
   ['completions', { prompt: 'Once', ...SAMPLING, logprobs: 3, response_format: { type: 'grammar', grammar: 'root ::= "a"' } }],
   ['embeddings', { input: ['a', [1, 2]], encoding_format: 'base64', adapter: 'pirate' }],
+  ['rerank', { query: 'a', documents: ['b', 'c'], top_n: 1, return_documents: true }],
 ];
 
 const METADATA: TokenizerMetadata = { file: 'fuzz.gguf', model: 'gpt2', tokens: ['<s>', '</s>'], bosId: 0, eosId: 1, chatTemplate: HERMES };
@@ -54,6 +56,7 @@ const ENGINE = {
   chat: { completions: { create: async (request: ChatCompletionRequest) => prepareChat(request) } },
   completions: { create: async (request: CompletionRequest) => structuredClone(parseCompletionRequest(request)) },
   embeddings: { create: async (request: unknown) => structuredClone(parseEmbeddingRequest(request)) },
+  rerank: async (request: unknown) => structuredClone(parseRerankRequest(request)),
 } as unknown as Served;
 
 /** Sends a request to an engine; a status of a server's fault, or an error that is not typed, is wrong. */

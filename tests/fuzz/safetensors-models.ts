@@ -1,6 +1,7 @@
 import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import type { Random } from '../support/random.ts';
+import { encoderFolder } from '../support/models/encoder-folder.ts';
 import { modelFolder } from '../support/models/safetensors-folder.ts';
 import { FILE_CODES, type FuzzCase, type FuzzKind } from './kind.ts';
 import { loadModel } from './load-model.ts';
@@ -10,9 +11,9 @@ type Files = Map<string, Uint8Array>;
 
 const TYPES = [undefined, 'F16', 'Q8_0', 'Q4_1'] as const;
 
-async function readFolder(model: string): Promise<Files> {
+async function readFolder(sources: readonly BytesSource[]): Promise<Files> {
   const files = new Map<string, Uint8Array>();
-  for (const source of modelFolder(model)) {
+  for (const source of sources) {
     if (!/^(expected|logits)\./.test(source.name)) files.set(source.name, await source.read(0, source.size));
   }
   return files;
@@ -63,8 +64,9 @@ export const safetensorsModels: FuzzKind = {
   codes: FILE_CODES,
   async open() {
     const folders = new Map<string, Files>();
-    for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2']) folders.set(model, await readFolder(model));
-    const pieces = await readFolder('llama2');
+    for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2']) folders.set(model, await readFolder(modelFolder(model)));
+    for (const model of ['bert', 'cross'] as const) folders.set(model, await readFolder(encoderFolder({}, model)));
+    const pieces = await readFolder(modelFolder('llama2'));
     pieces.set('tokenizer.json', cutTokenizer(pieces.get('tokenizer.json')!, 273));
     folders.set('llama2', new Map([...folders.get('llama')!, ...pieces]));
     for (const files of folders.values()) for (const type of TYPES) await load(files, type);

@@ -40,7 +40,7 @@ function worstOf(rows: readonly IsaRow[]): Map<string, IsaRow> {
 }
 
 test('products and attention leave nothing for want of registers, and have other waves to run while one waits', async () => {
-  const phases = ['prefill', 'decode', 'two streams', 'page forms', 'adapters'] as const;
+  const phases = ['prefill', 'decode', 'two streams', 'page forms', 'adapters', 'encoder'] as const;
   const shared = { families: FAMILIES, features: ['all'], phases, wants: isMain } as const;
   const [large, small] = [await surveyIsa({ ...shared, shapes: ['1B'], types: ['Q4_K'] }), await surveyIsa({ ...shared, shapes: ['135M'], types: ['Q8_0'] })];
   // The types of few bits that take most registers.

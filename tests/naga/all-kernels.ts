@@ -6,6 +6,11 @@ import { streamCopyKernel } from '../../src/kernels/ceilings/stream-copy.ts';
 import { READ_WAYS, streamReadKernel } from '../../src/kernels/ceilings/stream-read.ts';
 import { condensePageKernel } from '../../src/kernels/condense-page.ts';
 import { embedKernel } from '../../src/kernels/embed.ts';
+import { activateKernel } from '../../src/kernels/encoder/activate.ts';
+import { addPositionsKernel } from '../../src/kernels/encoder/add-positions.ts';
+import { attentionTextsKernel } from '../../src/kernels/encoder/attention-texts.ts';
+import { layerNormKernel } from '../../src/kernels/encoder/layer-norm.ts';
+import { poolTextsKernel } from '../../src/kernels/encoder/pool-texts.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
 import { decodeKernel, loweringKernel, prefillKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
 import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
@@ -71,6 +76,7 @@ export function allKernels(device: Device): Kernel[] {
     ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
     ...[1, 3].map((taps) => shortConvKernel(device, WIDTH, taps)),
     sampleLevelKernel(),
+    ...encoderKernels(device),
     ...ceilings(device),
   ];
 }
@@ -95,6 +101,11 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
   }
   return kernels;
 }
+
+const encoderKernels = (device: Device): Kernel[] => [
+  ...[layerNormKernel(device, WIDTH, 1e-12), addPositionsKernel(device, WIDTH), activateKernel(device, 4 * WIDTH), poolTextsKernel(device, WIDTH)],
+  ...[32, 64].map((headDim) => attentionTextsKernel(device, { numHeads: 12, headDim })),
+];
 
 const headKernels = (device: Device, heads: Heads): Kernel[] => [
   ...BOTH.flatMap((halfOnly) => BOTH.flatMap((stores) => Object.values(attentionKernels(device, heads, { halfOnly, stores })))),

@@ -98,7 +98,7 @@ describe('a prompt that is too long', () => {
 
 describe('a file that contradicts itself is refused', () => {
   const cases: [string, Partial<TokenizerMetadata>, 'bad_file' | 'unsupported', string][] = [
-    ['another tokenizer', { model: 'bert' }, 'unsupported', 'tokenizer.ggml.model'],
+    ['another tokenizer', { model: 't5' }, 'unsupported', 'tokenizer.ggml.model'],
     ['another pre-tokenizer', { pre: 'viking' }, 'unsupported', 'tokenizer.ggml.pre'],
     ['no pre-tokenizer', { pre: undefined }, 'unsupported', 'tokenizer.ggml.pre'],
     ['no tokens', { tokens: [], tokenTypes: undefined }, 'bad_file', 'tokenizer.ggml.tokens'],
@@ -110,6 +110,7 @@ describe('a file that contradicts itself is refused', () => {
     ['BOS added but not named', { addBos: true, bosId: undefined }, 'bad_file', 'tokenizer.ggml.bos_token_id'],
     ['a merge of one token', { merges: ['Ġ t', 'the'] }, 'bad_file', 'tokenizer.ggml.merges'],
     ['no merges', { merges: undefined }, 'bad_file', 'tokenizer.ggml.merges'],
+    ['WordPiece without an unknown token', { model: 'bert', unkId: undefined }, 'bad_file', 'tokenizer.ggml.unknown_token_id'],
     ['SentencePiece without scores', { model: 'llama' }, 'bad_file', 'tokenizer.ggml.scores'],
   ];
 

@@ -63,6 +63,14 @@ test.each(['I64', 'F8_E4M3', 'toString', '__proto__'])('dtype %s is unsupported'
   await expectError(() => readSafetensors(open(bytes)), 'unsupported', { file: FILE, field: 'a' });
 });
 
+test('numbers of positions are left out, and still have their place', async () => {
+  const header = `{"embeddings.position_ids":${T('[1,2]', 0, 16, 'I64')},"a":${T('[1]', 16, 20)}}`;
+  const { tensors } = await readSafetensors(open(assemble(header, [new Uint8Array(20)])));
+  expect(tensors.map(({ name, bytes }) => [name, bytes])).toEqual([['a', 4]]);
+  const short = header.replace('[1,2]', '[1,3]');
+  await expectError(() => readSafetensors(open(assemble(short, [new Uint8Array(20)]))), 'bad_file', { file: FILE, field: 'embeddings.position_ids' });
+});
+
 test('a header longer than the file, or than any header, is not read', async () => {
   const claim = async (length: bigint, size: number, reason: RegExp): Promise<void> => {
     const bytes = new Uint8Array(size);

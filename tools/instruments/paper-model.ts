@@ -1,11 +1,14 @@
 import { type CachePolicy, oldPagesAs } from '../../src/cache/policy.ts';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
 import { DEFAULT_THRESHOLDS } from '../../src/chunking/levels.ts';
+import { encoderTensors } from '../../src/architectures/encoder.ts';
 import { linearShape, linearsOfLayer, linearsOfModel } from '../../src/architectures/linears.ts';
+import type { EncoderConfig } from '../../src/config/encoder-config.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { OptionalFeature } from '../../src/gpu/features.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
+import { loadEncoder } from '../../src/models/load-encoder.ts';
 import { loadTransformer } from '../../src/models/load-transformer.ts';
 import { type AdapterMix, NO_ADAPTERS } from '../../src/session/adapter-mix.ts';
 import type { ModelPlan } from '../../src/session/model-plan.ts';
@@ -18,8 +21,8 @@ import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { type NotedDispatch, openPaperDevice } from './paper-gpu.ts';
 
 /** What a model does when a dispatch is noted. */
-export type Phase = 'loading' | 'prefill' | 'decode' | 'two streams' | 'sampling' | 'page forms' | 'adapters';
-export const PHASES: readonly Phase[] = ['loading', 'prefill', 'decode', 'two streams', 'sampling', 'page forms', 'adapters'];
+export type Phase = 'loading' | 'prefill' | 'decode' | 'two streams' | 'sampling' | 'page forms' | 'adapters' | 'encoder';
+export const PHASES: readonly Phase[] = ['loading', 'prefill', 'decode', 'two streams', 'sampling', 'page forms', 'adapters', 'encoder'];
 
 export interface PhasedDispatch extends NotedDispatch {
   phase: Phase;
@@ -69,6 +72,7 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
     if (phase === 'decode') await decode(plain);
     if (phase === 'two streams') await decode(plain, await prefill(new Sequence(NO_ADAPTERS, 1)));
     if (phase === 'sampling') await drawEveryWay(session, plain);
+    if (phase === 'encoder') await encode(session, config, type, promptTokens);
     if (phase === 'page forms') {
       const shrunk = await prefill(new Sequence(NO_ADAPTERS, 2, EVERY_FORM));
       await prefill(shrunk);
@@ -85,6 +89,17 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
   }
   session.device.close();
   return noted;
+}
+
+/** An encoder of the same sizes, with a text of so many tokens. */
+async function encode({ device, recorder }: Session, { hiddenSize, intermediateSize, numHeads, vocabSize }: ModelConfig, type: GgmlType, tokens: number): Promise<void> {
+  const sizes = { numLayers: 1, hiddenSize, intermediateSize, numHeads, headDim: hiddenSize / numHeads, vocabSize, contextLength: tokens, numSegments: 2 };
+  const config: EncoderConfig = { architecture: 'bert', ...sizes, layerNormEps: 1e-12, pooling: 'mean', isNormalized: true };
+  const f32 = /^(position_embd|token_types)/;
+  const tensors = new Map([...encoderTensors(config)].map(([name, shape]) => [name, tensorOf(name, shape, f32.test(name) ? 'F32' : type)] as const));
+  const batchTokens = Math.ceil(tokens / 64) * 64;
+  const encoder = await loadEncoder(device, config, tensors, { batchTokens, recorder });
+  encoder.forward(recorder, tokens, 1);
 }
 
 /** Some pages are written as codes, others tried as sparse ones. */

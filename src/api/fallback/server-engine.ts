@@ -44,6 +44,7 @@ export async function serverEngine(options: FallbackOptions, model: string, caus
     chat: { completions: { create: creates(server, 'chat/completions', fieldsOf) as Engine['chat']['completions']['create'] } },
     completions: { create: creates(server, 'completions', fieldsOf) as Engine['completions']['create'] },
     embeddings: { create: creates(server, 'embeddings', fieldsOf) as Engine['embeddings']['create'] },
+    rerank: creates(server, 'rerank', fieldsOf) as Engine['rerank'],
     fetch: fetches(server, fieldsOf),
     adapters: adaptersOf(server, loaded),
     ...onlyOnDevice(cause),

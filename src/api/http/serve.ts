@@ -1,11 +1,11 @@
 import { isRecord } from '../../config/is-record.ts';
-import type { ChatCompletionRequest, CompletionRequest, EmbeddingRequest, Engine } from '../types.ts';
+import type { ChatCompletionRequest, CompletionRequest, EmbeddingRequest, Engine, RerankRequest } from '../types.ts';
 import { eventStream } from './event-stream.ts';
 import { describeError, HttpError } from './http-error.ts';
 import { findModel, listModels } from './models.ts';
 
 /** What the routes need of an engine. */
-export type Served = Pick<Engine, 'model' | 'contextLength' | 'adapters' | 'chat' | 'completions' | 'embeddings'>;
+export type Served = Pick<Engine, 'model' | 'contextLength' | 'adapters' | 'chat' | 'completions' | 'embeddings' | 'rerank'>;
 
 /** Says who answered, the device or the server that stands in for it. */
 export const ANSWERED_BY = 'chunkwise-answered-by';
@@ -74,6 +74,7 @@ const ROUTES: Record<string, Create> = {
     respond(completions.create(fields as CompletionRequest & { stream: true }, { signal }), model, signal),
   embeddings: ({ embeddings }, fields, model, signal) =>
     respond(embeddings.create(fields as EmbeddingRequest, { signal }), model, signal),
+  rerank: ({ rerank }, fields, model, signal) => respond(rerank(fields as RerankRequest, { signal }), model, signal),
 };
 
 /** An answer, whole or in chunks. */

@@ -9,6 +9,7 @@ import type { WeightType } from '../../weights/quantize.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './embeddings.ts';
 import type { EngineEvents } from './events.ts';
 import type { AdapterSource, ChatCompletionRequest, CompletionOptions, CompletionRequest, MessageInput } from './requests.ts';
+import type { RerankRequest, RerankResponse } from './rerank.ts';
 import type { AnsweredBy, ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
 
 export type ModelFile = Blob | FileSystemFileHandle;
@@ -32,7 +33,8 @@ export interface EngineOptions extends RequestDefaults {
   contextLength?: number;
   /**
    * What the matrices of a safetensors model become as they are loaded: half floats, 8 or 4 bits a weight, or what is
-   * stored. Default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`. Not for GGUF, whose types are the file's.
+   * stored. Default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`; of encoders F16, or Q8_0. Not for GGUF, whose
+   * types are the file's.
    */
   weights?: WeightType;
   /** Which of the machine's GPUs; default: the fast one. As in WebGPU's GPURequestAdapterOptions. */
@@ -102,14 +104,19 @@ export interface Engine {
   };
   embeddings: {
     /**
-     * A vector for each text: the mean of its states after the last norm, scaled to length one. Errors: `bad_request`,
-     * `context_overflow` for a text longer than the context.
+     * A vector for each text: of an encoder pooled and scaled as the model says; of other models the mean of the text's states
+     * after the last norm, scaled to length one. Errors: `bad_request`, `context_overflow` for a text longer than the context.
      */
     create(request: EmbeddingRequest, options?: CallOptions): Promise<EmbeddingResponse>;
   };
   /**
-   * As fetch, for OpenAI's clients: serves `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models`,
-   * whatever the origin and the path before. Adapters are models too: naming one as `model` answers with it.
+   * Scores documents by how well they answer a query, the best first; of a cross-encoder. Errors: `bad_request`; `unsupported`
+   * for another model; `context_overflow` for a document that is with the query longer than the context: nothing is cut.
+   */
+  rerank(request: RerankRequest, options?: CallOptions): Promise<RerankResponse>;
+  /**
+   * As fetch, for OpenAI's clients: serves `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`, `/v1/rerank` and
+   * `/v1/models`, whatever the origin and the path before. Adapters are models too: naming one as `model` answers with it.
    */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   adapters: {

@@ -91,7 +91,15 @@ export type GenerateEvent =
 
 /** Of one text. */
 export interface TextEmbedding {
-  /** `[hiddenSize]`, of length one. */
+  /** `[hiddenSize]`, of length one unless an encoder leaves it as it is. */
   vector: Float32Array<ArrayBuffer>;
+  tokens: number;
+}
+
+/** Of one document beside a query. */
+export interface DocumentScore {
+  /** What the model's classifier gives, of any size; the higher, the more the document answers the query. */
+  score: number;
+  /** Of both. */
   tokens: number;
 }

@@ -9,7 +9,7 @@ import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { SessionOptions } from '../../session/session-options.ts';
 import type { PlanService } from '../plan-service.ts';
 import type { ChatTools, EmbedOptions, GenerateOptions } from './requests.ts';
-import type { GenerateEvent, TextEmbedding } from './answers.ts';
+import type { DocumentScore, GenerateEvent, TextEmbedding } from './answers.ts';
 
 export interface AdapterInfo {
   name: string;
@@ -95,10 +95,15 @@ export interface EngineCore {
   chat(messages: readonly ChatTurn[], options: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void>;
   complete(prompt: string, options: GenerateOptions): AsyncGenerator<GenerateEvent, void>;
   /**
-   * Embeds texts, or tokens, one after the other; each is at most a context long. Errors: `bad_request`,
+   * Embeds texts, or tokens, each at most a context long; an encoder several at once. Errors: `bad_request`,
    * `context_overflow`, naming the text, before any is computed; `queue_full`, `aborted`, `abandoned`, `device_lost`.
    */
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void>;
+  /**
+   * Scores documents, in their order, by how well they answer a query: of cross-encoders, otherwise `unsupported`. Nothing is
+   * cut. Errors: `context_overflow`, naming document or query, before any is scored; `queue_full`, `aborted`, `abandoned`, `device_lost`.
+   */
+  rerank(query: string, documents: readonly string[], options: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void>;
   countTokens(messages: readonly ChatTurn[]): number;
   /** Loads an adapter beside the model, unmerged. Errors: `bad_file`, `unsupported`, `bad_request`. */
   loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo>;

@@ -14,7 +14,7 @@ import { ACTIVATIONS, rmsNormed } from './plain-math.ts';
 const TOKENS = 3;
 
 /** Rows of the embedding matrix, here of four, by the ids of a batch's tokens, which stand elsewhere. */
-export async function embeddingCheck(device: Device, upload: WeightUpload, config: ModelConfig, { type }: TensorInfo): Promise<Check> {
+export async function embeddingCheck(device: Device, upload: WeightUpload, config: Pick<ModelConfig, 'hiddenSize' | 'embeddingScale'>, { type }: TensorInfo): Promise<Check> {
   const { hiddenSize: columns, embeddingScale } = config;
   const { tensor, values } = anyMatrix(type, 4, columns, anyNumbers());
   const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });

@@ -12,6 +12,22 @@ export function rmsNormed(x: Float32Array, weight: Float32Array, eps: number): F
   return x.map((value, i) => (value / rms) * weight[i]!);
 }
 
+export function layerNormed(x: Float32Array, weight: Float32Array, bias: Float32Array, eps: number): Float32Array {
+  const mean = x.reduce((sum, value) => sum + value, 0) / x.length;
+  const apart = x.map((value) => value - mean);
+  const deviation = Math.sqrt(dot(apart, apart) / x.length + eps);
+  return apart.map((value, i) => (value / deviation) * weight[i]! + bias[i]!);
+}
+
+/** x · Φ(x): the bell curve up to x by Simpson's rule. */
+export function gelu(x: number): number {
+  const steps = 64;
+  const bell = (at: number): number => Math.exp((-at * at) / 2) / Math.sqrt(2 * Math.PI);
+  let area = 0;
+  for (let i = 0; i <= steps; i++) area += (i === 0 || i === steps ? 1 : 2 + 2 * (i % 2)) * bell((i * x) / steps);
+  return x * (0.5 + (area * x) / (3 * steps));
+}
+
 /** A value as it lies in its page, and the other way round; see shaders/parts/pages/rotated-value.wgsl. */
 export function rotatedValue(value: Float32Array): Float32Array {
   let block = 64;

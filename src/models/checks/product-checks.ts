@@ -20,7 +20,7 @@ const SCALE = 0.5;
 const ROOM = Math.ceil(PREFILLED / TILE_TOKENS) * TILE_TOKENS;
 
 /** How a model multiplies by a matrix; `gate` in decoding only. */
-interface Product {
+export interface Product {
   type: GgmlType;
   columns: number;
   isNormed: boolean;
@@ -39,7 +39,7 @@ export async function productChecks(
 ): Promise<{ decode: Check[]; prefill: Check[] }> {
   const checks = { decode: [] as Check[], prefill: [] as Check[] };
   for (const product of productsOf(config, tensors, gates === 'inside')) {
-    const made = await checksOf(device, upload, config, product);
+    const made = await checksOfProduct(device, upload, config, product);
     checks.decode.push(...made.decode);
     checks.prefill.push(made.prefill);
   }
@@ -61,7 +61,8 @@ function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo
   return [...products.values()];
 }
 
-async function checksOf(device: Device, upload: WeightUpload, config: ModelConfig, product: Product): Promise<{ decode: Check[]; prefill: Check }> {
+/** Of one product: by few tokens, and by many. */
+export async function checksOfProduct(device: Device, upload: WeightUpload, config: Pick<ModelConfig, 'rmsNormEps' | 'activation'>, product: Product): Promise<{ decode: Check[]; prefill: Check }> {
   const { type, columns, isNormed, isGated, isAdded, hasBias } = product;
   const next = anyNumbers();
   const { tensor, values } = anyMatrix(type, ROWS, columns, next);
@@ -76,7 +77,7 @@ async function checksOf(device: Device, upload: WeightUpload, config: ModelConfi
   const sums = products(inputs, values, { product, eps: config.rmsNormEps });
   const check = (kind: 'decode' | 'prefill', tokens: number): Check => {
     const gates = isGated && kind === 'decode';
-    const expected = (gates ? gated(sums, tokens, config.activation) : sums.slice(0, tokens * ROWS)).map((value) => (isAdded ? SCALE * value + 0.25 : value));
+    const expected = (gates ? gated(sums, tokens, config.activation) : sums.slice(0, tokens * ROWS)).map((value) => (isAdded ? value + 0.25 : value));
     return {
       name: `linear-${kind} ${type} × ${columns}${isNormed ? ' with a norm' : ''}`,
       make() {
@@ -106,12 +107,13 @@ interface Inputs {
 
 /** `[PREFILLED, ROWS]` */
 function products({ x, normWeight, bias }: Inputs, weights: Float32Array, { product, eps }: { product: Product; eps: number }): number[] {
-  const { columns, isNormed, hasBias } = product;
+  const { columns, isNormed, isAdded, hasBias } = product;
+  const scale = isAdded ? SCALE : 1;
   const sums: number[] = [];
   for (let token = 0; token < PREFILLED; token++) {
     const input = x.subarray(token * columns, (token + 1) * columns);
     const read = isNormed ? rmsNormed(input, normWeight, eps) : input;
-    for (let row = 0; row < ROWS; row++) sums.push(dot(weights.subarray(row * columns, (row + 1) * columns), read) + (hasBias ? bias[row]! : 0));
+    for (let row = 0; row < ROWS; row++) sums.push(scale * dot(weights.subarray(row * columns, (row + 1) * columns), read) + (hasBias ? bias[row]! : 0));
   }
   return sums;
 }

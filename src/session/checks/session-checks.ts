@@ -89,7 +89,8 @@ export async function checkPages(session: Checked, store: TuningStore): Promise<
 
 const textsOf = (device: Device): string[] => device.pipelines.texts().map(({ text }) => text);
 
-async function rightFor({ device, recorder }: Checked, store: TuningStore, { name, texts, groups }: Case): Promise<Variant> {
+/** The variant with which the device computes right what a case checks. Errors: `wrong_results`, `device_lost`. */
+export async function rightFor({ device, recorder }: Pick<Checked, 'device' | 'recorder'>, store: TuningStore, { name, texts, groups }: Case): Promise<Variant> {
   const key = `${device.name}, ${CHECKS}, ${textHash([...texts].sort().join())}: ${name}`;
   const known = await store.get(key).catch(() => undefined);
   if (isVariant(known)) return known;

@@ -5,10 +5,13 @@ import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
 import { addRope, ropeType } from './hf-rope.ts';
 import { MOST } from '../model-config.ts';
+import type { TensorInfo } from '../tensor-info.ts';
 
 /** What transformers takes for keys that a config.json of any model lacks. */
 const COMMON_DEFAULTS = { rms_norm_eps: 1e-6, tie_word_embeddings: false };
 const DEFAULT_ACTIVATION = 'silu';
+/** Of embeddings: 32 halves. */
+const MIN_ROW_BYTES = 64;
 
 /** transformers' names of them (activations.py, ACT2FN). */
 const ACTIVATIONS: Record<Activation, readonly string[]> = { silu: ['silu', 'swish'], gelu: ['gelu_pytorch_tanh', 'gelu_new'] };
@@ -77,6 +80,14 @@ const ownKey = (config: JsonFields, keys: NonNullable<ModelType['keys']>, common
 
 /** Whether the output matrix is that of the embeddings. */
 export const tiesEmbeddings = (config: JsonFields): boolean => config.values[ownKey(config, modelTypeOf(config).keys ?? {}, 'tie_word_embeddings')] === true;
+
+/** Every token takes memory, so only as many are believed as the embeddings have rows. */
+export function checkVocabSize(config: JsonFields, embeddings: TensorInfo | undefined): void {
+  const vocabSize = config.number('vocab_size');
+  const rows = embeddings ? Math.min(embeddings.shape[0] ?? 0, embeddings.bytes / MIN_ROW_BYTES) : 0;
+  if (vocabSize <= rows) return;
+  config.fail('vocab_size', `is ${vocabSize}, but the embeddings are ${embeddings ? `[${embeddings.shape.join(', ')}]` : 'missing'}`);
+}
 
 function modelTypeOf(config: JsonFields) {
   const type = config.string('model_type');

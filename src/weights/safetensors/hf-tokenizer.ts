@@ -54,7 +54,8 @@ export function tokenizerMetadata(files: TokenizerFiles): Map<string, GgufValue>
   return values;
 }
 
-function readTokens(
+/** The texts of a vocabulary by their ids, and what each is. */
+export function readTokens(
   tokenizer: JsonFields,
   model: JsonFields,
   vocabSize: number,
@@ -127,7 +128,7 @@ function addSpecials(
   set('eos_token_id', eos);
   set('eot_token_id', eot);
   set('eom_token_id', eom);
-  const around = templateTokens(tokenizer.values['post_processor']);
+  const around = addedTemplate(tokenizer.values['post_processor']);
   const idOf = (text: string | undefined): number | undefined => (text === undefined ? undefined : ids.get(text));
   set('add_bos_token', bos !== undefined && idOf(around.first) === bos);
   set('add_eos_token', eos !== undefined && idOf(around.last) === eos);
@@ -139,12 +140,13 @@ function idsOf(file: JsonFields | undefined, key: string): number[] {
 }
 
 /** The tokens that a post-processor puts around a single text. */
-function templateTokens(processor: unknown): { first?: string | undefined; last?: string | undefined } {
+export function addedTemplate(processor: unknown): { first?: string | undefined; last?: string | undefined } {
   if (!isRecord(processor)) return {};
   const { type, processors, single } = processor;
   if (type === 'Sequence' && Array.isArray(processors)) {
-    return processors.map(templateTokens).find(({ first, last }) => first !== undefined || last !== undefined) ?? {};
+    return processors.map(addedTemplate).find(({ first, last }) => first !== undefined || last !== undefined) ?? {};
   }
+  if (type === 'BertProcessing') return { first: nameOf(processor['cls']), last: nameOf(processor['sep']) };
   if (type !== 'TemplateProcessing' || !Array.isArray(single)) return {};
   const [first, last] = [single[0], single.at(-1)].map((part: unknown) => {
     const token = isRecord(part) ? part['SpecialToken'] : undefined;
@@ -152,6 +154,9 @@ function templateTokens(processor: unknown): { first?: string | undefined; last?
   });
   return { first, last };
 }
+
+/** Of a token with its id. */
+const nameOf = (token: unknown): string | undefined => (Array.isArray(token) && typeof token[0] === 'string' ? token[0] : undefined);
 
 /** One template, or several by name. */
 function templateOf(config: JsonFields | undefined): string | undefined {

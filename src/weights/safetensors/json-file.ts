@@ -16,6 +16,18 @@ export class JsonFields {
   ) {}
 
   static async read(source: ByteSource): Promise<JsonFields> {
+    return JsonFields.#read(source, (value, refuse) => (isRecord(value) ? new JsonFields(source.name, value) : refuse('is not a JSON object')));
+  }
+
+  /** Of a file with an array of objects. */
+  static async readList(source: ByteSource): Promise<JsonFields[]> {
+    return JsonFields.#read(source, (value, refuse) => {
+      if (!Array.isArray(value) || !value.every(isRecord)) return refuse('is not a JSON array of objects');
+      return value.map((each, i) => new JsonFields(source.name, each, `[${i}].`));
+    });
+  }
+
+  static async #read<T>(source: ByteSource, from: (value: unknown, refuse: (reason: string) => never) => T): Promise<T> {
     const refuse = (reason: string, cause?: unknown): never => {
       throw new ChunkwiseError('bad_file', { file: source.name, reason }, { cause });
     };
@@ -23,7 +35,7 @@ export class JsonFields {
     try {
       const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.size)));
       if (isNestedDeeper(value, FILE_NESTING)) refuse(`is nested more than ${FILE_NESTING} deep`);
-      return isRecord(value) ? new JsonFields(source.name, value) : refuse('is not a JSON object');
+      return from(value, refuse);
     } catch (error) {
       if (error instanceof ChunkwiseError) throw error;
       return refuse(`is not JSON: ${error instanceof Error ? error.message : String(error)}`, error);

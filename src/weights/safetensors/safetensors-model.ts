@@ -1,3 +1,4 @@
+import { ENCODERS } from '../../architectures/encoder.ts';
 import { ARCHITECTURES } from '../../architectures/index.ts';
 import { type Architecture, linearPath } from '../../architectures/architecture.ts';
 import { FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
@@ -6,9 +7,10 @@ import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
 import { CONVOLUTION } from '../model-tensors.ts';
-import { configMetadata, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
+import { checkVocabSize, configMetadata, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
+import { encoderHeader } from './encoder-files.ts';
 import { JsonFields, kindOf } from './json-file.ts';
 import type { ModelHeader } from '../model-header.ts';
 import { quantized, raised } from '../quantized-tensor.ts';
@@ -36,8 +38,6 @@ const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|mod
 const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector)\./;
 const LAYER_NAME = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/;
 const INDEX = /\.safetensors\.index\.json$/;
-/** Of embeddings: 32 halves. */
-const MIN_ROW_BYTES = 64;
 /** The longest templates have some 20,000 characters. */
 const MOST_TEMPLATE_BYTES = 1 << 20;
 
@@ -66,19 +66,27 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     if (fields) return fields;
     throw new ChunkwiseError('bad_file', { file: weights[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
   };
-  const whole = await required('config.json');
+  const index = async (): Promise<JsonFields | undefined> => {
+    const source = sources.find((one) => INDEX.test(baseName(one)));
+    return source && JsonFields.read(source);
+  };
+  const { pooling, config: whole = await required('config.json') } = await readConfigs(sources);
+  if (ENCODERS.has(whole.string('model_type'))) {
+    const modules = file('modules.json');
+    const texts = { config: whole, pooling, modules: modules && (await JsonFields.readList(modules)), sentences: await json('sentence_bert_config.json') };
+    return encoderHeader({ ...texts, tokenizer: await required('tokenizer.json'), tensors: await readShards(weights, await index()) }, type);
+  }
   const config = withConfigDefaults(whole);
   const isText = config.values['model_type'] !== whole.values['model_type'];
   const values = configMetadata(config);
-  const index = sources.find((source) => INDEX.test(baseName(source)));
-  const shards = await readShards(weights, index && (await JsonFields.read(index)));
+  const shards = await readShards(weights, await index());
   const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
   const name = namer(architecture, isText);
   const found = shards.flatMap((tensor): TensorInfo[] => {
     const own = name(tensor.name);
     return own === undefined ? [] : [{ ...tensor, name: own }];
   });
-  checkVocabSize(config, found);
+  checkVocabSize(config, found.find(({ name }) => name === 'token_embd.weight'));
   const template = file('chat_template.jinja');
   const texts = tokenizerMetadata({
     tokenizer: await required('tokenizer.json'),
@@ -105,13 +113,17 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', ...said };
 }
 
-/** Every token takes memory, so only as many are believed as the embeddings have rows. */
-function checkVocabSize(config: JsonFields, tensors: readonly TensorInfo[]): void {
-  const embeddings = tensors.find(({ name }) => name === 'token_embd.weight');
-  const vocabSize = config.number('vocab_size');
-  const rows = embeddings ? Math.min(embeddings.shape[0] ?? 0, embeddings.bytes / MIN_ROW_BYTES) : 0;
-  if (vocabSize <= rows) return;
-  config.fail('vocab_size', `is ${vocabSize}, but the embeddings are ${embeddings ? `[${embeddings.shape.join(', ')}]` : 'missing'}`);
+/** Of several files of that name one says how sentence-transformers pools states. */
+async function readConfigs(sources: readonly ByteSource[]): Promise<{ config?: JsonFields | undefined; pooling?: JsonFields | undefined }> {
+  const configs = await Promise.all(sources.filter((source) => baseName(source) === 'config.json').map((source) => JsonFields.read(source)));
+  const pooling = configs.find((one) => Object.keys(one.values).some((key) => key.startsWith('pooling_mode')));
+  return { pooling, config: configs.find((one) => one !== pooling) };
+}
+
+/** Whether a model's `config.json` is of an encoder. Throws `bad_file`. */
+export async function namesEncoder(sources: readonly ByteSource[]): Promise<boolean> {
+  const type = (await readConfigs(sources)).config?.values['model_type'];
+  return typeof type === 'string' && ENCODERS.has(type);
 }
 
 async function readTemplate(source: ByteSource): Promise<string> {

@@ -22,6 +22,10 @@ const METADATA = '__metadata__';
 
 const TYPES: Record<string, 'F32' | 'F16' | 'BF16'> = { F32: 'F32', F16: 'F16', BF16: 'BF16' };
 
+/** Numbers of positions from 0 on, which older versions of transformers saved with encoders. They say nothing: they are left out. */
+const isNumbering = (name: string, dtype: unknown): boolean => dtype === 'I64' && /(^|\.)position_ids$/.test(name);
+const NUMBERING_BYTES = 8;
+
 /**
  * Reads the header of a safetensors file (huggingface/safetensors, README "Format"); the tensors' bytes stay where they
  * are. Throws `bad_file`, or `unsupported` for an element type that is not F32, F16 or BF16, naming file and tensor.
@@ -30,15 +34,17 @@ export async function readSafetensors(source: ByteSource): Promise<SafetensorsFi
   const { text, dataStart } = await readHeaderText(source);
   const header = parseHeader(source, text);
   const tensors: TensorInfo[] = [];
+  const leftOut = new Set<string>();
   let metadata: Record<string, string> = {};
   for (const [name, entry] of Object.entries(header)) {
     if (name === METADATA) metadata = readMetadata(source, entry);
     else tensors.push(readTensor(source, name, entry, dataStart));
+    if (isRecord(entry) && isNumbering(name, entry['dtype'])) leftOut.add(name);
   }
   // An empty tensor lies at the same place as the one after it.
   tensors.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
   checkPlaces(source, tensors, dataStart);
-  return { metadata, tensors };
+  return { metadata, tensors: tensors.filter(({ name }) => !leftOut.has(name)) };
 }
 
 async function readHeaderText(source: ByteSource): Promise<{ text: string; dataStart: number }> {
@@ -90,7 +96,8 @@ function readTensor(source: ByteSource, name: string, entry: unknown, dataStart:
   if (!isRecord(entry)) return fail(source, name, 'must be an object of dtype, shape and data_offsets');
   const { dtype, shape, data_offsets: range } = entry;
   if (typeof dtype !== 'string') return fail(source, name, 'its dtype is no string');
-  const type = Object.hasOwn(TYPES, dtype) ? TYPES[dtype] : undefined;
+  const isLeftOut = isNumbering(name, dtype);
+  const type = Object.hasOwn(TYPES, dtype) ? TYPES[dtype] : isLeftOut ? 'F32' : undefined;
   if (type === undefined) {
     return fail(source, name, `dtype ${dtype.slice(0, 40)} is not read; F32, F16 and BF16 are`, 'unsupported');
   }
@@ -99,11 +106,11 @@ function readTensor(source: ByteSource, name: string, entry: unknown, dataStart:
   }
   if (!isSizes(range) || range.length !== 2) return fail(source, name, 'its data_offsets must be two whole numbers');
   const [begin = 0, end = 0] = range;
-  const bytes = shape.reduce((product, length) => product * length, GGML_TYPES[type].blockBytes);
+  const bytes = shape.reduce((product, length) => product * length, isLeftOut ? NUMBERING_BYTES : GGML_TYPES[type].blockBytes);
   if (!Number.isSafeInteger(bytes)) fail(source, name, 'takes more than 2^53 bytes');
   if (end - begin !== bytes) {
     const sizes = shape.join(', ');
-    fail(source, name, `its data_offsets span ${end - begin} bytes, but [${sizes}] in ${type} takes ${bytes}`);
+    fail(source, name, `its data_offsets span ${end - begin} bytes, but [${sizes}] in ${dtype} takes ${bytes}`);
   }
   return { name, shape, type, bytes, offset: dataStart + begin, source };
 }

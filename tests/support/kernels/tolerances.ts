@@ -6,15 +6,20 @@
 export const TOLERANCES = {
   embed: 1e-6,
   'rms-norm': 5e-6,
+  'layer-norm': 5e-6,
   'linear-decode': 5e-6,
   'linear-prefill': 5e-6,
   'silu-mul': 2e-6,
   'short-conv': 5e-6,
+  /** The error function's formula is within 1.5e-7. */
+  activate: 1e-6,
+  'pool-texts': 2e-6,
   /** Each element against itself. */
   'store-kv': 2 ** -10,
   /** Means rounded to half. */
   'condense-page': 3e-3,
   attention: 2e-5,
+  'attention-texts': 2e-5,
   /** A score of 1e4 is known to 1e-3 in f32, and so is its exponential. */
   'attention, scores of 1e4': 2e-2,
   /** Against rotation at absolute positions, where keys and values are not rounded to half. */

@@ -1,0 +1,72 @@
+// As attention-texts, for devices whose barriers are fast: a workgroup has one head of QUERIES neighbours, and shares out the
+// keys and values of their texts, KEYS at a time. SLICES invocations a query: each has a slice of the head, of whose products
+// it leaves its part for the others. Neighbours may be of several texts: what is not of a query's own counts for nothing.
+const HEADS4 = NUM_HEADS * HEAD_DIM4;
+
+var<workgroup> keys: array<vec4f, KEYS * HEAD_DIM4>;
+var<workgroup> values: array<vec4f, KEYS * HEAD_DIM4>;
+var<workgroup> products: array<f32, QUERIES * SLICES * KEYS>;
+
+@compute @workgroup_size(QUERIES * SLICES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let first = group.x * QUERIES;
+  let head = group.y * HEAD_DIM4;
+  let query = local / SLICES;
+  let slice = local % SLICES * SLICE4;
+  let token = min(first + query, params.tokens - 1u);
+  let text = batch_table[token].zw;
+  let start = batch_table[first].z;
+  let last = batch_table[min(first + QUERIES, params.tokens) - 1u].zw;
+  let end = last.x + last.y;
+#for n in SLICE4
+  let q#n = qkv[token * 3u * HEADS4 + head + slice + #n] * SCALE;
+  var o#n = vec4f();
+#end
+  var maximum = LEAST;
+  var sum = 0.0;
+  for (var base = start; base < end; base += KEYS) {
+    workgroupBarrier();
+    for (var i = local; i < KEYS * HEAD_DIM4; i += QUERIES * SLICES) {
+      let at = min(base + i / HEAD_DIM4, end - 1u) * 3u * HEADS4 + HEADS4 + head + i % HEAD_DIM4;
+      keys[i] = qkv[at];
+      values[i] = qkv[at + HEADS4];
+    }
+    workgroupBarrier();
+#for k in KEYS
+    var product#k = vec4f();
+#for n in SLICE4
+    product#k += q#n * keys[#k * HEAD_DIM4 + slice + #n];
+#end
+    products[local * KEYS + #k] = dot(product#k, vec4f(1.0));
+#end
+    workgroupBarrier();
+    var larger = maximum;
+#for k in KEYS
+    var score#k = LEAST;
+    if (base + #k >= text.x && base + #k < text.x + text.y) {
+      score#k = 0.0;
+#for s in SLICES
+      score#k += products[(query * SLICES + #s) * KEYS + #k];
+#end
+    }
+    larger = max(larger, score#k);
+#end
+    let kept = exp(maximum - larger);
+    maximum = larger;
+    sum *= kept;
+#for n in SLICE4
+    o#n *= kept;
+#end
+#for k in KEYS
+    let weight#k = select(0.0, exp(score#k - larger), score#k > LEAST);
+    sum += weight#k;
+#for n in SLICE4
+    o#n += weight#k * values[#k * HEAD_DIM4 + slice + #n];
+#end
+#end
+  }
+  if (first + query >= params.tokens) { return; }
+#for n in SLICE4
+  y[token * HEADS4 + head + slice + #n] = o#n / sum;
+#end
+}

@@ -1,0 +1,38 @@
+// y[t, h] = softmax(q[t, h] · keys) · values over all tokens of t's text, before it and behind. One invocation a token and
+// head, which keeps its query and its output in registers. Neighbours read the same keys at once.
+const HEADS4 = NUM_HEADS * HEAD_DIM4;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let token = id.x;
+  if (token >= params.tokens) { return; }
+  let head = id.y * HEAD_DIM4;
+  let query = token * 3u * HEADS4 + head;
+#for i in HEAD_DIM4
+  let q#i = qkv[query + #iu] * SCALE;
+  var o#i = vec4f();
+#end
+  var maximum = LEAST;
+  var sum = 0.0;
+  let text = batch_table[token].zw;
+  for (var other = text.x; other < text.x + text.y; other++) {
+    let key = other * 3u * HEADS4 + HEADS4 + head;
+    let value = key + HEADS4;
+    var products = vec4f();
+#for i in HEAD_DIM4
+    products += q#i * qkv[key + #iu];
+#end
+    let score = dot(products, vec4f(1.0));
+    let larger = max(maximum, score);
+    let kept = exp(maximum - larger);
+    let weight = exp(score - larger);
+    maximum = larger;
+    sum = sum * kept + weight;
+#for i in HEAD_DIM4
+    o#i = o#i * kept + weight * qkv[value + #iu];
+#end
+  }
+#for i in HEAD_DIM4
+  y[token * HEADS4 + head + #iu] = o#i / sum;
+#end
+}

@@ -1,0 +1,66 @@
+import type { EncoderConfig } from '../config/encoder-config.ts';
+
+/** GGUF's `general.architecture` of the models that encode, and answer nothing; transformers' `model_type` is the same. */
+export const ENCODERS: ReadonlySet<string> = new Set(['bert']);
+
+type Width = 'hiddenSize' | 'intermediateSize';
+
+interface EncoderLinear {
+  /** What transformers calls it within a layer (modeling_bert.py). */
+  path: string;
+  inputs: Width;
+  outputs: Width;
+}
+
+/** The linears of a layer by llama.cpp's names (src/llama-arch.cpp); each has a bias. */
+export const ENCODER_LINEARS = {
+  attn_q: { path: 'attention.self.query', inputs: 'hiddenSize', outputs: 'hiddenSize' },
+  attn_k: { path: 'attention.self.key', inputs: 'hiddenSize', outputs: 'hiddenSize' },
+  attn_v: { path: 'attention.self.value', inputs: 'hiddenSize', outputs: 'hiddenSize' },
+  attn_output: { path: 'attention.output.dense', inputs: 'hiddenSize', outputs: 'hiddenSize' },
+  ffn_up: { path: 'intermediate.dense', inputs: 'hiddenSize', outputs: 'intermediateSize' },
+  ffn_down: { path: 'output.dense', inputs: 'intermediateSize', outputs: 'hiddenSize' },
+} as const satisfies Record<string, EncoderLinear>;
+
+/** The norms of a layer, each with a weight and a bias, behind attention and behind the MLP. */
+export const ENCODER_NORMS = {
+  attn_output_norm: 'attention.output.LayerNorm',
+  layer_output_norm: 'output.LayerNorm',
+} as const;
+
+/** What makes a score of the first token's state, by the names of transformers' BertForSequenceClassification. */
+export const CLASSIFIER_PATHS = { cls: 'pooler.dense', 'cls.output': 'classifier' } as const;
+
+/** What stands before the layers. */
+export const EMBEDDING_PATHS = {
+  token_embd: 'word_embeddings',
+  position_embd: 'position_embeddings',
+  token_types: 'token_type_embeddings',
+  token_embd_norm: 'LayerNorm',
+} as const;
+
+/** Every tensor of an encoder by its name, with its shape; rows first. */
+export function encoderTensors(config: EncoderConfig): Map<string, readonly number[]> {
+  const { hiddenSize, vocabSize, contextLength, numSegments, pooling } = config;
+  const shapes = new Map<string, readonly number[]>([
+    ['token_embd.weight', [vocabSize, hiddenSize]],
+    ['position_embd.weight', [contextLength, hiddenSize]],
+    ['token_types.weight', [numSegments, hiddenSize]],
+    ['token_embd_norm.weight', [hiddenSize]],
+    ['token_embd_norm.bias', [hiddenSize]],
+  ]);
+  for (let layer = 0; layer < config.numLayers; layer++) {
+    for (const [name, { inputs, outputs }] of Object.entries(ENCODER_LINEARS)) {
+      shapes.set(`blk.${layer}.${name}.weight`, [config[outputs], config[inputs]]);
+      shapes.set(`blk.${layer}.${name}.bias`, [config[outputs]]);
+    }
+    for (const name of Object.keys(ENCODER_NORMS)) {
+      shapes.set(`blk.${layer}.${name}.weight`, [hiddenSize]);
+      shapes.set(`blk.${layer}.${name}.bias`, [hiddenSize]);
+    }
+  }
+  if (pooling === 'rank') {
+    for (const [name, outputs] of [['cls', hiddenSize], ['cls.output', 1]] as const) shapes.set(`${name}.weight`, [outputs, hiddenSize]).set(`${name}.bias`, [outputs]);
+  }
+  return shapes;
+}

@@ -1,0 +1,143 @@
+import type { MemoryReport } from '../config/memory-report.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { type EncoderSession, openEncoderSession, type TextPair } from '../session/encoder/encoder-session.ts';
+import type { ChatTraits } from '../tokenizer/chat-traits.ts';
+import { createTokenizer } from '../tokenizer/tokenizer.ts';
+import { LiveSession } from './live-session.ts';
+import { DEFAULT_QUEUE_LIMIT, RequestQueue } from './request-queue.ts';
+import { Texts } from './texts.ts';
+import type { DocumentScore, EmbedOptions, EngineCore, EngineCoreOptions, GenerateEvent, SavedCaches, TextEmbedding } from './types.ts';
+import { unlessAbandoned } from './unless-abandoned.ts';
+
+/** Loads an encoder. Errors: those of `openEngine`. */
+export async function openEncoderEngine(options: EngineCoreOptions): Promise<EncoderEngine> {
+  const session = await openEncoderSession(options);
+  try {
+    return new EncoderEngine(options, session);
+  } catch (error) {
+    session.device.close();
+    throw error;
+  }
+}
+
+/** The engine of a model that embeds texts, or scores pairs of them, and answers nothing: what it cannot do throws `unsupported`. */
+export class EncoderEngine implements EngineCore {
+  readonly #session: LiveSession<EncoderSession>;
+  readonly #queue: RequestQueue;
+  readonly #texts: Texts;
+  readonly #readTimeoutMs: number | undefined;
+  readonly #isCrossEncoder: boolean;
+  readonly model: string;
+  readonly device: string;
+  readonly savedCaches: SavedCaches;
+
+  constructor(options: EngineCoreOptions, session: EncoderSession) {
+    const { plan, device } = session;
+    const { queueLimit = DEFAULT_QUEUE_LIMIT, readTimeoutMs } = options;
+    this.#session = new LiveSession(() => openEncoderSession(options), session);
+    this.#queue = new RequestQueue(queueLimit, 0);
+    this.#texts = new Texts(createTokenizer(plan.tokenizer), plan.tokenizer, plan.contextLength);
+    this.#readTimeoutMs = readTimeoutMs;
+    this.#isCrossEncoder = plan.config.pooling === 'rank';
+    this.model = plan.file;
+    this.device = device.name;
+    const refuse = async (): Promise<never> => this.#refuse('keeps no text that could be saved');
+    this.savedCaches = { save: refuse, load: refuse, list: async () => [], delete: refuse };
+  }
+
+  get contextLength(): number {
+    return this.#texts.contextLength;
+  }
+
+  get chatTraits(): ChatTraits {
+    return this.#texts.chatTraits;
+  }
+
+  chat(): AsyncGenerator<GenerateEvent, void> {
+    return this.#refuse('answers no chat');
+  }
+
+  complete(): AsyncGenerator<GenerateEvent, void> {
+    return this.#refuse('completes no text');
+  }
+
+  embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
+    return this.#unlessAbandoned(this.#embed(inputs, options), options);
+  }
+
+  rerank(query: string, documents: readonly string[], options: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void> {
+    return this.#unlessAbandoned(this.#rerank(query, documents, options), options);
+  }
+
+  countTokens(): number {
+    return this.#refuse('has no chats whose tokens could be counted');
+  }
+
+  async loadAdapter(): Promise<never> {
+    return this.#refuse('takes no adapters');
+  }
+
+  unloadAdapter(): void {
+    this.#refuse('takes no adapters');
+  }
+
+  adapters(): [] {
+    return [];
+  }
+
+  memory(): MemoryReport {
+    return this.#session.memory();
+  }
+
+  dispose(): void {
+    this.#session.dispose();
+  }
+
+  async *#embed(inputs: readonly (string | readonly number[])[], { adapters = [], signal }: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
+    this.#session.throwIfDisposed();
+    if (adapters.length > 0) this.#refuse('takes no adapters', 'adapter');
+    if (this.#isCrossEncoder) this.#refuse('gives no vectors');
+    const texts = inputs.map((input, i) => this.#texts.input(input, `input[${i}]`));
+    const vectors = await this.#inTurn((session) => session.encode(texts, signal), signal);
+    for (const [i, vector] of vectors.entries()) yield { vector, tokens: texts[i]!.length };
+  }
+
+  async *#rerank(query: string, documents: readonly string[], { signal }: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void> {
+    this.#session.throwIfDisposed();
+    if (!this.#isCrossEncoder) this.#refuse('scores no documents');
+    const pairs = this.#pairs(query, documents);
+    const scores = await this.#inTurn((session) => session.score(pairs, signal), signal);
+    for (const [i, score] of scores.entries()) yield { score, tokens: pairs[i]!.tokens.length };
+  }
+
+  /** `[CLS] query [SEP] document [SEP]` of each document. Errors: `context_overflow`, naming the one or the other. */
+  #pairs(query: string, documents: readonly string[]): TextPair[] {
+    const { tokenizer, contextLength } = this.#texts;
+    const overflow = (field: string, reason: string) => new ChunkwiseError('context_overflow', { field, reason: `${reason} in a context of ${contextLength}` });
+    const first = tokenizer.encode(query);
+    if (first.length >= contextLength) throw overflow('query', `${first.length} tokens leave no room for a document`);
+    return documents.map((document, i) => {
+      const tokens = [...first, ...tokenizer.encode(document, { addSpecial: false }), ...first.slice(-1)];
+      if (tokens.length <= contextLength) return { tokens, second: first.length };
+      throw overflow(`documents[${i}]`, `${tokens.length} tokens with the query`);
+    });
+  }
+
+  async #inTurn<T>(work: (session: EncoderSession) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const turn = await this.#queue.enter(0, signal);
+    try {
+      return await this.#session.use(work);
+    } finally {
+      turn.leave();
+    }
+  }
+
+  #unlessAbandoned<T>(events: AsyncGenerator<T, void>, { signal }: { signal?: AbortSignal }): AsyncGenerator<T, void> {
+    return unlessAbandoned(events, { readTimeoutMs: this.#readTimeoutMs, signal });
+  }
+
+  #refuse(what: string, field = 'model'): never {
+    const kind = this.#isCrossEncoder ? 'a cross-encoder: it scores documents' : 'an encoder: it embeds texts';
+    throw new ChunkwiseError('unsupported', { field, reason: `${this.model} is ${kind}, and ${what}` });
+  }
+}

@@ -1,0 +1,10 @@
+import { modelKind } from '../weights/model-kind.ts';
+import { type EncoderEngine, openEncoderEngine } from './encoder-engine.ts';
+import { type LocalEngine, openEngine } from './open-engine.ts';
+import type { EngineCoreOptions } from './types.ts';
+
+/** Loads whatever model the files hold: one that answers, or one that only embeds. Errors: those of `openEngine`. */
+export async function openAnyEngine(options: EngineCoreOptions): Promise<LocalEngine | EncoderEngine> {
+  const { isEncoder, header } = await modelKind(options.sources);
+  return (isEncoder ? openEncoderEngine : openEngine)({ ...options, ...(header && { header }) });
+}

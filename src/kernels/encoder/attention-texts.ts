@@ -1,0 +1,46 @@
+import source from '../../../shaders/encoder/attention-texts.wgsl?raw';
+import sharedSource from '../../../shaders/encoder/attention-texts-shared.wgsl?raw';
+import type { EncoderConfig } from '../../config/encoder-config.ts';
+import type { Device } from '../../gpu/device.ts';
+import type { Kernel, KernelText } from '../../gpu/kernel.ts';
+
+/** Less than any score, and finite. */
+const LEAST = -3e38;
+/** Of the kernel that shares keys out: queries of a workgroup, invocations of each, most keys in its memory at once, and their numbers. */
+const QUERIES = 64;
+const SLICES = 4;
+const MOST_KEYS = 8;
+const SHARED_FLOATS = 512;
+
+/**
+ * `qkv [T, 3 numHeads headDim]` → `y [T, numHeads headDim]`: each token attends to all of its text, which `batch_table` has
+ * as its first token's place in the batch and the number of its tokens.
+ */
+export function attentionTextsKernel({ variant }: Device, { numHeads, headDim }: Pick<EncoderConfig, 'numHeads' | 'headDim'>): Kernel<{ tokens: number }> {
+  const constants = { NUM_HEADS: numHeads, HEAD_DIM4: headDim / 4, SCALE: { f32: 1 / Math.sqrt(headDim) }, LEAST: { f32: LEAST } };
+  const bound: Pick<KernelText, 'bindings' | 'params'> = {
+    bindings: [
+      { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
+      { name: 'qkv', type: 'array<vec4f>', access: 'read' },
+      { name: 'y', type: 'array<vec4f>', access: 'read_write' },
+    ],
+    params: { tokens: 'u32' },
+  };
+  if (variant.sharedPages && headDim % (4 * SLICES) === 0) {
+    const keys = Math.max(MOST_KEYS / 2, Math.min(MOST_KEYS, Math.floor(SHARED_FLOATS / headDim)));
+    return {
+      name: 'attention-texts-shared',
+      sources: [sharedSource],
+      constants: { ...constants, QUERIES, SLICES, KEYS: keys, SLICE4: headDim / 4 / SLICES },
+      ...bound,
+      groups: ({ tokens }) => [Math.ceil(tokens / QUERIES), numHeads],
+    };
+  }
+  return {
+    name: 'attention-texts',
+    sources: [source],
+    constants: { ...constants, WORKGROUP: variant.workgroup },
+    ...bound,
+    groups: ({ tokens }) => [Math.ceil(tokens / variant.workgroup), numHeads],
+  };
+}

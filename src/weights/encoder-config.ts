@@ -1,0 +1,71 @@
+import { ENCODERS, encoderTensors } from '../architectures/encoder.ts';
+import type { EncoderConfig, Pooling } from '../config/encoder-config.ts';
+import type { GgufMetadata } from './gguf/gguf-metadata.ts';
+import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
+import { MOST, readVocabSize } from './model-config.ts';
+import type { ModelHeader } from './model-header.ts';
+import { checkAgainst } from './model-tensors.ts';
+import type { TensorInfo } from './tensor-info.ts';
+
+/** GGUF's numbers of them (llama.cpp, include/llama.h, llama_pooling_type). */
+export const POOLINGS: ReadonlyMap<number, Pooling> = new Map([[1, 'mean'], [2, 'cls'], [3, 'last'], [4, 'rank']]);
+
+/** Of segments, which are two in all models; a table of positions is made for each. */
+const MOST_SEGMENTS = 16;
+
+/** Whether a tensor is used as it lies in the file: positions and segments are added up as they are loaded, and the classifier stays on the CPU. */
+export const isOnGpu = (name: string): boolean => !/^(position_embd|token_types|cls)\./.test(name);
+
+/** Whether a header is of a model that encodes texts, and answers nothing. */
+export function isEncoder({ metadata }: Pick<ModelHeader, 'metadata'>): boolean {
+  const architecture = metadata.get('general.architecture');
+  return typeof architecture === 'string' && ENCODERS.has(architecture);
+}
+
+/** Reads an encoder's hyperparameters under llama.cpp's keys. Throws `bad_file` and `unsupported`, naming the key. */
+export function readEncoderConfig({ metadata, tensors, isNormalized = true }: ModelHeader): EncoderConfig {
+  const architecture = metadata.string('general.architecture');
+  const key = (name: string): string => `${architecture}.${name}`;
+  const integer = (name: keyof typeof MOST): number => readInteger(metadata, key(name), MOST[name]);
+  const rowsOf = (name: string): number | undefined => tensors.find((tensor) => tensor.name === name)?.shape[0];
+  const hiddenSize = integer('embedding_length');
+  const intermediateSize = integer('feed_forward_length');
+  const numHeads = integer('attention.head_count');
+  const headDim = hiddenSize / numHeads;
+  checkMultiple(metadata, key('embedding_length'), hiddenSize, 32);
+  checkMultiple(metadata, key('feed_forward_length'), intermediateSize, 32);
+  if (!Number.isInteger(headDim)) fail(metadata, key('attention.head_count'), `${numHeads} heads do not divide the hidden size ${hiddenSize}`);
+  if (headDim % 4 !== 0 || headDim > 256) fail(metadata, key('attention.head_count'), `a head of ${headDim} is not a multiple of 4 up to 256`, 'unsupported');
+  const model = metadata.string('tokenizer.ggml.model');
+  if (model !== 'bert') fail(metadata, 'tokenizer.ggml.model', `an encoder with the tokenizer ${JSON.stringify(model.slice(0, 40))} is not supported; with bert it is`, 'unsupported');
+  if (metadata.optionalBoolean(key('attention.causal')) === true) fail(metadata, key('attention.causal'), 'an encoder whose tokens see only those before them is not supported', 'unsupported');
+  const pooling = readPooling(metadata, key('pooling_type'));
+  const numSegments = rowsOf('token_types.weight') ?? 1;
+  if (numSegments > MOST_SEGMENTS) fail(metadata, 'token_types.weight', `${numSegments} segments; at most ${MOST_SEGMENTS} are supported`, 'unsupported');
+  if (pooling === 'rank') {
+    if (numSegments < 2) fail(metadata, 'token_types.weight', 'a cross-encoder that has learned one segment does not tell two texts apart', 'unsupported');
+    const labels = rowsOf('cls.output.weight') ?? 1;
+    if (labels !== 1) fail(metadata, 'cls.output.weight', `a classifier of ${labels} labels is not supported; one that gives a score is`, 'unsupported');
+  }
+  return {
+    architecture,
+    numLayers: integer('block_count'),
+    ...{ hiddenSize, intermediateSize, numHeads, headDim },
+    vocabSize: readVocabSize(metadata, architecture),
+    contextLength: integer('context_length'),
+    numSegments,
+    layerNormEps: readRange(metadata, key('attention.layer_norm_epsilon'), [1e-20, 1]),
+    pooling,
+    isNormalized: isNormalized && pooling !== 'rank',
+  };
+}
+
+function readPooling(metadata: GgufMetadata, key: string): Pooling {
+  if (!metadata.has(key)) return fail(metadata, key, "missing: the model does not say how a text's states become one vector");
+  const type = metadata.number(key);
+  return POOLINGS.get(type) ?? fail(metadata, key, `pooling ${type} is not supported; 1 (mean), 2 (CLS), 3 (last) and 4 (rank) are`, 'unsupported');
+}
+
+/** As `checkTensors` of models that answer. */
+export const checkEncoderTensors = (file: ModelHeader, config: EncoderConfig): ReadonlyMap<string, TensorInfo> =>
+  checkAgainst(file, config.architecture, new Map([...encoderTensors(config)].map(([name, shape]) => [name, { shape }])));

@@ -1,0 +1,128 @@
+import { CLASSIFIER_PATHS, EMBEDDING_PATHS, ENCODER_LINEARS, ENCODER_NORMS } from '../../architectures/encoder.ts';
+import type { EncoderConfig, Pooling } from '../../config/encoder-config.ts';
+import { isOnGpu, POOLINGS } from '../encoder-config.ts';
+import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
+import { MOST } from '../model-config.ts';
+import type { ModelHeader } from '../model-header.ts';
+import type { LoadedType } from '../quantize.ts';
+import { quantized } from '../quantized-tensor.ts';
+import type { TensorInfo } from '../tensor-info.ts';
+import { checkVocabSize } from './hf-config.ts';
+import type { JsonFields } from './json-file.ts';
+import { wordPieceMetadata } from './word-piece-files.ts';
+
+/** The files of a BERT model of transformers, and what sentence-transformers puts beside them. */
+export interface EncoderFiles {
+  config: JsonFields;
+  tokenizer: JsonFields;
+  /** The entries of `modules.json`, and the `config.json` of the pooling among them. */
+  modules: readonly JsonFields[] | undefined;
+  pooling: JsonFields | undefined;
+  /** `sentence_bert_config.json` */
+  sentences: JsonFields | undefined;
+  tensors: readonly TensorInfo[];
+}
+
+type Pooled = Pick<EncoderConfig, 'pooling' | 'isNormalized'>;
+
+/** What transformers takes for keys that a config.json lacks (configuration_bert.py). */
+const DEFAULTS = { hidden_act: 'gelu', layer_norm_eps: 1e-12, position_embedding_type: 'absolute', max_position_embeddings: 512 };
+
+const SIZES = {
+  block_count: 'num_hidden_layers',
+  embedding_length: 'hidden_size',
+  feed_forward_length: 'intermediate_size',
+  context_length: 'max_position_embeddings',
+  'attention.head_count': 'num_attention_heads',
+} as const;
+
+/** transformers' class of cross-encoders. */
+const CROSS_ENCODER = 'BertForSequenceClassification';
+
+/** sentence-transformers' names of how it pools, as flags `pooling_mode_NAME` or as one `pooling_mode`. */
+const POOLING_NAMES: Readonly<Record<string, Pooling>> = { mean_tokens: 'mean', mean: 'mean', cls_token: 'cls', cls: 'cls', lasttoken: 'last' };
+
+/** Such a model under the names that it would have as a GGUF file. Throws `bad_file`, `unsupported`, naming file and field. */
+export function encoderHeader(files: EncoderFiles, type: LoadedType | undefined): ModelHeader {
+  const config = files.config.withDefaults(DEFAULTS);
+  checkConfig(config);
+  const architecture = config.string('model_type');
+  const values = new Map<string, GgufValue>([['general.architecture', architecture]]);
+  const name = config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
+  if (name) values.set('general.name', name);
+  for (const [key, field] of Object.entries(SIZES)) values.set(`${architecture}.${key}`, config.size(field, MOST[key as keyof typeof MOST]));
+  values.set(`${architecture}.attention.layer_norm_epsilon`, config.number('layer_norm_eps'));
+  const { pooling, isNormalized } = isCrossEncoder(config) ? readClassifier(files) : readModules(files);
+  values.set(`${architecture}.pooling_type`, [...POOLINGS].find(([, one]) => one === pooling)![0]);
+  const tensors = files.tensors.flatMap((tensor): TensorInfo[] => {
+    const own = ownName(tensor.name, pooling);
+    if (own === undefined) return [];
+    const named = { ...tensor, name: own };
+    if (tensor.shape.length === 1 || !isOnGpu(own)) return [quantized(named, 'F32')];
+    return [type ? quantized(named, type) : named];
+  });
+  checkVocabSize(config, files.tensors.find((tensor) => ownName(tensor.name, pooling) === 'token_embd.weight'));
+  for (const [key, value] of wordPieceMetadata(files.tokenizer, config, pooling === 'rank')) values.set(key, value);
+  return { metadata: new GgufMetadata(config.file, values), tensors, isNormalized, usualLength: readUsualLength(files) };
+}
+
+function checkConfig(config: JsonFields): void {
+  const wanted = { hidden_act: 'gelu', position_embedding_type: 'absolute' } as const;
+  for (const [field, value] of Object.entries(wanted)) {
+    if (config.string(field) !== value) config.fail(field, `${JSON.stringify(config.string(field).slice(0, 40))} is not supported; ${value} is`, 'unsupported');
+  }
+  for (const field of ['is_decoder', 'add_cross_attention']) {
+    if (config.values[field] === true) config.fail(field, 'is not supported: an encoder is', 'unsupported');
+  }
+  if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
+}
+
+const isCrossEncoder = (config: JsonFields): boolean => config.optional('architectures', (key) => config.list(key))?.includes(CROSS_ENCODER) ?? false;
+
+/** Of a cross-encoder the weights tell all, unless something else is to come behind them. */
+function readClassifier({ config, modules, pooling }: EncoderFiles): Pooled {
+  if (modules || pooling) config.fail('modules.json', 'modules behind a cross-encoder are not supported', 'unsupported');
+  return { pooling: 'rank', isNormalized: false };
+}
+
+/** What comes behind the model, which the weights do not tell: without it vectors would be others, and nobody would notice. */
+function readModules({ config, modules, pooling }: EncoderFiles): Pooled {
+  if (!modules) return config.fail('modules.json', "this file of the model is missing: it says how a text's states become one vector");
+  const kinds = modules.map((module) => module.string('type').split('.').at(-1) ?? '');
+  const known = ['Transformer', 'Pooling', 'Normalize'];
+  if (kinds.join() !== known.join() && kinds.join() !== known.slice(0, 2).join()) {
+    return modules[0]?.fail('type', `modules ${kinds.join(', ').slice(0, 200)} are not supported; ${known.join(', ')} are, the last where it is`, 'unsupported') ?? config.fail('modules.json', 'it is empty');
+  }
+  if (!pooling) return config.fail('1_Pooling/config.json', 'this file of the model is missing, and modules.json names it');
+  return { pooling: readPooling(pooling), isNormalized: kinds.includes('Normalize') };
+}
+
+function readPooling(config: JsonFields): Pooling {
+  const flags = Object.entries(config.values).filter(([key, value]) => key.startsWith('pooling_mode_') && value === true);
+  const modes = config.has('pooling_mode') ? [config.string('pooling_mode')] : flags.map(([key]) => key.slice('pooling_mode_'.length));
+  const [mode = 'none', ...others] = modes;
+  const found = Object.hasOwn(POOLING_NAMES, mode) ? POOLING_NAMES[mode] : undefined;
+  if (found && others.length === 0) return found;
+  return config.fail('pooling_mode', `${modes.join(' and ').slice(0, 80) || mode} is not supported; mean, cls or lasttoken is`, 'unsupported');
+}
+
+function readUsualLength({ sentences, config }: EncoderFiles): number | undefined {
+  return sentences?.optional('max_seq_length', (key) => sentences.size(key, config.number('max_position_embeddings')));
+}
+
+const OUTER = new Map(Object.entries(EMBEDDING_PATHS).map(([name, path]) => [path as string, name]));
+const CLASSIFIER = new Map(Object.entries(CLASSIFIER_PATHS).map(([name, path]) => [path as string, name]));
+const PARTS = new Map([...Object.entries(ENCODER_LINEARS).map(([name, { path }]) => [path as string, name] as const), ...Object.entries(ENCODER_NORMS).map(([name, path]) => [path as string, name] as const)]);
+
+/** GGUF's name of a tensor; its own of one that the runtime does not know, to be refused; none of what embeddings leave out. */
+function ownName(whole: string, pooling: Pooling): string | undefined {
+  const name = whole.replace(/^bert\./, '');
+  if (name === 'embeddings.position_ids') return undefined; // a buffer that older versions saved
+  const [, head = '', headEnd] = /^(pooler\.dense|classifier)\.(weight|bias)$/.exec(name) ?? [];
+  if (pooling === 'rank' && CLASSIFIER.has(head)) return `${CLASSIFIER.get(head)}.${headEnd}`;
+  if (head === CLASSIFIER_PATHS.cls) return undefined; // trained on top of the first token
+  const [, outer = '', outerEnd] = /^embeddings\.(.+)\.(weight|bias)$/.exec(name) ?? [];
+  if (OUTER.has(outer)) return `${OUTER.get(outer)}.${outerEnd}`;
+  const [, layer, part = '', end] = /^encoder\.layer\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
+  return PARTS.has(part) ? `blk.${layer}.${PARTS.get(part)}.${end}` : whole;
+}

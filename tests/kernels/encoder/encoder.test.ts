@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { activateKernel } from '../../../src/kernels/encoder/activate.ts';
+import { addPositionsKernel } from '../../../src/kernels/encoder/add-positions.ts';
+import { attentionTextsKernel } from '../../../src/kernels/encoder/attention-texts.ts';
+import { layerNormKernel } from '../../../src/kernels/encoder/layer-norm.ts';
+import { poolTextsKernel } from '../../../src/kernels/encoder/pool-texts.ts';
+import { attendTexts, geluOf, layerNorm } from '../../../src/reference/kernels/encoder.ts';
+import { expectClose } from '../../support/kernels/expect-close.ts';
+import { CLASSES, describeVariants } from '../../support/kernels/runner.ts';
+import { Random } from '../../support/random.ts';
+
+/** Of each token its position, its text's first token and how many that has. */
+function tableOf(lengths: readonly number[]): Uint32Array {
+  let first = 0;
+  return Uint32Array.from(
+    lengths.flatMap((length) => {
+      const rows = Array.from({ length }, (_, i) => [0, i, first, length]).flat();
+      first += length;
+      return rows;
+    }),
+  );
+}
+
+describeVariants(CLASSES, (getRunner, variant) => {
+  describe('layer-norm', () => {
+    it.each(variant === 'cpu' ? [32, 384] : [32, 124, 128, 132, 384, 1024])('norms rows of %d', async (width) => {
+      for (const tokens of [1, 7, 8, 9, 33]) {
+        for (const [std, mean, eps] of [[1, 0, 1e-12], [0.01, 5, 1e-12], [100, -300, 1e-5]] as const) {
+          const random = new Random(width + tokens);
+          const x = random.normals(tokens * width, std, mean);
+          const [weight, bias] = [random.normals(width, 1, 1), random.normals(width)];
+          const runner = getRunner();
+          const buffer = runner.upload(x);
+          runner.run(layerNormKernel(runner.device, width, eps), { x: buffer, norm_weight: runner.upload(weight), norm_bias: runner.upload(bias) }, { tokens }, { tokens });
+          // What is left of numbers far from 0 that are near each other has fewer digits.
+          const lost = 1 + Math.abs(mean) / std;
+          expectClose('layer-norm', await runner.floats(buffer), layerNorm(x, weight, bias, eps), 2 * lost);
+        }
+      }
+    });
+
+    it('leaves what is beyond its tokens', async () => {
+      const runner = getRunner();
+      const x = new Random(3).normals(5 * 64);
+      const buffer = runner.upload(x);
+      runner.run(layerNormKernel(runner.device, 64, 1e-5), { x: buffer, norm_weight: runner.upload(x), norm_bias: runner.upload(x) }, { tokens: 3 }, { tokens: 3 });
+      expect((await runner.floats(buffer)).slice(3 * 64)).toEqual(x.slice(3 * 64));
+    });
+  });
+
+  it('add-positions adds the row of each token', async () => {
+    for (const width of [32, 124, 260]) {
+      const random = new Random(width);
+      const [x, positions] = [random.normals(9 * width), random.normals(6 * width)];
+      const runner = getRunner();
+      const buffer = runner.upload(x);
+      runner.run(addPositionsKernel(runner.device, width), { batch_table: runner.upload(tableOf([3, 6])), positions: runner.upload(positions), x: buffer }, { tokens: 9 });
+      const want = x.map((value, i) => value + positions[i < 3 * width ? i : i - 3 * width]!);
+      expect(await runner.floats(buffer)).toEqual(want);
+    }
+  });
+
+  it('activate is GELU as it is defined, far out too', async () => {
+    const width = 260;
+    const x = new Random(width).normals(3 * width, 2);
+    x.set([0, -0, 1e-6, -1e-6, -3, 3, -5, 5, -8, 8, -13, 13, -1e4, 1e4, -1e30, 1e30]);
+    const runner = getRunner();
+    const buffer = runner.upload(x);
+    runner.run(activateKernel(runner.device, width), { x: buffer }, { tokens: 3 });
+    expectClose('activate', await runner.floats(buffer), Float64Array.from(x, geluOf), (i) => Math.abs(x[i]!) + 1e-6);
+    expect(geluOf(1)).toBeCloseTo(0.8413447460685429, 12);
+    expect(geluOf(-5)).toBeCloseTo(-5 * 2.866515718791939e-7, 15);
+  });
+
+  describe('attention-texts', () => {
+    it.each([[2, 16], [3, 32], [2, 64], [1, 128]] as const)('%d heads of %d: texts side by side, each alone', async (numHeads, headDim) => {
+      for (const lengths of [[1], [2, 1, 5], [33, 64, 3], [130]]) {
+        const tokens = lengths.reduce((sum, length) => sum + length, 0);
+        const qkv = new Random(tokens).normals(tokens * 3 * numHeads * headDim);
+        const runner = getRunner();
+        const y = runner.empty((qkv.length / 3) * 4);
+        runner.run(attentionTextsKernel(runner.device, { numHeads, headDim }), { batch_table: runner.upload(tableOf(lengths)), qkv: runner.upload(qkv), y }, { tokens }, { tokens });
+        expectClose('attention-texts', await runner.floats(y), attendTexts(qkv, lengths, { numHeads, headDim }));
+      }
+    });
+
+    it('scores that are far apart leave nothing infinite', async () => {
+      const [numHeads, headDim, tokens] = [1, 32, 5];
+      const qkv = new Random(1).normals(tokens * 3 * headDim, 60);
+      const runner = getRunner();
+      const y = runner.empty((qkv.length / 3) * 4);
+      runner.run(attentionTextsKernel(runner.device, { numHeads, headDim }), { batch_table: runner.upload(tableOf([tokens])), qkv: runner.upload(qkv), y }, { tokens }, { tokens });
+      expectClose('attention, scores of 1e4', await runner.floats(y), attendTexts(qkv, [tokens], { numHeads, headDim }));
+    });
+  });
+
+  it('pool-texts is the mean of each span', async () => {
+    const width = 132;
+    const x = new Random(5).normals(12 * width);
+    const spans = [[0, 5], [5, 1], [6, 6]] as const;
+    const runner = getRunner();
+    const pooled = runner.empty(3 * width * 4);
+    runner.run(poolTextsKernel(runner.device, width), { spans: runner.upload(Uint32Array.from(spans.flat())), x: runner.upload(x), pooled }, { texts: 3 });
+    const want = spans.flatMap(([first, count]) => Array.from({ length: width }, (_, c) => Array.from({ length: count }, (__, i) => x[(first + i) * width + c]!).reduce((sum, value) => sum + value, 0) / count));
+    expectClose('pool-texts', await runner.floats(pooled), want);
+  });
+});

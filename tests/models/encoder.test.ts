@@ -1,0 +1,201 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { napping } from '../../cli/node-gpu.ts';
+import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
+import { openAnyEngine } from '../../src/engine/open-model.ts';
+import type { EngineCoreOptions } from '../../src/engine/types.ts';
+import { readOnce } from '../../src/gpu/readback.ts';
+import { checkModel } from '../../src/session/check-model.ts';
+import { type EncoderSession, openEncoderSession } from '../../src/session/encoder/encoder-session.ts';
+import type { ByteSource } from '../../src/weights/byte-source.ts';
+import { expectError } from '../support/expect-error.ts';
+import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
+import { miscompiling } from '../support/gpu/miscompiling.ts';
+import { MemoryTuning } from '../support/memory-tuning.ts';
+import { type Change, encoderFolder, encoderGguf, expectedStates, expectedTexts } from '../support/models/encoder-folder.ts';
+import { nmse } from '../support/nmse.ts';
+import { NMSE } from '../support/tolerances.ts';
+
+const { texts, ids } = expectedTexts();
+const opened: { close: () => void }[] = [];
+afterEach(() => opened.splice(0).forEach(({ close }) => close()));
+
+type Options = Partial<EngineCoreOptions>;
+
+async function sessionOf(sources: readonly ByteSource[], options: Options = {}): Promise<EncoderSession> {
+  const session = await openEncoderSession({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
+  opened.push(session.device);
+  return session;
+}
+
+async function engineOf(sources: readonly ByteSource[], options: Options = {}): Promise<EncoderEngine> {
+  const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
+  opened.push({ close: () => engine.dispose() });
+  return engine;
+}
+
+async function embedded(engine: EncoderEngine, inputs: readonly (string | number[])[]): Promise<Float32Array[]> {
+  const vectors = [];
+  for await (const { vector } of engine.embed(inputs, {})) vectors.push(vector);
+  return vectors;
+}
+
+/** Of a text's states, as PyTorch computes it of them. */
+const POOLED: Record<string, (states: Float32Array[]) => Float32Array> = {
+  mean_tokens: (states) => states[0]!.map((_, i) => states.reduce((sum, row) => sum + row[i]!, 0) / states.length),
+  cls_token: ([first]) => first!,
+  lasttoken: (states) => states.at(-1)!,
+};
+
+const scaled = (vector: Float32Array): Float32Array => vector.map((value) => value / Math.hypot(...vector));
+
+describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
+  test('the states of texts side by side are those of transformers, of each alone', async () => {
+    const session = await sessionOf(encoderFolder(), { deviceClass });
+    await session.encode(ids);
+    const { device, encoder } = session;
+    const { hiddenSize } = encoder.config;
+    const expected = expectedStates().flat();
+    const size = expected.length * hiddenSize * 4;
+    const found = new Float32Array(await readOnce(device, 'states', [{ buffer: encoder.activations.x, offset: 0, size }]));
+    const error = nmse(expected.map((_, t) => found.subarray(t * hiddenSize, (t + 1) * hiddenSize)), expected);
+    console.info(`states on class ${deviceClass}: NMSE ${error.toExponential(1)}`);
+    expect(error).toBeLessThan(NMSE.reference);
+  });
+
+  test.each(Object.keys(POOLED))('vectors are pooled as the model says: %s', async (mode) => {
+    const pooling = () => ({ word_embedding_dimension: 32, [`pooling_mode_${mode}`]: true });
+    const engine = await engineOf(encoderFolder({ '1_Pooling/config.json': pooling }), { deviceClass });
+    const expected = expectedStates().map((states) => POOLED[mode]!(states));
+    expect(nmse(await embedded(engine, texts), expected.map(scaled))).toBeLessThan(NMSE.reference);
+    const withoutNorm = { '1_Pooling/config.json': pooling, 'modules.json': (modules: unknown) => (modules as unknown[]).slice(0, 2) };
+    expect(nmse(await embedded(await engineOf(encoderFolder(withoutNorm), { deviceClass }), texts), expected)).toBeLessThan(NMSE.reference);
+  });
+});
+
+test('more texts than a batch holds are as each alone, in their order', async () => {
+  const session = await sessionOf(encoderFolder());
+  const many = Array.from({ length: 90 }, (_, i) => ids[i % ids.length]!.slice(0, 3 + (i % 7)));
+  expect(many.flat().length).toBeGreaterThan(session.plan.batchTokens);
+  const together = await session.encode(many);
+  const before = session.recorder.dispatches;
+  await session.encode(ids);
+  const some = session.recorder.dispatches - before;
+  await session.encode([ids[1]!]);
+  expect(session.recorder.dispatches - before - some, 'four texts take as many dispatches as one').toBe(some);
+  for (const i of [0, 1, 44, 89]) {
+    const [alone] = await session.encode([many[i]!]);
+    expect(nmse([together[i]!], [alone!])).toBeLessThan(NMSE.sameModel);
+  }
+});
+
+test.each([['F16', 1e-5], ['Q8_0', 1e-3], ['Q4_1', 0.15]] as const)('weights become %s where that is asked for', async (weights, most) => {
+  const vectors = await embedded(await engineOf(encoderFolder(), { weights }), texts);
+  const error = nmse(vectors, expectedStates().map((states) => scaled(POOLED['mean_tokens']!(states))));
+  console.info(`${weights}: NMSE ${error.toExponential(1)}`);
+  expect(error).toBeLessThan(most);
+  expect(error).toBeGreaterThan(0);
+});
+
+test('half floats by default, 8 bits a weight where memory does not allow them', async () => {
+  const planOf = async (memoryLimitBytes: number) => {
+    const { device, plan } = await openEncoderSession({ gpu: lastingGpu(), wait: napping, sources: encoderFolder(), memoryLimitBytes });
+    opened.push(device);
+    return plan;
+  };
+  const { weights, totalBytes } = await planOf(Infinity);
+  expect(weights).toBe('F16');
+  const smaller = await planOf(totalBytes - 1);
+  expect(smaller.weights).toBe('Q8_0');
+  // Before a weight is downloaded, too.
+  await checkModel(encoderFolder(), { gpu: lastingGpu(), memoryLimitBytes: smaller.totalBytes });
+  await expectError(() => checkModel(encoderFolder(), { gpu: lastingGpu(), memoryLimitBytes: smaller.totalBytes - 1 }), 'over_limit', { field: 'memoryLimitBytes' });
+  await expect(planOf(totalBytes / 10)).rejects.toMatchObject({ code: 'over_limit', detail: { field: 'memoryLimitBytes' } });
+});
+
+test('a GGUF file of the model gives the same vectors, and is told from a model that answers', async () => {
+  const engine = await openAnyEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(encoderFolder()) });
+  opened.push({ close: () => engine.dispose() });
+  const vectors = await embedded(engine as EncoderEngine, texts);
+  expect(vectors).toEqual(await embedded(await engineOf(encoderFolder()), texts));
+  const folder = await openAnyEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', sources: encoderFolder() });
+  opened.push({ close: () => folder.dispose() });
+  expect(await embedded(folder as EncoderEngine, texts)).toEqual(vectors);
+});
+
+test('what an encoder cannot do is refused, and says so', async () => {
+  const engine = await engineOf(encoderFolder());
+  for (const refused of [() => engine.chat(), () => engine.complete(), () => engine.countTokens(), () => engine.unloadAdapter(), () => engine.loadAdapter(), () => engine.savedCaches.save('x')]) {
+    await expectError(async () => refused(), 'unsupported', { field: 'model' });
+  }
+  await expectError(() => engine.embed(['a'], { adapters: [{ name: 'x', scale: 1 }] }).next(), 'unsupported', { field: 'adapter' });
+  await expectError(() => engine.embed(['the', 'the '.repeat(39)], {}).next(), 'context_overflow', { field: 'input[1]' });
+  await expectError(() => engine.rerank('the', ['thing'], {}).next(), 'unsupported', { field: 'model', reason: /scores no documents/ });
+  await expectError(() => engine.embed(['a'], { signal: AbortSignal.abort() }).next(), 'aborted', {});
+  expect((await embedded(engine, [ids[0]!]))[0]).toEqual((await embedded(engine, [texts[0]!]))[0]);
+});
+
+const REFUSED: [what: string, change: Change, field: string][] = [
+  ['a model that does not say how states are pooled', { 'modules.json': undefined }, 'modules.json'],
+  ['a pooling that is named and not there', { '1_Pooling/config.json': undefined }, '1_Pooling/config.json'],
+  ['a pooling that is not known', { '1_Pooling/config.json': () => ({ pooling_mode_max_tokens: true }) }, 'pooling_mode'],
+  ['two poolings at once', { '1_Pooling/config.json': () => ({ pooling_mode_cls_token: true, pooling_mode_mean_tokens: true }) }, 'pooling_mode'],
+  ['a module that is not known', { 'modules.json': (list) => [...(list as unknown as object[]), { type: 'sentence_transformers.models.Dense' }] }, 'type'],
+  ['another activation', { 'config.json': (config) => ({ ...config, hidden_act: 'relu' }) }, 'hidden_act'],
+  ['relative positions', { 'config.json': (config) => ({ ...config, position_embedding_type: 'relative_key' }) }, 'position_embedding_type'],
+  ['another tokenizer', { 'tokenizer.json': (tokenizer) => ({ ...tokenizer, model: { type: 'Unigram', vocab: [] } }) }, 'type'],
+  ['another normalizer', { 'tokenizer.json': (tokenizer) => ({ ...tokenizer, normalizer: { type: 'NFKC' } }) }, 'type'],
+  ['more positions than it has learned', { 'config.json': (config) => ({ ...config, max_position_embeddings: 64 }) }, 'position_embd.weight'],
+];
+
+test.each(REFUSED)('%s is refused by name', async (_, change, field) => {
+  await expect(sessionOf(encoderFolder(change))).rejects.toMatchObject({ detail: { field: expect.stringContaining(field) as string } });
+});
+
+test('a GGUF file without pooling, or with another tokenizer, is refused by name', async () => {
+  await expectError(async () => sessionOf(await encoderGguf(encoderFolder(), { 'bert.pooling_type': undefined })), 'bad_file', { field: 'bert.pooling_type' });
+  await expectError(async () => sessionOf(await encoderGguf(encoderFolder(), { 'bert.pooling_type': 5 })), 'unsupported', { field: 'bert.pooling_type' });
+  await expectError(async () => sessionOf(await encoderGguf(encoderFolder(), { 'tokenizer.ggml.model': 't5' })), 'unsupported', { field: 'tokenizer.ggml.model' });
+});
+
+/** What a device of class `gpu` has in place of others. */
+const BROKEN_SHARED: [from: RegExp, to: string][] = [
+  [/base \+ 0 >= text\.x && /, ''],
+  [/values\[i\] = qkv\[at \+ HEADS4\]/, 'values[i] = qkv[at]'],
+  [/sum \*= kept;/, ''],
+];
+
+test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', async (from, to) => {
+  const { gpu, changed } = miscompiling(from, to, ['attention-texts-shared']);
+  const { device } = await sessionOf(encoderFolder(), { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
+  expect(changed()).toBeGreaterThan(0);
+  expect(device.variant.sharedPages).toBe(false);
+});
+
+/** What comes out is another, of each of its kernels. */
+const BROKEN: [kernel: string, from: RegExp, to: string, standIn?: string][] = [
+  ['layer-norm', /x\[base \+ i\] - mean\) \* scale/, 'x[base + i]) * scale'],
+  ['layer-norm', /\+ norm_bias\[i\]/, ''],
+  ['add-positions', /batch_table\[id\.y\]\.y/, 'id.y'],
+  ['activate', /select\(1\.0 - beyond, beyond, x < 0\.0\)/, '(1.0 - beyond)'],
+  ['attention-texts', /other < text\.x \+ text\.y/, 'other <= token'],
+  ['attention-texts', /var other = text\.x/, 'var other = 0u'],
+  ['attention-texts', /\* SCALE/, ''],
+  ['pool-texts', /span\.x \+ span\.y/, 'span.x + 1u'],
+  ['embed', /y\[i \+ 7u\] = w\.h/, 'y[i + 7u] = w.g'],
+  ['linear-prefill', /\* params\.scale \+ bias\((column|row)\)/, '* params.scale', 'linear-tiled'],
+];
+
+test.each(BROKEN)('%s computed wrong is found, and named (%s)', async (kernel, from, to, standIn = kernel) => {
+  const { gpu, changed } = miscompiling(from, to, [kernel, standIn]);
+  await expect(sessionOf(encoderFolder(), { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(kernel) as string } });
+  expect(changed()).toBeGreaterThan(0);
+});
+
+test('a device that computes right is asked once, and keeps nothing of it', async () => {
+  const tuning = new MemoryTuning();
+  const session = await sessionOf(encoderFolder(), { tuning });
+  expect(session.device.buffers.report()).toEqual((await sessionOf(encoderFolder())).device.buffers.report());
+  expect(tuning.known.size).toBe(1);
+  await sessionOf(encoderFolder(), { tuning });
+  expect(tuning.known.size).toBe(1);
+});

@@ -1,0 +1,55 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { closeAll, openSources } from '../../cli/model-files.ts';
+import { napping } from '../../cli/node-gpu.ts';
+import { openEncoderEngine } from '../../src/engine/encoder-engine.ts';
+import { ensureEncoder } from '../../tools/setup/fetch-encoder.ts';
+import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
+import { encoderFixture, encoderTokenizer } from '../support/models/encoder-folder.ts';
+
+/** Every twelfth component, of the vectors of transformers. */
+const { texts, vectors } = encoderFixture('minilm.json') as { texts: string[]; vectors: number[][] };
+const EVERY = 12;
+
+let folder = '';
+beforeAll(async () => {
+  folder = await ensureEncoder();
+});
+
+const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+const cosine = (a: readonly number[], b: readonly number[]): number => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+
+// What 8 bits a weight cost is seen in every text.
+test.each([['F16', 0.9999], ['Q8_0', 0.999]] as const)("all-MiniLM-L6-v2's vectors of 200 texts are those of transformers: weights %s", async (weights, least) => {
+  const sources = await openSources(folder);
+  const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, weights, sources });
+  try {
+    expect(engine.contextLength).toBe(256);
+    const found: number[][] = [];
+    for await (const { vector } of engine.embed(texts, {})) found.push([...vector]);
+    const cosines = found.map((vector, i) => cosine(vector.filter((_, at) => at % EVERY === 0), vectors[i]!));
+    console.info(`${weights}: least cosine of ${cosines.length} texts ${Math.min(...cosines).toFixed(6)}`);
+    expect(cosines).toHaveLength(200);
+    expect(Math.min(...cosines)).toBeGreaterThanOrEqual(least);
+    expect(found.every((vector) => Math.abs(dot(vector, vector) - 1) < 1e-5)).toBe(true);
+  } finally {
+    engine.dispose();
+    await closeAll(sources);
+  }
+});
+
+test('its tokens of 2,000 random strings are those of huggingface/tokenizers', async () => {
+  const tokenizer = await encoderTokenizer(await readFile(join(folder, 'tokenizer.json'), 'utf8'));
+  const { texts: strings, ids } = encoderFixture('strings.json') as { texts: string[]; ids: number[][] };
+  const wrong = strings.filter((text, i) => tokenizer.encode(text, { addSpecial: false }).join() !== ids[i]!.join());
+  expect(wrong).toEqual([]);
+  expect(strings).toHaveLength(2000);
+});
+
+test('its tokens of odd strings are those of huggingface/tokenizers', async () => {
+  const tokenizer = await encoderTokenizer(await readFile(join(folder, 'tokenizer.json'), 'utf8'));
+  const { texts: odd, minilm } = encoderFixture('word-piece.json') as { texts: string[]; minilm: number[][] };
+  const typed = odd.filter((text) => !text.includes('[CLS]'));
+  expect(typed.map((text) => tokenizer.encode(text))).toEqual(typed.map((text) => minilm[odd.indexOf(text)]));
+});

@@ -1,0 +1,82 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createTokenizer, type Tokenizer } from '../../../src/tokenizer/tokenizer.ts';
+import { GgufMetadata } from '../../../src/weights/gguf/gguf-metadata.ts';
+import { JsonFields } from '../../../src/weights/safetensors/json-file.ts';
+import { wordPieceMetadata } from '../../../src/weights/safetensors/word-piece-files.ts';
+import { readTokenizerMetadata } from '../../../src/weights/tokenizer-metadata.ts';
+import { openModelFile } from '../../../src/weights/open-model-file.ts';
+import { BytesSource } from '../bytes-source.ts';
+import { f32, writeGguf } from './gguf-writer.ts';
+
+/** Written by tools/fixtures/encoders.py. */
+export const FIXTURES = join(import.meta.dirname, '../../fixtures/encoders');
+
+const bytesOf = (...path: string[]): Uint8Array<ArrayBuffer> => Uint8Array.from(readFileSync(join(FIXTURES, ...path))); // not a Buffer, whose slices share its memory
+
+/** A JSON file of the fixtures. */
+export const encoderFixture = (...path: string[]): unknown => JSON.parse(new TextDecoder().decode(bytesOf(...path)));
+
+/** For files by name: what makes other values of those of a JSON file, or none to leave it out. */
+export type Change = Record<string, ((values: Record<string, unknown>) => unknown) | undefined>;
+
+/** The files of a tiny encoder by name: of one that embeds, or of a cross-encoder. */
+export function encoderFolder(change: Change = {}, model: 'bert' | 'cross' = 'bert'): BytesSource[] {
+  const names = readdirSync(join(FIXTURES, model), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(json|safetensors)$/.test(name) && name !== 'expected.json');
+  return names.flatMap((name) => {
+    const bytes = bytesOf(model, name);
+    if (!(name in change)) return [new BytesSource(name, bytes)];
+    const changed = change[name]?.(JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>);
+    return changed === undefined ? [] : [new BytesSource(name, new TextEncoder().encode(JSON.stringify(changed)))];
+  });
+}
+
+/** An encoder as a GGUF file, with what it says changed. */
+export async function encoderGguf(folder: readonly BytesSource[], change: Record<string, string | number | boolean | undefined> = {}): Promise<BytesSource[]> {
+  const { metadata, tensors } = await openModelFile(folder);
+  const values: Record<string, unknown> = Object.fromEntries(metadata.keys.map((key) => [key, metadata.get(key)]));
+  values['bert.attention.layer_norm_epsilon'] = f32(metadata.number('bert.attention.layer_norm_epsilon'));
+  // As llama.cpp's files have it: that capitals are not told apart is seen by the tokens alone.
+  for (const key of ['lowercase', 'strip_accents']) delete values[`tokenizer.ggml.${key}`];
+  values['tokenizer.ggml.tokens'] = metadata.strings('tokenizer.ggml.tokens').map((token) => (token === '▁The' ? '▁[unused0]' : token));
+  for (const [key, value] of Object.entries(change)) {
+    if (value === undefined) delete values[key];
+    else values[key] = value;
+  }
+  const written = await Promise.all(tensors.map(async ({ name, shape, type, source, offset, bytes }) => ({ name, shape, type, bytes: await source.read(offset, bytes) })));
+  return [new BytesSource('encoder.gguf', writeGguf({ metadata: values as Parameters<typeof writeGguf>[0]['metadata'], tensors: written }))];
+}
+
+interface ExpectedTexts {
+  texts: string[];
+  ids: number[][];
+}
+
+export const expectedTexts = (): ExpectedTexts => encoderFixture('bert', 'expected.json') as ExpectedTexts;
+
+interface ExpectedScores {
+  queries: string[];
+  documents: string[];
+  /** `[queries][documents]` */
+  scores: number[][];
+}
+
+export const expectedScores = (): ExpectedScores => encoderFixture('cross', 'expected.json') as ExpectedScores;
+
+/** The last states of each text's tokens. */
+export function expectedStates(): Float32Array[][] {
+  const all = new Float32Array(bytesOf('bert', 'states.f32').buffer);
+  const { ids } = expectedTexts();
+  const width = all.length / ids.flat().length;
+  let at = 0;
+  return ids.map((text) => text.map(() => all.subarray(at, (at += width))));
+}
+
+/** That of a `tokenizer.json` with WordPiece. */
+export async function encoderTokenizer(text: string): Promise<Tokenizer> {
+  const { model } = JSON.parse(text) as { model: { vocab: object } };
+  const fields = (name: string, json: string): Promise<JsonFields> => JsonFields.read(new BytesSource(name, new TextEncoder().encode(json)));
+  const config = await fields('config.json', JSON.stringify({ vocab_size: Object.keys(model.vocab).length }));
+  const values = wordPieceMetadata(await fields('tokenizer.json', text), config);
+  return createTokenizer(readTokenizerMetadata({ metadata: new GgufMetadata('tokenizer.json', values) }));
+}
