@@ -210,7 +210,7 @@ it('names the closest model where one cannot run, and opens it after a click', a
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'Try again' }).click();
   await closest.waitFor();
-  expect(await closest.innerText()).toMatch(/^The closest model that fits this device is Qwen3 0\.6B, [\d.]+ MB to download\.$/);
+  expect(await closest.innerText()).toMatch(/^The closest model that fits this device is Qwen3 0\.6B, [\d.]+ kB to download\.$/);
   await page.getByRole('button', { name: 'Open Qwen3 0.6B' }).click();
   await page.locator('#failure').waitFor({ state: 'hidden' });
   await demo.loaded();
