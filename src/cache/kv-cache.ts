@@ -1,5 +1,5 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
-import type { ModelConfig } from '../config/model-config.ts';
+import { hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
@@ -7,6 +7,7 @@ import { FOUND_BYTES } from '../kernels/probe-page.ts';
 import { type CachePage, type Change, type Copy, givenBack, isGivenBack, type LayerPage, type PageState } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
 import { probeBytes, StreamProbes } from './stream-probes.ts';
+import { mostStates, type TextState, TextStates } from './text-states.ts';
 import { layerPageUnits, pagesBehind, shortSighted } from './windows.ts';
 
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
@@ -23,9 +24,16 @@ export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number => numL
 export const layerPageBytes = (config: ModelConfig): number[] =>
   Array.from({ length: config.numLayers }, (_, layer) => layerPageUnits(config, layer) * UNIT_BYTES);
 
+/** Most pages of a layer for `numPages` pages of tokens; where it has states in their place, most of these. */
+const mostOfLayer = (config: ModelConfig, layer: number, numPages: number): number => (hasState(config, layer) ? mostStates(numPages) : numPages);
+
+/** Most bytes of what each layer knows of texts, for `numPages` pages. */
+export const layerBytes = (config: ModelConfig, numPages: number): number[] =>
+  layerPageBytes(config).map((bytes, layer) => bytes * mostOfLayer(config, layer, numPages));
+
 /** Most bytes of the whole cache for `numPages` pages. */
 export const cacheBytes = (config: ModelConfig, numPages: number): number =>
-  numPages * layerPageBytes(config).reduce((sum, bytes) => sum + bytes, 0) +
+  layerBytes(config, numPages).reduce((sum, bytes) => sum + bytes, 0) +
   config.numLayers * (numPages * MAX_STREAMS * PAGE_ENTRY_WORDS * 4 + TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
   errorBytes(config);
 
@@ -43,6 +51,7 @@ export class KvCache {
   readonly layers: readonly LayerPages[];
   /** Of each layer: entries of the pages of the sequences being computed, in order: `[MAX_STREAMS, numPages, 4]`, u32. */
   readonly tables: readonly GPUBuffer[];
+  readonly states: TextStates;
   readonly probes: StreamProbes;
   /** Copies to write before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
@@ -58,12 +67,13 @@ export class KvCache {
     readonly config: ModelConfig,
     readonly numPages: number,
   ) {
-    this.layers = Array.from({ length: config.numLayers }, (_, layer) => new LayerPages(device, config, layer, numPages));
+    this.layers = Array.from({ length: config.numLayers }, (_, layer) => new LayerPages(device, config, layer, mostOfLayer(config, layer, numPages)));
     const bytes = MAX_STREAMS * numPages * PAGE_ENTRY_WORDS * 4;
     this.probes = new StreamProbes(device, config);
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
     this.tables = this.layers.map((_, layer) => device.buffers.storage(`page table ${layer}`, 'kv', bytes));
+    this.states = new TextStates(device, config, this);
   }
 
   get freePages(): number {
@@ -72,21 +82,27 @@ export class KvCache {
 
   /**
    * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
-   * another. As many must be free. Throws where anything is recorded.
+   * another, and the state behind so many `stateTokens` of its tokens, where there is one. As many must be free, and room for the
+   * state. Throws where anything is recorded.
    */
-  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[]): CachePage[] {
+  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[], stateTokens?: number): { pages: CachePage[]; states: TextState[] } {
     this.device.buffers.expectNoneRecorded('kv pages');
     if (saved.length > this.freePages) throw new Error(`${saved.length} pages are restored, ${this.freePages} are free`);
-    const ofLayers = this.layers.map((layer, i) => layer.restore(saved.flatMap((page) => page[i] ?? []), bytes[i] as Uint8Array<ArrayBuffer>));
+    const ofLayers = this.layers.map((layer, i) => {
+      const state = stateTokens !== undefined && hasState(this.config, i) ? [{ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 }] : [];
+      return layer.restore([...saved.flatMap((page) => page[i] ?? []), ...state], bytes[i] as Uint8Array<ArrayBuffer>);
+    });
     this.#count += saved.length;
-    return saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((pages) => pages[page] as LayerPage) }));
+    const pages = saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((own) => own[page] as LayerPage) }));
+    if (stateTokens === undefined) return { pages, states: [] };
+    return { pages, states: [this.states.restored(stateTokens, ofLayers.map((own) => own[saved.length] ?? givenBack()))] };
   }
 
   /** Copies of pages in f16, where as many are free; else undefined. Throws where anything is recorded. */
   copyOf(pages: readonly CachePage[]): CachePage[] | undefined {
     this.device.buffers.expectNoneRecorded('kv pages');
     if (pages.length > this.freePages) return undefined;
-    const ofLayers = this.layers.map((layer, i) => layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)));
+    const ofLayers = this.layers.map((layer, i) => (hasState(this.config, i) ? pages.map(givenBack) : layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage))));
     this.#count += pages.length;
     return pages.map(({ base }, page) => ({ base, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
   }
@@ -95,10 +111,12 @@ export class KvCache {
   resize(pages: CachePage[], tokens: number): boolean {
     const wanted = pagesFor(tokens);
     if (wanted - pages.length > this.freePages) return false;
-    for (const layer of this.layers) layer.reserve(wanted - pages.length);
+    this.layers.forEach((layer, i) => {
+      if (!hasState(this.config, i)) layer.reserve(wanted - pages.length);
+    });
     while (pages.length > wanted) this.#remove(pages.pop() as CachePage);
     while (pages.length < wanted) {
-      pages.push({ base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer) => layer.add('f16')) });
+      pages.push({ base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer, i) => (hasState(this.config, i) ? givenBack() : layer.add('f16'))) });
       this.#count++;
     }
     return true;
@@ -140,6 +158,7 @@ export class KvCache {
     if (from === pages.length) return;
     const offset = (this.firstPage(slot) + from) * PAGE_ENTRY_WORDS * 4;
     this.tables.forEach((table, layer) => {
+      if (hasState(this.config, layer)) return;
       const entries = pages.slice(from).flatMap(({ base, layers }) => {
         return entryOf(layers[layer] as LayerPage, base);
       });

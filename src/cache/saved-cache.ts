@@ -7,6 +7,7 @@ import type { AdaptedSpan } from './adapted-span.ts';
 import type { PageState } from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
 import type { FormLoss } from './layer-losses.ts';
+import { hasState } from '../config/model-config.ts';
 import { layerPageUnits, pagesBehind, shortSighted } from './windows.ts';
 
 /** A saved cache as it lies in a store. */
@@ -37,6 +38,8 @@ export interface SavedText {
   policy: string;
   /** `[page][layer]`; page i begins at position i · PAGE_TOKENS. */
   pages: readonly (readonly PageState[])[];
+  /** Of a model with delta nets: behind how many of its tokens the state is known that follows the pages. */
+  state?: number | undefined;
   /** What probes of its pages found, when it had so many. */
   probed: { pages: number; losses: readonly FormLoss[] };
 }
@@ -50,7 +53,7 @@ export interface SavedCache {
 /** The model that a saved cache must be of. */
 export interface SavedFor {
   hash: string;
-  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'hiddenSize' | 'vocabSize' | 'window' | 'convolution'>;
+  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'hiddenSize' | 'vocabSize' | 'window' | 'convolution' | 'deltaNet'>;
 }
 
 const MAGIC = 0x564b5743; // "CWKV"
@@ -110,7 +113,7 @@ type Check = (holds: boolean, field: string, reason: string) => asserts holds;
 
 function checkText(text: unknown, hash: string, config: SavedFor['config'], check: Check): asserts text is SavedText {
   check(isRecord(text), 'text', 'it is not a JSON object');
-  const { model, tokens, adapters, policy, pages, probed } = text;
+  const { model, tokens, adapters, policy, pages, state: known, probed } = text;
   check(typeof model === 'string', 'model', 'it is not a string');
   check(model === hash, 'model', 'it was saved from another model');
   check(typeof policy === 'string', 'policy', 'it is not a string');
@@ -121,12 +124,14 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
   pages.forEach((page: unknown, i) => {
     check(Array.isArray(page) && page.length === config.numLayers, `page ${i}`, `it is not of ${config.numLayers} layers`);
     page.forEach((state, layer) => {
-      const mayBeGone = shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length);
+      const mayBeGone = hasState(config, layer) || (shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length));
       const field = `page ${i} of layer ${layer}`;
       checkPage(state, field, mayBeGone, check);
+      check(state.entries === 0 || !hasState(config, layer), field, 'the layer has a state, and no pages');
       check(state.form === 'f16' || !shortSighted(config).includes(layer), field, `its form is ${state.form} in a layer whose pages are in f16`);
     });
   });
+  check(known === undefined || (config.deltaNet !== undefined && isWhole(known, 1, tokens.length)), 'state', `it is behind ${JSON.stringify(known)} tokens`);
   check(isRecord(probed) && isWhole(probed['pages'], 0) && Array.isArray(probed['losses']), 'probed', 'it is not a number of pages and an array');
   (probed['losses'] as unknown[]).forEach((loss, i) => checkLoss(loss, `probed ${i}`, config.numLayers, check));
   checkSpans(adapters, tokens.length, check);
@@ -164,11 +169,11 @@ function checkPage(state: unknown, field: string, mayBeGone: boolean, check: Che
   check(typeof mass === 'number' && mass >= 0 && mass < Infinity, field, `its mass is ${JSON.stringify(mass)}`);
 }
 
-const layerBytes = ({ pages }: SavedText, layer: number, config: SavedFor['config']): number =>
+const layerBytes = ({ pages, state }: SavedText, layer: number, config: SavedFor['config']): number =>
   pages.reduce((sum, page) => {
     const { form, entries } = page[layer] as PageState;
     return sum + layerPageUnits(config, layer, form, entries) * UNIT_BYTES;
-  }, 0);
+  }, state !== undefined && hasState(config, layer) ? layerPageUnits(config, layer) * UNIT_BYTES : 0);
 
 function parseJson(bytes: Uint8Array<ArrayBuffer>): unknown {
   try {

@@ -104,7 +104,7 @@ interface LatestText extends Pick<SavedCache, 'layers'> {
 async function readLatest({ device, sequences, transformer }: Session): Promise<LatestText> {
   const latest = sequences.idle.at(-1);
   if (!latest) throw new ChunkwiseError('bad_request', { field: 'saveCache', reason: 'no computed text is in the cache' });
-  const { tokens, pages, dropped, policy, probed } = latest;
+  const { tokens, pages, states, dropped, policy, probed } = latest;
   const adapters = latest.spans.filter(({ from }) => from < tokens.length);
   if (adapters.some(({ key }) => followsRecordedPlan(key))) {
     const reason = 'the text follows a recorded plan, which no later request is known to go on with';
@@ -115,24 +115,24 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
   }
   const layers: Uint8Array<ArrayBuffer>[] = [];
   for (const [i, layer] of transformer.cache.layers.entries()) {
-    const ranges = layer.ranges(pages.flatMap((page) => page.layers[i] ?? []));
+    const ranges = layer.ranges([...pages, ...states.slice(-1)].flatMap((page) => page.layers[i] ?? []));
     layers.push(new Uint8Array(await readOnce(device, 'saved pages', ranges)));
   }
-  const states = pages.map((page) =>
+  const saved = pages.map((page) =>
     page.layers.map(({ form, entries, mass }) => ({ form, entries, mass })),
   );
-  return { text: { tokens, adapters, policy: policy.key, pages: states, probed: { pages: probed.pages, losses: probed.found.filter(({ change, size }) => Number.isFinite(change + size)) } }, layers };
+  return { text: { tokens, adapters, policy: policy.key, pages: saved, ...(states.length > 0 && { state: states.at(-1)?.tokens }), probed: { pages: probed.pages, losses: probed.found.filter(({ change, size }) => Number.isFinite(change + size)) } }, layers };
 }
 
 /** Puts a text among those that requests go on from, at the cost of those longest unused. Nothing may run meanwhile. */
 function restore({ sequences, transformer }: Session, { text, layers }: SavedCache): void {
   const { cache } = transformer;
-  sequences.makeRoom(text.pages.length);
+  sequences.makeRoom(text.pages.length, text.state !== undefined);
   // A request that goes on from it brings the adapters and the policy that the keys stand for.
   const sequence = new Sequence(NO_ADAPTERS, 0, { key: text.policy });
   sequence.spans = text.adapters;
   sequence.tokens = [...text.tokens];
-  sequence.pages = cache.restore(text.pages, layers);
+  Object.assign(sequence, cache.restore(text.pages, layers, text.state));
   sequence.probed = new LayerLosses(text.probed.losses, text.probed.pages);
   sequences.giveBack(sequence);
   cache.shrink();

@@ -13,11 +13,12 @@ import type { Linear } from '../layers/linear.ts';
 import { LoraDelta, loraInputs } from '../layers/lora.ts';
 import type { Mlp } from '../layers/mlp.ts';
 import type { Norm } from '../layers/norm.ts';
+import type { GatedDeltaNet } from '../layers/delta-net.ts';
 import type { ShortConv } from '../layers/short-conv.ts';
 
 /** `mixer`: the half of a layer that sees other tokens. */
 export interface Layer {
-  mixer: Attention | ShortConv;
+  mixer: Attention | ShortConv | GatedDeltaNet;
   mlp: Mlp;
 }
 

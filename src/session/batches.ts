@@ -90,10 +90,17 @@ export class Batches implements StepComputer {
    * elsewhere when its next layers are.
    */
   forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers }: ForwardOptions = {}): void {
-    const { device, transformer, ranks } = this.parts;
+    const { device, transformer, ranks, sequences: known } = this.parts;
     const { cache, activations, arena } = transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
-    for (const { slot, pages } of sequences) cache.show(slot, pages);
+    for (const sequence of sequences) {
+      const { slot, pages } = sequence;
+      const positions = tokens.filter((token) => token.sequence === sequence).map(({ position }) => position);
+      const [from, to] = [Math.min(...positions), Math.max(...positions) + 1];
+      if (!layers || layers.from === 0) known.advance(sequence, from, to);
+      cache.show(slot, pages);
+      cache.states.show(cache.firstPage(slot), sequence.states, from, to);
+    }
     const places = tokens.map(({ sequence, position }) => sequence.placeOf(position));
     const table = batchTable(
       tokens.map(({ sequence, place }, i) => {

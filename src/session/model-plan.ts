@@ -1,5 +1,5 @@
 import { baseNames } from '../adapters/formats/base-name.ts';
-import { cacheBytes, layerPageBytes, pagesFor } from '../cache/kv-cache.ts';
+import { cacheBytes, layerBytes, pagesFor } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
@@ -93,7 +93,7 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   }
   const binding = device.limits.maxStorageBufferBindingSize;
   const largest: [string, number][] = [
-    ['kv cache of a layer', numPages * Math.max(...layerPageBytes(config))],
+    ['kv cache of a layer', Math.max(...layerBytes(config, numPages))],
     ['rope table', rope],
     ...Object.entries(activations),
   ];

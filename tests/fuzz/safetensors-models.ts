@@ -63,7 +63,7 @@ export const safetensorsModels: FuzzKind = {
   codes: FILE_CODES,
   async open() {
     const folders = new Map<string, Files>();
-    for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2']) folders.set(model, await readFolder(model));
+    for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35']) folders.set(model, await readFolder(model));
     const pieces = await readFolder('llama2');
     pieces.set('tokenizer.json', cutTokenizer(pieces.get('tokenizer.json')!, 273));
     folders.set('llama2', new Map([...folders.get('llama')!, ...pieces]));

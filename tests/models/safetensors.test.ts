@@ -18,7 +18,7 @@ const BOUNDS: Record<WeightType, [above: number, below: number]> = {
 /** Of quantized weights: LFM2 has 30 linears in five layers here, and multiplies three outputs of one with each other. */
 const DEEPER: Readonly<Record<string, number>> = { lfm2: 2 };
 
-describe.each(['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2'])('logits of %s as transformers saved it are those of transformers', (model) => {
+describe.each(['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35'])('logits of %s as transformers saved it are those of transformers', (model) => {
   const { ids } = expectedOf(model);
   const figures: string[] = [];
   afterAll(() => console.log(`${model}: NMSE ${figures.join(', ')}`));

@@ -4,6 +4,7 @@ import type { Activation } from '../../config/model-config.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
 import { addRope, ropeType } from './hf-rope.ts';
+import { MOST_DELTA } from '../delta-config.ts';
 import { MOST } from '../model-config.ts';
 
 /** What transformers takes for keys that a config.json of any model lacks. */
@@ -65,6 +66,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   if (config.has('sliding_window') && usesWindow(config, window)) setNumber('attention.sliding_window', 'sliding_window');
   if (window === 'by layer') addWindow(config, architecture, set);
   if (architecture.hasConvolutions) addConvolutions(config, set);
+  if (architecture.hasDeltaNets) addDeltaNets(config, set);
   addRope(config, architecture, set);
   return values;
 }
@@ -102,9 +104,7 @@ function checkUnsupported(config: JsonFields): void {
 /** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */
 function addWindow(config: JsonFields, { window }: Architecture, set: (key: string, value: GgufValue) => void): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
-  const types = config.optional('layer_types', (key) => config.list(key));
-  const known = ['sliding_attention', 'full_attention'];
-  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  const types = layerTypes(config, numLayers, ['sliding_attention', 'full_attention']);
   const every = config.optional('sliding_window_pattern', (key) => config.size(key, MOST.block_count)) ?? window?.allBut ?? 1;
   const whole = everyNth(every, numLayers);
   const flags = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'sliding_attention' : !whole.includes(layer)));
@@ -121,9 +121,7 @@ function addWindow(config: JsonFields, { window }: Architecture, set: (key: stri
 function addConvolutions(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   if (config.values['conv_bias'] === true) config.fail('conv_bias', 'biases of convolutions are not supported', 'unsupported');
-  const types = config.optional('layer_types', (key) => config.list(key));
-  const known = ['conv', 'full_attention'];
-  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  const types = layerTypes(config, numLayers, ['conv', 'full_attention']);
   const attending = types ? undefined : config.optional('full_attn_idxs', (key) => config.list(key));
   const attends = (_: unknown, layer: number): boolean => (types ? types[layer] === 'full_attention' : (attending?.includes(layer) ?? true));
   const numKvHeads = config.size('num_key_value_heads', MOST['attention.head_count_kv']);
@@ -141,6 +139,31 @@ function feedForward(config: JsonFields): number {
   if (!config.has('block_ffn_dim_multiplier')) return part;
   const multiple = config.size('block_multiple_of', MOST.feed_forward_length);
   return multiple * Math.ceil(Math.trunc(config.positive('block_ffn_dim_multiplier') * part) / multiple);
+}
+
+/** Which layers have a delta net, and its sizes (configuration_qwen3_5.py). */
+function addDeltaNets(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
+  const size = (key: keyof typeof MOST_DELTA, field: string): number => {
+    const value = config.size(field, MOST_DELTA[key]);
+    set(key, value);
+    return value;
+  };
+  const numLayers = config.size('num_hidden_layers', MOST.block_count);
+  const types = layerTypes(config, numLayers, ['linear_attention', 'full_attention']);
+  const attending = everyNth(config.size('full_attention_interval', MOST.block_count), numLayers);
+  set('attention.recurrent_layers', Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'linear_attention' : !attending.includes(layer))));
+  const headDim = size('ssm.state_size', 'linear_key_head_dim');
+  if (config.number('linear_value_head_dim') !== headDim) config.fail('linear_value_head_dim', `values of another size than keys, ${headDim}, are not supported`, 'unsupported');
+  size('ssm.conv_kernel', 'linear_conv_kernel_dim');
+  size('ssm.group_count', 'linear_num_key_heads');
+  set('ssm.inner_size', headDim * size('ssm.time_step_rank', 'linear_num_value_heads'));
+}
+
+/** One of these for each layer; undefined where a config.json does not say. */
+function layerTypes(config: JsonFields, numLayers: number, known: readonly string[]): readonly unknown[] | undefined {
+  const types = config.optional('layer_types', (key) => config.list(key));
+  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  return types;
 }
 
 /** Some configs name a window that their models do not use, or only in layers that they do not have. */

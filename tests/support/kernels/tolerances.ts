@@ -10,6 +10,9 @@ export const TOLERANCES = {
   'linear-prefill': 5e-6,
   'silu-mul': 2e-6,
   'short-conv': 5e-6,
+  'causal-conv': 5e-6,
+  /** A state is a sum over all tokens, and its decay a power of an exponential. */
+  'delta-rule': 2e-5,
   /** Each element against itself. */
   'store-kv': 2 ** -10,
   /** Means rounded to half. */
