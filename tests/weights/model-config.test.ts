@@ -223,9 +223,10 @@ test('layers without key heads have a convolution', async () => {
 });
 
 test('all but every n-th layer have a delta net, or those that a file flags; layers that draft are left out', async () => {
-  const qwen = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'qwen35', numLayers: 5, headDim: 32, rotaryDim: 16, metadata });
+  const sizes = { architecture: 'qwen35', numLayers: 5, headDim: 32, rotaryDim: 16 } as const;
+  const qwen = async (metadata: Record<string, MetadataValue>) => readModelConfig(await open({ ...sizes, metadata }));
   const deltaNet = { numKeyHeads: 2, numValueHeads: 4, headDim: 32, taps: 4, valueHeads: 'tiled', layers: [0, 1, 2, 4] };
-  expect(await qwen()).toMatchObject({ deltaNet, gatesAttention: true, rotaryDim: 16, qkNorm: true, postNorms: false });
+  expect(await load(sizes)).toMatchObject({ deltaNet, gatesAttention: true, rotaryDim: 16, qkNorm: true, postNorms: false });
   expect((await qwen({ 'qwen35.full_attention_interval': 2 })).deltaNet?.layers).toEqual([0, 2, 4]);
   expect((await qwen({ 'qwen35.attention.recurrent_layers': [true, false, false, true, true] })).deltaNet?.layers).toEqual([0, 3, 4]);
   expect((await qwen({ 'qwen35.attention.recurrent_layers': Uint32Array.of(0, 0, 0, 0, 0) })).deltaNet).toBeUndefined();
