@@ -7,7 +7,7 @@ import { FOUND_BYTES } from '../kernels/probe-page.ts';
 import { type CachePage, type Change, type Copy, givenBack, isGivenBack, type LayerPage, type PageState } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
 import { probeBytes, StreamProbes } from './stream-probes.ts';
-import { layerPageUnits, pagesBehind, shortSighted } from './windows.ts';
+import { countInSight, layerPageUnits, mostInSight, pagesBehind, shortSighted } from './windows.ts';
 
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
@@ -19,14 +19,31 @@ export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKE
 /** Of the errors of every trial at once. */
 export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number => numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
 
-/** Bytes of a page of each layer, as it is computed. */
-export const layerPageBytes = (config: ModelConfig): number[] =>
-  Array.from({ length: config.numLayers }, (_, layer) => layerPageUnits(config, layer) * UNIT_BYTES);
+export interface CacheSize {
+  /** Of all sequences. */
+  numPages: number;
+  /** Most tokens of a sequence that are computed at once; default: all. */
+  batchTokens?: number;
+}
 
-/** Most bytes of the whole cache for `numPages` pages. */
-export const cacheBytes = (config: ModelConfig, numPages: number): number =>
-  numPages * layerPageBytes(config).reduce((sum, bytes) => sum + bytes, 0) +
-  config.numLayers * (numPages * MAX_STREAMS * PAGE_ENTRY_WORDS * 4 + TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
+/** Most pages that short-sighted layers have of all sequences: those longest unused make way for those being computed. */
+const pagesInSight = (config: ModelConfig, { numPages, batchTokens = Infinity }: CacheSize): number =>
+  Math.min(numPages, MAX_STREAMS * mostInSight(config, batchTokens));
+
+/** Most pages of each layer. */
+function layerPageCounts(config: ModelConfig, size: CacheSize): number[] {
+  const inSight = pagesInSight(config, size);
+  return Array.from({ length: config.numLayers }, (_, layer) => (shortSighted(config).includes(layer) ? inSight : size.numPages));
+}
+
+/** Most bytes of the pages of each layer. */
+export const layerPageBytes = (config: ModelConfig, size: CacheSize): number[] =>
+  layerPageCounts(config, size).map((count, layer) => count * layerPageUnits(config, layer) * UNIT_BYTES);
+
+/** Most bytes of the whole cache. */
+export const cacheBytes = (config: ModelConfig, size: CacheSize): number =>
+  layerPageBytes(config, size).reduce((sum, bytes) => sum + bytes, 0) +
+  config.numLayers * (size.numPages * MAX_STREAMS * PAGE_ENTRY_WORDS * 4 + TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
   errorBytes(config);
 
 /** Tasks of one layer and one kernel, `count` from `first` on. */
@@ -52,14 +69,20 @@ export class KvCache {
   /** The layers' buffers, as they were shown. */
   #shownIn: readonly GPUBuffer[] = [];
   #count = 0;
+  /** Of these, those that short-sighted layers have. */
+  #inSight = 0;
+  readonly #mostInSight: number;
+  readonly numPages: number;
 
   constructor(
     private readonly device: Device,
     readonly config: ModelConfig,
-    readonly numPages: number,
+    size: CacheSize,
   ) {
-    this.layers = Array.from({ length: config.numLayers }, (_, layer) => new LayerPages(device, config, layer, numPages));
-    const bytes = MAX_STREAMS * numPages * PAGE_ENTRY_WORDS * 4;
+    this.numPages = size.numPages;
+    this.#mostInSight = pagesInSight(config, size);
+    this.layers = layerPageCounts(config, size).map((count, layer) => new LayerPages(device, config, layer, count));
+    const bytes = MAX_STREAMS * size.numPages * PAGE_ENTRY_WORDS * 4;
     this.probes = new StreamProbes(device, config);
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
@@ -70,36 +93,43 @@ export class KvCache {
     return this.numPages - this.#count;
   }
 
+  /** Whether so many pages more can be had, of which short-sighted layers have so many. */
+  hasRoom(pages: number, inSight: number): boolean {
+    return pages <= this.freePages && inSight <= this.#mostInSight - this.#inSight;
+  }
+
   /**
    * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
-   * another. As many must be free. Throws where anything is recorded.
+   * another. There must be room for them. Throws where anything is recorded.
    */
   restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[]): CachePage[] {
     this.device.buffers.expectNoneRecorded('kv pages');
-    if (saved.length > this.freePages) throw new Error(`${saved.length} pages are restored, ${this.freePages} are free`);
+    if (!this.hasRoom(saved.length, countInSight(this.config, saved))) throw new Error(`no room for ${saved.length} pages`);
     const ofLayers = this.layers.map((layer, i) => layer.restore(saved.flatMap((page) => page[i] ?? []), bytes[i] as Uint8Array<ArrayBuffer>));
-    this.#count += saved.length;
+    this.#added(saved);
     return saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((pages) => pages[page] as LayerPage) }));
   }
 
-  /** Copies of pages in f16, where as many are free; else undefined. Throws where anything is recorded. */
+  /** Copies of pages in f16, where there is room for them; else undefined. Throws where anything is recorded. */
   copyOf(pages: readonly CachePage[]): CachePage[] | undefined {
     this.device.buffers.expectNoneRecorded('kv pages');
-    if (pages.length > this.freePages) return undefined;
+    const states = pages.map(({ layers }) => layers);
+    if (!this.hasRoom(pages.length, countInSight(this.config, states))) return undefined;
     const ofLayers = this.layers.map((layer, i) => layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)));
-    this.#count += pages.length;
+    this.#added(states);
     return pages.map(({ base }, page) => ({ base, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
   }
 
-  /** Lengthens or shortens `pages` in place to hold `tokens` tokens; false when too few pages are free. */
+  /** Lengthens or shortens `pages` in place to hold `tokens` tokens; false where there is no room. */
   resize(pages: CachePage[], tokens: number): boolean {
     const wanted = pagesFor(tokens);
-    if (wanted - pages.length > this.freePages) return false;
+    if (!this.hasRoom(wanted - pages.length, wanted - pages.length)) return false;
     for (const layer of this.layers) layer.reserve(wanted - pages.length);
     while (pages.length > wanted) this.#remove(pages.pop() as CachePage);
     while (pages.length < wanted) {
-      pages.push({ base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer) => layer.add('f16')) });
-      this.#count++;
+      const page = { base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer) => layer.add('f16')) };
+      pages.push(page);
+      this.#added([page.layers]);
     }
     return true;
   }
@@ -121,6 +151,7 @@ export class KvCache {
       if (own.length === 0) return;
       this.device.buffers.expectNoneRecorded('kv pages');
       for (const layer of own) this.layers[layer]?.remove(page.layers[layer] as LayerPage);
+      this.#inSight--;
       pages[i] = { ...page, layers: page.layers.map((each, layer) => (own.includes(layer) ? givenBack() : each)) };
     }
   }
@@ -220,11 +251,17 @@ export class KvCache {
     this.#shown.fill([]);
   }
 
+  #added(pages: readonly (readonly PageState[])[]): void {
+    this.#count += pages.length;
+    this.#inSight += countInSight(this.config, pages);
+  }
+
   #remove({ layers }: CachePage): void {
     layers.forEach((page, layer) => {
       if (!isGivenBack(page)) this.layers[layer]?.remove(page);
     });
     this.#count--;
+    this.#inSight -= countInSight(this.config, [layers]);
   }
 }
 

@@ -29,9 +29,12 @@ export class SequenceCache {
 
   constructor(private readonly cache: KvCache) {}
 
-  /** Frees pages until `count` are free, or no sequence is left, at the cost of those longest unused. */
-  makeRoom(count: number): void {
-    while (this.cache.freePages < count && this.#idle.length > 0) this.cache.resize(this.#idle.shift()?.pages ?? [], 0);
+  /**
+   * Frees pages until there is room for `count`, of which short-sighted layers have `inSight`, or no sequence is left, at
+   * the cost of those longest unused.
+   */
+  makeRoom(count: number, inSight = 0): void {
+    while (!this.cache.hasRoom(count, inSight) && this.#idle.length > 0) this.cache.resize(this.#idle.shift()?.pages ?? [], 0);
   }
 
   /** Those of finished requests, least recently used first. */
