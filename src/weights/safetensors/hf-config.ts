@@ -102,9 +102,7 @@ function checkUnsupported(config: JsonFields): void {
 /** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */
 function addWindow(config: JsonFields, { window }: Architecture, set: (key: string, value: GgufValue) => void): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
-  const types = config.optional('layer_types', (key) => config.list(key));
-  const known = ['sliding_attention', 'full_attention'];
-  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  const types = layerTypes(config, numLayers, ['sliding_attention', 'full_attention']);
   const every = config.optional('sliding_window_pattern', (key) => config.size(key, MOST.block_count)) ?? window?.allBut ?? 1;
   const whole = everyNth(every, numLayers);
   const flags = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'sliding_attention' : !whole.includes(layer)));
@@ -117,23 +115,28 @@ function addWindow(config: JsonFields, { window }: Architecture, set: (key: stri
   if (theta !== undefined) set('rope.freq_base_swa', theta);
 }
 
+/** What each layer is, of these kinds, where a config says so. */
+function layerTypes(config: JsonFields, numLayers: number, known: readonly string[]): readonly unknown[] | undefined {
+  const types = config.optional('layer_types', (key) => config.list(key));
+  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  return types;
+}
+
 /** Which layers have a convolution, and how wide the MLP is then (configuration_lfm2.py; modeling_lfm2.py, Lfm2MLP). */
 function addConvolutions(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   if (config.values['conv_bias'] === true) config.fail('conv_bias', 'biases of convolutions are not supported', 'unsupported');
-  const types = config.optional('layer_types', (key) => config.list(key));
-  const known = ['conv', 'full_attention'];
-  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
-  const attending = types ? undefined : config.optional('full_attn_idxs', (key) => config.list(key));
-  const attends = (_: unknown, layer: number): boolean => (types ? types[layer] === 'full_attention' : (attending?.includes(layer) ?? true));
+  const types = layerTypes(config, numLayers, ['conv', 'full_attention']);
+  const listed = config.optional('full_attn_idxs', (key) => config.list(key)); // older configs
+  const attends = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'full_attention' : (listed?.includes(layer) ?? true)));
+  if (!attends.includes(true)) config.fail(types ? 'layer_types' : 'full_attn_idxs', 'no layer attends', 'unsupported');
   const numKvHeads = config.size('num_key_value_heads', MOST['attention.head_count_kv']);
-  const layers = Array.from({ length: numLayers }, attends);
-  if (!layers.includes(true)) config.fail(types ? 'layer_types' : 'full_attn_idxs', 'no layer attends', 'unsupported');
-  set('attention.head_count_kv', Int32Array.from(layers, (each) => (each ? numKvHeads : 0)));
+  set('attention.head_count_kv', Int32Array.from(attends, (each) => (each ? numKvHeads : 0)));
   set('shortconv.l_cache', config.size('conv_L_cache', MOST['shortconv.l_cache']));
   set('feed_forward_length', feedForward(config));
 }
 
+/** Lfm2MLP's width. */
 function feedForward(config: JsonFields): number {
   const whole = config.size(config.has('block_ff_dim') ? 'block_ff_dim' : 'intermediate_size', MOST.feed_forward_length);
   if (config.values['block_auto_adjust_ff_dim'] !== true) return whole;
