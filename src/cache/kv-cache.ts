@@ -8,7 +8,7 @@ import { type CachePage, type Change, type Copy, givenBack, isGivenBack, type La
 import { LayerPages } from './layer-pages.ts';
 import { probeBytes, StreamProbes } from './stream-probes.ts';
 import { mostStates, type TextState, TextStates } from './text-states.ts';
-import { layerPageUnits, pagesBehind, shortSighted } from './windows.ts';
+import { countInSight, layerPageUnits, mostInSight, pagesBehind, shortSighted } from './windows.ts';
 
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
@@ -20,21 +20,34 @@ export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKE
 /** Of the errors of every trial at once. */
 export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number => numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
 
-/** Bytes of a page of each layer, as it is computed. */
-export const layerPageBytes = (config: ModelConfig): number[] =>
-  Array.from({ length: config.numLayers }, (_, layer) => layerPageUnits(config, layer) * UNIT_BYTES);
+export interface CacheSize {
+  /** Of all sequences. */
+  numPages: number;
+  /** Most tokens of a sequence that are computed at once; default: all. */
+  batchTokens?: number;
+}
 
-/** Most pages of a layer for `numPages` pages of tokens; where it has states in their place, most of these. */
-const mostOfLayer = (config: ModelConfig, layer: number, numPages: number): number => (hasState(config, layer) ? mostStates(numPages) : numPages);
+/** Most pages that short-sighted layers have of all sequences: those longest unused make way for those being computed. */
+const pagesInSight = (config: ModelConfig, { numPages, batchTokens = Infinity }: CacheSize): number =>
+  Math.min(numPages, MAX_STREAMS * mostInSight(config, batchTokens));
 
-/** Most bytes of what each layer knows of texts, for `numPages` pages. */
-export const layerBytes = (config: ModelConfig, numPages: number): number[] =>
-  layerPageBytes(config).map((bytes, layer) => bytes * mostOfLayer(config, layer, numPages));
+/** Most pages of each layer; where it has states in their place, most of these. */
+function layerPageCounts(config: ModelConfig, size: CacheSize): number[] {
+  const inSight = pagesInSight(config, size);
+  return Array.from({ length: config.numLayers }, (_, layer) => {
+    if (hasState(config, layer)) return mostStates(size.numPages);
+    return shortSighted(config).includes(layer) ? inSight : size.numPages;
+  });
+}
 
-/** Most bytes of the whole cache for `numPages` pages. */
-export const cacheBytes = (config: ModelConfig, numPages: number): number =>
-  layerBytes(config, numPages).reduce((sum, bytes) => sum + bytes, 0) +
-  config.numLayers * (numPages * MAX_STREAMS * PAGE_ENTRY_WORDS * 4 + TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
+/** Most bytes of the pages of each layer. */
+export const layerPageBytes = (config: ModelConfig, size: CacheSize): number[] =>
+  layerPageCounts(config, size).map((count, layer) => count * layerPageUnits(config, layer) * UNIT_BYTES);
+
+/** Most bytes of the whole cache. */
+export const cacheBytes = (config: ModelConfig, size: CacheSize): number =>
+  layerPageBytes(config, size).reduce((sum, bytes) => sum + bytes, 0) +
+  config.numLayers * (size.numPages * MAX_STREAMS * PAGE_ENTRY_WORDS * 4 + TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
   errorBytes(config);
 
 /** Tasks of one layer and one kernel, `count` from `first` on. */
@@ -61,14 +74,20 @@ export class KvCache {
   /** The layers' buffers, as they were shown. */
   #shownIn: readonly GPUBuffer[] = [];
   #count = 0;
+  /** Of these, those that short-sighted layers have. */
+  #inSight = 0;
+  readonly #mostInSight: number;
+  readonly numPages: number;
 
   constructor(
     private readonly device: Device,
     readonly config: ModelConfig,
-    readonly numPages: number,
+    size: CacheSize,
   ) {
-    this.layers = Array.from({ length: config.numLayers }, (_, layer) => new LayerPages(device, config, layer, mostOfLayer(config, layer, numPages)));
-    const bytes = MAX_STREAMS * numPages * PAGE_ENTRY_WORDS * 4;
+    this.numPages = size.numPages;
+    this.#mostInSight = pagesInSight(config, size);
+    this.layers = layerPageCounts(config, size).map((count, layer) => new LayerPages(device, config, layer, count));
+    const bytes = MAX_STREAMS * size.numPages * PAGE_ENTRY_WORDS * 4;
     this.probes = new StreamProbes(device, config);
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
@@ -80,44 +99,51 @@ export class KvCache {
     return this.numPages - this.#count;
   }
 
+  /** Whether so many pages more can be had, of which short-sighted layers have so many. */
+  hasRoom(pages: number, inSight: number): boolean {
+    return pages <= this.freePages && inSight <= this.#mostInSight - this.#inSight;
+  }
+
   /**
    * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
-   * another, and the state behind so many `stateTokens` of its tokens, where there is one. As many must be free, and room for the
-   * state. Throws where anything is recorded.
+   * another, and the state behind so many `stateTokens` of its tokens, where there is one. There must be room for them. Throws where
+   * anything is recorded.
    */
   restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[], stateTokens?: number): { pages: CachePage[]; states: TextState[] } {
     this.device.buffers.expectNoneRecorded('kv pages');
-    if (saved.length > this.freePages) throw new Error(`${saved.length} pages are restored, ${this.freePages} are free`);
+    if (!this.hasRoom(saved.length, countInSight(this.config, saved))) throw new Error(`no room for ${saved.length} pages`);
     const ofLayers = this.layers.map((layer, i) => {
       const state = stateTokens !== undefined && hasState(this.config, i) ? [{ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 }] : [];
       return layer.restore([...saved.flatMap((page) => page[i] ?? []), ...state], bytes[i] as Uint8Array<ArrayBuffer>);
     });
-    this.#count += saved.length;
+    this.#added(saved);
     const pages = saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((own) => own[page] as LayerPage) }));
     if (stateTokens === undefined) return { pages, states: [] };
     return { pages, states: [this.states.restored(stateTokens, ofLayers.map((own) => own[saved.length] ?? givenBack()))] };
   }
 
-  /** Copies of pages in f16, where as many are free; else undefined. Throws where anything is recorded. */
+  /** Copies of pages in f16, where there is room for them; else undefined. Throws where anything is recorded. */
   copyOf(pages: readonly CachePage[]): CachePage[] | undefined {
     this.device.buffers.expectNoneRecorded('kv pages');
-    if (pages.length > this.freePages) return undefined;
+    const states = pages.map(({ layers }) => layers);
+    if (!this.hasRoom(pages.length, countInSight(this.config, states))) return undefined;
     const ofLayers = this.layers.map((layer, i) => (hasState(this.config, i) ? pages.map(givenBack) : layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage))));
-    this.#count += pages.length;
+    this.#added(states);
     return pages.map(({ base }, page) => ({ base, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
   }
 
-  /** Lengthens or shortens `pages` in place to hold `tokens` tokens; false when too few pages are free. */
+  /** Lengthens or shortens `pages` in place to hold `tokens` tokens; false where there is no room. */
   resize(pages: CachePage[], tokens: number): boolean {
     const wanted = pagesFor(tokens);
-    if (wanted - pages.length > this.freePages) return false;
+    if (!this.hasRoom(wanted - pages.length, wanted - pages.length)) return false;
     this.layers.forEach((layer, i) => {
       if (!hasState(this.config, i)) layer.reserve(wanted - pages.length);
     });
     while (pages.length > wanted) this.#remove(pages.pop() as CachePage);
     while (pages.length < wanted) {
-      pages.push({ base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer, i) => (hasState(this.config, i) ? givenBack() : layer.add('f16'))) });
-      this.#count++;
+      const page = { base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer, i) => (hasState(this.config, i) ? givenBack() : layer.add('f16'))) };
+      pages.push(page);
+      this.#added([page.layers]);
     }
     return true;
   }
@@ -139,6 +165,7 @@ export class KvCache {
       if (own.length === 0) return;
       this.device.buffers.expectNoneRecorded('kv pages');
       for (const layer of own) this.layers[layer]?.remove(page.layers[layer] as LayerPage);
+      this.#inSight--;
       pages[i] = { ...page, layers: page.layers.map((each, layer) => (own.includes(layer) ? givenBack() : each)) };
     }
   }
@@ -239,11 +266,17 @@ export class KvCache {
     this.#shown.fill([]);
   }
 
+  #added(pages: readonly (readonly PageState[])[]): void {
+    this.#count += pages.length;
+    this.#inSight += countInSight(this.config, pages);
+  }
+
   #remove({ layers }: CachePage): void {
     layers.forEach((page, layer) => {
       if (!isGivenBack(page)) this.layers[layer]?.remove(page);
     });
     this.#count--;
+    this.#inSight -= countInSight(this.config, [layers]);
   }
 }
 

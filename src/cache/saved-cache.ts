@@ -124,10 +124,9 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
   pages.forEach((page: unknown, i) => {
     check(Array.isArray(page) && page.length === config.numLayers, `page ${i}`, `it is not of ${config.numLayers} layers`);
     page.forEach((state, layer) => {
-      const mayBeGone = hasState(config, layer) || (shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length));
+      const isGone = hasState(config, layer) || (shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length));
       const field = `page ${i} of layer ${layer}`;
-      checkPage(state, field, mayBeGone, check);
-      check(state.entries === 0 || !hasState(config, layer), field, 'the layer has a state, and no pages');
+      checkPage(state, field, isGone, check);
       check(state.form === 'f16' || !shortSighted(config).includes(layer), field, `its form is ${state.form} in a layer whose pages are in f16`);
     });
   });
@@ -160,12 +159,12 @@ function checkLoss(loss: unknown, field: string, numLayers: number, check: Check
   check(isWhole(queries, 1) && isWhole(bytes, 0), field, 'its queries or its bytes are no whole numbers');
 }
 
-function checkPage(state: unknown, field: string, mayBeGone: boolean, check: Check): asserts state is PageState {
+function checkPage(state: unknown, field: string, isGone: boolean, check: Check): asserts state is PageState {
   check(isRecord(state), field, 'it is not a JSON object');
   const { form, entries, mass } = state;
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
   const least = form === 'sparse' ? 1 : PAGE_TOKENS;
-  check((mayBeGone && form === 'f16' && entries === 0) || isWhole(entries, least, PAGE_TOKENS), field, `it has ${JSON.stringify(entries)} entries`);
+  check(isGone ? form === 'f16' && entries === 0 : isWhole(entries, least, PAGE_TOKENS), field, `it has ${JSON.stringify(entries)} entries`);
   check(typeof mass === 'number' && mass >= 0 && mass < Infinity, field, `its mass is ${JSON.stringify(mass)}`);
 }
 

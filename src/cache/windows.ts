@@ -2,7 +2,7 @@ import { stateBytes } from '../config/delta-net.ts';
 import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { type CachePage, isGivenBack } from './cache-page.ts';
+import { type CachePage, isGivenBack, type PageState } from './cache-page.ts';
 
 type Sighted = Pick<ModelConfig, 'window' | 'convolution' | 'deltaNet'>;
 
@@ -36,6 +36,18 @@ const KEPT_BEHIND = 2 * PAGE_TOKENS;
 export function pagesBehind(config: Sighted, tokens: number): number {
   const sight = shortSight(config);
   return sight ? Math.max(0, Math.floor((tokens - sight.tokens - KEPT_BEHIND) / PAGE_TOKENS)) : 0;
+}
+
+/** Most pages that a sequence has at once in short-sighted layers, where it is computed in batches of up to so many tokens. */
+export function mostInSight(config: Sighted, batchTokens: number): number {
+  const sight = shortSight(config);
+  return sight ? Math.ceil((sight.tokens + KEPT_BEHIND + PAGE_TOKENS - 1 + batchTokens) / PAGE_TOKENS) : Infinity;
+}
+
+/** How many of these pages, `[page][layer]`, short-sighted layers have; 0 where there are no such layers. */
+export function countInSight(config: Sighted, pages: readonly (readonly PageState[])[]): number {
+  const [layer] = shortSighted(config);
+  return layer === undefined ? 0 : pages.filter((states) => !isGivenBack(states[layer] as PageState)).length;
 }
 
 /** Whether a token may be added at `place`: what it sees in short-sighted layers is there. */

@@ -7,6 +7,7 @@ import {
   type SavedText,
 } from '../cache/saved-cache.ts';
 import { LayerLosses } from '../cache/layer-losses.ts';
+import { countInSight } from '../cache/windows.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { finished, readOnce } from '../gpu/readback.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
@@ -113,6 +114,7 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
   if (dropped > 0) {
     throw new ChunkwiseError('unsupported', { field: 'pages', reason: 'tokens in the middle of the text were given up' });
   }
+  transformer.cache.giveBackBehind(pages, latest.heldTokens); // what is kept follows from the text's length alone
   const layers: Uint8Array<ArrayBuffer>[] = [];
   for (const [i, layer] of transformer.cache.layers.entries()) {
     const ranges = layer.ranges([...pages, ...states.slice(-1)].flatMap((page) => page.layers[i] ?? []));
@@ -127,7 +129,7 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
 /** Puts a text among those that requests go on from, at the cost of those longest unused. Nothing may run meanwhile. */
 function restore({ sequences, transformer }: Session, { text, layers }: SavedCache): void {
   const { cache } = transformer;
-  sequences.makeRoom(text.pages.length, text.state !== undefined);
+  sequences.makeRoom(text.pages.length, countInSight(cache.config, text.pages), text.state !== undefined);
   // A request that goes on from it brings the adapters and the policy that the keys stand for.
   const sequence = new Sequence(NO_ADAPTERS, 0, { key: text.policy });
   sequence.spans = text.adapters;

@@ -85,6 +85,22 @@ export async function prefillAndDraw(
   return drawn;
 }
 
+/**
+ * Makes `tokens` the text of `sequence` without computing them, batch by batch as if they were: its keys and values are what
+ * was in its pages, finite, and read as any others are.
+ */
+export async function fill(session: Session, sequence: Sequence, tokens: readonly number[]): Promise<void> {
+  const { batchTokens } = session.plan;
+  while (sequence.tokens.length < tokens.length) {
+    const batch = tokens.slice(sequence.tokens.length, sequence.tokens.length + batchTokens);
+    const length = sequence.tokens.length + batch.length;
+    await session.recorder.inOneGo(() => session.trials.settle(sequence, length));
+    session.sequences.reserve(sequence, length);
+    session.sequences.advance(sequence, sequence.tokens.length, length);
+    sequence.tokens.push(...batch);
+  }
+}
+
 export function end(session: Session, sequence: Sequence): void {
   sequence.text?.close();
   session.release(sequence);

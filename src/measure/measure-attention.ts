@@ -1,7 +1,7 @@
 import { type KvOptions, policyOf } from '../cache/kv-options.ts';
 import { partialFloats } from '../kernels/attention.ts';
 import { UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import { anyTokens } from './decode-run.ts';
+import { anyTokens, fill } from './decode-run.ts';
 import { stepCalls } from './measure.ts';
 import { type Call, timeCalls } from './time-calls.ts';
 import { Sequence } from '../session/sequence.ts';
@@ -28,7 +28,7 @@ export async function measureAttention(session: Session, context: number, kv: Kv
   const { config } = session.plan;
   const sequence = new Sequence(undefined, 0, policyOf(kv));
   try {
-    await fill(session, sequence, context);
+    await fillInForms(session, sequence, context);
     const bytes = sequence.pages.reduce((sum, { layers }) => sum + (layers[0]?.place.units ?? 0) * UNIT_BYTES, 0);
     const timings: AttentionTiming[] = [];
     for (const tokens of [1, Math.min(session.transformer.batchTokens, context)]) {
@@ -59,14 +59,13 @@ function ofFirstLayer(calls: readonly Call[]): { attend: Call; merge?: Call | un
 }
 
 /** Gives `sequence` pages for `context` tokens in the forms of its policy. */
-async function fill(session: Session, sequence: Sequence, context: number): Promise<void> {
+async function fillInForms(session: Session, sequence: Sequence, context: number): Promise<void> {
   const tokens = anyTokens(session, context);
   // Which forms a policy chooses by its trials follows from what is in the pages. Where all get one, it does not matter.
   if (sequence.policy.choose) {
     await session.prefill(sequence, tokens, () => undefined);
     return;
   }
-  session.sequences.reserve(sequence, context);
-  sequence.tokens.push(...tokens);
+  await fill(session, sequence, tokens);
   await session.recorder.inOneGo(() => session.trials.settle(sequence, context));
 }

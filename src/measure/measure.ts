@@ -8,7 +8,7 @@ import { type Adaptation, UNADAPTED } from '../engine/adaptation.ts';
 import type { DrawnToken } from '../session/sampling/draw-request.ts';
 import { greedy } from '../session/sampling/greedy-draw.ts';
 import { measureStreamingRead } from './ceilings.ts';
-import { anyTokens, type DecodeOptions, end, prefillAndDraw } from './decode-run.ts';
+import { anyTokens, type DecodeOptions, end, fill, prefillAndDraw } from './decode-run.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 import { quantile } from '../config/quantile.ts';
@@ -151,6 +151,7 @@ export interface KernelTiming {
 /** Times each kind of dispatch of a step of `tokens` tokens after `context`, many in one submission. */
 export async function measureKernels(session: Session, context: number, tokens: number): Promise<KernelTiming[]> {
   const sequence = new Sequence();
+  await fill(session, sequence, anyTokens(session, context));
   session.sequences.reserve(sequence, context + tokens);
   const kinds = new Map<string, Call[]>();
   for (const call of stepCalls(session, sequence, context, tokens)) {

@@ -72,7 +72,7 @@ class Loader {
     private readonly options: TransformerOptions,
   ) {
     this.#activations = createActivations(device, config, options.batchTokens);
-    this.#cache = new KvCache(device, config, options.numPages);
+    this.#cache = new KvCache(device, config, options);
   }
 
   async load(): Promise<Transformer> {

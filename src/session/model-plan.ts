@@ -1,5 +1,5 @@
 import { baseNames } from '../adapters/formats/base-name.ts';
-import { cacheBytes, layerBytes, pagesFor } from '../cache/kv-cache.ts';
+import { cacheBytes, layerPageBytes, pagesFor } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
@@ -79,12 +79,13 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   const contextLength = contextOf(config, limits.contextLength);
   const { batchTokens } = device.variant;
   const numPages = pagesFor(contextLength);
+  const cache = { numPages, batchTokens };
   const tensorBytes = sum([...tensors.values()].map(({ bytes }) => bytes));
   const activations = activationBytes(config, batchTokens);
   const rope = ropeTableBytes(config, contextLength);
   const weightBytes = sum([...tensors.values()].map(gpuBytes));
   const activationTotal = sum(Object.values(activations)) + ropeTables(config) * rope + samplerBytes(device, config.vocabSize);
-  const totalBytes = weightBytes + cacheBytes(config, numPages) + activationTotal + recorderBytes;
+  const totalBytes = weightBytes + cacheBytes(config, cache) + activationTotal + recorderBytes;
 
   const { memoryLimitBytes = Infinity } = limits;
   if (totalBytes > memoryLimitBytes) {
@@ -93,7 +94,7 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   }
   const binding = device.limits.maxStorageBufferBindingSize;
   const largest: [string, number][] = [
-    ['kv cache of a layer', Math.max(...layerBytes(config, numPages))],
+    ['kv cache of a layer', Math.max(...layerPageBytes(config, cache))],
     ['rope table', rope],
     ...Object.entries(activations),
   ];

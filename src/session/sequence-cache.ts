@@ -29,10 +29,13 @@ export class SequenceCache {
 
   constructor(private readonly cache: KvCache) {}
 
-  /** Frees pages until `count` are free, and one state where it is asked for, or no sequence is left, at the cost of those longest unused. */
-  makeRoom(count: number, forState = false): void {
+  /**
+   * Frees pages until there is room for `count`, of which short-sighted layers have `inSight`, and for a state where it is asked
+   * for, or no sequence is left, at the cost of those longest unused.
+   */
+  makeRoom(count: number, inSight = 0, forState = false): void {
     const { cache } = this;
-    while ((cache.freePages < count || (forState && !cache.states.hasRoom)) && this.#idle.length > 0) this.#forget(this.#idle.shift());
+    while (!(cache.hasRoom(count, inSight) && (!forState || cache.states.hasRoom)) && this.#idle.length > 0) this.#forget(this.#idle.shift());
   }
 
   /**

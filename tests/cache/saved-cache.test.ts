@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { PageState } from '../../src/cache/cache-page.ts';
 import { decodeSavedCache, encodeSavedCache, type SavedCache, SAVED_VERSION } from '../../src/cache/saved-cache.ts';
+import { layerPageUnits } from '../../src/cache/windows.ts';
 import { pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { Random } from '../support/random.ts';
 
@@ -105,6 +106,23 @@ test.each<[string, string, unknown]>([
   const { text, layers } = saved();
   const odd = await encodeSavedCache({ text: { ...text, [key]: value }, layers });
   await expect(decode(odd)).rejects.toMatchObject(refused(field));
+});
+
+test('of a layer that sees the latest tokens alone exactly the pages out of sight are gone', async () => {
+  const config = { ...CONFIG, convolution: { taps: 3, layers: [0] } };
+  const gone = { form: 'f16', entries: 0, mass: 0 } as const;
+  const pages = [gone, gone, page('f16'), page('f16'), page('f16')].map((first) => [first, page('f16')]);
+  const tokens = Array.from({ length: 140 }, (_, i) => i);
+  const decoded = async (changed: PageState[][]): Promise<unknown> => {
+    const layers = [0, 1].map((layer) => new Uint8Array(changed.reduce((sum, states) => sum + layerPageUnits(config, layer, states[layer]!.form, states[layer]!.entries), 0) * UNIT_BYTES));
+    return decode(await encodeSavedCache({ text: { ...saved().text, tokens, pages: changed }, layers }), { hash: 'abc', config });
+  };
+  expect(await decoded(pages)).toMatchObject({ text: { pages } });
+  const put = (at: number, states: PageState[]): PageState[][] => pages.with(at, states);
+  await expect(decoded(put(1, [page('f16'), page('f16')]))).rejects.toMatchObject(refused('page 1 of layer 0'));
+  await expect(decoded(put(2, [gone, page('f16')]))).rejects.toMatchObject(refused('page 2 of layer 0'));
+  await expect(decoded(put(0, [gone, gone]))).rejects.toMatchObject(refused('page 0 of layer 1'));
+  await expect(decoded(put(4, [page('q8'), page('f16')]))).rejects.toMatchObject(refused('page 4 of layer 0'));
 });
 
 test('a text that is no JSON object, or longer than the file, is refused', async () => {

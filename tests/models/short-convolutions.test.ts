@@ -74,7 +74,7 @@ test.each(['cpu', 'gpu'] as const)('pages that convolutions are past are given b
   const [count = 0] = poisoned;
   expect(count).toBeGreaterThan(3);
   expect(poisoned).toEqual(layers.map((_, layer) => (isConvolved(config, layer) ? count : 0)));
-  const sizes = layerPageBytes(config);
+  const sizes = layerPageBytes(config, { numPages: 1 });
   expect(sizes[0]).toBe(PAGE_TOKENS * config.hiddenSize * 4);
   // What is kept, a batch, and what is spare.
   layers.forEach(({ buffer }, layer) => expect(buffer.size / sizes[layer]!).toBeLessThanOrEqual(isConvolved(config, layer) ? 9 : 12));
@@ -162,8 +162,8 @@ test('memory that is reported holds what convolutions keep', async () => {
   const engine = await engineUnderTest(bytes);
   const { device } = await engine.session();
   const before = engine.memory().kv;
-  const cache = new KvCache(device, config, 8);
+  const cache = new KvCache(device, config, { numPages: 8 });
   const pages: Parameters<KvCache['resize']>[0] = [];
   cache.resize(pages, 8 * PAGE_TOKENS);
-  expect(engine.memory().kv - before).toBeGreaterThanOrEqual(8 * layerPageBytes(config).reduce((sum, size) => sum + size, 0));
+  expect(engine.memory().kv - before).toBeGreaterThanOrEqual(layerPageBytes(config, { numPages: 8 }).reduce((sum, size) => sum + size, 0));
 });

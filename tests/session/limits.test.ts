@@ -1,8 +1,12 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../cli/file-source.ts';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { layerPageBytes } from '../../src/cache/kv-cache.ts';
+import { shortSighted } from '../../src/cache/windows.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
+import { anyTokens, fill } from '../../src/measure/decode-run.ts';
 import { checkModel } from '../../src/session/check-model.ts';
+import { Sequence } from '../../src/session/sequence.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { expectError } from '../support/expect-error.ts';
@@ -48,6 +52,33 @@ describe('memoryLimitBytes', () => {
     const { total } = engine.memory();
     expect(total / totalBytes).toBeGreaterThan(0.95);
     expect(total / totalBytes).toBeLessThan(1.05);
+  });
+
+  test.each(['gemma3', 'lfm2'] as const)('layers that see the latest tokens alone take what was foretold of them, however many texts there are: %s', async (architecture) => {
+    const engine = await engineUnderTest(tinyModel({ architecture, type: 'Q4_1', seed: 71, numLayers: 6, contextLength: 4096 }), { contextLength: 4096 });
+    const session = await engine.session();
+    const { config, numPages, batchTokens, totalBytes } = session.plan;
+    const most = layerPageBytes(config, { numPages, batchTokens });
+    const whole = layerPageBytes(config, { numPages });
+    expect(most.map((bytes, layer) => bytes < 0.3 * whole[layer]!)).toEqual(most.map((_, layer) => shortSighted(config).includes(layer)));
+    const { cache } = session.transformer;
+    const shares: number[] = [];
+    const note = (): void => void shares.push(...cache.layers.map(({ buffer }, layer) => buffer.size / most[layer]!));
+    const filled = async (slot: number, tokens: number): Promise<Sequence> => {
+      const sequence = new Sequence(undefined, slot);
+      await fill(session, sequence, anyTokens(session, tokens));
+      note();
+      return sequence;
+    };
+    // Short ones, which have their pages in every layer, are kept while there is room.
+    for (let i = 0; i < 40; i++) session.release(await filled(0, 90));
+    const kept = session.sequences.idle.length;
+    expect(kept).toBeGreaterThan(4);
+    expect(kept).toBeLessThan(40);
+    for (let slot = 0; slot < 4; slot++) await filled(slot, 1024);
+    expect(cache.freePages).toBe(0);
+    expect(Math.max(...shares)).toBe(1);
+    expect(engine.memory().total).toBeLessThan(1.05 * totalBytes);
   });
 });
 

@@ -218,6 +218,8 @@ test('layers without key heads have a convolution', async () => {
   await expectError(() => lfm2({ [field]: new Int32Array(5) }), 'unsupported', { file: 'x.gguf', field, reason: /no layer attends/ });
   await expectError(() => lfm2({ [field]: Int32Array.of(0, 2, 0, 1, 0) }), 'unsupported', { file: 'x.gguf', field, reason: /differs/ });
   await expectError(() => lfm2({ 'lfm2.shortconv.l_cache': 0 }), 'bad_file', { file: 'x.gguf', field: 'lfm2.shortconv.l_cache', reason: /1 to 32/ });
+  await expectError(() => lfm2({ 'general.architecture': 'lfm2moe' }), 'unsupported', { file: 'x.gguf', field: 'general.architecture', reason: /"lfm2moe".*lfm2/ });
+  await expectError(() => lfm2({ 'lfm2.feed_forward_length': Int32Array.of(96, 0, 96, 96, 96) }), 'unsupported', { file: 'x.gguf', field: 'lfm2.feed_forward_length', reason: /differs/ });
   const llama = 'llama.attention.head_count_kv';
   await expectError(() => load({ metadata: { [llama]: Int32Array.of(0, 2) } }), 'unsupported', { file: 'x.gguf', field: llama, reason: /differs/ });
 });

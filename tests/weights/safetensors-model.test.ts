@@ -165,6 +165,7 @@ test('LFM2: which layers have a convolution, and how wide its MLP is', async () 
   expect((await configOf('lfm2', change(['layer_types']))).convolution).toBeUndefined();
   const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
     expectError(() => configOf('lfm2', change([], values)), code, { file: 'config.json', field, reason });
+  for (const other of ['lfm2_moe', 'lfm2_vl']) await refused({ model_type: other }, 'unsupported', 'model_type', new RegExp(`"${other}" is not supported`));
   await refused({ conv_bias: true }, 'unsupported', 'conv_bias', /biases/);
   await refused({ layer_types: ['conv'] }, 'bad_file', 'layer_types', /each of 5 layers/);
   await refused({ layer_types: Array<string>(5).fill('conv') }, 'unsupported', 'layer_types', /no layer attends/);

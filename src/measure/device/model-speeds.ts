@@ -8,7 +8,7 @@ import { greedy } from '../../session/sampling/greedy-draw.ts';
 import type { DrawnToken } from '../../session/sampling/draw-request.ts';
 import { Sequence } from '../../session/sequence.ts';
 import type { Session } from '../../session/session.ts';
-import { anyTokens, end, prefillAndDraw } from '../decode-run.ts';
+import { anyTokens, end, fill, prefillAndDraw } from '../decode-run.ts';
 import { type Budget, isMissing, NO_TIME } from './budget.ts';
 import type { ContextSpeeds, DecodeSpeed, ModelSpeeds, NotMeasured, PrefillSpeed } from './device-report.ts';
 import { withRandomAdapter } from './random-adapter.ts';
@@ -100,7 +100,7 @@ class ModelMeasure {
     const bytes = this.stepBytes(adaptation);
     const expected = bytes / ((options.ceilings.bytesPerMs ?? Infinity) * this.#decodeShare);
     return budget.attempt(4 * expected, async (signal) => {
-      const sequence = this.filled(cached - 1);
+      const sequence = await this.filled(cached - 1);
       try {
         const first = await prefillAndDraw(session, sequence, anyTokens(session, 1), adaptation, signal);
         const times = await this.steps(sequence, first, () => signal.aborted || !budget.fits(expected));
@@ -149,7 +149,7 @@ class ModelMeasure {
     const batchTokens = Math.min(session.transformer.batchTokens, context);
     const expected = this.prefillMs(batchTokens, context);
     return budget.attempt(2 * expected, async (signal) => {
-      const sequence = this.filled(context - batchTokens);
+      const sequence = await this.filled(context - batchTokens);
       const tokens = anyTokens(session, batchTokens);
       const times: number[] = [];
       try {
@@ -174,11 +174,9 @@ class ModelMeasure {
     });
   }
 
-  /** A sequence of so many tokens whose keys and values are what was there: finite, and read as any others are. */
-  filled(tokens: number): Sequence {
+  async filled(tokens: number): Promise<Sequence> {
     const sequence = new Sequence();
-    this.session.sequences.reserve(sequence, tokens);
-    sequence.tokens.push(...anyTokens(this.session, tokens));
+    await fill(this.session, sequence, anyTokens(this.session, tokens));
     return sequence;
   }
 

@@ -46,7 +46,7 @@ export class CheckedLayer {
     private readonly inputs: AttentionInputs,
   ) {
     const config = { ...model, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32, convolution: undefined, deltaNet: undefined, gatesAttention: false };
-    const cache = new KvCache(device, config, PAGES);
+    const cache = new KvCache(device, config, { numPages: PAGES });
     this.cache = cache;
     this.activations = createActivations(device, config, MOST_TOKENS);
     this.place = { device, layer: 0, config, activations: this.activations };

@@ -117,21 +117,28 @@ function addWindow(config: JsonFields, { window }: Architecture, set: (key: stri
   if (theta !== undefined) set('rope.freq_base_swa', theta);
 }
 
+/** What each layer is, of these kinds, where a config says so. */
+function layerTypes(config: JsonFields, numLayers: number, known: readonly string[]): readonly unknown[] | undefined {
+  const types = config.optional('layer_types', (key) => config.list(key));
+  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  return types;
+}
+
 /** Which layers have a convolution, and how wide the MLP is then (configuration_lfm2.py; modeling_lfm2.py, Lfm2MLP). */
 function addConvolutions(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   if (config.values['conv_bias'] === true) config.fail('conv_bias', 'biases of convolutions are not supported', 'unsupported');
   const types = layerTypes(config, numLayers, ['conv', 'full_attention']);
-  const attending = types ? undefined : config.optional('full_attn_idxs', (key) => config.list(key));
-  const attends = (_: unknown, layer: number): boolean => (types ? types[layer] === 'full_attention' : (attending?.includes(layer) ?? true));
+  const listed = config.optional('full_attn_idxs', (key) => config.list(key)); // older configs
+  const attends = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'full_attention' : (listed?.includes(layer) ?? true)));
+  if (!attends.includes(true)) config.fail(types ? 'layer_types' : 'full_attn_idxs', 'no layer attends', 'unsupported');
   const numKvHeads = config.size('num_key_value_heads', MOST['attention.head_count_kv']);
-  const layers = Array.from({ length: numLayers }, attends);
-  if (!layers.includes(true)) config.fail(types ? 'layer_types' : 'full_attn_idxs', 'no layer attends', 'unsupported');
-  set('attention.head_count_kv', Int32Array.from(layers, (each) => (each ? numKvHeads : 0)));
+  set('attention.head_count_kv', Int32Array.from(attends, (each) => (each ? numKvHeads : 0)));
   set('shortconv.l_cache', config.size('conv_L_cache', MOST['shortconv.l_cache']));
   set('feed_forward_length', feedForward(config));
 }
 
+/** Lfm2MLP's width. */
 function feedForward(config: JsonFields): number {
   const whole = config.size(config.has('block_ff_dim') ? 'block_ff_dim' : 'intermediate_size', MOST.feed_forward_length);
   if (config.values['block_auto_adjust_ff_dim'] !== true) return whole;
@@ -157,13 +164,6 @@ function addDeltaNets(config: JsonFields, set: (key: string, value: GgufValue) =
   size('ssm.conv_kernel', 'linear_conv_kernel_dim');
   size('ssm.group_count', 'linear_num_key_heads');
   set('ssm.inner_size', headDim * size('ssm.time_step_rank', 'linear_num_value_heads'));
-}
-
-/** One of these for each layer; undefined where a config.json does not say. */
-function layerTypes(config: JsonFields, numLayers: number, known: readonly string[]): readonly unknown[] | undefined {
-  const types = config.optional('layer_types', (key) => config.list(key));
-  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
-  return types;
 }
 
 /** Some configs name a window that their models do not use, or only in layers that they do not have. */
