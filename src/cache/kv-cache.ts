@@ -106,20 +106,18 @@ export class KvCache {
 
   /**
    * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
-   * another, and the state behind so many `stateTokens` of its tokens, where there is one. There must be room for them. Throws where
-   * anything is recorded.
+   * another, and states behind so many of its tokens each. There must be room for them. Throws where anything is recorded.
    */
-  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[], stateTokens?: number): { pages: CachePage[]; states: TextState[] } {
+  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[], states: readonly number[] = []): { pages: CachePage[]; states: TextState[] } {
     this.device.buffers.expectNoneRecorded('kv pages');
     if (!this.hasRoom(saved.length, countInSight(this.config, saved))) throw new Error(`no room for ${saved.length} pages`);
     const ofLayers = this.layers.map((layer, i) => {
-      const state = stateTokens !== undefined && hasState(this.config, i) ? [{ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 }] : [];
-      return layer.restore([...saved.flatMap((page) => page[i] ?? []), ...state], bytes[i] as Uint8Array<ArrayBuffer>);
+      const own = hasState(this.config, i) ? states.map(() => ({ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 })) : [];
+      return layer.restore([...saved.flatMap((page) => page[i] ?? []), ...own], bytes[i] as Uint8Array<ArrayBuffer>);
     });
     this.#added(saved);
     const pages = saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((own) => own[page] as LayerPage) }));
-    if (stateTokens === undefined) return { pages, states: [] };
-    return { pages, states: [this.states.restored(stateTokens, ofLayers.map((own) => own[saved.length] ?? givenBack()))] };
+    return { pages, states: states.map((tokens, i) => this.states.restored(tokens, ofLayers.map((own) => own[saved.length + i] ?? givenBack()))) };
   }
 
   /** Copies of pages in f16, where there is room for them; else undefined. Throws where anything is recorded. */

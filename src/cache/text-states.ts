@@ -6,6 +6,8 @@ import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { givenBack, type LayerPage } from './cache-page.ts';
 import type { LayerPages } from './layer-pages.ts';
 
+/** Of a saved text: behind its latest prompt, and behind what was answered. */
+export const SAVED_STATES = 2;
 /** Tokens after which a state of a text is kept, and so a batch ends there. */
 export const STATE_TOKENS = 256;
 /** Latest states of a text that is being computed: what it reads, what it writes, and one before, as steps may be thrown away. */
@@ -36,9 +38,9 @@ export class TextStates {
     this.#most = mostStates(parts.numPages);
   }
 
-  /** Whether there is room for one more; always where no layer has states. */
-  get hasRoom(): boolean {
-    return !this.config.deltaNet || this.#count < this.#most;
+  /** For how many more there is room; for any where no layer has states. */
+  get room(): number {
+    return this.config.deltaNet ? this.#most - this.#count : Infinity;
   }
 
   /** How many of the first `length` tokens of a text can be gone on from, by its states. */

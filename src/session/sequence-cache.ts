@@ -30,12 +30,12 @@ export class SequenceCache {
   constructor(private readonly cache: KvCache) {}
 
   /**
-   * Frees pages until there is room for `count`, of which short-sighted layers have `inSight`, and for a state where it is asked
-   * for, or no sequence is left, at the cost of those longest unused.
+   * Frees pages until there is room for `count`, of which short-sighted layers have `inSight`, and for so many states, or no
+   * sequence is left, at the cost of those longest unused.
    */
-  makeRoom(count: number, inSight = 0, forState = false): void {
+  makeRoom(count: number, inSight = 0, states = 0): void {
     const { cache } = this;
-    while (!(cache.hasRoom(count, inSight) && (!forState || cache.states.hasRoom)) && this.#idle.length > 0) this.#forget(this.#idle.shift());
+    while (!(cache.hasRoom(count, inSight) && states <= cache.states.room) && this.#idle.length > 0) this.#forget(this.#idle.shift());
   }
 
   /**
@@ -45,9 +45,9 @@ export class SequenceCache {
   advance(sequence: Sequence, from: number, to: number): void {
     const { states } = this.cache;
     states.forget(sequence.states, from, to);
-    while (!states.hasRoom && this.#idle.length > 0) this.#forget(this.#idle.shift());
+    while (states.room === 0 && this.#idle.length > 0) this.#forget(this.#idle.shift());
     for (const { states: own } of [...this.#running, sequence]) {
-      if (!states.hasRoom) states.removeWhere(own, (state) => own.length > 1 && state === own[0]);
+      if (states.room === 0) states.removeWhere(own, (state) => own.length > 1 && state === own[0]);
     }
     states.add(sequence.states, to);
     sequence.notePeak();
@@ -110,7 +110,7 @@ export class SequenceCache {
       const whole = running.states.filter((state) => state.tokens % PAGE_TOKENS === 0);
       const shared = this.#inSight(running, states.resumable(whole, length - (length % PAGE_TOKENS)));
       if (shared <= least) continue;
-      const copies = states.hasRoom ? this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS)) : undefined;
+      const copies = states.room > 0 ? this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS)) : undefined;
       if (!copies) return undefined;
       const known = whole.filter((state) => state.tokens === shared).map((state) => states.copyOf(state));
       const sequence = new Sequence(NO_ADAPTERS, slot, policy);
