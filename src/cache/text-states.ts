@@ -55,7 +55,6 @@ export class TextStates {
 
   /** Adds one that is to be computed. There must be room. Throws where anything is recorded. */
   add(states: TextState[], tokens: number): void {
-    if (!this.config.deltaNet) return;
     this.device.buffers.expectNoneRecorded('states');
     states.push({ tokens, isKept: false, layers: this.parts.layers.map((layer, i) => (this.#has(i) ? layer.add('f16') : givenBack())) });
     this.#count++;

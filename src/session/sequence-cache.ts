@@ -43,7 +43,8 @@ export class SequenceCache {
    * cost of texts longest unused, and then of older states. Throws where anything is recorded.
    */
   advance(sequence: Sequence, from: number, to: number): void {
-    const { states } = this.cache;
+    const { states, config } = this.cache;
+    if (!config.deltaNet) return;
     states.forget(sequence.states, from, to);
     while (states.room === 0 && this.#idle.length > 0) this.#forget(this.#idle.shift());
     for (const { states: own } of [...this.#running, sequence]) {
