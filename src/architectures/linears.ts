@@ -96,6 +96,9 @@ export function linearsOfLayer(model: Pick<Mixers, 'convolution' | 'deltaNet'>, 
 export const linearsOfModel = (model: Mixers): LinearName[] =>
   LINEAR_NAMES.filter((name) => Array.from({ length: model.numLayers }, (_, layer) => layer).some((layer) => linearsOfLayer(model, layer).includes(name)));
 
+/** Most linears of a group that a model has. */
+export const mostSideBySide = (model: Mixers): number => Math.max(...linearsOfModel(model).map((name) => linearsOfGroup(LINEARS[name].group).length));
+
 /** `[outFeatures, inFeatures]` of a linear. */
 export const linearShape = (model: Sizes, name: LinearName): [number, number] => [
   WIDTHS[LINEARS[name].outputs](model),

@@ -1,4 +1,5 @@
 import { AdapterArena, type ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import { mostSideBySide } from '../architectures/linears.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
@@ -67,7 +68,7 @@ export class Transformer {
     this.activations = activations;
     this.cache = cache;
     this.layers = layers;
-    this.arena = new AdapterArena(device, config.numLayers, batchTokens);
+    this.arena = new AdapterArena(device, config.numLayers, batchTokens, mostSideBySide(config));
   }
 
   /**

@@ -93,13 +93,15 @@ export class Batches implements StepComputer {
     const { device, transformer, ranks, sequences: known } = this.parts;
     const { cache, activations, arena } = transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
-    for (const sequence of sequences) {
-      const { slot, pages } = sequence;
+    const spans = sequences.map((sequence) => {
       const positions = tokens.filter((token) => token.sequence === sequence).map(({ position }) => position);
-      const [from, to] = [Math.min(...positions), Math.max(...positions) + 1];
-      if (!layers || layers.from === 0) known.advance(sequence, from, to);
-      cache.show(slot, pages);
-      cache.states.show(cache.firstPage(slot), sequence.states, from, to);
+      return { sequence, from: Math.min(...positions), to: Math.max(...positions) + 1 };
+    });
+    // States of all may move as one is added.
+    if (!layers || layers.from === 0) for (const { sequence, from, to } of spans) known.advance(sequence, from, to);
+    for (const { sequence, from, to } of spans) {
+      cache.show(sequence.slot, sequence.pages);
+      cache.states.show(cache.firstPage(sequence.slot), sequence.states, from, to);
     }
     const places = tokens.map(({ sequence, position }) => sequence.placeOf(position));
     const table = batchTable(
