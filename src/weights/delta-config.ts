@@ -33,7 +33,7 @@ export function readDeltaNet(
   const numValueHeads = integer('ssm.time_step_rank');
   const taps = integer('ssm.conv_kernel');
   checkMultiple(metadata, `${name}.ssm.state_size`, headDim, 16);
-  checkMultiple(metadata, `${name}.ssm.time_step_rank`, numValueHeads, 4);
+  checkMultiple(metadata, `${name}.ssm.time_step_rank`, numValueHeads, 8); // adapters' kernels have eight outputs at a time
   if (numValueHeads % numKeyHeads !== 0) fail(metadata, `${name}.ssm.group_count`, `${numKeyHeads} key heads do not divide ${numValueHeads} value heads`);
   if (taps === 1) fail(metadata, `${name}.ssm.conv_kernel`, 'a convolution of one token is not supported', 'unsupported');
   const inner = `${name}.ssm.inner_size`;

@@ -68,7 +68,7 @@ test('linears have the names that their architecture gives them, and layers thos
 });
 
 test('rows and columns of value heads are put in the order of the base, and gates behind all queries', async () => {
-  const tiled = await tinyConfig({ architecture: 'qwen35', attending: [1], headDim: 16, deltaHeads: [2, 4, 16] });
+  const tiled = await tinyConfig({ architecture: 'qwen35', attending: [1], headDim: 16, deltaHeads: [2, 8, 16] });
   const grouped: typeof tiled = { ...tiled, deltaNet: { ...tiled.deltaNet!, valueHeads: 'grouped' } };
   const adapter = tinyAdapter(tiled, { seed: 6 });
   const ofBase = async (model: typeof tiled, name: string) => {
@@ -76,7 +76,7 @@ test('rows and columns of value heads are put in the order of the base, and gate
     return { ...found, made: adapter.modules.find(({ gguf }) => gguf === `${name}.weight`)! };
   };
   const rows = (matrix: Float32Array, width: number, picked: readonly number[]): Float32Array => Float32Array.from(picked.flatMap((row) => [...matrix.subarray(row * width, (row + 1) * width)]));
-  const heads = [0, 2, 1, 3];
+  const heads = [0, 4, 1, 5, 2, 6, 3, 7];
   const all = (count: number, start = 0): number[] => Array.from({ length: count }, (_, i) => start + i);
   const ofHeads = heads.flatMap((head) => all(16, head * 16));
   for (const [name, order] of [['attn_qkv', [...all(64), ...ofHeads.map((row) => 64 + row)]], ['attn_gate', ofHeads], ['ssm_beta', heads], ['ssm_alpha', heads]] as const) {
@@ -85,7 +85,7 @@ test('rows and columns of value heads are put in the order of the base, and gate
     expect((await ofBase(grouped, `blk.0.${name}`)).b, name).toEqual(found.made.b);
   }
   const output = await ofBase(tiled, 'blk.0.ssm_out');
-  expect(output.a).toEqual(Float32Array.from(all(4).flatMap((k) => ofHeads.map((column) => output.made.a[k * 64 + column]!))));
+  expect(output.a).toEqual(Float32Array.from(all(4).flatMap((k) => ofHeads.map((column) => output.made.a[k * 128 + column]!))));
   expect((await ofBase(grouped, 'blk.0.ssm_out')).a).toEqual(output.made.a);
   for (const model of [tiled, grouped]) {
     const queries = await ofBase(model, 'blk.1.attn_q');

@@ -24,7 +24,7 @@ import { NMSE } from '../support/tolerances.ts';
 /** Attention in the second and fifth of six layers; key heads serve two value heads each. */
 const SIZES = {
   ...({ architecture: 'qwen35', numLayers: 6, attending: [1, 4], hiddenSize: 64, intermediateSize: 96, headDim: 32, rotaryDim: 16, numHeads: 4, numKvHeads: 2 } as const),
-  ...({ deltaHeads: [2, 4, 32], attentionGain: 1, ropeTheta: 1e6, contextLength: 1024 } as const),
+  ...({ deltaHeads: [4, 8, 32], attentionGain: 1, ropeTheta: 1e6, contextLength: 1024 } as const),
 };
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 72, neverEnds: true });
 const config = readModelConfig(await openGguf([sourceOf(bytes)]));

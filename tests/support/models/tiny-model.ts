@@ -32,7 +32,7 @@ export interface TinyModelOptions {
   /** Of `lfm2`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
   attending?: readonly number[];
   taps?: number;
-  /** Of `qwen35`: heads of its delta nets; default 2 key heads, 4 value heads, and heads of 32. */
+  /** Of `qwen35`: heads of its delta nets; default 4 key heads, 8 value heads, and heads of 16. */
   deltaHeads?: readonly [keys: number, values: number, size: number];
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
@@ -114,7 +114,7 @@ export function tinyModel(options: TinyModelOptions): Uint8Array {
 const attends = ({ architecture, attending }: TinyModelOptions, layer: number): boolean =>
   !['lfm2', 'qwen35'].includes(architecture) || (attending ? attending.includes(layer) : architecture === 'lfm2' ? layer % 3 === 1 : layer % 4 === 3);
 
-const deltaHeads = ({ deltaHeads: [keys, values, size] = [2, 4, 32] }: TinyModelOptions) => ({ keys, values, size });
+const deltaHeads = ({ deltaHeads: [keys, values, size] = [4, 8, 16] }: TinyModelOptions) => ({ keys, values, size });
 
 function definedSizes(options: TinyModelOptions): Partial<typeof DEFAULT_SIZES> {
   const names = Object.keys(DEFAULT_SIZES) as (keyof typeof DEFAULT_SIZES)[];
