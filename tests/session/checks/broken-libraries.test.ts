@@ -68,7 +68,7 @@ const LOADED: Broken[] = [
   broken('delta-rule of what is forgotten', /s1 \*= decay;/, '', 'delta-rule', { model: 'qwen35' }),
   broken('delta-rule of key heads', /head % NUM_KEY_HEADS, TILED/, 'head / 2u, TILED', 'delta-rule', { model: 'qwen35' }),
   broken('delta-rule of what is shared out', /sum \+= sums\[turn \+ i\];/, 'sum += sums[turn + lane];', 'delta-rule', { ...onGpu, model: 'qwen35' }),
-  broken('gated-norm', /scale \* norm_weight\[i\]/, 'scale * norm_weight[0]', 'delta-rule', { model: 'qwen35' }),
+  broken('gated-norm', /scale \* norm_weight\[i\] \* vec4f/, 'scale * norm_weight[0] * vec4f', 'delta-rule', { model: 'qwen35' }),
   broken('sigmoid-mul', /\[id\.y \* ROW4 \+ GATE4 \+ column\]/, '[id.y * ROW4 + column]', 'sigmoid-mul', { model: 'qwen35' }),
   broken('embed', /tokens\[batch_table\[token\]\.x\]/, 'tokens[token]', 'embed'),
   broken('stored-half', /pack_half4\(clamp\(v,/, 'pack_half4(clamp(v.yxzw,', 'store-kv'),
