@@ -6,8 +6,8 @@ import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { givenBack, type LayerPage } from './cache-page.ts';
 import type { LayerPages } from './layer-pages.ts';
 
-/** Of a saved text: behind its latest prompt, and behind what was answered. */
-export const SAVED_STATES = 2;
+/** Most states of a saved text. */
+export const SAVED_STATES = 3;
 /** Tokens after which a state of a text is kept, and so a batch ends there. */
 export const STATE_TOKENS = 256;
 /** Latest states of a text that is being computed: what it reads, what it writes, and one before, as steps may be thrown away. */
@@ -114,6 +114,13 @@ export class TextStates {
   #has(layer: number): boolean {
     return hasState(this.config, layer);
   }
+}
+
+/** What of a text's states is saved with it: those of the latest two turns' ends, as of a prompt and its answer, and the one before. */
+export function statesToSave(states: readonly TextState[]): TextState[] {
+  const ends = states.filter(({ isKept }) => isKept).slice(-2);
+  const before = states.filter(({ tokens }) => tokens < (ends[0]?.tokens ?? Infinity)).slice(-1);
+  return [...before, ...ends];
 }
 
 /** Units of a text's states, in all layers. */

@@ -7,7 +7,7 @@ import {
   type SavedText,
 } from '../cache/saved-cache.ts';
 import { LayerLosses } from '../cache/layer-losses.ts';
-import { SAVED_STATES } from '../cache/text-states.ts';
+import { statesToSave } from '../cache/text-states.ts';
 import { countInSight } from '../cache/windows.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { finished, readOnce } from '../gpu/readback.ts';
@@ -116,7 +116,7 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
     throw new ChunkwiseError('unsupported', { field: 'pages', reason: 'tokens in the middle of the text were given up' });
   }
   transformer.cache.giveBackBehind(pages, latest.heldTokens); // what is kept follows from the text's length alone
-  const kept = states.slice(-SAVED_STATES);
+  const kept = statesToSave(states);
   const layers: Uint8Array<ArrayBuffer>[] = [];
   for (const [i, layer] of transformer.cache.layers.entries()) {
     const ranges = layer.ranges([...pages, ...kept].flatMap((page) => page.layers[i] ?? []));
