@@ -71,7 +71,7 @@ describe('memoryLimitBytes', () => {
       return sequence;
     };
     // Short ones, which have their pages in every layer, are kept while there is room.
-    for (let i = 0; i < 40; i++) session.release(await filled(0, 90));
+    for (let i = 0; i < 40; i++) session.sequences.giveBack(await filled(0, 90));
     const kept = session.sequences.idle.length;
     expect(kept).toBeGreaterThan(4);
     expect(kept).toBeLessThan(40);

@@ -75,7 +75,7 @@ const LOADED: Broken[] = [
   broken('store-kv', /a \* sine \+ b \* cosine/, 'b * cosine', 'store-kv'),
   broken('qk-norm/heads', /return key_norm_weight\[i\];/, 'return query_norm_weight[i];', 'store-kv', { model: 'qwen3' }),
   broken('qk-norm/heads of queries', /return query_norm_weight\[i\];/, 'return key_norm_weight[i];', 'attention', { model: 'qwen3' }),
-  broken('page-attention', /let query = Query\(start, position - page\.z\);/, 'let query = Query(start, position);', 'attention'),
+  broken('page-attention', /let query = Query\(start, position, position - page\.z\);/, 'let query = Query(start, position, position);', 'attention'),
   broken('page-half', /score\[0\] \+= inner\(queries\.q0_1, k1\);/, '', 'attention'),
   broken('page-scores', /let cosine = rope\[distance \*/, 'let cosine = rope[', 'attention', onGpu),
   broken('page-units', /NUM_KV_HEADS \+ kv_head, j\) \+ i\]\)/, 'NUM_KV_HEADS, j) + i])', 'attention', onGpu),
