@@ -1,17 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { deltaStateFloats, deltaWidths, stateBytes } from '../../src/config/delta-net.ts';
-import type { DeltaNet } from '../../src/config/model-config.ts';
-import { UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
-import { causalConvKernel } from '../../src/kernels/delta-net/causal-conv.ts';
-import { deltaRuleKernel } from '../../src/kernels/delta-net/delta-rule.ts';
-import { gatedNormKernel } from '../../src/kernels/delta-net/gated-norm.ts';
-import { sigmoidMulKernel } from '../../src/kernels/sigmoid-mul.ts';
-import { batchTable } from '../../src/layers/batch.ts';
-import { deltaStep } from '../../src/reference/kernels/delta-rule.ts';
-import { norm, type Rows, silu } from '../../src/reference/operations.ts';
-import { expectClose } from '../support/kernels/expect-close.ts';
-import { CLASSES, describeVariants } from '../support/kernels/runner.ts';
-import { Random } from '../support/random.ts';
+import { deltaStateFloats, deltaWidths, stateBytes } from '../../../src/config/delta-net.ts';
+import type { DeltaNet } from '../../../src/config/model-config.ts';
+import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
+import { causalConvKernel } from '../../../src/kernels/delta-net/causal-conv.ts';
+import { deltaRuleKernel } from '../../../src/kernels/delta-net/delta-rule.ts';
+import { gatedNormKernel } from '../../../src/kernels/delta-net/gated-norm.ts';
+import { sigmoidMulKernel } from '../../../src/kernels/sigmoid-mul.ts';
+import { batchTable } from '../../../src/layers/batch.ts';
+import { deltaStep } from '../../../src/reference/kernels/delta-rule.ts';
+import { norm, type Rows, silu } from '../../../src/reference/operations.ts';
+import { expectClose } from '../../support/kernels/expect-close.ts';
+import { CLASSES, describeVariants } from '../../support/kernels/runner.ts';
+import { Random } from '../../support/random.ts';
 
 const NETS: Record<string, DeltaNet> = {
   'heads of 16': { numKeyHeads: 2, numValueHeads: 4, headDim: 16, taps: 4, valueHeads: 'tiled', layers: [0] },
