@@ -90,7 +90,7 @@ export class Batches implements StepComputer {
    * elsewhere when its next layers are.
    */
   forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers }: ForwardOptions = {}): void {
-    const { device, transformer, ranks, sequences: known } = this.parts;
+    const { device, transformer, ranks, sequences: cached } = this.parts;
     const { cache, activations, arena } = transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
     const spans = sequences.map((sequence) => {
@@ -98,7 +98,7 @@ export class Batches implements StepComputer {
       return { sequence, from: Math.min(...positions), to: Math.max(...positions) + 1 };
     });
     // States of all may move as one is added.
-    if (!layers || layers.from === 0) for (const { sequence, from, to } of spans) known.advance(sequence, from, to);
+    if (!layers || layers.from === 0) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to);
     for (const { sequence, from, to } of spans) {
       cache.show(sequence.slot, sequence.pages);
       cache.states.show(cache.firstPage(sequence.slot), sequence.states, from, to);

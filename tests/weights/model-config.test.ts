@@ -232,7 +232,7 @@ test('all but every n-th layer have a delta net, or those that a file flags; lay
   expect((await qwen({ 'qwen35.full_attention_interval': 2 })).deltaNet?.layers).toEqual([0, 2, 4]);
   expect((await qwen({ 'qwen35.attention.recurrent_layers': [true, false, false, true, true] })).deltaNet?.layers).toEqual([0, 3, 4]);
   expect((await qwen({ 'qwen35.attention.recurrent_layers': Uint32Array.of(0, 0, 0, 0, 0) })).deltaNet).toBeUndefined();
-  expect(await qwen({ 'qwen35.nextn_predict_layers': 1 })).toMatchObject({ numLayers: 4, deltaNet: { layers: [0, 1, 2] } });
+  expect(await load({ ...sizes, metadata: { 'qwen35.nextn_predict_layers': 1 } })).toMatchObject({ numLayers: 4, deltaNet: { layers: [0, 1, 2] } });
   const refused = (code: 'bad_file' | 'unsupported', key: string, value: MetadataValue, reason: RegExp) =>
     expectError(() => qwen({ [`qwen35.${key}`]: value }), code, { file: 'x.gguf', field: `qwen35.${key}`, reason });
   await refused('bad_file', 'attention.recurrent_layers', [true, false], /each of 5 layers/);

@@ -182,8 +182,8 @@ export class AnswerSteps {
   }
 
   /**
-   * Drafts are verified where no layer has a state, which would have them in it, draws need nothing else of the tokens before them, pages stay as they are, and the GPU chooses
-   * all rows or none.
+   * Drafts are verified where draws need nothing else of the tokens before them, pages stay as they are, and the GPU chooses
+   * all rows or none; and where no layer has a state, which would know of tokens that are thrown away.
    */
   #maySpeculate(): boolean {
     const { sequence, session } = this;
