@@ -2,7 +2,7 @@
 // that share their keys and values); a split is a run of pages, each in a form of its own. Leaves, per head, the
 // unnormalized output and (maximum, sum) of the softmax for attention-merge.
 // needs: page-attention, window
-const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
+const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const NUM_GROUPS = NUM_HEADS / GROUP;
 
 @compute @workgroup_size(WORKGROUP)

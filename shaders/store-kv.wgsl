@@ -4,7 +4,7 @@
 // A value is stored rotated. With QK_NORM keys are RMS-normed first, and the query heads, an invocation each, are normed in place.
 // needs: qk-norm, rotated-value, stored-half
 const HALF4 = HEAD_DIM4 / 2u;
-const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
+const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
 
 fn unrotated(at: u32, k: u32) -> vec4f { return qkv[at + k]; }
@@ -46,9 +46,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let page = pages[entry.z + entry.w];
   let offset = entry.y - page.z;
   let key = page.x + (head * PAGE_TOKENS + offset) * HEAD_DIM4;
-  store_key(row + (NUM_HEADS + head) * HEAD_DIM4, key, offset, i);
+  store_key(row + (FIRST_KEY + head) * HEAD_DIM4, key, offset, i);
   let value = key + HALF_PART;
-  let source = row + (NUM_HEADS + NUM_KV_HEADS + head) * HEAD_DIM4;
+  let source = row + (FIRST_KEY + NUM_KV_HEADS + head) * HEAD_DIM4;
   kv[value + i] = stored_half(rotated(source, i));
   kv[value + HALF4 + i] = stored_half(rotated(source, HALF4 + i));
 }

@@ -5,7 +5,7 @@
 // Queries are rotated once, by their distance from the tile's first position, and kept where the outputs go; keys by what
 // their page's base is from there.
 // needs: half4, page-layout, page-units, score-scale, window
-const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
+const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const SHARED = NUM_HEADS / NUM_KV_HEADS;
 const ROWS = 4u * ROW_GROUPS;
 const WORKGROUP = ROW_GROUPS * LANES;

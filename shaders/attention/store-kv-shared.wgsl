@@ -2,7 +2,7 @@
 // token, for keys and their values and, with QK_NORM, for queries.
 // needs: qk-norm, rotated-value, stored-half
 const HALF4 = HEAD_DIM4 / 2u;
-const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
+const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
 
 fn unrotated(at: u32, k: u32) -> vec4f { return qkv[at + k]; }
@@ -16,7 +16,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let i = id % HALF4;
   let token = workgroup.y;
   let is_key = head < NUM_KV_HEADS;
-  let source = token * ROW4 + select(head - NUM_KV_HEADS, NUM_HEADS + head, is_key) * HEAD_DIM4 + i;
+  let source = token * ROW4 + select(head - NUM_KV_HEADS, FIRST_KEY + head, is_key) * HEAD_DIM4 + i;
   let is_idle = id / HALF4 >= HEADS_ABREAST || head >= STORED_HEADS;
   var a = vec4f();
   var b = vec4f();

@@ -2,14 +2,15 @@
 struct LoraLinear { start: u32, width: u32 }
 
 fn lora_linear(index: u32) -> LoraLinear {
-  if (index == 2u) { return LoraLinear(LORA_START_2, LORA_END - LORA_START_2); }
+  if (index == 3u) { return LoraLinear(LORA_START_3, LORA_END - LORA_START_3); }
+  if (index == 2u) { return LoraLinear(LORA_START_2, LORA_START_3 - LORA_START_2); }
   if (index == 1u) { return LoraLinear(LORA_START_1, LORA_START_2 - LORA_START_1); }
   return LoraLinear(0u, LORA_START_1);
 }
 
 // Which of them an output row belongs to.
 fn lora_linear_of(row: u32) -> u32 {
-  return select(select(0u, 1u, row >= LORA_START_1), 2u, row >= LORA_START_2);
+  return select(select(select(0u, 1u, row >= LORA_START_1), 2u, row >= LORA_START_2), 3u, row >= LORA_START_3);
 }
 
 // Where `low` has what A · input of a token gave for one adapter of its mix: the rank and where B starts, then h.

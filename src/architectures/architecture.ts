@@ -26,6 +26,12 @@ export interface Architecture {
   outputNorm?: string;
   /** Layers without key heads have a gated convolution in place of attention. */
   hasConvolutions?: boolean;
+  /** Some layers have a gated delta net in place of attention. */
+  hasDeltaNets?: true;
+  /** What safetensors files call parts that serve drafts alone, which are left out. */
+  draftParts?: string;
+  /** The projection of queries gives gates too, head by head, of what is attended to. */
+  gatesAttention?: true;
   /** safetensors have norms' weights less this, which is added as they are loaded. */
   normOffset?: number;
   /** Which layers attend within a window, where a file has one and does not say: all but every n-th, or all; and how these are rotated, if in their own way. */
@@ -76,6 +82,9 @@ export const everyNth = (n: number, numLayers: number): number[] =>
 
 /** The tensor of the norm behind the last layer. */
 export const outputNormOf = ({ outputNorm = 'output_norm' }: Architecture): string => `${outputNorm}.weight`;
+
+/** llama.cpp's name of the norm of what the MLP reads. */
+export const mlpNormOf = ({ norms }: Pick<Architecture, 'norms'>): NormName => (norms.includes('ffn_norm') ? 'ffn_norm' : 'post_attention_norm');
 
 /** What transformers calls a linear within a layer. */
 export const linearPath = ({ linearPaths }: Pick<Architecture, 'linearPaths'>, name: LinearName): string => linearPaths?.[name] ?? LINEARS[name].path;

@@ -1,16 +1,23 @@
-import { isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { deltaWidths } from '../config/delta-net.ts';
+import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
 
-type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads'>;
-type Mixers = Pick<ModelConfig, 'convolution' | 'numLayers'>;
+type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads' | 'deltaNet' | 'gatesAttention'>;
+type Mixers = Pick<ModelConfig, 'convolution' | 'deltaNet' | 'numLayers'>;
 
 /** Widths that a linear reads or writes. */
 const WIDTHS = {
   hidden: ({ hiddenSize }: Sizes) => hiddenSize,
   queries: ({ numHeads, headDim }: Sizes) => numHeads * headDim,
+  /** The same, and where they are gated as many gates of what is attended to. */
+  projectedQueries: ({ numHeads, headDim, gatesAttention }: Sizes) => (gatesAttention ? 2 : 1) * numHeads * headDim,
   keys: ({ numKvHeads, headDim }: Sizes) => numKvHeads * headDim,
   intermediate: ({ intermediateSize }: Sizes) => intermediateSize,
   /** A convolution's two gates, and what it takes in. */
   gatedTwice: ({ hiddenSize }: Sizes) => 3 * hiddenSize,
+  /** Of a delta net: queries, keys and values; values; and a number a value head. */
+  deltaConvolved: ({ deltaNet }: Sizes) => (deltaNet ? deltaWidths(deltaNet).convolved : 0),
+  deltaValues: ({ deltaNet }: Sizes) => (deltaNet ? deltaWidths(deltaNet).values : 0),
+  deltaHeads: ({ deltaNet }: Sizes) => deltaNet?.numValueHeads ?? 0,
 } as const;
 
 interface Linear {
@@ -24,11 +31,11 @@ interface Linear {
   isRotated?: true;
 }
 
-export type LinearGroup = 'qkv' | 'output' | 'gateUp' | 'down' | 'convInput' | 'convOutput';
+export type LinearGroup = 'qkv' | 'output' | 'gateUp' | 'down' | 'convInput' | 'convOutput' | 'deltaInput' | 'deltaOutput';
 
 /** The linears of layers by llama.cpp's names (src/llama-arch.cpp), in the order in which adapters keep them; a group's are neighbours. */
 export const LINEARS = {
-  attn_q: { path: 'self_attn.q_proj', group: 'qkv', inputs: 'hidden', outputs: 'queries', isRotated: true },
+  attn_q: { path: 'self_attn.q_proj', group: 'qkv', inputs: 'hidden', outputs: 'projectedQueries', isRotated: true },
   attn_k: { path: 'self_attn.k_proj', group: 'qkv', inputs: 'hidden', outputs: 'keys', isRotated: true },
   attn_v: { path: 'self_attn.v_proj', group: 'qkv', inputs: 'hidden', outputs: 'keys' },
   attn_output: { path: 'self_attn.o_proj', group: 'output', inputs: 'queries', outputs: 'hidden' },
@@ -37,6 +44,11 @@ export const LINEARS = {
   ffn_down: { path: 'mlp.down_proj', group: 'down', inputs: 'intermediate', outputs: 'hidden' },
   'shortconv.in_proj': { path: 'conv.in_proj', group: 'convInput', inputs: 'hidden', outputs: 'gatedTwice' },
   'shortconv.out_proj': { path: 'conv.out_proj', group: 'convOutput', inputs: 'hidden', outputs: 'hidden' },
+  attn_qkv: { path: 'linear_attn.in_proj_qkv', group: 'deltaInput', inputs: 'hidden', outputs: 'deltaConvolved' },
+  attn_gate: { path: 'linear_attn.in_proj_z', group: 'deltaInput', inputs: 'hidden', outputs: 'deltaValues' },
+  ssm_beta: { path: 'linear_attn.in_proj_b', group: 'deltaInput', inputs: 'hidden', outputs: 'deltaHeads' },
+  ssm_alpha: { path: 'linear_attn.in_proj_a', group: 'deltaInput', inputs: 'hidden', outputs: 'deltaHeads' },
+  ssm_out: { path: 'linear_attn.out_proj', group: 'deltaOutput', inputs: 'deltaValues', outputs: 'hidden' },
 } as const satisfies Record<string, Linear>;
 
 /** Groups of linears that some files have as one, by the names of that, one below the other; llama.cpp calls gate and up together up. */
@@ -66,18 +78,26 @@ export const isResidual = (name: LinearName): boolean => LINEARS[name].outputs =
 /** The linears of a group, in order. */
 export const linearsOfGroup = (group: LinearGroup): LinearName[] => LINEAR_NAMES.filter((name) => LINEARS[name].group === group);
 
-/** Of a layer with attention, and of one with a convolution in its place. */
-const MIXERS: Record<'attention' | 'convolution', readonly LinearGroup[]> = { attention: ['qkv', 'output'], convolution: ['convInput', 'convOutput'] };
+/** What a layer has to see other tokens with. */
+const MIXERS = {
+  attention: ['qkv', 'output'],
+  convolution: ['convInput', 'convOutput'],
+  deltaNet: ['deltaInput', 'deltaOutput'],
+} as const satisfies Record<string, readonly LinearGroup[]>;
+const MIXER_GROUPS: readonly LinearGroup[] = Object.values(MIXERS).flat();
 
 /** The linears that a layer of a model has, in order. */
-export function linearsOfLayer(model: Pick<Mixers, 'convolution'>, layer: number): LinearName[] {
-  const others = MIXERS[isConvolved(model, layer) ? 'attention' : 'convolution'];
-  return LINEAR_NAMES.filter((name) => !others.includes(LINEARS[name].group));
+export function linearsOfLayer(model: Pick<Mixers, 'convolution' | 'deltaNet'>, layer: number): LinearName[] {
+  const own: readonly LinearGroup[] = MIXERS[isConvolved(model, layer) ? 'convolution' : hasState(model, layer) ? 'deltaNet' : 'attention'];
+  return LINEAR_NAMES.filter((name) => own.includes(LINEARS[name].group) || !MIXER_GROUPS.includes(LINEARS[name].group));
 }
 
 /** The linears that any layer of a model has, in order. */
 export const linearsOfModel = (model: Mixers): LinearName[] =>
   LINEAR_NAMES.filter((name) => Array.from({ length: model.numLayers }, (_, layer) => layer).some((layer) => linearsOfLayer(model, layer).includes(name)));
+
+/** Most linears of a group that a model has. */
+export const mostSideBySide = (model: Mixers): number => Math.max(...linearsOfModel(model).map((name) => linearsOfGroup(LINEARS[name].group).length));
 
 /** `[outFeatures, inFeatures]` of a linear. */
 export const linearShape = (model: Sizes, name: LinearName): [number, number] => [

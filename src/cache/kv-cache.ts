@@ -1,5 +1,5 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
-import type { ModelConfig } from '../config/model-config.ts';
+import { hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
@@ -7,6 +7,7 @@ import { FOUND_BYTES } from '../kernels/probe-page.ts';
 import { type CachePage, type Change, type Copy, givenBack, isGivenBack, type LayerPage, type PageState } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
 import { probeBytes, StreamProbes } from './stream-probes.ts';
+import { mostStates, type TextState, TextStates } from './text-states.ts';
 import { countInSight, layerPageUnits, mostInSight, pagesBehind, shortSighted } from './windows.ts';
 
 /** Of a page to write in another form: its entry in the page table, and its copy's. */
@@ -30,10 +31,13 @@ export interface CacheSize {
 const pagesInSight = (config: ModelConfig, { numPages, batchTokens = Infinity }: CacheSize): number =>
   Math.min(numPages, MAX_STREAMS * mostInSight(config, batchTokens));
 
-/** Most pages of each layer. */
+/** Most pages of each layer; where it has states in their place, most of these. */
 function layerPageCounts(config: ModelConfig, size: CacheSize): number[] {
   const inSight = pagesInSight(config, size);
-  return Array.from({ length: config.numLayers }, (_, layer) => (shortSighted(config).includes(layer) ? inSight : size.numPages));
+  return Array.from({ length: config.numLayers }, (_, layer) => {
+    if (hasState(config, layer)) return mostStates(size.numPages);
+    return shortSighted(config).includes(layer) ? inSight : size.numPages;
+  });
 }
 
 /** Most bytes of the pages of each layer. */
@@ -60,6 +64,7 @@ export class KvCache {
   readonly layers: readonly LayerPages[];
   /** Of each layer: entries of the pages of the sequences being computed, in order: `[MAX_STREAMS, numPages, 4]`, u32. */
   readonly tables: readonly GPUBuffer[];
+  readonly states: TextStates;
   readonly probes: StreamProbes;
   /** Copies to write before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
@@ -87,6 +92,7 @@ export class KvCache {
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
     this.tables = this.layers.map((_, layer) => device.buffers.storage(`page table ${layer}`, 'kv', bytes));
+    this.states = new TextStates(device, config, this);
   }
 
   get freePages(): number {
@@ -100,14 +106,18 @@ export class KvCache {
 
   /**
    * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
-   * another. There must be room for them. Throws where anything is recorded.
+   * another, and states behind so many of its tokens each. There must be room for them. Throws where anything is recorded.
    */
-  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[]): CachePage[] {
+  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[], states: readonly number[] = []): { pages: CachePage[]; states: TextState[] } {
     this.device.buffers.expectNoneRecorded('kv pages');
     if (!this.hasRoom(saved.length, countInSight(this.config, saved))) throw new Error(`no room for ${saved.length} pages`);
-    const ofLayers = this.layers.map((layer, i) => layer.restore(saved.flatMap((page) => page[i] ?? []), bytes[i] as Uint8Array<ArrayBuffer>));
+    const ofLayers = this.layers.map((layer, i) => {
+      const own = hasState(this.config, i) ? states.map(() => ({ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 })) : [];
+      return layer.restore([...saved.flatMap((page) => page[i] ?? []), ...own], bytes[i] as Uint8Array<ArrayBuffer>);
+    });
     this.#added(saved);
-    return saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((pages) => pages[page] as LayerPage) }));
+    const pages = saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((own) => own[page] as LayerPage) }));
+    return { pages, states: states.map((tokens, i) => this.states.restored(tokens, ofLayers.map((own) => own[saved.length + i] ?? givenBack()))) };
   }
 
   /** Copies of pages in f16, where there is room for them; else undefined. Throws where anything is recorded. */
@@ -115,7 +125,7 @@ export class KvCache {
     this.device.buffers.expectNoneRecorded('kv pages');
     const states = pages.map(({ layers }) => layers);
     if (!this.hasRoom(pages.length, countInSight(this.config, states))) return undefined;
-    const ofLayers = this.layers.map((layer, i) => layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)));
+    const ofLayers = this.layers.map((layer, i) => (hasState(this.config, i) ? pages.map(givenBack) : layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage))));
     this.#added(states);
     return pages.map(({ base }, page) => ({ base, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
   }
@@ -124,10 +134,12 @@ export class KvCache {
   resize(pages: CachePage[], tokens: number): boolean {
     const wanted = pagesFor(tokens);
     if (!this.hasRoom(wanted - pages.length, wanted - pages.length)) return false;
-    for (const layer of this.layers) layer.reserve(wanted - pages.length);
+    this.layers.forEach((layer, i) => {
+      if (!hasState(this.config, i)) layer.reserve(wanted - pages.length);
+    });
     while (pages.length > wanted) this.#remove(pages.pop() as CachePage);
     while (pages.length < wanted) {
-      const page = { base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer) => layer.add('f16')) };
+      const page = { base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer, i) => (hasState(this.config, i) ? givenBack() : layer.add('f16'))) };
       pages.push(page);
       this.#added([page.layers]);
     }
@@ -171,6 +183,7 @@ export class KvCache {
     if (from === pages.length) return;
     const offset = (this.firstPage(slot) + from) * PAGE_ENTRY_WORDS * 4;
     this.tables.forEach((table, layer) => {
+      if (hasState(this.config, layer)) return;
       const entries = pages.slice(from).flatMap(({ base, layers }) => {
         return entryOf(layers[layer] as LayerPage, base);
       });

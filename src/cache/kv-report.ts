@@ -1,6 +1,7 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { type CachePage, isGivenBack } from './cache-page.ts';
+import { stateUnits, type TextState } from './text-states.ts';
 import type { LayerLosses } from './layer-losses.ts';
 
 /** How the keys and values of one sequence lie. */
@@ -52,9 +53,9 @@ export function kvReport({ pages, dropped, memoryOverrode, peakKvBytes: peakByte
   return report;
 }
 
-/** Of all pages, in all layers. */
-export const kvBytes = (pages: readonly CachePage[]): number =>
-  pages.reduce((sum, { layers }) => sum + layers.reduce((units, { place }) => units + place.units, 0), 0) * UNIT_BYTES;
+/** Of all pages, in all layers, and of states. */
+export const kvBytes = (pages: readonly CachePage[], states: readonly TextState[] = []): number =>
+  (pages.reduce((sum, { layers }) => sum + layers.reduce((units, { place }) => units + place.units, 0), 0) + stateUnits(states)) * UNIT_BYTES;
 
 /** Every page lies in f16, in all layers. */
 export const allHalf = (pages: readonly CachePage[]): boolean => pages.every(({ layers }) => layers.every(({ form }) => form === 'f16'));

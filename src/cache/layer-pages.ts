@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../config/model-config.ts';
+import { hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
@@ -13,6 +13,8 @@ import { layerPageUnits } from './windows.ts';
  */
 const SPARE = 1 / 64;
 const FIRST_PAGES = 8;
+/** A state is as much as many pages: there is room for one to read and one to write, and for more as they come. */
+const FIRST_STATES = 2;
 /** It is packed into a smaller one where that gives back two pages, and this share of it. */
 const WORTH = 1 / 16;
 
@@ -34,7 +36,7 @@ export class LayerPages {
   ) {
     this.#pageUnits = layerPageUnits(config, layer);
     this.#mostUnits = mostPages * this.#pageUnits;
-    this.#space = new PageSpace(Math.min(mostPages, FIRST_PAGES) * this.#pageUnits);
+    this.#space = new PageSpace(Math.min(mostPages, hasState(config, layer) ? FIRST_STATES : FIRST_PAGES) * this.#pageUnits);
     this.#buffer = this.#create();
   }
 
@@ -103,7 +105,7 @@ export class LayerPages {
   shrink(): void {
     const room = this.#roomFor(0);
     const { capacity } = this.#space;
-    if (capacity - room >= Math.max(2 * this.#pageUnits, WORTH * capacity)) this.#pack(room);
+    if (capacity - room >= Math.max((hasState(this.config, this.layer) ? 1 : 2) * this.#pageUnits, WORTH * capacity)) this.#pack(room);
   }
 
   #reserve(units: number): void {
@@ -112,6 +114,7 @@ export class LayerPages {
 
   #roomFor(units: number): number {
     const live = this.#space.liveUnits + units;
+    if (hasState(this.config, this.layer)) return Math.max(live, FIRST_STATES * this.#pageUnits);
     const spare = (1 + (this.layer % 2)) * Math.max(this.#pageUnits, Math.ceil(live * SPARE));
     return Math.max(live, Math.min(live + spare, this.#mostUnits));
   }

@@ -1,5 +1,5 @@
 import { isRecord } from '../config/is-record.ts';
-import type { ModelConfig } from '../config/model-config.ts';
+import { hasState, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
@@ -7,6 +7,7 @@ import type { AdaptedSpan } from './adapted-span.ts';
 import type { PageState } from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
 import type { FormLoss } from './layer-losses.ts';
+import { SAVED_STATES } from './text-states.ts';
 import { layerPageUnits, pagesBehind, shortSighted } from './windows.ts';
 
 /** A saved cache as it lies in a store. */
@@ -37,6 +38,8 @@ export interface SavedText {
   policy: string;
   /** `[page][layer]`; page i begins at position i · PAGE_TOKENS. */
   pages: readonly (readonly PageState[])[];
+  /** Of a model with delta nets: behind how many of its tokens each, ascending, the states are that follow the pages. */
+  states?: readonly number[];
   /** What probes of its pages found, when it had so many. */
   probed: { pages: number; losses: readonly FormLoss[] };
 }
@@ -50,7 +53,7 @@ export interface SavedCache {
 /** The model that a saved cache must be of. */
 export interface SavedFor {
   hash: string;
-  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'hiddenSize' | 'vocabSize' | 'window' | 'convolution'>;
+  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'hiddenSize' | 'vocabSize' | 'window' | 'convolution' | 'deltaNet'>;
 }
 
 const MAGIC = 0x564b5743; // "CWKV"
@@ -110,7 +113,7 @@ type Check = (holds: boolean, field: string, reason: string) => asserts holds;
 
 function checkText(text: unknown, hash: string, config: SavedFor['config'], check: Check): asserts text is SavedText {
   check(isRecord(text), 'text', 'it is not a JSON object');
-  const { model, tokens, adapters, policy, pages, probed } = text;
+  const { model, tokens, adapters, policy, pages, states, probed } = text;
   check(typeof model === 'string', 'model', 'it is not a string');
   check(model === hash, 'model', 'it was saved from another model');
   check(typeof policy === 'string', 'policy', 'it is not a string');
@@ -121,12 +124,13 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
   pages.forEach((page: unknown, i) => {
     check(Array.isArray(page) && page.length === config.numLayers, `page ${i}`, `it is not of ${config.numLayers} layers`);
     page.forEach((state, layer) => {
-      const isGone = shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length);
+      const isGone = hasState(config, layer) || (shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length));
       const field = `page ${i} of layer ${layer}`;
       checkPage(state, field, isGone, check);
       check(state.form === 'f16' || !shortSighted(config).includes(layer), field, `its form is ${state.form} in a layer whose pages are in f16`);
     });
   });
+  checkStates(states, config.deltaNet ? tokens.length : 0, check);
   check(isRecord(probed) && isWhole(probed['pages'], 0) && Array.isArray(probed['losses']), 'probed', 'it is not a number of pages and an array');
   (probed['losses'] as unknown[]).forEach((loss, i) => checkLoss(loss, `probed ${i}`, config.numLayers, check));
   checkSpans(adapters, tokens.length, check);
@@ -155,6 +159,13 @@ function checkLoss(loss: unknown, field: string, numLayers: number, check: Check
   check(isWhole(queries, 1) && isWhole(bytes, 0), field, 'its queries or its bytes are no whole numbers');
 }
 
+/** None, or some, each behind more tokens than the one before. */
+function checkStates(states: unknown, most: number, check: Check): void {
+  if (states === undefined) return;
+  check(Array.isArray(states) && states.length <= SAVED_STATES, 'states', 'they are not a short list');
+  states.forEach((tokens: unknown, i) => check(isWhole(tokens, i === 0 ? 1 : (states[i - 1] as number) + 1, most), 'states', `one is behind ${JSON.stringify(tokens)} tokens`));
+}
+
 function checkPage(state: unknown, field: string, isGone: boolean, check: Check): asserts state is PageState {
   check(isRecord(state), field, 'it is not a JSON object');
   const { form, entries, mass } = state;
@@ -164,11 +175,11 @@ function checkPage(state: unknown, field: string, isGone: boolean, check: Check)
   check(typeof mass === 'number' && mass >= 0 && mass < Infinity, field, `its mass is ${JSON.stringify(mass)}`);
 }
 
-const layerBytes = ({ pages }: SavedText, layer: number, config: SavedFor['config']): number =>
+const layerBytes = ({ pages, states = [] }: SavedText, layer: number, config: SavedFor['config']): number =>
   pages.reduce((sum, page) => {
     const { form, entries } = page[layer] as PageState;
     return sum + layerPageUnits(config, layer, form, entries) * UNIT_BYTES;
-  }, 0);
+  }, hasState(config, layer) ? states.length * layerPageUnits(config, layer) * UNIT_BYTES : 0);
 
 function parseJson(bytes: Uint8Array<ArrayBuffer>): unknown {
   try {

@@ -1,26 +1,33 @@
-import { isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { stateBytes } from '../config/delta-net.ts';
+import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { type CachePage, isGivenBack, type PageState } from './cache-page.ts';
 
-type Sighted = Pick<ModelConfig, 'window' | 'convolution'>;
+type Sighted = Pick<ModelConfig, 'window' | 'convolution' | 'deltaNet'>;
 
 /** What of layers sees the latest tokens alone, and how many: attention within a window, or a convolution. No architecture has both. */
 const shortSight = ({ window, convolution }: Sighted): { tokens: number; layers: readonly number[] } | undefined =>
   window ?? (convolution && { tokens: convolution.taps, layers: convolution.layers });
 
-/** Layers that see the latest tokens alone. Their pages lie in one form, and are given back when they are out of sight. */
-export const shortSighted = (config: Sighted): readonly number[] => shortSight(config)?.layers ?? [];
+/**
+ * Layers that see the latest tokens alone, whose pages lie in one form and are given back when they are out of sight, and those that have
+ * a state in place of pages.
+ */
+export const shortSighted = (config: Sighted): readonly number[] => config.deltaNet?.layers ?? shortSight(config)?.layers ?? [];
 
 /** What a page of a layer needs of its model. */
-export type PageShape = Pick<ModelConfig, 'numKvHeads' | 'headDim' | 'hiddenSize' | 'convolution'>;
+export type PageShape = Pick<ModelConfig, 'numKvHeads' | 'headDim' | 'hiddenSize' | 'convolution' | 'deltaNet'>;
 
 /**
  * Units of a page of a layer: keys and values in a form, or what a convolution takes in, `[PAGE_TOKENS, hiddenSize]` in f32.
- * That is called `f16` too, as what was never written anew.
+ * That is called `f16` too, as what was never written anew; and so is a state, which is no page's but a text's.
  */
-export const layerPageUnits = (config: PageShape, layer: number, form: PageForm = 'f16', entries = PAGE_TOKENS): number =>
-  isConvolved(config, layer) ? (entries * config.hiddenSize * 4) / UNIT_BYTES : pageUnits(form, config, entries);
+export function layerPageUnits(config: PageShape, layer: number, form: PageForm = 'f16', entries = PAGE_TOKENS): number {
+  if (isConvolved(config, layer)) return (entries * config.hiddenSize * 4) / UNIT_BYTES;
+  if (config.deltaNet && hasState(config, layer)) return entries === 0 ? 0 : stateBytes(config.deltaNet) / UNIT_BYTES;
+  return pageUnits(form, config, entries);
+}
 
 /** Tokens that pages are kept for behind a window, so that a text can be gone on from so far before its end. */
 const KEPT_BEHIND = 2 * PAGE_TOKENS;

@@ -34,6 +34,21 @@ export interface ShortConvolution {
   layers: readonly number[];
 }
 
+/** Layers that in place of attention have a gated delta net (arXiv 2412.06464): a state of each text that every token changes. */
+export interface DeltaNet {
+  /** Of queries and keys; each serves as many value heads. */
+  numKeyHeads: number;
+  numValueHeads: number;
+  /** Of keys and of values. */
+  headDim: number;
+  /** Tokens that the convolution of queries, keys and values takes in, the latest among them. */
+  taps: number;
+  /** Which value heads a key head serves: `grouped` neighbours, as in safetensors, or `tiled` every numKeyHeads-th, as in GGUF files. */
+  valueHeads: 'grouped' | 'tiled';
+  /** Ascending. */
+  layers: readonly number[];
+}
+
 /** Hyperparameters of a decoder-only transformer, independent of the file they were read from. */
 export interface ModelConfig {
   /** One of src/architectures. */
@@ -67,6 +82,9 @@ export interface ModelConfig {
   unrotatedLayers: readonly number[];
   window?: SlidingWindow;
   convolution?: ShortConvolution;
+  deltaNet?: DeltaNet;
+  /** What a head attends to is multiplied by the sigmoid of a gate, which the projection of the query gives beside it. */
+  gatesAttention?: boolean;
   /** q, k and v have a bias. */
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation. */
@@ -97,3 +115,6 @@ export const windowOfLayer = ({ window }: Pick<ModelConfig, 'window'>, layer: nu
 
 /** Whether a layer has a convolution in place of attention. */
 export const isConvolved = ({ convolution }: Pick<ModelConfig, 'convolution'>, layer: number): boolean => convolution?.layers.includes(layer) === true;
+
+/** Whether a layer has a delta net in place of attention. */
+export const hasState = ({ deltaNet }: Pick<ModelConfig, 'deltaNet'>, layer: number): boolean => deltaNet?.layers.includes(layer) === true;

@@ -7,6 +7,7 @@ import {
   type SavedText,
 } from '../cache/saved-cache.ts';
 import { LayerLosses } from '../cache/layer-losses.ts';
+import { statesToSave } from '../cache/text-states.ts';
 import { countInSight } from '../cache/windows.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { finished, readOnce } from '../gpu/readback.ts';
@@ -105,7 +106,7 @@ interface LatestText extends Pick<SavedCache, 'layers'> {
 async function readLatest({ device, sequences, transformer }: Session): Promise<LatestText> {
   const latest = sequences.idle.at(-1);
   if (!latest) throw new ChunkwiseError('bad_request', { field: 'saveCache', reason: 'no computed text is in the cache' });
-  const { tokens, pages, dropped, policy, probed } = latest;
+  const { tokens, pages, states, dropped, policy, probed } = latest;
   const adapters = latest.spans.filter(({ from }) => from < tokens.length);
   if (adapters.some(({ key }) => followsRecordedPlan(key))) {
     const reason = 'the text follows a recorded plan, which no later request is known to go on with';
@@ -115,26 +116,27 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
     throw new ChunkwiseError('unsupported', { field: 'pages', reason: 'tokens in the middle of the text were given up' });
   }
   transformer.cache.giveBackBehind(pages, latest.heldTokens); // what is kept follows from the text's length alone
+  const kept = statesToSave(states);
   const layers: Uint8Array<ArrayBuffer>[] = [];
   for (const [i, layer] of transformer.cache.layers.entries()) {
-    const ranges = layer.ranges(pages.flatMap((page) => page.layers[i] ?? []));
+    const ranges = layer.ranges([...pages, ...kept].flatMap((page) => page.layers[i] ?? []));
     layers.push(new Uint8Array(await readOnce(device, 'saved pages', ranges)));
   }
-  const states = pages.map((page) =>
+  const saved = pages.map((page) =>
     page.layers.map(({ form, entries, mass }) => ({ form, entries, mass })),
   );
-  return { text: { tokens, adapters, policy: policy.key, pages: states, probed: { pages: probed.pages, losses: probed.found.filter(({ change, size }) => Number.isFinite(change + size)) } }, layers };
+  return { text: { tokens, adapters, policy: policy.key, pages: saved, ...(kept.length > 0 && { states: kept.map((state) => state.tokens) }), probed: { pages: probed.pages, losses: probed.found.filter(({ change, size }) => Number.isFinite(change + size)) } }, layers };
 }
 
 /** Puts a text among those that requests go on from, at the cost of those longest unused. Nothing may run meanwhile. */
 function restore({ sequences, transformer }: Session, { text, layers }: SavedCache): void {
   const { cache } = transformer;
-  sequences.makeRoom(text.pages.length, countInSight(cache.config, text.pages));
+  sequences.makeRoom(text.pages.length, countInSight(cache.config, text.pages), text.states?.length);
   // A request that goes on from it brings the adapters and the policy that the keys stand for.
   const sequence = new Sequence(NO_ADAPTERS, 0, { key: text.policy });
   sequence.spans = text.adapters;
   sequence.tokens = [...text.tokens];
-  sequence.pages = cache.restore(text.pages, layers);
+  Object.assign(sequence, cache.restore(text.pages, layers, text.states));
   sequence.probed = new LayerLosses(text.probed.losses, text.probed.pages);
   sequences.giveBack(sequence);
   cache.shrink();

@@ -59,11 +59,12 @@ export function loraParts({ adds, lowers }: { adds?: LoraSite; lowers?: LoraSite
 
 function addingParts({ widths }: LoraSite): Parts {
   const end = widths.reduce((sum, width) => sum + width, 0);
-  const [first = end, second = end - first] = widths;
+  const [first = end, second = end - first, third = end - first - second] = widths;
   const constants: Record<string, Constant> = {
     NUM_LINEARS: widths.length,
     LORA_START_1: first,
     LORA_START_2: first + second,
+    LORA_START_3: first + second + third,
     LORA_END: end,
   };
   return {

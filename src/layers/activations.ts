@@ -1,7 +1,9 @@
 import { MAX_RANK } from '../adapters/formats/config-fields.ts';
+import { deltaWidths } from '../config/delta-net.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
+import { rowWidth } from '../kernels/heads.ts';
 import { batchBytes, FEW_TOKENS } from './batch.ts';
 
 /** Tokens whose logits are computed at once. */
@@ -19,12 +21,14 @@ export interface Activations {
   between: GPUBuffer;
   /** x after a norm `[T, hiddenSize]`; prefill and output only. */
   normed: GPUBuffer;
-  /** `[T, (numHeads + 2 numKvHeads) headDim]`; of a convolution its gates and what it takes in, `[T, 3 hiddenSize]` */
+  /** Queries, with gates where they have some, keys and values `[T, rowWidth]`; of a convolution its gates and what it takes in, `[T, 3 hiddenSize]`; of a delta net `[T, projected]` */
   qkv: GPUBuffer;
   /** Splits of attention before their merge; see attention.ts. */
   partials: GPUBuffer;
-  /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]` */
+  /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]`, of a delta net `[T, values]` */
   attended: GPUBuffer;
+  /** Of a delta net, queries, keys and values behind their convolution `[T, convolved]` */
+  convolved: GPUBuffer;
   /** gate, then up: `[T, 2 intermediateSize]` */
   gateUp: GPUBuffer;
   /** activation(gate) · up `[T, intermediateSize]` */
@@ -37,17 +41,19 @@ export interface Activations {
 
 /** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
-  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize, convolution } = config;
-  const convolved = convolution ? hiddenSize : 0;
+  const { hiddenSize, intermediateSize, numHeads, headDim, vocabSize, convolution, deltaNet } = config;
+  const ofConvolution = convolution ? hiddenSize : 0;
+  const { projected, convolved, values } = deltaNet ? deltaWidths(deltaNet) : { projected: 0, convolved: 1, values: 0 };
   const rows = (width: number): number => batchTokens * width * 4;
   return {
     ...batchBytes(batchTokens),
     x: rows(hiddenSize),
     between: FEW_TOKENS * hiddenSize * 4,
     normed: rows(hiddenSize),
-    qkv: rows(Math.max((numHeads + 2 * numKvHeads) * headDim, 3 * convolved)),
+    qkv: rows(Math.max(rowWidth(config), 3 * ofConvolution, projected)),
     partials: Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim) * 4,
-    attended: rows(Math.max(numHeads * headDim, convolved)),
+    attended: rows(Math.max(numHeads * headDim, ofConvolution, values)),
+    convolved: rows(convolved),
     gateUp: rows(2 * intermediateSize),
     gated: rows(intermediateSize),
     low: rows(MAX_RANK),

@@ -1,6 +1,7 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
 import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
+import { sigmoidMulKernel } from '../kernels/sigmoid-mul.ts';
 import { storeKvKernel } from '../kernels/store-kv.ts';
 import type { AttentionBuffers } from './attention-buffers.ts';
 import type { Batch } from './batch.ts';
@@ -26,7 +27,7 @@ export interface AttentionWeights {
   keyNorm?: GPUBuffer;
 }
 
-/** x += postNorm(residualScale · Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x))). */
+/** x += postNorm(residualScale · Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x))), where it is gated times sigmoid(Wgate · norm(x)). */
 export class Attention {
   /** Of what it reads. */
   readonly group = 'qkv';
@@ -36,6 +37,7 @@ export class Attention {
   readonly #qkv: NormedLinears;
   readonly #store: () => Operation<{ tokens: number }>;
   readonly #attend: PagedAttention;
+  readonly #gate: Operation<{ tokens: number }> | undefined;
   readonly #output: ResidualLinear;
 
   constructor(
@@ -50,6 +52,8 @@ export class Attention {
     this.#store = following([() => buffers.pages.buffer], () => this.#bindStore());
     this.#store(); // compiled while the model is opened
     this.#attend = new PagedAttention(place, buffers);
+    const { device, config } = place;
+    this.#gate = config.gatesAttention ? createOperation(device, sigmoidMulKernel(device, config), { x: qkv, y: attended }) : undefined;
     this.#output = new ResidualLinear(place, { group: 'output', matrix: weights.output, x: attended, y: x, adaptedY: x, postNorm: weights.postNorm });
     this.pageForms = new PageForms(place, buffers);
   }
@@ -70,6 +74,7 @@ export class Attention {
       recorder.run(store, store.groups(batch));
     }
     this.#attend.record(recorder, batch);
+    if (this.#gate) recorder.run(this.#gate, this.#gate.groups(batch));
     this.#output.record(recorder, batch);
   }
 

@@ -13,7 +13,7 @@ import type { BatchShape } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 
 /** Behind a norm A · x is there before the linears run; for the others it is computed beside them, for what comes after. */
-const LOW_OF = { qkv: 'lowNormed', convInput: 'lowNormed', gateUp: 'lowNormed', output: 'lowResidual', convOutput: 'lowResidual', down: 'lowResidual' } as const;
+const LOW_OF = { qkv: 'lowNormed', convInput: 'lowNormed', deltaInput: 'lowNormed', gateUp: 'lowNormed', output: 'lowResidual', convOutput: 'lowResidual', deltaOutput: 'lowResidual', down: 'lowResidual' } as const;
 
 /** The linears of a layer that read one input together, and what their adapters' A · input is kept in. */
 export interface LoraInputs {

@@ -10,7 +10,7 @@ import { recordLora } from './unfused-lora.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 export interface NormedLinearsOptions {
-  group: 'qkv' | 'gateUp' | 'convInput';
+  group: 'qkv' | 'gateUp' | 'convInput' | 'deltaInput';
   /** One matrix, its linears one below the other, or several where their types differ. */
   matrices: readonly WeightMatrix[];
   norm: Norm;

@@ -10,7 +10,7 @@ import { recordLora } from './unfused-lora.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 export interface ResidualLinearOptions {
-  group: 'output' | 'down' | 'convOutput';
+  group: 'output' | 'down' | 'convOutput' | 'deltaOutput';
   matrix: WeightMatrix;
   x: GPUBuffer;
   /** The residual stream; with adapters, where it lies when this group decodes. */

@@ -96,6 +96,7 @@ export async function fill(session: Session, sequence: Sequence, tokens: readonl
     const length = sequence.tokens.length + batch.length;
     await session.recorder.inOneGo(() => session.trials.settle(sequence, length));
     session.sequences.reserve(sequence, length);
+    session.sequences.advance(sequence, sequence.tokens.length, length);
     sequence.tokens.push(...batch);
   }
 }

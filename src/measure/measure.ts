@@ -176,6 +176,8 @@ export async function measureKernels(session: Session, context: number, tokens: 
 export function stepCalls(session: Session, sequence: Sequence, context: number, tokens: number): Call[] {
   const trace = new Trace();
   const places = Array.from({ length: tokens }, (_, i) => ({ sequence, position: context + i, place: FIRST_PREFILL_TOKEN + i }));
+  // What a state that it goes on from holds does not matter.
+  if (context > 0) session.sequences.advance(sequence, 0, context);
   session.forward(trace, tokens === 1 ? 'decode' : 'prefill', places);
   session.transformer.head(trace, 0, 1);
   return trace.calls;

@@ -7,7 +7,7 @@ import { pageEntry, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.
 import { storesTokens } from '../kernels/attention/attention-decode.ts';
 import { MOST_TILE_ROWS } from '../kernels/attention/attention-prefill.ts';
 import { attentionKernels } from '../kernels/attention/attention-kernels.ts';
-import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { PAGE_TOKENS, rowWidth } from '../kernels/heads.ts';
 import { PROBES, probeFloats } from '../kernels/probe-page.ts';
 import { batchTable } from '../layers/batch.ts';
 import { readInTurn } from './read-in-turn.ts';
@@ -48,7 +48,7 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
   /** What is bound, of each layer that is read in turn. */
   const bound = (): Record<string, GPUBuffer>[] => {
     const shared = {
-      qkv: buffer('qkv', most * (numHeads + 2 * numKvHeads) * headDim * 4),
+      qkv: buffer('qkv', most * rowWidth(config) * 4),
       batch_table: buffer('batch table', most * 16),
       pages: buffer('pages', pages * 16),
       rope: buffer('rope', CONTEXT * headDim * 4),

@@ -82,6 +82,8 @@ function buffersOf({ config, activations, layers }: Transformer, layer: number, 
     output: { x: attended, y: residual },
     convInput: { x, y: qkv, norm: mixer?.norm },
     convOutput: { x: attended, y: residual },
+    deltaInput: { x, y: qkv, norm: mixer?.norm },
+    deltaOutput: { x: attended, y: residual },
     gateUp: { x, y: gateUp, norm: mlp?.norm },
     down: { x: gated, y: residual },
   };

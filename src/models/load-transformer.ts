@@ -1,22 +1,24 @@
-import { outputNormOf } from '../architectures/architecture.ts';
+import { mlpNormOf, outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
 import { isRotated, type LinearName, linearsOfGroup } from '../architectures/linears.ts';
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import { isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { deltaWidths } from '../config/delta-net.ts';
+import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
+import { GatedDeltaNet } from '../layers/delta-net.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
 import { ShortConv } from '../layers/short-conv.ts';
 import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
-import { deinterleaveRows, orderedRows, pairedRows, withOrderedRows } from '../weights/interleaved-rows.ts';
-import { CONVOLUTION } from '../weights/model-tensors.ts';
+import { deinterleaveRows, orderedRows, pairedRows, rowOrder, withOrderedRows } from '../weights/interleaved-rows.ts';
+import { CONVOLUTION, DELTA } from '../weights/model-tensors.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable, windowTable } from './rope-table.ts';
 import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
@@ -75,7 +77,8 @@ class Loader {
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
       const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
-      layers.push({ mixer: isConvolved(config, i) ? await this.shortConv(i) : await this.attention(i, rope), mlp: await this.mlp(i) });
+      const mixer = isConvolved(config, i) ? await this.shortConv(i) : hasState(config, i) ? await this.deltaNet(i) : await this.attention(i, rope);
+      layers.push({ mixer, mlp: await this.mlp(i) });
     }
     const outputNorm = await this.norm(outputNormOf(architectureOf(config)));
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.tensors.matrix('output.weight');
@@ -94,7 +97,7 @@ class Loader {
     const qkv = await this.tensors.matrices(name('qkv'), sources);
     const output = await this.tensors.matrix(name('attn_output.weight'));
     const [queryNorm, keyNorm] = config.qkNorm
-      ? [await this.tensors.vector(name('attn_q_norm.weight')), await this.tensors.vector(name('attn_k_norm.weight'))]
+      ? [await this.headNorm(name('attn_q_norm.weight')), await this.headNorm(name('attn_k_norm.weight'))]
       : [];
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
@@ -114,9 +117,31 @@ class Loader {
     return new ShortConv({ device, layer, config, activations: this.#activations }, buffers, { norm, input, taps, output });
   }
 
+  async deltaNet(layer: number): Promise<GatedDeltaNet> {
+    const { config, device } = this;
+    const { deltaNet: net } = config;
+    if (!net) throw new Error(`layer ${layer} has no delta net`);
+    const name = (part: string): string => `blk.${layer}.${part}`;
+    const norm = await this.norm(name('attn_norm.weight'));
+    const input = await this.tensors.matrices(name('delta input'), linearsOfGroup('deltaInput').map((linear) => this.rows(name(`${linear}.weight`))));
+    const taps = this.tensors.buffer(name(DELTA.convolution), latestFirst(await this.tensors.read(name(DELTA.convolution)), deltaWidths(net).convolved));
+    const [decayRate, decayBias, headNorm] = [await this.decayRate(name(DELTA.decayRate)), await this.tensors.vector(name(DELTA.decayBias)), await this.tensors.vector(name(DELTA.norm))];
+    const output = await this.tensors.matrix(name('ssm_out.weight'));
+    const { layers, tables } = this.#cache;
+    const buffers = { pages: layers[layer] as LayerPages, places: tables[layer] as GPUBuffer };
+    return new GatedDeltaNet({ device, layer, config, activations: this.#activations }, net, buffers, { norm, input, taps, decayRate, decayBias, headNorm, output });
+  }
+
+  /** Of each value head: above 0 a state would grow without end. */
+  async decayRate(name: string): Promise<GPUBuffer> {
+    const bytes = await this.tensors.read(name);
+    if (new Float32Array(bytes.slice().buffer).every((rate) => rate <= 0)) return this.tensors.buffer(name, bytes);
+    throw new ChunkwiseError('bad_file', { file: this.tensors.tensor(name).source.name, field: name, reason: 'a rate of decay must not be above 0' });
+  }
+
   async mlp(layer: number): Promise<Mlp> {
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
-    const norm = await this.norm(name('ffn_norm'));
+    const norm = await this.norm(name(mlpNormOf(architectureOf(this.config))));
     const sources = linearsOfGroup('gateUp').map((part) => this.rows(name(part)));
     const gateUp = await this.tensors.matrices(`blk.${layer}.ffn_gate_up`, sources);
     const down = await this.tensors.matrix(name('ffn_down'));
@@ -135,21 +160,24 @@ class Loader {
 
   /** Of a linear, in the order of the kernels' rotation. */
   rows(name: string, linear?: LinearName): RowSource {
-    const { ropeLayout, headDim, rotaryDim = headDim } = this.config;
+    const { ropeLayout, headDim } = this.config;
     const tensor = this.tensors.tensor(name);
     if (!linear || !isRotated(linear)) return { tensor };
     if (ropeLayout === 'interleaved') return { tensor, interleavedHeadDim: headDim };
-    return { tensor: rotaryDim === headDim ? tensor : withOrderedRows(tensor, pairedRows(headDim, rotaryDim)) };
+    const order = rowOrder(this.config, linear);
+    return { tensor: order ? withOrderedRows(tensor, order) : tensor };
   }
 
   /** q's, k's and v's, one after another. */
   async qkvBias(layer: number): Promise<GPUBuffer> {
-    const { ropeLayout, headDim, rotaryDim = headDim } = this.config;
+    const { ropeLayout, headDim } = this.config;
     const parts = await Promise.all(
       linearsOfGroup('qkv').map(async (linear) => {
         const bytes = await this.tensors.read(`blk.${layer}.${linear}.bias`);
         if (!isRotated(linear)) return bytes;
-        return ropeLayout === 'interleaved' ? deinterleaveRows(bytes, 4, headDim) : orderedRows(bytes, 4, pairedRows(headDim, rotaryDim));
+        if (ropeLayout === 'interleaved') return deinterleaveRows(bytes, 4, headDim);
+        const order = rowOrder(this.config, linear);
+        return order ? orderedRows(bytes, 4, order) : bytes;
       }),
     );
     return this.tensors.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
@@ -173,6 +201,13 @@ class Loader {
     const floats = new Float32Array((await this.tensors.read(name)).slice().buffer);
     if (floats.every((divisor) => divisor > 0)) return floats;
     throw new ChunkwiseError('bad_file', { file: this.tensors.tensor(name).source.name, field: name, reason: 'a divisor must be above 0' });
+  }
+
+  /** Of q's or k's heads, in the order of the kernels' rotation. */
+  async headNorm(name: string): Promise<GPUBuffer> {
+    const { headDim, rotaryDim = headDim } = this.config;
+    const bytes = await this.tensors.read(name);
+    return this.tensors.buffer(name, rotaryDim === headDim ? bytes : orderedRows(bytes, 4, pairedRows(headDim, rotaryDim)));
   }
 }
 

@@ -1,4 +1,5 @@
 import { AdapterArena, type ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import { mostSideBySide } from '../architectures/linears.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
@@ -13,11 +14,12 @@ import type { Linear } from '../layers/linear.ts';
 import { LoraDelta, loraInputs } from '../layers/lora.ts';
 import type { Mlp } from '../layers/mlp.ts';
 import type { Norm } from '../layers/norm.ts';
+import type { GatedDeltaNet } from '../layers/delta-net.ts';
 import type { ShortConv } from '../layers/short-conv.ts';
 
 /** `mixer`: the half of a layer that sees other tokens. */
 export interface Layer {
-  mixer: Attention | ShortConv;
+  mixer: Attention | ShortConv | GatedDeltaNet;
   mlp: Mlp;
 }
 
@@ -66,7 +68,7 @@ export class Transformer {
     this.activations = activations;
     this.cache = cache;
     this.layers = layers;
-    this.arena = new AdapterArena(device, config.numLayers, batchTokens);
+    this.arena = new AdapterArena(device, config.numLayers, batchTokens, mostSideBySide(config));
   }
 
   /**

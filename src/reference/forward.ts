@@ -1,4 +1,5 @@
 import type { ModelConfig } from '../config/model-config.ts';
+import { deltaNet } from './delta-net.ts';
 import type { ReferenceModel } from './model.ts';
 import { ACTIVATIONS, add, addVector, dot, matmul, norm, type Rows, scaled, softmax } from './operations.ts';
 import { rotate } from './rope.ts';
@@ -40,9 +41,12 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
     const placed: Placed = unrotatedLayers.includes(layer) ? (head) => head : (head, position) => rotate(rope, head, position, divisors);
     const after = (rows: Rows, name: string): Rows => (config.postNorms ? norm(rows, own(name), rmsNormEps) : rows);
     const input = norm(x, own('attn_norm.weight'), rmsNormEps);
-    const attended = config.convolution?.layers.includes(layer) ? convolved(own, input, config.convolution.taps) : attention(config, own, input, placed, window?.tokens ?? Infinity);
+    const attend = (): Rows => attention(config, own, input, placed, window?.tokens ?? Infinity);
+    const net = config.deltaNet?.layers.includes(layer) ? config.deltaNet : undefined;
+    const mixed = net ? deltaNet(net, own, input, rmsNormEps) : undefined;
+    const attended = mixed ?? (config.convolution?.layers.includes(layer) ? convolved(own, input, config.convolution.taps) : attend());
     x = add(x, after(scaled(attended, residualScale), 'post_attention_norm.weight'));
-    const made = mlp(config, own, norm(x, own('ffn_norm.weight'), rmsNormEps));
+    const made = mlp(config, own, norm(x, own(config.architecture === 'qwen35' ? 'post_attention_norm.weight' : 'ffn_norm.weight'), rmsNormEps));
     x = add(x, after(scaled(made, residualScale), 'post_ffw_norm.weight'));
   }
   return norm(x, tensor(config.architecture === 'lfm2' ? 'token_embd_norm.weight' : 'output_norm.weight'), rmsNormEps);
@@ -52,8 +56,9 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
 function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed, reach: number): Rows {
   const { numHeads, numKvHeads, headDim, attentionScale = 1 / Math.sqrt(headDim), temperature } = config;
   const headsOf = (part: 'q' | 'k'): Rows[] =>
-    project(config, own, x, part).map((heads, t) => normed(config, own, heads, part).map((head) => placed(head, t)));
+    queriesOrKeys(config, project(config, own, x, part), part).map((heads, t) => normed(config, own, heads, part).map((head) => placed(head, t)));
   const queries = headsOf('q');
+  const gates = config.gatesAttention ? project(config, own, x, 'q').map((heads) => heads.filter((_, i) => i % 2 === 1)) : undefined;
   const keys = headsOf('k');
   const values = project(config, own, x, 'v');
   const attended = queries.map((heads, position) => {
@@ -66,6 +71,7 @@ function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed, re
         const value = values[t]?.[kvHead];
         for (let i = 0; i < headDim; i++) output[head * headDim + i]! += weight * (value?.[i] ?? 0);
       });
+      gates?.[position]?.[head]?.forEach((gate, i) => (output[head * headDim + i]! /= 1 + Math.exp(-gate)));
     });
     return output;
   });
@@ -94,6 +100,10 @@ function project({ qkvBias, headDim }: ModelConfig, own: Tensor, x: Rows, part: 
     return Array.from({ length: row.length / headDim }, (_, i) => row.subarray(i * headDim, (i + 1) * headDim));
   });
 }
+
+/** Behind each head of a gated model's queries is that of its gates. */
+const queriesOrKeys = ({ gatesAttention }: ModelConfig, projected: Rows[], part: 'q' | 'k'): Rows[] =>
+  gatesAttention && part === 'q' ? projected.map((heads) => heads.filter((_, i) => i % 2 === 0)) : projected;
 
 /** The heads of one token, normed where the model does so. */
 function normed(config: ModelConfig, own: Tensor, heads: Rows, part: 'q' | 'k'): Rows {

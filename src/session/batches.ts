@@ -90,10 +90,19 @@ export class Batches implements StepComputer {
    * elsewhere when its next layers are.
    */
   forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers }: ForwardOptions = {}): void {
-    const { device, transformer, ranks } = this.parts;
+    const { device, transformer, ranks, sequences: cached } = this.parts;
     const { cache, activations, arena } = transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
-    for (const { slot, pages } of sequences) cache.show(slot, pages);
+    const spans = sequences.map((sequence) => {
+      const positions = tokens.filter((token) => token.sequence === sequence).map(({ position }) => position);
+      return { sequence, from: Math.min(...positions), to: Math.max(...positions) + 1 };
+    });
+    // States of all may move as one is added.
+    if (!layers || layers.from === 0) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to);
+    for (const { sequence, from, to } of spans) {
+      cache.show(sequence.slot, sequence.pages);
+      cache.states.show(cache.firstPage(sequence.slot), sequence.states, from, to);
+    }
     const places = tokens.map(({ sequence, position }) => sequence.placeOf(position));
     const table = batchTable(
       tokens.map(({ sequence, place }, i) => {

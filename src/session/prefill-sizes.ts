@@ -1,4 +1,5 @@
 import type { ModelConfig } from '../config/model-config.ts';
+import { rowWidth } from '../kernels/heads.ts';
 import type { Governor } from '../gpu/governor.ts';
 
 /** Tokens of a batch that is not halved any more: what prefill multiplies at once on software adapters. */
@@ -6,8 +7,8 @@ const FEWEST = 8;
 
 /** FLOPs of one layer for a batch of `tokens` tokens, the last of a text of `length`. */
 export function layerFlops(config: ModelConfig, tokens: number, length: number): number {
-  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim } = config;
-  const weights = hiddenSize * ((2 * numHeads + 2 * numKvHeads) * headDim + 3 * intermediateSize);
+  const { hiddenSize, intermediateSize, numHeads, headDim } = config;
+  const weights = hiddenSize * (numHeads * headDim + rowWidth(config) + 3 * intermediateSize);
   const attended = 2 * numHeads * headDim * length; // scores, and sums of values
   return 2 * tokens * (weights + attended);
 }

@@ -1,3 +1,4 @@
+import { STATE_TOKENS } from '../cache/text-states.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import { throwIfAborted } from '../errors/throw-if-aborted.ts';
 import type { Device } from '../gpu/device.ts';
@@ -47,10 +48,12 @@ export class Prefill {
 
   /** See `Session.prefill`. */
   async compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
-    const { device, onTrace } = this.parts;
+    const { device, onTrace, transformer } = this.parts;
     const rows = new PlannedRows(sequence, onTrace);
     const ask = (left: number): number => {
-      const length = Math.min(this.#sizes.tokens(this.#mostTokens(sequence), sequence.placeOf(sequence.tokens.length)), left);
+      const { length: position } = sequence.tokens;
+      const most = Math.min(this.#mostTokens(sequence), transformer.config.deltaNet ? STATE_TOKENS - (position % STATE_TOKENS) : Infinity);
+      const length = Math.min(this.#sizes.tokens(most, sequence.placeOf(position)), left);
       rows.ask(length);
       return length;
     };
@@ -68,6 +71,7 @@ export class Prefill {
       if (visit) await visit;
       await trial;
     }
+    transformer.cache.states.keep(sequence.states, sequence.tokens.length);
   }
 
   /**

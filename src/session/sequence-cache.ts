@@ -30,11 +30,35 @@ export class SequenceCache {
   constructor(private readonly cache: KvCache) {}
 
   /**
-   * Frees pages until there is room for `count`, of which short-sighted layers have `inSight`, or no sequence is left, at
-   * the cost of those longest unused.
+   * Frees pages until there is room for `count`, of which short-sighted layers have `inSight`, and for so many states, or no
+   * sequence is left, at the cost of those longest unused.
    */
-  makeRoom(count: number, inSight = 0): void {
-    while (!this.cache.hasRoom(count, inSight) && this.#idle.length > 0) this.cache.resize(this.#idle.shift()?.pages ?? [], 0);
+  makeRoom(count: number, inSight = 0, states = 0): void {
+    const { cache } = this;
+    while (!(cache.hasRoom(count, inSight) && states <= cache.states.room) && this.#idle.length > 0) this.#forget(this.#idle.shift());
+  }
+
+  /**
+   * Makes ready for a batch of a text's tokens from `from` up to `to`: layers with a delta net leave a state behind them, at the
+   * cost of texts longest unused, and then of older states. Throws where anything is recorded.
+   */
+  advance(sequence: Sequence, from: number, to: number): void {
+    const { states, config } = this.cache;
+    if (!config.deltaNet) return;
+    states.forget(sequence.states, from, to);
+    while (states.room === 0 && this.#idle.length > 0) this.#forget(this.#idle.shift());
+    for (const { states: own } of [...this.#running, sequence]) {
+      if (states.room === 0) states.removeWhere(own, (state) => own.length > 1 && state === own[0]);
+    }
+    states.add(sequence.states, to);
+    sequence.notePeak();
+  }
+
+  /** Gives back all that is known of a text that nobody goes on from. */
+  #forget(sequence: Sequence | undefined): void {
+    if (!sequence) return;
+    this.cache.resize(sequence.pages, 0);
+    this.cache.states.removeWhere(sequence.states, () => true);
   }
 
   /** Those of finished requests, least recently used first. */
@@ -60,7 +84,7 @@ export class SequenceCache {
     let shared = 0;
     for (const sequence of this.#idle) {
       if (sequence.policy.key !== policy.key) continue;
-      const length = this.#inSight(sequence, reusable(sequence, Math.min(alike(sequence, prompt, spans), prompt.length - 1)));
+      const length = this.#inSight(sequence, this.#resumable(sequence, Math.min(alike(sequence, prompt, spans), prompt.length - 1)));
       if (length > shared) [best, shared] = [sequence, length];
     }
     const copied = isFurther && this.#copyOfRunning(prompt, wanted, shared);
@@ -68,6 +92,7 @@ export class SequenceCache {
     if (!best) return new Sequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.takeUp(isAnew ? 0 : shared, slot, policy);
+    this.cache.states.removeWhere(best.states, ({ tokens }) => tokens > best.tokens.length);
     this.cache.resize(best.pages, best.heldTokens);
     return best;
   }
@@ -82,14 +107,24 @@ export class SequenceCache {
       const { tokens, pages, rows } = running;
       if (running.policy.key !== policy.key) continue;
       const length = Math.min(alike(running, prompt, spans), tokens.length - 1, prompt.length - 1);
-      const shared = this.#inSight(running, length - (length % PAGE_TOKENS));
+      const { states } = this.cache;
+      const whole = running.states.filter((state) => state.tokens % PAGE_TOKENS === 0);
+      const shared = this.#inSight(running, states.resumable(whole, length - (length % PAGE_TOKENS)));
       if (shared <= least) continue;
-      const copies = this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS));
+      const copies = states.room > 0 ? this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS)) : undefined;
       if (!copies) return undefined;
+      const known = whole.filter((state) => state.tokens === shared).map((state) => states.copyOf(state));
       const sequence = new Sequence(NO_ADAPTERS, slot, policy);
-      return Object.assign(sequence, { tokens: tokens.slice(0, shared), pages: copies, rows: rows.slice(0, shared), reused: shared });
+      return Object.assign(sequence, { tokens: tokens.slice(0, shared), pages: copies, states: known, rows: rows.slice(0, shared), reused: shared });
     }
     return undefined;
+  }
+
+  /** Where tokens can be added at or before `length`: see `reusable`; and a state is there, where layers need one. */
+  #resumable(sequence: Sequence, length: number): number {
+    const end = reusable(sequence, length);
+    const known = this.cache.states.resumable(sequence.states, end);
+    return known === end ? end : this.#resumable(sequence, known);
   }
 
   /** `length`, or nothing where a token there would see pages that layers with a window gave back. */
@@ -102,6 +137,7 @@ export class SequenceCache {
     this.#running.delete(sequence);
     sequence.text = undefined;
     this.cache.resize(sequence.pages, sequence.heldTokens);
+    this.cache.states.endTurn(sequence.states, sequence.tokens.length);
     if (sequence.tokens.length > 0) this.#idle.push(sequence);
   }
 
@@ -115,7 +151,7 @@ export class SequenceCache {
         const reason = `${tokens} tokens need more than the cache's ${this.cache.numPages} pages`;
         throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
       }
-      this.cache.resize(oldest.pages, 0);
+      this.#forget(oldest);
     }
     sequence.notePeak();
   }

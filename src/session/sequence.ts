@@ -5,6 +5,7 @@ import type { RampRow } from '../chunking/ramps.ts';
 import type { CachePage, PageProbe, PageTrial } from '../cache/cache-page.ts';
 import { LayerLosses } from '../cache/layer-losses.ts';
 import { kvBytes } from '../cache/kv-report.ts';
+import type { TextState } from '../cache/text-states.ts';
 import { pagesFor } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
@@ -13,6 +14,8 @@ import { PAGE_TOKENS } from '../kernels/heads.ts';
 export class Sequence {
   tokens: number[] = [];
   pages: CachePage[] = [];
+  /** What layers with a delta net know of it, at some places. */
+  states: TextState[] = [];
   /** Pages at the beginning that are never given up: what every token attends to, and what the system says. */
   keptPages = 1;
   /** Tokens behind those of the kept pages that were given up (context shift): what follows them stands that much nearer. */
@@ -97,7 +100,7 @@ export class Sequence {
 
   /** Its pages are those of now: has them counted. */
   notePeak(): void {
-    this.peakKvBytes = Math.max(this.peakKvBytes, kvBytes(this.pages));
+    this.peakKvBytes = Math.max(this.peakKvBytes, kvBytes(this.pages, this.states));
   }
 
   /** Has no tokens any more; its pages are given up before. */

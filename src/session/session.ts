@@ -168,6 +168,7 @@ export class Session {
   release(sequence: Sequence): void {
     this.trials.drop(sequence);
     this.transformer.cache.resize(sequence.pages, 0);
+    this.transformer.cache.states.removeWhere(sequence.states, () => true);
     this.transformer.cache.shrink();
     sequence.clear();
   }

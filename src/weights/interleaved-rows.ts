@@ -1,3 +1,4 @@
+import type { ModelConfig } from '../config/model-config.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
 /**
@@ -26,26 +27,43 @@ export function pairedRows(headDim: number, rotaryDim: number): number[] {
   });
 }
 
+/**
+ * Which row of a tensor of q's or k's heads becomes the i-th, head by head, or for gated queries of all heads at once; undefined where
+ * they are in order. In files a head's gates are behind its query; then all of them are behind all queries.
+ */
+export function rowOrder(model: Pick<ModelConfig, 'headDim' | 'rotaryDim' | 'numHeads' | 'gatesAttention'>, linear: string): number[] | undefined {
+  const { headDim, rotaryDim = headDim, numHeads, gatesAttention } = model;
+  const order = pairedRows(headDim, rotaryDim);
+  if (!gatesAttention || linear !== 'attn_q') return rotaryDim === headDim ? undefined : order;
+  const heads = Array.from({ length: numHeads }, (_, head) => head * 2 * headDim);
+  return [...heads.flatMap((start) => order.map((row) => start + row)), ...heads.flatMap((start) => order.map((_, i) => start + headDim + i))];
+}
+
 /** The rows of whole heads, each head's in this order. */
 export function orderedRows(rows: Uint8Array, rowBytes: number, order: readonly number[]): Uint8Array<ArrayBuffer> {
   const ordered = new Uint8Array(rows.length);
   for (let row = 0; row * rowBytes < rows.length; row++) {
-    const from = row - (row % order.length) + order[row % order.length]!;
+    const from = sourceRow(row, order);
     ordered.set(rows.subarray(from * rowBytes, (from + 1) * rowBytes), row * rowBytes);
   }
   return ordered;
 }
 
-/** A tensor of heads with the rows of each in this order, as they are read. */
+/** A tensor whose rows, as many at a time as `order` has, are in this order, as they are read. */
 export function withOrderedRows(tensor: TensorInfo, order: readonly number[]): TensorInfo {
   const { source, offset, bytes: size, shape } = tensor;
   const rowBytes = size / (shape[0] ?? 1);
-  const headBytes = rowBytes * order.length;
   const read = async (at: number, length: number): Promise<Uint8Array> => {
-    const first = Math.floor(at / headBytes) * headBytes;
-    const end = Math.ceil((at + length) / headBytes) * headBytes;
-    const heads = orderedRows(await source.read(offset + first, end - first), rowBytes, order);
-    return heads.subarray(at - first, at - first + length);
+    const first = Math.floor(at / rowBytes);
+    const rows = Array.from({ length: Math.ceil((at + length) / rowBytes) - first }, (_, i) => sourceRow(first + i, order));
+    const start = rows.reduce((least, row) => Math.min(least, row), Infinity);
+    const end = rows.reduce((most, row) => Math.max(most, row), 0) + 1;
+    const bytes = await source.read(offset + start * rowBytes, (end - start) * rowBytes);
+    const ordered = new Uint8Array(rows.length * rowBytes);
+    rows.forEach((row, i) => ordered.set(bytes.subarray((row - start) * rowBytes, (row - start + 1) * rowBytes), i * rowBytes));
+    return ordered.subarray(at - first * rowBytes, at - first * rowBytes + length);
   };
   return { ...tensor, offset: 0, source: { name: source.name, size, read } };
 }
+
+const sourceRow = (row: number, order: readonly number[]): number => row - (row % order.length) + order[row % order.length]!;

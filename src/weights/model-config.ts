@@ -3,6 +3,7 @@ import { ENCODERS } from '../architectures/encoder.ts';
 import { ARCHITECTURES } from '../architectures/index.ts';
 import type { ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
+import { readDeltaNet } from './delta-config.ts';
 import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
 import type { ModelHeader } from './model-header.ts';
 import { readRope } from './rope-config.ts';
@@ -36,7 +37,8 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     readInteger(metadata, key(name), MOST[name], fallback, layersWithout);
   const hasTensor = (name: string): boolean => file.tensors.some((tensor) => tensor.name === name);
 
-  const numLayers = integer('block_count');
+  const numLayers = integer('block_count') - draftLayers(metadata, architecture);
+  if (numLayers < 1) fail(metadata, key('block_count'), 'no layer but those that draft');
   const hiddenSize = integer('embedding_length');
   const intermediateSize = integer('feed_forward_length');
   const numHeads = integer('attention.head_count');
@@ -65,6 +67,7 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     unrotatedLayers: file.unrotatedLayers ?? readUnrotated(metadata, found, numLayers),
     ...readWindow(metadata, found, { numLayers, contextLength }),
     ...(convolution && { convolution }),
+    ...readStates(file, found, numLayers),
     qkvBias: found.qkvBias === 'always' || file.tensors.some(({ name }) => name.endsWith('.attn_q.bias')),
     qkNorm: norms.includes('attn_q_norm'),
     postNorms: norms.includes('post_ffw_norm'),
@@ -73,6 +76,14 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     tiedEmbeddings: !hasTensor('output.weight'),
     ropeLayout: file.ropeLayout ?? found.ropeLayout,
   };
+}
+
+/** Layers behind the others that predict further tokens (llama.cpp's nextn): they serve drafts alone, and are left out. */
+export const draftLayers = (metadata: GgufMetadata, architecture: string): number => metadata.optionalNumber(`${architecture}.nextn_predict_layers`) ?? 0;
+
+function readStates({ metadata, valueHeads }: ModelHeader, found: Architecture, numLayers: number): Pick<ModelConfig, 'deltaNet' | 'gatesAttention'> {
+  const deltaNet = readDeltaNet(metadata, found, numLayers, valueHeads);
+  return { ...(deltaNet && { deltaNet }), ...(found.gatesAttention && { gatesAttention: true }) };
 }
 
 function readArchitecture(metadata: GgufMetadata): Architecture {

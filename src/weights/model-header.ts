@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../config/model-config.ts';
+import type { DeltaNet, ModelConfig } from '../config/model-config.ts';
 import type { GgufFile } from './gguf/gguf-reader.ts';
 
 /** A model's metadata and tensors, under GGUF's names whatever its form. */
@@ -13,4 +13,6 @@ export interface ModelHeader extends Pick<GgufFile, 'metadata' | 'tensors'> {
   readonly unrotatedLayers?: ModelConfig['unrotatedLayers'];
   /** YaRN's `truncate`, where the model says it itself; GGUF files have no key for it. */
   readonly yarnTruncates?: boolean;
+  /** The order of a delta net's value heads, where it is not that of GGUF files. */
+  readonly valueHeads?: DeltaNet['valueHeads'];
 }

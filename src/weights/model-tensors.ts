@@ -1,9 +1,11 @@
+import { deltaWidths } from '../config/delta-net.ts';
 import { outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
 import { FUSED, type FusedName, linearShape, linearsOfGroup, linearsOfLayer, placeInGroup } from '../architectures/linears.ts';
 import { normShape, QK_NORMS } from '../architectures/norms.ts';
-import { isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { draftLayers } from './model-config.ts';
 import type { ModelHeader } from './model-header.ts';
 import { LONG_ROPE } from './rope-config.ts';
 import { rowsOf, type TensorInfo } from './tensor-info.ts';
@@ -14,7 +16,9 @@ import { rowsOf, type TensorInfo } from './tensor-info.ts';
  * or misshapen tensor, `unsupported` for one this runtime does not know.
  */
 export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
-  const tensors = architectureOf(config).isFused ? file.tensors.flatMap((tensor) => unfused(tensor, config)) : file.tensors;
+  const drafts = draftLayers(file.metadata, config.architecture) > 0;
+  const own = file.tensors.filter(({ name }) => !drafts || Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? 0) < config.numLayers);
+  const tensors = architectureOf(config).isFused ? own.flatMap((tensor) => unfused(tensor, config)) : own;
   return checkAgainst({ metadata: file.metadata, tensors }, config.architecture, wantedTensors(config));
 }
 
@@ -50,11 +54,21 @@ interface WantedTensor {
 /** Of a layer with a convolution: its weights `[hiddenSize, taps]`, the latest token's last. */
 export const CONVOLUTION = 'shortconv.conv';
 
+/** Of a layer with a delta net. */
+export const DELTA = {
+  /** Its convolution's weights `[convolved, taps]`, the latest token's last. */
+  convolution: 'ssm_conv1d.weight',
+  /** How fast a value head forgets, negative, and what is added to the number that says how much. */
+  decayRate: 'ssm_a',
+  decayBias: 'ssm_dt.bias',
+  norm: 'ssm_norm.weight',
+} as const;
+
 export const flatLength = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
 
 /** Every tensor that a model has, by name. */
 export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
-  const { hiddenSize, headDim, vocabSize, convolution, shortContext, rotaryDim = headDim } = config;
+  const { hiddenSize, headDim, vocabSize, convolution, deltaNet, shortContext, rotaryDim = headDim } = config;
   const architecture = architectureOf(config);
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
@@ -66,11 +80,17 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
   for (let layer = 0; layer < config.numLayers; layer++) {
     const want = (name: string, shape: readonly number[], isFlat = false): void => void wanted.set(`blk.${layer}.${name}`, { shape, ...(isFlat && { isFlat }) });
-    const attends = !isConvolved(config, layer);
+    const attends = !isConvolved(config, layer) && !hasState(config, layer);
     for (const name of architecture.norms) if (attends || !QK_NORMS.includes(name)) want(`${name}.weight`, normShape(config, name));
     for (const name of linearsOfLayer(config, layer)) want(`${name}.weight`, linearShape(config, name));
     if (attends && config.qkvBias) for (const name of linearsOfGroup('qkv')) want(`${name}.bias`, [linearShape(config, name)[0]]);
     if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], true);
+    if (deltaNet && !attends) {
+      want(DELTA.convolution, [deltaWidths(deltaNet).convolved, deltaNet.taps], true);
+      want(DELTA.decayRate, [deltaNet.numValueHeads]);
+      want(DELTA.decayBias, [deltaNet.numValueHeads]);
+      want(DELTA.norm, [deltaNet.headDim]);
+    }
   }
   return wanted;
 }

@@ -18,12 +18,12 @@ export function quantized(tensor: TensorInfo, type: LoadedType | 'F32'): TensorI
   return { ...tensor, type, bytes, offset: 0, source: new QuantizedSource(tensor, type, bytes) };
 }
 
-/** A tensor in F32 with `by` added to each of its values, as they are read. */
-export function raised(tensor: TensorInfo, by: number): TensorInfo {
+/** A tensor in F32 with each of its values changed, as they are read. */
+export function changed(tensor: TensorInfo, change: (value: number) => number): TensorInfo {
   const { source, offset, bytes: size } = tensor;
   const read = async (from: number, length: number): Promise<Uint8Array> => {
     const floats = decodeFloats('F32', await source.read(offset + from, length));
-    return new Uint8Array(floats.map((value) => value + by).buffer);
+    return new Uint8Array(floats.map(change).buffer);
   };
   return { ...tensor, offset: 0, source: { name: source.name, size, read } };
 }

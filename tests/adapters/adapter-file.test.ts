@@ -67,6 +67,34 @@ test('linears have the names that their architecture gives them, and layers thos
   await expectError(() => read(missing, lfm2), 'bad_file', { file: WEIGHTS_FILE, field: fieldOf('2.conv.out_proj'), reason: /missing/ });
 });
 
+test('rows and columns of value heads are put in the order of the base, and gates behind all queries', async () => {
+  const tiled = await tinyConfig({ architecture: 'qwen35', attending: [1], headDim: 16, deltaHeads: [2, 8, 16] });
+  const grouped: typeof tiled = { ...tiled, deltaNet: { ...tiled.deltaNet!, valueHeads: 'grouped' } };
+  const adapter = tinyAdapter(tiled, { seed: 6 });
+  const ofBase = async (model: typeof tiled, name: string) => {
+    const found = (await read(adapter, model)).modules.find((one) => one.name === name)!;
+    return { ...found, made: adapter.modules.find(({ gguf }) => gguf === `${name}.weight`)! };
+  };
+  const rows = (matrix: Float32Array, width: number, picked: readonly number[]): Float32Array => Float32Array.from(picked.flatMap((row) => [...matrix.subarray(row * width, (row + 1) * width)]));
+  const heads = [0, 4, 1, 5, 2, 6, 3, 7];
+  const all = (count: number, start = 0): number[] => Array.from({ length: count }, (_, i) => start + i);
+  const ofHeads = heads.flatMap((head) => all(16, head * 16));
+  for (const [name, order] of [['attn_qkv', [...all(64), ...ofHeads.map((row) => 64 + row)]], ['attn_gate', ofHeads], ['ssm_beta', heads], ['ssm_alpha', heads]] as const) {
+    const found = await ofBase(tiled, `blk.0.${name}`);
+    expect(found.b, name).toEqual(rows(found.made.b, 4, order));
+    expect((await ofBase(grouped, `blk.0.${name}`)).b, name).toEqual(found.made.b);
+  }
+  const output = await ofBase(tiled, 'blk.0.ssm_out');
+  expect(output.a).toEqual(Float32Array.from(all(4).flatMap((k) => ofHeads.map((column) => output.made.a[k * 128 + column]!))));
+  expect((await ofBase(grouped, 'blk.0.ssm_out')).a).toEqual(output.made.a);
+  for (const model of [tiled, grouped]) {
+    const queries = await ofBase(model, 'blk.1.attn_q');
+    expect(queries.b).toEqual(rows(queries.made.b, 4, [0, 16].flatMap((gates) => all(4).flatMap((head) => all(16, head * 32 + gates)))));
+  }
+  const [first, second] = [await read(adapter, tiled), await read(adapter, grouped)];
+  expect(first.contentHash).not.toBe(second.contentHash);
+});
+
 test('an adapter of linears that are one in the file is one of each, in the order of the kernels; another base refuses it', async () => {
   const phi3 = await tinyConfig({ architecture: 'phi3', rotaryDim: 8 });
   const adapter = tinyAdapter(phi3, { seed: 5 });

@@ -2,6 +2,8 @@ import { expect, test } from 'vitest';
 import type { PageState } from '../../src/cache/cache-page.ts';
 import { decodeSavedCache, encodeSavedCache, type SavedCache, SAVED_VERSION } from '../../src/cache/saved-cache.ts';
 import { layerPageUnits } from '../../src/cache/windows.ts';
+import { stateBytes } from '../../src/config/delta-net.ts';
+import type { DeltaNet } from '../../src/config/model-config.ts';
 import { pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { Random } from '../support/random.ts';
 
@@ -130,4 +132,18 @@ test('a text that is no JSON object, or longer than the file, is refused', async
   await expect(decode(await signed(whole.with(PRELUDE, 0x78)))).rejects.toMatchObject(refused('text'));
   await expect(decode(await signed(whole.with(11, 0x7f)))).rejects.toMatchObject(refused('prelude'));
   await expect(decode(await signed(whole.with(12, 1)))).rejects.toMatchObject(refused('prelude'));
+});
+
+test('states of layers with a delta net follow their pages, of which there are none', async () => {
+  const deltaNet: DeltaNet = { numKeyHeads: 1, numValueHeads: 4, headDim: 16, taps: 4, valueHeads: 'tiled', layers: [1] };
+  const model = { hash: 'abc', config: { ...CONFIG, deltaNet } };
+  const text = { ...saved().text, pages: PAGES.map(() => [page('f16'), page('f16', 0)]), states: [40, 70] };
+  const bytes = (length: number): Uint8Array<ArrayBuffer> => Uint8Array.from({ length }, (_, i) => i % 251);
+  const layers = [bytes(3 * pageUnits('f16', CONFIG) * UNIT_BYTES), bytes(2 * stateBytes(deltaNet))];
+  expect(await decode(await encodeSavedCache({ text, layers }), model)).toEqual({ text, layers });
+  const edited = async (change: object) => decode(await encodeSavedCache({ text: { ...text, ...change }, layers }), model);
+  for (const states of [[0, 70], [70, 40], [40, 71], [40, 40], [40.5, 70], [1, 2, 3, 4], 'x']) await expect(edited({ states }), JSON.stringify(states)).rejects.toMatchObject(refused('states'));
+  await expect(edited({ states: [70] })).rejects.toMatchObject(refused('length'));
+  await expect(edited({ pages: PAGES.map(() => [page('f16'), page('f16')]) })).rejects.toMatchObject(refused(/page 0/));
+  await expect(decode(await encodeSavedCache({ text: { ...saved().text, states: [70] }, layers: saved().layers }))).rejects.toMatchObject(refused('states'));
 });

@@ -41,6 +41,7 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     'qwen2, rank 1': [{ architecture: 'qwen2' }, { seed: 4, rank: 1, gain: 0.05 }],
     'qwen3, rank 16, F16': [{ architecture: 'qwen3' }, { seed: 5, rank: 16, type: 'F16' }],
     'granite, rank 4': [{ architecture: 'granite' }, { seed: 6 }],
+    'qwen35, rank 5': [{ architecture: 'qwen35', numLayers: 3, attending: [1], deltaHeads: [8, 8, 16], hiddenSize: 128, intermediateSize: 192, headDim: 32, rotaryDim: 16 }, { seed: 16, rank: 5 }],
     'lfm2, rank 5': [{ architecture: 'lfm2', numLayers: 3, hiddenSize: 128, intermediateSize: 192 }, { seed: 15, rank: 5 }],
     'smollm3, rank 4': [{ architecture: 'smollm3', numLayers: 4 }, { seed: 7, gain: 0.05 }],
   };

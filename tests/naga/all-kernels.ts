@@ -20,12 +20,17 @@ import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
 import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
 import { sampleLevelKernel } from '../../src/kernels/sample-level.ts';
 import { samplingKernels } from '../../src/kernels/sampling.ts';
+import { causalConvKernel } from '../../src/kernels/delta-net/causal-conv.ts';
+import { deltaRuleKernel } from '../../src/kernels/delta-net/delta-rule.ts';
+import { gatedNormKernel } from '../../src/kernels/delta-net/gated-norm.ts';
+import { sigmoidMulKernel } from '../../src/kernels/sigmoid-mul.ts';
 import { shortConvKernel } from '../../src/kernels/short-conv.ts';
 import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
 import { storeKvKernel } from '../../src/kernels/store-kv.ts';
 import { randomWordsKernel } from '../../src/kernels/formats/random-words.ts';
 import { repackKernel } from '../../src/kernels/formats/repack-kernel.ts';
 import { WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
+import type { DeltaNet } from '../../src/config/model-config.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
@@ -45,11 +50,15 @@ const HEADS: Heads[] = [
   { numHeads: 24, numKvHeads: 8, headDim: 128, qkNorm: false, rmsNormEps: NORM_EPS, rotaryDim: 96, rotaryScale: 1.2, temperature: { beta: 0.1, tokens: 16_384 } },
 ];
 
-/** Of the attention's inputs, the gated ones, and one linear. */
+/** Heads as large as they come, and small ones. */
+const DELTA_NETS: DeltaNet[] = [128, 16].map((headDim) => ({ numKeyHeads: 16, numValueHeads: 32, headDim, taps: 4, valueHeads: 'tiled', layers: [0] }));
+
+/** Of the attention's inputs, the gated ones, one linear, and a delta net's inputs. */
 const SITES: LoraSite[] = [
   { first: 0, widths: [WIDTH, 192, 192] },
   { first: 4, widths: [1536, 1536] },
   { first: 6, widths: [WIDTH] },
+  { first: 9, widths: [8192, 4096, 32, 32] },
 ];
 
 const BOTH = [false, true];
@@ -75,6 +84,9 @@ export function allKernels(device: Device): Kernel[] {
     ...BOTH.map((accumulate) => rmsNormKernel(device, WIDTH, NORM_EPS, accumulate)),
     ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
     ...[1, 3].map((taps) => shortConvKernel(device, WIDTH, taps)),
+    ...DELTA_NETS.flatMap((net) => [causalConvKernel(device, net), deltaRuleKernel(device, net), gatedNormKernel(device, net, NORM_EPS)]),
+    sigmoidMulKernel(device, { ...HEADS[0]!, gatesAttention: true }),
+    storeKvKernel(device, { ...HEADS[0]!, gatesAttention: true }),
     sampleLevelKernel(),
     ...encoderKernels(device),
     ...ceilings(device),

@@ -224,6 +224,27 @@ test('layers without key heads have a convolution', async () => {
   await expectError(() => load({ metadata: { [llama]: Int32Array.of(0, 2) } }), 'unsupported', { file: 'x.gguf', field: llama, reason: /differs/ });
 });
 
+test('all but every n-th layer have a delta net, or those that a file flags; layers that draft are left out', async () => {
+  const sizes = { architecture: 'qwen35', numLayers: 5, headDim: 32, rotaryDim: 16 } as const;
+  const qwen = async (metadata: Record<string, MetadataValue>) => readModelConfig(await open({ ...sizes, metadata }));
+  const deltaNet = { numKeyHeads: 4, numValueHeads: 8, headDim: 16, taps: 4, valueHeads: 'tiled', layers: [0, 1, 2, 4] };
+  expect(await load(sizes)).toMatchObject({ deltaNet, gatesAttention: true, rotaryDim: 16, qkNorm: true, postNorms: false });
+  expect((await qwen({ 'qwen35.full_attention_interval': 2 })).deltaNet?.layers).toEqual([0, 2, 4]);
+  expect((await qwen({ 'qwen35.attention.recurrent_layers': [true, false, false, true, true] })).deltaNet?.layers).toEqual([0, 3, 4]);
+  expect((await qwen({ 'qwen35.attention.recurrent_layers': Uint32Array.of(0, 0, 0, 0, 0) })).deltaNet).toBeUndefined();
+  expect(await load({ ...sizes, metadata: { 'qwen35.nextn_predict_layers': 1 } })).toMatchObject({ numLayers: 4, deltaNet: { layers: [0, 1, 2] } });
+  const refused = (code: 'bad_file' | 'unsupported', key: string, value: MetadataValue, reason: RegExp) =>
+    expectError(() => qwen({ [`qwen35.${key}`]: value }), code, { file: 'x.gguf', field: `qwen35.${key}`, reason });
+  await refused('bad_file', 'attention.recurrent_layers', [true, false], /each of 5 layers/);
+  await refused('unsupported', 'full_attention_interval', 6, /no layer attends/);
+  await refused('unsupported', 'ssm.state_size', 40, /multiple of 16/);
+  await refused('unsupported', 'ssm.time_step_rank', 12, /multiple of 8/);
+  await refused('bad_file', 'ssm.group_count', 3, /do not divide/);
+  await refused('unsupported', 'ssm.inner_size', 256, /another size than keys/);
+  await refused('unsupported', 'ssm.conv_kernel', 1, /one token/);
+  await expectError(() => qwen({ 'qwen35.nextn_predict_layers': 5 }), 'bad_file', { file: 'x.gguf', field: 'qwen35.block_count', reason: /draft/ });
+});
+
 test('a window as wide as the context is none, and rope scaling "none" has no factor', async () => {
   const metadata = { 'llama.attention.sliding_window': 512, 'llama.rope.scaling.type': 'none' };
   expect((await load({ metadata })).ropeLinearScale).toBeUndefined();

@@ -18,7 +18,7 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2'];
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35'];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {

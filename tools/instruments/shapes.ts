@@ -42,6 +42,14 @@ export const SHAPES = {
     { numLayers: 16, hiddenSize: 2048, intermediateSize: 8192, numHeads: 32, numKvHeads: 8, headDim: 64, vocabSize: 65_536 },
     { architecture: 'lfm2', qkNorm: true, convolution: { taps: 3, layers: [0] } },
   ),
+  /** Qwen3.5 4B, of which one layer stands for those with a delta net. */
+  'delta net': modelOf(
+    { numLayers: 32, hiddenSize: 2560, intermediateSize: 9216, numHeads: 16, numKvHeads: 4, headDim: 256, vocabSize: 248_320 },
+    {
+      ...{ architecture: 'qwen35', qkNorm: true, gatesAttention: true, rotaryDim: 64 },
+      deltaNet: { numKeyHeads: 16, numValueHeads: 32, headDim: 128, taps: 4, valueHeads: 'tiled', layers: [0] },
+    },
+  ),
 } as const;
 
 export type ShapeName = keyof typeof SHAPES;

@@ -1,5 +1,5 @@
 // What probe-page asks for of a batch's last tokens: four components of the query and of the output, and the softmax.
-const ROW4 = (NUM_HEADS + 2u * NUM_KV_HEADS) * HEAD_DIM4;
+const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const PROBE4 = 2u * HEAD_DIM4 + 1u;
 
 fn keep_probe(token: u32, head: u32, i: u32, output: vec4f, softmax: vec2f) {

@@ -1,7 +1,7 @@
 // What store-kv does for a head of a token, for a workgroup that is the only one to attend to it in this dispatch.
 // needs: rotated-value, stored-half
 fn store_token(page: vec4u, kv_head: u32, row: u32, offset: u32, id: u32) {
-  let source = row + (NUM_HEADS + kv_head) * HEAD_DIM4;
+  let source = row + (FIRST_KEY + kv_head) * HEAD_DIM4;
   let value_source = source + NUM_KV_HEADS * HEAD_DIM4;
   let key = half_key_at(page, kv_head, offset);
   let value = half_key_at(page, NUM_KV_HEADS + kv_head, offset);

@@ -45,6 +45,8 @@ export class AdapterArena {
     private readonly device: Device,
     private readonly numLayers: number,
     private readonly batchTokens: number,
+    /** Most linears of a layer that read one input. */
+    private readonly sideBySide = 3,
   ) {
     this.counters = device.buffers.storage('lora counters', 'activations', MAX_STREAMS * 8);
   }
@@ -151,7 +153,7 @@ export class AdapterArena {
       const low = this.batchTokens * adapters.length * this.lowStride * 4;
       this.#buffers = {
         lora: buffers.storage('adapters', 'adapters', end * UNIT_BYTES),
-        lowNormed: buffers.storage('low normed', 'adapters', 3 * low),
+        lowNormed: buffers.storage('low normed', 'adapters', this.sideBySide * low),
         lowResidual: buffers.storage('low residual', 'adapters', low),
         counters: this.counters,
       };

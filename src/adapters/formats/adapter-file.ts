@@ -2,16 +2,17 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../../errors/chunkwise-error.ts';
 import { readFloats } from '../../weights/float-tensor.ts';
-import { deinterleaveRows, orderedRows, pairedRows } from '../../weights/interleaved-rows.ts';
+import { deinterleaveRows, orderedRows, rowOrder } from '../../weights/interleaved-rows.ts';
 import { rowsOf, type TensorInfo } from '../../weights/tensor-info.ts';
 import { readAdapterHeader } from './adapter-header.ts';
 import type { AdapterHeader, AdapterSource, FactorPair, Invocation } from './adapter-header.ts';
 import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
 import { architectureOf } from '../../architectures/index.ts';
-import { FUSED, isRotated, linearShape, linearsOfGroup, placeInGroup } from '../../architectures/linears.ts';
+import { FUSED, isRotated, type LinearName, linearShape, linearsOfGroup, placeInGroup } from '../../architectures/linears.ts';
 import { ggufName, modulesOfLayer, tensorName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
+import { valueColumns, valueHeadOrder, valueRows } from './value-heads.ts';
 
 /** One linear's ΔW = scale · B · A, its rows in the model's own order, whatever the file's. */
 export interface AdapterModule extends ModulePlace {
@@ -74,6 +75,7 @@ const isPermuted = ({ format }: AdapterHeader, model: ModelConfig): boolean =>
 function orderOf(header: AdapterHeader, model: ModelConfig): number[] {
   const { headDim, rotaryDim, numHeads, numKvHeads } = model;
   const permuted = isPermuted(header, model) ? [headDim] : rotaryDim === undefined ? [] : [headDim, rotaryDim];
+  if (model.gatesAttention) permuted.push(numHeads, ...(valueOrder(header, model) ?? []));
   return header.pairs.some(({ fused }) => fused) ? [...permuted, numHeads, numKvHeads] : permuted;
 }
 
@@ -87,12 +89,17 @@ function unfused(pair: FactorPair, model: ModelConfig): FactorPair[] {
   });
 }
 
-/** `[rows, columns]` of q or k, rows from the order of the file to that of the kernels. */
-function inOrder(matrix: Float32Array, columns: number, header: AdapterHeader, model: ModelConfig): Float32Array {
-  const { headDim, rotaryDim } = model;
+/** The order of a delta net's value heads, where a file has them in another than the base: in PEFT's they are as in safetensors. */
+const valueOrder = ({ format }: AdapterHeader, { deltaNet }: ModelConfig): number[] | undefined =>
+  deltaNet && valueHeadOrder(deltaNet, format === 'gguf' ? 'tiled' : 'grouped');
+
+/** `[rows, columns]` of a linear's outputs, rows from the order of the file to that of the kernels. */
+function inOrder(matrix: Float32Array, columns: number, { header, model, linear }: { header: AdapterHeader; model: ModelConfig; linear: LinearName }): Float32Array {
   const bytes = new Uint8Array(matrix.buffer, matrix.byteOffset, matrix.byteLength);
-  if (isPermuted(header, model)) return new Float32Array(deinterleaveRows(bytes, columns * 4, headDim).buffer);
-  return rotaryDim === undefined ? matrix : new Float32Array(orderedRows(bytes, columns * 4, pairedRows(headDim, rotaryDim)).buffer);
+  if (isRotated(linear) && isPermuted(header, model)) return new Float32Array(deinterleaveRows(bytes, columns * 4, model.headDim).buffer);
+  const values = valueOrder(header, model);
+  const order = isRotated(linear) ? rowOrder(model, linear) : model.deltaNet && values && valueRows(model.deltaNet, linear, values);
+  return order ? new Float32Array(orderedRows(bytes, columns * 4, order).buffer) : matrix;
 }
 
 /**
@@ -107,6 +114,7 @@ export async function readModule(
   const { layer, linear, path, rank, scale } = pair;
   const a = await readFinite(pair.a);
   const b = await readFinite(pair.b);
+  const values = linear === 'ssm_out' && model ? valueOrder(header, model) : undefined;
   return {
     layer,
     linear,
@@ -116,8 +124,8 @@ export async function readModule(
     inFeatures: pair.a.shape[1] ?? 0,
     outFeatures: pair.b.shape[0] ?? 0,
     scale,
-    a,
-    b: isRotated(linear) && model ? inOrder(b, rank, header, model) : b,
+    a: model?.deltaNet && values ? valueColumns(a, model.deltaNet, values) : a,
+    b: model ? inOrder(b, rank, { header, model, linear }) : b,
   };
 }
 

@@ -183,13 +183,13 @@ export class AnswerSteps {
 
   /**
    * Drafts are verified where draws need nothing else of the tokens before them, pages stay as they are, and the GPU chooses
-   * all rows or none.
+   * all rows or none; and where no layer has a state, which would know of tokens that are thrown away.
    */
   #maySpeculate(): boolean {
-    const { sequence } = this;
+    const { sequence, session } = this;
     const { prompt, speculates, grammar, wantsLogits, follow } = this.options;
     const isPlanned = follow !== undefined && sequence.rows[prompt.length] !== undefined;
-    return speculates && !grammar && !wantsLogits && !isPlanned && sequence.policy.key === DENSE.key;
+    return speculates && !session.plan.config.deltaNet && !grammar && !wantsLogits && !isPlanned && sequence.policy.key === DENSE.key;
   }
 
   /**

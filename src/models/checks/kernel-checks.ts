@@ -8,6 +8,7 @@ import { ATTENTION } from '../attention-contests.ts';
 import { PREFILL, ROWS } from '../kernel-contests.ts';
 import { attentionChecks } from './attention-checks.ts';
 import { convolutionCheck } from './convolution-check.ts';
+import { attentionGateCheck, deltaNetCheck } from './delta-net-check.ts';
 import { embeddingCheck, gateCheck, normCheck } from './element-checks.ts';
 import { productChecks } from './product-checks.ts';
 import { repackChecks } from './repack-checks.ts';
@@ -24,8 +25,9 @@ export async function kernelChecks(
   const upload = checkUpload(device, recorder);
   const { decode, prefill } = await productChecks(device, upload, config, tensors);
   const embeddings = tensors.get('token_embd.weight');
-  const { convolution } = config;
-  const others = [gateCheck(device, config), ...(convolution ? [convolutionCheck(device, config, convolution)] : []), ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
+  const { convolution, deltaNet } = config;
+  const mixers = [...(convolution ? [convolutionCheck(device, config, convolution)] : []), ...(deltaNet ? [deltaNetCheck(device, config, deltaNet)] : []), ...(config.gatesAttention ? [attentionGateCheck(device, config)] : [])];
+  const others = [gateCheck(device, config), ...mixers, ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
   const repacked = variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type));
   return [
     { candidates: [{ repacksOnHost: true }], checks: repacked },

@@ -23,7 +23,10 @@ const ROOM = 16;
 /** Numbers that are judged together: of a token, and of one linear. */
 const ROW = 16;
 /** Groups that add to the residual stream, and what comes behind. */
-const BEHIND: readonly (readonly [LinearGroup, LinearGroup])[] = [['output', 'gateUp'], ['down', 'qkv'], ['convOutput', 'gateUp'], ['down', 'convInput']];
+const BEHIND: readonly (readonly [LinearGroup, LinearGroup])[] = [
+  ...([['output', 'gateUp'], ['down', 'qkv'], ['convOutput', 'gateUp'], ['down', 'convInput']] as const),
+  ...([['deltaOutput', 'gateUp'], ['down', 'deltaInput']] as const),
+];
 
 /** Rows of a group's matrix, of a type that the model has of it. */
 interface Part extends Outputs {

@@ -1,6 +1,6 @@
 import { AdapterArena, type ArenaAdapter } from '../../adapters/arena/adapter-arena.ts';
 import type { LadderModule } from '../../adapters/ladder/adapter-ladder.ts';
-import { type LinearGroup, linearShape, linearsOfGroup, linearsOfModel } from '../../architectures/linears.ts';
+import { type LinearGroup, linearShape, linearsOfGroup, linearsOfModel, mostSideBySide } from '../../architectures/linears.ts';
 import type { RampRow } from '../../chunking/ramps.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
@@ -48,7 +48,7 @@ export class CheckedAdapter {
       const halves = { a: Uint16Array.from(a, floatToHalf), bTransposed: Uint16Array.from(b, floatToHalf) };
       return { name: linear, layer: 0, linear, rank: RANK, inFeatures, outFeatures, ...halves, singularValues: new Float64Array(RANK) };
     });
-    this.arena = new AdapterArena(device, 1, mostTokens * SCALES.length);
+    this.arena = new AdapterArena(device, 1, mostTokens * SCALES.length, mostSideBySide(config));
     const ranks = RANKS.map((rank) => modules.map(() => rank));
     this.#adapter = this.arena.add(modules, ranks);
   }

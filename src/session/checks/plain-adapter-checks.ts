@@ -10,7 +10,7 @@ import { anyHalves, anyMatrix, anyNumbers, bufferOf } from '../../models/checks/
 import { dot, rmsNormed } from '../../models/checks/plain-math.ts';
 
 /** Behind a norm. */
-const NORMED: readonly LinearGroup[] = ['qkv', 'gateUp', 'convInput'];
+const NORMED: readonly LinearGroup[] = ['qkv', 'gateUp', 'convInput', 'deltaInput'];
 const RANK = 32;
 /** Of the outputs, those that an adapter changes, behind others. */
 const [ROWS, START] = [32, 16];

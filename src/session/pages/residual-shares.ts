@@ -1,4 +1,4 @@
-import { isConvolved } from '../../config/model-config.ts';
+import { hasState, isConvolved } from '../../config/model-config.ts';
 import { quantile } from '../../config/quantile.ts';
 import { randomWords } from '../../config/random-words.ts';
 import { unlessLost } from '../../gpu/readback.ts';
@@ -72,7 +72,7 @@ export async function residualShares(session: Session): Promise<number[]> {
     };
     // Medians: of single tokens some layers make a hundred times as much.
     return Array.from({ length: numLayers }, (_, layer) => {
-      if (isConvolved(config, layer)) return 0; // has no keys
+      if (isConvolved(config, layer) || hasState(config, layer)) return 0; // has no keys
       const made = mean(squares(layer, READ_TOKENS * rowBytes, SIGN_TOKENS, hiddenSize));
       const from = attendedBytes > 0 ? quantile(squares(layer, layerBytes - attendedBytes, READ_TOKENS, width), 0.5) : width;
       return made / (from * quantile(squares(layer, 0, READ_TOKENS, hiddenSize), 0.5));

@@ -4,6 +4,7 @@ import type { Activation } from '../../config/model-config.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
 import { addRope, ropeType } from './hf-rope.ts';
+import { MOST_DELTA } from '../delta-config.ts';
 import { MOST } from '../model-config.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
@@ -68,6 +69,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   if (config.has('sliding_window') && usesWindow(config, window)) setNumber('attention.sliding_window', 'sliding_window');
   if (window === 'by layer') addWindow(config, architecture, set);
   if (architecture.hasConvolutions) addConvolutions(config, set);
+  if (architecture.hasDeltaNets) addDeltaNets(config, set);
   addRope(config, architecture, set);
   return values;
 }
@@ -155,6 +157,24 @@ function feedForward(config: JsonFields): number {
   if (!config.has('block_ffn_dim_multiplier')) return part;
   const multiple = config.size('block_multiple_of', MOST.feed_forward_length);
   return multiple * Math.ceil(Math.trunc(config.positive('block_ffn_dim_multiplier') * part) / multiple);
+}
+
+/** Which layers have a delta net, and its sizes (configuration_qwen3_5.py). */
+function addDeltaNets(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
+  const size = (key: keyof typeof MOST_DELTA, field: string): number => {
+    const value = config.size(field, MOST_DELTA[key]);
+    set(key, value);
+    return value;
+  };
+  const numLayers = config.size('num_hidden_layers', MOST.block_count);
+  const types = layerTypes(config, numLayers, ['linear_attention', 'full_attention']);
+  const attending = everyNth(config.size('full_attention_interval', MOST.block_count), numLayers);
+  set('attention.recurrent_layers', Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'linear_attention' : !attending.includes(layer))));
+  const headDim = size('ssm.state_size', 'linear_key_head_dim');
+  if (config.number('linear_value_head_dim') !== headDim) config.fail('linear_value_head_dim', `values of another size than keys, ${headDim}, are not supported`, 'unsupported');
+  size('ssm.conv_kernel', 'linear_conv_kernel_dim');
+  size('ssm.group_count', 'linear_num_key_heads');
+  set('ssm.inner_size', headDim * size('ssm.time_step_rank', 'linear_num_value_heads'));
 }
 
 /** Some configs name a window that their models do not use, or only in layers that they do not have. */

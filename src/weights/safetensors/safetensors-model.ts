@@ -6,26 +6,34 @@ import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
-import { CONVOLUTION } from '../model-tensors.ts';
+import { CONVOLUTION, DELTA } from '../model-tensors.ts';
 import { checkVocabSize, configMetadata, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
 import { encoderHeader } from './encoder-files.ts';
 import { JsonFields, kindOf } from './json-file.ts';
 import type { ModelHeader } from '../model-header.ts';
-import { quantized, raised } from '../quantized-tensor.ts';
+import { changed, quantized } from '../quantized-tensor.ts';
 import type { LoadedType } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
 function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
-  const { norms, normPaths, hasConvolutions, isFused } = architecture;
+  const { norms, normPaths, hasConvolutions, hasDeltaNets, isFused } = architecture;
   const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map((name) => [linearPath(architecture, name), name] as const);
   const fused = isFused ? Object.entries(FUSED).map(([name, { path }]) => [path, name] as const) : [];
   const convolution = hasConvolutions ? [['conv.conv', CONVOLUTION] as const] : [];
-  return new Map([...own, ...fused, ...convolution, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
+  return new Map([...own, ...(hasDeltaNets ? DELTA_PARTS : []), ...fused, ...convolution, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
 }
+
+/** Of a delta net what is no linear; two have no name of their own. */
+const DELTA_PARTS: [string, string][] = [
+  ['linear_attn.conv1d', DELTA.convolution.replace('.weight', '')],
+  ['linear_attn.norm', DELTA.norm.replace('.weight', '')],
+  ['linear_attn.A_log', DELTA.decayRate],
+  ['linear_attn.dt_bias', DELTA.decayBias],
+];
 
 const OUTER_NAMES: Record<string, string> = {
   'model.embed_tokens.weight': 'token_embd.weight',
@@ -35,8 +43,8 @@ const OUTER_NAMES: Record<string, string> = {
 };
 /** Of a model with other parts: what its text's names begin with, by version, and the others'. */
 const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|model\.language_model\.)/;
-const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector)\./;
-const LAYER_NAME = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/;
+const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector|visual)\./;
+const LAYER_NAME = /^model\.layers\.(\d+)\.(.+?)(\.weight|\.bias|)$/;
 const INDEX = /\.safetensors\.index\.json$/;
 /** The longest templates have some 20,000 characters. */
 const MOST_TEMPLATE_BYTES = 1 << 20;
@@ -100,17 +108,19 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const { normOffset = 0 } = architecture;
   const tensors = found.flatMap((tensor) => {
     if (isTied && tensor.name === 'output.weight') return []; // the embeddings once more
-    const isConvolution = tensor.name.endsWith(`.${CONVOLUTION}.weight`);
+    const isConvolution = [`${CONVOLUTION}.weight`, DELTA.convolution].some((end) => tensor.name.endsWith(`.${end}`));
     if (tensor.shape.length > 1 && !isConvolution) return [type ? quantized(tensor, type) : tensor];
     const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
-    return [normOffset !== 0 && tensor.name.endsWith('norm.weight') ? raised(vector, normOffset) : vector];
+    if (tensor.name.endsWith(`.${DELTA.decayRate}`)) return [changed(vector, (log) => -Math.exp(log))];
+    const isOffset = normOffset !== 0 && tensor.name.endsWith('norm.weight') && !tensor.name.endsWith(`.${DELTA.norm}`);
+    return [isOffset ? changed(vector, (weight) => weight + normOffset) : vector];
   });
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
   }
   for (const [name, divisors] of ropeDivisors(config, architecture)) tensors.push(inMemory(name, divisors, config.file));
   const said = { unrotatedLayers: unrotatedLayers(config), yarnTruncates: yarnTruncates(config) };
-  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', ...said };
+  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', valueHeads: 'grouped', ...said };
 }
 
 /** Of several files of that name one says how sentence-transformers pools states. */
@@ -155,13 +165,14 @@ async function readShards(weights: readonly ByteSource[], index: JsonFields | un
  */
 function namer(architecture: Architecture, isText: boolean): (name: string) => string | undefined {
   const parts = layerParts(architecture);
+  const { draftParts } = architecture;
   return (whole) => {
-    if (whole.endsWith('rotary_emb.inv_freq') || (isText && OTHER_PARTS.test(whole))) return undefined;
+    if (whole.endsWith('rotary_emb.inv_freq') || (draftParts !== undefined && whole.startsWith(draftParts)) || (isText && OTHER_PARTS.test(whole))) return undefined;
     const name = isText ? whole.replace(TEXT_PREFIX, (prefix) => (prefix === 'language_model.' ? '' : 'model.')) : whole;
     const outer = Object.hasOwn(OUTER_NAMES, name) ? OUTER_NAMES[name] : undefined;
     if (outer !== undefined) return outer;
     const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
-    return parts.has(part) ? `blk.${layer}.${parts.get(part)}.${end}` : name;
+    return parts.has(part) ? `blk.${layer}.${parts.get(part)}${end}` : name;
   };
 }
 

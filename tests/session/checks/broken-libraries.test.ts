@@ -23,7 +23,7 @@ const FEW_BITS = tinyModel({
   ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 2 },
   types: { 'blk.0.attn_q': 'Q2_K', 'blk.0.attn_k': 'Q3_K', 'blk.0.attn_v': 'MXFP4', 'blk.1.attn_q': 'IQ4_XS', 'blk.1.attn_k': 'Q2_0', ffn_gate: 'Q1_0', ffn_up: 'TQ2_0', ffn_down: 'IQ3_XXS' },
 });
-const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }) };
+const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }), qwen35: tinyModel({ architecture: 'qwen35', type: 'Q8_0', seed: 85, contextLength: 128, numLayers: 2, attending: [1] }) };
 
 interface Broken {
   library: string;
@@ -62,6 +62,14 @@ const LOADED: Broken[] = [
   broken('short-conv of its batch', /return taken\(t - back, column\);/, 'return taken(t, column);', 'short-conv', { model: 'lfm2' }),
   broken('short-conv of a page', /position \/ PAGE_TOKENS\]/, 'entry.y / PAGE_TOKENS]', 'short-conv', { model: 'lfm2' }),
   broken('short-conv of another text', /other\.z == entry\.z && /, '', 'short-conv', { model: 'lfm2' }),
+  broken('causal-conv of its batch', /back <= offset/, 'back < offset', 'delta-rule', { model: 'qwen35' }),
+  broken('causal-conv of a state', /\(back - offset - 1u\)/, '(back - 1u)', 'delta-rule', { model: 'qwen35' }),
+  broken('causal-conv of what it leaves', /= taken\(t, back, column\); \}/, '= taken(t, 0u, column); }', 'delta-rule', { model: 'qwen35' }),
+  broken('delta-rule of what is forgotten', /s1 \*= decay;/, '', 'delta-rule', { model: 'qwen35' }),
+  broken('delta-rule of key heads', /head % NUM_KEY_HEADS, TILED/, 'head / 2u, TILED', 'delta-rule', { model: 'qwen35' }),
+  broken('delta-rule of what is shared out', /sum \+= sums\[turn \+ i\];/, 'sum += sums[turn + lane];', 'delta-rule', { ...onGpu, model: 'qwen35' }),
+  broken('gated-norm', /scale \* norm_weight\[i\] \* vec4f/, 'scale * norm_weight[0] * vec4f', 'delta-rule', { model: 'qwen35' }),
+  broken('sigmoid-mul', /\[id\.y \* ROW4 \+ GATE4 \+ column\]/, '[id.y * ROW4 + column]', 'sigmoid-mul', { model: 'qwen35' }),
   broken('embed', /tokens\[batch_table\[token\]\.x\]/, 'tokens[token]', 'embed'),
   broken('stored-half', /pack_half4\(clamp\(v,/, 'pack_half4(clamp(v.yxzw,', 'store-kv'),
   broken('store-kv', /a \* sine \+ b \* cosine/, 'b * cosine', 'store-kv'),

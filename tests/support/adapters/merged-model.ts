@@ -1,5 +1,6 @@
 import { readAdapter } from '../../../src/adapters/formats/adapter-file.ts';
 import { openGguf } from '../../../src/weights/gguf/gguf-split.ts';
+import { rowOrder } from '../../../src/weights/interleaved-rows.ts';
 import { readModelConfig } from '../../../src/weights/model-config.ts';
 import { peftSource, type TinyAdapter } from '../models/tiny-adapter.ts';
 import { BytesSource } from '../bytes-source.ts';
@@ -15,12 +16,14 @@ export async function merged(model: Uint8Array, adapters: readonly [TinyAdapter,
       const tensor = gguf.tensors.find((found) => found.name === `${name}.weight`);
       if (!tensor) throw new Error(`no ${name}`);
       const isPermuted = config.ropeLayout === 'interleaved' && (linear === 'attn_q' || linear === 'attn_k');
+      const order = linear === 'attn_q' || linear === 'attn_k' ? rowOrder(config, linear) : undefined;
+      const fileRow = (row: number): number => (isPermuted ? interleaved(row, config.headDim) : order ? row - (row % order.length) + order[row % order.length]! : row);
       const weights = new DataView(bytes.buffer, tensor.offset, tensor.bytes);
       for (let row = 0; row < outFeatures; row++) {
         for (let column = 0; column < inFeatures; column++) {
           let sum = 0;
           for (let k = 0; k < rank; k++) sum += b[row * rank + k]! * a[k * inFeatures + column]!;
-          const at = 4 * ((isPermuted ? interleaved(row, config.headDim) : row) * inFeatures + column);
+          const at = 4 * (fileRow(row) * inFeatures + column);
           weights.setFloat32(at, weights.getFloat32(at, true) + scale * factor * sum, true);
         }
       }

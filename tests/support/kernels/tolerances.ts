@@ -14,6 +14,9 @@ export const TOLERANCES = {
   /** The error function's formula is within 1.5e-7. */
   activate: 1e-6,
   'pool-texts': 2e-6,
+  'causal-conv': 5e-6,
+  /** A state is a sum over all tokens, and its decay a power of an exponential. */
+  'delta-rule': 2e-5,
   /** Each element against itself. */
   'store-kv': 2 ** -10,
   /** Means rounded to half. */

@@ -71,6 +71,14 @@ const LFM2_CONVOLUTION: Names = [
   ['conv.out_proj', 'shortconv.out_proj'],
 ];
 
+const DELTA_NET: Names = [
+  ['linear_attn.in_proj_qkv', 'attn_qkv'],
+  ['linear_attn.in_proj_z', 'attn_gate'],
+  ['linear_attn.in_proj_b', 'ssm_beta'],
+  ['linear_attn.in_proj_a', 'ssm_alpha'],
+  ['linear_attn.out_proj', 'ssm_out'],
+];
+
 /** Of a model whose files have groups of linears as one. */
 const FUSED: Names = [
   ['self_attn.qkv_proj', 'attn_qkv'],
@@ -79,7 +87,8 @@ const FUSED: Names = [
   ['mlp.down_proj', 'ffn_down'],
 ];
 
-function linearsOf({ architecture, convolution }: ModelConfig, layer: number): Names {
+function linearsOf({ architecture, convolution, deltaNet }: ModelConfig, layer: number): Names {
+  if (deltaNet?.layers.includes(layer)) return [...DELTA_NET, ...LINEARS.slice(4)];
   if (architecture === 'phi3') return FUSED;
   if (architecture !== 'lfm2') return LINEARS;
   return [...(convolution?.layers.includes(layer) ? LFM2_CONVOLUTION : LFM2_ATTENTION), ...LFM2_MLP];
@@ -129,6 +138,13 @@ export function tinyAdapter(model: ModelConfig, options: TinyAdapterOptions): Ti
 
 function shapeOf(model: ModelConfig, linear: string): [outFeatures: number, inFeatures: number] {
   const q = model.numHeads * model.headDim;
+  if (model.deltaNet) {
+    const { numKeyHeads, numValueHeads, headDim } = model.deltaNet;
+    const values = numValueHeads * headDim;
+    const own: Record<string, number> = { attn_qkv: 2 * numKeyHeads * headDim + values, attn_gate: values, ssm_beta: numValueHeads, ssm_alpha: numValueHeads, attn_q: 2 * q };
+    if (own[linear] !== undefined) return [own[linear], model.hiddenSize];
+    if (linear === 'ssm_out') return [model.hiddenSize, values];
+  }
   if (linear === 'shortconv.in_proj') return [3 * model.hiddenSize, model.hiddenSize];
   if (linear === 'shortconv.out_proj') return [model.hiddenSize, model.hiddenSize];
   if (linear === 'attn_q') return [q, model.hiddenSize];

@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -32,6 +32,8 @@ export interface TinyModelOptions {
   /** Of `lfm2`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
   attending?: readonly number[];
   taps?: number;
+  /** Of `qwen35`: heads of its delta nets; default 4 key heads, 8 value heads, and heads of 16. */
+  deltaHeads?: readonly [keys: number, values: number, size: number];
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
   /** Components of a head that are rotated; default: all. */
@@ -108,9 +110,11 @@ export function tinyModel(options: TinyModelOptions): Uint8Array {
   });
 }
 
-/** Whether a layer attends: of `lfm2` some have a convolution instead. */
+/** Whether a layer attends: of `lfm2` some have a convolution instead, of `qwen35` a delta net. */
 const attends = ({ architecture, attending }: TinyModelOptions, layer: number): boolean =>
-  architecture !== 'lfm2' || (attending ? attending.includes(layer) : layer % 3 === 1);
+  !['lfm2', 'qwen35'].includes(architecture) || (attending ? attending.includes(layer) : architecture === 'lfm2' ? layer % 3 === 1 : layer % 4 === 3);
+
+const deltaHeads = ({ deltaHeads: [keys, values, size] = [4, 8, 16] }: TinyModelOptions) => ({ keys, values, size });
 
 function definedSizes(options: TinyModelOptions): Partial<typeof DEFAULT_SIZES> {
   const names = Object.keys(DEFAULT_SIZES) as (keyof typeof DEFAULT_SIZES)[];
@@ -122,7 +126,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   const { headDim } = sizes;
   const rotaryDim = options.rotaryDim ?? (isInterleaved(architecture) ? headDim : undefined);
   // Converters write the head size where it does not follow from the others, and always for Qwen3.
-  const ownHeadDim = ['qwen3', 'gemma3'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
+  const ownHeadDim = ['qwen3', 'gemma3', 'qwen35'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
     // What is called Phi-3 must have its special tokens, or llama.cpp fails.
@@ -137,6 +141,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     [`${architecture}.attention.head_count`]: sizes.numHeads,
     [`${architecture}.attention.head_count_kv`]: architecture === 'lfm2' ? Int32Array.from({ length: sizes.numLayers }, (_, layer) => (attends(options, layer) ? sizes.numKvHeads : 0)) : sizes.numKvHeads,
     ...(architecture === 'lfm2' && { 'lfm2.shortconv.l_cache': options.taps ?? 3 }),
+    ...(architecture === 'qwen35' && deltaMetadata(options, sizes)),
     [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(1e-5),
     [`${architecture}.rope.freq_base`]: f32(sizes.ropeTheta),
     ...(rotaryDim !== undefined && { [`${architecture}.rope.dimension_count`]: rotaryDim }),
@@ -159,6 +164,21 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       [`${architecture}.rope.scaling.type`]: 'linear',
       [`${architecture}.rope.scaling.factor`]: f32(ropeLinearScale),
     }),
+  };
+}
+
+/** Every fourth layer attends where nothing is said. */
+function deltaMetadata(options: TinyModelOptions, { numLayers, headDim }: Sizes): Record<string, MetadataValue> {
+  const { keys, values, size } = deltaHeads(options);
+  const pairs = (options.rotaryDim ?? headDim) / 2;
+  return {
+    'qwen35.ssm.conv_kernel': options.taps ?? 4,
+    'qwen35.ssm.state_size': size,
+    'qwen35.ssm.group_count': keys,
+    'qwen35.ssm.time_step_rank': values,
+    'qwen35.ssm.inner_size': values * size,
+    'qwen35.rope.dimension_sections': Int32Array.from([...[0, 1, 2].map((axis) => Math.ceil((pairs - axis) / 3)), 0]),
+    ...(options.attending && { 'qwen35.attention.recurrent_layers': Array.from({ length: numLayers }, (_, layer) => !attends(options, layer)) }),
   };
 }
 
@@ -200,7 +220,21 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   for (let layer = 0; layer < sizes.numLayers; layer++) {
     const name = (rest: string): string => `blk.${layer}.${rest}`;
     vector(name('attn_norm.weight'), hiddenSize, 0.1, 1);
-    if (!attends(options, layer)) {
+    if (!attends(options, layer) && architecture === 'qwen35') {
+      const { keys, values, size } = deltaHeads(options);
+      const taps = options.taps ?? 4;
+      const width = (2 * keys + values) * size;
+      matrix(name('attn_qkv.weight'), [width, hiddenSize]);
+      matrix(name('attn_gate.weight'), [values * size, hiddenSize]);
+      matrix(name('ssm_beta.weight'), [values, hiddenSize]);
+      matrix(name('ssm_alpha.weight'), [values, hiddenSize]);
+      add(name('ssm_conv1d.weight'), [width, taps], random.normals(width * taps, 1 / Math.sqrt(taps)), 'F32');
+      // Some heads forget within a few tokens, others hardly.
+      add(name('ssm_a'), [values], random.normals(values, 1).map((log) => -0.3 * Math.exp(log)), 'F32');
+      vector(name('ssm_dt.bias'), values, 0.5, 0);
+      vector(name('ssm_norm.weight'), size, 0.1, 1);
+      matrix(name('ssm_out.weight'), [hiddenSize, values * size]);
+    } else if (!attends(options, layer)) {
       const taps = options.taps ?? 3;
       matrix(name('shortconv.in_proj.weight'), [3 * hiddenSize, hiddenSize]);
       add(name('shortconv.conv.weight'), [hiddenSize, taps], random.normals(hiddenSize * taps, 1 / Math.sqrt(taps)), 'F32');
@@ -208,7 +242,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     } else {
       if (isFused) matrix(name('attn_qkv.weight'), [qSize + 2 * kvSize, hiddenSize], { gain: attentionGain });
       else {
-        matrix(name('attn_q.weight'), [qSize, hiddenSize], { gain: attentionGain });
+        matrix(name('attn_q.weight'), [architecture === 'qwen35' ? 2 * qSize : qSize, hiddenSize], { gain: attentionGain });
         matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
         matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
       }
@@ -217,7 +251,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
         vector(name('attn_k.bias'), kvSize, 0.3, 0);
         vector(name('attn_v.bias'), kvSize, 0.3, 0);
       }
-      if (['qwen3', 'gemma3', 'lfm2'].includes(architecture)) {
+      if (['qwen3', 'gemma3', 'lfm2', 'qwen35'].includes(architecture)) {
         vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
         vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
       }
@@ -227,7 +261,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       vector(name('post_attention_norm.weight'), hiddenSize, 0.1, 1);
       vector(name('post_ffw_norm.weight'), hiddenSize, 0.1, 1);
     }
-    vector(name('ffn_norm.weight'), hiddenSize, 0.1, 1);
+    vector(name(architecture === 'qwen35' ? 'post_attention_norm.weight' : 'ffn_norm.weight'), hiddenSize, 0.1, 1);
     if (!isFused) matrix(name('ffn_gate.weight'), [intermediateSize, hiddenSize]);
     matrix(name('ffn_up.weight'), [isFused ? 2 * intermediateSize : intermediateSize, hiddenSize]);
     matrix(name('ffn_down.weight'), [hiddenSize, intermediateSize]);

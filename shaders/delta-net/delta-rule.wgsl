@@ -1,0 +1,75 @@
+// The gated delta rule of one value head, token by token: S ← decay · S; S ← S + k ⊗ β (v − k·S); y = q·S / sqrt(HEAD_DIM), with
+// q and k of length one, decay = exp(rate · softplus(α + bias)) and β = sigmoid(b). One workgroup a text of the batch, head and
+// COLUMNS of its values; the rows of a column of S are shared out to PARTS invocations, which keep them in registers.
+// S lies as [HEAD_DIM / 4, HEAD_DIM] vectors of four rows. A batch begins with the state that the text has come to, if any, and
+// writes another one. What is added up along a column: S·k, S·q, k·k and q·q at once, and q·k; so y needs S from before alone.
+const HEAD4 = HEAD_DIM / 4u;
+// By turns, so that no token's sums are overwritten while they are read.
+var<workgroup> sums: array<vec4f, 2u * WORKGROUP>;
+var<workgroup> products: array<f32, 2u * WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let head = group.y;
+  let lane = local % COLUMNS;
+  let part = local / COLUMNS;
+  let column = group.x * COLUMNS + lane;
+  let first = group.z * params.runTokens;
+  let place = places[batch_table[first].z];
+  let own = (head * HEAD4 + part * PART4) * HEAD_DIM + column;
+  #for i in PART4
+  var s#i = vec4f();
+  #end
+  if (place.z != 0u) {
+    let start = place.x / 2u + own;
+    #for i in PART4
+    s#i = state[start + #iu * HEAD_DIM];
+    #end
+  }
+  let key_head = select(head / (NUM_VALUE_HEADS / NUM_KEY_HEADS), head % NUM_KEY_HEADS, TILED);
+  let query_at = key_head * HEAD4 + part * PART4;
+  let key_at = query_at + NUM_KEY_HEADS * HEAD4;
+  let value_at = (2u * NUM_KEY_HEADS + head) * HEAD4 + column / 4u;
+  for (var t = first; t < first + params.runTokens; t++) {
+    let row = t * WIDTH4;
+    let gates = t * ROW4 * 4u + GATES + head;
+    let beta = 1.0 / (1.0 + exp(min(-gate(gates), 88.0)));
+    let alpha = gate(gates + NUM_VALUE_HEADS) + decay_bias[head];
+    let decay = exp(decay_rate[head] * (max(alpha, 0.0) + log(1.0 + exp(-abs(alpha)))));
+    var sum = vec4f();
+    var product = 0.0;
+    #for i in PART4
+    s#i *= decay;
+    let k#i = convolved[row + key_at + #iu];
+    let q#i = convolved[row + query_at + #iu];
+    sum += vec4f(dot(s#i, k#i), dot(s#i, q#i), dot(k#i, k#i), dot(q#i, q#i));
+    product += dot(q#i, k#i);
+    #end
+    if (PARTS > 1u) {
+      let turn = (t & 1u) * WORKGROUP;
+      sums[turn + local] = sum;
+      products[turn + local] = product;
+      workgroupBarrier();
+      sum = vec4f();
+      product = 0.0;
+      for (var i = lane; i < WORKGROUP; i += COLUMNS) {
+        sum += sums[turn + i];
+        product += products[turn + i];
+      }
+    }
+    let key_scale = inverseSqrt(sum.z + LENGTH_EPS);
+    let delta = beta * (convolved[row + value_at][column % 4u] - sum.x * key_scale) * key_scale;
+    #for i in PART4
+    s#i += k#i * delta;
+    #end
+    if (part == 0u) {
+      y[(t * NUM_VALUE_HEADS + head) * HEAD_DIM + column] = (sum.y + product * delta) * inverseSqrt(sum.w + LENGTH_EPS) * SCALE;
+    }
+  }
+  let end = place.y / 2u + own;
+  #for i in PART4
+  state[end + #iu * HEAD_DIM] = s#i;
+  #end
+}
+
+fn gate(at: u32) -> f32 { return x[at / 4u][at % 4u]; }

@@ -1,0 +1,16 @@
+import type { DeltaNet } from './model-config.ts';
+
+/** Widths, in f32, of what a token has in a layer with a delta net. */
+export function deltaWidths({ numKeyHeads, numValueHeads, headDim }: DeltaNet) {
+  const values = numValueHeads * headDim;
+  /** Queries, keys and values, which go through a convolution. */
+  const convolved = 2 * numKeyHeads * headDim + values;
+  /** Those, the output's gates, and of each value head how much it takes in and how much it forgets. */
+  return { values, convolved, projected: convolved + values + 2 * numValueHeads };
+}
+
+/** Of what such a layer knows of a text: the state of each value head `[headDim, headDim]`, f32. */
+export const deltaStateFloats = ({ numValueHeads, headDim }: DeltaNet): number => numValueHeads * headDim ** 2;
+
+/** Bytes of all it knows: those, and behind them what its convolution took in of the latest tokens `[taps - 1, convolved]`. */
+export const stateBytes = (net: DeltaNet): number => 4 * (deltaStateFloats(net) + (net.taps - 1) * deltaWidths(net).convolved);

@@ -1,0 +1,137 @@
+import { deltaStateFloats, deltaWidths, stateBytes } from '../../config/delta-net.ts';
+import type { DeltaNet, ModelConfig } from '../../config/model-config.ts';
+import type { Device } from '../../gpu/device.ts';
+import { createOperation } from '../../gpu/operation.ts';
+import type { Check } from '../../gpu/self-check.ts';
+import { causalConvKernel } from '../../kernels/delta-net/causal-conv.ts';
+import { deltaRuleKernel } from '../../kernels/delta-net/delta-rule.ts';
+import { gatedNormKernel } from '../../kernels/delta-net/gated-norm.ts';
+import { UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
+import { sigmoidMulKernel } from '../../kernels/sigmoid-mul.ts';
+import { rowWidth } from '../../kernels/heads.ts';
+import { batchTable } from '../../layers/batch.ts';
+import { anyHalves, anyNumbers, bufferOf } from './known-values.ts';
+import { ACTIVATIONS, dot, rmsNormed } from './plain-math.ts';
+
+/** Two texts, of which the second was begun before: the state that it reads is the first of three, and the others are those that they leave. */
+const TEXTS = [{ isKnown: false, to: 1 }, { isKnown: true, to: 2 }];
+
+/** What a layer with a delta net makes of its inputs, and the states that it leaves. */
+export function deltaNetCheck(device: Device, { rmsNormEps }: ModelConfig, net: DeltaNet): Check {
+  const { numValueHeads, headDim, taps } = net;
+  const { convolved: width, projected, values } = deltaWidths(net);
+  const size = { tokens: TEXTS.length * taps, runTokens: taps };
+  const next = anyNumbers();
+  const inputs: DeltaInputs = {
+    ...{ x: anyHalves(size.tokens * projected, next), weights: anyHalves(taps * width, next), before: anyHalves(stateBytes(net) / 4, next) },
+    ...{ rate: anyHalves(numValueHeads, next).map((value) => -Math.abs(value)), bias: anyHalves(numValueHeads, next), headNorm: anyHalves(headDim, next) },
+  };
+  const floats = inputs.before.length;
+  const state = bufferOf(device, new Float32Array(3 * floats));
+  const table = batchTable(Array.from({ length: size.tokens }, (_, t) => ({ place: 0, position: 40 + t, firstPage: Math.floor(t / taps), page: 0 })));
+  const places = Uint32Array.from(TEXTS.flatMap(({ isKnown, to }) => [0, (to * floats * 4) / UNIT_BYTES, Number(isKnown), 0]));
+  const [mixed, y] = [bufferOf(device, new Float32Array(size.tokens * width)), bufferOf(device, new Float32Array(size.tokens * values))];
+  const shared = { batch_table: bufferOf(device, table), places: bufferOf(device, places), x: bufferOf(device, inputs.x), state };
+  const [weights, rate, bias, headNorm] = [inputs.weights, inputs.rate, inputs.bias, inputs.headNorm].map((each) => bufferOf(device, each));
+  return {
+    name: `delta-rule × ${headDim}`,
+    make() {
+      const convolve = createOperation(device, causalConvKernel(device, net), { ...shared, taps: weights!, y: mixed });
+      const mix = createOperation(device, deltaRuleKernel(device, net), { ...shared, convolved: mixed, decay_rate: rate!, decay_bias: bias!, y });
+      const norm = createOperation(device, gatedNormKernel(device, net, rmsNormEps), { x: shared.x, norm_weight: headNorm!, y });
+      return (recorder) => {
+        device.gpuDevice.queue.writeBuffer(state, 0, inputs.before);
+        recorder.run(convolve, convolve.groups(size), size);
+        recorder.run(mix, mix.groups(size), size);
+        recorder.run(norm, norm.groups(size), size);
+      };
+    },
+    result: [{ buffer: y, offset: 0, size: size.tokens * values * 4 }, { buffer: state, offset: floats * 4, size: 2 * floats * 4 }],
+    read: (bytes) => new Float32Array(bytes),
+    expected: plainDeltaNet(net, inputs, rmsNormEps),
+    row: headDim,
+  };
+}
+
+interface DeltaInputs {
+  x: Float32Array<ArrayBuffer>;
+  weights: Float32Array<ArrayBuffer>;
+  /** The state that the second text reads. */
+  before: Float32Array<ArrayBuffer>;
+  rate: Float32Array<ArrayBuffer>;
+  bias: Float32Array<ArrayBuffer>;
+  headNorm: Float32Array<ArrayBuffer>;
+}
+
+/** Outputs of all tokens, then the state that each text leaves. */
+function plainDeltaNet(net: DeltaNet, { x, weights, before, rate, bias, headNorm }: DeltaInputs, eps: number): Float32Array {
+  const { numKeyHeads, numValueHeads, headDim, taps, valueHeads } = net;
+  const { convolved: width, projected, values } = deltaWidths(net);
+  const { silu } = ACTIVATIONS;
+  const expected = new Float32Array(TEXTS.length * (taps * values + before.length));
+  TEXTS.forEach(({ isKnown }, text) => {
+    const row = (t: number): Float32Array => x.subarray((text * taps + t) * projected, (text * taps + t + 1) * projected);
+    const left = expected.subarray(TEXTS.length * taps * values + text * before.length).subarray(0, before.length);
+    if (isKnown) left.set(before.subarray(0, deltaStateFloats(net)));
+    const taken = (t: number, column: number): number => (t >= 0 ? row(t)[column]! : isKnown ? before[deltaStateFloats(net) + (-t - 1) * width + column]! : 0);
+    for (let back = 0; back < taps - 1; back++) left.set(row(taps - 1 - back).subarray(0, width), deltaStateFloats(net) + back * width);
+    for (let t = 0; t < taps; t++) {
+      const mixed = Float32Array.from({ length: width }, (_, column) => {
+        let sum = 0;
+        for (let back = 0; back < taps; back++) sum += weights[back * width + column]! * taken(t - back, column);
+        return silu(sum);
+      });
+      for (let head = 0; head < numValueHeads; head++) {
+        const part = (i: number): Float32Array => mixed.subarray(i * headDim, (i + 1) * headDim);
+        const keyHead = valueHeads === 'tiled' ? head % numKeyHeads : Math.floor(head / (numValueHeads / numKeyHeads));
+        const [query, key, value] = [part(keyHead), part(numKeyHeads + keyHead), part(2 * numKeyHeads + head)];
+        const gates = row(t).subarray(width + values);
+        const token = { beta: 1 / (1 + Math.exp(-gates[head]!)), decay: Math.exp(rate[head]! * Math.log(1 + Math.exp(gates[numValueHeads + head]! + bias[head]!))) };
+        const found = step(left.subarray(head * headDim ** 2, (head + 1) * headDim ** 2), query, key, value, token);
+        const normed = rmsNormed(found, headNorm, eps).map((each, i) => each * silu(row(t)[width + head * headDim + i]!));
+        expected.set(normed, ((text * taps + t) * numValueHeads + head) * headDim);
+      }
+    }
+  });
+  return expected;
+}
+
+/** One token of one head: changes the state, which lies as delta-rule.wgsl says, and returns what the query finds in it. */
+function step(state: Float32Array, query: Float32Array, key: Float32Array, value: Float32Array, { beta, decay }: { beta: number; decay: number }): Float32Array {
+  const size = value.length;
+  const [queryLength, keyLength] = [query, key].map((each) => Math.sqrt(dot(each, each) + 1e-6)) as [number, number];
+  return value.map((wanted, i) => {
+    const at = (k: number): number => (Math.floor(k / 4) * size + i) * 4 + (k % 4);
+    let known = 0;
+    for (let k = 0; k < size; k++) known += (state[at(k)]! * decay * key[k]!) / keyLength;
+    let found = 0;
+    for (let k = 0; k < size; k++) {
+      state[at(k)] = state[at(k)]! * decay + (key[k]! / keyLength) * beta * (wanted - known);
+      found += (state[at(k)]! * query[k]!) / queryLength;
+    }
+    return found / Math.sqrt(size);
+  });
+}
+
+/** What is attended to, gated. */
+export function attentionGateCheck(device: Device, config: ModelConfig): Check {
+  const tokens = 3;
+  const [width, row] = [config.numHeads * config.headDim, rowWidth(config)];
+  const next = anyNumbers();
+  const [x, attended] = [anyHalves(tokens * row, next).map((value) => 4 * value), anyHalves(tokens * width, next)];
+  const [input, y] = [bufferOf(device, x), bufferOf(device, attended)];
+  return {
+    name: `sigmoid-mul × ${width}`,
+    make() {
+      const operation = createOperation(device, sigmoidMulKernel(device, config), { x: input, y });
+      return (recorder) => {
+        device.gpuDevice.queue.writeBuffer(y, 0, attended);
+        recorder.run(operation, operation.groups({ tokens }));
+      };
+    },
+    result: [{ buffer: y, offset: 0, size: tokens * width * 4 }],
+    read: (bytes) => new Float32Array(bytes),
+    expected: attended.map((value, i) => value / (1 + Math.exp(-x[Math.floor(i / width) * row + width + (i % width)]!))),
+    row: width,
+  };
+}
