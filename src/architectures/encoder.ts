@@ -6,7 +6,7 @@ export const ENCODERS: ReadonlySet<string> = new Set(['bert']);
 export interface EncoderType {
   /** `general.architecture` of a GGUF file of it. */
   architecture: string;
-  /** What a text's states stand behind in the names of tensors, where a head is on top of them. */
+  /** What names of tensors begin with where something is on top of the model. */
   prefix: string;
   /** transformers' class of cross-encoders, and what makes a score of the first token's state there, by llama.cpp's names. */
   crossEncoder: string;
@@ -24,7 +24,7 @@ export const ENCODER_TYPES: ReadonlyMap<string, EncoderType> = new Map<string, E
   ],
 ]);
 
-/** What models have on top of the first token's state that embed texts otherwise. */
+/** What lies on top of the first token's state in models that embed texts without it. */
 export const POOLER = 'pooler.dense';
 
 type Width = 'hiddenSize' | 'intermediateSize';

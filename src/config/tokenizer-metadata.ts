@@ -37,7 +37,10 @@ export interface TokenizerMetadata {
   chatTemplate?: string;
 }
 
-/** Words are what stands between spaces; or a space begins each, which several are too (`merged`), but for those at the end (`trimmed`). */
+/**
+ * `cut`: words are what stands between white space. `merged`: several spaces are as one, which begins a word; at the end it is a
+ * word of its own. `trimmed`: the same once white space at the end is left out.
+ */
 export const UNIGRAM_SPACES = ['cut', 'merged', 'trimmed'] as const;
 export type UnigramSpaces = (typeof UNIGRAM_SPACES)[number];
 
