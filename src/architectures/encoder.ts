@@ -1,7 +1,31 @@
 import type { EncoderConfig } from '../config/encoder-config.ts';
 
-/** GGUF's `general.architecture` of the models that encode, and answer nothing; transformers' `model_type` is the same. */
+/** GGUF's `general.architecture` of the models that encode, and answer nothing. */
 export const ENCODERS: ReadonlySet<string> = new Set(['bert']);
+
+export interface EncoderType {
+  /** `general.architecture` of a GGUF file of it. */
+  architecture: string;
+  /** What names of tensors begin with where something is on top of the model. */
+  prefix: string;
+  /** transformers' class of cross-encoders, and what makes a score of the first token's state there, by llama.cpp's names. */
+  crossEncoder: string;
+  classifier: Readonly<Record<'cls' | 'cls.output', string>>;
+  /** A text's first position is the one behind the padding token's id. */
+  startsBehindPadding?: boolean;
+}
+
+/** transformers' `model_type` of them (modeling_bert.py, modeling_xlm_roberta.py). */
+export const ENCODER_TYPES: ReadonlyMap<string, EncoderType> = new Map<string, EncoderType>([
+  ['bert', { architecture: 'bert', prefix: 'bert.', crossEncoder: 'BertForSequenceClassification', classifier: { cls: 'pooler.dense', 'cls.output': 'classifier' } }],
+  [
+    'xlm-roberta',
+    { architecture: 'bert', prefix: 'roberta.', crossEncoder: 'XLMRobertaForSequenceClassification', classifier: { cls: 'classifier.dense', 'cls.output': 'classifier.out_proj' }, startsBehindPadding: true },
+  ],
+]);
+
+/** What lies on top of the first token's state in models that embed texts without it. */
+export const POOLER = 'pooler.dense';
 
 type Width = 'hiddenSize' | 'intermediateSize';
 
@@ -27,9 +51,6 @@ export const ENCODER_NORMS = {
   attn_output_norm: 'attention.output.LayerNorm',
   layer_output_norm: 'output.LayerNorm',
 } as const;
-
-/** What makes a score of the first token's state, by the names of transformers' BertForSequenceClassification. */
-export const CLASSIFIER_PATHS = { cls: 'pooler.dense', 'cls.output': 'classifier' } as const;
 
 /** What stands before the layers. */
 export const EMBEDDING_PATHS = {

@@ -18,6 +18,8 @@ export interface EncoderConfig {
   contextLength: number;
   /** Segments that it has learned: a text is of the first, what is compared with it of the second. */
   numSegments: number;
+  /** How two texts are told apart: by segments, with a separator between, or by two separators, both in the first segment. */
+  pairs: 'segments' | 'separators';
   layerNormEps: number;
   pooling: Pooling;
   /** Vectors are scaled to length one. */

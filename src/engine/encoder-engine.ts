@@ -1,6 +1,7 @@
+import type { EncoderConfig } from '../config/encoder-config.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { type EncoderSession, openEncoderSession, type TextPair } from '../session/encoder/encoder-session.ts';
+import { type EncoderInput, type EncoderSession, openEncoderSession } from '../session/encoder/encoder-session.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { createTokenizer } from '../tokenizer/tokenizer.ts';
 import { LiveSession } from './live-session.ts';
@@ -27,6 +28,7 @@ export class EncoderEngine implements EngineCore {
   readonly #texts: Texts;
   readonly #readTimeoutMs: number | undefined;
   readonly #isCrossEncoder: boolean;
+  readonly #pairsBy: EncoderConfig['pairs'];
   readonly model: string;
   readonly device: string;
   readonly savedCaches: SavedCaches;
@@ -38,6 +40,7 @@ export class EncoderEngine implements EngineCore {
     this.#queue = new RequestQueue(queueLimit, 0);
     this.#texts = new Texts(createTokenizer(plan.tokenizer), plan.tokenizer, plan.contextLength);
     this.#readTimeoutMs = readTimeoutMs;
+    this.#pairsBy = plan.config.pairs;
     this.#isCrossEncoder = plan.config.pooling === 'rank';
     this.model = plan.file;
     this.device = device.name;
@@ -110,15 +113,17 @@ export class EncoderEngine implements EngineCore {
     for (const [i, score] of scores.entries()) yield { score, tokens: pairs[i]!.tokens.length };
   }
 
-  /** `[CLS] query [SEP] document [SEP]` of each document. Errors: `context_overflow`, naming the one or the other. */
-  #pairs(query: string, documents: readonly string[]): TextPair[] {
+  /** `[CLS] query [SEP] document [SEP]` or `<s> query </s></s> document </s>` of each document. Errors: `context_overflow`, naming the one or the other. */
+  #pairs(query: string, documents: readonly string[]): EncoderInput[] {
     const { tokenizer, contextLength } = this.#texts;
     const overflow = (field: string, reason: string) => new ChunkwiseError('context_overflow', { field, reason: `${reason} in a context of ${contextLength}` });
-    const first = tokenizer.encode(query);
+    const begun = tokenizer.encode(query);
+    const separator = begun.slice(-1);
+    const first = this.#pairsBy === 'segments' ? begun : [...begun, ...separator];
     if (first.length >= contextLength) throw overflow('query', `${first.length} tokens leave no room for a document`);
     return documents.map((document, i) => {
-      const tokens = [...first, ...tokenizer.encode(document, { addSpecial: false }), ...first.slice(-1)];
-      if (tokens.length <= contextLength) return { tokens, second: first.length };
+      const tokens = [...first, ...tokenizer.encode(document, { addSpecial: false }), ...separator];
+      if (tokens.length <= contextLength) return { tokens, ...(this.#pairsBy === 'segments' && { second: first.length }) };
       throw overflow(`documents[${i}]`, `${tokens.length} tokens with the query`);
     });
   }

@@ -6,8 +6,9 @@ import { fromByteAlphabet, toByteAlphabet } from './byte-alphabet.ts';
 import { OWN_PRE_TOKENIZERS, PRE_TOKENIZERS, splitWords } from './pre-tokenizers.ts';
 import type { PreTokenizer } from './pre-tokenizers.ts';
 import type { Scheme } from './scheme.ts';
-import { wordPiece } from './word-piece.ts';
+import { unigram } from './unigram.ts';
 import type { Vocabulary } from './vocabulary.ts';
+import { wordPiece } from './word-piece.ts';
 
 const encoder = new TextEncoder();
 
@@ -20,8 +21,10 @@ export function createScheme(metadata: TokenizerMetadata, vocabulary: Vocabulary
       return sentencePiece(metadata, vocabulary);
     case 'bert':
       return wordPiece(metadata, vocabulary);
+    case 't5':
+      return unigram(metadata, vocabulary);
     default:
-      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama, bert)`);
+      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama, bert, t5)`);
   }
 }
 

@@ -37,13 +37,16 @@ export function readEncoderConfig({ metadata, tensors, isNormalized = true }: Mo
   if (!Number.isInteger(headDim)) fail(metadata, key('attention.head_count'), `${numHeads} heads do not divide the hidden size ${hiddenSize}`);
   if (headDim % 4 !== 0 || headDim > 256) fail(metadata, key('attention.head_count'), `a head of ${headDim} is not a multiple of 4 up to 256`, 'unsupported');
   const model = metadata.string('tokenizer.ggml.model');
-  if (model !== 'bert') fail(metadata, 'tokenizer.ggml.model', `an encoder with the tokenizer ${JSON.stringify(model.slice(0, 40))} is not supported; with bert it is`, 'unsupported');
+  if (model !== 'bert' && model !== 't5') fail(metadata, 'tokenizer.ggml.model', `an encoder with the tokenizer ${JSON.stringify(model.slice(0, 40))} is not supported; with bert or t5 it is`, 'unsupported');
+  const pairs = model === 'bert' ? 'segments' : 'separators';
   if (metadata.optionalBoolean(key('attention.causal')) === true) fail(metadata, key('attention.causal'), 'an encoder whose tokens see only those before them is not supported', 'unsupported');
   const pooling = readPooling(metadata, key('pooling_type'));
   const numSegments = rowsOf('token_types.weight') ?? 1;
   if (numSegments > MOST_SEGMENTS) fail(metadata, 'token_types.weight', `${numSegments} segments; at most ${MOST_SEGMENTS} are supported`, 'unsupported');
   if (pooling === 'rank') {
-    if (numSegments < 2) fail(metadata, 'token_types.weight', 'a cross-encoder that has learned one segment does not tell two texts apart', 'unsupported');
+    if (pairs === 'segments' && numSegments < 2) fail(metadata, 'token_types.weight', 'a cross-encoder that has learned one segment does not tell two texts apart', 'unsupported');
+    const standsBetween = metadata.optionalBoolean('tokenizer.ggml.add_bos_token') === true && metadata.optionalBoolean('tokenizer.ggml.add_eos_token') !== false;
+    if (pairs === 'separators' && !standsBetween) fail(metadata, 'tokenizer.ggml.add_bos_token', 'a cross-encoder whose texts do not stand between two tokens is not supported', 'unsupported');
     const labels = rowsOf('cls.output.weight') ?? 1;
     if (labels !== 1) fail(metadata, 'cls.output.weight', `a classifier of ${labels} labels is not supported; one that gives a score is`, 'unsupported');
   }
@@ -54,6 +57,7 @@ export function readEncoderConfig({ metadata, tensors, isNormalized = true }: Mo
     vocabSize: readVocabSize(metadata, architecture),
     contextLength: integer('context_length'),
     numSegments,
+    pairs,
     layerNormEps: readRange(metadata, key('attention.layer_norm_epsilon'), [1e-20, 1]),
     pooling,
     isNormalized: isNormalized && pooling !== 'rank',

@@ -1,9 +1,11 @@
-import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
+import { type TokenizerMetadata, UNIGRAM_SPACES } from '../config/tokenizer-metadata.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
+import { fail } from './metadata-numbers.ts';
 import type { ModelHeader } from './model-header.ts';
 
-/** Our own key, which no GGUF file has. */
+/** Our own keys, which no GGUF file has. */
 export const COMPOSES = 'tokenizer.chunkwise.composes';
+export const SPACES = 'tokenizer.chunkwise.spaces';
 
 /**
  * Collects the `tokenizer.*` keys of a GGUF file (ggml/docs/gguf.md). Throws `bad_file` naming a key that is missing or
@@ -33,6 +35,7 @@ export function readTokenizerMetadata({ metadata }: Pick<ModelHeader, 'metadata'
     addSpacePrefix: metadata.optionalBoolean(key('add_space_prefix')),
     chatTemplate: metadata.optionalString('tokenizer.chat_template'),
     ...(model === 'bert' && wordPieceMetadata(metadata)),
+    ...(model === 't5' && unigramMetadata(metadata)),
   };
 }
 
@@ -54,4 +57,20 @@ function wordPieceMetadata(metadata: GgufMetadata): Partial<TokenizerMetadata> {
     lowercases: metadata.optionalBoolean(key('lowercase')),
     stripsAccents: metadata.optionalBoolean(key('strip_accents')),
   };
+}
+
+function unigramMetadata(metadata: GgufMetadata): Partial<TokenizerMetadata> {
+  const charsmap = 'tokenizer.ggml.precompiled_charsmap';
+  const said = metadata.optionalString(SPACES);
+  return {
+    charsmap: metadata.has(charsmap) ? bytesOf(metadata, charsmap) : undefined,
+    mergesSpaces: metadata.optionalBoolean('tokenizer.ggml.remove_extra_whitespaces'),
+    spaces: UNIGRAM_SPACES.find((spaces) => spaces === said),
+  };
+}
+
+/** Of an array of bytes, with a sign or without. */
+function bytesOf(metadata: GgufMetadata, key: string): Uint8Array {
+  const values = metadata.numbers(key);
+  return values.BYTES_PER_ELEMENT === 1 ? new Uint8Array(values.buffer, values.byteOffset, values.length) : fail(metadata, key, 'must be an array of bytes');
 }

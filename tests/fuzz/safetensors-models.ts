@@ -52,9 +52,26 @@ function mutateHeader(bytes: Uint8Array, random: Random): [string, Uint8Array] {
   return [what, mutated];
 }
 
+interface Normalized {
+  normalizer?: { precompiled_charsmap?: string };
+}
+
+/** Of Unigram the map of what is replaced has a form of its own, in base64. */
+function mutateCharsmap(bytes: Uint8Array, random: Random): [string, Uint8Array] | undefined {
+  const tokenizer = parse(bytes) as Normalized;
+  const text = tokenizer.normalizer?.precompiled_charsmap;
+  if (text === undefined) return undefined;
+  const map = Uint8Array.from(Buffer.from(text, 'base64'));
+  const [what, mutated] = mutateBytes(map, 0, map.length, random);
+  const normalizer = { ...tokenizer.normalizer, precompiled_charsmap: Buffer.from(mutated).toString('base64') };
+  return [`map: ${what}`, encode(JSON.stringify({ ...tokenizer, normalizer }))];
+}
+
 function mutateFile(name: string, bytes: Uint8Array, random: Random): [string, Uint8Array] {
   if (name.endsWith('.safetensors') && random.below(2) === 0) return mutateHeader(bytes, random);
   if (!name.endsWith('.json') || random.below(5) === 0) return mutateBytes(bytes, 0, bytes.length, random);
+  const map = name === 'tokenizer.json' && random.below(3) === 0 ? mutateCharsmap(bytes, random) : undefined;
+  if (map) return map;
   const [what, text] = mutateJson(parse(bytes), random);
   return [what, encode(text)];
 }
@@ -65,7 +82,7 @@ export const safetensorsModels: FuzzKind = {
   async open() {
     const folders = new Map<string, Files>();
     for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35']) folders.set(model, await readFolder(modelFolder(model)));
-    for (const model of ['bert', 'cross'] as const) folders.set(model, await readFolder(encoderFolder({}, model)));
+    for (const model of ['bert', 'cross', 'xlmr', 'xlmr-cross'] as const) folders.set(model, await readFolder(encoderFolder({}, model)));
     const pieces = await readFolder(modelFolder('llama2'));
     pieces.set('tokenizer.json', cutTokenizer(pieces.get('tokenizer.json')!, 273));
     folders.set('llama2', new Map([...folders.get('llama')!, ...pieces]));

@@ -119,6 +119,19 @@ const operations = {
     });
   },
 
+  async embed({ modelPath, lists }) {
+    const model = await loadModel(modelPath, false);
+    const contextSize = Math.max(...lists.map((ids) => ids.length)) + 1;
+    const context = await model.createEmbeddingContext({ contextSize, batchSize: contextSize, threads: 1, ignoreMemorySafetyChecks: true });
+    try {
+      const vectors = [];
+      for (const ids of lists) vectors.push([...(await context.getEmbeddingFor(ids)).vector]);
+      return vectors;
+    } finally {
+      await context.dispose();
+    }
+  },
+
   async decodeSpeed({ modelPath, contextTokens, steps, lora }) {
     return withSequence({ modelPath, contextTokens: contextTokens + steps + 1, lora }, async (sequence) => {
       const tokens = Array.from({ length: contextTokens }, (_, i) => 100 + ((i * 37) % 1000));

@@ -84,6 +84,11 @@ export function generateGreedy(modelPath: string, tokens: readonly number[], max
   return callLlama('generateGreedy', { modelPath: resolve(modelPath), tokens, maxTokens });
 }
 
+/** An encoder's vector for each list of ids, pooled and not scaled. */
+export function embed(modelPath: string, lists: readonly (readonly number[])[]): Promise<number[][]> {
+  return callLlama('embed', { modelPath: resolve(modelPath), lists });
+}
+
 export interface DecodeSpeed {
   prefillMs: number;
   /** One entry per step, sampling included. */

@@ -34,16 +34,21 @@ export class RealTokenizer {
 
   /** Ids by huggingface/tokenizers: with special tokens read as text, and as tokens. */
   idsOf(texts: readonly string[]): [asText: number[][], asTokens: number[][]] {
-    const wheels = join(CACHE, WHEEL);
-    installWheels(wheels, WHEEL);
-    const script = join(import.meta.dirname, 'tokenize.py');
-    const output = execFileSync('python3', [script, wheels, this.pathOf('tokenizer.json')], {
-      ...{ input: JSON.stringify(texts), encoding: 'utf8', maxBuffer: 1 << 28 },
-    });
-    return JSON.parse(output) as [number[][], number[][]];
+    return idsOf(this.pathOf('tokenizer.json'), texts);
   }
 
   private pathOf(name: string): string {
     return join(this.folder, 'models', name);
   }
+}
+
+/** Ids by huggingface/tokenizers with the `tokenizer.json` at `path`: with special tokens read as text, and as tokens. */
+export function idsOf(path: string, texts: readonly string[]): [asText: number[][], asTokens: number[][]] {
+  const wheels = join(CACHE, WHEEL);
+  installWheels(wheels, WHEEL);
+  const script = join(import.meta.dirname, 'tokenize.py');
+  const output = execFileSync('python3', [script, wheels, path], {
+    ...{ input: JSON.stringify(texts), encoding: 'utf8', maxBuffer: 1 << 28 },
+  });
+  return JSON.parse(output) as [number[][], number[][]];
 }

@@ -98,7 +98,7 @@ describe('a prompt that is too long', () => {
 
 describe('a file that contradicts itself is refused', () => {
   const cases: [string, Partial<TokenizerMetadata>, 'bad_file' | 'unsupported', string][] = [
-    ['another tokenizer', { model: 't5' }, 'unsupported', 'tokenizer.ggml.model'],
+    ['another tokenizer', { model: 'rwkv' }, 'unsupported', 'tokenizer.ggml.model'],
     ['another pre-tokenizer', { pre: 'viking' }, 'unsupported', 'tokenizer.ggml.pre'],
     ['no pre-tokenizer', { pre: undefined }, 'unsupported', 'tokenizer.ggml.pre'],
     ['no tokens', { tokens: [], tokenTypes: undefined }, 'bad_file', 'tokenizer.ggml.tokens'],

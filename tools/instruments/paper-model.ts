@@ -94,7 +94,7 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
 /** An encoder of the same sizes, with a text of so many tokens. */
 async function encode({ device, recorder }: Session, { hiddenSize, intermediateSize, numHeads, vocabSize }: ModelConfig, type: GgmlType, tokens: number): Promise<void> {
   const sizes = { numLayers: 1, hiddenSize, intermediateSize, numHeads, headDim: hiddenSize / numHeads, vocabSize, contextLength: tokens, numSegments: 2 };
-  const config: EncoderConfig = { architecture: 'bert', ...sizes, layerNormEps: 1e-12, pooling: 'mean', isNormalized: true };
+  const config: EncoderConfig = { architecture: 'bert', ...sizes, pairs: 'segments', layerNormEps: 1e-12, pooling: 'mean', isNormalized: true };
   const f32 = /^(position_embd|token_types)/;
   const tensors = new Map([...encoderTensors(config)].map(([name, shape]) => [name, tensorOf(name, shape, f32.test(name) ? 'F32' : type)] as const));
   const batchTokens = Math.ceil(tokens / 64) * 64;

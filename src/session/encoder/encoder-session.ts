@@ -40,13 +40,10 @@ export async function openEncoderSession(options: SessionOptions): Promise<Encod
 }
 
 /** What the encoder reads at once: a text's tokens, or a pair of texts', of which those from `second` on are of the second segment. */
-interface EncoderInput {
+export interface EncoderInput {
   tokens: readonly number[];
   second?: number;
 }
-
-/** A pair of texts. */
-export type TextPair = Required<EncoderInput>;
 
 /** An encoder on a device: everything that is lost with the device. Knows nothing of requests or text. */
 export class EncoderSession {
@@ -70,7 +67,7 @@ export class EncoderSession {
   }
 
   /** Of a cross-encoder, a score for each pair of texts; otherwise as `encode`. */
-  async score(pairs: readonly TextPair[], signal?: AbortSignal): Promise<number[]> {
+  async score(pairs: readonly EncoderInput[], signal?: AbortSignal): Promise<number[]> {
     const { classifier } = this.encoder;
     if (!classifier) throw new Error('no cross-encoder'); // the engine has seen to it
     return (await this.#pool(pairs, signal)).map((state) => classifier.score(state));

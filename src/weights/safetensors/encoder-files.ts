@@ -1,4 +1,4 @@
-import { CLASSIFIER_PATHS, EMBEDDING_PATHS, ENCODER_LINEARS, ENCODER_NORMS } from '../../architectures/encoder.ts';
+import { EMBEDDING_PATHS, ENCODER_LINEARS, ENCODER_NORMS, ENCODER_TYPES, type EncoderType, POOLER } from '../../architectures/encoder.ts';
 import type { EncoderConfig, Pooling } from '../../config/encoder-config.ts';
 import { isOnGpu, POOLINGS } from '../encoder-config.ts';
 import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
@@ -6,12 +6,13 @@ import { MOST } from '../model-config.ts';
 import type { ModelHeader } from '../model-header.ts';
 import type { LoadedType } from '../quantize.ts';
 import { quantized } from '../quantized-tensor.ts';
-import type { TensorInfo } from '../tensor-info.ts';
+import { rowsOf, type TensorInfo } from '../tensor-info.ts';
 import { checkVocabSize } from './hf-config.ts';
 import type { JsonFields } from './json-file.ts';
+import { isUnigram, unigramMetadata } from './unigram-files.ts';
 import { wordPieceMetadata } from './word-piece-files.ts';
 
-/** The files of a BERT model of transformers, and what sentence-transformers puts beside them. */
+/** The files of a BERT or XLM-RoBERTa model of transformers, and what sentence-transformers puts beside them. */
 export interface EncoderFiles {
   config: JsonFields;
   tokenizer: JsonFields;
@@ -25,19 +26,15 @@ export interface EncoderFiles {
 
 type Pooled = Pick<EncoderConfig, 'pooling' | 'isNormalized'>;
 
-/** What transformers takes for keys that a config.json lacks (configuration_bert.py). */
-const DEFAULTS = { hidden_act: 'gelu', layer_norm_eps: 1e-12, position_embedding_type: 'absolute', max_position_embeddings: 512 };
+/** What transformers takes for keys that a config.json lacks (configuration_bert.py, configuration_xlm_roberta.py). */
+const DEFAULTS = { hidden_act: 'gelu', layer_norm_eps: 1e-12, position_embedding_type: 'absolute', max_position_embeddings: 512, pad_token_id: 1 };
 
 const SIZES = {
   block_count: 'num_hidden_layers',
   embedding_length: 'hidden_size',
   feed_forward_length: 'intermediate_size',
-  context_length: 'max_position_embeddings',
   'attention.head_count': 'num_attention_heads',
 } as const;
-
-/** transformers' class of cross-encoders. */
-const CROSS_ENCODER = 'BertForSequenceClassification';
 
 /** sentence-transformers' names of how it pools, as flags `pooling_mode_NAME` or as one `pooling_mode`. */
 const POOLING_NAMES: Readonly<Record<string, Pooling>> = { mean_tokens: 'mean', mean: 'mean', cls_token: 'cls', cls: 'cls', lasttoken: 'last' };
@@ -46,24 +43,31 @@ const POOLING_NAMES: Readonly<Record<string, Pooling>> = { mean_tokens: 'mean', 
 export function encoderHeader(files: EncoderFiles, type: LoadedType | undefined): ModelHeader {
   const config = files.config.withDefaults(DEFAULTS);
   checkConfig(config);
-  const architecture = config.string('model_type');
+  const encoder = ENCODER_TYPES.get(config.string('model_type'))!; // namesEncoder has found it
+  const { architecture } = encoder;
   const values = new Map<string, GgufValue>([['general.architecture', architecture]]);
   const name = config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
   if (name) values.set('general.name', name);
   for (const [key, field] of Object.entries(SIZES)) values.set(`${architecture}.${key}`, config.size(field, MOST[key as keyof typeof MOST]));
   values.set(`${architecture}.attention.layer_norm_epsilon`, config.number('layer_norm_eps'));
-  const { pooling, isNormalized } = isCrossEncoder(config) ? readClassifier(files) : readModules(files);
+  const positions = config.size('max_position_embeddings', MOST.context_length);
+  const firstPosition = readFirstPosition(config, encoder, positions);
+  values.set(`${architecture}.context_length`, positions - firstPosition);
+  const { pooling, isNormalized } = isCrossEncoder(config, encoder) ? readClassifier(files) : readModules(files);
   values.set(`${architecture}.pooling_type`, [...POOLINGS].find(([, one]) => one === pooling)![0]);
+  const nameOf = namer(encoder, pooling);
   const tensors = files.tensors.flatMap((tensor): TensorInfo[] => {
-    const own = ownName(tensor.name, pooling);
+    const own = nameOf(tensor.name);
     if (own === undefined) return [];
-    const named = { ...tensor, name: own };
+    const isPositions = own === 'position_embd.weight' && tensor.shape[0] === positions;
+    const named = isPositions ? rowsOf(tensor, own, firstPosition, positions - firstPosition) : { ...tensor, name: own };
     if (tensor.shape.length === 1 || !isOnGpu(own)) return [quantized(named, 'F32')];
     return [type ? quantized(named, type) : named];
   });
-  checkVocabSize(config, files.tensors.find((tensor) => ownName(tensor.name, pooling) === 'token_embd.weight'));
-  for (const [key, value] of wordPieceMetadata(files.tokenizer, config, pooling === 'rank')) values.set(key, value);
-  return { metadata: new GgufMetadata(config.file, values), tensors, isNormalized, usualLength: readUsualLength(files) };
+  checkVocabSize(config, files.tensors.find((tensor) => nameOf(tensor.name) === 'token_embd.weight'));
+  const tokenizerMetadata = isUnigram(files.tokenizer) ? unigramMetadata : wordPieceMetadata;
+  for (const [key, value] of tokenizerMetadata(files.tokenizer, config, pooling === 'rank')) values.set(key, value);
+  return { metadata: new GgufMetadata(config.file, values), tensors, isNormalized, usualLength: readUsualLength(files, positions - firstPosition) };
 }
 
 function checkConfig(config: JsonFields): void {
@@ -77,7 +81,14 @@ function checkConfig(config: JsonFields): void {
   if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
 }
 
-const isCrossEncoder = (config: JsonFields): boolean => config.optional('architectures', (key) => config.list(key))?.includes(CROSS_ENCODER) ?? false;
+/** Where positions begin: RoBERTa's count from behind the padding token's id on. */
+function readFirstPosition(config: JsonFields, { startsBehindPadding }: EncoderType, positions: number): number {
+  if (!startsBehindPadding) return 0;
+  const first = config.number('pad_token_id') + 1;
+  return Number.isInteger(first) && first >= 1 && first < positions ? first : config.fail('pad_token_id', `is ${first - 1}, and the model's ${positions} positions begin behind it`);
+}
+
+const isCrossEncoder = (config: JsonFields, { crossEncoder }: EncoderType): boolean => config.optional('architectures', (key) => config.list(key))?.includes(crossEncoder) ?? false;
 
 /** Of a cross-encoder the weights tell all, unless something else is to come behind them. */
 function readClassifier({ config, modules, pooling }: EncoderFiles): Pooled {
@@ -106,23 +117,26 @@ function readPooling(config: JsonFields): Pooling {
   return config.fail('pooling_mode', `${modes.join(' and ').slice(0, 80) || mode} is not supported; mean, cls or lasttoken is`, 'unsupported');
 }
 
-function readUsualLength({ sentences, config }: EncoderFiles): number | undefined {
-  return sentences?.optional('max_seq_length', (key) => sentences.size(key, config.number('max_position_embeddings')));
+function readUsualLength({ sentences, config }: EncoderFiles, contextLength: number): number | undefined {
+  const length = sentences?.optional('max_seq_length', (key) => sentences.size(key, config.number('max_position_embeddings')));
+  return length && Math.min(length, contextLength); // some count the positions that no text has
 }
 
 const OUTER = new Map(Object.entries(EMBEDDING_PATHS).map(([name, path]) => [path as string, name]));
-const CLASSIFIER = new Map(Object.entries(CLASSIFIER_PATHS).map(([name, path]) => [path as string, name]));
 const PARTS = new Map([...Object.entries(ENCODER_LINEARS).map(([name, { path }]) => [path as string, name] as const), ...Object.entries(ENCODER_NORMS).map(([name, path]) => [path as string, name] as const)]);
 
 /** GGUF's name of a tensor; its own of one that the runtime does not know, to be refused; none of what embeddings leave out. */
-function ownName(whole: string, pooling: Pooling): string | undefined {
-  const name = whole.replace(/^bert\./, '');
-  if (name === 'embeddings.position_ids') return undefined; // a buffer that older versions saved
-  const [, head = '', headEnd] = /^(pooler\.dense|classifier)\.(weight|bias)$/.exec(name) ?? [];
-  if (pooling === 'rank' && CLASSIFIER.has(head)) return `${CLASSIFIER.get(head)}.${headEnd}`;
-  if (head === CLASSIFIER_PATHS.cls) return undefined; // trained on top of the first token
-  const [, outer = '', outerEnd] = /^embeddings\.(.+)\.(weight|bias)$/.exec(name) ?? [];
-  if (OUTER.has(outer)) return `${OUTER.get(outer)}.${outerEnd}`;
-  const [, layer, part = '', end] = /^encoder\.layer\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
-  return PARTS.has(part) ? `blk.${layer}.${PARTS.get(part)}.${end}` : whole;
+function namer({ prefix, classifier }: EncoderType, pooling: Pooling): (whole: string) => string | undefined {
+  const classifiers = new Map(Object.entries(classifier).map(([name, path]) => [path, name]));
+  return (whole) => {
+    const name = whole.startsWith(prefix) ? whole.slice(prefix.length) : whole;
+    if (name === 'embeddings.position_ids') return undefined; // a buffer that older versions saved
+    const [, head = '', headEnd] = /^(pooler\.dense|classifier(?:\.\w+)?)\.(weight|bias)$/.exec(name) ?? [];
+    if (pooling === 'rank' && classifiers.has(head)) return `${classifiers.get(head)}.${headEnd}`;
+    if (head === POOLER) return undefined; // trained on top of the first token
+    const [, outer = '', outerEnd] = /^embeddings\.(.+)\.(weight|bias)$/.exec(name) ?? [];
+    if (OUTER.has(outer)) return `${OUTER.get(outer)}.${outerEnd}`;
+    const [, layer, part = '', end] = /^encoder\.layer\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
+    return PARTS.has(part) ? `blk.${layer}.${PARTS.get(part)}.${end}` : whole;
+  };
 }

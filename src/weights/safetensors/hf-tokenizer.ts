@@ -73,8 +73,8 @@ export function readTokens(
     types[id] = type;
   };
   const unknown = model.optional('unk_token', (key) => model.string(key));
-  const vocab = model.fields('vocab');
-  for (const [text, id] of Object.entries(vocab.values)) {
+  const { vocab, entries } = readVocab(model);
+  for (const [text, id] of entries) {
     const isByte = isSentencePiece && BYTE.test(text);
     put(vocab, text, id, isByte ? TOKEN_TYPES.byte : TOKEN_TYPES.normal);
   }
@@ -88,6 +88,16 @@ export function readTokens(
     put(tokenizer, content, id, type);
   }
   return { tokens, types };
+}
+
+/** Texts with their ids; of Unigram they are listed in order, each with its score. */
+function readVocab(model: JsonFields): { vocab: JsonFields; entries: (readonly [text: string, id: unknown])[] } {
+  if (!Array.isArray(model.values['vocab'])) {
+    const vocab = model.fields('vocab');
+    return { vocab, entries: Object.entries(vocab.values) };
+  }
+  const textOf = (entry: unknown, id: number): string => (Array.isArray(entry) && typeof entry[0] === 'string' ? entry[0] : model.fail('vocab', `entry ${id} is not a token with its score`));
+  return { vocab: model, entries: model.list('vocab').map((entry, id) => [textOf(entry, id), id]) };
 }
 
 /** Written as "a b", and as ["a", "b"] of late. */
@@ -165,4 +175,20 @@ function templateOf(config: JsonFields | undefined): string | undefined {
   if (!Array.isArray(template)) return undefined;
   const found: unknown = template.find((entry) => isRecord(entry) && entry['name'] === 'default');
   return isRecord(found) && typeof found['template'] === 'string' ? found['template'] : undefined;
+}
+
+/** What a post-processor makes of two texts: `SpecialToken [SEP]` or `Sequence B`, each with a colon and the segment that it is in. */
+export function pairTemplate(processor: unknown): string[] | undefined {
+  if (!isRecord(processor)) return undefined;
+  const { type, processors, pair } = processor;
+  if (type === 'Sequence' && Array.isArray(processors)) return processors.map(pairTemplate).find((parts) => parts !== undefined);
+  if (type === 'BertProcessing') {
+    const [cls, sep] = [nameOf(processor['cls']), nameOf(processor['sep'])];
+    return [`SpecialToken ${cls}:0`, 'Sequence A:0', `SpecialToken ${sep}:0`, 'Sequence B:1', `SpecialToken ${sep}:1`];
+  }
+  if (type !== 'TemplateProcessing' || !Array.isArray(pair)) return undefined;
+  return pair.map((entry: unknown) => {
+    const [kind, said] = isRecord(entry) ? (Object.entries(entry)[0] ?? []) : [];
+    return isRecord(said) ? `${kind} ${String(said['id'])}:${String(said['type_id'])}` : '';
+  });
 }

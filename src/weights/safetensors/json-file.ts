@@ -78,6 +78,11 @@ export class JsonFields {
     return Array.isArray(value) ? (value as unknown[]) : this.fail(key, `must be an array, but is ${kindOf(value)}`);
   }
 
+  /** Objects of an array. */
+  items(key: string): JsonFields[] {
+    return this.list(key).map((value, i) => (isRecord(value) ? new JsonFields(this.file, value, `${this.path}${key}[${i}].`) : this.fail(key, `entry ${i} must be an object, but is ${kindOf(value)}`)));
+  }
+
   fields(key: string): JsonFields {
     const value = this.values[key];
     return isRecord(value) ? new JsonFields(this.file, value, `${this.path}${key}.`) : this.fail(key, `must be an object, but is ${kindOf(value)}`);

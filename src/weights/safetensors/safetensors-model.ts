@@ -1,4 +1,4 @@
-import { ENCODERS } from '../../architectures/encoder.ts';
+import { ENCODER_TYPES } from '../../architectures/encoder.ts';
 import { ARCHITECTURES } from '../../architectures/index.ts';
 import { type Architecture, linearPath } from '../../architectures/architecture.ts';
 import { FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
@@ -79,7 +79,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     return source && JsonFields.read(source);
   };
   const { pooling, config: whole = await required('config.json') } = await readConfigs(sources);
-  if (ENCODERS.has(whole.string('model_type'))) {
+  if (ENCODER_TYPES.has(whole.string('model_type'))) {
     const modules = file('modules.json');
     const texts = { config: whole, pooling, modules: modules && (await JsonFields.readList(modules)), sentences: await json('sentence_bert_config.json') };
     return encoderHeader({ ...texts, tokenizer: await required('tokenizer.json'), tensors: await readShards(weights, await index()) }, type);
@@ -133,7 +133,7 @@ async function readConfigs(sources: readonly ByteSource[]): Promise<{ config?: J
 /** Whether a model's `config.json` is of an encoder. Throws `bad_file`. */
 export async function namesEncoder(sources: readonly ByteSource[]): Promise<boolean> {
   const type = (await readConfigs(sources)).config?.values['model_type'];
-  return typeof type === 'string' && ENCODERS.has(type);
+  return typeof type === 'string' && ENCODER_TYPES.has(type);
 }
 
 async function readTemplate(source: ByteSource): Promise<string> {

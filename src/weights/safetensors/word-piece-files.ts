@@ -1,9 +1,11 @@
-import { isRecord } from '../../config/is-record.ts';
 import { TOKEN_TYPES } from '../../config/tokenizer-metadata.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import { MOST_TOKENS } from '../model-config.ts';
-import { addedTemplate, readTokens } from './hf-tokenizer.ts';
+import { addedTemplate, pairTemplate, readTokens } from './hf-tokenizer.ts';
 import type { JsonFields } from './json-file.ts';
+
+/** Two texts behind `[CLS]`, each before a `[SEP]`, the other with its own in the second segment. */
+const PAIR = 'SpecialToken [CLS]:0,Sequence A:0,SpecialToken [SEP]:0,Sequence B:1,SpecialToken [SEP]:1';
 
 /**
  * A `tokenizer.json` (huggingface/tokenizers) with BERT's WordPiece as the `tokenizer.*` keys that a GGUF file would have,
@@ -23,7 +25,7 @@ export function wordPieceMetadata(tokenizer: JsonFields, config: JsonFields, has
   };
   const { first, last } = addedTemplate(tokenizer.values['post_processor']);
   if (first !== '[CLS]' || last !== '[SEP]') tokenizer.fail('post_processor', 'does not put a text between [CLS] and [SEP], which alone is supported', 'unsupported');
-  if (hasPairs && !separatesPairs(tokenizer.values['post_processor'])) tokenizer.fail('post_processor', 'does not put a pair of texts as [CLS] $A [SEP] $B:1 [SEP]:1, which alone is supported', 'unsupported');
+  if (hasPairs && pairTemplate(tokenizer.values['post_processor'])?.join() !== PAIR) tokenizer.fail('post_processor', 'does not put a pair of texts as [CLS] $A [SEP] $B:1 [SEP]:1, which alone is supported', 'unsupported');
   const lowercases = normalizer.values['lowercase'] === true;
   const marked = tokens.map((text, id) => {
     if (types[id] !== TOKEN_TYPES.normal) return text;
@@ -40,20 +42,6 @@ export function wordPieceMetadata(tokenizer: JsonFields, config: JsonFields, has
     strip_accents: normalizer.has('strip_accents') ? normalizer.values['strip_accents'] === true : lowercases,
   };
   return new Map(Object.entries(values).map(([key, value]) => [`tokenizer.ggml.${key}`, value]));
-}
-
-/** Whether a post-processor puts two texts behind `[CLS]`, each before a `[SEP]`, the other with its own in the second segment. */
-function separatesPairs(processor: unknown): boolean {
-  if (!isRecord(processor)) return false;
-  const { type, processors, pair } = processor;
-  if (type === 'Sequence' && Array.isArray(processors)) return processors.some(separatesPairs);
-  if (type === 'BertProcessing') return true;
-  if (type !== 'TemplateProcessing' || !Array.isArray(pair)) return false;
-  const parts = pair.map((part: unknown) => {
-    const [kind, said] = isRecord(part) ? (Object.entries(part)[0] ?? []) : [];
-    return isRecord(said) ? `${kind} ${String(said['id'])}:${String(said['type_id'])}` : '';
-  });
-  return parts.join() === 'SpecialToken [CLS]:0,Sequence A:0,SpecialToken [SEP]:0,Sequence B:1,SpecialToken [SEP]:1';
 }
 
 function expect(fields: JsonFields, wanted: Readonly<Record<string, string | number | boolean>>): void {

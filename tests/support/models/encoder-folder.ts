@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { createTokenizer, type Tokenizer } from '../../../src/tokenizer/tokenizer.ts';
 import { GgufMetadata } from '../../../src/weights/gguf/gguf-metadata.ts';
 import { JsonFields } from '../../../src/weights/safetensors/json-file.ts';
+import { isUnigram, unigramMetadata } from '../../../src/weights/safetensors/unigram-files.ts';
 import { wordPieceMetadata } from '../../../src/weights/safetensors/word-piece-files.ts';
-import { readTokenizerMetadata } from '../../../src/weights/tokenizer-metadata.ts';
+import { readTokenizerMetadata, SPACES } from '../../../src/weights/tokenizer-metadata.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';
 import { BytesSource } from '../bytes-source.ts';
 import { f32, writeGguf } from './gguf-writer.ts';
@@ -20,8 +21,12 @@ export const encoderFixture = (...path: string[]): unknown => JSON.parse(new Tex
 /** For files by name: what makes other values of those of a JSON file, or none to leave it out. */
 export type Change = Record<string, ((values: Record<string, unknown>) => unknown) | undefined>;
 
-/** The files of a tiny encoder by name: of one that embeds, or of a cross-encoder. */
-export function encoderFolder(change: Change = {}, model: 'bert' | 'cross' = 'bert'): BytesSource[] {
+/** Of those that embed, and of cross-encoders. */
+export type Embedding = 'bert' | 'xlmr';
+export type Scoring = 'cross' | 'xlmr-cross';
+
+/** The files of a tiny encoder by name. */
+export function encoderFolder(change: Change = {}, model: Embedding | Scoring = 'bert'): BytesSource[] {
   const names = readdirSync(join(FIXTURES, model), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(json|safetensors)$/.test(name) && name !== 'expected.json');
   return names.flatMap((name) => {
     const bytes = bytesOf(model, name);
@@ -36,6 +41,10 @@ export async function encoderGguf(folder: readonly BytesSource[], change: Record
   const { metadata, tensors } = await openModelFile(folder);
   const values: Record<string, unknown> = Object.fromEntries(metadata.keys.map((key) => [key, metadata.get(key)]));
   values['bert.attention.layer_norm_epsilon'] = f32(metadata.number('bert.attention.layer_norm_epsilon'));
+  delete values[SPACES];
+  if (metadata.has('tokenizer.ggml.scores')) values['tokenizer.ggml.scores'] = Float32Array.from(metadata.numbers('tokenizer.ggml.scores'));
+  values['bert.attention.causal'] = false;
+  values['tokenizer.ggml.token_type_count'] = tensors.find(({ name }) => name === 'token_types.weight')!.shape[0];
   // As llama.cpp's files have it: that capitals are not told apart is seen by the tokens alone.
   for (const key of ['lowercase', 'strip_accents']) delete values[`tokenizer.ggml.${key}`];
   values['tokenizer.ggml.tokens'] = metadata.strings('tokenizer.ggml.tokens').map((token) => (token === '▁The' ? '▁[unused0]' : token));
@@ -52,7 +61,7 @@ interface ExpectedTexts {
   ids: number[][];
 }
 
-export const expectedTexts = (): ExpectedTexts => encoderFixture('bert', 'expected.json') as ExpectedTexts;
+export const expectedTexts = (model: Embedding = 'bert'): ExpectedTexts => encoderFixture(model, 'expected.json') as ExpectedTexts;
 
 interface ExpectedScores {
   queries: string[];
@@ -61,22 +70,23 @@ interface ExpectedScores {
   scores: number[][];
 }
 
-export const expectedScores = (): ExpectedScores => encoderFixture('cross', 'expected.json') as ExpectedScores;
+export const expectedScores = (model: Scoring = 'cross'): ExpectedScores => encoderFixture(model, 'expected.json') as ExpectedScores;
 
 /** The last states of each text's tokens. */
-export function expectedStates(): Float32Array[][] {
-  const all = new Float32Array(bytesOf('bert', 'states.f32').buffer);
-  const { ids } = expectedTexts();
+export function expectedStates(model: Embedding = 'bert'): Float32Array[][] {
+  const all = new Float32Array(bytesOf(model, 'states.f32').buffer);
+  const { ids } = expectedTexts(model);
   const width = all.length / ids.flat().length;
   let at = 0;
   return ids.map((text) => text.map(() => all.subarray(at, (at += width))));
 }
 
-/** That of a `tokenizer.json` with WordPiece. */
+/** That of a `tokenizer.json` with WordPiece or Unigram. */
 export async function encoderTokenizer(text: string): Promise<Tokenizer> {
   const { model } = JSON.parse(text) as { model: { vocab: object } };
   const fields = (name: string, json: string): Promise<JsonFields> => JsonFields.read(new BytesSource(name, new TextEncoder().encode(json)));
   const config = await fields('config.json', JSON.stringify({ vocab_size: Object.keys(model.vocab).length }));
-  const values = wordPieceMetadata(await fields('tokenizer.json', text), config);
+  const tokenizer = await fields('tokenizer.json', text);
+  const values = (isUnigram(tokenizer) ? unigramMetadata : wordPieceMetadata)(tokenizer, config);
   return createTokenizer(readTokenizerMetadata({ metadata: new GgufMetadata('tokenizer.json', values) }));
 }

@@ -1,0 +1,134 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { napping } from '../../cli/node-gpu.ts';
+import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
+import { openAnyEngine } from '../../src/engine/open-model.ts';
+import type { EngineCoreOptions } from '../../src/engine/types.ts';
+import { readOnce } from '../../src/gpu/readback.ts';
+import { openEncoderSession } from '../../src/session/encoder/encoder-session.ts';
+import type { ByteSource } from '../../src/weights/byte-source.ts';
+import { openModelFile } from '../../src/weights/open-model-file.ts';
+import { embed, ensureLlama } from '../llama/llama.ts';
+import { expectError } from '../support/expect-error.ts';
+import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
+import { type Change, encoderFolder, encoderGguf, expectedScores, expectedStates, expectedTexts } from '../support/models/encoder-folder.ts';
+import { nmse } from '../support/nmse.ts';
+import { NMSE } from '../support/tolerances.ts';
+
+const { texts, ids } = expectedTexts('xlmr');
+const { queries, documents, scores: expected } = expectedScores('xlmr-cross');
+/** Of scores, as transformers computes them in float32. */
+const MOST_ERROR = 1e-4;
+
+const opened: { close: () => void }[] = [];
+afterEach(() => opened.splice(0).forEach(({ close }) => close()));
+
+const folder = (change: Change = {}) => encoderFolder(change, 'xlmr');
+const crossFolder = (change: Change = {}) => encoderFolder(change, 'xlmr-cross');
+
+async function engineOf(sources: readonly ByteSource[], options: Partial<EngineCoreOptions> = {}): Promise<EncoderEngine> {
+  const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
+  opened.push({ close: () => engine.dispose() });
+  return engine;
+}
+
+async function embedded(engine: EncoderEngine): Promise<Float32Array[]> {
+  const vectors = [];
+  for await (const { vector } of engine.embed(texts, {})) vectors.push(vector);
+  return vectors;
+}
+
+async function scored(engine: EncoderEngine, query: string, of: readonly string[]): Promise<number[]> {
+  const scores = [];
+  for await (const { score } of engine.rerank(query, of, {})) scores.push(score);
+  return scores;
+}
+
+const scaled = (vector: Float32Array): Float32Array => vector.map((value) => value / Math.hypot(...vector));
+const orderOf = (scores: readonly number[]): number[] => [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
+
+describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
+  test('the states of texts side by side are those of transformers, whose positions begin behind the padding token', async () => {
+    const session = await openEncoderSession({ gpu: lastingGpu(), wait: napping, weights: 'stored', deviceClass, sources: folder() });
+    opened.push(session.device);
+    await session.encode(ids);
+    const { device, encoder } = session;
+    const { hiddenSize } = encoder.config;
+    const states = expectedStates('xlmr').flat();
+    const found = new Float32Array(await readOnce(device, 'states', [{ buffer: encoder.activations.x, offset: 0, size: states.length * hiddenSize * 4 }]));
+    const error = nmse(states.map((_, t) => found.subarray(t * hiddenSize, (t + 1) * hiddenSize)), states);
+    console.info(`states on class ${deviceClass}: NMSE ${error.toExponential(1)}`);
+    expect(error).toBeLessThan(NMSE.reference);
+  });
+
+  test.each(queries.map((query, i) => [query, i] as const))('scores are those of transformers: %s', async (query, i) => {
+    const found = await scored(await engineOf(crossFolder(), { deviceClass }), query, documents);
+    const error = Math.max(...found.map((score, at) => Math.abs(score - expected[i]![at]!)));
+    console.info(`scores from ${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}: ${error.toExponential(1)} apart`);
+    expect(found).toHaveLength(documents.length);
+    expect(error).toBeLessThan(MOST_ERROR);
+    expect(orderOf(found)).toEqual(orderOf(expected[i]!));
+  });
+});
+
+test('texts become the state of their first token, scaled; a GGUF file gives the same', async () => {
+  const vectors = await embedded(await engineOf(folder()));
+  expect(nmse(vectors, expectedStates('xlmr').map(([first]) => scaled(first!)))).toBeLessThan(NMSE.reference);
+  const gguf = await openAnyEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(folder()) });
+  opened.push({ close: () => gguf.dispose() });
+  expect(await embedded(gguf as EncoderEngine)).toEqual(vectors);
+});
+
+test('llama.cpp makes the same vectors of that file', async () => {
+  await ensureLlama();
+  const path = join(mkdtempSync(join(tmpdir(), 'xlm-roberta-')), 'encoder.gguf');
+  const [file] = await encoderGguf(folder());
+  writeFileSync(path, await file!.read(0, file!.size));
+  const found = (await embed(path, ids)).map((vector) => scaled(Float32Array.from(vector)));
+  const error = nmse(await embedded(await engineOf(folder())), found);
+  console.info(`vectors of llama.cpp: NMSE ${error.toExponential(1)}`);
+  expect(error).toBeLessThan(NMSE.llamaFloat);
+});
+
+test('a GGUF file of a cross-encoder gives the same scores', async () => {
+  const gguf = await scored(await engineOf(await encoderGguf(crossFolder())), queries[0]!, documents);
+  expect(gguf).toEqual(await scored(await engineOf(crossFolder()), queries[0]!, documents));
+});
+
+test('two separators stand between a query and a document, and count', async () => {
+  const engine = await engineOf(crossFolder());
+  const tokens = [];
+  for await (const one of engine.rerank('then', ['then then', 'then'], {})) tokens.push(one.tokens);
+  expect(tokens).toEqual([7, 6]);
+  const room = engine.contextLength - 5;
+  expect(await scored(engine, 'then', ['then '.repeat(room)])).toHaveLength(1);
+  await expectError(() => engine.rerank('then', ['then '.repeat(room + 1)], {}).next(), 'context_overflow', { field: 'documents[0]' });
+});
+
+test('a text may be as long as the positions behind the padding token; a BERT with this tokenizer has them all', async () => {
+  const contextOf = async (change: Change) => (await openModelFile(folder(change))).metadata.number('bert.context_length');
+  expect(await contextOf({})).toBe(48);
+  expect(await contextOf({ 'config.json': (config) => ({ ...config, pad_token_id: 3 }) })).toBe(46);
+  expect(await contextOf({ 'config.json': (config) => ({ ...config, model_type: 'bert' }) })).toBe(50);
+  // Some models count positions that no text has.
+  const { usualLength } = await openModelFile(folder({ 'sentence_bert_config.json': () => ({ max_seq_length: 50 }) }));
+  expect(usualLength).toBe(48);
+});
+
+test('a GGUF file of a cross-encoder that puts no tokens around a text is refused by name', async () => {
+  const refused = { field: 'tokenizer.ggml.add_bos_token' };
+  await expectError(async () => engineOf(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_eos_token': false })), 'unsupported', refused);
+  await expectError(async () => engineOf(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_bos_token': undefined })), 'unsupported', refused);
+});
+
+const REFUSED: [what: string, sources: () => ByteSource[], code: string, field: string][] = [
+  ['padding behind all positions', () => folder({ 'config.json': (config) => ({ ...config, pad_token_id: 49 }) }), 'bad_file', 'pad_token_id'],
+  ['fewer positions than it says', () => folder({ 'config.json': (config) => ({ ...config, max_position_embeddings: 64 }) }), 'bad_file', 'position_embd.weight'],
+  ['a pair without two separators', () => crossFolder({ 'tokenizer.json': (values) => ({ ...values, post_processor: { ...(values['post_processor'] as object), pair: [] } }) }), 'unsupported', 'post_processor'],
+];
+
+test.each(REFUSED)('%s is refused by name', async (_, sources, code, field) => {
+  await expect(engineOf(sources())).rejects.toMatchObject({ code, detail: { field } });
+});
