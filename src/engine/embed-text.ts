@@ -1,3 +1,4 @@
+import { unitVector } from '../config/unit-vector.ts';
 import { readOnce } from '../gpu/readback.ts';
 import type { Adaptation } from './adaptation.ts';
 import { Sequence } from '../session/sequence.ts';
@@ -34,6 +35,5 @@ export async function embedText(
     session.release(sequence);
     text.close();
   }
-  const length = Math.hypot(...sum) || 1;
-  return Float32Array.from(sum, (value) => value / length);
+  return unitVector(sum);
 }

@@ -6,13 +6,8 @@ import type { TensorInfo } from './tensor-info.ts';
  * architectures to the model's own. `rows`: the bytes of whole heads, `rowBytes` a row.
  */
 export function deinterleaveRows(rows: Uint8Array, rowBytes: number, headDim: number): Uint8Array<ArrayBuffer> {
-  const ordered = new Uint8Array(rows.length);
-  for (let row = 0; row * rowBytes < rows.length; row++) {
-    const inHead = row % headDim;
-    const to = row - inHead + (inHead >> 1) + (inHead & 1) * (headDim / 2);
-    ordered.set(rows.subarray(row * rowBytes, (row + 1) * rowBytes), to * rowBytes);
-  }
-  return ordered;
+  const half = headDim / 2;
+  return orderedRows(rows, rowBytes, Array.from({ length: headDim }, (_, row) => 2 * (row % half) + Number(row >= half)));
 }
 
 /**

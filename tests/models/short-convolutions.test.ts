@@ -1,26 +1,19 @@
 import { expect, test } from 'vitest';
 import { KvCache, layerPageBytes } from '../../src/cache/kv-cache.ts';
-import type { LayerPage } from '../../src/cache/cache-page.ts';
 import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { isConvolved } from '../../src/config/model-config.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
-import { forward } from '../../src/reference/forward.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
-import { Sequence } from '../../src/session/sequence.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { answer, type Answer } from '../support/answer.ts';
-import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
+import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/short-sighted.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
-import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
-import { NMSE } from '../support/tolerances.ts';
 
 /** Attention in the second and fifth of six layers. */
 const SIZES = { architecture: 'lfm2', numLayers: 6, hiddenSize: 64, intermediateSize: 96, attentionGain: 1, ropeTheta: 1e6, contextLength: 1024 } as const;
@@ -29,6 +22,7 @@ const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 const tokens = randomTokens(250, 270, 13);
 /** Shorter than a convolution, odd, of whole pages, and over several. */
 const PIECES = [1, 2, 61, 64, 3, 70, 1, 33];
+const MODEL = { bytes, config, tokens, pieces: PIECES };
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 const STORY = PROSE.repeat(5);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
@@ -36,49 +30,17 @@ const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to
 const ask = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}): Promise<Answer> =>
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', async (deviceClass) => {
-  const engine = await engineUnderTest(bytes, { deviceClass });
-  const atOnce = await logitsOf(engine, tokens);
-  const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
-  expect(nmse(atOnce, reference)).toBeLessThan(NMSE.reference);
-  expect(nmse(await logitsOf(engine, tokens, { pieces: PIECES }), atOnce)).toBeLessThan(NMSE.sameModel);
-  expect(nmse(await logitsOf(engine, tokens, { pieces: Array<number>(tokens.length).fill(1) }), atOnce)).toBeLessThan(NMSE.sameModel);
-});
+test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
 
 test.each(['cpu', 'gpu'] as const)('pages that convolutions are past are given back, and NaN in them changes nothing: class %s', async (deviceClass) => {
-  const clean = await logitsOf(await engineUnderTest(bytes, { deviceClass }), tokens, { pieces: PIECES });
-  const engine = await engineUnderTest(bytes, { deviceClass });
-  const session = await engine.session();
-  const { transformer, device } = session;
-  const { layers } = transformer.cache;
-  const poisoned = layers.map(() => 0);
-  const remove = layers.map((layer) => layer.remove.bind(layer));
-  layers.forEach((layer, i) => {
-    layer.remove = (page: LayerPage) => {
-      remove[i]!(page);
-      const { offset, units } = page.place;
-      device.gpuDevice.queue.writeBuffer(layer.buffer, offset * UNIT_BYTES, new Float32Array((units * UNIT_BYTES) / 4).fill(NaN));
-      poisoned[i]!++;
-    };
-  });
-  const rows: Float32Array[] = [];
-  const sequence = new Sequence();
-  for (const piece of [...PIECES, tokens.length]) {
-    const start = sequence.tokens.length;
-    await session.prefill(sequence, tokens.slice(start, start + piece), async (_, length) => {
-      const logits = await session.logits(0, length);
-      for (let t = 0; t < length; t++) rows.push(logits.slice(t * config.vocabSize, (t + 1) * config.vocabSize));
-    });
-  }
-  expect(rows).toEqual(clean);
+  const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) => new Float32Array(bytes / 4).fill(NaN));
   const [count = 0] = poisoned;
   expect(count).toBeGreaterThan(3);
-  expect(poisoned).toEqual(layers.map((_, layer) => (isConvolved(config, layer) ? count : 0)));
-  const sizes = layerPageBytes(config, { numPages: 1 });
-  expect(sizes[0]).toBe(PAGE_TOKENS * config.hiddenSize * 4);
+  expect(poisoned).toEqual(poisoned.map((_, layer) => (isConvolved(config, layer) ? count : 0)));
+  const ofPage = layerPageBytes(config, { numPages: 1 });
+  expect(ofPage[0]).toBe(PAGE_TOKENS * config.hiddenSize * 4);
   // What is kept, a batch, and what is spare.
-  layers.forEach(({ buffer }, layer) => expect(buffer.size / sizes[layer]!).toBeLessThanOrEqual(isConvolved(config, layer) ? 9 : 12));
-  session.release(sequence);
+  sizes.at(-1)!.forEach((size, layer) => expect(size / ofPage[layer]!).toBeLessThanOrEqual(isConvolved(config, layer) ? 9 : 12));
 });
 
 const KV: [string, KvOptions][] = [
@@ -146,17 +108,7 @@ test('a text goes on past its context', async () => {
   expect(end.report.kv.droppedTokens).toBeGreaterThan(100);
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', async () => {
-  const engine = await engineUnderTest(bytes);
-  const base = await logitsOf(engine, tokens, { pieces: PIECES });
-  await engine.loadAdapter('one', peftSource(tinyAdapter(config, { seed: 3 })));
-  expect(await logitsOf(engine, tokens, { pieces: PIECES })).toEqual(base);
-  const adapters = [{ name: 'one', scale: 1 }];
-  const atOnce = await logitsOf(engine, tokens, { adapters });
-  expect(nmse(atOnce, base)).toBeGreaterThan(1e-3);
-  expect(nmse(await logitsOf(engine, tokens, { adapters, pieces: PIECES }), atOnce)).toBeLessThan(NMSE.sameModel);
-  expect(nmse(await logitsOf(engine, tokens.slice(0, 90), { adapters, pieces: Array<number>(90).fill(1) }), atOnce.slice(0, 90))).toBeLessThan(NMSE.sameModel);
-});
+test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));
 
 test('memory that is reported holds what convolutions keep', async () => {
   const engine = await engineUnderTest(bytes);

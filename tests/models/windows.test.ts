@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import type { LayerPage } from '../../src/cache/cache-page.ts';
 import type { KvOptions } from '../../src/cache/kv-options.ts';
 import { pagesBeyondContext } from '../../src/cache/policy.ts';
 import { pagesBehind } from '../../src/cache/windows.ts';
@@ -8,17 +7,13 @@ import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
-import { UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
-import { forward } from '../../src/reference/forward.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
-import { Sequence } from '../../src/session/sequence.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { answer, type Answer } from '../support/answer.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/short-sighted.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
-import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 import { NMSE } from '../support/tolerances.ts';
@@ -30,6 +25,7 @@ const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 /** Nine windows long. */
 const tokens = randomTokens(360, 270, 12);
 const PIECES = [1, 2, 61, 64, 130, 7, 33];
+const MODEL = { bytes, config, tokens, pieces: PIECES };
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 const STORY = PROSE.repeat(5);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
@@ -39,53 +35,18 @@ const isWindowed = (layer: number): boolean => windowOfLayer(config, layer) !== 
 const ask = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}): Promise<Answer> =>
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', async (deviceClass) => {
-  const engine = await engineUnderTest(bytes, { deviceClass });
-  const atOnce = await logitsOf(engine, tokens);
-  const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
-  expect(nmse(atOnce, reference)).toBeLessThan(NMSE.reference);
-  expect(nmse(await logitsOf(engine, tokens, { pieces: PIECES }), atOnce)).toBeLessThan(NMSE.sameModel);
-  expect(nmse(await logitsOf(engine, tokens, { pieces: Array<number>(tokens.length).fill(1) }), atOnce)).toBeLessThan(NMSE.sameModel);
-});
+test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
 
 test.each(['cpu', 'gpu'] as const)('pages behind a window are given back, and NaN in them changes nothing: class %s', async (deviceClass) => {
-  const clean = await logitsOf(await engineUnderTest(bytes, { deviceClass }), tokens, { pieces: PIECES });
-  const engine = await engineUnderTest(bytes, { deviceClass });
-  const session = await engine.session();
-  const { transformer, device } = session;
-  const { layers } = transformer.cache;
-  const poisoned = layers.map(() => 0);
-  const remove = layers.map((layer) => layer.remove.bind(layer));
-  layers.forEach((layer, i) => {
-    layer.remove = (page: LayerPage) => {
-      remove[i]!(page);
-      const { offset, units } = page.place;
-      device.gpuDevice.queue.writeBuffer(layer.buffer, offset * UNIT_BYTES, new Uint16Array((units * UNIT_BYTES) / 2).fill(0x7e00));
-      poisoned[i]!++;
-    };
-  });
-  const rows: Float32Array[] = [];
-  const sizes: number[][] = [];
-  const sequence = new Sequence();
-  for (const piece of [...PIECES, tokens.length]) {
-    const start = sequence.tokens.length;
-    await session.prefill(sequence, tokens.slice(start, start + piece), async (_, length) => {
-      const logits = await session.logits(0, length);
-      for (let t = 0; t < length; t++) rows.push(logits.slice(t * config.vocabSize, (t + 1) * config.vocabSize));
-    });
-    sizes.push(layers.map(({ buffer }) => buffer.size / pageBytes(config)));
-  }
-  expect(rows).toEqual(clean);
-  expect(rows.every((row) => row.every(Number.isFinite))).toBe(true);
+  const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) => new Uint16Array(bytes / 2).fill(0x7e00));
   const [count = 0] = poisoned;
   expect(count).toBeGreaterThanOrEqual(pagesBehind(config, tokens.length - 62));
   expect(count).toBeGreaterThan(4);
-  expect(poisoned).toEqual(layers.map((_, layer) => (isWindowed(layer) ? count : 0)));
+  expect(poisoned).toEqual(poisoned.map((_, layer) => (isWindowed(layer) ? count : 0)));
   // The window, what is kept behind it, a batch, and what is spare.
   const most = Math.ceil((WINDOW + 64 + 130) / PAGE_TOKENS) + 4;
-  for (const ofLayers of sizes) expect(ofLayers.every((pages, layer) => !isWindowed(layer) || pages <= most)).toBe(true);
-  expect(sizes.at(-1)?.[5]).toBeGreaterThanOrEqual(tokens.length / PAGE_TOKENS);
-  session.release(sequence);
+  for (const ofLayers of sizes) expect(ofLayers.every((size, layer) => !isWindowed(layer) || size / pageBytes(config) <= most)).toBe(true);
+  expect(sizes.at(-1)![5]! / pageBytes(config)).toBeGreaterThanOrEqual(tokens.length / PAGE_TOKENS);
 });
 
 const KV: [string, KvOptions][] = [
@@ -150,14 +111,4 @@ test('a text goes on past its context', async () => {
   expect(nmse(shifted, await logitsOf(roomy, tokens))).toBeLessThan(NMSE.sameModel);
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', async () => {
-  const engine = await engineUnderTest(bytes);
-  const base = await logitsOf(engine, tokens, { pieces: PIECES });
-  await engine.loadAdapter('one', peftSource(tinyAdapter(config, { seed: 3 })));
-  expect(await logitsOf(engine, tokens, { pieces: PIECES })).toEqual(base);
-  const adapters = [{ name: 'one', scale: 1 }];
-  const atOnce = await logitsOf(engine, tokens, { adapters });
-  expect(nmse(atOnce, base)).toBeGreaterThan(1e-3);
-  expect(nmse(await logitsOf(engine, tokens, { adapters, pieces: PIECES }), atOnce)).toBeLessThan(NMSE.sameModel);
-  expect(nmse(await logitsOf(engine, tokens.slice(0, 90), { adapters, pieces: Array<number>(90).fill(1) }), atOnce.slice(0, 90))).toBeLessThan(NMSE.sameModel);
-});
+test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));

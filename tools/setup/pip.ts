@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { ensureFolder } from './ensure-folder.ts';
 import { installPackages } from './system.ts';
 
 /** Runs pip under whichever of its names this system has. */
@@ -18,11 +18,8 @@ export function pip(...args: string[]): void {
 
 /** Installs wheels into a folder of their own, where it is missing. */
 export function installWheels(folder: string, ...wheels: string[]): void {
-  if (existsSync(folder)) return;
-  console.log(`installing ${wheels.join(' ')}`);
-  const part = `${folder}.${process.pid}`;
-  mkdirSync(part, { recursive: true });
-  pip('install', '--quiet', '--no-deps', '--only-binary', ':all:', '--target', part, ...wheels);
-  if (existsSync(folder)) rmSync(part, { recursive: true }); // another process was faster
-  else renameSync(part, folder);
+  ensureFolder(folder, (part) => {
+    console.log(`installing ${wheels.join(' ')}`);
+    pip('install', '--quiet', '--no-deps', '--only-binary', ':all:', '--target', part, ...wheels);
+  });
 }

@@ -1,3 +1,4 @@
+import { unitVector } from '../../config/unit-vector.ts';
 import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
 import { type Device, openDevice } from '../../gpu/device.ts';
 import { noErrors } from '../../gpu/error-scopes.ts';
@@ -63,7 +64,7 @@ export class EncoderSession {
    */
   async encode(texts: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>[]> {
     const vectors = await this.#pool(texts.map((tokens) => ({ tokens })), signal);
-    return this.encoder.config.isNormalized ? vectors.map(scaled) : vectors;
+    return this.encoder.config.isNormalized ? vectors.map(unitVector) : vectors;
   }
 
   /** Of a cross-encoder, a score for each pair of texts; otherwise as `encode`. */
@@ -113,10 +114,4 @@ export class EncoderSession {
     const all = new Float32Array(await readOnce(device, 'pooled', [{ buffer: pooled, offset: 0, size: inputs.length * hiddenSize * 4 }]));
     return inputs.map((_, i) => all.slice(i * hiddenSize, (i + 1) * hiddenSize));
   }
-}
-
-/** To length one. */
-function scaled(vector: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
-  const length = Math.hypot(...vector) || 1;
-  return vector.map((value) => value / length);
 }

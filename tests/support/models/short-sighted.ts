@@ -1,0 +1,86 @@
+/** What must hold of every model with layers that see the latest tokens alone, whatever these are. */
+import { expect } from 'vitest';
+import type { LayerPage } from '../../../src/cache/cache-page.ts';
+import type { ModelConfig } from '../../../src/config/model-config.ts';
+import type { DeviceClass } from '../../../src/gpu/device-variant.ts';
+import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
+import { forward } from '../../../src/reference/forward.ts';
+import { readReferenceModel } from '../../../src/reference/model.ts';
+import { Sequence } from '../../../src/session/sequence.ts';
+import { engineUnderTest, logitsOf, sourceOf } from '../engine-under-test.ts';
+import { nmse } from '../nmse.ts';
+import { NMSE } from '../tolerances.ts';
+import { peftSource, tinyAdapter } from './tiny-adapter.ts';
+
+export interface ShortSighted {
+  /** GGUF. */
+  bytes: Uint8Array;
+  config: ModelConfig;
+  tokens: readonly number[];
+  /** Lengths of the batches in which they are computed; the last one takes what is left. */
+  pieces: readonly number[];
+}
+
+/** In pieces, at once and one by one it is the reference. */
+export async function expectReference({ bytes, tokens, pieces }: ShortSighted, deviceClass: DeviceClass): Promise<void> {
+  const engine = await engineUnderTest(bytes, { deviceClass });
+  const atOnce = await logitsOf(engine, tokens);
+  const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
+  expect(nmse(atOnce, reference)).toBeLessThan(NMSE.reference);
+  expect(nmse(await logitsOf(engine, tokens, { pieces }), atOnce)).toBeLessThan(NMSE.sameModel);
+  expect(nmse(await logitsOf(engine, tokens, { pieces: Array<number>(tokens.length).fill(1) }), atOnce)).toBeLessThan(NMSE.sameModel);
+}
+
+/**
+ * Pages that are given back hold NaN (`nan`: so many bytes of it) from then on, and logits are what they are without. Gives
+ * how many pages each layer gave back, and the bytes of each layer's buffer behind each piece.
+ */
+export async function expectPoisonChangesNothing(
+  { bytes, config, tokens, pieces }: ShortSighted,
+  deviceClass: DeviceClass,
+  nan: (bytes: number) => ArrayBufferView<ArrayBuffer>,
+): Promise<{ poisoned: number[]; sizes: number[][] }> {
+  const clean = await logitsOf(await engineUnderTest(bytes, { deviceClass }), tokens, { pieces });
+  const session = await (await engineUnderTest(bytes, { deviceClass })).session();
+  const { transformer, device } = session;
+  const { layers } = transformer.cache;
+  const poisoned = layers.map(() => 0);
+  const remove = layers.map((layer) => layer.remove.bind(layer));
+  layers.forEach((layer, i) => {
+    layer.remove = (page: LayerPage) => {
+      remove[i]!(page);
+      const { offset, units } = page.place;
+      device.gpuDevice.queue.writeBuffer(layer.buffer, offset * UNIT_BYTES, nan(units * UNIT_BYTES));
+      poisoned[i]!++;
+    };
+  });
+  const rows: Float32Array[] = [];
+  const sizes: number[][] = [];
+  const sequence = new Sequence();
+  for (const piece of [...pieces, tokens.length]) {
+    const start = sequence.tokens.length;
+    await session.prefill(sequence, tokens.slice(start, start + piece), async (_, length) => {
+      const logits = await session.logits(0, length);
+      for (let t = 0; t < length; t++) rows.push(logits.slice(t * config.vocabSize, (t + 1) * config.vocabSize));
+    });
+    sizes.push(layers.map(({ buffer }) => buffer.size));
+  }
+  expect(rows).toEqual(clean);
+  expect(rows.every((row) => row.every(Number.isFinite))).toBe(true);
+  const given = [...poisoned];
+  session.release(sequence);
+  return { poisoned: given, sizes };
+}
+
+/** With an adapter off it is the base, bit for bit; on it is the same in pieces, at once and one by one. */
+export async function expectAdapterApart({ bytes, config, tokens, pieces }: ShortSighted): Promise<void> {
+  const engine = await engineUnderTest(bytes);
+  const base = await logitsOf(engine, tokens, { pieces });
+  await engine.loadAdapter('one', peftSource(tinyAdapter(config, { seed: 3 })));
+  expect(await logitsOf(engine, tokens, { pieces })).toEqual(base);
+  const adapters = [{ name: 'one', scale: 1 }];
+  const atOnce = await logitsOf(engine, tokens, { adapters });
+  expect(nmse(atOnce, base)).toBeGreaterThan(1e-3);
+  expect(nmse(await logitsOf(engine, tokens, { adapters, pieces }), atOnce)).toBeLessThan(NMSE.sameModel);
+  expect(nmse(await logitsOf(engine, tokens.slice(0, 90), { adapters, pieces: Array<number>(90).fill(1) }), atOnce.slice(0, 90))).toBeLessThan(NMSE.sameModel);
+}
