@@ -8,7 +8,7 @@ const ASSUMED = [0.2, 0.35, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85];
 const ASSUMED_WEIGHT = 4;
 const REMEMBERED = 32;
 /** What a draft must be expected to gain: what nobody knows yet, and steps that are not asked for ahead, cost something too. */
-const LEAST_GAIN = 1.1;
+const LEAST_GAIN = 1.2;
 
 /** Decides how many of the tokens that an answer is expected to go on with are worth verifying, by what it showed so far. */
 export class Speculation {

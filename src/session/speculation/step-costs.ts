@@ -7,7 +7,7 @@ export type DraftSize = (typeof DRAFT_SIZES)[number];
 
 /** What such steps cost, in steps of one token, until they have been timed. A software adapter computes, a GPU reads weights. */
 const ASSUMED: Record<'software' | 'gpu', Record<DraftSize, number>> = {
-  software: { 2: 1.6, 4: 2.6, 8: 3 },
+  software: { 2: 1.8, 4: 3, 8: 3.5 },
   gpu: { 2: 1.1, 4: 1.2, 8: 1.5 },
 };
 /** Times of each size that are remembered. */
@@ -32,7 +32,7 @@ export class StepCosts {
     if (stepMs === undefined || !times) return assumed;
     // What is assumed counts as one of few times: others may have been delayed by what else runs.
     const costs = times.map((ms) => ms / stepMs);
-    return quantile(costs.length < REMEMBERED / 2 ? [...costs, assumed] : costs, 0.25);
+    return quantile(costs.length < REMEMBERED / 2 ? [...costs, assumed] : costs, 0.5);
   }
 
   /** A step of so many tokens took so long. The first of a size may have waited for its kernels. */
