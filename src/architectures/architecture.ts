@@ -26,6 +26,8 @@ export interface Architecture {
   outputNorm?: string;
   /** Layers without key heads have a gated convolution in place of attention. */
   hasConvolutions?: boolean;
+  /** Layers have experts in place of their MLP; whether their shares are divided by their sum, where a file does not say. */
+  experts?: { normalizes: boolean };
   /** safetensors have norms' weights less this, which is added as they are loaded. */
   normOffset?: number;
   /** Which layers attend within a window, where a file has one and does not say: all but every n-th, or all; and how these are rotated, if in their own way. */

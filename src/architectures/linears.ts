@@ -1,7 +1,7 @@
 import { isConvolved, type ModelConfig } from '../config/model-config.ts';
 
 type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads'>;
-type Mixers = Pick<ModelConfig, 'convolution' | 'numLayers'>;
+type Mixers = Pick<ModelConfig, 'convolution' | 'experts' | 'numLayers'>;
 
 /** Widths that a linear reads or writes. */
 const WIDTHS = {
@@ -69,9 +69,12 @@ export const linearsOfGroup = (group: LinearGroup): LinearName[] => LINEAR_NAMES
 /** Of a layer with attention, and of one with a convolution in its place. */
 const MIXERS: Record<'attention' | 'convolution', readonly LinearGroup[]> = { attention: ['qkv', 'output'], convolution: ['convInput', 'convOutput'] };
 
-/** The linears that a layer of a model has, in order. */
-export function linearsOfLayer(model: Pick<Mixers, 'convolution'>, layer: number): LinearName[] {
-  const others = MIXERS[isConvolved(model, layer) ? 'attention' : 'convolution'];
+/** Those that experts stand in for. */
+const MLP: readonly LinearGroup[] = ['gateUp', 'down'];
+
+/** The linears that a layer of a model has, in order; those of experts are not among them. */
+export function linearsOfLayer(model: Pick<Mixers, 'convolution' | 'experts'>, layer: number): LinearName[] {
+  const others = [...MIXERS[isConvolved(model, layer) ? 'attention' : 'convolution'], ...(model.experts ? MLP : [])];
   return LINEAR_NAMES.filter((name) => !others.includes(LINEARS[name].group));
 }
 

@@ -34,6 +34,17 @@ export interface ShortConvolution {
   layers: readonly number[];
 }
 
+/** In place of an MLP each layer has several small ones, of which a router chooses some for each token (arXiv 1701.06538). */
+export interface Experts {
+  count: number;
+  /** Of these, how many each token goes through. */
+  used: number;
+  /** Of one. */
+  intermediateSize: number;
+  /** The shares of those that a token goes through, a softmax over all, are divided by their sum. */
+  normalizes: boolean;
+}
+
 /** Hyperparameters of a decoder-only transformer, independent of the file they were read from. */
 export interface ModelConfig {
   /** One of src/architectures. */
@@ -67,6 +78,7 @@ export interface ModelConfig {
   unrotatedLayers: readonly number[];
   window?: SlidingWindow;
   convolution?: ShortConvolution;
+  experts?: Experts;
   /** q, k and v have a bias. */
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation. */

@@ -1,7 +1,7 @@
 import { type Architecture, everyNth, type Multiplier } from '../architectures/architecture.ts';
 import { ENCODERS } from '../architectures/encoder.ts';
 import { ARCHITECTURES } from '../architectures/index.ts';
-import type { ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
+import type { Experts, ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
 import type { ModelHeader } from './model-header.ts';
@@ -18,6 +18,9 @@ export const MOST = {
   'attention.key_length': 256,
   'attention.value_length': 256,
   'shortconv.l_cache': 32,
+  expert_count: 1024,
+  expert_used_count: 64,
+  expert_feed_forward_length: 1_048_576,
 } as const;
 /** Most tokens of a vocabulary. */
 export const MOST_TOKENS = 2 ** 21;
@@ -65,6 +68,7 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     unrotatedLayers: file.unrotatedLayers ?? readUnrotated(metadata, found, numLayers),
     ...readWindow(metadata, found, { numLayers, contextLength }),
     ...(convolution && { convolution }),
+    ...readExperts(metadata, found),
     qkvBias: found.qkvBias === 'always' || file.tensors.some(({ name }) => name.endsWith('.attn_q.bias')),
     qkNorm: norms.includes('attn_q_norm'),
     postNorms: norms.includes('post_ffw_norm'),
@@ -107,10 +111,10 @@ function checkHeads(
   if (value !== headDim) fail(metadata, field, `${value} differs from the head size ${headDim}`, 'unsupported');
 }
 
-function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, window: hasWindow }: Architecture, contextLength: number): void {
-  const experts = `${architecture}.expert_count`;
-  if ((metadata.optionalNumber(experts) ?? 0) !== 0) {
-    fail(metadata, experts, 'mixtures of experts are not supported', 'unsupported');
+function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, window: hasWindow, experts }: Architecture, contextLength: number): void {
+  const count = `${architecture}.expert_count`;
+  if (!experts && (metadata.optionalNumber(count) ?? 0) !== 0) {
+    fail(metadata, count, `mixtures of experts are not supported in ${architecture} models`, 'unsupported');
   }
   for (const cap of ['attn_logit_softcapping', 'final_logit_softcapping']) {
     const field = `${architecture}.${cap}`;
@@ -162,6 +166,16 @@ function readConvolution(metadata: GgufMetadata, { name, hasConvolutions }: Arch
   const layers = Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => heads[layer] === 0);
   if (layers.length === numLayers) fail(metadata, key, 'no layer attends', 'unsupported');
   return layers.length === 0 ? undefined : { taps: readInteger(metadata, `${name}.shortconv.l_cache`, MOST['shortconv.l_cache']), layers };
+}
+
+/** Of every layer (llama.cpp, src/models/qwen3moe.cpp). */
+function readExperts(metadata: GgufMetadata, { name, experts }: Architecture): { experts?: Experts } {
+  if (!experts) return {};
+  const integer = (key: 'expert_count' | 'expert_used_count' | 'expert_feed_forward_length'): number => readInteger(metadata, `${name}.${key}`, MOST[key]);
+  const [count, used, intermediateSize] = [integer('expert_count'), integer('expert_used_count'), integer('expert_feed_forward_length')];
+  if (used > count) fail(metadata, `${name}.expert_used_count`, `a token goes through ${used} experts, but there are ${count}`);
+  checkMultiple(metadata, `${name}.expert_feed_forward_length`, intermediateSize, 32);
+  return { experts: { count, used, intermediateSize, normalizes: metadata.optionalBoolean(`${name}.expert_weights_norm`) ?? experts.normalizes } };
 }
 
 function readMultipliers(

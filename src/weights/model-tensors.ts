@@ -1,8 +1,9 @@
 import { outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
+import { EXPERT_LINEAR_NAMES, expertShape, ROUTER } from '../architectures/experts.ts';
 import { FUSED, type FusedName, linearShape, linearsOfGroup, linearsOfLayer, placeInGroup } from '../architectures/linears.ts';
 import { normShape, QK_NORMS } from '../architectures/norms.ts';
-import { isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { type Experts, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ModelHeader } from './model-header.ts';
 import { LONG_ROPE } from './rope-config.ts';
@@ -26,11 +27,11 @@ export function checkAgainst({ metadata, tensors }: ModelHeader, architecture: s
     const reason = `a ${architecture} model has no such tensor here, so it would be left out`;
     throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
   }
-  for (const [name, { shape, optional, isFlat }] of wanted) {
+  for (const [name, { shape, optional, readAs }] of wanted) {
     const tensor = found.get(name);
     if (tensor !== undefined) {
       checkTensor(tensor, shape);
-      if (isFlat) found.set(name, { ...tensor, shape: [flatLength(shape)] });
+      if (readAs) found.set(name, { ...tensor, shape: readAs });
     } else if (!optional) {
       const reason = 'the tensor is missing';
       throw new ChunkwiseError('bad_file', { file: metadata.file, field: name, reason });
@@ -43,18 +44,16 @@ export function checkAgainst({ metadata, tensors }: ModelHeader, architecture: s
 interface WantedTensor {
   shape: readonly number[];
   optional?: boolean;
-  /** Not multiplied by: it is read as a vector. */
-  isFlat?: boolean;
+  /** The shape that it is read in, where that is another: of the same elements, in the same order. */
+  readAs?: readonly number[];
 }
 
 /** Of a layer with a convolution: its weights `[hiddenSize, taps]`, the latest token's last. */
 export const CONVOLUTION = 'shortconv.conv';
 
-export const flatLength = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
-
 /** Every tensor that a model has, by name. */
 export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
-  const { hiddenSize, headDim, vocabSize, convolution, shortContext, rotaryDim = headDim } = config;
+  const { hiddenSize, headDim, vocabSize, convolution, experts, shortContext, rotaryDim = headDim } = config;
   const architecture = architectureOf(config);
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
@@ -65,14 +64,24 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
   else for (const name of LONG_ROPE) wanted.set(name, { shape: [rotaryDim / 2] });
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
   for (let layer = 0; layer < config.numLayers; layer++) {
-    const want = (name: string, shape: readonly number[], isFlat = false): void => void wanted.set(`blk.${layer}.${name}`, { shape, ...(isFlat && { isFlat }) });
+    const want = (name: string, shape: readonly number[], readAs?: readonly number[]): void => void wanted.set(`blk.${layer}.${name}`, { shape, ...(readAs && { readAs }) });
     const attends = !isConvolved(config, layer);
     for (const name of architecture.norms) if (attends || !QK_NORMS.includes(name)) want(`${name}.weight`, normShape(config, name));
     for (const name of linearsOfLayer(config, layer)) want(`${name}.weight`, linearShape(config, name));
     if (attends && config.qkvBias) for (const name of linearsOfGroup('qkv')) want(`${name}.bias`, [linearShape(config, name)[0]]);
-    if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], true);
+    if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], [hiddenSize * convolution.taps]);
+    if (experts) for (const [name, shape, readAs] of expertTensors(config, experts)) want(name, shape, readAs);
   }
   return wanted;
+}
+
+/** Of a layer: what chooses its experts, and each linear of all of them, which are read as one matrix, one below the other. */
+function expertTensors(config: ModelConfig, { count }: Experts): [name: string, shape: number[], readAs?: number[]][] {
+  const stacks = EXPERT_LINEAR_NAMES.map((name): [string, number[], number[]] => {
+    const [rows, columns] = expertShape(config, name);
+    return [`${name}.weight`, [count, rows, columns], [count * rows, columns]];
+  });
+  return [[`${ROUTER.name}.weight`, [count, config.hiddenSize]], ...stacks];
 }
 
 const FUSED_NAME = /^blk\.(\d+)\.(attn_qkv|ffn_up)\.(weight|bias)$/;

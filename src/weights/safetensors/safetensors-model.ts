@@ -1,6 +1,7 @@
 import { ENCODERS } from '../../architectures/encoder.ts';
 import { ARCHITECTURES } from '../../architectures/index.ts';
 import { type Architecture, linearPath } from '../../architectures/architecture.ts';
+import { ROUTER } from '../../architectures/experts.ts';
 import { FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
 import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
@@ -17,14 +18,16 @@ import { quantized, raised } from '../quantized-tensor.ts';
 import type { LoadedType } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
 import type { TensorInfo } from '../tensor-info.ts';
+import { stackExperts } from './stacked-experts.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
 function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
-  const { norms, normPaths, hasConvolutions, isFused } = architecture;
+  const { norms, normPaths, hasConvolutions, experts, isFused } = architecture;
   const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map((name) => [linearPath(architecture, name), name] as const);
   const fused = isFused ? Object.entries(FUSED).map(([name, { path }]) => [path, name] as const) : [];
   const convolution = hasConvolutions ? [['conv.conv', CONVOLUTION] as const] : [];
-  return new Map([...own, ...fused, ...convolution, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
+  const router = experts ? [[ROUTER.path, ROUTER.name] as const] : [];
+  return new Map([...own, ...fused, ...convolution, ...router, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
 }
 
 const OUTER_NAMES: Record<string, string> = {
@@ -82,10 +85,11 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const shards = await readShards(weights, await index());
   const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
   const name = namer(architecture, isText);
-  const found = shards.flatMap((tensor): TensorInfo[] => {
+  const named = shards.flatMap((tensor): TensorInfo[] => {
     const own = name(tensor.name);
     return own === undefined ? [] : [{ ...tensor, name: own }];
   });
+  const found = architecture.experts ? stackExperts(named) : named;
   checkVocabSize(config, found.find(({ name }) => name === 'token_embd.weight'));
   const template = file('chat_template.jinja');
   const texts = tokenizerMetadata({
@@ -101,6 +105,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const tensors = found.flatMap((tensor) => {
     if (isTied && tensor.name === 'output.weight') return []; // the embeddings once more
     const isConvolution = tensor.name.endsWith(`.${CONVOLUTION}.weight`);
+    if (tensor.name.endsWith(`.${ROUTER.name}.weight`)) return [quantized(tensor, 'F32')]; // as in GGUF files: small, and it decides much
     if (tensor.shape.length > 1 && !isConvolution) return [type ? quantized(tensor, type) : tensor];
     const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
     return [normOffset !== 0 && tensor.name.endsWith('norm.weight') ? raised(vector, normOffset) : vector];
