@@ -2,6 +2,7 @@ import { MAX_RANK } from '../adapters/formats/config-fields.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
+import { ROUTE_WORDS } from '../kernels/experts/route-experts.ts';
 import { batchBytes, FEW_TOKENS } from './batch.ts';
 
 /** Tokens whose logits are computed at once. */
@@ -19,15 +20,15 @@ export interface Activations {
   between: GPUBuffer;
   /** x after a norm `[T, hiddenSize]`; prefill and output only. */
   normed: GPUBuffer;
-  /** `[T, (numHeads + 2 numKvHeads) headDim]`; of a convolution its gates and what it takes in, `[T, 3 hiddenSize]` */
+  /** `[T, (numHeads + 2 numKvHeads) headDim]`; of a convolution its gates and what it takes in, `[T, 3 hiddenSize]`; scores of experts `[T, count]` */
   qkv: GPUBuffer;
   /** Splits of attention before their merge; see attention.ts. */
   partials: GPUBuffer;
-  /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]` */
+  /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]`; the experts that a token goes through `[T, used, ROUTE_WORDS]`, u32 */
   attended: GPUBuffer;
-  /** gate, then up: `[T, 2 intermediateSize]` */
+  /** gate, then up: `[T, 2 intermediateSize]`; what experts make of a token `[T, used, hiddenSize]` */
   gateUp: GPUBuffer;
-  /** activation(gate) · up `[T, intermediateSize]` */
+  /** activation(gate) · up `[T, intermediateSize]`; of experts `[T, used, their intermediateSize]` */
   gated: GPUBuffer;
   /** Between the two products of an adapter in its plain form `[T, MAX_RANK]` */
   low: GPUBuffer;
@@ -37,19 +38,21 @@ export interface Activations {
 
 /** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
-  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize, convolution } = config;
+  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize, convolution, experts } = config;
   const convolved = convolution ? hiddenSize : 0;
+  const { count = 0, used = 0, intermediateSize: expertSize = 0 } = experts ?? {};
+  const mlpSize = experts ? 0 : intermediateSize;
   const rows = (width: number): number => batchTokens * width * 4;
   return {
     ...batchBytes(batchTokens),
     x: rows(hiddenSize),
     between: FEW_TOKENS * hiddenSize * 4,
     normed: rows(hiddenSize),
-    qkv: rows(Math.max((numHeads + 2 * numKvHeads) * headDim, 3 * convolved)),
+    qkv: rows(Math.max((numHeads + 2 * numKvHeads) * headDim, 3 * convolved, count)),
     partials: Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim) * 4,
-    attended: rows(Math.max(numHeads * headDim, convolved)),
-    gateUp: rows(2 * intermediateSize),
-    gated: rows(intermediateSize),
+    attended: rows(Math.max(numHeads * headDim, convolved, ROUTE_WORDS * used)),
+    gateUp: rows(Math.max(2 * mlpSize, used * hiddenSize)),
+    gated: rows(Math.max(mlpSize, used * expertSize)),
     low: rows(MAX_RANK),
     logits: HEAD_TOKENS * vocabSize * 4,
   };

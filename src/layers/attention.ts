@@ -54,12 +54,12 @@ export class Attention {
     this.pageForms = new PageForms(place, buffers);
   }
 
-  /** Makes ready for the adapters of these buffers, or for none. `mlpNorm`: of the same layer. */
-  attach(buffers: ArenaBuffers | undefined, mlpNorm: Norm): void {
+  /** Makes ready for the adapters of these buffers, or for none. `mlp`: of the same layer; whether adapters change it. */
+  attach(buffers: ArenaBuffers | undefined, mlp: { norm: Norm; isAdapted: boolean }): void {
     const { layer, config, activations } = this.place;
     this.#qkv.attach(buffers);
     // A token being decoded goes on in `between`; in x, where it was normed.
-    const next = { y: activations.between, lowers: loraInputs(config, 'gateUp'), normWeight: mlpNorm.weight, layer };
+    const next = { y: activations.between, lowers: loraInputs(config, 'gateUp'), normWeight: mlp.norm.weight, layer, isLast: !mlp.isAdapted };
     this.#output.attach(buffers, next);
   }
 

@@ -52,11 +52,11 @@ export class ShortConv {
     this.#output = new ResidualLinear(place, { group: 'convOutput', matrix: output, x: attended, y: x, adaptedY: x });
   }
 
-  /** Makes ready for the adapters of these buffers, or for none. `mlpNorm`: of the same layer. */
-  attach(buffers: ArenaBuffers | undefined, mlpNorm: Norm): void {
+  /** Makes ready for the adapters of these buffers, or for none. `mlp`: of the same layer; whether adapters change it. */
+  attach(buffers: ArenaBuffers | undefined, mlp: { norm: Norm; isAdapted: boolean }): void {
     const { layer, config, activations } = this.place;
     this.#input.attach(buffers);
-    this.#output.attach(buffers, { y: activations.between, lowers: loraInputs(config, 'gateUp'), normWeight: mlpNorm.weight, layer });
+    this.#output.attach(buffers, { y: activations.between, lowers: loraInputs(config, 'gateUp'), normWeight: mlp.norm.weight, layer, isLast: !mlp.isAdapted });
   }
 
   record(recorder: Dispatcher, batch: Batch): void {

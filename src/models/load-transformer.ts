@@ -7,9 +7,11 @@ import { isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
+import { ROUTER } from '../architectures/experts.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { Embedding } from '../layers/embedding.ts';
+import { Experts } from '../layers/experts/experts.ts';
 import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
@@ -75,7 +77,7 @@ class Loader {
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
       const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
-      layers.push({ mixer: isConvolved(config, i) ? await this.shortConv(i) : await this.attention(i, rope), mlp: await this.mlp(i) });
+      layers.push({ mixer: isConvolved(config, i) ? await this.shortConv(i) : await this.attention(i, rope), mlp: await (config.experts ? this.experts(i, config.experts.count) : this.mlp(i)) });
     }
     const outputNorm = await this.norm(outputNormOf(architectureOf(config)));
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.tensors.matrix('output.weight');
@@ -122,6 +124,15 @@ class Loader {
     const down = await this.tensors.matrix(name('ffn_down'));
     const postNorm = await this.postNorm(`blk.${layer}.post_ffw_norm`);
     return new Mlp({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, gateUp, down, postNorm });
+  }
+
+  async experts(layer: number, count: number): Promise<Experts> {
+    const name = (part: string): string => `blk.${layer}.${part}.weight`;
+    const norm = await this.norm(name('ffn_norm'));
+    const router = await this.tensors.matrix(name(ROUTER.name));
+    const gateUp = await this.tensors.experts(`blk.${layer}.ffn_gate_up_exps`, [name('ffn_gate_exps'), name('ffn_up_exps')], count);
+    const down = await this.tensors.experts(`blk.${layer}.ffn_down_exps`, [name('ffn_down_exps')], count);
+    return new Experts({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, router, gateUp, down });
   }
 
   async norm(name: string): Promise<Norm> {

@@ -6,8 +6,9 @@ const FEWEST = 8;
 
 /** FLOPs of one layer for a batch of `tokens` tokens, the last of a text of `length`. */
 export function layerFlops(config: ModelConfig, tokens: number, length: number): number {
-  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim } = config;
-  const weights = hiddenSize * ((2 * numHeads + 2 * numKvHeads) * headDim + 3 * intermediateSize);
+  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, experts } = config;
+  const mlpSize = experts ? experts.used * experts.intermediateSize : intermediateSize;
+  const weights = hiddenSize * ((2 * numHeads + 2 * numKvHeads) * headDim + 3 * mlpSize);
   const attended = 2 * numHeads * headDim * length; // scores, and sums of values
   return 2 * tokens * (weights + attended);
 }

@@ -16,7 +16,9 @@ import { rowsOf, type TensorInfo } from './tensor-info.ts';
  */
 export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
   const tensors = architectureOf(config).isFused ? file.tensors.flatMap((tensor) => unfused(tensor, config)) : file.tensors;
-  return checkAgainst({ metadata: file.metadata, tensors }, config.architecture, wantedTensors(config));
+  const found = checkAgainst({ metadata: file.metadata, tensors }, config.architecture, wantedTensors(config));
+  if (config.experts) checkGates(found, config.numLayers);
+  return found;
 }
 
 /** The same of any model, by the tensors that it is to have. */
@@ -39,6 +41,16 @@ export function checkAgainst({ metadata, tensors }: ModelHeader, architecture: s
   }
   for (const name of wanted.keys()) checkVector(found.get(name));
   return found;
+}
+
+/** An expert's gate and up are multiplied by at once. */
+function checkGates(found: ReadonlyMap<string, TensorInfo>, numLayers: number): void {
+  for (let layer = 0; layer < numLayers; layer++) {
+    const [gate, up] = ['gate', 'up'].map((part) => found.get(`blk.${layer}.ffn_${part}_exps.weight`));
+    if (!gate || !up || gate.type === up.type) continue;
+    const reason = `is in ${up.type}, but ${gate.name} in ${gate.type}: experts whose gates are of another type are not supported`;
+    throw new ChunkwiseError('unsupported', { file: up.source.name, field: up.name, reason });
+  }
 }
 
 interface WantedTensor {

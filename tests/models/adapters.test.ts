@@ -42,6 +42,7 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     'qwen3, rank 16, F16': [{ architecture: 'qwen3' }, { seed: 5, rank: 16, type: 'F16' }],
     'granite, rank 4': [{ architecture: 'granite' }, { seed: 6 }],
     'lfm2, rank 5': [{ architecture: 'lfm2', numLayers: 3, hiddenSize: 128, intermediateSize: 192 }, { seed: 15, rank: 5 }],
+    'qwen3moe, rank 3': [{ architecture: 'qwen3moe', hiddenSize: 128, experts: { count: 6, used: 2, intermediateSize: 64 }, attentionGain: 1 }, { seed: 16, rank: 3 }],
     'smollm3, rank 4': [{ architecture: 'smollm3', numLayers: 4 }, { seed: 7, gain: 0.05 }],
   };
 

@@ -11,6 +11,8 @@ import { addPositionsKernel } from '../../src/kernels/encoder/add-positions.ts';
 import { attentionTextsKernel } from '../../src/kernels/encoder/attention-texts.ts';
 import { layerNormKernel } from '../../src/kernels/encoder/layer-norm.ts';
 import { poolTextsKernel } from '../../src/kernels/encoder/pool-texts.ts';
+import { routeExpertsKernel } from '../../src/kernels/experts/route-experts.ts';
+import { sumExpertsKernel } from '../../src/kernels/experts/sum-experts.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
 import { decodeKernel, loweringKernel, prefillKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
 import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
@@ -75,6 +77,8 @@ export function allKernels(device: Device): Kernel[] {
     ...BOTH.map((accumulate) => rmsNormKernel(device, WIDTH, NORM_EPS, accumulate)),
     ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
     ...[1, 3].map((taps) => shortConvKernel(device, WIDTH, taps)),
+    ...BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, intermediateSize: 768, normalizes })),
+    sumExpertsKernel(device, WIDTH, 8),
     sampleLevelKernel(),
     ...encoderKernels(device),
     ...ceilings(device),
@@ -84,6 +88,7 @@ export function allKernels(device: Device): Kernel[] {
 function weightKernels(device: Device, type: GgmlType): Kernel[] {
   const kernels = [1, 12].map((scale) => embedKernel(device, type, WIDTH, scale));
   const sites = ADAPTED.has(type) ? SITES : [];
+  kernels.push(decodeKernel(device, { type, columns: WIDTH, routed: { used: 1 } }), decodeKernel(device, { type, columns: WIDTH, gate: 'silu', normEps: NORM_EPS, routed: { used: 8 } }));
   for (const accumulate of BOTH) {
     for (const hasBias of BOTH) {
       const shape = { type, columns: WIDTH, accumulate, hasBias };

@@ -210,6 +210,19 @@ test('layers with a window, and what of Gemma 3 its files do not say', async () 
   await expectError(() => gemma({ 'gemma3.final_logit_softcapping': f32(30) }), 'unsupported', { file: 'x.gguf', field: 'gemma3.final_logit_softcapping', reason: /soft caps/ });
 });
 
+test('experts of every layer', async () => {
+  const experts = { count: 4, used: 2, intermediateSize: 64 };
+  const moe = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'qwen3moe', experts, metadata });
+  expect(await moe()).toMatchObject({ experts: { ...experts, normalizes: true }, qkNorm: true });
+  expect((await moe({ 'qwen3moe.expert_weights_norm': false })).experts?.normalizes).toBe(false);
+  const refused = (key: string, value: MetadataValue, code: 'bad_file' | 'unsupported', reason: RegExp) =>
+    expectError(() => moe({ [`qwen3moe.${key}`]: value }), code, { file: 'x.gguf', field: `qwen3moe.${key}`, reason });
+  await refused('expert_count', 0, 'bad_file', /1 to 1024/);
+  await refused('expert_used_count', 5, 'bad_file', /goes through 5 experts, but there are 4/);
+  await refused('expert_used_count', 65, 'bad_file', /1 to 64/);
+  await refused('expert_feed_forward_length', 48, 'unsupported', /48 is not a multiple of 32/);
+});
+
 test('layers without key heads have a convolution', async () => {
   const lfm2 = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'lfm2', numLayers: 5, metadata });
   expect(await lfm2()).toMatchObject({ numKvHeads: 2, convolution: { taps: 3, layers: [0, 2, 3] }, qkNorm: true, tiedEmbeddings: true });

@@ -18,7 +18,7 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2'];
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen3moe'];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
@@ -172,6 +172,19 @@ test('LFM2: which layers have a convolution, and how wide its MLP is', async () 
   await refused({ conv_L_cache: 33 }, 'bad_file', 'conv_L_cache', /1 to 32/);
   await refused({ norm_eps: null, rms_norm_eps: null }, 'bad_file', 'rms_norm_eps', /null/);
   await refused({ tie_embedding: false }, 'bad_file', 'tie_word_embeddings', /lm_head/);
+});
+
+test('Qwen3-MoE: an expert at a time in the files, all of a layer in one tensor', async () => {
+  const experts = { count: 6, used: 2, intermediateSize: 32, normalizes: true };
+  expect(await configOf('qwen3moe', change([]))).toMatchObject({ architecture: 'qwen3moe', experts, headDim: 32, qkNorm: true });
+  expect((await configOf('qwen3moe', change(['norm_topk_prob']))).experts?.normalizes).toBe(false);
+  const renamed = change(['num_experts', 'num_local_experts'], { num_experts: 6 });
+  expect((await configOf('qwen3moe', renamed)).experts?.count).toBe(6);
+  const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
+    expectError(() => configOf('qwen3moe', change([], values)), code, { file: 'config.json', field, reason });
+  await refused({ mlp_only_layers: [0] }, 'unsupported', 'mlp_only_layers', /layers without experts/);
+  await refused({ decoder_sparse_step: 2 }, 'unsupported', 'decoder_sparse_step', /layers without experts/);
+  await refused({ num_experts_per_tok: 0 }, 'bad_file', 'num_experts_per_tok', /1 to 64/);
 });
 
 test('swish is silu; a window counts only where a layer uses it', async () => {

@@ -42,6 +42,11 @@ export const SHAPES = {
     { numLayers: 16, hiddenSize: 2048, intermediateSize: 8192, numHeads: 32, numKvHeads: 8, headDim: 64, vocabSize: 65_536 },
     { architecture: 'lfm2', qkNorm: true, convolution: { taps: 3, layers: [0] } },
   ),
+  /** Qwen3-30B-A3B, with fewer experts than its 128. */
+  experts: modelOf(
+    { numLayers: 48, hiddenSize: 2048, intermediateSize: 6144, numHeads: 32, numKvHeads: 4, headDim: 128, vocabSize: 151_936 },
+    { architecture: 'qwen3moe', qkNorm: true, tiedEmbeddings: false, experts: { count: 16, used: 8, intermediateSize: 768, normalizes: true } },
+  ),
 } as const;
 
 export type ShapeName = keyof typeof SHAPES;

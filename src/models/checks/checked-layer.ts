@@ -45,7 +45,7 @@ export class CheckedLayer {
     model: ModelConfig,
     private readonly inputs: AttentionInputs,
   ) {
-    const config = { ...model, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32, convolution: undefined };
+    const config = { ...model, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32, convolution: undefined, experts: undefined };
     const cache = new KvCache(device, config, { numPages: PAGES });
     this.cache = cache;
     this.activations = createActivations(device, config, MOST_TOKENS);

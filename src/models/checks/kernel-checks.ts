@@ -9,6 +9,7 @@ import { PREFILL, ROWS } from '../kernel-contests.ts';
 import { attentionChecks } from './attention-checks.ts';
 import { convolutionCheck } from './convolution-check.ts';
 import { embeddingCheck, gateCheck, normCheck } from './element-checks.ts';
+import { elementExpertChecks, expertProductChecks } from './expert-checks.ts';
 import { productChecks } from './product-checks.ts';
 import { repackChecks } from './repack-checks.ts';
 
@@ -24,12 +25,12 @@ export async function kernelChecks(
   const upload = checkUpload(device, recorder);
   const { decode, prefill } = await productChecks(device, upload, config, tensors);
   const embeddings = tensors.get('token_embd.weight');
-  const { convolution } = config;
-  const others = [gateCheck(device, config), ...(convolution ? [convolutionCheck(device, config, convolution)] : []), ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
+  const { convolution, experts } = config;
+  const others = [gateCheck(device, config), ...(convolution ? [convolutionCheck(device, config, convolution)] : []), ...(experts ? elementExpertChecks(device, config, experts) : []), ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
   const repacked = variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type));
   return [
     { candidates: [{ repacksOnHost: true }], checks: repacked },
-    { candidates: ROWS, checks: [normCheck(device, config), ...(config.postNorms ? [normCheck(device, config, 0.5)] : []), ...decode] },
+    { candidates: ROWS, checks: [normCheck(device, config), ...(config.postNorms ? [normCheck(device, config, 0.5)] : []), ...decode, ...(await expertProductChecks(device, upload, config, tensors))] },
     { candidates: PREFILL, checks: prefill },
     { candidates: [], checks: others },
     { candidates: ATTENTION, checks: attentionChecks(device, config) },

@@ -81,6 +81,7 @@ const FUSED: Names = [
 
 function linearsOf({ architecture, convolution }: ModelConfig, layer: number): Names {
   if (architecture === 'phi3') return FUSED;
+  if (architecture === 'qwen3moe') return LINEARS.slice(0, 4);
   if (architecture !== 'lfm2') return LINEARS;
   return [...(convolution?.layers.includes(layer) ? LFM2_CONVOLUTION : LFM2_ATTENTION), ...LFM2_MLP];
 }

@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen3moe';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -32,6 +32,8 @@ export interface TinyModelOptions {
   /** Of `lfm2`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
   attending?: readonly number[];
   taps?: number;
+  /** Of `qwen3moe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. */
+  experts?: { count: number; used: number; intermediateSize: number };
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
   /** Components of a head that are rotated; default: all. */
@@ -112,6 +114,8 @@ export function tinyModel(options: TinyModelOptions): Uint8Array {
 const attends = ({ architecture, attending }: TinyModelOptions, layer: number): boolean =>
   architecture !== 'lfm2' || (attending ? attending.includes(layer) : layer % 3 === 1);
 
+const expertsOf = ({ experts = { count: 8, used: 3, intermediateSize: 256 } }: TinyModelOptions) => experts;
+
 function definedSizes(options: TinyModelOptions): Partial<typeof DEFAULT_SIZES> {
   const names = Object.keys(DEFAULT_SIZES) as (keyof typeof DEFAULT_SIZES)[];
   return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
@@ -122,7 +126,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   const { headDim } = sizes;
   const rotaryDim = options.rotaryDim ?? (isInterleaved(architecture) ? headDim : undefined);
   // Converters write the head size where it does not follow from the others, and always for Qwen3.
-  const ownHeadDim = ['qwen3', 'gemma3'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
+  const ownHeadDim = ['qwen3', 'qwen3moe', 'gemma3'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
     // What is called Phi-3 must have its special tokens, or llama.cpp fails.
@@ -149,6 +153,11 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       [`${architecture}.embedding_scale`]: f32(12),
       [`${architecture}.residual_scale`]: f32(0.22),
       [`${architecture}.logit_scale`]: f32(0.6),
+    }),
+    ...(architecture === 'qwen3moe' && {
+      'qwen3moe.expert_count': expertsOf(options).count,
+      'qwen3moe.expert_used_count': expertsOf(options).used,
+      'qwen3moe.expert_feed_forward_length': expertsOf(options).intermediateSize,
     }),
     ...(architecture === 'gemma3' && { 'gemma3.attention.sliding_window': options.window ?? 24 }),
     ...(ownHeadDim && {
@@ -177,6 +186,10 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     const own = ownTypes.find(([part]) => name.includes(part))?.[1];
     const values = random.normals(rows * columns, gain / Math.sqrt(columns)).fill(0, 0, emptyRows * columns);
     add(name, [rows, columns], values, own ?? as);
+  };
+  const stack = (name: string, [count, rows, columns]: readonly [number, number, number]): void => {
+    const own = ownTypes.find(([part]) => name.includes(part))?.[1];
+    add(name, [count, rows, columns], random.normals(count * rows * columns, 1 / Math.sqrt(columns)), own ?? type);
   };
   const vector = (name: string, length: number, std: number, mean: number): void =>
     add(name, [length], random.normals(length, std, mean), 'F32');
@@ -217,7 +230,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
         vector(name('attn_k.bias'), kvSize, 0.3, 0);
         vector(name('attn_v.bias'), kvSize, 0.3, 0);
       }
-      if (['qwen3', 'gemma3', 'lfm2'].includes(architecture)) {
+      if (['qwen3', 'qwen3moe', 'gemma3', 'lfm2'].includes(architecture)) {
         vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
         vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
       }
@@ -228,6 +241,15 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       vector(name('post_ffw_norm.weight'), hiddenSize, 0.1, 1);
     }
     vector(name('ffn_norm.weight'), hiddenSize, 0.1, 1);
+    if (architecture === 'qwen3moe') {
+      const { count, intermediateSize: width } = expertsOf(options);
+      // Sharp: where two scores are close, what is rounded decides which expert it is.
+      matrix(name('ffn_gate_inp.weight'), [count, hiddenSize], { gain: 3, as: 'F32' });
+      stack(name('ffn_gate_exps.weight'), [count, width, hiddenSize]);
+      stack(name('ffn_up_exps.weight'), [count, width, hiddenSize]);
+      stack(name('ffn_down_exps.weight'), [count, hiddenSize, width]);
+      continue;
+    }
     if (!isFused) matrix(name('ffn_gate.weight'), [intermediateSize, hiddenSize]);
     matrix(name('ffn_up.weight'), [isFused ? 2 * intermediateSize : intermediateSize, hiddenSize]);
     matrix(name('ffn_down.weight'), [hiddenSize, intermediateSize]);

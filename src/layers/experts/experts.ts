@@ -1,0 +1,97 @@
+import type { ArenaBuffers } from '../../adapters/arena/adapter-arena.ts';
+import type { LinearGroup } from '../../architectures/linears.ts';
+import type { Experts as ExpertsConfig } from '../../config/model-config.ts';
+import { createOperation, type Operation } from '../../gpu/operation.ts';
+import type { Dispatcher } from '../../gpu/recorder.ts';
+import { routeExpertsKernel } from '../../kernels/experts/route-experts.ts';
+import { sumExpertsKernel } from '../../kernels/experts/sum-experts.ts';
+import type { Batch } from '../batch.ts';
+import type { LayerPlace } from '../layer-place.ts';
+import { Linear } from '../linear.ts';
+import { LoraDelta, loraInputs } from '../lora.ts';
+import type { Norm } from '../norm.ts';
+import type { WeightMatrix } from '../weight-matrix.ts';
+import { ExpertLinear } from './expert-linear.ts';
+
+export interface ExpertsWeights {
+  norm: Norm;
+  /** `[count, hiddenSize]` */
+  router: WeightMatrix;
+  /** Of each expert gate above up, then the next one's. */
+  gateUp: WeightMatrix;
+  down: WeightMatrix;
+}
+
+/** What reads the residual stream, and what adds to it. */
+interface Form {
+  router: Linear;
+  gateUp: ExpertLinear;
+  sum: Operation<{ tokens: number }>;
+  /** With adapters: for the linears of the next layer. */
+  delta?: LoraDelta;
+}
+
+/**
+ * x += residualScale · Σ share · Wdown · (activation(Wgate · norm(x)) · (Wup · norm(x))), over the experts that the router
+ * chooses for a token. Which these are stays on the GPU. Adapters do not change them.
+ */
+export class Experts {
+  readonly norm: Norm;
+  readonly isAdapted = false;
+  readonly #config: ExpertsConfig;
+  readonly #route: Operation<{ tokens: number }>;
+  readonly #down: ExpertLinear;
+  readonly #plain: Form;
+  #adapted: Form | undefined;
+
+  constructor(
+    private readonly place: LayerPlace,
+    private readonly weights: ExpertsWeights,
+  ) {
+    const { device, config, activations } = place;
+    const { x, qkv, attended, gated, gateUp } = activations;
+    if (!config.experts) throw new Error('a model without experts');
+    this.#config = config.experts;
+    this.norm = weights.norm;
+    const { count } = config.experts;
+    this.#route = createOperation(device, routeExpertsKernel(device, config.experts), { x: qkv, routes: attended });
+    this.#down = new ExpertLinear(device, { matrix: weights.down, count, routes: attended, x: gated, y: gateUp, used: 1 });
+    this.#plain = this.#form(x);
+  }
+
+  /** Makes ready for the adapters of these buffers, or for none. `next`: what the next layer begins with, if any. */
+  attach(buffers: ArenaBuffers | undefined, next: { norm: Norm; group: LinearGroup } | undefined): void {
+    const { place } = this;
+    const { config, layer, activations } = place;
+    const { x, between } = activations;
+    const lowers = loraInputs(config, next?.group ?? 'qkv');
+    const options = { x: between, y: x, width: config.hiddenSize, lowers, normWeight: (next ?? this).norm.weight, isLast: !next };
+    // A token being decoded comes here in `between`, and goes on in x.
+    this.#adapted = buffers && { ...this.#form(between), delta: new LoraDelta({ ...place, layer: next ? layer + 1 : layer }, options, buffers) };
+  }
+
+  record(recorder: Dispatcher, batch: Batch): void {
+    const { kind, tokens } = batch;
+    const form = (batch.lora && kind === 'decode' && this.#adapted) || this.#plain;
+    if (kind === 'prefill') this.norm.record(recorder, tokens);
+    form.router.record(recorder, batch);
+    recorder.run(this.#route, this.#route.groups({ tokens }));
+    form.gateUp.record(recorder, tokens * this.#config.used);
+    this.#down.record(recorder, tokens * this.#config.used);
+    recorder.run(form.sum, form.sum.groups({ tokens }), { scale: this.place.config.residualScale });
+    form.delta?.record(recorder, batch);
+  }
+
+  /** `x`: the residual stream. */
+  #form(x: GPUBuffer): Form {
+    const { device, config, activations } = this.place;
+    const { qkv, attended, gated, gateUp } = activations;
+    const { norm, router, gateUp: matrix } = this.weights;
+    const { count, used } = this.#config;
+    return {
+      router: new Linear(device, router, { x, y: qkv, norm }),
+      gateUp: new ExpertLinear(device, { matrix, count, routes: attended, x, y: gated, used, norm, gate: config.activation }),
+      sum: createOperation(device, sumExpertsKernel(device, config.hiddenSize, used), { x: gateUp, routes: attended, y: x }),
+    };
+  }
+}

@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import { routeExpertsKernel } from '../../src/kernels/experts/route-experts.ts';
+import { sumExpertsKernel } from '../../src/kernels/experts/sum-experts.ts';
+import type { Device } from '../../src/gpu/device.ts';
+import { Recorder } from '../../src/gpu/recorder.ts';
+import { ExpertLinear } from '../../src/layers/experts/expert-linear.ts';
+import { Norm } from '../../src/layers/norm.ts';
+import { WeightUpload } from '../../src/layers/upload/weight-upload.ts';
+import { destroyMatrix, type WeightMatrix } from '../../src/layers/weight-matrix.ts';
+import { expertLinear, routeExperts, sumExperts, type Way } from '../../src/reference/kernels/experts.ts';
+import { dequantize } from '../../src/reference/dequantize.ts';
+import type { GgmlType } from '../../src/weights/ggml-types.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { Random } from '../support/random.ts';
+import { expectClose, rms } from '../support/kernels/expect-close.ts';
+import { ALL_TYPES, fits, randomBytes } from '../support/kernels/random-matrix.ts';
+import { CLASSES, describeVariants, type Runner, SUBGROUP_VARIANTS, type Variant } from '../support/kernels/runner.ts';
+
+const wordsOf = (ways: readonly Way[]): Uint32Array => Uint32Array.from(ways.flatMap(({ expert, share }) => [expert, new Uint32Array(Float32Array.of(share).buffer)[0]!]));
+
+describe('route-experts', () => {
+  describeVariants(CLASSES, (getRunner) => {
+    it.each([[1, 1], [8, 3], [33, 33], [64, 8], [128, 8], [257, 1]])('of %i experts %i', async (count, used) => {
+      const random = new Random(count);
+      const runner = getRunner();
+      const tokens = 5;
+      for (const normalizes of [false, true]) {
+        const scores = random.normals(tokens * count, 3);
+        scores.fill(0.5, count, 2 * count); // one token's are all alike
+        scores.fill(90, 2 * count, 2 * count + Math.ceil(count / 2)); // half of another's, far above the others
+        const [x, routes] = [runner.upload(scores), runner.empty(tokens * used * 8)];
+        runner.run(routeExpertsKernel(runner.device, { count, used, normalizes, intermediateSize: 32 }), { x, routes }, { tokens });
+        const words = new Uint32Array(await runner.read(routes));
+        const want = Array.from({ length: tokens }, (_, token) => routeExperts(scores.subarray(token * count, (token + 1) * count), used, normalizes)).flat();
+        expect([...words].filter((_, i) => i % 2 === 0)).toEqual(want.map(({ expert }) => expert));
+        expectClose('route-experts', new Float32Array(words.buffer).filter((_, i) => i % 2 === 1), want.map(({ share }) => share));
+      }
+    });
+  });
+});
+
+describe('sum-experts', () => {
+  describeVariants(CLASSES, (getRunner) => {
+    it.each([[32, 1], [96, 3], [2080, 8]])('%i wide, of %i experts', async (width, used) => {
+      const random = new Random(width);
+      const runner = getRunner();
+      const tokens = 5;
+      const ways = Array.from({ length: tokens * used }, (_, expert) => ({ expert, share: Math.abs(random.normals(1)[0]!) }));
+      const [parts, before] = [random.normals(tokens * used * width), random.normals(tokens * width)];
+      const y = runner.upload(before);
+      runner.run(sumExpertsKernel(runner.device, width, used), { x: runner.upload(parts), routes: runner.upload(wordsOf(ways)), y }, { tokens }, { scale: -0.5 });
+      expectClose('sum-experts', await runner.floats(y), sumExperts(before, parts, ways, -0.5));
+    });
+  });
+});
+
+interface Case {
+  type: GgmlType;
+  count: number;
+  /** Of an expert. */
+  rows: number;
+  columns: number;
+  isGated: boolean;
+  /** Bytes of the largest binding; default: the device's. */
+  mostBytes?: number;
+}
+
+/** The experts' matrix, and its values. */
+async function stack(device: Device, { type, count, rows, columns, mostBytes }: Case, random: Random): Promise<{ matrix: WeightMatrix; weights: Float32Array }> {
+  const bytes = randomBytes(type, count * rows, columns, random);
+  const tensor = { name: 'experts', shape: [count * rows, columns], type, bytes: bytes.length, offset: 0, source: new BytesSource('random', bytes) };
+  const limits = mostBytes === undefined ? device.limits : { ...device.limits, maxStorageBufferBindingSize: mostBytes };
+  const upload = new WeightUpload({ ...device, limits }, new Recorder(device));
+  const matrix = await upload.matrix('experts', [{ tensor }], { together: rows });
+  await upload.finish();
+  upload.destroy();
+  return { matrix, weights: dequantize(type, bytes) };
+}
+
+async function check(runner: Runner, random: Random, of: Case): Promise<WeightMatrix> {
+  const { count, columns, isGated, rows } = of;
+  const { device } = runner;
+  const used = isGated ? 3 : 1;
+  // The first and the last of them, one more than once.
+  const experts = [0, count - 1, Math.floor(count / 2), ...Array.from({ length: 6 }, () => random.below(count))];
+  const { matrix, weights } = await stack(device, of, random);
+  const inputs = random.normals((experts.length / used) * columns, 1, 0.1);
+  const norm = { weight: random.normals(columns, 0.5, 1), eps: 1e-5 };
+  const outputs = isGated ? rows / 2 : rows;
+  const [x, y] = [runner.upload(inputs), runner.upload(random.normals(experts.length * outputs))];
+  const normed = isGated ? new Norm(device, runner.upload(norm.weight), norm.eps, { x, output: runner.empty(inputs.length * 4) }) : undefined;
+  const routes = runner.upload(wordsOf(experts.map((expert) => ({ expert, share: 0 }))));
+  const linear = new ExpertLinear(device, { matrix, count, routes, x, y, used, norm: normed, gate: isGated ? 'silu' : undefined });
+  linear.record(runner.recorder, experts.length);
+  const want = expertLinear(weights, inputs, experts, { count, used, ...(isGated && { norm, gated: true }) });
+  const product = rms(weights) * (isGated ? rms(norm.weight) : rms(inputs)) * Math.sqrt(columns);
+  expectClose('linear-decode', await runner.floats(y), want, isGated ? product * (product + 1) : product);
+  destroyMatrix(device, matrix);
+  return matrix;
+}
+
+const typesOf = (variant: Variant): readonly GgmlType[] => (variant.endsWith('subgroups') ? ['F32', 'Q6_K'] : ALL_TYPES);
+
+describe('products by expert', () => {
+  describeVariants(SUBGROUP_VARIANTS, (getRunner, variant) => {
+    it.each(typesOf(variant))('%s, with norm and gate or plain', async (type) => {
+      const random = new Random(4);
+      const columns = fits(type, 96) ? 96 : 256;
+      await check(getRunner(), random, { type, count: 5, rows: 64, columns, isGated: true });
+      await check(getRunner(), random, { type, count: 3, rows: 96, columns, isGated: false });
+    });
+  });
+
+  describeVariants(CLASSES, (getRunner) => {
+    it('in slices of whole experts', async () => {
+      const random = new Random(5);
+      // A slice holds 512 rows of these, so that two experts of 192 fit.
+      const matrix = await check(getRunner(), random, { type: 'F32', count: 5, rows: 192, columns: 96, isGated: true, mostBytes: 512 * 96 * 4 });
+      expect(matrix.slices.map(({ rowStart, rows }) => [rowStart, rows])).toEqual([[0, 384], [384, 384], [768, 192]]);
+      const narrow = await check(getRunner(), random, { type: 'Q4_0', count: 5, rows: 64, columns: 32, isGated: false, mostBytes: 256 * 16 });
+      expect(narrow.slices.map(({ rows }) => rows)).toEqual([256, 64]);
+    });
+
+    it('an expert that fits no binding is refused by name', async () => {
+      const { device } = getRunner();
+      await expect(stack(device, { type: 'F32', count: 2, rows: 320, columns: 32, isGated: false, mostBytes: 256 * 128 }, new Random(6))).rejects.toMatchObject({ code: 'over_limit', detail: { field: 'experts' } });
+    });
+  });
+});
