@@ -1,4 +1,5 @@
-import type { Activation, ModelConfig } from '../config/model-config.ts';
+import type { Activation, Experts, ModelConfig } from '../config/model-config.ts';
+import type { ExpertPaths } from './experts.ts';
 import { type LinearName, LINEARS } from './linears.ts';
 import type { NormName } from './norms.ts';
 
@@ -26,8 +27,8 @@ export interface Architecture {
   outputNorm?: string;
   /** Layers without key heads have a gated convolution in place of attention. */
   hasConvolutions?: boolean;
-  /** Layers have experts in place of their MLP; whether their shares are divided by their sum, where a file does not say. */
-  experts?: { normalizes: boolean };
+  /** Layers have experts in place of their MLP; `normalizes` where a file does not say. */
+  experts?: Pick<Experts, 'shares' | 'normalizes'> & { paths: ExpertPaths };
   /** safetensors have norms' weights less this, which is added as they are loaded. */
   normOffset?: number;
   /** Which layers attend within a window, where a file has one and does not say: all but every n-th, or all; and how these are rotated, if in their own way. */

@@ -3,6 +3,7 @@ import type { Architecture, ModelType } from './architecture.ts';
 import { gemma3 } from './gemma3.ts';
 import { granite } from './granite.ts';
 import { lfm2 } from './lfm2.ts';
+import { lfm2moe } from './lfm2moe.ts';
 import { llama } from './llama.ts';
 import { mistral3 } from './mistral3.ts';
 import { phi3 } from './phi3.ts';
@@ -11,7 +12,7 @@ import { qwen3 } from './qwen3.ts';
 import { qwen3moe } from './qwen3moe.ts';
 import { smollm3 } from './smollm3.ts';
 
-const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, phi3, mistral3, lfm2, qwen3moe];
+const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, phi3, mistral3, lfm2, qwen3moe, lfm2moe];
 
 /** By GGUF's `general.architecture`. */
 export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(LIST.map((one) => [one.name, one]));

@@ -1,4 +1,4 @@
-import { isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { hasExperts, isConvolved, type ModelConfig } from '../config/model-config.ts';
 
 type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads'>;
 type Mixers = Pick<ModelConfig, 'convolution' | 'experts' | 'numLayers'>;
@@ -74,7 +74,7 @@ const MLP: readonly LinearGroup[] = ['gateUp', 'down'];
 
 /** The linears that a layer of a model has, in order; those of experts are not among them. */
 export function linearsOfLayer(model: Pick<Mixers, 'convolution' | 'experts'>, layer: number): LinearName[] {
-  const others = [...MIXERS[isConvolved(model, layer) ? 'attention' : 'convolution'], ...(model.experts ? MLP : [])];
+  const others = [...MIXERS[isConvolved(model, layer) ? 'attention' : 'convolution'], ...(hasExperts(model, layer) ? MLP : [])];
   return LINEAR_NAMES.filter((name) => !others.includes(LINEARS[name].group));
 }
 

@@ -18,5 +18,9 @@ export const qwen3moe: Architecture = {
   qkvBias: 'where present',
   activation: 'silu',
   norms: [...INPUT_NORMS, ...QK_NORMS],
-  experts: { normalizes: true },
+  experts: {
+    shares: 'softmax',
+    normalizes: true,
+    paths: { router: 'mlp.gate', experts: 'mlp.experts', ffn_gate_exps: 'gate_proj', ffn_up_exps: 'up_proj', ffn_down_exps: 'down_proj' },
+  },
 };

@@ -34,14 +34,18 @@ export interface ShortConvolution {
   layers: readonly number[];
 }
 
-/** In place of an MLP each layer has several small ones, of which a router chooses some for each token (arXiv 1701.06538). */
+/** In place of an MLP layers have several small ones, of which a router chooses some for each token (arXiv 1701.06538). */
 export interface Experts {
   count: number;
   /** Of these, how many each token goes through. */
   used: number;
   /** Of one. */
   intermediateSize: number;
-  /** The shares of those that a token goes through, a softmax over all, are divided by their sum. */
+  /** Layers before this one have an MLP. */
+  firstLayer: number;
+  /** What the router's scores become: a softmax over all, or of each its sigmoid, to which a bias is added where experts are chosen. */
+  shares: 'softmax' | 'sigmoid';
+  /** The shares of those that a token goes through are divided by their sum. */
   normalizes: boolean;
 }
 
@@ -109,3 +113,6 @@ export const windowOfLayer = ({ window }: Pick<ModelConfig, 'window'>, layer: nu
 
 /** Whether a layer has a convolution in place of attention. */
 export const isConvolved = ({ convolution }: Pick<ModelConfig, 'convolution'>, layer: number): boolean => convolution?.layers.includes(layer) === true;
+
+/** Whether a layer has experts in place of its MLP. */
+export const hasExperts = ({ experts }: Pick<ModelConfig, 'experts'>, layer: number): boolean => experts !== undefined && layer >= experts.firstLayer;

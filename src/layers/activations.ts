@@ -41,7 +41,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
   const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize, convolution, experts } = config;
   const convolved = convolution ? hiddenSize : 0;
   const { count = 0, used = 0, intermediateSize: expertSize = 0 } = experts ?? {};
-  const mlpSize = experts ? 0 : intermediateSize;
+  const mlpSize = experts?.firstLayer === 0 ? 0 : intermediateSize;
   const rows = (width: number): number => batchTokens * width * 4;
   return {
     ...batchBytes(batchTokens),

@@ -3,11 +3,11 @@ import { architectureOf } from '../architectures/index.ts';
 import { isRotated, type LinearName, linearsOfGroup } from '../architectures/linears.ts';
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import { isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { type Experts as ExpertsConfig, hasExperts, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { ROUTER } from '../architectures/experts.ts';
+import { EXPERT_BIAS, ROUTER } from '../architectures/experts.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { Embedding } from '../layers/embedding.ts';
@@ -77,7 +77,7 @@ class Loader {
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
       const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
-      layers.push({ mixer: isConvolved(config, i) ? await this.shortConv(i) : await this.attention(i, rope), mlp: await (config.experts ? this.experts(i, config.experts.count) : this.mlp(i)) });
+      layers.push({ mixer: isConvolved(config, i) ? await this.shortConv(i) : await this.attention(i, rope), mlp: await (config.experts && hasExperts(config, i) ? this.experts(i, config.experts) : this.mlp(i)) });
     }
     const outputNorm = await this.norm(outputNormOf(architectureOf(config)));
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.tensors.matrix('output.weight');
@@ -126,13 +126,14 @@ class Loader {
     return new Mlp({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, gateUp, down, postNorm });
   }
 
-  async experts(layer: number, count: number): Promise<Experts> {
+  async experts(layer: number, { count, shares }: ExpertsConfig): Promise<Experts> {
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
     const norm = await this.norm(name('ffn_norm'));
-    const router = await this.tensors.matrix(name(ROUTER.name));
+    const router = await this.tensors.matrix(name(ROUTER));
+    const bias = shares === 'sigmoid' ? await this.tensors.vector(`blk.${layer}.${EXPERT_BIAS}`) : undefined;
     const gateUp = await this.tensors.experts(`blk.${layer}.ffn_gate_up_exps`, [name('ffn_gate_exps'), name('ffn_up_exps')], count);
     const down = await this.tensors.experts(`blk.${layer}.ffn_down_exps`, [name('ffn_down_exps')], count);
-    return new Experts({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, router, gateUp, down });
+    return new Experts({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, router, bias, gateUp, down });
   }
 
   async norm(name: string): Promise<Norm> {

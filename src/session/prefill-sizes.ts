@@ -7,7 +7,7 @@ const FEWEST = 8;
 /** FLOPs of one layer for a batch of `tokens` tokens, the last of a text of `length`. */
 export function layerFlops(config: ModelConfig, tokens: number, length: number): number {
   const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, experts } = config;
-  const mlpSize = experts ? experts.used * experts.intermediateSize : intermediateSize;
+  const mlpSize = Math.max(experts ? experts.used * experts.intermediateSize : 0, experts?.firstLayer === 0 ? 0 : intermediateSize);
   const weights = hiddenSize * ((2 * numHeads + 2 * numKvHeads) * headDim + 3 * mlpSize);
   const attended = 2 * numHeads * headDim * length; // scores, and sums of values
   return 2 * tokens * (weights + attended);

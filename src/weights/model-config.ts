@@ -68,7 +68,7 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     unrotatedLayers: file.unrotatedLayers ?? readUnrotated(metadata, found, numLayers),
     ...readWindow(metadata, found, { numLayers, contextLength }),
     ...(convolution && { convolution }),
-    ...readExperts(metadata, found),
+    ...readExperts(metadata, found, numLayers),
     qkvBias: found.qkvBias === 'always' || file.tensors.some(({ name }) => name.endsWith('.attn_q.bias')),
     qkNorm: norms.includes('attn_q_norm'),
     postNorms: norms.includes('post_ffw_norm'),
@@ -168,14 +168,29 @@ function readConvolution(metadata: GgufMetadata, { name, hasConvolutions }: Arch
   return layers.length === 0 ? undefined : { taps: readInteger(metadata, `${name}.shortconv.l_cache`, MOST['shortconv.l_cache']), layers };
 }
 
-/** Of every layer (llama.cpp, src/models/qwen3moe.cpp). */
-function readExperts(metadata: GgufMetadata, { name, experts }: Architecture): { experts?: Experts } {
+/** Of every layer, or all but the first ones (llama.cpp, src/models/qwen3moe.cpp, lfm2moe.cpp). */
+function readExperts(metadata: GgufMetadata, { name, experts }: Architecture, numLayers: number): { experts?: Experts } {
   if (!experts) return {};
   const integer = (key: 'expert_count' | 'expert_used_count' | 'expert_feed_forward_length'): number => readInteger(metadata, `${name}.${key}`, MOST[key]);
   const [count, used, intermediateSize] = [integer('expert_count'), integer('expert_used_count'), integer('expert_feed_forward_length')];
   if (used > count) fail(metadata, `${name}.expert_used_count`, `a token goes through ${used} experts, but there are ${count}`);
   checkMultiple(metadata, `${name}.expert_feed_forward_length`, intermediateSize, 32);
-  return { experts: { count, used, intermediateSize, normalizes: metadata.optionalBoolean(`${name}.expert_weights_norm`) ?? experts.normalizes } };
+  const firstLayer = metadata.optionalNumber(`${name}.leading_dense_block_count`) ?? 0;
+  if (!Number.isInteger(firstLayer) || firstLayer < 0 || firstLayer >= numLayers) fail(metadata, `${name}.leading_dense_block_count`, `must be an integer from 0 to ${numLayers - 1}, but is ${firstLayer}`);
+  checkGating(metadata, name, experts);
+  return { experts: { count, used, intermediateSize, firstLayer, shares: experts.shares, normalizes: metadata.optionalBoolean(`${name}.expert_weights_norm`) ?? experts.normalizes } };
+}
+
+/** Files of such models need not say what they all do. */
+function checkGating(metadata: GgufMetadata, name: string, { shares }: NonNullable<Architecture['experts']>): void {
+  const known = { softmax: 1, sigmoid: 2 }[shares]; // llama.cpp, llama_expert_gating_func_type
+  const gating = metadata.optionalNumber(`${name}.expert_gating_func`) ?? known;
+  if (gating !== known) fail(metadata, `${name}.expert_gating_func`, `${gating} is not supported in such a model; ${known} (${shares}) is`, 'unsupported');
+  const scale = metadata.optionalNumber(`${name}.expert_weights_scale`) ?? 1;
+  if (scale !== 0 && scale !== 1) fail(metadata, `${name}.expert_weights_scale`, `shares times ${scale} are not supported`, 'unsupported');
+  if (shares === 'sigmoid' && metadata.optionalBoolean(`${name}.expert_weights_norm`) === false) {
+    fail(metadata, `${name}.expert_weights_norm`, 'sigmoids that are not divided by their sum are not supported', 'unsupported');
+  }
 }
 
 function readMultipliers(

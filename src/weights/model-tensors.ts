@@ -1,9 +1,9 @@
 import { outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
-import { EXPERT_LINEAR_NAMES, expertShape, ROUTER } from '../architectures/experts.ts';
+import { EXPERT_BIAS, EXPERT_LINEARS, expertShape, ROUTER } from '../architectures/experts.ts';
 import { FUSED, type FusedName, linearShape, linearsOfGroup, linearsOfLayer, placeInGroup } from '../architectures/linears.ts';
 import { normShape, QK_NORMS } from '../architectures/norms.ts';
-import { type Experts, isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { type Experts, hasExperts, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ModelHeader } from './model-header.ts';
 import { LONG_ROPE } from './rope-config.ts';
@@ -82,18 +82,18 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
     for (const name of linearsOfLayer(config, layer)) want(`${name}.weight`, linearShape(config, name));
     if (attends && config.qkvBias) for (const name of linearsOfGroup('qkv')) want(`${name}.bias`, [linearShape(config, name)[0]]);
     if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], [hiddenSize * convolution.taps]);
-    if (experts) for (const [name, shape, readAs] of expertTensors(config, experts)) want(name, shape, readAs);
+    if (experts && hasExperts(config, layer)) for (const [name, shape, readAs] of expertTensors(config, experts)) want(name, shape, readAs);
   }
   return wanted;
 }
 
 /** Of a layer: what chooses its experts, and each linear of all of them, which are read as one matrix, one below the other. */
-function expertTensors(config: ModelConfig, { count }: Experts): [name: string, shape: number[], readAs?: number[]][] {
-  const stacks = EXPERT_LINEAR_NAMES.map((name): [string, number[], number[]] => {
+function expertTensors(config: ModelConfig, { count, shares }: Experts): [name: string, shape: number[], readAs?: number[]][] {
+  const stacks = EXPERT_LINEARS.map((name): [string, number[], number[]] => {
     const [rows, columns] = expertShape(config, name);
     return [`${name}.weight`, [count, rows, columns], [count * rows, columns]];
   });
-  return [[`${ROUTER.name}.weight`, [count, config.hiddenSize]], ...stacks];
+  return [[`${ROUTER}.weight`, [count, config.hiddenSize]], ...(shares === 'sigmoid' ? [[EXPERT_BIAS, [count]] as [string, number[]]] : []), ...stacks];
 }
 
 const FUSED_NAME = /^blk\.(\d+)\.(attn_qkv|ffn_up)\.(weight|bias)$/;

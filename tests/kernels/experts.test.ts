@@ -24,14 +24,15 @@ describe('route-experts', () => {
       const random = new Random(count);
       const runner = getRunner();
       const tokens = 5;
-      for (const normalizes of [false, true]) {
+      for (const [shares, normalizes] of [['softmax', false], ['softmax', true], ['sigmoid', true]] as const) {
         const scores = random.normals(tokens * count, 3);
         scores.fill(0.5, count, 2 * count); // one token's are all alike
         scores.fill(90, 2 * count, 2 * count + Math.ceil(count / 2)); // half of another's, far above the others
+        const bias = shares === 'sigmoid' ? random.normals(count, 0.2) : undefined;
         const [x, routes] = [runner.upload(scores), runner.empty(tokens * used * 8)];
-        runner.run(routeExpertsKernel(runner.device, { count, used, normalizes, intermediateSize: 32 }), { x, routes }, { tokens });
+        runner.run(routeExpertsKernel(runner.device, { count, used, shares, normalizes }), { x, routes, ...(bias && { expert_bias: runner.upload(bias) }) }, { tokens });
         const words = new Uint32Array(await runner.read(routes));
-        const want = Array.from({ length: tokens }, (_, token) => routeExperts(scores.subarray(token * count, (token + 1) * count), used, normalizes)).flat();
+        const want = Array.from({ length: tokens }, (_, token) => routeExperts(scores.subarray(token * count, (token + 1) * count), used, { normalizes, bias })).flat();
         expect([...words].filter((_, i) => i % 2 === 0)).toEqual(want.map(({ expert }) => expert));
         expectClose('route-experts', new Float32Array(words.buffer).filter((_, i) => i % 2 === 1), want.map(({ share }) => share));
       }

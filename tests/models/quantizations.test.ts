@@ -44,6 +44,8 @@ describe('against llama.cpp and the reference on the same bytes', () => {
 
   test.each(['F16', 'Q8_0', 'Q4_K', 'Q6_K'] as const)('qwen3moe, %s', (type) => compare({ architecture: 'qwen3moe', type }));
 
+  test.each(['Q8_0', 'Q4_K'] as const)('lfm2moe, %s', (type) => compare({ architecture: 'lfm2moe', type, numLayers: 3, ropeTheta: 1e6 }));
+
   test('qwen3moe, down apart from gate and up', () => compare({ architecture: 'qwen3moe', type: 'Q4_K', types: { ffn_down_exps: 'Q6_K' } }));
 
   test('mixed: v apart from q and k, up apart from gate, an embedding and a down of their own', () =>

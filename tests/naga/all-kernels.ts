@@ -77,7 +77,7 @@ export function allKernels(device: Device): Kernel[] {
     ...BOTH.map((accumulate) => rmsNormKernel(device, WIDTH, NORM_EPS, accumulate)),
     ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
     ...[1, 3].map((taps) => shortConvKernel(device, WIDTH, taps)),
-    ...BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, intermediateSize: 768, normalizes })),
+    ...(['softmax', 'sigmoid'] as const).flatMap((shares) => BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, shares, normalizes }))),
     sumExpertsKernel(device, WIDTH, 8),
     sampleLevelKernel(),
     ...encoderKernels(device),

@@ -17,6 +17,8 @@ export interface ExpertsWeights {
   norm: Norm;
   /** `[count, hiddenSize]` */
   router: WeightMatrix;
+  /** Of shares where they are compared, if any `[count]`. */
+  bias?: GPUBuffer | undefined;
   /** Of each expert gate above up, then the next one's. */
   gateUp: WeightMatrix;
   down: WeightMatrix;
@@ -54,7 +56,7 @@ export class Experts {
     this.#config = config.experts;
     this.norm = weights.norm;
     const { count } = config.experts;
-    this.#route = createOperation(device, routeExpertsKernel(device, config.experts), { x: qkv, routes: attended });
+    this.#route = createOperation(device, routeExpertsKernel(device, config.experts), { x: qkv, routes: attended, ...(weights.bias && { expert_bias: weights.bias }) });
     this.#down = new ExpertLinear(device, { matrix: weights.down, count, routes: attended, x: gated, y: gateUp, used: 1 });
     this.#plain = this.#form(x);
   }

@@ -1,4 +1,4 @@
-import { EXPERT_LINEAR_NAMES, expertShape } from '../../architectures/experts.ts';
+import { EXPERT_LINEARS, expertShape } from '../../architectures/experts.ts';
 import { linearShape, linearsOfLayer } from '../../architectures/linears.ts';
 import { kvBytes } from '../../cache/kv-report.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
@@ -228,6 +228,6 @@ const linearWeights = (config: ModelConfig, rank: number): number =>
 function expertWeights(config: ModelConfig): number {
   const { numLayers, hiddenSize, experts } = config;
   if (!experts) return 0;
-  const ofOne = sum(EXPERT_LINEAR_NAMES.map((name) => expertShape(config, name)).map(([rows, columns]) => rows * columns));
-  return numLayers * (experts.count * hiddenSize + experts.used * ofOne);
+  const ofOne = sum(EXPERT_LINEARS.map((name) => expertShape(config, name)).map(([rows, columns]) => rows * columns));
+  return (numLayers - experts.firstLayer) * (experts.count * hiddenSize + experts.used * ofOne);
 }

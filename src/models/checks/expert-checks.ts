@@ -28,20 +28,23 @@ const routesOf = (ways: readonly (readonly [expert: number, share: number])[]): 
 export const elementExpertChecks = (device: Device, config: ModelConfig, experts: Experts): Check[] => [routeCheck(device, experts), sumCheck(device, config, experts)];
 
 function routeCheck(device: Device, experts: Experts): Check {
-  const { count, used, normalizes } = experts;
+  const { count, used, shares, normalizes } = experts;
+  const isSigmoid = shares === 'sigmoid';
+  const next = anyNumbers();
   // Their steps are coarse, so some are equal.
-  const scores = anyHalves(TOKENS * count, anyNumbers()).map((value) => 2 * value);
+  const scores = anyHalves(TOKENS * count, next).map((value) => 2 * value);
+  const bias = isSigmoid ? anyHalves(count, next) : new Float32Array(count);
   const [x, routes] = [bufferOf(device, scores), bufferOf(device, new Uint32Array(TOKENS * used * 2))];
   const sharesOf = (token: number): number[] => {
-    const own = [...scores.subarray(token * count, (token + 1) * count)].map(Math.exp);
-    const chosen = [...own.keys()].sort((a, b) => own[b]! - own[a]!).slice(0, used);
+    const own = [...scores.subarray(token * count, (token + 1) * count)].map((score) => (isSigmoid ? 1 / (1 + Math.exp(-score)) : Math.exp(score)));
+    const chosen = [...own.keys()].sort((a, b) => own[b]! + bias[b]! - own[a]! - bias[a]!).slice(0, used);
     const whole = (normalizes ? chosen.map((expert) => own[expert]!) : own).reduce((sum, value) => sum + value);
     return own.map((value, expert) => (chosen.includes(expert) ? value / whole : 0));
   };
   return {
     name: `route-experts ${used} of ${count}`,
     make() {
-      const operation = createOperation(device, routeExpertsKernel(device, experts), { x, routes });
+      const operation = createOperation(device, routeExpertsKernel(device, experts), { x, routes, ...(isSigmoid && { expert_bias: bufferOf(device, bias) }) });
       return (recorder) => recorder.run(operation, operation.groups({ tokens: TOKENS }));
     },
     result: [{ buffer: routes, offset: 0, size: TOKENS * used * 8 }],

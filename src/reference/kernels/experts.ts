@@ -7,10 +7,14 @@ export interface Way {
   share: number;
 }
 
-/** The `used` experts of the highest scores, highest first; of equal ones the earlier. Shares are those of all, or of theirs alone. */
-export function routeExperts(scores: ArrayLike<number>, used: number, normalizes: boolean): Way[] {
-  const shares = softmax(Float64Array.from(scores));
-  const chosen = [...shares.keys()].sort((a, b) => scores[b]! - scores[a]! || a - b).slice(0, used);
+/**
+ * The `used` experts of the highest scores, highest first; of equal ones the earlier. Shares are those of all, or of theirs
+ * alone. With a bias shares are sigmoids, and those are preferred whose share and bias are highest.
+ */
+export function routeExperts(scores: Float32Array, used: number, { normalizes, bias }: { normalizes: boolean; bias?: Float32Array | undefined }): Way[] {
+  const shares = bias ? Float64Array.from(scores, (score) => 1 / (1 + Math.exp(-score))) : softmax(Float64Array.from(scores));
+  const preferred = bias ? shares.map((share, i) => Math.fround(share + bias[i]!)) : scores;
+  const chosen = [...shares.keys()].sort((a, b) => preferred[b]! - preferred[a]! || a - b).slice(0, used);
   const whole = normalizes ? chosen.reduce((sum, expert) => sum + shares[expert]!, 0) : 1;
   return chosen.map((expert) => ({ expert, share: shares[expert]! / whole }));
 }

@@ -1,7 +1,7 @@
 import { ENCODERS } from '../../architectures/encoder.ts';
 import { ARCHITECTURES } from '../../architectures/index.ts';
 import { type Architecture, linearPath } from '../../architectures/architecture.ts';
-import { ROUTER } from '../../architectures/experts.ts';
+import { EXPERT_BIAS, ROUTER } from '../../architectures/experts.ts';
 import { FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
 import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
@@ -26,7 +26,7 @@ function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
   const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map((name) => [linearPath(architecture, name), name] as const);
   const fused = isFused ? Object.entries(FUSED).map(([name, { path }]) => [path, name] as const) : [];
   const convolution = hasConvolutions ? [['conv.conv', CONVOLUTION] as const] : [];
-  const router = experts ? [[ROUTER.path, ROUTER.name] as const] : [];
+  const router = experts ? [[experts.paths.router, ROUTER] as const] : [];
   return new Map([...own, ...fused, ...convolution, ...router, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
 }
 
@@ -39,6 +39,7 @@ const OUTER_NAMES: Record<string, string> = {
 /** Of a model with other parts: what its text's names begin with, by version, and the others'. */
 const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|model\.language_model\.)/;
 const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector)\./;
+const LAYER_PART = /^model\.layers\.(\d+)\.(.+)$/;
 const LAYER_NAME = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/;
 const INDEX = /\.safetensors\.index\.json$/;
 /** The longest templates have some 20,000 characters. */
@@ -89,7 +90,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     const own = name(tensor.name);
     return own === undefined ? [] : [{ ...tensor, name: own }];
   });
-  const found = architecture.experts ? stackExperts(named) : named;
+  const found = architecture.experts ? stackExperts(named, architecture.experts.paths) : named;
   checkVocabSize(config, found.find(({ name }) => name === 'token_embd.weight'));
   const template = file('chat_template.jinja');
   const texts = tokenizerMetadata({
@@ -105,7 +106,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const tensors = found.flatMap((tensor) => {
     if (isTied && tensor.name === 'output.weight') return []; // the embeddings once more
     const isConvolution = tensor.name.endsWith(`.${CONVOLUTION}.weight`);
-    if (tensor.name.endsWith(`.${ROUTER.name}.weight`)) return [quantized(tensor, 'F32')]; // as in GGUF files: small, and it decides much
+    if (tensor.name.endsWith(`.${ROUTER}.weight`)) return [quantized(tensor, 'F32')]; // as in GGUF files: small, and it decides much
     if (tensor.shape.length > 1 && !isConvolution) return [type ? quantized(tensor, type) : tensor];
     const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
     return [normOffset !== 0 && tensor.name.endsWith('norm.weight') ? raised(vector, normOffset) : vector];
@@ -160,11 +161,14 @@ async function readShards(weights: readonly ByteSource[], index: JsonFields | un
  */
 function namer(architecture: Architecture, isText: boolean): (name: string) => string | undefined {
   const parts = layerParts(architecture);
+  const bias = architecture.experts?.paths.bias;
   return (whole) => {
     if (whole.endsWith('rotary_emb.inv_freq') || (isText && OTHER_PARTS.test(whole))) return undefined;
     const name = isText ? whole.replace(TEXT_PREFIX, (prefix) => (prefix === 'language_model.' ? '' : 'model.')) : whole;
     const outer = Object.hasOwn(OUTER_NAMES, name) ? OUTER_NAMES[name] : undefined;
     if (outer !== undefined) return outer;
+    const [, place, path] = LAYER_PART.exec(name) ?? [];
+    if (bias !== undefined && path === bias) return `blk.${place}.${EXPERT_BIAS}`; // its name has no end
     const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
     return parts.has(part) ? `blk.${layer}.${parts.get(part)}.${end}` : name;
   };

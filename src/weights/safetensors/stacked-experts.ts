@@ -1,20 +1,20 @@
-import { EXPERT_LINEAR_NAMES, EXPERT_LINEARS } from '../../architectures/experts.ts';
+import { EXPERT_LINEARS, type ExpertPaths } from '../../architectures/experts.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import { type ByteSource, checkReadRange } from '../byte-source.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
-const EXPERT_NAME = /^model\.layers\.(\d{1,4})\.mlp\.experts\.(0|[1-9]\d{0,3})\.(\w+)\.weight$/;
+const EXPERT_NAME = /^model\.layers\.(\d{1,4})\.([a-z_.]+)\.(0|[1-9]\d{0,3})\.(\w+)\.weight$/;
 
 /**
  * A safetensors model's tensors with those of a layer's experts, a tensor each, as one `[count, outFeatures, inFeatures]`
  * under llama.cpp's name. Errors: `bad_file` for an expert that is missing or unlike the others, naming its tensor.
  */
-export function stackExperts(tensors: readonly TensorInfo[]): TensorInfo[] {
+export function stackExperts(tensors: readonly TensorInfo[], paths: ExpertPaths): TensorInfo[] {
   const others: TensorInfo[] = [];
   const stacks = new Map<string, TensorInfo[]>();
   for (const tensor of tensors) {
-    const [, layer, expert, path] = EXPERT_NAME.exec(tensor.name) ?? [];
-    const linear = EXPERT_LINEAR_NAMES.find((name) => EXPERT_LINEARS[name].path === path);
+    const [, layer, within, expert, path] = EXPERT_NAME.exec(tensor.name) ?? [];
+    const linear = within === paths.experts ? EXPERT_LINEARS.find((name) => paths[name] === path) : undefined;
     if (!linear) {
       others.push(tensor);
       continue;

@@ -23,7 +23,7 @@ const FEW_BITS = tinyModel({
   ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 2 },
   types: { 'blk.0.attn_q': 'Q2_K', 'blk.0.attn_k': 'Q3_K', 'blk.0.attn_v': 'MXFP4', 'blk.1.attn_q': 'IQ4_XS', 'blk.1.attn_k': 'Q2_0', ffn_gate: 'Q1_0', ffn_up: 'TQ2_0', ffn_down: 'IQ3_XXS' },
 });
-const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }), qwen3moe: tinyModel({ architecture: 'qwen3moe', type: 'Q4_0', seed: 85, contextLength: 128, numLayers: 1 }) };
+const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }), qwen3moe: tinyModel({ architecture: 'qwen3moe', type: 'Q4_0', seed: 85, contextLength: 128, numLayers: 1 }), lfm2moe: tinyModel({ architecture: 'lfm2moe', type: 'Q4_0', seed: 86, contextLength: 128, numLayers: 2 }) };
 
 interface Broken {
   library: string;
@@ -64,6 +64,8 @@ const LOADED: Broken[] = [
   broken('short-conv of another text', /other\.z == entry\.z && /, '', 'short-conv', { model: 'lfm2' }),
   broken('route-experts of equal scores', /other < i\)/, 'other > i)', 'route-experts', { model: 'qwen3moe' }),
   broken('route-experts', /if \(place < EXPERTS_USED\)/, 'if (place < EXPERTS_USED - 1u)', 'route-experts', { model: 'qwen3moe' }),
+  broken('expert-share/softmax', /exp\(score - highest\)/, 'exp(score)', 'route-experts', { model: 'qwen3moe' }),
+  broken('expert-share/sigmoid', / \+ expert_bias\[expert\]/, '', 'route-experts', { model: 'lfm2moe' }),
   broken('sum-experts', /bitcast<f32>\(routes\[i\]\.y\) \* x/, 'x', 'sum-experts', { model: 'qwen3moe' }),
   ...([{}, onGpu] as const).map((on) => broken('expert/routed', /\* params\.rows/, '* (params.rows - 1u)', 'linear-decode Q4_0 × 256 of experts', { ...on, model: 'qwen3moe' })),
   broken('expert/routed of its input', /token \/ EXPERTS_USED/, 'token', 'linear-decode Q4_0 × 256 of experts', { model: 'qwen3moe' }),

@@ -79,11 +79,12 @@ const FUSED: Names = [
   ['mlp.down_proj', 'ffn_down'],
 ];
 
-function linearsOf({ architecture, convolution }: ModelConfig, layer: number): Names {
+function linearsOf({ architecture, convolution, experts }: ModelConfig, layer: number): Names {
   if (architecture === 'phi3') return FUSED;
   if (architecture === 'qwen3moe') return LINEARS.slice(0, 4);
-  if (architecture !== 'lfm2') return LINEARS;
-  return [...(convolution?.layers.includes(layer) ? LFM2_CONVOLUTION : LFM2_ATTENTION), ...LFM2_MLP];
+  if (architecture !== 'lfm2' && architecture !== 'lfm2moe') return LINEARS;
+  const hasMlp = layer < (experts?.firstLayer ?? Infinity);
+  return [...(convolution?.layers.includes(layer) ? LFM2_CONVOLUTION : LFM2_ATTENTION), ...(hasMlp ? LFM2_MLP : [])];
 }
 
 export async function tinyConfig(options: Partial<TinyModelOptions> = {}): Promise<ModelConfig> {

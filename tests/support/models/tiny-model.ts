@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen3moe';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen3moe' | 'lfm2moe';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -29,10 +29,10 @@ export interface TinyModelOptions {
   tied?: boolean;
   /** Of `gemma3`: tokens that five layers of six attend to; default 24. */
   window?: number;
-  /** Of `lfm2`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
+  /** Of `lfm2` and `lfm2moe`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
   attending?: readonly number[];
   taps?: number;
-  /** Of `qwen3moe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. */
+  /** Of `qwen3moe` and `lfm2moe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. Of `lfm2moe` all layers but the first have them. */
   experts?: { count: number; used: number; intermediateSize: number };
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
@@ -110,9 +110,13 @@ export function tinyModel(options: TinyModelOptions): Uint8Array {
   });
 }
 
+const isLfm2 = (architecture: string): boolean => ['lfm2', 'lfm2moe'].includes(architecture);
+
 /** Whether a layer attends: of `lfm2` some have a convolution instead. */
 const attends = ({ architecture, attending }: TinyModelOptions, layer: number): boolean =>
-  architecture !== 'lfm2' || (attending ? attending.includes(layer) : layer % 3 === 1);
+  !isLfm2(architecture) || (attending ? attending.includes(layer) : layer % 3 === 1);
+
+const hasExperts = (architecture: string, layer: number): boolean => architecture === 'qwen3moe' || (architecture === 'lfm2moe' && layer > 0);
 
 const expertsOf = ({ experts = { count: 8, used: 3, intermediateSize: 256 } }: TinyModelOptions) => experts;
 
@@ -139,8 +143,8 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     [`${architecture}.embedding_length`]: sizes.hiddenSize,
     [`${architecture}.feed_forward_length`]: sizes.intermediateSize,
     [`${architecture}.attention.head_count`]: sizes.numHeads,
-    [`${architecture}.attention.head_count_kv`]: architecture === 'lfm2' ? Int32Array.from({ length: sizes.numLayers }, (_, layer) => (attends(options, layer) ? sizes.numKvHeads : 0)) : sizes.numKvHeads,
-    ...(architecture === 'lfm2' && { 'lfm2.shortconv.l_cache': options.taps ?? 3 }),
+    [`${architecture}.attention.head_count_kv`]: isLfm2(architecture) ? Int32Array.from({ length: sizes.numLayers }, (_, layer) => (attends(options, layer) ? sizes.numKvHeads : 0)) : sizes.numKvHeads,
+    ...(isLfm2(architecture) && { [`${architecture}.shortconv.l_cache`]: options.taps ?? 3 }),
     [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(1e-5),
     [`${architecture}.rope.freq_base`]: f32(sizes.ropeTheta),
     ...(rotaryDim !== undefined && { [`${architecture}.rope.dimension_count`]: rotaryDim }),
@@ -154,11 +158,12 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       [`${architecture}.residual_scale`]: f32(0.22),
       [`${architecture}.logit_scale`]: f32(0.6),
     }),
-    ...(architecture === 'qwen3moe' && {
-      'qwen3moe.expert_count': expertsOf(options).count,
-      'qwen3moe.expert_used_count': expertsOf(options).used,
-      'qwen3moe.expert_feed_forward_length': expertsOf(options).intermediateSize,
+    ...(hasExperts(architecture, sizes.numLayers) && {
+      [`${architecture}.expert_count`]: expertsOf(options).count,
+      [`${architecture}.expert_used_count`]: expertsOf(options).used,
+      [`${architecture}.expert_feed_forward_length`]: expertsOf(options).intermediateSize,
     }),
+    ...(architecture === 'lfm2moe' && { 'lfm2moe.leading_dense_block_count': 1, 'lfm2moe.expert_gating_func': 2 }),
     ...(architecture === 'gemma3' && { 'gemma3.attention.sliding_window': options.window ?? 24 }),
     ...(ownHeadDim && {
       [`${architecture}.attention.key_length`]: headDim,
@@ -197,7 +202,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   const unlikely = options.neverEnds ? SPECIAL_TOKENS : 0;
   // The final norm has unit RMS, so this gain is the standard deviation of the logits.
   matrix('token_embd.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
-  vector(architecture === 'lfm2' ? 'token_embd_norm.weight' : 'output_norm.weight', hiddenSize, 0.1, 1);
+  vector(isLfm2(architecture) ? 'token_embd_norm.weight' : 'output_norm.weight', hiddenSize, 0.1, 1);
   if (!tied) matrix('output.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
   if (options.ropeFreqs === true) {
     const divisors = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 + 7 * Math.min(1, (4 * i) / headDim) ** 2);
@@ -230,7 +235,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
         vector(name('attn_k.bias'), kvSize, 0.3, 0);
         vector(name('attn_v.bias'), kvSize, 0.3, 0);
       }
-      if (['qwen3', 'qwen3moe', 'gemma3', 'lfm2'].includes(architecture)) {
+      if (['qwen3', 'qwen3moe', 'gemma3', 'lfm2', 'lfm2moe'].includes(architecture)) {
         vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
         vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
       }
@@ -241,10 +246,11 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       vector(name('post_ffw_norm.weight'), hiddenSize, 0.1, 1);
     }
     vector(name('ffn_norm.weight'), hiddenSize, 0.1, 1);
-    if (architecture === 'qwen3moe') {
+    if (hasExperts(architecture, layer)) {
       const { count, intermediateSize: width } = expertsOf(options);
       // Sharp: where two scores are close, what is rounded decides which expert it is.
       matrix(name('ffn_gate_inp.weight'), [count, hiddenSize], { gain: 3, as: 'F32' });
+      if (architecture === 'lfm2moe') vector(name('exp_probs_b.bias'), count, 0.2, 0);
       stack(name('ffn_gate_exps.weight'), [count, width, hiddenSize]);
       stack(name('ffn_up_exps.weight'), [count, width, hiddenSize]);
       stack(name('ffn_down_exps.weight'), [count, hiddenSize, width]);
