@@ -109,3 +109,9 @@ test('gates of another type than ups are refused before anything is loaded', asy
   const file = await openGguf([sourceOf(tinyModel({ ...SIZES, type: 'F16', seed: 1, types: { 'blk.1.ffn_up_exps': 'Q8_0' } }))]);
   expect(() => checkTensors(file, readModelConfig(file))).toThrow(expect.objectContaining({ code: 'unsupported', detail: expect.objectContaining({ field: 'blk.1.ffn_up_exps.weight' }) as unknown }));
 });
+
+test('of every layer it is known what a change of its attention does to the residual stream', async () => {
+  const { residualShares } = (await (await engineUnderTest(bytes)).session()).trials;
+  expect(residualShares).toHaveLength(SIZES.numLayers);
+  for (const share of residualShares) expect(share).toBeGreaterThan(0);
+});

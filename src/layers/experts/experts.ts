@@ -1,5 +1,5 @@
 import type { ArenaBuffers } from '../../adapters/arena/adapter-arena.ts';
-import type { LinearGroup } from '../../architectures/linears.ts';
+import { type LinearGroup, linearsOfGroup } from '../../architectures/linears.ts';
 import type { Experts as ExpertsConfig } from '../../config/model-config.ts';
 import { createOperation, type Operation } from '../../gpu/operation.ts';
 import type { Dispatcher } from '../../gpu/recorder.ts';
@@ -23,6 +23,9 @@ export interface ExpertsWeights {
   gateUp: WeightMatrix;
   down: WeightMatrix;
 }
+
+/** Those that read the same input in a layer without experts. */
+const MLP_INPUTS = linearsOfGroup('gateUp');
 
 /** What reads the residual stream, and what adds to it. */
 interface Form {
@@ -73,14 +76,18 @@ export class Experts {
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
+    const { layer, config } = this.place;
     const { kind, tokens } = batch;
     const form = (batch.lora && kind === 'decode' && this.#adapted) || this.#plain;
-    if (kind === 'prefill') this.norm.record(recorder, tokens);
+    if (kind === 'prefill') {
+      this.norm.record(recorder, tokens);
+      batch.tap?.(layer, MLP_INPUTS, this.norm.output);
+    }
     form.router.record(recorder, batch);
     recorder.run(this.#route, this.#route.groups({ tokens }));
     form.gateUp.record(recorder, tokens * this.#config.used);
     this.#down.record(recorder, tokens * this.#config.used);
-    recorder.run(form.sum, form.sum.groups({ tokens }), { scale: this.place.config.residualScale });
+    recorder.run(form.sum, form.sum.groups({ tokens }), { scale: config.residualScale });
     form.delta?.record(recorder, batch);
   }
 
