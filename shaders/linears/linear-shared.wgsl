@@ -43,7 +43,7 @@ fn fill_inputs(first_token: u32, start: u32, count: u32, local: u32) {
   for (var i = local; i < 8u * count; i += WORKGROUP) {
     let at = i % 8u * TILE_STRIDE + i / 8u;
     #for t in TOKENS
-    let i#t = (input_token(min(first_token + #tu, params.tokens - 1u)) * BLOCKS + start) * 8u + i;
+    let i#t = (input_token(first_token + #tu) * BLOCKS + start) * 8u + i;
     shared_vectors[at + #tu * 8u * TILE_STRIDE] = input(i#t) * CODE_STEP;
     if (NORMED) { squares[#tu / 4u][#tu % 4u] += dot(x[i#t], x[i#t]); }
     #end
@@ -80,9 +80,10 @@ fn lora_rows(token: u32, first: u32, outputs: u32, lane: u32) -> vec4f {
 }
 
 fn store(token: u32, output: u32, outputs: u32, sum: f32, up_sum: f32) {
-  if (token >= params.tokens || output >= outputs) { return; }
+  let place = output_token(token);
+  if (place >= params.tokens || output >= outputs) { return; }
   let row = params.rowStart + output;
-  let at = token * params.outputWidth + row;
+  let at = place * params.outputWidth + row;
   var value = sum * params.scale + bias(row);
   if (GATED) { value = activation(value) * up_sum; }
   if (ACCUMULATE) { value += y[at]; }

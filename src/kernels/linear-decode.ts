@@ -35,8 +35,11 @@ export interface LinearDecodeOptions {
   adds?: LoraSite;
   /** Workgroups behind the kernel's own compute adapters' A · x. Not with a norm. */
   lowers?: LoraSite;
-  /** Each token of the output goes through an expert of its own; so many of them, one after another, read one input. One token at a time, without adapters. */
-  routed?: { used: number };
+  /**
+   * Each token of the output goes through an expert of its own; so many of them, one after another, read one input. Without
+   * adapters, and one token at a time unless they are `grouped` by expert, of which linear-shared.ts alone knows.
+   */
+  routed?: { used: number; grouped?: boolean };
 }
 
 const ROWS = 4;

@@ -2,6 +2,7 @@ import { MAX_RANK } from '../adapters/formats/config-fields.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
+import { groupedPlaces, PLACE_WORDS } from '../kernels/experts/group-experts.ts';
 import { ROUTE_WORDS } from '../kernels/experts/route-experts.ts';
 import { batchBytes, FEW_TOKENS } from './batch.ts';
 
@@ -22,7 +23,7 @@ export interface Activations {
   normed: GPUBuffer;
   /** `[T, (numHeads + 2 numKvHeads) headDim]`; of a convolution its gates and what it takes in, `[T, 3 hiddenSize]`; scores of experts `[T, count]` */
   qkv: GPUBuffer;
-  /** Splits of attention before their merge; see attention.ts. */
+  /** Splits of attention before their merge; see attention.ts. And the ways of a prefill's tokens through experts; see group-experts.ts. */
   partials: GPUBuffer;
   /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]`; the experts that a token goes through `[T, used, ROUTE_WORDS]`, u32 */
   attended: GPUBuffer;
@@ -49,7 +50,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
     between: FEW_TOKENS * hiddenSize * 4,
     normed: rows(hiddenSize),
     qkv: rows(Math.max((numHeads + 2 * numKvHeads) * headDim, 3 * convolved, count)),
-    partials: Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim) * 4,
+    partials: Math.max(Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim), groupedPlaces(batchTokens * used, count) * PLACE_WORDS) * 4,
     attended: rows(Math.max(numHeads * headDim, convolved, ROUTE_WORDS * used)),
     gateUp: rows(Math.max(2 * mlpSize, used * hiddenSize)),
     gated: rows(Math.max(mlpSize, used * expertSize)),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { GROUP_TOKENS, groupedPlaces, groupExpertsKernel } from '../../src/kernels/experts/group-experts.ts';
 import { routeExpertsKernel } from '../../src/kernels/experts/route-experts.ts';
 import { sumExpertsKernel } from '../../src/kernels/experts/sum-experts.ts';
 import type { Device } from '../../src/gpu/device.ts';
@@ -7,7 +8,7 @@ import { ExpertLinear } from '../../src/layers/experts/expert-linear.ts';
 import { Norm } from '../../src/layers/norm.ts';
 import { WeightUpload } from '../../src/layers/upload/weight-upload.ts';
 import { destroyMatrix, type WeightMatrix } from '../../src/layers/weight-matrix.ts';
-import { expertLinear, routeExperts, sumExperts, type Way } from '../../src/reference/kernels/experts.ts';
+import { expertLinear, groupExperts, routeExperts, sumExperts, type Way } from '../../src/reference/kernels/experts.ts';
 import { dequantize } from '../../src/reference/dequantize.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { BytesSource } from '../support/bytes-source.ts';
@@ -40,6 +41,33 @@ describe('route-experts', () => {
   });
 });
 
+describe('group-experts', () => {
+  describeVariants(CLASSES, (getRunner) => {
+    it.each([[1, 1], [3, 16], [33, 200], [300, 77], [64, 512]])('of %i experts, %i ways', async (count, ways) => {
+      const random = new Random(ways);
+      const runner = getRunner();
+      // Some have many, some one, some none.
+      const experts = Array.from({ length: ways }, (_, i) => (i % 3 === 0 ? count - 1 : random.below(count)));
+      const size = groupedPlaces(ways, count);
+      const places = runner.upload(new Uint32Array(2 * size).fill(7));
+      runner.run(groupExpertsKernel(runner.device, count), { routes: runner.upload(wordsOf(experts.map((expert) => ({ expert, share: 0 })))), places }, {}, { ways, places: size });
+      const want = groupExperts(experts, count, GROUP_TOKENS).flat();
+      const found = [...new Uint32Array(await runner.read(places))];
+      expect(found.slice(0, want.length)).toEqual(want);
+      expect(found.slice(want.length)).toEqual(Array.from({ length: 2 * size - want.length }, (_, i) => (i % 2 === 0 ? 0xffffffff : ways)));
+    });
+  });
+
+  it('there are places for any ways', () => {
+    for (const [count, ways] of [[1, 1], [1, 9], [4, 9], [16, 15], [16, 16], [16, 17], [3, 100]] as const) {
+      // One more than whole groups of as many experts as there may be.
+      const alone = Array.from({ length: ways }, (_, way) => Math.min(way, count - 1));
+      const shared = Array.from({ length: ways }, (_, way) => way % count);
+      for (const experts of [alone, shared]) expect(groupExperts(experts, count, GROUP_TOKENS).length).toBeLessThanOrEqual(groupedPlaces(ways, count));
+    }
+  });
+});
+
 describe('sum-experts', () => {
   describeVariants(CLASSES, (getRunner) => {
     it.each([[32, 1], [96, 3], [2080, 8]])('%i wide, of %i experts', async (width, used) => {
@@ -62,6 +90,8 @@ interface Case {
   rows: number;
   columns: number;
   isGated: boolean;
+  /** Sorted by expert, several of one at once. */
+  isGrouped?: boolean;
   /** Bytes of the largest binding; default: the device's. */
   mostBytes?: number;
 }
@@ -79,19 +109,23 @@ async function stack(device: Device, { type, count, rows, columns, mostBytes }: 
 }
 
 async function check(runner: Runner, random: Random, of: Case): Promise<WeightMatrix> {
-  const { count, columns, isGated, rows } = of;
+  const { count, columns, isGated, rows, isGrouped = false } = of;
   const { device } = runner;
   const used = isGated ? 3 : 1;
   // The first and the last of them, one more than once.
-  const experts = [0, count - 1, Math.floor(count / 2), ...Array.from({ length: 6 }, () => random.below(count))];
+  const experts = [0, count - 1, Math.floor(count / 2), ...Array.from({ length: isGrouped ? 36 : 6 }, () => random.below(count))];
   const { matrix, weights } = await stack(device, of, random);
   const inputs = random.normals((experts.length / used) * columns, 1, 0.1);
   const norm = { weight: random.normals(columns, 0.5, 1), eps: 1e-5 };
   const outputs = isGated ? rows / 2 : rows;
   const [x, y] = [runner.upload(inputs), runner.upload(random.normals(experts.length * outputs))];
   const normed = isGated ? new Norm(device, runner.upload(norm.weight), norm.eps, { x, output: runner.empty(inputs.length * 4) }) : undefined;
-  const routes = runner.upload(wordsOf(experts.map((expert) => ({ expert, share: 0 }))));
-  const linear = new ExpertLinear(device, { matrix, count, routes, x, y, used, norm: normed, gate: isGated ? 'silu' : undefined });
+  const routed = runner.upload(wordsOf(experts.map((expert) => ({ expert, share: 0 }))));
+  const size = groupedPlaces(experts.length, count);
+  const places = runner.empty(size * 8);
+  if (isGrouped) runner.run(groupExpertsKernel(device, count), { routes: routed, places }, {}, { ways: experts.length, places: size });
+  const routes = isGrouped ? places : routed;
+  const linear = new ExpertLinear(device, { matrix, count, isGrouped, routes, x, y, used, norm: normed, gate: isGated ? 'silu' : undefined });
   linear.record(runner.recorder, experts.length);
   const want = expertLinear(weights, inputs, experts, { count, used, ...(isGated && { norm, gated: true }) });
   const product = rms(weights) * (isGated ? rms(norm.weight) : rms(inputs)) * Math.sqrt(columns);
@@ -109,6 +143,9 @@ describe('products by expert', () => {
       const columns = fits(type, 96) ? 96 : 256;
       await check(getRunner(), random, { type, count: 5, rows: 64, columns, isGated: true });
       await check(getRunner(), random, { type, count: 3, rows: 96, columns, isGated: false });
+      if (!variant.startsWith('gpu')) return; // on software adapters they are not sorted
+      await check(getRunner(), random, { type, count: 5, rows: 64, columns, isGated: true, isGrouped: true });
+      await check(getRunner(), random, { type, count: 3, rows: 96, columns, isGated: false, isGrouped: true });
     });
   });
 
@@ -117,6 +154,7 @@ describe('products by expert', () => {
       const random = new Random(5);
       // A slice holds 512 rows of these, so that two experts of 192 fit.
       const matrix = await check(getRunner(), random, { type: 'F32', count: 5, rows: 192, columns: 96, isGated: true, mostBytes: 512 * 96 * 4 });
+      if (getRunner().device.variant.lanes > 1) await check(getRunner(), random, { type: 'F32', count: 5, rows: 192, columns: 96, isGated: true, mostBytes: 512 * 96 * 4, isGrouped: true });
       expect(matrix.slices.map(({ rowStart, rows }) => [rowStart, rows])).toEqual([[0, 384], [384, 384], [768, 192]]);
       const narrow = await check(getRunner(), random, { type: 'Q4_0', count: 5, rows: 64, columns: 32, isGated: false, mostBytes: 256 * 16 });
       expect(narrow.slices.map(({ rows }) => rows)).toEqual([256, 64]);

@@ -1,5 +1,6 @@
 import source from '../../../shaders/linears/linear-shared.wgsl?raw';
 import bias from '../../../shaders/slots/bias/vector.wgsl?raw';
+import expertGrouped from '../../../shaders/slots/expert/grouped.wgsl?raw';
 import expertNone from '../../../shaders/slots/expert/none.wgsl?raw';
 import expertRouted from '../../../shaders/slots/expert/routed.wgsl?raw';
 import inputNormed from '../../../shaders/slots/input/normed.wgsl?raw';
@@ -78,7 +79,7 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
       ...[...reader.sources, reduce, ...lora.sources, normed ? inputNormed : inputPlain],
       ...[gate ? ACTIVATIONS[gate] : noActivation, hasBias ? bias : noBias, adds ? loraAdd : loraNone],
       ...(lowers ? [...loraLow(device).sources, rideLow] : [routed ? rideRouted : rideNone]),
-      routed ? expertRouted : expertNone,
+      routed ? (routed.grouped ? expertGrouped : expertRouted) : expertNone,
       source,
     ],
     enables: reader.enables,

@@ -3,6 +3,7 @@ import type { Device } from '../../gpu/device.ts';
 import { createOperation, type Operation } from '../../gpu/operation.ts';
 import type { Dispatcher } from '../../gpu/recorder.ts';
 import type { LinearDecodeSize } from '../../kernels/linear-decode.ts';
+import { GROUP_TOKENS, groupedPlaces } from '../../kernels/experts/group-experts.ts';
 import { decodeKernel } from '../../kernels/linears/linear-kernels.ts';
 import type { Norm } from '../norm.ts';
 import type { WeightMatrix } from '../weight-matrix.ts';
@@ -12,8 +13,9 @@ export interface ExpertLinearOptions {
   matrix: WeightMatrix;
   /** Experts of the matrix. */
   count: number;
-  /** Which expert each row of y is of; see route-experts.ts. */
+  /** Which expert each row of y is of; see route-experts.ts, or group-experts.ts where they are grouped. */
   routes: GPUBuffer;
+  isGrouped?: boolean;
   x: GPUBuffer;
   y: GPUBuffer;
   /** Rows of y, one after another, that read one of x. */
@@ -33,9 +35,9 @@ export class ExpertLinear {
     device: Device,
     private readonly options: ExpertLinearOptions,
   ) {
-    const { matrix, count, routes, x, y, used, norm, gate } = options;
+    const { matrix, count, routes, x, y, used, norm, gate, isGrouped = false } = options;
     this.#rows = matrix.rows / count;
-    const kernel = decodeKernel(device, { type: matrix.type, columns: matrix.columns, normEps: norm?.eps, gate, routed: { used } });
+    const kernel = decodeKernel(device, { type: matrix.type, columns: matrix.columns, normEps: norm?.eps, gate, routed: { used, grouped: isGrouped }, tokens: isGrouped ? GROUP_TOKENS : 1 });
     const bounds = { x, y, routes, ...(norm && { norm_weight: norm.weight }) };
     this.#operations = matrix.slices.map(({ planes }) => createOperation(device, kernel, { ...planes, ...bounds }));
   }
@@ -43,11 +45,13 @@ export class ExpertLinear {
   /** `tokens`: of y. */
   record(recorder: Dispatcher, tokens: number): void {
     const rows = this.#rows;
-    const outputWidth = this.options.gate ? rows / 2 : rows;
-    this.options.matrix.slices.forEach((slice, i) => {
+    const { matrix, count, gate, isGrouped } = this.options;
+    const outputWidth = gate ? rows / 2 : rows;
+    const places = isGrouped ? groupedPlaces(tokens, count) : tokens;
+    matrix.slices.forEach((slice, i) => {
       const operation = this.#operations[i] as Operation<LinearDecodeSize>;
       const params = { rowStart: 0, rows, scale: 1, tokens, outputWidth, firstExpert: slice.rowStart / rows, experts: slice.rows / rows };
-      recorder.run(operation, operation.groups({ outputs: outputWidth, tokens }), params);
+      recorder.run(operation, operation.groups({ outputs: outputWidth, tokens: places }), params);
     });
   }
 }

@@ -3,6 +3,7 @@ import { type LinearGroup, linearsOfGroup } from '../../architectures/linears.ts
 import type { Experts as ExpertsConfig } from '../../config/model-config.ts';
 import { createOperation, type Operation } from '../../gpu/operation.ts';
 import type { Dispatcher } from '../../gpu/recorder.ts';
+import { groupExpertsKernel, groupedPlaces } from '../../kernels/experts/group-experts.ts';
 import { routeExpertsKernel } from '../../kernels/experts/route-experts.ts';
 import { sumExpertsKernel } from '../../kernels/experts/sum-experts.ts';
 import type { Batch } from '../batch.ts';
@@ -36,6 +37,13 @@ interface Form {
   delta?: LoraDelta;
 }
 
+/** Of many tokens: which go through the same expert are multiplied together. */
+interface Grouped {
+  group: Operation<object>;
+  gateUp: ExpertLinear;
+  down: ExpertLinear;
+}
+
 /**
  * x += residualScale · Σ share · Wdown · (activation(Wgate · norm(x)) · (Wup · norm(x))), over the experts that the router
  * chooses for a token. Which these are stays on the GPU. Adapters do not change them.
@@ -46,6 +54,7 @@ export class Experts {
   readonly #config: ExpertsConfig;
   readonly #route: Operation<{ tokens: number }>;
   readonly #down: ExpertLinear;
+  readonly #grouped: Grouped | undefined;
   readonly #plain: Form;
   #adapted: Form | undefined;
 
@@ -62,6 +71,8 @@ export class Experts {
     this.#route = createOperation(device, routeExpertsKernel(device, config.experts), { x: qkv, routes: attended, ...(weights.bias && { expert_bias: weights.bias }) });
     this.#down = new ExpertLinear(device, { matrix: weights.down, count, routes: attended, x: gated, y: gateUp, used: 1 });
     this.#plain = this.#form(x);
+    // On software adapters a row is an invocation's, and few tokens are multiplied at once.
+    if (device.variant.lanes > 1) this.#grouped = this.#group();
   }
 
   /** Makes ready for the adapters of these buffers, or for none. `next`: what the next layer begins with, if any. */
@@ -85,10 +96,26 @@ export class Experts {
     }
     form.router.record(recorder, batch);
     recorder.run(this.#route, this.#route.groups({ tokens }));
-    form.gateUp.record(recorder, tokens * this.#config.used);
-    this.#down.record(recorder, tokens * this.#config.used);
+    const { used, count } = this.#config;
+    const ways = tokens * used;
+    const grouped = kind === 'prefill' ? this.#grouped : undefined;
+    if (grouped) recorder.run(grouped.group, grouped.group.groups({}), { ways, places: groupedPlaces(ways, count) });
+    (grouped ?? form).gateUp.record(recorder, ways);
+    (grouped?.down ?? this.#down).record(recorder, ways);
     recorder.run(form.sum, form.sum.groups({ tokens }), { scale: config.residualScale });
     form.delta?.record(recorder, batch);
+  }
+
+  #group(): Grouped {
+    const { device, config, activations } = this.place;
+    const { x, attended, partials: routes, gated, gateUp } = activations;
+    const { norm, gateUp: matrix, down } = this.weights;
+    const { count, used } = this.#config;
+    return {
+      group: createOperation(device, groupExpertsKernel(device, count), { routes: attended, places: routes }),
+      gateUp: new ExpertLinear(device, { matrix, count, routes, isGrouped: true, x, y: gated, used, norm, gate: config.activation }),
+      down: new ExpertLinear(device, { matrix: down, count, routes, isGrouped: true, x: gated, y: gateUp, used: 1 }),
+    };
   }
 
   /** `x`: the residual stream. */

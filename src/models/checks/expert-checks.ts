@@ -2,6 +2,7 @@ import type { Experts, ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import { createOperation } from '../../gpu/operation.ts';
 import type { Check } from '../../gpu/self-check.ts';
+import { GROUP_TOKENS, groupedPlaces, groupExpertsKernel } from '../../kernels/experts/group-experts.ts';
 import { routeExpertsKernel } from '../../kernels/experts/route-experts.ts';
 import { sumExpertsKernel } from '../../kernels/experts/sum-experts.ts';
 import { ExpertLinear } from '../../layers/experts/expert-linear.ts';
@@ -17,15 +18,45 @@ const SCALE = 0.5;
 /** Of a matrix, and an expert's rows. */
 const EXPERTS = 3;
 const ROWS = 32;
-/** Experts that outputs go through, two to an input of those with a gate. */
-const CHOSEN = [2, 0, 2, 1];
+/** Experts that outputs go through, two to an input of those with a gate: more of one than are multiplied at once. */
+const CHOSEN = [2, 0, 2, 1, 2, 1, 2, 0, 2, 1, 2, 0, 2, 1, 2, 0, 2, 1, 2, 0];
 
 /** Shares as they lie in `routes`: of each token its experts in their order. */
 const routesOf = (ways: readonly (readonly [expert: number, share: number])[]): Uint32Array<ArrayBuffer> =>
   new Uint32Array(new Float32Array(ways.flatMap(([, share]) => [0, share])).buffer).map((word, i) => (i % 2 === 0 ? ways[i / 2]![0] : word));
 
-/** Choosing experts, and summing what they made. */
-export const elementExpertChecks = (device: Device, config: ModelConfig, experts: Experts): Check[] => [routeCheck(device, experts), sumCheck(device, config, experts)];
+/** Ways sorted by expert, an expert and a way's number each, of whole groups. */
+function placesOf(experts: readonly number[], count: number): Uint32Array<ArrayBuffer> {
+  const places: number[] = [];
+  for (let expert = 0; expert < count; expert++) {
+    experts.forEach((own, way) => own === expert && places.push(expert, way));
+    while (places.length % (2 * GROUP_TOKENS) !== 0) places.push(expert, experts.length);
+  }
+  while (places.length < 2 * groupedPlaces(experts.length, count)) places.push(0xffffffff, experts.length);
+  return Uint32Array.from(places);
+}
+
+/** Choosing experts, sorting tokens by them, and summing what they made. */
+export const elementExpertChecks = (device: Device, config: ModelConfig, experts: Experts): Check[] => [routeCheck(device, experts), groupCheck(device, experts), sumCheck(device, config, experts)];
+
+function groupCheck(device: Device, { count }: Experts): Check {
+  const next = anyNumbers();
+  const experts = Array.from({ length: 3 * GROUP_TOKENS + 1 }, (_, i) => (i % 2 === 0 ? count - 1 : Math.floor(count * next())));
+  const expected = placesOf(experts, count);
+  const [routes, places] = [bufferOf(device, routesOf(experts.map((expert) => [expert, 0]))), bufferOf(device, new Uint32Array(expected.length))];
+  return {
+    name: `group-experts of ${count}`,
+    make() {
+      const operation = createOperation(device, groupExpertsKernel(device, count), { routes, places });
+      return (recorder) => recorder.run(operation, operation.groups({}), { ways: experts.length, places: expected.length / 2 });
+    },
+    result: [{ buffer: places, offset: 0, size: expected.byteLength }],
+    // Numbers must be equal, not near.
+    read: (bytes) => Array.from(new Uint32Array(bytes), (word, i) => (word === expected[i] ? 1 : 0)),
+    expected: Array<number>(expected.length).fill(1),
+    row: 1,
+  };
+}
 
 function routeCheck(device: Device, experts: Experts): Check {
   const { count, used, shares, normalizes } = experts;
@@ -87,19 +118,21 @@ function sumCheck(device: Device, { hiddenSize: width }: ModelConfig, { used }: 
   };
 }
 
-/** Of every product with the matrices of experts, each once. */
+/** Of every product with the matrices of experts, each once: token by token, and as a prefill has it. */
 export async function expertProductChecks(device: Device, upload: WeightUpload, config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>): Promise<Check[]> {
   const products = new Map([...tensors.values()].filter(({ name }) => /_(gate|down)_exps/.test(name)).map(({ name, type, shape: [, columns = 0] }) => [`${type} × ${columns} ${name.includes('gate')}`, { type, columns, isGated: name.includes('gate') }]));
-  return Promise.all([...products.values()].map((product) => productCheck(device, upload, config, product)));
+  const checks = await Promise.all([...products.values()].map((product) => productChecks(device, upload, config, product)));
+  return checks.flat();
 }
 
-async function productCheck(device: Device, upload: WeightUpload, { activation, rmsNormEps: eps }: ModelConfig, { type, columns, isGated }: { type: GgmlType; columns: number; isGated: boolean }): Promise<Check> {
+async function productChecks(device: Device, upload: WeightUpload, { activation, rmsNormEps: eps }: ModelConfig, { type, columns, isGated }: { type: GgmlType; columns: number; isGated: boolean }): Promise<Check[]> {
   const next = anyNumbers();
   const { tensor, values } = anyMatrix(type, EXPERTS * ROWS, columns, next);
   const used = isGated ? 2 : 1;
   const [inputs, normWeight] = [anyHalves((CHOSEN.length / used) * columns, next), anyHalves(columns, next)];
   const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters', together: ROWS });
-  const [x, weights, routes] = [bufferOf(device, inputs), bufferOf(device, normWeight), bufferOf(device, routesOf(CHOSEN.map((expert) => [expert, 0])))];
+  const [x, weights] = [bufferOf(device, inputs), bufferOf(device, normWeight)];
+  const [routes, places] = [bufferOf(device, routesOf(CHOSEN.map((expert) => [expert, 0]))), bufferOf(device, placesOf(CHOSEN, EXPERTS))];
   const outputs = isGated ? ROWS / 2 : ROWS;
   const y = bufferOf(device, new Float32Array(CHOSEN.length * outputs));
   const expected = CHOSEN.flatMap((expert, i) => {
@@ -109,16 +142,18 @@ async function productCheck(device: Device, upload: WeightUpload, { activation, 
     const rows = Array.from({ length: ROWS }, (_, row) => dot(values.subarray((expert * ROWS + row) * columns, (expert * ROWS + row + 1) * columns), read));
     return isGated ? rows.slice(0, outputs).map((gate, row) => ACTIVATIONS[activation](gate) * rows[outputs + row]!) : rows;
   });
-  return {
-    name: `linear-decode ${type} × ${columns} of experts`,
+  const check = (kind: 'decode' | 'prefill'): Check => ({
+    name: `linear-${kind} ${type} × ${columns} of experts`,
     make() {
+      const isGrouped = kind === 'prefill' && device.variant.lanes > 1;
       const norm = isGated ? new Norm(device, weights, eps, { x, output: y }) : undefined;
-      const linear = new ExpertLinear(device, { matrix, count: EXPERTS, routes, x, y, used, norm, gate: isGated ? activation : undefined });
+      const linear = new ExpertLinear(device, { matrix, count: EXPERTS, routes: isGrouped ? places : routes, isGrouped, x, y, used, norm, gate: isGated ? activation : undefined });
       return (recorder) => linear.record(recorder, CHOSEN.length);
     },
     result: [{ buffer: y, offset: 0, size: expected.length * 4 }],
     read: (bytes) => new Float32Array(bytes),
     expected,
     row: outputs,
-  };
+  });
+  return [check('decode'), check('prefill')];
 }

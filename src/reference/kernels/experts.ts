@@ -19,6 +19,15 @@ export function routeExperts(scores: Float32Array, used: number, { normalizes, b
   return chosen.map((expert) => ({ expert, share: shares[expert]! / whole }));
 }
 
+/** Ways sorted by expert, an expert and the way's number each, every expert's filled up to a multiple of `size` with ways of no number. */
+export function groupExperts(experts: readonly number[], count: number, size: number): [expert: number, way: number][] {
+  return Array.from({ length: count }, (_, expert) => {
+    const own = experts.flatMap((one, way) => (one === expert ? [way] : []));
+    const filled = Math.ceil(own.length / size) * size;
+    return Array.from({ length: filled }, (_, i): [number, number] => [expert, own[i] ?? experts.length]);
+  }).flat();
+}
+
 /** Weights `[count, rows, columns]`; each output's product with the matrix of its expert. `used` outputs, one after another, read one input of x. */
 export function expertLinear(weights: Float32Array, x: Float32Array, experts: readonly number[], { count, used, ...options }: LinearOptions & { count: number; used: number }): number[] {
   const columns = (x.length * used) / experts.length;
