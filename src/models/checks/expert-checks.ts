@@ -29,7 +29,9 @@ const routesOf = (ways: readonly (readonly [expert: number, share: number])[]): 
 function placesOf(experts: readonly number[], count: number): Uint32Array<ArrayBuffer> {
   const places: number[] = [];
   for (let expert = 0; expert < count; expert++) {
-    experts.forEach((own, way) => own === expert && places.push(expert, way));
+    experts.forEach((own, way) => {
+      if (own === expert) places.push(expert, way);
+    });
     while (places.length % (2 * GROUP_TOKENS) !== 0) places.push(expert, experts.length);
   }
   while (places.length < 2 * groupedPlaces(experts.length, count)) places.push(0xffffffff, experts.length);
@@ -148,7 +150,10 @@ async function productChecks(device: Device, upload: WeightUpload, { activation,
       const isGrouped = kind === 'prefill' && device.variant.lanes > 1;
       const norm = isGated ? new Norm(device, weights, eps, { x, output: y }) : undefined;
       const linear = new ExpertLinear(device, { matrix, count: EXPERTS, routes: isGrouped ? places : routes, isGrouped, x, y, used, norm, gate: isGated ? activation : undefined });
-      return (recorder) => linear.record(recorder, CHOSEN.length);
+      return (recorder) => {
+        device.gpuDevice.queue.writeBuffer(y, 0, new Float32Array(CHOSEN.length * outputs)); // what the other check left
+        linear.record(recorder, CHOSEN.length);
+      };
     },
     result: [{ buffer: y, offset: 0, size: expected.length * 4 }],
     read: (bytes) => new Float32Array(bytes),
