@@ -80,6 +80,7 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       ...lora.constants,
       ...(routed && { EXPERTS_USED: routed.used }),
       TOKENS: tokens,
+      ONE_INPUT: tokens === 1 && !routed,
       NORMED: normed,
       NORM_EPS: { f32: normEps ?? 0 },
       GATED: gate !== undefined,

@@ -46,7 +46,7 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
     const made = config.experts && hasExperts(config, layer) ? mixture(config, config.experts, own, normed) : mlp(config, own, normed);
     x = add(x, after(scaled(made, residualScale), 'post_ffw_norm.weight'));
   }
-  return norm(x, tensor(config.architecture === 'lfm2' ? 'token_embd_norm.weight' : 'output_norm.weight'), rmsNormEps);
+  return norm(x, tensor(config.architecture.startsWith('lfm2') ? 'token_embd_norm.weight' : 'output_norm.weight'), rmsNormEps);
 }
 
 /** x `[T, hiddenSize]` → `[T, hiddenSize]`; each token sees the latest `reach`, itself among them. */

@@ -87,6 +87,7 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
       ...reader.constants,
       ...lora.constants,
       ...{ WORKGROUP: workgroup, LANES: workgroup, ROW_LANES: lanes, ROWS: rows, OUTPUTS: outputs, TILE_BLOCKS: tileBlocks },
+      ONE_INPUT: atOnce === 1 && !routed,
       ...{ TOKENS: atOnce, TOKEN_QUADS: Math.ceil(atOnce / 4), CODE_PARTS: parts, HALF_BLOCKS: parts === 1 ? 2 : 1, QUADS: Math.min(4, 8 / parts) },
       // Instead of weights: fewer instructions, but of two tokens more registers than codes with upper bits leave.
       SCALES_SUMS: atOnce === 1 || (atOnce === 2 && !planeNames(type).includes('weight_high')),
