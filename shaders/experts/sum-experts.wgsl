@@ -1,5 +1,6 @@
-// y[t] += scale · Σ share · x[t, expert], over the experts that a token goes through, in their order. One invocation a token
+// y[t] = residual[t] + scale · Σ share · x[t, expert], over the experts that a token goes through, in their order. One invocation a token
 // and four columns.
+// needs: residual
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let column = id.x;
@@ -8,5 +9,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var i = id.y * EXPERTS_USED; i < (id.y + 1u) * EXPERTS_USED; i++) {
     sum += bitcast<f32>(routes[i].y) * x[i * WIDTH4 + column];
   }
-  y[id.y * WIDTH4 + column] += params.scale * sum;
+  let at = id.y * WIDTH4 + column;
+  y[at] = residual(at) + params.scale * sum;
 }

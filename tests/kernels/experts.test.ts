@@ -76,9 +76,12 @@ describe('sum-experts', () => {
       const tokens = 5;
       const ways = Array.from({ length: tokens * used }, (_, expert) => ({ expert, share: Math.abs(random.normals(1)[0]!) }));
       const [parts, before] = [random.normals(tokens * used * width), random.normals(tokens * width)];
-      const y = runner.upload(before);
-      runner.run(sumExpertsKernel(runner.device, width, used), { x: runner.upload(parts), routes: runner.upload(wordsOf(ways)), y }, { tokens }, { scale: -0.5 });
-      expectClose('sum-experts', await runner.floats(y), sumExperts(before, parts, ways, -0.5));
+      for (const isApart of [false, true]) {
+        const y = runner.upload(isApart ? random.normals(before.length) : before);
+        const bounds = { x: runner.upload(parts), routes: runner.upload(wordsOf(ways)), y, ...(isApart && { before: runner.upload(before) }) };
+        runner.run(sumExpertsKernel(runner.device, width, used, isApart), bounds, { tokens }, { scale: -0.5 });
+        expectClose('sum-experts', await runner.floats(y), sumExperts(before, parts, ways, -0.5));
+      }
     });
   });
 });

@@ -79,7 +79,7 @@ export function allKernels(device: Device): Kernel[] {
     ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
     ...[1, 3].map((taps) => shortConvKernel(device, WIDTH, taps)),
     ...(['softmax', 'sigmoid'] as const).flatMap((shares) => BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, shares, normalizes }))),
-    sumExpertsKernel(device, WIDTH, 8),
+    ...BOTH.map((isApart) => sumExpertsKernel(device, WIDTH, 8, isApart)),
     groupExpertsKernel(device, 128),
     sampleLevelKernel(),
     ...encoderKernels(device),

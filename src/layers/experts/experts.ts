@@ -34,7 +34,7 @@ interface Form {
   gateUp: ExpertLinear;
   sum: Operation<{ tokens: number }>;
   /** With adapters: for the linears of the next layer. */
-  delta?: LoraDelta;
+  delta?: LoraDelta | undefined;
 }
 
 /** Of many tokens: which go through the same expert are multiplied together. */
@@ -80,10 +80,9 @@ export class Experts {
     const { place } = this;
     const { config, layer, activations } = place;
     const { x, between } = activations;
-    const lowers = loraInputs(config, next?.group ?? 'qkv');
-    const options = { x: between, y: x, width: config.hiddenSize, lowers, normWeight: (next ?? this).norm.weight, isLast: !next };
     // A token being decoded comes here in `between`, and goes on in x.
-    this.#adapted = buffers && { ...this.#form(between), delta: new LoraDelta({ ...place, layer: next ? layer + 1 : layer }, options, buffers) };
+    const delta = buffers && next && new LoraDelta({ ...place, layer: layer + 1 }, { x, y: between, width: config.hiddenSize, lowers: loraInputs(config, next.group), normWeight: next.norm.weight }, buffers);
+    this.#adapted = buffers && { ...this.#form(between), delta };
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
@@ -118,16 +117,17 @@ export class Experts {
     };
   }
 
-  /** `x`: the residual stream. */
+  /** `x`: the residual stream, which goes on in the activations' own. */
   #form(x: GPUBuffer): Form {
     const { device, config, activations } = this.place;
-    const { qkv, attended, gated, gateUp } = activations;
+    const { x: stream, qkv, attended, gated, gateUp } = activations;
     const { norm, router, gateUp: matrix } = this.weights;
+    const isApart = x !== stream;
     const { count, used } = this.#config;
     return {
       router: new Linear(device, router, { x, y: qkv, norm }),
       gateUp: new ExpertLinear(device, { matrix, count, routes: attended, x, y: gated, used, norm, gate: config.activation }),
-      sum: createOperation(device, sumExpertsKernel(device, config.hiddenSize, used), { x: gateUp, routes: attended, y: x }),
+      sum: createOperation(device, sumExpertsKernel(device, config.hiddenSize, used, isApart), { x: gateUp, routes: attended, y: stream, ...(isApart && { before: x }) }),
     };
   }
 }
