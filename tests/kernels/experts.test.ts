@@ -103,7 +103,7 @@ interface Case {
 async function stack(device: Device, { type, count, rows, columns, mostBytes }: Case, random: Random): Promise<{ matrix: WeightMatrix; weights: Float32Array }> {
   const bytes = randomBytes(type, count * rows, columns, random);
   const tensor = { name: 'experts', shape: [count * rows, columns], type, bytes: bytes.length, offset: 0, source: new BytesSource('random', bytes) };
-  const limits = mostBytes === undefined ? device.limits : { ...device.limits, maxStorageBufferBindingSize: mostBytes };
+  const limits = mostBytes === undefined ? device.limits : { ...device.limits, maxBufferSize: 1 << 24, maxStorageBufferBindingSize: mostBytes };
   const upload = new WeightUpload({ ...device, limits }, new Recorder(device));
   const matrix = await upload.matrix('experts', [{ tensor }], { together: rows });
   await upload.finish();

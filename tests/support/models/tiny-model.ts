@@ -34,6 +34,8 @@ export interface TinyModelOptions {
   taps?: number;
   /** Of `qwen3moe` and `lfm2moe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. Of `lfm2moe` all layers but the first have them. */
   experts?: { count: number; used: number; intermediateSize: number };
+  /** Of the router; default 3. The higher, the less the last expert that is chosen counts, which what is rounded may change for the next. */
+  routerGain?: number;
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
   /** Components of a head that are rotated; default: all. */
@@ -248,8 +250,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     vector(name('ffn_norm.weight'), hiddenSize, 0.1, 1);
     if (hasExperts(architecture, layer)) {
       const { count, intermediateSize: width } = expertsOf(options);
-      // Sharp: where two scores are close, what is rounded decides which expert it is.
-      matrix(name('ffn_gate_inp.weight'), [count, hiddenSize], { gain: 3, as: 'F32' });
+      matrix(name('ffn_gate_inp.weight'), [count, hiddenSize], { gain: options.routerGain ?? 3, as: 'F32' });
       if (architecture === 'lfm2moe') vector(name('exp_probs_b.bias'), count, 0.2, 0);
       stack(name('ffn_gate_exps.weight'), [count, width, hiddenSize]);
       stack(name('ffn_up_exps.weight'), [count, width, hiddenSize]);
