@@ -188,7 +188,7 @@ test('Qwen3-MoE: an expert at a time in the files, all of a layer in one tensor'
 });
 
 test('LFM2-MoE: its first layers have an MLP, its experts a bias', async () => {
-  const experts = { count: 6, used: 2, intermediateSize: 32, firstLayer: 1, shares: 'sigmoid', normalizes: true };
+  const experts = { count: 6, used: 2, intermediateSize: 32, firstLayer: 2, shares: 'sigmoid', normalizes: true };
   expect(await configOf('lfm2moe', change([]))).toMatchObject({ architecture: 'lfm2moe', experts, intermediateSize: 64 });
   const refused = (values: object, field: string, reason: RegExp) =>
     expectError(() => configOf('lfm2moe', change([], values)), 'unsupported', { file: 'config.json', field, reason });

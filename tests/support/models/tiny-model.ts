@@ -34,7 +34,7 @@ export interface TinyModelOptions {
   taps?: number;
   /** Of `qwen3moe` and `lfm2moe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. Of `lfm2moe` all layers but the first have them. */
   experts?: { count: number; used: number; intermediateSize: number };
-  /** Of the router; default 3. The higher, the less the last expert that is chosen counts, which what is rounded may change for the next. */
+  /** Of the router; default 3. The higher, the less the last expert that is chosen counts, and the more an error of the scores. */
   routerGain?: number;
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
