@@ -1,21 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { GROUP_TOKENS, groupedPlaces, groupExpertsKernel } from '../../src/kernels/experts/group-experts.ts';
-import { routeExpertsKernel } from '../../src/kernels/experts/route-experts.ts';
-import { sumExpertsKernel } from '../../src/kernels/experts/sum-experts.ts';
-import type { Device } from '../../src/gpu/device.ts';
-import { Recorder } from '../../src/gpu/recorder.ts';
-import { ExpertLinear } from '../../src/layers/experts/expert-linear.ts';
-import { Norm } from '../../src/layers/norm.ts';
-import { WeightUpload } from '../../src/layers/upload/weight-upload.ts';
-import { destroyMatrix, type WeightMatrix } from '../../src/layers/weight-matrix.ts';
-import { expertLinear, groupExperts, routeExperts, sumExperts, type Way } from '../../src/reference/kernels/experts.ts';
-import { dequantize } from '../../src/reference/dequantize.ts';
-import type { GgmlType } from '../../src/weights/ggml-types.ts';
-import { BytesSource } from '../support/bytes-source.ts';
-import { Random } from '../support/random.ts';
-import { expectClose, rms } from '../support/kernels/expect-close.ts';
-import { ALL_TYPES, fits, randomBytes } from '../support/kernels/random-matrix.ts';
-import { CLASSES, describeVariants, type Runner, SUBGROUP_VARIANTS, type Variant } from '../support/kernels/runner.ts';
+import { GROUP_TOKENS, groupedPlaces, groupExpertsKernel } from '../../../src/kernels/experts/group-experts.ts';
+import { routeExpertsKernel } from '../../../src/kernels/experts/route-experts.ts';
+import { sumExpertsKernel } from '../../../src/kernels/experts/sum-experts.ts';
+import type { Device } from '../../../src/gpu/device.ts';
+import { Recorder } from '../../../src/gpu/recorder.ts';
+import { ExpertLinear } from '../../../src/layers/experts/expert-linear.ts';
+import { Norm } from '../../../src/layers/norm.ts';
+import { WeightUpload } from '../../../src/layers/upload/weight-upload.ts';
+import { destroyMatrix, type WeightMatrix } from '../../../src/layers/weight-matrix.ts';
+import { expertLinear, groupExperts, routeExperts, sumExperts, type Way } from '../../../src/reference/kernels/experts.ts';
+import { dequantize } from '../../../src/reference/dequantize.ts';
+import type { GgmlType } from '../../../src/weights/ggml-types.ts';
+import { BytesSource } from '../../support/bytes-source.ts';
+import { Random } from '../../support/random.ts';
+import { expectClose, rms } from '../../support/kernels/expect-close.ts';
+import { ALL_TYPES, fits, randomBytes } from '../../support/kernels/random-matrix.ts';
+import { CLASSES, describeVariants, type Runner, SUBGROUP_VARIANTS, type Variant } from '../../support/kernels/runner.ts';
 
 const wordsOf = (ways: readonly Way[]): Uint32Array => Uint32Array.from(ways.flatMap(({ expert, share }) => [expert, new Uint32Array(Float32Array.of(share).buffer)[0]!]));
 
