@@ -64,8 +64,8 @@ function routeCheck(device: Device, experts: Experts): Check {
   const { count, used, shares, normalizes } = experts;
   const isSigmoid = shares === 'sigmoid';
   const next = anyNumbers();
-  // Their steps are coarse, so some are equal.
   const scores = anyHalves(TOKENS * count, next).map((value) => 2 * value);
+  scores.fill(0.5, 0, count); // one token's are all equal
   const bias = isSigmoid ? anyHalves(count, next) : new Float32Array(count);
   const [x, routes] = [bufferOf(device, scores), bufferOf(device, new Uint32Array(TOKENS * used * 2))];
   const sharesOf = (token: number): number[] => {
