@@ -112,23 +112,26 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   });
   for (const [key, value] of texts) values.set(key, value);
   const isTied = tiesEmbeddings(config);
-  const { normOffset = 0 } = architecture;
-  const tensors = found.flatMap((tensor) => {
-    if (isTied && tensor.name === 'output.weight') return []; // the embeddings once more
-    const isConvolution = [`${CONVOLUTION}.weight`, DELTA.convolution].some((end) => tensor.name.endsWith(`.${end}`));
-    if (tensor.name.endsWith(`.${ROUTER}.weight`)) return [quantized(tensor, 'F32')]; // as in GGUF files: small, and it decides much
-    if (tensor.shape.length > 1 && !isConvolution) return [type ? quantized(tensor, type) : tensor];
-    const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
-    if (tensor.name.endsWith(`.${DELTA.decayRate}`)) return [changed(vector, (log) => -Math.exp(log))];
-    const isOffset = normOffset !== 0 && tensor.name.endsWith('norm.weight') && !tensor.name.endsWith(`.${DELTA.norm}`);
-    return [isOffset ? changed(vector, (weight) => weight + normOffset) : vector];
-  });
+  // Tied, an output matrix would be the embeddings once more.
+  const tensors = found.filter(({ name }) => !isTied || name !== 'output.weight').map((tensor) => asInGguf(tensor, architecture, type));
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
   }
   for (const [name, divisors] of ropeDivisors(config, architecture)) tensors.push(inMemory(name, divisors, config.file));
   const said = { unrotatedLayers: unrotatedLayers(config), yarnTruncates: yarnTruncates(config) };
   return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', valueHeads: 'grouped', ...said };
+}
+
+/** A tensor as a GGUF file would have it: a matrix of `type`, or as it is stored; all others in F32. */
+function asInGguf(tensor: TensorInfo, { normOffset = 0 }: Architecture, type: LoadedType | undefined): TensorInfo {
+  const is = (...names: readonly string[]): boolean => names.some((name) => tensor.name.endsWith(`.${name}`));
+  if (is(`${ROUTER}.weight`)) return quantized(tensor, 'F32'); // small, and it decides much
+  const isConvolution = is(`${CONVOLUTION}.weight`, DELTA.convolution);
+  if (tensor.shape.length > 1 && !isConvolution) return type ? quantized(tensor, type) : tensor;
+  const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
+  if (is(DELTA.decayRate)) return changed(vector, (log) => -Math.exp(log));
+  const isOffset = normOffset !== 0 && tensor.name.endsWith('norm.weight') && !is(DELTA.norm);
+  return isOffset ? changed(vector, (weight) => weight + normOffset) : vector;
 }
 
 /** Of several files of that name one says how sentence-transformers pools states. */
