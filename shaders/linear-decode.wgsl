@@ -4,7 +4,7 @@
 //   NORMED      x is RMS-normed on the way: the dot product with x · norm_weight is finished with 1 / rms(x).
 //   GATED       the second half of the rows is `up`: y = activation(gate) · up.
 //   ACCUMULATE  y keeps what it had (the residual).
-// needs: activation, bias, block, codes, load-block, load-squares, lora-add, reduce-sum, rides, scales
+// needs: activation, bias, block, codes, expert, load-block, load-squares, lora-add, reduce-sum, rides, scales
 fn square(i: u32) -> f32 { return dot(x[i], x[i]); }
 
 // What four rows need of 32 inputs.
@@ -56,14 +56,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   if (rides(group, local)) { return; }
   let outputs = select(params.rows, params.rows / 2u, GATED);
   let first = 4u * (group.x * (WORKGROUP / LANES) + local / LANES);
-  let rows = min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), vec4u(outputs - 1u));
   let token = group.y * TOKENS;
+  let rows = min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), vec4u(outputs - 1u)) + expert_row(token);
   let second = min(token + 1u, params.tokens - 1u);
   var sums = Sums();
   var up_sums = Sums();
   var squares = vec2f();
   for (var block = lane_of(local); block < BLOCKS; block += LANES) {
-    let at = (token * BLOCKS + block) * 8u;
+    let at = (input_token(token) * BLOCKS + block) * 8u;
     let a = load_inputs(at, local);
     var b: Inputs;
     if (NORMED) { squares.x += load_squares(at, local); }

@@ -23,8 +23,8 @@ let hub: HubServer;
 let isAway: boolean;
 beforeAll(async () => {
   hub = await HubServer.start(OWN_REPO, { [OWN_FILE]: OWN });
-  const unsupported = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, metadata: { 'general.architecture': 'qwen3moe' } });
-  writeFileSync(join(opened.server.folder, 'Qwen3-30B-A3B-Q4_K_M.gguf'), unsupported);
+  const unsupported = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, metadata: { 'general.architecture': 'qwen3vlmoe' } });
+  writeFileSync(join(opened.server.folder, 'Qwen3-VL-30B-A3B-Q4_K_M.gguf'), unsupported);
 });
 afterAll(() => hub.close());
 beforeEach(() => {
@@ -193,7 +193,7 @@ it('tells how fast a model was here, by answers that are long enough, at the nex
 });
 
 it('names the closest model where one cannot run, and opens it after a click', async () => {
-  const { demo, page, context } = await openPage(opened.server.url('Qwen3-30B-A3B-Q4_K_M.gguf'));
+  const { demo, page, context } = await openPage(opened.server.url('Qwen3-VL-30B-A3B-Q4_K_M.gguf'));
   await page.getByTestId('load-error').waitFor();
   expect(await demo.read('load-error')).toMatch(/^unsupported – /);
   const closest = page.getByTestId('closest');

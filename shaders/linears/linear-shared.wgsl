@@ -5,7 +5,7 @@
 //   NORMED      x is RMS-normed on the way: the dot product with x · norm_weight is finished with 1 / rms(x).
 //   GATED       the second half of the rows is `up`: y = activation(gate) · up. A group has OUTPUTS rows of each.
 //   ACCUMULATE  y keeps what it had (the residual).
-// needs: activation, bias, block, codes, input, lora-add, reduce-sum, rides, scales
+// needs: activation, bias, block, codes, expert, input, lora-add, reduce-sum, rides, scales
 const GROUPS = WORKGROUP / ROW_LANES;
 const CODE_SCALE = vec4f(1.0) / CODE_STEP;
 // Odd: blocks one after another, and the vectors of a block, lie in different banks.
@@ -43,7 +43,7 @@ fn fill_inputs(first_token: u32, start: u32, count: u32, local: u32) {
   for (var i = local; i < 8u * count; i += WORKGROUP) {
     let at = i % 8u * TILE_STRIDE + i / 8u;
     #for t in TOKENS
-    let i#t = (min(first_token + #tu, params.tokens - 1u) * BLOCKS + start) * 8u + i;
+    let i#t = (input_token(first_token + #tu) * BLOCKS + start) * 8u + i;
     shared_vectors[at + #tu * 8u * TILE_STRIDE] = input(i#t) * CODE_STEP;
     if (NORMED) { squares[#tu / 4u][#tu % 4u] += dot(x[i#t], x[i#t]); }
     #end
@@ -80,9 +80,10 @@ fn lora_rows(token: u32, first: u32, outputs: u32, lane: u32) -> vec4f {
 }
 
 fn store(token: u32, output: u32, outputs: u32, sum: f32, up_sum: f32) {
-  if (token >= params.tokens || output >= outputs) { return; }
+  let place = output_token(token);
+  if (place >= params.tokens || output >= outputs) { return; }
   let row = params.rowStart + output;
-  let at = token * params.outputWidth + row;
+  let at = place * params.outputWidth + row;
   var value = sum * params.scale + bias(row);
   if (GATED) { value = activation(value) * up_sum; }
   if (ACCUMULATE) { value += y[at]; }
@@ -106,7 +107,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var rows: array<u32, ROWS>;
   var row_scales: array<vec4f, ROWS>;
   #for r in ROWS
-  rows[#r] = row_of(first, #ru, outputs);
+  rows[#r] = row_of(first, #ru, outputs) + expert_row(first_token);
   #end
   var sums: array<vec4f, TOKENS>; // of a token those of the rows
   for (var start = 0u; start < BLOCKS; start += TILE_BLOCKS) {

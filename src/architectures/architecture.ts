@@ -1,4 +1,5 @@
-import type { Activation, ModelConfig } from '../config/model-config.ts';
+import type { Activation, Experts, ModelConfig } from '../config/model-config.ts';
+import type { ExpertPaths } from './experts.ts';
 import { type LinearName, LINEARS } from './linears.ts';
 import type { NormName } from './norms.ts';
 
@@ -32,6 +33,8 @@ export interface Architecture {
   draftParts?: string;
   /** The projection of queries gives gates too, head by head, of what is attended to. */
   gatesAttention?: true;
+  /** Layers have experts in place of their MLP; `normalizes` where a file does not say. */
+  experts?: Pick<Experts, 'shares' | 'normalizes'> & { paths: ExpertPaths };
   /** safetensors have norms' weights less this, which is added as they are loaded. */
   normOffset?: number;
   /** Which layers attend within a window, where a file has one and does not say: all but every n-th, or all; and how these are rotated, if in their own way. */

@@ -1,8 +1,9 @@
 import { deltaWidths } from '../config/delta-net.ts';
-import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { hasExperts, hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
 
 type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads' | 'deltaNet' | 'gatesAttention'>;
-type Mixers = Pick<ModelConfig, 'convolution' | 'deltaNet' | 'numLayers'>;
+type Parts = Pick<ModelConfig, 'convolution' | 'deltaNet' | 'experts'>;
+type Layers = Parts & Pick<ModelConfig, 'numLayers'>;
 
 /** Widths that a linear reads or writes. */
 const WIDTHS = {
@@ -84,20 +85,23 @@ const MIXERS = {
   convolution: ['convInput', 'convOutput'],
   deltaNet: ['deltaInput', 'deltaOutput'],
 } as const satisfies Record<string, readonly LinearGroup[]>;
-const MIXER_GROUPS: readonly LinearGroup[] = Object.values(MIXERS).flat();
 
-/** The linears that a layer of a model has, in order. */
-export function linearsOfLayer(model: Pick<Mixers, 'convolution' | 'deltaNet'>, layer: number): LinearName[] {
-  const own: readonly LinearGroup[] = MIXERS[isConvolved(model, layer) ? 'convolution' : hasState(model, layer) ? 'deltaNet' : 'attention'];
-  return LINEAR_NAMES.filter((name) => own.includes(LINEARS[name].group) || !MIXER_GROUPS.includes(LINEARS[name].group));
+/** Those that experts stand in for. */
+const MLP: readonly LinearGroup[] = ['gateUp', 'down'];
+
+/** The linears that a layer of a model has, in order; those of experts are not among them. */
+export function linearsOfLayer(model: Parts, layer: number): LinearName[] {
+  const mixer: readonly LinearGroup[] = MIXERS[isConvolved(model, layer) ? 'convolution' : hasState(model, layer) ? 'deltaNet' : 'attention'];
+  const own = [...mixer, ...(hasExperts(model, layer) ? [] : MLP)];
+  return LINEAR_NAMES.filter((name) => own.includes(LINEARS[name].group));
 }
 
 /** The linears that any layer of a model has, in order. */
-export const linearsOfModel = (model: Mixers): LinearName[] =>
+export const linearsOfModel = (model: Layers): LinearName[] =>
   LINEAR_NAMES.filter((name) => Array.from({ length: model.numLayers }, (_, layer) => layer).some((layer) => linearsOfLayer(model, layer).includes(name)));
 
 /** Most linears of a group that a model has. */
-export const mostSideBySide = (model: Mixers): number => Math.max(...linearsOfModel(model).map((name) => linearsOfGroup(LINEARS[name].group).length));
+export const mostSideBySide = (model: Layers): number => Math.max(...linearsOfModel(model).map((name) => linearsOfGroup(LINEARS[name].group).length));
 
 /** `[outFeatures, inFeatures]` of a linear. */
 export const linearShape = (model: Sizes, name: LinearName): [number, number] => [

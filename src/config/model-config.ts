@@ -49,6 +49,21 @@ export interface DeltaNet {
   layers: readonly number[];
 }
 
+/** In place of an MLP layers have several small ones, of which a router chooses some for each token (arXiv 1701.06538). */
+export interface Experts {
+  count: number;
+  /** Of these, how many each token goes through. */
+  used: number;
+  /** Of one. */
+  intermediateSize: number;
+  /** Layers before this one have an MLP. */
+  firstLayer: number;
+  /** What the router's scores become: a softmax over all, or of each its sigmoid, to which a bias is added where experts are chosen. */
+  shares: 'softmax' | 'sigmoid';
+  /** The shares of those that a token goes through are divided by their sum. */
+  normalizes: boolean;
+}
+
 /** Hyperparameters of a decoder-only transformer, independent of the file they were read from. */
 export interface ModelConfig {
   /** One of src/architectures. */
@@ -85,6 +100,7 @@ export interface ModelConfig {
   deltaNet?: DeltaNet;
   /** What a head attends to is multiplied by the sigmoid of a gate, which the projection of the query gives beside it. */
   gatesAttention?: boolean;
+  experts?: Experts;
   /** q, k and v have a bias. */
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation. */
@@ -118,3 +134,6 @@ export const isConvolved = ({ convolution }: Pick<ModelConfig, 'convolution'>, l
 
 /** Whether a layer has a delta net in place of attention. */
 export const hasState = ({ deltaNet }: Pick<ModelConfig, 'deltaNet'>, layer: number): boolean => deltaNet?.layers.includes(layer) === true;
+
+/** Whether a layer has experts in place of its MLP. */
+export const hasExperts = ({ experts }: Pick<ModelConfig, 'experts'>, layer: number): boolean => experts !== undefined && layer >= experts.firstLayer;

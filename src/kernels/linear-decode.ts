@@ -1,6 +1,8 @@
 import source from '../../shaders/linear-decode.wgsl?raw';
 import noActivation from '../../shaders/slots/activation/none.wgsl?raw';
 import bias from '../../shaders/slots/bias/vector.wgsl?raw';
+import expertNone from '../../shaders/slots/expert/none.wgsl?raw';
+import expertRouted from '../../shaders/slots/expert/routed.wgsl?raw';
 import inputNormed from '../../shaders/slots/input/normed.wgsl?raw';
 import inputPlain from '../../shaders/slots/input/plain.wgsl?raw';
 import loraAdd from '../../shaders/slots/lora-add/low.wgsl?raw';
@@ -8,6 +10,7 @@ import loraNone from '../../shaders/slots/lora-add/none.wgsl?raw';
 import noBias from '../../shaders/slots/bias/none.wgsl?raw';
 import rideLow from '../../shaders/slots/rides/low.wgsl?raw';
 import rideNone from '../../shaders/slots/rides/none.wgsl?raw';
+import rideRouted from '../../shaders/slots/rides/routed.wgsl?raw';
 import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
@@ -32,6 +35,11 @@ export interface LinearDecodeOptions {
   adds?: LoraSite;
   /** Workgroups behind the kernel's own compute adapters' A · x. Not with a norm. */
   lowers?: LoraSite;
+  /**
+   * Each token of the output goes through an expert of its own; so many of them, one after another, read one input. Without
+   * adapters, and one token at a time unless they are `grouped` by expert, of which linear-shared.ts alone knows.
+   */
+  routed?: { used: number; grouped?: boolean };
 }
 
 const ROWS = 4;
@@ -44,10 +52,11 @@ export interface LinearDecodeSize {
 
 /**
  * `x [T, columns]` → `y [T, outputWidth]`. Params: the slice's first output row, its rows, what the product is
- * multiplied by before the bias, T, the width of y; `groups`: workgroups of the kernel's own.
+ * multiplied by before the bias, T, the width of y; `groups`: workgroups of the kernel's own; of
+ * experts the first one of the slice, and how many it has: its rows are those of one.
  */
 export function linearDecodeKernel(device: Device, options: LinearDecodeOptions): Kernel<LinearDecodeSize> {
-  const { type, columns, normEps, gate, accumulate = false, hasBias = false, adds, lowers } = options;
+  const { type, columns, normEps, gate, accumulate = false, hasBias = false, adds, lowers, routed, tokens = 1 } = options;
   const reader = weightReader(device, type, columns);
   const reduce = reduction(device);
   const loading = inputLoading(device);
@@ -60,7 +69,8 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       ...(normed ? [inputNormed] : [inputPlain]),
       ...[gate ? ACTIVATIONS[gate] : noActivation, hasBias ? bias : noBias],
       ...(adds ? [loraAdd] : [loraNone]),
-      ...(lowers ? [...loraLow(device).sources, rideLow] : [rideNone]),
+      ...(lowers ? [...loraLow(device).sources, rideLow] : [routed ? rideRouted : rideNone]),
+      routed ? expertRouted : expertNone,
       source,
     ],
     enables: [...reader.enables, ...(loading.enables ?? [])],
@@ -68,15 +78,17 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       ...reader.constants,
       ...reduce.constants,
       ...lora.constants,
-      TOKENS: options.tokens ?? 1,
+      ...(routed && { EXPERTS_USED: routed.used }),
+      TOKENS: tokens,
+      ONE_INPUT: tokens === 1 && !routed,
       NORMED: normed,
       NORM_EPS: { f32: normEps ?? 0 },
       GATED: gate !== undefined,
       ACCUMULATE: accumulate,
     },
-    bindings: linearBindings(reader.bindings, lora.bindings, { normed, hasBias }),
-    params: linearParams(lora.params, lowers !== undefined),
-    groups: ({ outputs, tokens }) => [Math.ceil(outputs / ROWS / reduce.rowsPerGroup), Math.ceil(tokens / 2)],
+    bindings: linearBindings(reader.bindings, lora.bindings, { normed, hasBias, routed }),
+    params: linearParams(lora.params, { lowers, routed }),
+    groups: ({ outputs, tokens: all }) => [Math.ceil(outputs / ROWS / reduce.rowsPerGroup), Math.ceil(all / tokens)],
   };
 }
 
@@ -84,21 +96,23 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
 export function linearBindings(
   weights: readonly Binding[],
   lora: readonly Binding[],
-  { normed, hasBias }: { normed: boolean; hasBias: boolean },
+  { normed, hasBias, routed }: { normed: boolean; hasBias: boolean; routed: LinearDecodeOptions['routed'] },
 ): Binding[] {
   return [
     ...weights,
     { name: 'x', type: 'array<vec4f>', access: 'read' },
     ...(normed ? [{ name: 'norm_weight', type: 'array<vec4f>', access: 'read' as const }] : []),
     ...(hasBias ? [{ name: 'bias_values', type: 'array<f32>', access: 'read' as const }] : []),
+    ...(routed ? [{ name: 'routes', type: 'array<vec2u>', access: 'read' as const }] : []),
     { name: 'y', type: 'array<f32>', access: 'read_write' },
     ...lora,
   ];
 }
 
-/** The same: `lowers` where workgroups behind its own compute A · x. */
-export const linearParams = (lora: ParamsLayout, lowers: boolean): ParamsLayout => ({
+/** The same: `lowers` where workgroups behind its own compute A · x, `routed` where tokens go through experts. */
+export const linearParams = (lora: ParamsLayout, { lowers, routed }: Pick<LinearDecodeOptions, 'lowers' | 'routed'>): ParamsLayout => ({
   ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', tokens: 'u32', outputWidth: 'u32' },
   ...lora,
   ...(lowers && { groups: 'u32' }),
+  ...(routed && { firstExpert: 'u32', experts: 'u32' }),
 });

@@ -3,6 +3,8 @@ import { deltaWidths } from '../config/delta-net.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
+import { groupedPlaces, PLACE_WORDS } from '../kernels/experts/group-experts.ts';
+import { ROUTE_WORDS } from '../kernels/experts/route-experts.ts';
 import { rowWidth } from '../kernels/heads.ts';
 import { batchBytes, FEW_TOKENS } from './batch.ts';
 
@@ -21,17 +23,17 @@ export interface Activations {
   between: GPUBuffer;
   /** x after a norm `[T, hiddenSize]`; prefill and output only. */
   normed: GPUBuffer;
-  /** Queries, with gates where they have some, keys and values `[T, rowWidth]`; of a convolution its gates and what it takes in, `[T, 3 hiddenSize]`; of a delta net `[T, projected]` */
+  /** Queries, with gates where they have some, keys and values `[T, rowWidth]`; of a convolution its gates and what it takes in, `[T, 3 hiddenSize]`; of a delta net `[T, projected]`; scores of experts `[T, count]` */
   qkv: GPUBuffer;
-  /** Splits of attention before their merge; see attention.ts. */
+  /** Splits of attention before their merge; see attention.ts. And the ways of a prefill's tokens through experts; see group-experts.ts. */
   partials: GPUBuffer;
-  /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]`, of a delta net `[T, values]` */
+  /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]`, of a delta net `[T, values]`; the experts that a token goes through `[T, used, ROUTE_WORDS]`, u32 */
   attended: GPUBuffer;
   /** Of a delta net, queries, keys and values behind their convolution `[T, convolved]` */
   convolved: GPUBuffer;
-  /** gate, then up: `[T, 2 intermediateSize]` */
+  /** gate, then up: `[T, 2 intermediateSize]`; what experts make of a token `[T, used, hiddenSize]` */
   gateUp: GPUBuffer;
-  /** activation(gate) · up `[T, intermediateSize]` */
+  /** activation(gate) · up `[T, intermediateSize]`; of experts `[T, used, their intermediateSize]` */
   gated: GPUBuffer;
   /** Between the two products of an adapter in its plain form `[T, MAX_RANK]` */
   low: GPUBuffer;
@@ -41,21 +43,23 @@ export interface Activations {
 
 /** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
-  const { hiddenSize, intermediateSize, numHeads, headDim, vocabSize, convolution, deltaNet } = config;
+  const { hiddenSize, intermediateSize, numHeads, headDim, vocabSize, convolution, deltaNet, experts } = config;
   const ofConvolution = convolution ? hiddenSize : 0;
   const { projected, convolved, values } = deltaNet ? deltaWidths(deltaNet) : { projected: 0, convolved: 1, values: 0 };
+  const { count = 0, used = 0, intermediateSize: expertSize = 0 } = experts ?? {};
+  const mlpSize = experts?.firstLayer === 0 ? 0 : intermediateSize;
   const rows = (width: number): number => batchTokens * width * 4;
   return {
     ...batchBytes(batchTokens),
     x: rows(hiddenSize),
     between: FEW_TOKENS * hiddenSize * 4,
     normed: rows(hiddenSize),
-    qkv: rows(Math.max(rowWidth(config), 3 * ofConvolution, projected)),
-    partials: Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim) * 4,
-    attended: rows(Math.max(numHeads * headDim, ofConvolution, values)),
+    qkv: rows(Math.max(rowWidth(config), 3 * ofConvolution, projected, count)),
+    partials: Math.max(Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim), groupedPlaces(batchTokens * used, count) * PLACE_WORDS) * 4,
+    attended: rows(Math.max(numHeads * headDim, ofConvolution, values, ROUTE_WORDS * used)),
     convolved: rows(convolved),
-    gateUp: rows(2 * intermediateSize),
-    gated: rows(intermediateSize),
+    gateUp: rows(Math.max(2 * mlpSize, used * hiddenSize)),
+    gated: rows(Math.max(mlpSize, used * expertSize)),
     low: rows(MAX_RANK),
     logits: HEAD_TOKENS * vocabSize * 4,
   };

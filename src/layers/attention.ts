@@ -6,12 +6,11 @@ import { storeKvKernel } from '../kernels/store-kv.ts';
 import type { AttentionBuffers } from './attention-buffers.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
-import { loraInputs } from './lora.ts';
 import type { Norm } from './norm.ts';
 import { NormedLinears } from './normed-linears.ts';
 import { PageForms } from './page-forms.ts';
 import { PagedAttention } from './paged-attention.ts';
-import { ResidualLinear } from './residual-linear.ts';
+import { beforeSecondHalf, ResidualLinear, type SecondHalf } from './residual-linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 export interface AttentionWeights {
@@ -58,13 +57,10 @@ export class Attention {
     this.pageForms = new PageForms(place, buffers);
   }
 
-  /** Makes ready for the adapters of these buffers, or for none. `mlpNorm`: of the same layer. */
-  attach(buffers: ArenaBuffers | undefined, mlpNorm: Norm): void {
-    const { layer, config, activations } = this.place;
+  /** Makes ready for the adapters of these buffers, or for none. `mlp`: of the same layer. */
+  attach(buffers: ArenaBuffers | undefined, mlp: SecondHalf): void {
     this.#qkv.attach(buffers);
-    // A token being decoded goes on in `between`; in x, where it was normed.
-    const next = { y: activations.between, lowers: loraInputs(config, 'gateUp'), normWeight: mlpNorm.weight, layer };
-    this.#output.attach(buffers, next);
+    this.#output.attach(buffers, beforeSecondHalf(this.place, mlp));
   }
 
   record(recorder: Dispatcher, batch: Batch): void {

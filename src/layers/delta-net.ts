@@ -8,10 +8,9 @@ import { deltaRuleKernel } from '../kernels/delta-net/delta-rule.ts';
 import { gatedNormKernel } from '../kernels/delta-net/gated-norm.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
-import { loraInputs } from './lora.ts';
 import type { Norm } from './norm.ts';
 import { NormedLinears } from './normed-linears.ts';
-import { ResidualLinear } from './residual-linear.ts';
+import { beforeSecondHalf, ResidualLinear, type SecondHalf } from './residual-linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 export interface DeltaNetWeights {
@@ -65,11 +64,10 @@ export class GatedDeltaNet {
     this.#output = new ResidualLinear(place, { group: 'deltaOutput', matrix: output, x: attended, y: x, adaptedY: x });
   }
 
-  /** Makes ready for the adapters of these buffers, or for none. `mlpNorm`: of the same layer. */
-  attach(buffers: ArenaBuffers | undefined, mlpNorm: Norm): void {
-    const { layer, config, activations } = this.place;
+  /** Makes ready for the adapters of these buffers, or for none. `mlp`: of the same layer. */
+  attach(buffers: ArenaBuffers | undefined, mlp: SecondHalf): void {
     this.#input.attach(buffers);
-    this.#output.attach(buffers, { y: activations.between, lowers: loraInputs(config, 'gateUp'), normWeight: mlpNorm.weight, layer });
+    this.#output.attach(buffers, beforeSecondHalf(this.place, mlp));
   }
 
   record(recorder: Dispatcher, batch: Batch): void {

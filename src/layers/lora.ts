@@ -71,6 +71,7 @@ export interface LoraDeltaOptions {
   /** The linears after, and the weights of their norm; without them nothing but y is computed. */
   lowers: LoraInputs;
   normWeight: GPUBuffer;
+  /** Nothing after it is lowered for. */
   isLast?: boolean;
 }
 

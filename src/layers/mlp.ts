@@ -20,6 +20,8 @@ export interface MlpWeights {
 /** x += postNorm(residualScale · Wdown · (activation(Wgate · norm(x)) · (Wup · norm(x)))). */
 export class Mlp {
   readonly norm: Norm;
+  /** Whether adapters change it. */
+  readonly isAdapted = true;
   readonly #gateUp: GatedLinears;
   readonly #down: ResidualLinear;
 

@@ -23,6 +23,17 @@ export interface ResidualLinearOptions {
 /** What comes after it in decoding, and so is lowered for at once; see `LoraDelta`. */
 export type NextLinears = Pick<LoraDeltaOptions, 'y' | 'lowers' | 'normWeight' | 'isLast'> & { layer: number };
 
+/** A layer's second half: its norm, and whether adapters change it. */
+export interface SecondHalf {
+  norm: Norm;
+  isAdapted: boolean;
+}
+
+/** What comes after a layer's first half. A token being decoded goes on in `between`; in x, where it was normed. */
+export const beforeSecondHalf = ({ layer, config, activations }: LayerPlace, { norm, isAdapted }: SecondHalf): NextLinears => ({
+  ...{ y: activations.between, lowers: loraInputs(config, 'gateUp'), normWeight: norm.weight, layer, isLast: !isAdapted },
+});
+
 interface Form extends Record<Batch['kind'], Linear> {
   /** `lowers`: for what comes after, where a norm stands between. */
   lora?: { lowering: LoraLowering; delta: LoraDelta; lowers?: LoraDelta };

@@ -50,11 +50,18 @@ export function sliceRows(limits: GPUSupportedLimits, type: GgmlType, columns: n
   return Math.floor(fitting / 256) * 256;
 }
 
-/** A matrix whose weights are to come. Errors: `over_limit`, naming `tensor`, of which it is. */
-export function emptyMatrix(device: Device, label: string, category: MemoryCategory, { type, rows, columns, tensor }: Omit<WeightMatrix, 'slices'> & { tensor: TensorInfo }): WeightMatrix {
-  const perSlice = sliceRows(device.limits, type, columns);
+/** What a matrix is to be: `together`: rows that stay in one slice, default one. `tensor`: of which it is. */
+interface EmptyMatrix extends Omit<WeightMatrix, 'slices'> {
+  tensor: TensorInfo;
+  together?: number | undefined;
+}
+
+/** A matrix whose weights are to come. Errors: `over_limit`, naming its tensor. */
+export function emptyMatrix(device: Device, label: string, category: MemoryCategory, { type, rows, columns, tensor, together = 1 }: EmptyMatrix): WeightMatrix {
+  const fitting = sliceRows(device.limits, type, columns);
+  const perSlice = fitting - (fitting % together);
   if (perSlice === 0) {
-    const reason = `256 rows of ${columns} columns in ${type} exceed this device's largest buffer`;
+    const reason = `${Math.max(256, together)} rows of ${columns} columns in ${type} exceed this device's largest buffer`;
     throw new ChunkwiseError('over_limit', { file: tensor.source.name, field: tensor.name, reason });
   }
   const slices: MatrixSlice[] = [];

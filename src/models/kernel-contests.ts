@@ -43,14 +43,15 @@ export function kernelContests(
   config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
 ): { contests: Contest[]; release: () => void } {
-  const { hiddenSize, intermediateSize } = config;
+  const { hiddenSize, experts } = config;
+  const { intermediateSize } = experts?.firstLayer === 0 ? experts : config;
   const made: GPUBuffer[] = [];
   const buffer = (name: string, bytes: number): GPUBuffer => {
     const one = device.buffers.storage(name, 'staging', bytes);
     made.push(one);
     return one;
   };
-  const type = tensors.get('blk.0.ffn_gate.weight')?.type ?? 'F32';
+  const type = tensors.get(`blk.0.ffn_gate${experts?.firstLayer === 0 ? '_exps' : ''}.weight`)?.type ?? 'F32';
   const rows = Math.min(2 * intermediateSize, sliceRows(device.limits, type, hiddenSize));
   const count = readInTurn(config, matrixBytes(type, rows, hiddenSize));
   const matrices: WeightMatrix[] = [];

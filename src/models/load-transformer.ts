@@ -4,14 +4,16 @@ import { isRotated, type LinearName, linearsOfGroup } from '../architectures/lin
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import { deltaWidths } from '../config/delta-net.ts';
-import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { type Experts as ExpertsConfig, hasExperts, hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
+import { EXPERT_BIAS, ROUTER } from '../architectures/experts.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { GatedDeltaNet } from '../layers/delta-net.ts';
 import { Embedding } from '../layers/embedding.ts';
+import { Experts } from '../layers/experts/experts.ts';
 import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
@@ -78,7 +80,8 @@ class Loader {
     for (let i = 0; i < config.numLayers; i++) {
       const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
       const mixer = isConvolved(config, i) ? await this.shortConv(i) : hasState(config, i) ? await this.deltaNet(i) : await this.attention(i, rope);
-      layers.push({ mixer, mlp: await this.mlp(i) });
+      const mlp = config.experts && hasExperts(config, i) ? await this.experts(i, config.experts) : await this.mlp(i);
+      layers.push({ mixer, mlp });
     }
     const outputNorm = await this.norm(outputNormOf(architectureOf(config)));
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.tensors.matrix('output.weight');
@@ -147,6 +150,16 @@ class Loader {
     const down = await this.tensors.matrix(name('ffn_down'));
     const postNorm = await this.postNorm(`blk.${layer}.post_ffw_norm`);
     return new Mlp({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, gateUp, down, postNorm });
+  }
+
+  async experts(layer: number, { count, shares }: ExpertsConfig): Promise<Experts> {
+    const name = (part: string): string => `blk.${layer}.${part}.weight`;
+    const norm = await this.norm(name(mlpNormOf(architectureOf(this.config))));
+    const router = await this.tensors.matrix(name(ROUTER));
+    const bias = shares === 'sigmoid' ? await this.tensors.vector(`blk.${layer}.${EXPERT_BIAS}`) : undefined;
+    const gateUp = await this.tensors.experts(`blk.${layer}.ffn_gate_up_exps`, [name('ffn_gate_exps'), name('ffn_up_exps')], count);
+    const down = await this.tensors.experts(`blk.${layer}.ffn_down_exps`, [name('ffn_down_exps')], count);
+    return new Experts({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, router, bias, gateUp, down });
   }
 
   async norm(name: string): Promise<Norm> {

@@ -3,7 +3,7 @@ import { checkFinite } from '../kernels/formats/finite-planes.ts';
 import { repack } from '../kernels/formats/repack.ts';
 import type { RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
 import type { WeightMatrix } from '../layers/weight-matrix.ts';
-import type { TensorInfo } from '../weights/tensor-info.ts';
+import { rowsOf, type TensorInfo } from '../weights/tensor-info.ts';
 
 export interface LoadingOptions {
   /** Told of bytes read from the file, as they are uploaded. */
@@ -47,6 +47,15 @@ export class TensorLoader {
     return this.#upload(name, [{ tensor: this.tensor(name) }]);
   }
 
+  /** Matrices of so many experts, each tensor's rows of one below those of the one before, then the next one's: an expert's lie together. */
+  experts(label: string, names: readonly string[], count: number): Promise<WeightMatrix> {
+    const tensors = names.map((name) => this.tensor(name));
+    const rows = tensors.map(({ shape: [all = 0] }) => all / count);
+    const sources = Array.from({ length: count }, (_, expert) => tensors.map((tensor, i) => ({ tensor: rowsOf(tensor, tensor.name, expert * rows[i]!, rows[i]!) }))).flat();
+    const whole = tensors.length === 1 ? tensors.map((tensor) => ({ tensor })) : sources;
+    return this.#upload(label, whole, rows.reduce((sum, each) => sum + each));
+  }
+
   async vector(name: string): Promise<GPUBuffer> {
     return this.buffer(name, await this.read(name));
   }
@@ -67,8 +76,8 @@ export class TensorLoader {
     return buffer;
   }
 
-  #upload(label: string, sources: readonly RowSource[]): Promise<WeightMatrix> {
+  #upload(label: string, sources: readonly RowSource[], together?: number): Promise<WeightMatrix> {
     const { onBytes = () => undefined, signal } = this.options;
-    return this.weights.matrix(label, sources, { onBytes, signal });
+    return this.weights.matrix(label, sources, { onBytes, signal, together });
   }
 }

@@ -10,6 +10,7 @@ import { type Activations, HEAD_TOKENS } from '../layers/activations.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
 import type { Embedding } from '../layers/embedding.ts';
+import type { Experts } from '../layers/experts/experts.ts';
 import type { Linear } from '../layers/linear.ts';
 import { LoraDelta, loraInputs } from '../layers/lora.ts';
 import type { Mlp } from '../layers/mlp.ts';
@@ -20,7 +21,7 @@ import type { ShortConv } from '../layers/short-conv.ts';
 /** `mixer`: the half of a layer that sees other tokens. */
 export interface Layer {
   mixer: Attention | ShortConv | GatedDeltaNet;
-  mlp: Mlp;
+  mlp: Mlp | Experts;
 }
 
 export interface TransformerParts {
@@ -122,7 +123,7 @@ export class Transformer {
     if (buffers === this.#bound) return;
     this.#bound = buffers;
     layers.forEach(({ mixer, mlp }, i) => {
-      mixer.attach(buffers, mlp.norm);
+      mixer.attach(buffers, mlp);
       mlp.attach(buffers, layers[i + 1]?.mixer);
     });
     const first = layers[0]?.mixer;

@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../config/model-config.ts';
+import { type Experts, hasExperts, type ModelConfig } from '../config/model-config.ts';
 import { deltaNet } from './delta-net.ts';
 import type { ReferenceModel } from './model.ts';
 import { ACTIVATIONS, add, addVector, dot, matmul, norm, type Rows, scaled, softmax } from './operations.ts';
@@ -46,10 +46,11 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
     const mixed = net ? deltaNet(net, own, input, rmsNormEps) : undefined;
     const attended = mixed ?? (config.convolution?.layers.includes(layer) ? convolved(own, input, config.convolution.taps) : attend());
     x = add(x, after(scaled(attended, residualScale), 'post_attention_norm.weight'));
-    const made = mlp(config, own, norm(x, own(config.architecture === 'qwen35' ? 'post_attention_norm.weight' : 'ffn_norm.weight'), rmsNormEps));
+    const normed = norm(x, own(config.architecture === 'qwen35' ? 'post_attention_norm.weight' : 'ffn_norm.weight'), rmsNormEps);
+    const made = config.experts && hasExperts(config, layer) ? mixture(config, config.experts, own, normed) : mlp(config, own, normed);
     x = add(x, after(scaled(made, residualScale), 'post_ffw_norm.weight'));
   }
-  return norm(x, tensor(config.architecture === 'lfm2' ? 'token_embd_norm.weight' : 'output_norm.weight'), rmsNormEps);
+  return norm(x, tensor(config.architecture.startsWith('lfm2') ? 'token_embd_norm.weight' : 'output_norm.weight'), rmsNormEps);
 }
 
 /** x `[T, hiddenSize]` → `[T, hiddenSize]`; each token sees the latest `reach`, itself among them. */
@@ -108,6 +109,22 @@ const queriesOrKeys = ({ gatesAttention }: ModelConfig, projected: Rows[], part:
 /** The heads of one token, normed where the model does so. */
 function normed(config: ModelConfig, own: Tensor, heads: Rows, part: 'q' | 'k'): Rows {
   return config.qkNorm ? norm(heads, own(`attn_${part}_norm.weight`), config.rmsNormEps) : heads;
+}
+
+/** x `[T, hiddenSize]` → `[T, hiddenSize]`: of each token what its likeliest experts make of it, by their shares. */
+function mixture(config: ModelConfig, { count, used, normalizes, shares: kind }: Experts, own: Tensor, x: Rows): Rows {
+  const ofExpert = (expert: number): Tensor => (name) => {
+    const stack = own(name.replace('.weight', '_exps.weight'));
+    return stack.subarray((expert * stack.length) / count, ((expert + 1) * stack.length) / count);
+  };
+  return matmul(x, own('ffn_gate_inp.weight')).map((scores, t) => {
+    const isSigmoid = kind === 'sigmoid';
+    const shares = isSigmoid ? scores.map((score) => 1 / (1 + Math.exp(-score))) : softmax(scores);
+    const preferred = isSigmoid ? addVector(shares, own('exp_probs_b.bias')) : shares;
+    const chosen = [...shares.keys()].sort((a, b) => preferred[b]! - preferred[a]!).slice(0, used);
+    const whole = normalizes ? chosen.reduce((sum, expert) => sum + shares[expert]!, 0) : 1;
+    return chosen.map((expert) => scaled(mlp(config, ofExpert(expert), [x[t]!]), shares[expert]! / whole)).reduce(add)[0]!;
+  });
 }
 
 /** x `[T, hiddenSize]` → `[T, hiddenSize]` */

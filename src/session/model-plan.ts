@@ -106,7 +106,7 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
 
   const buffers = { 'kv cache of a layer': Math.max(...layerPageBytes(config, cache)), 'rope table': rope, ...activations };
   checkSizes(device, file, { totalBytes, weightBytes, contextLength, buffers }, limits);
-  checkMatrices(device, file, tensors);
+  checkMatrices(device, file, tensors, (name) => rowsTogether(config, name));
   const tokenizer = readTokenizerMetadata(model);
   const names = baseNames(model.metadata);
   const license = licenseOf(model.metadata);
@@ -136,11 +136,17 @@ export function checkSizes(device: Device, file: string, { totalBytes, weightByt
   }
 }
 
-/** Errors: `over_limit`, naming the tensor. */
-export function checkMatrices(device: Device, file: string, tensors: ReadonlyMap<string, TensorInfo>): void {
+/** Rows of a matrix that stay in one slice: an expert's, whose gate and up are one matrix. */
+function rowsTogether({ experts, hiddenSize }: ModelConfig, name: string): number {
+  if (!experts || !name.includes('_exps')) return 1;
+  return name.includes('ffn_down') ? hiddenSize : 2 * experts.intermediateSize;
+}
+
+/** Errors: `over_limit`, naming the tensor. `together`: rows that stay in one slice. */
+export function checkMatrices(device: Device, file: string, tensors: ReadonlyMap<string, TensorInfo>, together: (name: string) => number = () => 1): void {
   for (const { name, type, shape } of tensors.values()) {
-    if (shape[1] === undefined || sliceRows(device.limits, type, shape[1]) > 0) continue;
-    const reason = `256 rows of ${shape[1]} columns in ${type} exceed this device's largest buffer or binding`;
+    if (shape[1] === undefined || sliceRows(device.limits, type, shape[1]) >= together(name)) continue;
+    const reason = `${Math.max(256, together(name))} rows of ${shape[1]} columns in ${type} exceed this device's largest buffer or binding`;
     throw new ChunkwiseError('over_limit', { file, field: name, reason });
   }
 }

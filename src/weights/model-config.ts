@@ -1,7 +1,7 @@
 import { type Architecture, everyNth, type Multiplier } from '../architectures/architecture.ts';
 import { ENCODERS } from '../architectures/encoder.ts';
 import { ARCHITECTURES } from '../architectures/index.ts';
-import type { ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
+import type { Experts, ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 import { readDeltaNet } from './delta-config.ts';
 import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
@@ -19,6 +19,9 @@ export const MOST = {
   'attention.key_length': 256,
   'attention.value_length': 256,
   'shortconv.l_cache': 32,
+  expert_count: 1024,
+  expert_used_count: 64,
+  expert_feed_forward_length: 1_048_576,
 } as const;
 /** Most tokens of a vocabulary. */
 export const MOST_TOKENS = 2 ** 21;
@@ -68,6 +71,7 @@ export function readModelConfig(file: ModelHeader): ModelConfig {
     ...readWindow(metadata, found, { numLayers, contextLength }),
     ...(convolution && { convolution }),
     ...readStates(file, found, numLayers),
+    ...readExperts(metadata, found, numLayers),
     qkvBias: found.qkvBias === 'always' || file.tensors.some(({ name }) => name.endsWith('.attn_q.bias')),
     qkNorm: norms.includes('attn_q_norm'),
     postNorms: norms.includes('post_ffw_norm'),
@@ -118,10 +122,10 @@ function checkHeads(
   if (value !== headDim) fail(metadata, field, `${value} differs from the head size ${headDim}`, 'unsupported');
 }
 
-function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, window: hasWindow }: Architecture, contextLength: number): void {
-  const experts = `${architecture}.expert_count`;
-  if ((metadata.optionalNumber(experts) ?? 0) !== 0) {
-    fail(metadata, experts, 'mixtures of experts are not supported', 'unsupported');
+function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, window: hasWindow, experts }: Architecture, contextLength: number): void {
+  const count = `${architecture}.expert_count`;
+  if (!experts && (metadata.optionalNumber(count) ?? 0) !== 0) {
+    fail(metadata, count, `mixtures of experts are not supported in ${architecture} models`, 'unsupported');
   }
   for (const cap of ['attn_logit_softcapping', 'final_logit_softcapping']) {
     const field = `${architecture}.${cap}`;
@@ -173,6 +177,31 @@ function readConvolution(metadata: GgufMetadata, { name, hasConvolutions }: Arch
   const layers = Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => heads[layer] === 0);
   if (layers.length === numLayers) fail(metadata, key, 'no layer attends', 'unsupported');
   return layers.length === 0 ? undefined : { taps: readInteger(metadata, `${name}.shortconv.l_cache`, MOST['shortconv.l_cache']), layers };
+}
+
+/** Of every layer, or all but the first ones (llama.cpp, src/models/qwen3moe.cpp, lfm2moe.cpp). */
+function readExperts(metadata: GgufMetadata, { name, experts }: Architecture, numLayers: number): { experts?: Experts } {
+  if (!experts) return {};
+  const integer = (key: 'expert_count' | 'expert_used_count' | 'expert_feed_forward_length'): number => readInteger(metadata, `${name}.${key}`, MOST[key]);
+  const [count, used, intermediateSize] = [integer('expert_count'), integer('expert_used_count'), integer('expert_feed_forward_length')];
+  if (used > count) fail(metadata, `${name}.expert_used_count`, `a token goes through ${used} experts, but there are ${count}`);
+  checkMultiple(metadata, `${name}.expert_feed_forward_length`, intermediateSize, 32);
+  const firstLayer = metadata.optionalNumber(`${name}.leading_dense_block_count`) ?? 0;
+  if (!Number.isInteger(firstLayer) || firstLayer < 0 || firstLayer >= numLayers) fail(metadata, `${name}.leading_dense_block_count`, `must be an integer from 0 to ${numLayers - 1}, but is ${firstLayer}`);
+  checkGating(metadata, name, experts);
+  return { experts: { count, used, intermediateSize, firstLayer, shares: experts.shares, normalizes: metadata.optionalBoolean(`${name}.expert_weights_norm`) ?? experts.normalizes } };
+}
+
+/** Files of such models need not say what they all do. */
+function checkGating(metadata: GgufMetadata, name: string, { shares }: NonNullable<Architecture['experts']>): void {
+  const known = { softmax: 1, sigmoid: 2 }[shares]; // llama.cpp, llama_expert_gating_func_type
+  const gating = metadata.optionalNumber(`${name}.expert_gating_func`) ?? known;
+  if (gating !== known) fail(metadata, `${name}.expert_gating_func`, `${gating} is not supported in such a model; ${known} (${shares}) is`, 'unsupported');
+  const scale = metadata.optionalNumber(`${name}.expert_weights_scale`) ?? 1;
+  if (scale !== 0 && scale !== 1) fail(metadata, `${name}.expert_weights_scale`, `shares times ${scale} are not supported`, 'unsupported');
+  if (shares === 'sigmoid' && metadata.optionalBoolean(`${name}.expert_weights_norm`) === false) {
+    fail(metadata, `${name}.expert_weights_norm`, 'sigmoids that are not divided by their sum are not supported', 'unsupported');
+  }
 }
 
 function readMultipliers(

@@ -1,9 +1,10 @@
 import { deltaWidths } from '../config/delta-net.ts';
 import { outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
+import { EXPERT_BIAS, EXPERT_LINEARS, expertShape, ROUTER } from '../architectures/experts.ts';
 import { FUSED, type FusedName, linearShape, linearsOfGroup, linearsOfLayer, placeInGroup } from '../architectures/linears.ts';
 import { normShape, QK_NORMS } from '../architectures/norms.ts';
-import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { type Experts, hasExperts, hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { draftLayers } from './model-config.ts';
 import type { ModelHeader } from './model-header.ts';
@@ -19,7 +20,9 @@ export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMa
   const drafts = draftLayers(file.metadata, config.architecture) > 0;
   const own = file.tensors.filter(({ name }) => !drafts || Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? 0) < config.numLayers);
   const tensors = architectureOf(config).isFused ? own.flatMap((tensor) => unfused(tensor, config)) : own;
-  return checkAgainst({ metadata: file.metadata, tensors }, config.architecture, wantedTensors(config));
+  const found = checkAgainst({ metadata: file.metadata, tensors }, config.architecture, wantedTensors(config));
+  if (config.experts) checkGates(found, config.numLayers);
+  return found;
 }
 
 /** The same of any model, by the tensors that it is to have. */
@@ -30,11 +33,11 @@ export function checkAgainst({ metadata, tensors }: ModelHeader, architecture: s
     const reason = `a ${architecture} model has no such tensor here, so it would be left out`;
     throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
   }
-  for (const [name, { shape, optional, isFlat }] of wanted) {
+  for (const [name, { shape, optional, readAs }] of wanted) {
     const tensor = found.get(name);
     if (tensor !== undefined) {
       checkTensor(tensor, shape);
-      if (isFlat) found.set(name, { ...tensor, shape: [flatLength(shape)] });
+      if (readAs) found.set(name, { ...tensor, shape: readAs });
     } else if (!optional) {
       const reason = 'the tensor is missing';
       throw new ChunkwiseError('bad_file', { file: metadata.file, field: name, reason });
@@ -44,11 +47,21 @@ export function checkAgainst({ metadata, tensors }: ModelHeader, architecture: s
   return found;
 }
 
+/** An expert's gate and up are multiplied by at once. */
+function checkGates(found: ReadonlyMap<string, TensorInfo>, numLayers: number): void {
+  for (let layer = 0; layer < numLayers; layer++) {
+    const [gate, up] = ['gate', 'up'].map((part) => found.get(`blk.${layer}.ffn_${part}_exps.weight`));
+    if (!gate || !up || gate.type === up.type) continue;
+    const reason = `is in ${up.type}, but ${gate.name} in ${gate.type}: experts whose gates are of another type are not supported`;
+    throw new ChunkwiseError('unsupported', { file: up.source.name, field: up.name, reason });
+  }
+}
+
 interface WantedTensor {
   shape: readonly number[];
   optional?: boolean;
-  /** Not multiplied by: it is read as a vector. */
-  isFlat?: boolean;
+  /** The shape that it is read in, where that is another: of the same elements, in the same order. */
+  readAs?: readonly number[];
 }
 
 /** Of a layer with a convolution: its weights `[hiddenSize, taps]`, the latest token's last. */
@@ -64,11 +77,9 @@ export const DELTA = {
   norm: 'ssm_norm.weight',
 } as const;
 
-export const flatLength = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
-
 /** Every tensor that a model has, by name. */
 export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
-  const { hiddenSize, headDim, vocabSize, convolution, deltaNet, shortContext, rotaryDim = headDim } = config;
+  const { hiddenSize, headDim, vocabSize, convolution, deltaNet, experts, shortContext, rotaryDim = headDim } = config;
   const architecture = architectureOf(config);
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
@@ -79,20 +90,31 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
   else for (const name of LONG_ROPE) wanted.set(name, { shape: [rotaryDim / 2] });
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
   for (let layer = 0; layer < config.numLayers; layer++) {
-    const want = (name: string, shape: readonly number[], isFlat = false): void => void wanted.set(`blk.${layer}.${name}`, { shape, ...(isFlat && { isFlat }) });
+    const want = (name: string, shape: readonly number[], readAs?: readonly number[]): void => void wanted.set(`blk.${layer}.${name}`, { shape, ...(readAs && { readAs }) });
     const attends = !isConvolved(config, layer) && !hasState(config, layer);
     for (const name of architecture.norms) if (attends || !QK_NORMS.includes(name)) want(`${name}.weight`, normShape(config, name));
     for (const name of linearsOfLayer(config, layer)) want(`${name}.weight`, linearShape(config, name));
     if (attends && config.qkvBias) for (const name of linearsOfGroup('qkv')) want(`${name}.bias`, [linearShape(config, name)[0]]);
-    if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], true);
+    if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], [hiddenSize * convolution.taps]);
     if (deltaNet && !attends) {
-      want(DELTA.convolution, [deltaWidths(deltaNet).convolved, deltaNet.taps], true);
+      const { convolved } = deltaWidths(deltaNet);
+      want(DELTA.convolution, [convolved, deltaNet.taps], [convolved * deltaNet.taps]);
       want(DELTA.decayRate, [deltaNet.numValueHeads]);
       want(DELTA.decayBias, [deltaNet.numValueHeads]);
       want(DELTA.norm, [deltaNet.headDim]);
     }
+    if (experts && hasExperts(config, layer)) for (const [name, own, readAs] of expertTensors(config, experts)) want(name, own, readAs);
   }
   return wanted;
+}
+
+/** Of a layer: what chooses its experts, and each linear of all of them, which are read as one matrix, one below the other. */
+function expertTensors(config: ModelConfig, { count, shares }: Experts): [name: string, shape: number[], readAs?: number[]][] {
+  const stacks = EXPERT_LINEARS.map((name): [string, number[], number[]] => {
+    const [rows, columns] = expertShape(config, name);
+    return [`${name}.weight`, [count, rows, columns], [count * rows, columns]];
+  });
+  return [[`${ROUTER}.weight`, [count, config.hiddenSize]], ...(shares === 'sigmoid' ? [[EXPERT_BIAS, [count]] as [string, number[]]] : []), ...stacks];
 }
 
 const FUSED_NAME = /^blk\.(\d+)\.(attn_qkv|ffn_up)\.(weight|bias)$/;

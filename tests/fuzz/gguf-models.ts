@@ -20,13 +20,15 @@ const MODELS: readonly TinyModelOptions[] = [
   { ...SIZES, architecture: 'mistral3', type: 'Q8_0', metadata: { 'mistral3.rope.scaling.type': 'yarn', 'mistral3.rope.scaling.factor': f32(4), 'mistral3.attention.temperature_scale': f32(0.1) } },
   { ...SIZES, architecture: 'lfm2', type: 'Q8_0', numLayers: 3 },
   { ...SIZES, architecture: 'qwen35', type: 'Q8_0', numLayers: 2, attending: [1], headDim: 32, rotaryDim: 16 },
+  { ...SIZES, architecture: 'qwen3moe', type: 'Q8_0', experts: { count: 3, used: 2, intermediateSize: 32 } },
+  { ...SIZES, architecture: 'lfm2moe', type: 'Q4_0', numLayers: 3, experts: { count: 3, used: 2, intermediateSize: 32 } },
   { ...SIZES, architecture: 'llama', type: 'Q6_K', hiddenSize: 256, intermediateSize: 256, embeddingType: 'Q5_K' },
 ];
 
 const KEYS = [
   ...['block_count', 'context_length', 'embedding_length', 'feed_forward_length', 'attention.head_count', 'attention.head_count_kv'],
   ...['attention.key_length', 'attention.value_length', 'attention.layer_norm_rms_epsilon', 'rope.freq_base', 'rope.dimension_count'],
-  ...['rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear', 'vocab_size', 'expert_count', 'attention.sliding_window'],
+  ...['rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear', 'vocab_size', 'expert_count', 'expert_used_count', 'expert_feed_forward_length', 'expert_weights_norm', 'expert_gating_func', 'expert_weights_scale', 'leading_dense_block_count', 'attention.sliding_window'],
   ...['attention.sliding_window_pattern', 'rope.freq_base_swa', 'final_logit_softcapping', 'shortconv.l_cache'],
   ...['attention.scale', 'embedding_scale', 'residual_scale', 'logit_scale', 'rope.scaling.finetuned'],
   ...['original_context_length', 'attn_factor', 'yarn_ext_factor', 'yarn_attn_factor', 'yarn_beta_fast', 'yarn_beta_slow', 'yarn_log_multiplier'].map((key) => `rope.scaling.${key}`),

@@ -50,7 +50,9 @@ test('products and attention leave nothing for want of registers, and have other
   const ofDeltaNets = ['causal-conv', 'delta-rule', 'gated-norm'];
   const deltaNets = await surveyIsa({ ...shared, wants: (kernel) => ofDeltaNets.includes(kernel), phases: ['prefill', 'decode'], shapes: ['delta net'], types: ['Q4_K'] });
   expect([...new Set(deltaNets.map(({ kernel }) => kernel))].sort()).toEqual([...ofDeltaNets].sort());
-  const worst = worstOf([...large, ...small, ...few, ...convolutions, ...deltaNets]);
+  const experts = await surveyIsa({ ...shared, phases: ['prefill', 'decode'], shapes: ['experts'], types: ['Q4_K'] });
+  expect(new Set(experts.map(({ kernel }) => kernel))).toContain('route-experts');
+  const worst = worstOf([...large, ...small, ...few, ...convolutions, ...deltaNets, ...experts]);
   console.info([...worst].map(([key, { spilled, scratch, waves }]) => `${key}: ${spilled} spilled, ${scratch} bytes of scratch, ${waves} waves`).join('\n'));
   const wrong: string[] = [];
   for (const [key, row] of worst) {

@@ -43,6 +43,8 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     'granite, rank 4': [{ architecture: 'granite' }, { seed: 6 }],
     'qwen35, rank 5': [{ architecture: 'qwen35', numLayers: 3, attending: [1], deltaHeads: [8, 8, 16], hiddenSize: 128, intermediateSize: 192, headDim: 32, rotaryDim: 16 }, { seed: 16, rank: 5 }],
     'lfm2, rank 5': [{ architecture: 'lfm2', numLayers: 3, hiddenSize: 128, intermediateSize: 192 }, { seed: 15, rank: 5 }],
+    'qwen3moe, rank 3': [{ architecture: 'qwen3moe', hiddenSize: 128, experts: { count: 6, used: 2, intermediateSize: 64 }, attentionGain: 1 }, { seed: 16, rank: 3 }],
+    'lfm2moe, rank 5': [{ architecture: 'lfm2moe', numLayers: 3, hiddenSize: 128, intermediateSize: 192, experts: { count: 6, used: 2, intermediateSize: 64 }, attentionGain: 1 }, { seed: 17, rank: 5 }],
     'smollm3, rank 4': [{ architecture: 'smollm3', numLayers: 4 }, { seed: 7, gain: 0.05 }],
   };
 

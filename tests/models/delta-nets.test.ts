@@ -6,20 +6,16 @@ import { stateBytes } from '../../src/config/delta-net.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
-import { forward } from '../../src/reference/forward.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
 import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { answer, type Answer } from '../support/answer.ts';
-import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
+import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { expectAdapterApart, expectReference } from '../support/models/in-pieces.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
-import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
-import { NMSE } from '../support/tolerances.ts';
 
 /** Attention in the second and fifth of six layers; key heads serve two value heads each. */
 const SIZES = {
@@ -31,6 +27,7 @@ const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 const tokens = randomTokens(300, 270, 13);
 /** Shorter than the convolution, odd, of whole pages, and over several; a state is kept in the middle of the last. */
 const PIECES = [1, 2, 61, 64, 3, 70, 1, 90];
+const MODEL = { bytes, config, tokens, pieces: PIECES };
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 const STORY = PROSE.repeat(6);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
@@ -38,14 +35,7 @@ const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to
 const ask = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}): Promise<Answer> =>
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', async (deviceClass) => {
-  const engine = await engineUnderTest(bytes, { deviceClass });
-  const atOnce = await logitsOf(engine, tokens);
-  const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
-  expect(nmse(atOnce, reference)).toBeLessThan(NMSE.reference);
-  expect(nmse(await logitsOf(engine, tokens, { pieces: PIECES }), atOnce)).toBeLessThan(NMSE.sameModel);
-  expect(nmse(await logitsOf(engine, tokens, { pieces: Array<number>(tokens.length).fill(1) }), atOnce)).toBeLessThan(NMSE.sameModel);
-});
+test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
 
 test('states are kept where they may be gone on from, and given back else', async () => {
   const session = await (await engineUnderTest(bytes)).session();
@@ -149,14 +139,4 @@ test('a text goes on past its context', async () => {
   expect(end.report.kv.droppedTokens).toBeGreaterThan(100);
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', async () => {
-  const engine = await engineUnderTest(bytes);
-  const base = await logitsOf(engine, tokens, { pieces: PIECES });
-  await engine.loadAdapter('one', peftSource(tinyAdapter(config, { seed: 3 })));
-  expect(await logitsOf(engine, tokens, { pieces: PIECES })).toEqual(base);
-  const adapters = [{ name: 'one', scale: 1 }];
-  const atOnce = await logitsOf(engine, tokens, { adapters });
-  expect(nmse(atOnce, base)).toBeGreaterThan(1e-3);
-  expect(nmse(await logitsOf(engine, tokens, { adapters, pieces: PIECES }), atOnce)).toBeLessThan(NMSE.sameModel);
-  expect(nmse(await logitsOf(engine, tokens.slice(0, 90), { adapters, pieces: Array<number>(90).fill(1) }), atOnce.slice(0, 90))).toBeLessThan(NMSE.sameModel);
-});
+test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));

@@ -11,7 +11,7 @@ import { readModelConfig } from '../../src/weights/model-config.ts';
 import { answer, type Answer } from '../support/answer.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/short-sighted.ts';
+import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 

@@ -11,6 +11,9 @@ import { addPositionsKernel } from '../../src/kernels/encoder/add-positions.ts';
 import { attentionTextsKernel } from '../../src/kernels/encoder/attention-texts.ts';
 import { layerNormKernel } from '../../src/kernels/encoder/layer-norm.ts';
 import { poolTextsKernel } from '../../src/kernels/encoder/pool-texts.ts';
+import { groupExpertsKernel } from '../../src/kernels/experts/group-experts.ts';
+import { routeExpertsKernel } from '../../src/kernels/experts/route-experts.ts';
+import { sumExpertsKernel } from '../../src/kernels/experts/sum-experts.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
 import { decodeKernel, loweringKernel, prefillKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
 import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
@@ -87,6 +90,9 @@ export function allKernels(device: Device): Kernel[] {
     ...DELTA_NETS.flatMap((net) => [causalConvKernel(device, net), deltaRuleKernel(device, net), gatedNormKernel(device, net, NORM_EPS)]),
     sigmoidMulKernel(device, { ...HEADS[0]!, gatesAttention: true }),
     storeKvKernel(device, { ...HEADS[0]!, gatesAttention: true }),
+    ...(['softmax', 'sigmoid'] as const).flatMap((shares) => BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, shares, normalizes }))),
+    ...BOTH.map((isApart) => sumExpertsKernel(device, WIDTH, 8, isApart)),
+    groupExpertsKernel(device, 128),
     sampleLevelKernel(),
     ...encoderKernels(device),
     ...ceilings(device),
@@ -96,6 +102,11 @@ export function allKernels(device: Device): Kernel[] {
 function weightKernels(device: Device, type: GgmlType): Kernel[] {
   const kernels = [1, 12].map((scale) => embedKernel(device, type, WIDTH, scale));
   const sites = ADAPTED.has(type) ? SITES : [];
+  kernels.push(decodeKernel(device, { type, columns: WIDTH, routed: { used: 1 } }), decodeKernel(device, { type, columns: WIDTH, gate: 'silu', normEps: NORM_EPS, routed: { used: 8 } }));
+  if (device.variant.lanes > 1) {
+    const grouped = { type, columns: WIDTH, tokens: 8, routed: { used: 8, grouped: true } } as const;
+    kernels.push(decodeKernel(device, grouped), decodeKernel(device, { ...grouped, gate: 'silu', normEps: NORM_EPS }));
+  }
   for (const accumulate of BOTH) {
     for (const hasBias of BOTH) {
       const shape = { type, columns: WIDTH, accumulate, hasBias };

@@ -46,6 +46,11 @@ test('gate and up in two slices, which cannot be one dispatch', async () => {
   expect(difference).toBeLessThan(NMSE.sameModel);
 });
 
+test('experts in two slices, each whole in one of them, bit for bit', async () => {
+  const { whole, split } = await both({ architecture: 'qwen3moe', hiddenSize: 128, experts: { count: 8, used: 2, intermediateSize: 96 } });
+  expect(split).toEqual(whole);
+});
+
 test('what no slice can help is refused with the numbers', async () => {
   const refused = (options: Partial<TinyModelOptions>, field: string, reason: RegExp): Promise<void> => {
     const bytes = tinyModel({ architecture: 'llama', ...SMALL, ...options });
@@ -54,6 +59,8 @@ test('what no slice can help is refused with the numbers', async () => {
   };
   await refused({ contextLength: 2048 }, 'kv cache of a layer', /262144 bytes at a context of 2048.*131072/);
   await refused({ type: 'F32', contextLength: 128 }, 'token_embd.weight', /256 rows of 512 columns in F32/);
+  const experts = { count: 2, used: 1, intermediateSize: 160 };
+  await refused({ architecture: 'qwen3moe', type: 'F32', hiddenSize: 128, contextLength: 128, experts }, 'blk.0.ffn_gate_exps.weight', /320 rows of 128 columns in F32/);
 });
 
 test.each(['cpu', 'gpu'] as const)('a vocabulary that one dispatch has no rows for, as Gemma has: class %s', async (deviceClass) => {

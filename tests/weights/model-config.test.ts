@@ -210,6 +210,26 @@ test('layers with a window, and what of Gemma 3 its files do not say', async () 
   await expectError(() => gemma({ 'gemma3.final_logit_softcapping': f32(30) }), 'unsupported', { file: 'x.gguf', field: 'gemma3.final_logit_softcapping', reason: /soft caps/ });
 });
 
+test('experts of every layer', async () => {
+  const experts = { count: 4, used: 2, intermediateSize: 64 };
+  const moe = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'qwen3moe', experts, metadata });
+  expect(await moe()).toMatchObject({ experts: { ...experts, firstLayer: 0, shares: 'softmax', normalizes: true }, qkNorm: true });
+  expect((await moe({ 'qwen3moe.expert_weights_norm': false })).experts?.normalizes).toBe(false);
+  const refused = (key: string, value: MetadataValue, code: 'bad_file' | 'unsupported', reason: RegExp) =>
+    expectError(() => moe({ [`qwen3moe.${key}`]: value }), code, { file: 'x.gguf', field: `qwen3moe.${key}`, reason });
+  await refused('expert_count', 0, 'bad_file', /1 to 1024/);
+  await refused('expert_used_count', 5, 'bad_file', /goes through 5 experts, but there are 4/);
+  await refused('expert_used_count', 65, 'bad_file', /1 to 64/);
+  await refused('expert_feed_forward_length', 48, 'unsupported', /48 is not a multiple of 32/);
+  await refused('expert_gating_func', 2, 'unsupported', /2 is not supported.*softmax/);
+  await refused('expert_weights_scale', f32(2.5), 'unsupported', /times 2.5/);
+  await refused('leading_dense_block_count', 2, 'bad_file', /0 to 1/);
+  const lfm2moe = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'lfm2moe', numLayers: 5, experts, metadata });
+  expect(await lfm2moe()).toMatchObject({ experts: { ...experts, firstLayer: 1, shares: 'sigmoid', normalizes: true }, convolution: { taps: 3, layers: [0, 2, 3] } });
+  const field = 'lfm2moe.expert_weights_norm';
+  await expectError(() => lfm2moe({ [field]: false }), 'unsupported', { file: 'x.gguf', field, reason: /sigmoids/ });
+});
+
 test('layers without key heads have a convolution', async () => {
   const lfm2 = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'lfm2', numLayers: 5, metadata });
   expect(await lfm2()).toMatchObject({ numKvHeads: 2, convolution: { taps: 3, layers: [0, 2, 3] }, qkNorm: true, tiedEmbeddings: true });
@@ -218,7 +238,7 @@ test('layers without key heads have a convolution', async () => {
   await expectError(() => lfm2({ [field]: new Int32Array(5) }), 'unsupported', { file: 'x.gguf', field, reason: /no layer attends/ });
   await expectError(() => lfm2({ [field]: Int32Array.of(0, 2, 0, 1, 0) }), 'unsupported', { file: 'x.gguf', field, reason: /differs/ });
   await expectError(() => lfm2({ 'lfm2.shortconv.l_cache': 0 }), 'bad_file', { file: 'x.gguf', field: 'lfm2.shortconv.l_cache', reason: /1 to 32/ });
-  await expectError(() => lfm2({ 'general.architecture': 'lfm2moe' }), 'unsupported', { file: 'x.gguf', field: 'general.architecture', reason: /"lfm2moe".*lfm2/ });
+  await expectError(() => lfm2({ 'general.architecture': 'lfm2-vl' }), 'unsupported', { file: 'x.gguf', field: 'general.architecture', reason: /"lfm2-vl".*lfm2/ });
   await expectError(() => lfm2({ 'lfm2.feed_forward_length': Int32Array.of(96, 0, 96, 96, 96) }), 'unsupported', { file: 'x.gguf', field: 'lfm2.feed_forward_length', reason: /differs/ });
   const llama = 'llama.attention.head_count_kv';
   await expectError(() => load({ metadata: { [llama]: Int32Array.of(0, 2) } }), 'unsupported', { file: 'x.gguf', field: llama, reason: /differs/ });

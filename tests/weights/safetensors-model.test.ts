@@ -18,7 +18,7 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35'];
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe'];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
@@ -28,7 +28,7 @@ describe('texts', () => {
     expect(tokenizer.encode(text, { parseSpecial: true })).toEqual(ids);
     expect(renderChat(metadata, chat)).toBe(chatText);
     const isGemma = model.startsWith('gemma3');
-    expect(tokenizer.addBos).toBe(['llama3', 'lfm2'].includes(model) || isGemma);
+    expect(tokenizer.addBos).toBe(['llama3', 'lfm2', 'lfm2moe'].includes(model) || isGemma);
     expect([...tokenizer.eosIds]).toContain(isGemma ? 5 : 2);
   });
 
@@ -165,13 +165,36 @@ test('LFM2: which layers have a convolution, and how wide its MLP is', async () 
   expect((await configOf('lfm2', change(['layer_types']))).convolution).toBeUndefined();
   const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
     expectError(() => configOf('lfm2', change([], values)), code, { file: 'config.json', field, reason });
-  for (const other of ['lfm2_moe', 'lfm2_vl']) await refused({ model_type: other }, 'unsupported', 'model_type', new RegExp(`"${other}" is not supported`));
+  await refused({ model_type: 'lfm2_vl' }, 'unsupported', 'model_type', /"lfm2_vl" is not supported/);
   await refused({ conv_bias: true }, 'unsupported', 'conv_bias', /biases/);
   await refused({ layer_types: ['conv'] }, 'bad_file', 'layer_types', /each of 5 layers/);
   await refused({ layer_types: Array<string>(5).fill('conv') }, 'unsupported', 'layer_types', /no layer attends/);
   await refused({ conv_L_cache: 33 }, 'bad_file', 'conv_L_cache', /1 to 32/);
   await refused({ norm_eps: null, rms_norm_eps: null }, 'bad_file', 'rms_norm_eps', /null/);
   await refused({ tie_embedding: false }, 'bad_file', 'tie_word_embeddings', /lm_head/);
+});
+
+test('Qwen3-MoE: an expert at a time in the files, all of a layer in one tensor', async () => {
+  const experts = { count: 6, used: 2, intermediateSize: 32, firstLayer: 0, shares: 'softmax', normalizes: true };
+  expect(await configOf('qwen3moe', change([]))).toMatchObject({ architecture: 'qwen3moe', experts, headDim: 32, qkNorm: true });
+  expect((await configOf('qwen3moe', change(['norm_topk_prob']))).experts?.normalizes).toBe(false);
+  const renamed = change(['num_experts', 'num_local_experts'], { num_experts: 6 });
+  expect((await configOf('qwen3moe', renamed)).experts?.count).toBe(6);
+  const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
+    expectError(() => configOf('qwen3moe', change([], values)), code, { file: 'config.json', field, reason });
+  await refused({ mlp_only_layers: [0] }, 'unsupported', 'mlp_only_layers', /layers without experts/);
+  await refused({ decoder_sparse_step: 2 }, 'unsupported', 'decoder_sparse_step', /layers without experts/);
+  await refused({ num_experts_per_tok: 0 }, 'bad_file', 'num_experts_per_tok', /1 to 64/);
+});
+
+test('LFM2-MoE: its first layers have an MLP, its experts a bias', async () => {
+  const experts = { count: 6, used: 2, intermediateSize: 32, firstLayer: 2, shares: 'sigmoid', normalizes: true };
+  expect(await configOf('lfm2moe', change([]))).toMatchObject({ architecture: 'lfm2moe', experts, intermediateSize: 64 });
+  const refused = (values: object, field: string, reason: RegExp) =>
+    expectError(() => configOf('lfm2moe', change([], values)), 'unsupported', { file: 'config.json', field, reason });
+  await refused({ use_expert_bias: false }, 'use_expert_bias', /without biases/);
+  await refused({ routed_scaling_factor: 2 }, 'lfm2moe.expert_weights_scale', /times 2/);
+  await refused({ norm_topk_prob: false }, 'lfm2moe.expert_weights_norm', /sigmoids/);
 });
 
 test('swish is silu; a window counts only where a layer uses it', async () => {

@@ -16,7 +16,7 @@ import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { Session } from '../../src/session/session.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
-import { flatLength, wantedTensors } from '../../src/weights/model-tensors.ts';
+import { wantedTensors } from '../../src/weights/model-tensors.ts';
 import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { type NotedDispatch, openPaperDevice } from './paper-gpu.ts';
 
@@ -135,7 +135,7 @@ function addAdapter({ transformer }: Session, config: ModelConfig): AdapterMix {
 
 async function openSession(config: ModelConfig, type: GgmlType, features: readonly OptionalFeature[], note: (dispatch: NotedDispatch) => void): Promise<Session> {
   const device = await openPaperDevice(features, note);
-  const tensors = new Map([...wantedTensors(config)].flatMap(([name, { shape, optional, isFlat }]) => (optional ? [] : [[name, tensorOf(name, isFlat ? [flatLength(shape)] : shape, type)] as const])));
+  const tensors = new Map([...wantedTensors(config)].flatMap(([name, { shape, optional, readAs = shape }]) => (optional ? [] : [[name, tensorOf(name, readAs, type)] as const])));
   const { contextLength } = config;
   const sizes = { contextLength, batchTokens: device.variant.batchTokens, numPages: pagesFor((IN_CACHE / LONGEST) * contextLength) };
   const recorder = new Recorder(device);

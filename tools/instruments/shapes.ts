@@ -50,6 +50,11 @@ export const SHAPES = {
       deltaNet: { numKeyHeads: 16, numValueHeads: 32, headDim: 128, taps: 4, valueHeads: 'tiled', layers: [0] },
     },
   ),
+  /** Qwen3-30B-A3B, with fewer experts than its 128. */
+  experts: modelOf(
+    { numLayers: 48, hiddenSize: 2048, intermediateSize: 6144, numHeads: 32, numKvHeads: 4, headDim: 128, vocabSize: 151_936 },
+    { architecture: 'qwen3moe', qkNorm: true, tiedEmbeddings: false, experts: { count: 16, used: 8, intermediateSize: 768, firstLayer: 0, shares: 'softmax', normalizes: true } },
+  ),
 } as const;
 
 export type ShapeName = keyof typeof SHAPES;

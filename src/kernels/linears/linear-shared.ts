@@ -1,5 +1,8 @@
 import source from '../../../shaders/linears/linear-shared.wgsl?raw';
 import bias from '../../../shaders/slots/bias/vector.wgsl?raw';
+import expertGrouped from '../../../shaders/slots/expert/grouped.wgsl?raw';
+import expertNone from '../../../shaders/slots/expert/none.wgsl?raw';
+import expertRouted from '../../../shaders/slots/expert/routed.wgsl?raw';
 import inputNormed from '../../../shaders/slots/input/normed.wgsl?raw';
 import inputPlain from '../../../shaders/slots/input/plain.wgsl?raw';
 import loraAdd from '../../../shaders/slots/lora-add/low.wgsl?raw';
@@ -9,6 +12,7 @@ import noBias from '../../../shaders/slots/bias/none.wgsl?raw';
 import reduce from '../../../shaders/slots/reduce-sum/workgroup.wgsl?raw';
 import rideLow from '../../../shaders/slots/rides/low.wgsl?raw';
 import rideNone from '../../../shaders/slots/rides/none.wgsl?raw';
+import rideRouted from '../../../shaders/slots/rides/routed.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Variant } from '../../gpu/device-variant.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
@@ -61,7 +65,7 @@ export function sharedShape({ decodeWorkgroup, decodeLanes, decodeRows }: Varian
 
 /** As linear-decode.ts, with inputs in workgroup memory, for devices whose barriers are fast. */
 export function linearSharedKernel(device: Device, options: LinearDecodeOptions): Kernel<LinearDecodeSize> {
-  const { type, columns, normEps, gate, accumulate = false, hasBias = false, adds, lowers, tokens: atOnce = 1 } = options;
+  const { type, columns, normEps, gate, accumulate = false, hasBias = false, adds, lowers, routed, tokens: atOnce = 1 } = options;
   const { workgroup, lanes, rows: most, tileBlocks } = sharedShape(device.variant, columns, atOnce);
   const rows = FEW_ROWS.has(type) ? 2 : most;
   const reader = weightReader(device, type, columns);
@@ -74,7 +78,8 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
     sources: [
       ...[...reader.sources, reduce, ...lora.sources, normed ? inputNormed : inputPlain],
       ...[gate ? ACTIVATIONS[gate] : noActivation, hasBias ? bias : noBias, adds ? loraAdd : loraNone],
-      ...(lowers ? [...loraLow(device).sources, rideLow] : [rideNone]),
+      ...(lowers ? [...loraLow(device).sources, rideLow] : [routed ? rideRouted : rideNone]),
+      routed ? (routed.grouped ? expertGrouped : expertRouted) : expertNone,
       source,
     ],
     enables: reader.enables,
@@ -82,15 +87,17 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
       ...reader.constants,
       ...lora.constants,
       ...{ WORKGROUP: workgroup, LANES: workgroup, ROW_LANES: lanes, ROWS: rows, OUTPUTS: outputs, TILE_BLOCKS: tileBlocks },
+      ONE_INPUT: atOnce === 1 && !routed,
       ...{ TOKENS: atOnce, TOKEN_QUADS: Math.ceil(atOnce / 4), CODE_PARTS: parts, HALF_BLOCKS: parts === 1 ? 2 : 1, QUADS: Math.min(4, 8 / parts) },
       // Instead of weights: fewer instructions, but of two tokens more registers than codes with upper bits leave.
       SCALES_SUMS: atOnce === 1 || (atOnce === 2 && !planeNames(type).includes('weight_high')),
       // Which of the two stays in registers while the other passes by: what there is less of.
       ...{ TOKENS_OUTER: atOnce > rows, OUTER: Math.max(atOnce, rows), INNER: Math.min(atOnce, rows) },
+      ...(routed && { EXPERTS_USED: routed.used }),
       ...{ NORMED: normed, NORM_EPS: { f32: normEps ?? 0 }, GATED: gate !== undefined, ACCUMULATE: accumulate },
     },
-    bindings: linearBindings(reader.bindings, lora.bindings, { normed, hasBias }),
-    params: linearParams(lora.params, lowers !== undefined),
+    bindings: linearBindings(reader.bindings, lora.bindings, { normed, hasBias, routed }),
+    params: linearParams(lora.params, { lowers, routed }),
     groups: ({ outputs: all, tokens }) => [Math.ceil(all / outputs / (workgroup / lanes)), Math.ceil(tokens / atOnce)],
   };
 }

@@ -22,6 +22,8 @@ export interface UploadOptions {
   /** Told of the bytes of the file that a piece took, once it is up. */
   onBytes?: ((bytes: number) => void) | undefined;
   signal?: AbortSignal | undefined;
+  /** Rows that stay in one slice of the matrix; default: one. */
+  together?: number | undefined;
 }
 
 /** Bytes read, uploaded and repacked at once. */
@@ -50,7 +52,7 @@ export class WeightUpload {
     if (!tensor) throw new Error(`${label}: no rows`);
     const rows = sources.reduce((sum, source) => sum + (source.tensor.shape[0] ?? 0), 0);
     const { type, shape } = tensor;
-    const matrix = emptyMatrix(this.device, label, options.category ?? 'weights', { type, rows, columns: shape[1] ?? 0, tensor });
+    const matrix = emptyMatrix(this.device, label, options.category ?? 'weights', { type, rows, columns: shape[1] ?? 0, tensor, together: options.together });
     let row = 0;
     for (const source of sources) {
       if (!tensor.isRandom) await this.#rows(matrix, row, source, options);

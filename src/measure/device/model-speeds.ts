@@ -1,9 +1,11 @@
+import { EXPERT_LINEARS, expertShape } from '../../architectures/experts.ts';
 import { linearShape, linearsOfLayer } from '../../architectures/linears.ts';
 import { kvBytes } from '../../cache/kv-report.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { quantile } from '../../config/quantile.ts';
 import { type Adaptation, UNADAPTED } from '../../engine/adaptation.ts';
 import { handled } from '../../session/handled.ts';
+import { gpuBytes, sum } from '../../session/model-plan.ts';
 import { greedy } from '../../session/sampling/greedy-draw.ts';
 import type { DrawnToken } from '../../session/sampling/draw-request.ts';
 import { Sequence } from '../../session/sequence.ts';
@@ -185,12 +187,14 @@ class ModelMeasure {
     return tokens > contextLength ? { notMeasured: `beyond the context of ${contextLength} tokens` } : undefined;
   }
 
-  /** Bytes that a step reads of weights and adapters: of an embedding matrix that is no output matrix, a row. */
+  /** Bytes that a step reads of weights and adapters: of an embedding matrix that is no output matrix, a row; of experts those that a token goes through. */
   stepBytes(adaptation: Adaptation): number {
     const { device, plan } = this.session;
     const { weights, adapters } = device.buffers.report();
     const unread = plan.config.tiedEmbeddings ? 0 : (plan.tensors.get('token_embd.weight')?.bytes ?? 0);
-    return weights - unread + (adaptation === UNADAPTED ? 0 : adapters);
+    const { experts } = plan.config;
+    const unused = experts ? (1 - experts.used / experts.count) * sum([...plan.tensors.values()].filter(({ name }) => name.includes('_exps')).map(gpuBytes)) : 0;
+    return weights - unread - unused + (adaptation === UNADAPTED ? 0 : adapters);
   }
 
   prefillMs(tokens: number, context: number): number {
@@ -213,8 +217,17 @@ class ModelMeasure {
   }
 }
 
-/** Of all layers' linears, and of the factors of an adapter of that rank on them. */
+/** Of all layers' linears and experts that a token goes through, and of the factors of an adapter of that rank on them. */
 const linearWeights = (config: ModelConfig, rank: number): number =>
-  Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(config, name)))
-    .flat()
-    .reduce((sum, [rows, columns]) => sum + rows * columns + rank * (rows + columns), 0);
+  sum(
+    Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(config, name)))
+      .flat()
+      .map(([rows, columns]) => rows * columns + rank * (rows + columns)),
+  ) + expertWeights(config);
+
+function expertWeights(config: ModelConfig): number {
+  const { numLayers, hiddenSize, experts } = config;
+  if (!experts) return 0;
+  const ofOne = sum(EXPERT_LINEARS.map((name) => expertShape(config, name)).map(([rows, columns]) => rows * columns));
+  return (numLayers - experts.firstLayer) * (experts.count * hiddenSize + experts.used * ofOne);
+}

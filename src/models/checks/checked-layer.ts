@@ -45,7 +45,8 @@ export class CheckedLayer {
     model: ModelConfig,
     private readonly inputs: AttentionInputs,
   ) {
-    const config = { ...model, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32, convolution: undefined, deltaNet: undefined, gatesAttention: false };
+    const parts = { convolution: undefined, deltaNet: undefined, gatesAttention: false, experts: undefined };
+    const config = { ...model, ...parts, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32 };
     const cache = new KvCache(device, config, { numPages: PAGES });
     this.cache = cache;
     this.activations = createActivations(device, config, MOST_TOKENS);

@@ -10,6 +10,7 @@ import { attentionChecks } from './attention-checks.ts';
 import { convolutionCheck } from './convolution-check.ts';
 import { attentionGateCheck, deltaNetCheck } from './delta-net-check.ts';
 import { embeddingCheck, gateCheck, normCheck } from './element-checks.ts';
+import { elementExpertChecks, expertProductChecks } from './expert-checks.ts';
 import { productChecks } from './product-checks.ts';
 import { repackChecks } from './repack-checks.ts';
 
@@ -25,13 +26,14 @@ export async function kernelChecks(
   const upload = checkUpload(device, recorder);
   const { decode, prefill } = await productChecks(device, upload, config, tensors);
   const embeddings = tensors.get('token_embd.weight');
-  const { convolution, deltaNet } = config;
+  const { convolution, deltaNet, experts } = config;
   const mixers = [...(convolution ? [convolutionCheck(device, config, convolution)] : []), ...(deltaNet ? [deltaNetCheck(device, config, deltaNet)] : []), ...(config.gatesAttention ? [attentionGateCheck(device, config)] : [])];
-  const others = [gateCheck(device, config), ...mixers, ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
+  const ofExperts = experts ? elementExpertChecks(device, config, experts) : [];
+  const others = [gateCheck(device, config), ...mixers, ...ofExperts, ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
   const repacked = variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type));
   return [
     { candidates: [{ repacksOnHost: true }], checks: repacked },
-    { candidates: ROWS, checks: [normCheck(device, config), ...(config.postNorms ? [normCheck(device, config, 0.5)] : []), ...decode] },
+    { candidates: ROWS, checks: [normCheck(device, config), ...(config.postNorms ? [normCheck(device, config, 0.5)] : []), ...decode, ...(await expertProductChecks(device, upload, config, tensors))] },
     { candidates: PREFILL, checks: prefill },
     { candidates: [], checks: others },
     { candidates: ATTENTION, checks: attentionChecks(device, config) },

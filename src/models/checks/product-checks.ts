@@ -51,10 +51,10 @@ function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo
   for (const [name, { type, shape }] of tensors) {
     const columns = shape[1];
     const isHead = name === (config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight');
-    if (columns === undefined || (!isHead && !name.startsWith('blk.'))) continue;
+    if (columns === undefined || name.includes('_exps') || (!isHead && !name.startsWith('blk.'))) continue;
     const isResidual = /attn_output|ffn_down|out_proj|ssm_out/.test(name);
     const isAdded = isResidual && !config.postNorms;
-    const isGated = gates && /ffn_(gate|up)/.test(name) && tensors.get(name.replace('up', 'gate'))?.type === tensors.get(name.replace('gate', 'up'))?.type;
+    const isGated = gates && /ffn_(gate|up)\./.test(name) && tensors.get(name.replace('up', 'gate'))?.type === tensors.get(name.replace('gate', 'up'))?.type;
     const product = { type, columns, isAdded, isGated, isNormed: !isResidual && !isHead, hasBias: config.qkvBias && /attn_[qkv]\./.test(name) };
     products.set(JSON.stringify(product), product);
   }

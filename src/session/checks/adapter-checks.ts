@@ -27,6 +27,8 @@ const BEHIND: readonly (readonly [LinearGroup, LinearGroup])[] = [
   ...([['output', 'gateUp'], ['down', 'qkv'], ['convOutput', 'gateUp'], ['down', 'convInput']] as const),
   ...([['deltaOutput', 'gateUp'], ['down', 'deltaInput']] as const),
 ];
+/** Where all layers have experts, which adapters leave alone. */
+const BEHIND_EXPERTS: typeof BEHIND = [['output', 'qkv']];
 
 /** Rows of a group's matrix, of a type that the model has of it. */
 interface Part extends Outputs {
@@ -56,7 +58,8 @@ export async function adapterChecks(
   const place = { device, config, adapter: new CheckedAdapter(device, config, ROOM) };
   const checks = { decode: [] as Check[], prefill: [] as Check[] };
   const own = new Set(linearsOfModel(config).map((name) => LINEARS[name].group));
-  for (const [first, next] of BEHIND.filter((pair) => pair.every((group) => own.has(group)))) {
+  const pairs = own.has('gateUp') ? BEHIND : BEHIND_EXPERTS;
+  for (const [first, next] of pairs.filter((pair) => pair.every((group) => own.has(group)))) {
     const adding = await partsOf(upload, config, first, tensors);
     const behind = await partsOf(upload, config, next, tensors);
     checks.prefill.push(...[...adding, ...behind].map((part) => prefillCheck(place, part)));

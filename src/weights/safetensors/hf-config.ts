@@ -70,6 +70,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   if (window === 'by layer') addWindow(config, architecture, set);
   if (architecture.hasConvolutions) addConvolutions(config, set);
   if (architecture.hasDeltaNets) addDeltaNets(config, set);
+  if (architecture.experts) addExperts(config, setNumber, set);
   addRope(config, architecture, set);
   return values;
 }
@@ -126,6 +127,20 @@ function addWindow(config: JsonFields, { window }: Architecture, set: (key: stri
   if (own && ropeType(own) !== 'default') own.fail('rope_type', 'layers with a window are rotated without scaling', 'unsupported');
   const theta = own?.optional('rope_theta', (key) => own.number(key)) ?? config.optional('rope_local_base_freq', (key) => config.number(key));
   if (theta !== undefined) set('rope.freq_base_swa', theta);
+}
+
+/** How many experts layers have, of how many a token goes through (configuration_qwen3_moe.py, configuration_lfm2_moe.py). */
+function addExperts(config: JsonFields, setNumber: (key: string, common: string) => void, set: (key: string, value: GgufValue) => void): void {
+  const dense = config.optional('mlp_only_layers', (key) => config.list(key)) ?? [];
+  if (dense.length > 0) config.fail('mlp_only_layers', 'layers without experts are not supported in such a model', 'unsupported');
+  if (config.has('decoder_sparse_step') && config.number('decoder_sparse_step') !== 1) config.fail('decoder_sparse_step', 'layers without experts are not supported in such a model', 'unsupported');
+  setNumber('expert_count', 'num_experts');
+  setNumber('expert_used_count', 'num_experts_per_tok');
+  setNumber('expert_feed_forward_length', 'moe_intermediate_size');
+  if (config.has('use_expert_bias') && config.values['use_expert_bias'] !== true) config.fail('use_expert_bias', 'such a model without biases of its experts is not supported', 'unsupported');
+  if (config.has('num_dense_layers')) set('leading_dense_block_count', config.number('num_dense_layers'));
+  if (config.has('routed_scaling_factor')) set('expert_weights_scale', config.number('routed_scaling_factor'));
+  set('expert_weights_norm', config.values['norm_topk_prob'] === true);
 }
 
 /** What each layer is, of these kinds, where a config says so. */

@@ -1,6 +1,7 @@
 import { ENCODER_TYPES } from '../../architectures/encoder.ts';
 import { ARCHITECTURES } from '../../architectures/index.ts';
 import { type Architecture, linearPath } from '../../architectures/architecture.ts';
+import { EXPERT_BIAS, type ExpertPaths, ROUTER } from '../../architectures/experts.ts';
 import { FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
 import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
@@ -17,14 +18,16 @@ import { changed, quantized } from '../quantized-tensor.ts';
 import type { LoadedType } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
 import type { TensorInfo } from '../tensor-info.ts';
+import { stackExperts } from './stacked-experts.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
 function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
-  const { norms, normPaths, hasConvolutions, hasDeltaNets, isFused } = architecture;
+  const { norms, normPaths, hasConvolutions, hasDeltaNets, experts, isFused } = architecture;
   const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map((name) => [linearPath(architecture, name), name] as const);
   const fused = isFused ? Object.entries(FUSED).map(([name, { path }]) => [path, name] as const) : [];
   const convolution = hasConvolutions ? [['conv.conv', CONVOLUTION] as const] : [];
-  return new Map([...own, ...(hasDeltaNets ? DELTA_PARTS : []), ...fused, ...convolution, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
+  const routing = experts ? routingParts(experts.paths) : [];
+  return new Map([...own, ...(hasDeltaNets ? DELTA_PARTS : []), ...fused, ...convolution, ...routing, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
 }
 
 /** Of a delta net what is no linear; two have no name of their own. */
@@ -34,6 +37,9 @@ const DELTA_PARTS: [string, string][] = [
   ['linear_attn.A_log', DELTA.decayRate],
   ['linear_attn.dt_bias', DELTA.decayBias],
 ];
+
+/** What chooses experts; the bias's name has no end. */
+const routingParts = ({ router, bias }: ExpertPaths): [string, string][] => [[router, ROUTER], ...(bias === undefined ? [] : [[bias, EXPERT_BIAS] as [string, string]])];
 
 const OUTER_NAMES: Record<string, string> = {
   'model.embed_tokens.weight': 'token_embd.weight',
@@ -90,10 +96,11 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const shards = await readShards(weights, await index());
   const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
   const name = namer(architecture, isText);
-  const found = shards.flatMap((tensor): TensorInfo[] => {
+  const named = shards.flatMap((tensor): TensorInfo[] => {
     const own = name(tensor.name);
     return own === undefined ? [] : [{ ...tensor, name: own }];
   });
+  const found = architecture.experts ? stackExperts(named, architecture.experts.paths) : named;
   checkVocabSize(config, found.find(({ name }) => name === 'token_embd.weight'));
   const template = file('chat_template.jinja');
   const texts = tokenizerMetadata({
@@ -105,22 +112,26 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   });
   for (const [key, value] of texts) values.set(key, value);
   const isTied = tiesEmbeddings(config);
-  const { normOffset = 0 } = architecture;
-  const tensors = found.flatMap((tensor) => {
-    if (isTied && tensor.name === 'output.weight') return []; // the embeddings once more
-    const isConvolution = [`${CONVOLUTION}.weight`, DELTA.convolution].some((end) => tensor.name.endsWith(`.${end}`));
-    if (tensor.shape.length > 1 && !isConvolution) return [type ? quantized(tensor, type) : tensor];
-    const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
-    if (tensor.name.endsWith(`.${DELTA.decayRate}`)) return [changed(vector, (log) => -Math.exp(log))];
-    const isOffset = normOffset !== 0 && tensor.name.endsWith('norm.weight') && !tensor.name.endsWith(`.${DELTA.norm}`);
-    return [isOffset ? changed(vector, (weight) => weight + normOffset) : vector];
-  });
+  // Tied, an output matrix would be the embeddings once more.
+  const tensors = found.filter(({ name }) => !isTied || name !== 'output.weight').map((tensor) => asInGguf(tensor, architecture, type));
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
   }
   for (const [name, divisors] of ropeDivisors(config, architecture)) tensors.push(inMemory(name, divisors, config.file));
   const said = { unrotatedLayers: unrotatedLayers(config), yarnTruncates: yarnTruncates(config) };
   return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', valueHeads: 'grouped', ...said };
+}
+
+/** A tensor as a GGUF file would have it: a matrix of `type`, or as it is stored; all others in F32. */
+function asInGguf(tensor: TensorInfo, { normOffset = 0 }: Architecture, type: LoadedType | undefined): TensorInfo {
+  const is = (...names: readonly string[]): boolean => names.some((name) => tensor.name.endsWith(`.${name}`));
+  if (is(`${ROUTER}.weight`)) return quantized(tensor, 'F32'); // small, and it decides much
+  const isConvolution = is(`${CONVOLUTION}.weight`, DELTA.convolution);
+  if (tensor.shape.length > 1 && !isConvolution) return type ? quantized(tensor, type) : tensor;
+  const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
+  if (is(DELTA.decayRate)) return changed(vector, (log) => -Math.exp(log));
+  const isOffset = normOffset !== 0 && tensor.name.endsWith('norm.weight') && !is(DELTA.norm);
+  return isOffset ? changed(vector, (weight) => weight + normOffset) : vector;
 }
 
 /** Of several files of that name one says how sentence-transformers pools states. */

@@ -11,6 +11,8 @@ export const TOLERANCES = {
   'linear-prefill': 5e-6,
   'silu-mul': 2e-6,
   'short-conv': 5e-6,
+  'route-experts': 2e-6,
+  'sum-experts': 2e-6,
   /** The error function's formula is within 1.5e-7. */
   activate: 1e-6,
   'pool-texts': 2e-6,

@@ -87,11 +87,13 @@ const FUSED: Names = [
   ['mlp.down_proj', 'ffn_down'],
 ];
 
-function linearsOf({ architecture, convolution, deltaNet }: ModelConfig, layer: number): Names {
+function linearsOf({ architecture, convolution, deltaNet, experts }: ModelConfig, layer: number): Names {
   if (deltaNet?.layers.includes(layer)) return [...DELTA_NET, ...LINEARS.slice(4)];
   if (architecture === 'phi3') return FUSED;
-  if (architecture !== 'lfm2') return LINEARS;
-  return [...(convolution?.layers.includes(layer) ? LFM2_CONVOLUTION : LFM2_ATTENTION), ...LFM2_MLP];
+  if (architecture === 'qwen3moe') return LINEARS.slice(0, 4);
+  if (architecture !== 'lfm2' && architecture !== 'lfm2moe') return LINEARS;
+  const hasMlp = layer < (experts?.firstLayer ?? Infinity);
+  return [...(convolution?.layers.includes(layer) ? LFM2_CONVOLUTION : LFM2_ATTENTION), ...(hasMlp ? LFM2_MLP : [])];
 }
 
 export async function tinyConfig(options: Partial<TinyModelOptions> = {}): Promise<ModelConfig> {

@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35' | 'qwen3moe' | 'lfm2moe';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -29,11 +29,15 @@ export interface TinyModelOptions {
   tied?: boolean;
   /** Of `gemma3`: tokens that five layers of six attend to; default 24. */
   window?: number;
-  /** Of `lfm2`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
+  /** Of `lfm2` and `lfm2moe`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
   attending?: readonly number[];
   taps?: number;
   /** Of `qwen35`: heads of its delta nets; default 4 key heads, 8 value heads, and heads of 16. */
   deltaHeads?: readonly [keys: number, values: number, size: number];
+  /** Of `qwen3moe` and `lfm2moe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. Of `lfm2moe` all layers but the first have them. */
+  experts?: { count: number; used: number; intermediateSize: number };
+  /** Of the router; default 3. The higher, the less the last expert that is chosen counts, and the more an error of the scores. */
+  routerGain?: number;
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
   /** Components of a head that are rotated; default: all. */
@@ -110,11 +114,17 @@ export function tinyModel(options: TinyModelOptions): Uint8Array {
   });
 }
 
-/** Whether a layer attends: of `lfm2` some have a convolution instead, of `qwen35` a delta net. */
+const isLfm2 = (architecture: string): boolean => ['lfm2', 'lfm2moe'].includes(architecture);
+
+/** Whether a layer attends: of `lfm2` and `lfm2moe` some have a convolution instead, of `qwen35` a delta net. */
 const attends = ({ architecture, attending }: TinyModelOptions, layer: number): boolean =>
-  !['lfm2', 'qwen35'].includes(architecture) || (attending ? attending.includes(layer) : architecture === 'lfm2' ? layer % 3 === 1 : layer % 4 === 3);
+  !(isLfm2(architecture) || architecture === 'qwen35') || (attending ? attending.includes(layer) : isLfm2(architecture) ? layer % 3 === 1 : layer % 4 === 3);
 
 const deltaHeads = ({ deltaHeads: [keys, values, size] = [4, 8, 16] }: TinyModelOptions) => ({ keys, values, size });
+
+const hasExperts = (architecture: string, layer: number): boolean => architecture === 'qwen3moe' || (architecture === 'lfm2moe' && layer > 0);
+
+const expertsOf = ({ experts = { count: 8, used: 3, intermediateSize: 256 } }: TinyModelOptions) => experts;
 
 function definedSizes(options: TinyModelOptions): Partial<typeof DEFAULT_SIZES> {
   const names = Object.keys(DEFAULT_SIZES) as (keyof typeof DEFAULT_SIZES)[];
@@ -126,7 +136,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   const { headDim } = sizes;
   const rotaryDim = options.rotaryDim ?? (isInterleaved(architecture) ? headDim : undefined);
   // Converters write the head size where it does not follow from the others, and always for Qwen3.
-  const ownHeadDim = ['qwen3', 'gemma3', 'qwen35'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
+  const ownHeadDim = ['qwen3', 'gemma3', 'qwen35', 'qwen3moe'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
     // What is called Phi-3 must have its special tokens, or llama.cpp fails.
@@ -139,8 +149,8 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     [`${architecture}.embedding_length`]: sizes.hiddenSize,
     [`${architecture}.feed_forward_length`]: sizes.intermediateSize,
     [`${architecture}.attention.head_count`]: sizes.numHeads,
-    [`${architecture}.attention.head_count_kv`]: architecture === 'lfm2' ? Int32Array.from({ length: sizes.numLayers }, (_, layer) => (attends(options, layer) ? sizes.numKvHeads : 0)) : sizes.numKvHeads,
-    ...(architecture === 'lfm2' && { 'lfm2.shortconv.l_cache': options.taps ?? 3 }),
+    [`${architecture}.attention.head_count_kv`]: isLfm2(architecture) ? Int32Array.from({ length: sizes.numLayers }, (_, layer) => (attends(options, layer) ? sizes.numKvHeads : 0)) : sizes.numKvHeads,
+    ...(isLfm2(architecture) && { [`${architecture}.shortconv.l_cache`]: options.taps ?? 3 }),
     ...(architecture === 'qwen35' && deltaMetadata(options, sizes)),
     [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(1e-5),
     [`${architecture}.rope.freq_base`]: f32(sizes.ropeTheta),
@@ -155,6 +165,12 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       [`${architecture}.residual_scale`]: f32(0.22),
       [`${architecture}.logit_scale`]: f32(0.6),
     }),
+    ...(hasExperts(architecture, sizes.numLayers) && {
+      [`${architecture}.expert_count`]: expertsOf(options).count,
+      [`${architecture}.expert_used_count`]: expertsOf(options).used,
+      [`${architecture}.expert_feed_forward_length`]: expertsOf(options).intermediateSize,
+    }),
+    ...(architecture === 'lfm2moe' && { 'lfm2moe.leading_dense_block_count': 1, 'lfm2moe.expert_gating_func': 2 }),
     ...(architecture === 'gemma3' && { 'gemma3.attention.sliding_window': options.window ?? 24 }),
     ...(ownHeadDim && {
       [`${architecture}.attention.key_length`]: headDim,
@@ -198,13 +214,17 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     const values = random.normals(rows * columns, gain / Math.sqrt(columns)).fill(0, 0, emptyRows * columns);
     add(name, [rows, columns], values, own ?? as);
   };
+  const stack = (name: string, [count, rows, columns]: readonly [number, number, number]): void => {
+    const own = ownTypes.find(([part]) => name.includes(part))?.[1];
+    add(name, [count, rows, columns], random.normals(count * rows * columns, 1 / Math.sqrt(columns)), own ?? type);
+  };
   const vector = (name: string, length: number, std: number, mean: number): void =>
     add(name, [length], random.normals(length, std, mean), 'F32');
 
   const unlikely = options.neverEnds ? SPECIAL_TOKENS : 0;
   // The final norm has unit RMS, so this gain is the standard deviation of the logits.
   matrix('token_embd.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
-  vector(architecture === 'lfm2' ? 'token_embd_norm.weight' : 'output_norm.weight', hiddenSize, 0.1, 1);
+  vector(isLfm2(architecture) ? 'token_embd_norm.weight' : 'output_norm.weight', hiddenSize, 0.1, 1);
   if (!tied) matrix('output.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
   if (options.ropeFreqs === true) {
     const divisors = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 + 7 * Math.min(1, (4 * i) / headDim) ** 2);
@@ -251,7 +271,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
         vector(name('attn_k.bias'), kvSize, 0.3, 0);
         vector(name('attn_v.bias'), kvSize, 0.3, 0);
       }
-      if (['qwen3', 'gemma3', 'lfm2', 'qwen35'].includes(architecture)) {
+      if (['qwen3', 'gemma3', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe'].includes(architecture)) {
         vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
         vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
       }
@@ -262,6 +282,15 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       vector(name('post_ffw_norm.weight'), hiddenSize, 0.1, 1);
     }
     vector(name(architecture === 'qwen35' ? 'post_attention_norm.weight' : 'ffn_norm.weight'), hiddenSize, 0.1, 1);
+    if (hasExperts(architecture, layer)) {
+      const { count, intermediateSize: width } = expertsOf(options);
+      matrix(name('ffn_gate_inp.weight'), [count, hiddenSize], { gain: options.routerGain ?? 3, as: 'F32' });
+      if (architecture === 'lfm2moe') vector(name('exp_probs_b.bias'), count, 0.2, 0);
+      stack(name('ffn_gate_exps.weight'), [count, width, hiddenSize]);
+      stack(name('ffn_up_exps.weight'), [count, width, hiddenSize]);
+      stack(name('ffn_down_exps.weight'), [count, hiddenSize, width]);
+      continue;
+    }
     if (!isFused) matrix(name('ffn_gate.weight'), [intermediateSize, hiddenSize]);
     matrix(name('ffn_up.weight'), [isFused ? 2 * intermediateSize : intermediateSize, hiddenSize]);
     matrix(name('ffn_down.weight'), [hiddenSize, intermediateSize]);

@@ -1,4 +1,4 @@
-/** What must hold of every model with layers that see the latest tokens alone, whatever these are. */
+/** What must hold of every model, whatever its layers do with tokens before and beside their own. */
 import { expect } from 'vitest';
 import type { LayerPage } from '../../../src/cache/cache-page.ts';
 import type { ModelConfig } from '../../../src/config/model-config.ts';
@@ -12,7 +12,7 @@ import { nmse } from '../nmse.ts';
 import { NMSE } from '../tolerances.ts';
 import { peftSource, tinyAdapter } from './tiny-adapter.ts';
 
-export interface ShortSighted {
+export interface ModelInPieces {
   /** GGUF. */
   bytes: Uint8Array;
   config: ModelConfig;
@@ -22,7 +22,7 @@ export interface ShortSighted {
 }
 
 /** In pieces, at once and one by one it is the reference. */
-export async function expectReference({ bytes, tokens, pieces }: ShortSighted, deviceClass: DeviceClass): Promise<void> {
+export async function expectReference({ bytes, tokens, pieces }: ModelInPieces, deviceClass: DeviceClass): Promise<void> {
   const engine = await engineUnderTest(bytes, { deviceClass });
   const atOnce = await logitsOf(engine, tokens);
   const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
@@ -36,7 +36,7 @@ export async function expectReference({ bytes, tokens, pieces }: ShortSighted, d
  * how many pages each layer gave back, and the bytes of each layer's buffer behind each piece.
  */
 export async function expectPoisonChangesNothing(
-  { bytes, config, tokens, pieces }: ShortSighted,
+  { bytes, config, tokens, pieces }: ModelInPieces,
   deviceClass: DeviceClass,
   nan: (bytes: number) => ArrayBufferView<ArrayBuffer>,
 ): Promise<{ poisoned: number[]; sizes: number[][] }> {
@@ -72,11 +72,11 @@ export async function expectPoisonChangesNothing(
   return { poisoned: given, sizes };
 }
 
-/** With an adapter off it is the base, bit for bit; on it is the same in pieces, at once and one by one. */
-export async function expectAdapterApart({ bytes, config, tokens, pieces }: ShortSighted): Promise<void> {
-  const engine = await engineUnderTest(bytes);
+/** With an adapter (`gain`: see `tinyAdapter`) off it is the base, bit for bit; on it is the same in pieces, at once and one by one. */
+export async function expectAdapterApart({ bytes, config, tokens, pieces }: ModelInPieces, { deviceClass, gain }: { deviceClass?: DeviceClass; gain?: number } = {}): Promise<void> {
+  const engine = await engineUnderTest(bytes, { deviceClass });
   const base = await logitsOf(engine, tokens, { pieces });
-  await engine.loadAdapter('one', peftSource(tinyAdapter(config, { seed: 3 })));
+  await engine.loadAdapter('one', peftSource(tinyAdapter(config, { seed: 3, gain })));
   expect(await logitsOf(engine, tokens, { pieces })).toEqual(base);
   const adapters = [{ name: 'one', scale: 1 }];
   const atOnce = await logitsOf(engine, tokens, { adapters });

@@ -1,0 +1,32 @@
+// Which experts a token goes through: the EXPERTS_USED that its EXPERTS scores prefer, the most preferred first; of equal
+// ones the earlier. Their shares are divided by the sum of theirs, where NORMALIZED, or of all. A workgroup a token.
+// needs: expert-share
+var<workgroup> preferences: array<f32, EXPERTS>;
+var<workgroup> chosen: array<u32, EXPERTS_USED>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let scores = group.x * EXPERTS;
+  for (var i = local; i < EXPERTS; i += WORKGROUP) { preferences[i] = preference(x[scores + i], i); }
+  workgroupBarrier();
+  for (var i = local; i < EXPERTS; i += WORKGROUP) {
+    let own = preferences[i];
+    var place = 0u;
+    for (var other = 0u; other < EXPERTS; other++) {
+      if (preferences[other] > own || (preferences[other] == own && other < i)) { place++; }
+    }
+    if (place < EXPERTS_USED) { chosen[place] = i; }
+  }
+  workgroupBarrier();
+  let highest = x[scores + chosen[0]];
+  var sum = 0.0;
+  if (NORMALIZED) {
+    for (var i = 0u; i < EXPERTS_USED; i++) { sum += share(x[scores + chosen[i]], highest); }
+  } else {
+    for (var i = 0u; i < EXPERTS; i++) { sum += share(x[scores + i], highest); }
+  }
+  for (var i = local; i < EXPERTS_USED; i += WORKGROUP) {
+    let own = share(x[scores + chosen[i]], highest) / sum;
+    routes[group.x * EXPERTS_USED + i] = vec2u(chosen[i], bitcast<u32>(own));
+  }
+}

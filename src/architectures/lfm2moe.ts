@@ -1,0 +1,26 @@
+import type { Architecture } from './architecture.ts';
+import { lfm2 } from './lfm2.ts';
+
+/** LFM2's mixtures of experts, LFM2-8B-A1B (Liquid AI; llama.cpp, src/models/lfm2moe.cpp): LFM2, with experts in all but its first layers. */
+export const lfm2moe: Architecture = {
+  ...lfm2,
+  name: 'lfm2moe',
+  modelTypes: {
+    lfm2_moe: {
+      defaults: {
+        ...{ vocab_size: 65_536, num_attention_heads: 32, num_key_value_heads: 8, max_position_embeddings: 128_000, norm_eps: 1e-5 },
+        ...{ rope_theta: 1_000_000, tie_word_embeddings: true, conv_bias: false, conv_L_cache: 3 },
+        ...{ num_dense_layers: 2, num_experts_per_tok: 4, norm_topk_prob: true, use_expert_bias: true, routed_scaling_factor: 1 },
+      },
+      keys: { rms_norm_eps: 'norm_eps', tie_word_embeddings: 'tie_embedding' },
+    },
+  },
+  experts: {
+    shares: 'sigmoid',
+    normalizes: true,
+    paths: {
+      ...{ router: 'feed_forward.gate', bias: 'feed_forward.expert_bias', experts: 'feed_forward.experts' },
+      ...{ ffn_gate_exps: 'w1', ffn_up_exps: 'w3', ffn_down_exps: 'w2' },
+    },
+  },
+};
