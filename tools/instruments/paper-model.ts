@@ -1,7 +1,7 @@
 import { type CachePolicy, oldPagesAs } from '../../src/cache/policy.ts';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
 import { DEFAULT_THRESHOLDS } from '../../src/chunking/levels.ts';
-import { encoderTensors } from '../../src/architectures/encoder.ts';
+import { bertTensors } from '../../src/architectures/encoder.ts';
 import { linearShape, linearsOfLayer, linearsOfModel } from '../../src/architectures/linears.ts';
 import type { EncoderConfig } from '../../src/config/encoder-config.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
@@ -96,7 +96,7 @@ async function encode({ device, recorder }: Session, { hiddenSize, intermediateS
   const sizes = { numLayers: 1, hiddenSize, intermediateSize, numHeads, headDim: hiddenSize / numHeads, vocabSize, contextLength: tokens, numSegments: 2 };
   const config: EncoderConfig = { architecture: 'bert', ...sizes, pairs: 'segments', layerNormEps: 1e-12, pooling: 'mean', isNormalized: true };
   const f32 = /^(position_embd|token_types)/;
-  const tensors = new Map([...encoderTensors(config)].map(([name, shape]) => [name, tensorOf(name, shape, f32.test(name) ? 'F32' : type)] as const));
+  const tensors = new Map([...bertTensors(config)].map(([name, shape]) => [name, tensorOf(name, shape, f32.test(name) ? 'F32' : type)] as const));
   const batchTokens = Math.ceil(tokens / 64) * 64;
   const encoder = await loadEncoder(device, config, tensors, { batchTokens, recorder });
   encoder.forward(recorder, tokens, 1);
