@@ -16,7 +16,7 @@ import type { ModelHeader } from '../model-header.ts';
 import { changed, quantized } from '../quantized-tensor.ts';
 import type { LoadedType } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
-import { isOfDense, withModules } from './sentence-modules.ts';
+import { isOfDense, readDenseModules, withModules } from './sentence-modules.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
@@ -86,10 +86,11 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const list = isDecoder ? undefined : file('modules.json');
   const modules = list && (await JsonFields.readList(list));
   const values = isDecoder || isBidirectional(config) ? configMetadata(withConfigDefaults(config)) : undefined;
+  const sentence = { config, pooling, modules, sentences: isDecoder ? undefined : await json('sentence_bert_config.json') };
+  const behind = values && !isDecoder ? await readDenseModules(sentence, sources) : undefined;
   const shards = await readShards(files.filter((source) => !isOfDense(source, modules)), await index());
-  const sentence = async () => ({ config, pooling, modules, sentences: await json('sentence_bert_config.json') });
   const tokenizer = await required('tokenizer.json');
-  if (!values) return encoderHeader({ ...(await sentence()), tokenizer, tensors: shards }, type);
+  if (!values) return encoderHeader({ ...sentence, tokenizer, tensors: shards }, type);
   const template = file('chat_template.jinja');
   const texts = {
     tokenizer,
@@ -98,7 +99,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     chatTemplate: template && (await readTemplate(template)),
   };
   const header = decoderHeader(config, values, shards, texts, type);
-  return isDecoder ? header : withModules(header, await sentence(), sources, type);
+  return behind ? withModules(header, sentence, behind, type) : header;
 }
 
 /** A model that answers, or an encoder of such a one's layers. */

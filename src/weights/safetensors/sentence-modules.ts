@@ -73,16 +73,21 @@ const isIn = (name: string, path: string): boolean => {
 const DENSE_DEFAULTS = { activation_function: 'torch.nn.modules.activation.Tanh', bias: true, use_residual: false, module_input_name: 'sentence_embedding', module_output_name: null };
 const DENSE_WANTED = { activation_function: ['torch.nn.modules.linear.Identity'], bias: [false], use_residual: [false], module_input_name: ['sentence_embedding'], module_output_name: [null, 'sentence_embedding'] };
 
-/** The header of an encoder of a decoder's layers, with what comes behind these. Throws `bad_file`, `unsupported`. */
-export async function withModules(header: ModelHeader, files: SentenceFiles, sources: readonly ByteSource[], type: LoadedType | undefined): Promise<ModelHeader> {
+type Modules = ReturnType<typeof readModules> & { dense: readonly TensorInfo[] };
+
+/** What comes behind an encoder of a decoder's layers, with the weights of its dense layers. Throws `bad_file`, `unsupported`. */
+export const readDenseModules = async (files: SentenceFiles, sources: readonly ByteSource[]): Promise<Modules> => ({ ...readModules(files, true), dense: await readDense(files, sources) });
+
+/** The header of such an encoder, with these modules. */
+export function withModules(header: ModelHeader, files: SentenceFiles, { pooling, dense, ...said }: Modules, type: LoadedType | undefined): ModelHeader {
   const { metadata } = header;
-  const { pooling, ...said } = readModules(files, true);
-  const dense = await readDense(files, sources);
   const values = new Map(metadata.keys.map((key) => [key, metadata.get(key)!] as const));
   const key = (name: string): string => `${metadata.string('general.architecture')}.${name}`;
   values.set(key('pooling_type'), [...POOLINGS].find(([, one]) => one === pooling)![0]);
   const tensors = [...header.tensors, ...dense.map((tensor) => (type ? quantized(tensor, type) : tensor))];
-  return { ...header, ...said, metadata: new GgufMetadata(metadata.file, values), tensors, usualLength: readUsualLength(files, metadata.number(key('context_length'))) };
+  const contextLength = metadata.number(key('context_length'));
+  const config = files.config.withDefaults({ max_position_embeddings: contextLength });
+  return { ...header, ...said, metadata: new GgufMetadata(metadata.file, values), tensors, usualLength: readUsualLength({ ...files, config }, contextLength) };
 }
 
 /** The weights of both dense layers under llama.cpp's names. */
@@ -91,7 +96,7 @@ async function readDense({ config, modules }: SentenceFiles, sources: readonly B
   for (const [i, path] of densePaths(modules).entries()) {
     const file = (name: string): ByteSource => {
       const found = sources.find((source) => isIn(source.name, path) && source.name.replace(/[?#].*$/, '').endsWith(name));
-      return found ?? config.fail(`${path}/${name}`, 'this file of the model is missing, and modules.json names its folder');
+      return found ?? config.fail(`${path}/${name}`, 'this file of the model is missing, and modules.json names its folder (which files of dense layers need in their names)');
     };
     const fields = (await JsonFields.read(file('config.json'))).withDefaults(DENSE_DEFAULTS);
     for (const [key, wanted] of Object.entries(DENSE_WANTED)) {
