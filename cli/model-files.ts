@@ -5,7 +5,8 @@ import { pickModelFiles } from '../src/hub/pick-files.ts';
 import { shardNames } from '../src/weights/gguf/gguf-split.ts';
 import { FileSource } from './file-source.ts';
 
-const POOLING = '1_Pooling';
+/** What sentence-transformers has folders of its own for. */
+const MODULE = /^\d_(?:Pooling|Dense)$/;
 const SAFETENSORS = /\.safetensors$/;
 const INDEX = /\.safetensors\.index\.json$/;
 /** The first part of a split model, or one that is not split; neither a projector of images nor statistics. */
@@ -34,10 +35,13 @@ export async function modelFiles(path: string): Promise<string[]> {
   return isIndex ? pick(folder, names.filter((other) => !other.endsWith('.gguf') && other !== 'model.safetensors')) : pick(folder, names, name);
 }
 
-/** With those of sentence-transformers' folder of its own. */
+/** With those in sentence-transformers' folders. */
 async function namesIn(folder: string): Promise<string[]> {
-  const pooling = await readdir(join(folder, POOLING)).catch((): string[] => []);
-  return [...(await readdir(folder)), ...pooling.map((name) => `${POOLING}/${name}`)];
+  const names = await readdir(folder);
+  for (const module of names.filter((name) => MODULE.test(name)).sort()) {
+    names.push(...(await readdir(join(folder, module)).catch((): string[] => [])).map((name) => `${module}/${name}`));
+  }
+  return names;
 }
 
 function pick(folder: string, names: readonly string[], file?: string): string[] {

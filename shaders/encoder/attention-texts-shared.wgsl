@@ -1,7 +1,10 @@
 // As attention-texts, for devices whose barriers are fast: a workgroup has one head of QUERIES neighbours, and shares out the
 // keys and values of their texts, KEYS at a time. SLICES invocations a query: each has a slice of the head, of whose products
-// it leaves its part for the others. Neighbours may be of several texts: what is not of a query's own counts for nothing.
+// it leaves its part for the others. Neighbours may be of several texts, and reach differently far: what a query does not see
+// counts for nothing.
 const HEADS4 = NUM_HEADS * HEAD_DIM4;
+const KV_HEADS4 = NUM_KV_HEADS * HEAD_DIM4;
+const ROW4 = HEADS4 + 2u * KV_HEADS4;
 
 var<workgroup> keys: array<vec4f, KEYS * HEAD_DIM4>;
 var<workgroup> values: array<vec4f, KEYS * HEAD_DIM4>;
@@ -11,15 +14,19 @@ var<workgroup> products: array<f32, QUERIES * SLICES * KEYS>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let first = group.x * QUERIES;
   let head = group.y * HEAD_DIM4;
+  let kv_head = HEADS4 + group.y / (NUM_HEADS / NUM_KV_HEADS) * HEAD_DIM4;
   let query = local / SLICES;
   let slice = local % SLICES * SLICE4;
   let token = min(first + query, params.tokens - 1u);
   let text = batch_table[token].zw;
-  let start = batch_table[first].z;
-  let last = batch_table[min(first + QUERIES, params.tokens) - 1u].zw;
-  let end = last.x + last.y;
+  let seen = max(text.x, token - min(token, REACH));
+  let unseen = min(text.x + text.y, token + REACH + 1u);
+  let start = max(batch_table[first].z, first - min(first, REACH));
+  let last_token = min(first + QUERIES, params.tokens) - 1u;
+  let last = batch_table[last_token].zw;
+  let end = min(last.x + last.y, last_token + REACH + 1u);
 #for n in SLICE4
-  let q#n = qkv[token * 3u * HEADS4 + head + slice + #n] * SCALE;
+  let q#n = qkv[token * ROW4 + head + slice + #n] * SCALE;
   var o#n = vec4f();
 #end
   var maximum = LEAST;
@@ -27,9 +34,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   for (var base = start; base < end; base += KEYS) {
     workgroupBarrier();
     for (var i = local; i < KEYS * HEAD_DIM4; i += QUERIES * SLICES) {
-      let at = min(base + i / HEAD_DIM4, end - 1u) * 3u * HEADS4 + HEADS4 + head + i % HEAD_DIM4;
+      let at = min(base + i / HEAD_DIM4, end - 1u) * ROW4 + kv_head + i % HEAD_DIM4;
       keys[i] = qkv[at];
-      values[i] = qkv[at + HEADS4];
+      values[i] = qkv[at + KV_HEADS4];
     }
     workgroupBarrier();
 #for k in KEYS
@@ -43,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     var larger = maximum;
 #for k in KEYS
     var score#k = LEAST;
-    if (base + #k >= text.x && base + #k < text.x + text.y) {
+    if (base + #k >= seen && base + #k < unseen) {
       score#k = 0.0;
 #for s in SLICES
       score#k += products[(query * SLICES + #s) * KEYS + #k];

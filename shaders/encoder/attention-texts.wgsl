@@ -1,13 +1,16 @@
-// y[t, h] = softmax(q[t, h] · keys) · values over all tokens of t's text, before it and behind. One invocation a token and
-// head, which keeps its query and its output in registers. Neighbours read the same keys at once.
+// y[t, h] = softmax(q[t, h] · keys) · values over those tokens of t's text that are at most REACH before it or behind. One
+// invocation a token and head, which keeps its query and its output in registers. Neighbours read the same keys at once.
 const HEADS4 = NUM_HEADS * HEAD_DIM4;
+const KV_HEADS4 = NUM_KV_HEADS * HEAD_DIM4;
+const ROW4 = HEADS4 + 2u * KV_HEADS4;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let token = id.x;
   if (token >= params.tokens) { return; }
   let head = id.y * HEAD_DIM4;
-  let query = token * 3u * HEADS4 + head;
+  let kv_head = HEADS4 + id.y / (NUM_HEADS / NUM_KV_HEADS) * HEAD_DIM4;
+  let query = token * ROW4 + head;
 #for i in HEAD_DIM4
   let q#i = qkv[query + #iu] * SCALE;
   var o#i = vec4f();
@@ -15,9 +18,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var maximum = LEAST;
   var sum = 0.0;
   let text = batch_table[token].zw;
-  for (var other = text.x; other < text.x + text.y; other++) {
-    let key = other * 3u * HEADS4 + HEADS4 + head;
-    let value = key + HEADS4;
+  let end = min(text.x + text.y, token + REACH + 1u);
+  for (var other = max(text.x, token - min(token, REACH)); other < end; other++) {
+    let key = other * ROW4 + kv_head;
+    let value = key + KV_HEADS4;
     var products = vec4f();
 #for i in HEAD_DIM4
     products += q#i * qkv[key + #iu];

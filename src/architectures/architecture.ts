@@ -62,6 +62,8 @@ export interface ModelType {
   defaults: Readonly<Record<string, unknown>>;
   /** Which models attend within `sliding_window`: all, those that say `use_sliding_window`, or some layers of all; default: none. */
   window?: 'always' | 'where used' | 'by layer';
+  /** The architecture of those that say `use_bidirectional_attention`, by its name; default: they are refused. */
+  bidirectional?: string;
   /** Keys that it has another name for, which counts where it is there. */
   keys?: Readonly<Record<string, string>>;
   /** The key with the config of the model's text, where it has other parts; these are left out. */

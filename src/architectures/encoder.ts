@@ -1,7 +1,7 @@
-import type { EncoderConfig } from '../config/encoder-config.ts';
+import type { BertConfig } from '../config/encoder-config.ts';
 
 /** GGUF's `general.architecture` of the models that encode, and answer nothing. */
-export const ENCODERS: ReadonlySet<string> = new Set(['bert']);
+export const ENCODERS: ReadonlySet<string> = new Set(['bert', 'gemma-embedding']);
 
 export interface EncoderType {
   /** `general.architecture` of a GGUF file of it. */
@@ -60,8 +60,8 @@ export const EMBEDDING_PATHS = {
   token_embd_norm: 'LayerNorm',
 } as const;
 
-/** Every tensor of an encoder by its name, with its shape; rows first. */
-export function encoderTensors(config: EncoderConfig): Map<string, readonly number[]> {
+/** Every tensor of a BERT by its name, with its shape; rows first. */
+export function bertTensors(config: BertConfig): Map<string, readonly number[]> {
   const { hiddenSize, vocabSize, contextLength, numSegments, pooling } = config;
   const shapes = new Map<string, readonly number[]>([
     ['token_embd.weight', [vocabSize, hiddenSize]],

@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Architecture, ModelType } from './architecture.ts';
+import { gemmaEmbedding } from './gemma-embedding.ts';
 import { gemma3 } from './gemma3.ts';
 import { granite } from './granite.ts';
 import { lfm2 } from './lfm2.ts';
@@ -13,7 +14,7 @@ import { qwen35 } from './qwen35.ts';
 import { qwen3moe } from './qwen3moe.ts';
 import { smollm3 } from './smollm3.ts';
 
-const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, phi3, mistral3, lfm2, qwen35, qwen3moe, lfm2moe];
+const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, gemmaEmbedding, phi3, mistral3, lfm2, qwen35, qwen3moe, lfm2moe];
 
 /** By GGUF's `general.architecture`. */
 export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(LIST.map((one) => [one.name, one]));

@@ -1,4 +1,4 @@
-import type { EncoderConfig } from '../config/encoder-config.ts';
+import type { BertConfig } from '../config/encoder-config.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type EncoderInput, type EncoderSession, openEncoderSession } from '../session/encoder/encoder-session.ts';
@@ -28,7 +28,7 @@ export class EncoderEngine implements EngineCore {
   readonly #texts: Texts;
   readonly #readTimeoutMs: number | undefined;
   readonly #isCrossEncoder: boolean;
-  readonly #pairsBy: EncoderConfig['pairs'];
+  readonly #pairsBy: BertConfig['pairs'] | undefined;
   readonly model: string;
   readonly device: string;
   readonly savedCaches: SavedCaches;
@@ -40,7 +40,7 @@ export class EncoderEngine implements EngineCore {
     this.#queue = new RequestQueue(queueLimit, 0);
     this.#texts = new Texts(createTokenizer(plan.tokenizer), plan.tokenizer, plan.contextLength);
     this.#readTimeoutMs = readTimeoutMs;
-    this.#pairsBy = plan.config.pairs;
+    this.#pairsBy = 'pairs' in plan.config ? plan.config.pairs : undefined;
     this.#isCrossEncoder = plan.config.pooling === 'rank';
     this.model = plan.file;
     this.device = device.name;

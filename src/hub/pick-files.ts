@@ -5,8 +5,8 @@ import type { HubId } from './model-id.ts';
 
 /** What of a safetensors model is read beside its weights. */
 const MODEL_TEXTS = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'chat_template.jinja', 'modules.json', 'sentence_bert_config.json'];
-/** And what sentence-transformers has in a folder of its own. */
-const POOLING = '1_Pooling/config.json';
+/** And what sentence-transformers has in folders of their own. */
+const MODULE_FILES = /^(?:1_Pooling\/config\.json|\d_Dense\/(?:config\.json|model\.safetensors))$/;
 const INDEX = 'model.safetensors.index.json';
 const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors'] as const;
 const PICKLED_ADAPTER = 'adapter_model.bin';
@@ -58,7 +58,7 @@ function safetensorsFiles(id: HubId, repo: HubRepo, named?: HubFile): HubFile[] 
     if (pickle) throw pickleError(`${id.repo}/${pickle.path}`, 'model');
     throw new ChunkwiseError('bad_request', { file: id.repo, field: 'model', reason: 'holds neither a GGUF nor a safetensors model' });
   }
-  return [...repo.files.filter(({ path }) => MODEL_TEXTS.includes(path) || path === POOLING), ...weights];
+  return [...repo.files.filter(({ path }) => MODEL_TEXTS.includes(path) || MODULE_FILES.test(path)), ...weights];
 }
 
 function shardsOf(file: HubFile, repo: HubRepo): HubFile[] {

@@ -1,4 +1,4 @@
-import type { EncoderConfig } from '../config/encoder-config.ts';
+import type { BertConfig } from '../config/encoder-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Recorder } from '../gpu/recorder.ts';
@@ -11,6 +11,7 @@ import { Embedding } from '../layers/embedding.ts';
 import { type Linear, linearsOf } from '../layers/linear.ts';
 import type { WeightMatrix } from '../layers/weight-matrix.ts';
 import type { Classifier } from './classifier.ts';
+import type { TextActivations, TextEncoder } from './text-encoder.ts';
 
 /** Matrices with their bias; several where types differ, one below the other. */
 export interface BiasedWeights {
@@ -40,14 +41,8 @@ export interface EncoderWeights {
   classifier: Classifier | undefined;
 }
 
-/** Every intermediate of the forward pass, for a batch's T tokens of at most T texts. All but the first three are f32. */
-export interface EncoderActivations {
-  /** Ids, u32 `[T]`. */
-  tokens: GPUBuffer;
-  /** Of each token its place in `tokens`, its row of the positions, its text's first token and how many that has: u32 `[T, 4]`. */
-  batchTable: GPUBuffer;
-  /** The tokens whose mean is a text's vector, by their first one and how many: u32 `[T, 2]`. */
-  spans: GPUBuffer;
+/** Every intermediate of the forward pass, for a batch's T tokens of at most T texts; all are f32. */
+export interface EncoderActivations extends TextActivations {
   /** `[T, hiddenSize]` */
   x: GPUBuffer;
   /** `[T, 3 hiddenSize]` */
@@ -56,12 +51,10 @@ export interface EncoderActivations {
   attended: GPUBuffer;
   /** `[T, intermediateSize]` */
   wide: GPUBuffer;
-  /** A vector a text `[T, hiddenSize]`. */
-  pooled: GPUBuffer;
 }
 
 /** Bytes of each; `batchTokens` is a multiple of the prefill tile. */
-export function encoderActivationBytes({ hiddenSize, intermediateSize }: EncoderConfig, batchTokens: number): Record<keyof EncoderActivations, number> {
+export function encoderActivationBytes({ hiddenSize, intermediateSize }: BertConfig, batchTokens: number): Record<keyof EncoderActivations, number> {
   const rows = (width: number): number => batchTokens * width * 4;
   return {
     ...{ tokens: rows(1), batchTable: rows(4), spans: rows(2), x: rows(hiddenSize), qkv: rows(3 * hiddenSize) },
@@ -87,9 +80,8 @@ interface Layer {
  * An encoder (BERT, arXiv 1810.04805) on the GPU. Its norms come behind what is added: x = norm(x + attention(x)), then
  * x = norm(x + mlp(x)). A batch has whole texts, one behind the other, each of which attends to itself alone.
  */
-export class Encoder {
+export class Encoder implements TextEncoder {
   readonly activations: EncoderActivations;
-  /** Of a cross-encoder, what makes a score of a vector in `pooled`. */
   readonly classifier: Classifier | undefined;
   readonly #embedding: Embedding;
   readonly #positions: Operation<{ tokens: number }>;
@@ -99,9 +91,8 @@ export class Encoder {
 
   constructor(
     device: Device,
-    readonly config: EncoderConfig,
+    readonly config: BertConfig,
     weights: EncoderWeights,
-    /** Most tokens of a batch. */
     readonly batchTokens: number,
   ) {
     const { hiddenSize, intermediateSize, layerNormEps } = config;
@@ -128,10 +119,7 @@ export class Encoder {
     this.#pool = createOperation(device, poolTextsKernel(device, hiddenSize), { spans, x, pooled });
   }
 
-  /**
-   * From what `tokens`, `batchTable` and `spans` hold to the last states in `x` and a vector for each text in `pooled`. A
-   * submission a layer: none of them is long.
-   */
+  /** The last states are in `x`. */
   forward(recorder: Recorder, tokens: number, texts: number): void {
     const run = (operation: Operation<{ tokens: number }>): void => recorder.run(operation, operation.groups({ tokens }), { tokens });
     const multiply = (linears: readonly Linear[]): void => linears.forEach((linear) => linear.record(recorder, { kind: 'prefill', tokens }));

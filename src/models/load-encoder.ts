@@ -1,4 +1,4 @@
-import type { EncoderConfig } from '../config/encoder-config.ts';
+import type { BertConfig, EncoderConfig } from '../config/encoder-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { WeightUpload } from '../layers/upload/weight-upload.ts';
@@ -6,28 +6,40 @@ import { dequantize } from '../weights/dequantize.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { Classifier, type Dense } from './classifier.ts';
 import { type BiasedWeights, Encoder, type EncoderWeights, type LayerNormWeights } from './encoder.ts';
+import { readBidirectional } from './load-bidirectional.ts';
+import { BidirectionalEncoder } from './bidirectional-encoder.ts';
+import type { TextEncoder } from './text-encoder.ts';
 import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
 
 export interface EncoderOptions extends LoadingOptions {
   /** Most tokens of one batch; a multiple of the prefill tile. */
   batchTokens: number;
+  /** Longest text, in tokens. */
+  contextLength: number;
   /** Of what repacks the weights. */
   recorder: Recorder;
 }
 
 /** Reads an encoder's tensors (by name, as `checkEncoderTensors` returns them) onto the GPU. Errors: those of `TensorLoader`. */
-export async function loadEncoder(device: Device, config: EncoderConfig, tensors: ReadonlyMap<string, TensorInfo>, options: EncoderOptions): Promise<Encoder> {
+export async function loadEncoder(device: Device, config: EncoderConfig, tensors: ReadonlyMap<string, TensorInfo>, options: EncoderOptions): Promise<TextEncoder> {
   const upload = new WeightUpload(device, options.recorder);
   try {
-    const weights = await readWeights(new TensorLoader(device, tensors, upload, options), config);
+    const loader = new TensorLoader(device, tensors, upload, options);
+    const { batchTokens, contextLength } = options;
+    if ('decoder' in config) {
+      const weights = await readBidirectional(loader, config, contextLength);
+      await upload.finish();
+      return new BidirectionalEncoder(device, config, weights, batchTokens);
+    }
+    const weights = await readWeights(loader, config);
     await upload.finish();
-    return new Encoder(device, config, weights, options.batchTokens);
+    return new Encoder(device, config, weights, batchTokens);
   } finally {
     upload.destroy();
   }
 }
 
-async function readWeights(tensors: TensorLoader, config: EncoderConfig): Promise<EncoderWeights> {
+async function readWeights(tensors: TensorLoader, config: BertConfig): Promise<EncoderWeights> {
   const norm = async (name: string): Promise<LayerNormWeights> => ({ weight: await tensors.vector(`${name}.weight`), bias: await tensors.vector(`${name}.bias`) });
   const linears = async (label: string, ...names: string[]): Promise<BiasedWeights> => {
     const biases: Uint8Array[] = [];
@@ -59,7 +71,7 @@ const readFloats = async (tensors: TensorLoader, name: string): Promise<Float32A
 const readDense = async (tensors: TensorLoader, name: string): Promise<Dense> => ({ weight: await readFloats(tensors, `${name}.weight`), bias: await readFloats(tensors, `${name}.bias`) });
 
 /** Positions and segments are added to every token alike, so they are added up here: a table of positions for each segment. */
-async function readPositions(tensors: TensorLoader, { hiddenSize, contextLength, numSegments }: EncoderConfig): Promise<GPUBuffer> {
+async function readPositions(tensors: TensorLoader, { hiddenSize, contextLength, numSegments }: BertConfig): Promise<GPUBuffer> {
   const [positions, segments] = [await readFloats(tensors, 'position_embd.weight'), await readFloats(tensors, 'token_types.weight')];
   const size = contextLength * hiddenSize;
   const table = Float32Array.from({ length: numSegments * size }, (_, i) => positions[i % size]! + segments[Math.floor(i / size) * hiddenSize + (i % hiddenSize)]!);

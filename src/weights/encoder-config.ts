@@ -1,14 +1,17 @@
-import { ENCODERS, encoderTensors } from '../architectures/encoder.ts';
-import type { EncoderConfig, Pooling } from '../config/encoder-config.ts';
+import { bertTensors, ENCODERS } from '../architectures/encoder.ts';
+import type { BertConfig, BidirectionalConfig, EncoderConfig, Pooling } from '../config/encoder-config.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
-import { MOST, readVocabSize } from './model-config.ts';
+import { MOST, readDecoderConfig, readVocabSize } from './model-config.ts';
 import type { ModelHeader } from './model-header.ts';
-import { checkAgainst } from './model-tensors.ts';
+import { checkAgainst, wantedTensors } from './model-tensors.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
 /** GGUF's numbers of them (llama.cpp, include/llama.h, llama_pooling_type). */
 export const POOLINGS: ReadonlyMap<number, Pooling> = new Map([[1, 'mean'], [2, 'cls'], [3, 'last'], [4, 'rank']]);
+
+/** llama.cpp's names of the dense layers behind pooling. */
+export const DENSE = ['dense_2.weight', 'dense_3.weight'] as const;
 
 /** Of segments, which are two in all models; a table of positions is made for each. */
 const MOST_SEGMENTS = 16;
@@ -23,7 +26,15 @@ export function isEncoder({ metadata }: Pick<ModelHeader, 'metadata'>): boolean 
 }
 
 /** Reads an encoder's hyperparameters under llama.cpp's keys. Throws `bad_file` and `unsupported`, naming the key. */
-export function readEncoderConfig({ metadata, tensors, isNormalized = true }: ModelHeader): EncoderConfig {
+export function readEncoderConfig(file: ModelHeader): EncoderConfig {
+  const { metadata } = file;
+  const architecture = metadata.string('general.architecture');
+  const causal = `${architecture}.attention.causal`;
+  if (metadata.optionalBoolean(causal) === true) fail(metadata, causal, 'an encoder whose tokens see only those before them is not supported', 'unsupported');
+  return architecture === 'bert' ? readBertConfig(file) : readBidirectionalConfig(file);
+}
+
+function readBertConfig({ metadata, tensors, isNormalized = true }: ModelHeader): BertConfig {
   const architecture = metadata.string('general.architecture');
   const key = (name: string): string => `${architecture}.${name}`;
   const integer = (name: keyof typeof MOST): number => readInteger(metadata, key(name), MOST[name]);
@@ -39,7 +50,6 @@ export function readEncoderConfig({ metadata, tensors, isNormalized = true }: Mo
   const model = metadata.string('tokenizer.ggml.model');
   if (model !== 'bert' && model !== 't5') fail(metadata, 'tokenizer.ggml.model', `an encoder with the tokenizer ${JSON.stringify(model.slice(0, 40))} is not supported; with bert or t5 it is`, 'unsupported');
   const pairs = model === 'bert' ? 'segments' : 'separators';
-  if (metadata.optionalBoolean(key('attention.causal')) === true) fail(metadata, key('attention.causal'), 'an encoder whose tokens see only those before them is not supported', 'unsupported');
   const pooling = readPooling(metadata, key('pooling_type'));
   const numSegments = rowsOf('token_types.weight') ?? 1;
   if (numSegments > MOST_SEGMENTS) fail(metadata, 'token_types.weight', `${numSegments} segments; at most ${MOST_SEGMENTS} are supported`, 'unsupported');
@@ -64,6 +74,26 @@ export function readEncoderConfig({ metadata, tensors, isNormalized = true }: Mo
   };
 }
 
+/** Of the dense layers the weights tell. */
+function readBidirectionalConfig(file: ModelHeader): BidirectionalConfig {
+  const { metadata, tensors, isNormalized = true, hasDense = true } = file;
+  const decoder = readDecoderConfig(file);
+  const { architecture, hiddenSize, vocabSize, contextLength } = decoder;
+  const poolingKey = `${architecture}.pooling_type`;
+  const pooling = readPooling(metadata, poolingKey);
+  if (pooling === 'rank') fail(metadata, poolingKey, `a ${architecture} model that scores pairs of texts is not supported`, 'unsupported');
+  const denseWidth = tensors.find(({ name }) => name === DENSE[0])?.shape[0];
+  if (hasDense && denseWidth === undefined) {
+    fail(metadata, DENSE[0], 'the tensor is missing: the vectors of a file that was converted without the dense layers (--sentence-transformers-dense-modules) would be others than the model\'s');
+  }
+  if (denseWidth !== undefined) checkMultiple(metadata, DENSE[0], denseWidth, 32);
+  if (decoder.shortContext !== undefined || decoder.temperature) {
+    fail(metadata, `${architecture}.rope.scaling.type`, 'LongRoPE and scores by position are not supported in an encoder', 'unsupported');
+  }
+  const own = { ...decoder, tiedEmbeddings: true, qkvBias: false }; // an output matrix or a bias is refused, by its name
+  return { architecture, hiddenSize, vocabSize, contextLength, pooling, isNormalized, decoder: own, ...(denseWidth !== undefined && { denseWidth }) };
+}
+
 function readPooling(metadata: GgufMetadata, key: string): Pooling {
   if (!metadata.has(key)) return fail(metadata, key, "missing: the model does not say how a text's states become one vector");
   const type = metadata.number(key);
@@ -71,5 +101,13 @@ function readPooling(metadata: GgufMetadata, key: string): Pooling {
 }
 
 /** As `checkTensors` of models that answer. */
-export const checkEncoderTensors = (file: ModelHeader, config: EncoderConfig): ReadonlyMap<string, TensorInfo> =>
-  checkAgainst(file, config.architecture, new Map([...encoderTensors(config)].map(([name, shape]) => [name, { shape }])));
+export const checkEncoderTensors = (file: ModelHeader, config: EncoderConfig): ReadonlyMap<string, TensorInfo> => checkAgainst(file, config.architecture, encoderTensors(config));
+
+/** Every tensor that an encoder has, by name. */
+export function encoderTensors(config: EncoderConfig): ReturnType<typeof wantedTensors> {
+  if (!('decoder' in config)) return new Map([...bertTensors(config)].map(([name, shape]) => [name, { shape }]));
+  const { hiddenSize, denseWidth } = config;
+  const wanted = wantedTensors(config.decoder);
+  wanted.delete('rope_freqs.weight'); // divisors that the forward pass would leave out
+  return denseWidth === undefined ? wanted : wanted.set(DENSE[0], { shape: [denseWidth, hiddenSize] }).set(DENSE[1], { shape: [hiddenSize, denseWidth] });
+}

@@ -32,6 +32,13 @@ export const MOST_TOKENS = 2 ** 21;
  * that this runtime does not run, naming the key.
  */
 export function readModelConfig(file: ModelHeader): ModelConfig {
+  const name = file.metadata.get('general.architecture');
+  if (typeof name === 'string' && ENCODERS.has(name)) fail(file.metadata, 'general.architecture', `a ${name} model embeds texts, and answers nothing`, 'unsupported');
+  return readDecoderConfig(file);
+}
+
+/** The same of a decoder's layers, also where they are an encoder's. */
+export function readDecoderConfig(file: ModelHeader): ModelConfig {
   const { metadata } = file;
   const found = readArchitecture(metadata);
   const { name: architecture, activation, norms } = found;
@@ -92,8 +99,7 @@ function readStates({ metadata, valueHeads }: ModelHeader, found: Architecture, 
 
 function readArchitecture(metadata: GgufMetadata): Architecture {
   const name = metadata.string('general.architecture');
-  if (ENCODERS.has(name)) fail(metadata, 'general.architecture', `a ${name} model embeds texts, and answers nothing`, 'unsupported');
-  const known = [...ARCHITECTURES.keys()].join(', ');
+  const known = [...ARCHITECTURES.keys()].filter((one) => !ENCODERS.has(one)).join(', ');
   const reason = `architecture ${JSON.stringify(name.slice(0, 40))} is not supported; these are: ${known}`;
   return ARCHITECTURES.get(name) ?? fail(metadata, 'general.architecture', reason, 'unsupported');
 }

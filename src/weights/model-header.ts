@@ -9,6 +9,8 @@ export interface ModelHeader extends Pick<GgufFile, 'metadata' | 'tensors'> {
   readonly usualLength?: number | undefined;
   /** Of an encoder, whether its vectors are scaled to length one, where the model says so. */
   readonly isNormalized?: boolean | undefined;
+  /** Of such an encoder, whether dense layers come behind pooling, where the model says so. */
+  readonly hasDense?: boolean | undefined;
   /** Layers that are not rotated, where the model says it itself. */
   readonly unrotatedLayers?: ModelConfig['unrotatedLayers'];
   /** YaRN's `truncate`, where the model says it itself; GGUF files have no key for it. */

@@ -16,6 +16,7 @@ const MODELS: readonly TinyModelOptions[] = [
   { ...SIZES, architecture: 'granite', type: 'Q5_0' },
   { ...SIZES, architecture: 'smollm3', type: 'BF16', numLayers: 4 },
   { ...SIZES, architecture: 'gemma3', type: 'Q8_0', numLayers: 6 },
+  { ...SIZES, architecture: 'gemma-embedding', type: 'Q8_0', numLayers: 6, tokenizer: 'llama' },
   { ...SIZES, architecture: 'phi3', type: 'Q4_0', headDim: 32, numHeads: 2, numKvHeads: 1, rotaryDim: 24, shortContext: 64 },
   { ...SIZES, architecture: 'mistral3', type: 'Q8_0', metadata: { 'mistral3.rope.scaling.type': 'yarn', 'mistral3.rope.scaling.factor': f32(4), 'mistral3.attention.temperature_scale': f32(0.1) } },
   { ...SIZES, architecture: 'lfm2', type: 'Q8_0', numLayers: 3 },
@@ -33,7 +34,7 @@ const KEYS = [
   ...['attention.scale', 'embedding_scale', 'residual_scale', 'logit_scale', 'rope.scaling.finetuned'],
   ...['original_context_length', 'attn_factor', 'yarn_ext_factor', 'yarn_attn_factor', 'yarn_beta_fast', 'yarn_beta_slow', 'yarn_log_multiplier'].map((key) => `rope.scaling.${key}`),
   ...['conv_kernel', 'state_size', 'group_count', 'time_step_rank', 'inner_size'].map((key) => `ssm.${key}`),
-  ...['attention.temperature_scale', 'attention.recurrent_layers', 'full_attention_interval', 'nextn_predict_layers'],
+  ...['attention.causal', 'pooling_type', 'attention.temperature_scale', 'attention.recurrent_layers', 'full_attention_interval', 'nextn_predict_layers'],
 ];
 const OTHER_KEYS = [
   ...['general.architecture', 'general.alignment', 'general.name', 'split.count', 'split.no', 'split.tensors.count'],

@@ -82,7 +82,7 @@ export const safetensorsModels: FuzzKind = {
   async open() {
     const folders = new Map<string, Files>();
     for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe']) folders.set(model, await readFolder(modelFolder(model)));
-    for (const model of ['bert', 'cross', 'xlmr', 'xlmr-cross'] as const) folders.set(model, await readFolder(encoderFolder({}, model)));
+    for (const model of ['bert', 'cross', 'xlmr', 'xlmr-cross', 'gemma'] as const) folders.set(model, await readFolder(encoderFolder({}, model)));
     const pieces = await readFolder(modelFolder('llama2'));
     pieces.set('tokenizer.json', cutTokenizer(pieces.get('tokenizer.json')!, 273));
     folders.set('llama2', new Map([...folders.get('llama')!, ...pieces]));

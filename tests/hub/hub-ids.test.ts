@@ -98,10 +98,10 @@ describe('files of a model', () => {
     await expectError(() => pick({ file: 'other.gguf' }), 'bad_request', { file: 'owner/tiny', reason: /has no other.gguf at main/ });
   });
 
-  test('of an encoder what says how its vectors come about, and none of the other modules', () => {
-    const paths = ['1_Pooling/config.json', '2_Dense/config.json', 'config.json', 'model.safetensors', 'modules.json', 'onnx/model.onnx', 'sentence_bert_config.json', 'tokenizer.json'];
+  test('of an encoder what says how its vectors come about, its dense layers among it, and nothing else', () => {
+    const paths = ['1_Pooling/config.json', '2_Dense/config.json', '2_Dense/model.safetensors', '2_Dense/pytorch_model.bin', '4_Normalize/config.json', 'config.json', 'model.safetensors', 'modules.json', 'onnx/2_Dense/model.safetensors', 'onnx/model.onnx', 'sentence_bert_config.json', 'tokenizer.json'];
     const files = paths.map((path) => ({ path, size: 1, oid: '', url: '' }));
-    const picked = ['1_Pooling/config.json', 'config.json', 'modules.json', 'sentence_bert_config.json', 'tokenizer.json', 'model.safetensors'];
+    const picked = ['1_Pooling/config.json', '2_Dense/config.json', '2_Dense/model.safetensors', 'config.json', 'modules.json', 'sentence_bert_config.json', 'tokenizer.json', 'model.safetensors'];
     expect(pickModelFiles(ID, { commit: '', files }, 1).map(({ path }) => path)).toEqual(picked);
   });
 

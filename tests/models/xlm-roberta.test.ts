@@ -7,6 +7,7 @@ import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-
 import { openAnyEngine } from '../../src/engine/open-model.ts';
 import type { EngineCoreOptions } from '../../src/engine/types.ts';
 import { readOnce } from '../../src/gpu/readback.ts';
+import type { EncoderActivations } from '../../src/models/encoder.ts';
 import { openEncoderSession } from '../../src/session/encoder/encoder-session.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { openModelFile } from '../../src/weights/open-model-file.ts';
@@ -57,7 +58,7 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
     const { device, encoder } = session;
     const { hiddenSize } = encoder.config;
     const states = expectedStates('xlmr').flat();
-    const found = new Float32Array(await readOnce(device, 'states', [{ buffer: encoder.activations.x, offset: 0, size: states.length * hiddenSize * 4 }]));
+    const found = new Float32Array(await readOnce(device, 'states', [{ buffer: (encoder.activations as EncoderActivations).x, offset: 0, size: states.length * hiddenSize * 4 }]));
     const error = nmse(states.map((_, t) => found.subarray(t * hiddenSize, (t + 1) * hiddenSize)), states);
     console.info(`states on class ${deviceClass}: NMSE ${error.toExponential(1)}`);
     expect(error).toBeLessThan(NMSE.reference);

@@ -11,6 +11,7 @@ import { addPositionsKernel } from '../../src/kernels/encoder/add-positions.ts';
 import { attentionTextsKernel } from '../../src/kernels/encoder/attention-texts.ts';
 import { layerNormKernel } from '../../src/kernels/encoder/layer-norm.ts';
 import { poolTextsKernel } from '../../src/kernels/encoder/pool-texts.ts';
+import { rotateHeadsKernel } from '../../src/kernels/encoder/rotate-heads.ts';
 import { groupExpertsKernel } from '../../src/kernels/experts/group-experts.ts';
 import { routeExpertsKernel } from '../../src/kernels/experts/route-experts.ts';
 import { sumExpertsKernel } from '../../src/kernels/experts/sum-experts.ts';
@@ -128,6 +129,8 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
 const encoderKernels = (device: Device): Kernel[] => [
   ...[layerNormKernel(device, WIDTH, 1e-12), addPositionsKernel(device, WIDTH), activateKernel(device, 4 * WIDTH), poolTextsKernel(device, WIDTH)],
   ...[32, 64].map((headDim) => attentionTextsKernel(device, { numHeads: 12, headDim })),
+  ...[256, undefined].map((reach) => attentionTextsKernel(device, { numHeads: 3, numKvHeads: 1, headDim: 256, reach })),
+  rotateHeadsKernel(device, { numHeads: 3, numKvHeads: 1, headDim: 256, rmsNormEps: 1e-6 }),
 ];
 
 const headKernels = (device: Device, heads: Heads): Kernel[] => [

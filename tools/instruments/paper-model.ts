@@ -1,7 +1,6 @@
 import { type CachePolicy, oldPagesAs } from '../../src/cache/policy.ts';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
 import { DEFAULT_THRESHOLDS } from '../../src/chunking/levels.ts';
-import { encoderTensors } from '../../src/architectures/encoder.ts';
 import { linearShape, linearsOfLayer, linearsOfModel } from '../../src/architectures/linears.ts';
 import type { EncoderConfig } from '../../src/config/encoder-config.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
@@ -16,6 +15,7 @@ import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { Session } from '../../src/session/session.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
+import { encoderTensors } from '../../src/weights/encoder-config.ts';
 import { wantedTensors } from '../../src/weights/model-tensors.ts';
 import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { type NotedDispatch, openPaperDevice } from './paper-gpu.ts';
@@ -72,7 +72,7 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
     if (phase === 'decode') await decode(plain);
     if (phase === 'two streams') await decode(plain, await prefill(new Sequence(NO_ADAPTERS, 1)));
     if (phase === 'sampling') await drawEveryWay(session, plain);
-    if (phase === 'encoder') await encode(session, config, type, promptTokens);
+    if (phase === 'encoder') for (const encoder of encodersOf(config, promptTokens)) await encode(session, encoder, type, promptTokens);
     if (phase === 'page forms') {
       const shrunk = await prefill(new Sequence(NO_ADAPTERS, 2, EVERY_FORM));
       await prefill(shrunk);
@@ -91,14 +91,21 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
   return noted;
 }
 
-/** An encoder of the same sizes, with a text of so many tokens. */
-async function encode({ device, recorder }: Session, { hiddenSize, intermediateSize, numHeads, vocabSize }: ModelConfig, type: GgmlType, tokens: number): Promise<void> {
-  const sizes = { numLayers: 1, hiddenSize, intermediateSize, numHeads, headDim: hiddenSize / numHeads, vocabSize, contextLength: tokens, numSegments: 2 };
-  const config: EncoderConfig = { architecture: 'bert', ...sizes, pairs: 'segments', layerNormEps: 1e-12, pooling: 'mean', isNormalized: true };
+/** A BERT of the same sizes, and an encoder of such layers, of which the one has a window. */
+function encodersOf(model: ModelConfig, contextLength: number): EncoderConfig[] {
+  const { hiddenSize, intermediateSize, numHeads, vocabSize } = model;
+  const shared = { hiddenSize, vocabSize, contextLength, pooling: 'mean', isNormalized: true } as const;
+  const bert = { intermediateSize, numHeads, headDim: hiddenSize / numHeads, numSegments: 2, pairs: 'segments', layerNormEps: 1e-12 } as const;
+  const decoder: ModelConfig = { ...model, architecture: 'gemma-embedding', numLayers: 1, contextLength, qkNorm: true, postNorms: true, activation: 'gelu', window: { tokens: 64, layers: [0] } };
+  return [{ ...shared, ...bert, architecture: 'bert', numLayers: 1 }, { ...shared, architecture: 'gemma-embedding', decoder, denseWidth: 2 * hiddenSize }];
+}
+
+/** A text of so many tokens. */
+async function encode({ device, recorder }: Session, config: EncoderConfig, type: GgmlType, tokens: number): Promise<void> {
   const f32 = /^(position_embd|token_types)/;
-  const tensors = new Map([...encoderTensors(config)].map(([name, shape]) => [name, tensorOf(name, shape, f32.test(name) ? 'F32' : type)] as const));
+  const tensors = new Map([...encoderTensors(config)].map(([name, { shape }]) => [name, tensorOf(name, shape, f32.test(name) ? 'F32' : type)] as const));
   const batchTokens = Math.ceil(tokens / 64) * 64;
-  const encoder = await loadEncoder(device, config, tensors, { batchTokens, recorder });
+  const encoder = await loadEncoder(device, config, tensors, { batchTokens, contextLength: tokens, recorder });
   encoder.forward(recorder, tokens, 1);
 }
 

@@ -1,6 +1,5 @@
 import source from '../../../shaders/encoder/attention-texts.wgsl?raw';
 import sharedSource from '../../../shaders/encoder/attention-texts-shared.wgsl?raw';
-import type { EncoderConfig } from '../../config/encoder-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel, KernelText } from '../../gpu/kernel.ts';
 
@@ -12,12 +11,28 @@ const SLICES = 4;
 const MOST_KEYS = 8;
 const SHARED_FLOATS = 512;
 
+/** More than any text has. */
+const EVERYWHERE = 2 ** 30;
+
+export interface TextHeads {
+  numHeads: number;
+  headDim: number;
+  /** Default: as many as of queries. */
+  numKvHeads?: number;
+  /** Scores are multiplied by this; default: 1 / sqrt(headDim). */
+  attentionScale?: number | undefined;
+  /** Tokens before and behind each that it attends to; default: all of its text. */
+  reach?: number | undefined;
+}
+
 /**
- * `qkv [T, 3 numHeads headDim]` → `y [T, numHeads headDim]`: each token attends to all of its text, which `batch_table` has
- * as its first token's place in the batch and the number of its tokens.
+ * `qkv [T, (numHeads + 2 numKvHeads) headDim]` → `y [T, numHeads headDim]`: each token attends to its text, which `batch_table`
+ * has as its first token's place in the batch and the number of its tokens.
  */
-export function attentionTextsKernel({ variant }: Device, { numHeads, headDim }: Pick<EncoderConfig, 'numHeads' | 'headDim'>): Kernel<{ tokens: number }> {
-  const constants = { NUM_HEADS: numHeads, HEAD_DIM4: headDim / 4, SCALE: { f32: 1 / Math.sqrt(headDim) }, LEAST: { f32: LEAST } };
+export function attentionTextsKernel({ variant }: Device, heads: TextHeads): Kernel<{ tokens: number }> {
+  const { numHeads, headDim, numKvHeads = numHeads, attentionScale = 1 / Math.sqrt(headDim), reach = EVERYWHERE } = heads;
+  const sizes = { NUM_HEADS: numHeads, NUM_KV_HEADS: numKvHeads, HEAD_DIM4: headDim / 4, REACH: reach };
+  const constants = { ...sizes, SCALE: { f32: attentionScale }, LEAST: { f32: LEAST } };
   const bound: Pick<KernelText, 'bindings' | 'params'> = {
     bindings: [
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },

@@ -1,7 +1,9 @@
 import type { EncoderConfig } from '../../config/encoder-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import { recorderBytes } from '../../gpu/recorder.ts';
+import { bidirectionalActivationBytes } from '../../models/bidirectional-encoder.ts';
 import { encoderActivationBytes } from '../../models/encoder.ts';
+import { ropeTableBytes, ropeTables } from '../../models/rope-table.ts';
 import { checkEncoderTensors, isOnGpu, readEncoderConfig } from '../../weights/encoder-config.ts';
 import type { ModelHeader } from '../../weights/model-header.ts';
 import { readTokenizerMetadata } from '../../weights/tokenizer-metadata.ts';
@@ -25,13 +27,21 @@ export function planEncoder(device: Device, header: ModelHeader, limits: ModelLi
   const contextLength = contextOf(config, limits.contextLength ?? header.usualLength);
   // Texts are not cut: a batch has room for the longest.
   const batchTokens = Math.ceil(Math.max(BATCHES * device.variant.batchTokens, contextLength) / TILE) * TILE;
-  const activations = encoderActivationBytes(config, batchTokens);
-  const positions = config.numSegments * config.contextLength * config.hiddenSize * 4;
-  const weightBytes = sum([...tensors.values()].filter(({ name }) => isOnGpu(name)).map(gpuBytes)) + positions;
+  const { activations, positions, tables } = sizesOf(config, batchTokens, contextLength);
+  const weightBytes = sum([...tensors.values()].filter(({ name }) => isOnGpu(name)).map(gpuBytes)) + tables * positions;
   const totalBytes = weightBytes + sum(Object.values(activations)) + recorderBytes;
   checkSizes(device, file, { totalBytes, weightBytes, contextLength, buffers: { positions, ...activations } }, limits);
   checkMatrices(device, file, tensors);
   const tokenizer = readTokenizerMetadata(header);
   const tensorBytes = sum([...tensors.values()].map(({ bytes }) => bytes));
   return { file, license: licenseOf(header.metadata), config, tokenizer, tensors, contextLength, batchTokens, tensorBytes, totalBytes };
+}
+
+/** Bytes of activations and of a table of positions, and how many of these there are. */
+function sizesOf(config: EncoderConfig, batchTokens: number, contextLength: number): { activations: Record<string, number>; positions: number; tables: number } {
+  if ('decoder' in config) {
+    const { decoder } = config;
+    return { activations: bidirectionalActivationBytes(config, batchTokens), positions: ropeTableBytes(decoder, contextLength), tables: ropeTables(decoder) };
+  }
+  return { activations: encoderActivationBytes(config, batchTokens), positions: config.numSegments * config.contextLength * config.hiddenSize * 4, tables: 1 };
 }

@@ -5,7 +5,7 @@ import { noErrors } from '../../gpu/error-scopes.ts';
 import { readOnce, throwIfLost } from '../../gpu/readback.ts';
 import { Recorder } from '../../gpu/recorder.ts';
 import { loadEncoder } from '../../models/load-encoder.ts';
-import type { Encoder } from '../../models/encoder.ts';
+import type { TextEncoder } from '../../models/text-encoder.ts';
 import { withWeights } from '../model-plan.ts';
 import type { SessionOptions } from '../session-options.ts';
 import { checkEncoder } from './check-encoder.ts';
@@ -27,7 +27,7 @@ export async function openEncoderSession(options: SessionOptions): Promise<Encod
         bytes += more;
         onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
       };
-      const encoder = await loadEncoder(device, plan.config, plan.tensors, { batchTokens: plan.batchTokens, recorder, onBytes, signal });
+      const encoder = await loadEncoder(device, plan.config, plan.tensors, { batchTokens: plan.batchTokens, contextLength: plan.contextLength, recorder, onBytes, signal });
       onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
       await device.pipelines.ready();
       const session = new EncoderSession(device, plan, encoder, recorder);
@@ -54,7 +54,7 @@ export class EncoderSession {
   constructor(
     readonly device: Device,
     readonly plan: EncoderPlan,
-    readonly encoder: Encoder,
+    readonly encoder: TextEncoder,
     readonly recorder: Recorder,
   ) {}
 

@@ -1,5 +1,5 @@
 import { EMBEDDING_PATHS, ENCODER_LINEARS, ENCODER_NORMS, ENCODER_TYPES, type EncoderType, POOLER } from '../../architectures/encoder.ts';
-import type { EncoderConfig, Pooling } from '../../config/encoder-config.ts';
+import type { Pooling } from '../../config/encoder-config.ts';
 import { isOnGpu, POOLINGS } from '../encoder-config.ts';
 import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
 import { MOST } from '../model-config.ts';
@@ -9,22 +9,15 @@ import { quantized } from '../quantized-tensor.ts';
 import { rowsOf, type TensorInfo } from '../tensor-info.ts';
 import { checkVocabSize } from './hf-config.ts';
 import type { JsonFields } from './json-file.ts';
+import { readModules, readUsualLength, type SentenceFiles } from './sentence-modules.ts';
 import { isUnigram, unigramMetadata } from './unigram-files.ts';
 import { wordPieceMetadata } from './word-piece-files.ts';
 
 /** The files of a BERT or XLM-RoBERTa model of transformers, and what sentence-transformers puts beside them. */
-export interface EncoderFiles {
-  config: JsonFields;
+export interface EncoderFiles extends SentenceFiles {
   tokenizer: JsonFields;
-  /** The entries of `modules.json`, and the `config.json` of the pooling among them. */
-  modules: readonly JsonFields[] | undefined;
-  pooling: JsonFields | undefined;
-  /** `sentence_bert_config.json` */
-  sentences: JsonFields | undefined;
   tensors: readonly TensorInfo[];
 }
-
-type Pooled = Pick<EncoderConfig, 'pooling' | 'isNormalized'>;
 
 /** What transformers takes for keys that a config.json lacks (configuration_bert.py, configuration_xlm_roberta.py). */
 const DEFAULTS = { hidden_act: 'gelu', layer_norm_eps: 1e-12, position_embedding_type: 'absolute', max_position_embeddings: 512, pad_token_id: 1 };
@@ -35,9 +28,6 @@ const SIZES = {
   feed_forward_length: 'intermediate_size',
   'attention.head_count': 'num_attention_heads',
 } as const;
-
-/** sentence-transformers' names of how it pools, as flags `pooling_mode_NAME` or as one `pooling_mode`. */
-const POOLING_NAMES: Readonly<Record<string, Pooling>> = { mean_tokens: 'mean', mean: 'mean', cls_token: 'cls', cls: 'cls', lasttoken: 'last' };
 
 /** Such a model under the names that it would have as a GGUF file. Throws `bad_file`, `unsupported`, naming file and field. */
 export function encoderHeader(files: EncoderFiles, type: LoadedType | undefined): ModelHeader {
@@ -91,35 +81,9 @@ function readFirstPosition(config: JsonFields, { startsBehindPadding }: EncoderT
 const isCrossEncoder = (config: JsonFields, { crossEncoder }: EncoderType): boolean => config.optional('architectures', (key) => config.list(key))?.includes(crossEncoder) ?? false;
 
 /** Of a cross-encoder the weights tell all, unless something else is to come behind them. */
-function readClassifier({ config, modules, pooling }: EncoderFiles): Pooled {
+function readClassifier({ config, modules, pooling }: EncoderFiles): Pick<ReturnType<typeof readModules>, 'pooling' | 'isNormalized'> {
   if (modules || pooling) config.fail('modules.json', 'modules behind a cross-encoder are not supported', 'unsupported');
   return { pooling: 'rank', isNormalized: false };
-}
-
-/** What comes behind the model, which the weights do not tell: without it vectors would be others, and nobody would notice. */
-function readModules({ config, modules, pooling }: EncoderFiles): Pooled {
-  if (!modules) return config.fail('modules.json', "this file of the model is missing: it says how a text's states become one vector");
-  const kinds = modules.map((module) => module.string('type').split('.').at(-1) ?? '');
-  const known = ['Transformer', 'Pooling', 'Normalize'];
-  if (kinds.join() !== known.join() && kinds.join() !== known.slice(0, 2).join()) {
-    return modules[0]?.fail('type', `modules ${kinds.join(', ').slice(0, 200)} are not supported; ${known.join(', ')} are, the last where it is`, 'unsupported') ?? config.fail('modules.json', 'it is empty');
-  }
-  if (!pooling) return config.fail('1_Pooling/config.json', 'this file of the model is missing, and modules.json names it');
-  return { pooling: readPooling(pooling), isNormalized: kinds.includes('Normalize') };
-}
-
-function readPooling(config: JsonFields): Pooling {
-  const flags = Object.entries(config.values).filter(([key, value]) => key.startsWith('pooling_mode_') && value === true);
-  const modes = config.has('pooling_mode') ? [config.string('pooling_mode')] : flags.map(([key]) => key.slice('pooling_mode_'.length));
-  const [mode = 'none', ...others] = modes;
-  const found = Object.hasOwn(POOLING_NAMES, mode) ? POOLING_NAMES[mode] : undefined;
-  if (found && others.length === 0) return found;
-  return config.fail('pooling_mode', `${modes.join(' and ').slice(0, 80) || mode} is not supported; mean, cls or lasttoken is`, 'unsupported');
-}
-
-function readUsualLength({ sentences, config }: EncoderFiles, contextLength: number): number | undefined {
-  const length = sentences?.optional('max_seq_length', (key) => sentences.size(key, config.number('max_position_embeddings')));
-  return length && Math.min(length, contextLength); // some count the positions that no text has
 }
 
 const OUTER = new Map(Object.entries(EMBEDDING_PATHS).map(([name, path]) => [path as string, name]));

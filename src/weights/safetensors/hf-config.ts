@@ -1,5 +1,5 @@
 import { type Architecture, everyNth, type ModelType } from '../../architectures/architecture.ts';
-import { MODEL_TYPES } from '../../architectures/index.ts';
+import { ARCHITECTURES, MODEL_TYPES } from '../../architectures/index.ts';
 import type { Activation } from '../../config/model-config.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
@@ -95,8 +95,16 @@ export function checkVocabSize(config: JsonFields, embeddings: TensorInfo | unde
 function modelTypeOf(config: JsonFields) {
   const type = config.string('model_type');
   const known = [...MODEL_TYPES.keys()].join(', ');
-  return MODEL_TYPES.get(type) ?? config.fail('model_type', `${JSON.stringify(type.slice(0, 40))} is not supported; these are: ${known}`, 'unsupported');
+  const found = MODEL_TYPES.get(type) ?? config.fail('model_type', `${JSON.stringify(type.slice(0, 40))} is not supported; these are: ${known}`, 'unsupported');
+  if (config.values[BIDIRECTIONAL] !== true) return found;
+  const architecture = ARCHITECTURES.get(found.bidirectional ?? '') ?? config.fail(BIDIRECTIONAL, 'attention to later tokens is not supported', 'unsupported');
+  return { ...found, architecture };
 }
+
+const BIDIRECTIONAL = 'use_bidirectional_attention';
+
+/** Whether a `config.json` is of a decoder's layers that make an encoder. */
+export const isBidirectional = ({ values }: JsonFields): boolean => values[BIDIRECTIONAL] === true && MODEL_TYPES.get(String(values['model_type']))?.bidirectional !== undefined;
 
 function checkActivation(config: JsonFields, wanted: Activation): void {
   const field = config.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
@@ -110,7 +118,6 @@ function checkUnsupported(config: JsonFields): void {
   for (const field of ['attn_logit_softcapping', 'final_logit_softcapping']) {
     if (config.has(field)) config.fail(field, 'soft caps are not supported', 'unsupported');
   }
-  if (config.values['use_bidirectional_attention'] === true) config.fail('use_bidirectional_attention', 'attention to later tokens is not supported', 'unsupported');
 }
 
 /** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */

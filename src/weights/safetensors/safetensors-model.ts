@@ -6,17 +6,18 @@ import { FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
 import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
-import { GgufMetadata } from '../gguf/gguf-metadata.ts';
+import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
 import { CONVOLUTION, DELTA } from '../model-tensors.ts';
-import { checkVocabSize, configMetadata, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
+import { checkVocabSize, configMetadata, isBidirectional, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
-import { tokenizerMetadata } from './hf-tokenizer.ts';
+import { type TokenizerFiles, tokenizerMetadata } from './hf-tokenizer.ts';
 import { encoderHeader } from './encoder-files.ts';
 import { JsonFields, kindOf } from './json-file.ts';
 import type { ModelHeader } from '../model-header.ts';
 import { changed, quantized } from '../quantized-tensor.ts';
 import type { LoadedType } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
+import { isOfDense, readDenseModules, withModules } from './sentence-modules.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 import { stackExperts } from './stacked-experts.ts';
 
@@ -51,6 +52,8 @@ const OUTER_NAMES: Record<string, string> = {
 const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|model\.language_model\.)/;
 const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector|visual)\./;
 const LAYER_NAME = /^model\.layers\.(\d+)\.(.+?)(\.weight|\.bias|)$/;
+/** What names begin with where a decoder's layers were saved without what makes it answer. */
+const BARE = /^(?=(?:embed_tokens|layers|norm)\.)/;
 const INDEX = /\.safetensors\.index\.json$/;
 /** The longest templates have some 20,000 characters. */
 const MOST_TEMPLATE_BYTES = 1 << 20;
@@ -74,43 +77,50 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     const source = file(name);
     return source && JsonFields.read(source);
   };
-  const weights = sources.filter((source) => baseName(source).endsWith('.safetensors'));
+  const files = sources.filter((source) => baseName(source).endsWith('.safetensors'));
   const required = async (name: string): Promise<JsonFields> => {
     const fields = await json(name);
     if (fields) return fields;
-    throw new ChunkwiseError('bad_file', { file: weights[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
+    throw new ChunkwiseError('bad_file', { file: files[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
   };
   const index = async (): Promise<JsonFields | undefined> => {
     const source = sources.find((one) => INDEX.test(baseName(one)));
     return source && JsonFields.read(source);
   };
-  const { pooling, config: whole = await required('config.json') } = await readConfigs(sources);
-  if (ENCODER_TYPES.has(whole.string('model_type'))) {
-    const modules = file('modules.json');
-    const texts = { config: whole, pooling, modules: modules && (await JsonFields.readList(modules)), sentences: await json('sentence_bert_config.json') };
-    return encoderHeader({ ...texts, tokenizer: await required('tokenizer.json'), tensors: await readShards(weights, await index()) }, type);
-  }
+  const { pooling, config = await required('config.json') } = await readConfigs(sources);
+  const isDecoder = !isEncoderConfig(config);
+  const list = isDecoder ? undefined : file('modules.json');
+  const modules = list && (await JsonFields.readList(list));
+  const values = isDecoder || isBidirectional(config) ? configMetadata(withConfigDefaults(config)) : undefined;
+  const sentence = { config, pooling, modules, sentences: isDecoder ? undefined : await json('sentence_bert_config.json') };
+  const behind = values && !isDecoder ? await readDenseModules(sentence, sources) : undefined;
+  const shards = await readShards(files.filter((source) => !isOfDense(source, modules)), await index());
+  const tokenizer = await required('tokenizer.json');
+  if (!values) return encoderHeader({ ...sentence, tokenizer, tensors: shards }, type);
+  const template = file('chat_template.jinja');
+  const texts = {
+    tokenizer,
+    tokenizerConfig: await json('tokenizer_config.json'),
+    generationConfig: await json('generation_config.json'),
+    chatTemplate: template && (await readTemplate(template)),
+  };
+  const header = decoderHeader(config, values, shards, texts, type);
+  return behind ? withModules(header, sentence, behind, type) : header;
+}
+
+/** A model that answers, or an encoder of such a one's layers. */
+function decoderHeader(whole: JsonFields, values: Map<string, GgufValue>, shards: readonly TensorInfo[], files: Omit<TokenizerFiles, 'config'>, type: LoadedType | undefined): ModelHeader {
   const config = withConfigDefaults(whole);
   const isText = config.values['model_type'] !== whole.values['model_type'];
-  const values = configMetadata(config);
-  const shards = await readShards(weights, await index());
   const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
   const name = namer(architecture, isText);
   const named = shards.flatMap((tensor): TensorInfo[] => {
-    const own = name(tensor.name);
+    const own = name(isBidirectional(config) ? tensor.name.replace(BARE, 'model.') : tensor.name);
     return own === undefined ? [] : [{ ...tensor, name: own }];
   });
   const found = architecture.experts ? stackExperts(named, architecture.experts.paths) : named;
   checkVocabSize(config, found.find(({ name }) => name === 'token_embd.weight'));
-  const template = file('chat_template.jinja');
-  const texts = tokenizerMetadata({
-    tokenizer: await required('tokenizer.json'),
-    tokenizerConfig: await json('tokenizer_config.json'),
-    generationConfig: await json('generation_config.json'),
-    config,
-    chatTemplate: template && (await readTemplate(template)),
-  });
-  for (const [key, value] of texts) values.set(key, value);
+  for (const [key, value] of tokenizerMetadata({ ...files, config })) values.set(key, value);
   const isTied = tiesEmbeddings(config);
   // Tied, an output matrix would be the embeddings once more.
   const tensors = found.filter(({ name }) => !isTied || name !== 'output.weight').map((tensor) => asInGguf(tensor, architecture, type));
@@ -134,18 +144,20 @@ function asInGguf(tensor: TensorInfo, { normOffset = 0 }: Architecture, type: Lo
   return isOffset ? changed(vector, (weight) => weight + normOffset) : vector;
 }
 
-/** Of several files of that name one says how sentence-transformers pools states. */
+/** Of several files of that name one says how sentence-transformers pools states, and others are of what comes behind. */
 async function readConfigs(sources: readonly ByteSource[]): Promise<{ config?: JsonFields | undefined; pooling?: JsonFields | undefined }> {
   const configs = await Promise.all(sources.filter((source) => baseName(source) === 'config.json').map((source) => JsonFields.read(source)));
   const pooling = configs.find((one) => Object.keys(one.values).some((key) => key.startsWith('pooling_mode')));
-  return { pooling, config: configs.find((one) => one !== pooling) };
+  return { pooling, config: configs.find((one) => one.has('model_type')) ?? configs.find((one) => one !== pooling) };
 }
 
 /** Whether a model's `config.json` is of an encoder. Throws `bad_file`. */
 export async function namesEncoder(sources: readonly ByteSource[]): Promise<boolean> {
-  const type = (await readConfigs(sources)).config?.values['model_type'];
-  return typeof type === 'string' && ENCODER_TYPES.has(type);
+  const { config } = await readConfigs(sources);
+  return typeof config?.values['model_type'] === 'string' && isEncoderConfig(config);
 }
+
+const isEncoderConfig = (config: JsonFields): boolean => ENCODER_TYPES.has(config.string('model_type')) || isBidirectional(config);
 
 async function readTemplate(source: ByteSource): Promise<string> {
   if (source.size <= MOST_TEMPLATE_BYTES) return new TextDecoder().decode(await source.read(0, source.size));

@@ -4,7 +4,9 @@ import { addPositionsKernel } from '../../../src/kernels/encoder/add-positions.t
 import { attentionTextsKernel } from '../../../src/kernels/encoder/attention-texts.ts';
 import { layerNormKernel } from '../../../src/kernels/encoder/layer-norm.ts';
 import { poolTextsKernel } from '../../../src/kernels/encoder/pool-texts.ts';
-import { attendTexts, geluOf, layerNorm } from '../../../src/reference/kernels/encoder.ts';
+import { rotateHeadsKernel } from '../../../src/kernels/encoder/rotate-heads.ts';
+import { ropeTable } from '../../../src/models/rope-table.ts';
+import { attendTexts, geluOf, layerNorm, rotateHeads } from '../../../src/reference/kernels/encoder.ts';
 import { expectClose } from '../../support/kernels/expect-close.ts';
 import { CLASSES, describeVariants } from '../../support/kernels/runner.ts';
 import { Random } from '../../support/random.ts';
@@ -84,6 +86,19 @@ describeVariants(CLASSES, (getRunner, variant) => {
       }
     });
 
+    it.each([[3, 1, 32], [4, 2, 16], [3, 1, 256]] as const)('%d heads of queries on %d of keys, of %d: within reach before and behind', async (numHeads, numKvHeads, headDim) => {
+      for (const reach of [1, 6, 40, undefined]) {
+        const lengths = [1, 50, 2, 90];
+        const tokens = 143;
+        const heads = { numHeads, numKvHeads, headDim, attentionScale: 0.2, ...(reach !== undefined && { reach }) };
+        const qkv = new Random(tokens).normals(tokens * (numHeads + 2 * numKvHeads) * headDim);
+        const runner = getRunner();
+        const y = runner.empty(tokens * numHeads * headDim * 4);
+        runner.run(attentionTextsKernel(runner.device, heads), { batch_table: runner.upload(tableOf(lengths)), qkv: runner.upload(qkv), y }, { tokens }, { tokens });
+        expectClose('attention-texts', await runner.floats(y), attendTexts(qkv, lengths, heads));
+      }
+    });
+
     it('scores that are far apart leave nothing infinite', async () => {
       const [numHeads, headDim, tokens] = [1, 32, 5];
       const qkv = new Random(1).normals(tokens * 3 * headDim, 60);
@@ -92,6 +107,19 @@ describeVariants(CLASSES, (getRunner, variant) => {
       runner.run(attentionTextsKernel(runner.device, { numHeads, headDim }), { batch_table: runner.upload(tableOf([tokens])), qkv: runner.upload(qkv), y }, { tokens }, { tokens });
       expectClose('attention, scores of 1e4', await runner.floats(y), attendTexts(qkv, [tokens], { numHeads, headDim }));
     });
+  });
+
+  it.each([[3, 1, 32], [9, 3, 16], [3, 1, 256]] as const)('rotate-heads norms and rotates %d heads of queries and %d of keys, of %d, by their positions', async (numHeads, numKvHeads, headDim) => {
+    const tokens = 8;
+    const random = new Random(headDim);
+    const qkv = random.normals(tokens * (numHeads + 2 * numKvHeads) * headDim, 3);
+    const weights = random.normals(2 * headDim, 0.5, 1);
+    const [eps, theta] = [1e-6, 10_000];
+    const runner = getRunner();
+    const buffer = runner.upload(qkv);
+    const rope = runner.upload(ropeTable({ headDim, ropeTheta: theta }, 6));
+    runner.run(rotateHeadsKernel(runner.device, { numHeads, numKvHeads, headDim, rmsNormEps: eps }), { batch_table: runner.upload(tableOf([6, 2])), rope, norm_weights: runner.upload(weights), qkv: buffer }, { tokens });
+    expectClose('rotate-heads', await runner.floats(buffer), rotateHeads(qkv, [0, 1, 2, 3, 4, 5, 0, 1], weights, { numHeads, numKvHeads, headDim, eps, theta }));
   });
 
   it('pool-texts is the mean of each span', async () => {

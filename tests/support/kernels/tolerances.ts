@@ -25,6 +25,7 @@ export const TOLERANCES = {
   'condense-page': 3e-3,
   attention: 2e-5,
   'attention-texts': 2e-5,
+  'rotate-heads': 5e-6,
   /** A score of 1e4 is known to 1e-3 in f32, and so is its exponential. */
   'attention, scores of 1e4': 2e-2,
   /** Against rotation at absolute positions, where keys and values are not rounded to half. */

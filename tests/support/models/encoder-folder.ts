@@ -22,7 +22,7 @@ export const encoderFixture = (...path: string[]): unknown => JSON.parse(new Tex
 export type Change = Record<string, ((values: Record<string, unknown>) => unknown) | undefined>;
 
 /** Of those that embed, and of cross-encoders. */
-export type Embedding = 'bert' | 'xlmr';
+export type Embedding = 'bert' | 'xlmr' | 'gemma';
 export type Scoring = 'cross' | 'xlmr-cross';
 
 /** The files of a tiny encoder by name. */
@@ -40,11 +40,22 @@ export function encoderFolder(change: Change = {}, model: Embedding | Scoring = 
 export async function encoderGguf(folder: readonly BytesSource[], change: Record<string, string | number | boolean | undefined> = {}): Promise<BytesSource[]> {
   const { metadata, tensors } = await openModelFile(folder);
   const values: Record<string, unknown> = Object.fromEntries(metadata.keys.map((key) => [key, metadata.get(key)]));
-  values['bert.attention.layer_norm_epsilon'] = f32(metadata.number('bert.attention.layer_norm_epsilon'));
+  const architecture = metadata.string('general.architecture');
+  for (const name of ['attention.layer_norm_epsilon', 'attention.layer_norm_rms_epsilon', 'rope.freq_base', 'rope.freq_base_swa']) {
+    const key = `${architecture}.${name}`;
+    if (metadata.has(key)) values[key] = f32(metadata.number(key));
+  }
   delete values[SPACES];
   if (metadata.has('tokenizer.ggml.scores')) values['tokenizer.ggml.scores'] = Float32Array.from(metadata.numbers('tokenizer.ggml.scores'));
-  values['bert.attention.causal'] = false;
-  values['tokenizer.ggml.token_type_count'] = tensors.find(({ name }) => name === 'token_types.weight')!.shape[0];
+  values[`${architecture}.attention.causal`] = false;
+  const shapeOf = (name: string): readonly number[] | undefined => tensors.find((tensor) => tensor.name === name)?.shape;
+  values['tokenizer.ggml.token_type_count'] = shapeOf('token_types.weight')?.[0] ?? 1;
+  // llama.cpp wants these of the dense layers, and knows which layers have a window, and how scores are scaled.
+  for (const name of ['dense_2', 'dense_3']) {
+    const [outputs, inputs] = shapeOf(`${name}.weight`) ?? [];
+    if (outputs !== undefined) Object.assign(values, { [`${architecture}.${name}_feat_out`]: outputs, [`${architecture}.${name}_feat_in`]: inputs });
+  }
+  for (const name of ['attention.sliding_window_pattern', 'attention.scale']) delete values[`${architecture}.${name}`];
   // As llama.cpp's files have it: that capitals are not told apart is seen by the tokens alone.
   for (const key of ['lowercase', 'strip_accents']) delete values[`tokenizer.ggml.${key}`];
   values['tokenizer.ggml.tokens'] = metadata.strings('tokenizer.ggml.tokens').map((token) => (token === '▁The' ? '▁[unused0]' : token));
@@ -71,6 +82,13 @@ interface ExpectedScores {
 }
 
 export const expectedScores = (model: Scoring = 'cross'): ExpectedScores => encoderFixture(model, 'expected.json') as ExpectedScores;
+
+/** What sentence-transformers makes of all texts at once. */
+export function expectedVectors(model: Embedding): Float32Array[] {
+  const all = new Float32Array(bytesOf(model, 'vectors.f32').buffer);
+  const { length } = expectedTexts(model).texts;
+  return Array.from({ length }, (_, i) => all.subarray((i * all.length) / length, ((i + 1) * all.length) / length));
+}
 
 /** The last states of each text's tokens. */
 export function expectedStates(model: Embedding = 'bert'): Float32Array[][] {

@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35' | 'qwen3moe' | 'lfm2moe';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'gemma-embedding' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35' | 'qwen3moe' | 'lfm2moe';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -27,7 +27,7 @@ export interface TinyModelOptions {
   attentionGain?: number;
   /** Default: true. */
   tied?: boolean;
-  /** Of `gemma3`: tokens that five layers of six attend to; default 24. */
+  /** Of `gemma3` and `gemma-embedding`: tokens that five layers of six attend to; default 24. */
   window?: number;
   /** Of `lfm2` and `lfm2moe`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
   attending?: readonly number[];
@@ -54,6 +54,8 @@ export interface TinyModelOptions {
   /** Added to the metadata, or in place of what is there. */
   metadata?: Record<string, MetadataValue>;
 }
+
+const isGemma = (architecture: string): boolean => architecture === 'gemma3' || architecture === 'gemma-embedding';
 
 /** Llama and what its converter writes too: q and k rows are permuted. */
 export const isInterleaved = (architecture: string): boolean => ['llama', 'granite', 'smollm3', 'mistral3'].includes(architecture);
@@ -136,7 +138,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   const { headDim } = sizes;
   const rotaryDim = options.rotaryDim ?? (isInterleaved(architecture) ? headDim : undefined);
   // Converters write the head size where it does not follow from the others, and always for Qwen3.
-  const ownHeadDim = ['qwen3', 'gemma3', 'qwen35', 'qwen3moe'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
+  const ownHeadDim = ['qwen3', 'qwen35', 'qwen3moe'].includes(architecture) || isGemma(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
     // What is called Phi-3 must have its special tokens, or llama.cpp fails.
@@ -171,7 +173,12 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       [`${architecture}.expert_feed_forward_length`]: expertsOf(options).intermediateSize,
     }),
     ...(architecture === 'lfm2moe' && { 'lfm2moe.leading_dense_block_count': 1, 'lfm2moe.expert_gating_func': 2 }),
-    ...(architecture === 'gemma3' && { 'gemma3.attention.sliding_window': options.window ?? 24 }),
+    ...(isGemma(architecture) && { [`${architecture}.attention.sliding_window`]: options.window ?? 24 }),
+    ...(architecture === 'gemma-embedding' && {
+      ...{ 'gemma-embedding.pooling_type': 1, 'gemma-embedding.attention.causal': false },
+      ...{ 'gemma-embedding.dense_2_feat_in': sizes.hiddenSize, 'gemma-embedding.dense_2_feat_out': 2 * sizes.hiddenSize },
+      ...{ 'gemma-embedding.dense_3_feat_in': 2 * sizes.hiddenSize, 'gemma-embedding.dense_3_feat_out': sizes.hiddenSize },
+    }),
     ...(ownHeadDim && {
       [`${architecture}.attention.key_length`]: headDim,
       [`${architecture}.attention.value_length`]: headDim,
@@ -236,6 +243,10 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     add('rope_factors_short.weight', [length], divisors(0.3), 'F32');
     add('rope_factors_long.weight', [length], divisors(9), 'F32');
   }
+  if (architecture === 'gemma-embedding') {
+    matrix('dense_2.weight', [2 * hiddenSize, hiddenSize]);
+    matrix('dense_3.weight', [hiddenSize, 2 * hiddenSize]);
+  }
   const isFused = architecture === 'phi3';
   for (let layer = 0; layer < sizes.numLayers; layer++) {
     const name = (rest: string): string => `blk.${layer}.${rest}`;
@@ -271,13 +282,13 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
         vector(name('attn_k.bias'), kvSize, 0.3, 0);
         vector(name('attn_v.bias'), kvSize, 0.3, 0);
       }
-      if (['qwen3', 'gemma3', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe'].includes(architecture)) {
+      if (['qwen3', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe'].includes(architecture) || isGemma(architecture)) {
         vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
         vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
       }
       matrix(name('attn_output.weight'), [hiddenSize, qSize]);
     }
-    if (architecture === 'gemma3') {
+    if (isGemma(architecture)) {
       vector(name('post_attention_norm.weight'), hiddenSize, 0.1, 1);
       vector(name('post_ffw_norm.weight'), hiddenSize, 0.1, 1);
     }
