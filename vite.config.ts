@@ -3,6 +3,7 @@
  * are imported on demand.
  */
 import { defineConfig } from 'vite';
+import { bareShaders } from './tools/bare-shaders.ts';
 import { ENTRIES } from './tools/entries.ts';
 
 export default defineConfig({
@@ -17,5 +18,5 @@ export default defineConfig({
     },
     sourcemap: true,
   },
-  worker: { format: 'es' },
+  worker: { format: 'es', plugins: () => [bareShaders()] },
 });

@@ -1,0 +1,22 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { bareShader } from '../../tools/bare-shaders.ts';
+
+const FOLDER = join(import.meta.dirname, '../../shaders');
+
+test('a bare shader is its text, without comments and indents', () => {
+  const text = '// needs: x\n#for t in TOKENS\n  let a#t = b / c; // d\n\n#end\n\tfn e() {}\n';
+  expect(bareShader(text)).toBe('#for t in TOKENS\nlet a#t = b / c;\n#end\nfn e() {}');
+});
+
+test('of every shader all else stays', () => {
+  const files = readdirSync(FOLDER, { encoding: 'utf8', recursive: true }).filter((name) => name.endsWith('.wgsl'));
+  expect(files.length).toBeGreaterThan(100);
+  for (const file of files) {
+    const text = readFileSync(join(FOLDER, file), 'utf8');
+    expect(text, file).not.toMatch(/\/\*/); // comments of this kind would have to be known
+    const words = (code: string): string[] => code.split(/\s+/).filter(Boolean);
+    expect(words(bareShader(text)), file).toEqual(words(text.replaceAll(/\/\/.*/g, '')));
+  }
+});
