@@ -10,8 +10,9 @@ const INVOCATIONS = 256;
 const MOST_KEYS = 8;
 const SHARED_FLOATS = 512;
 
-/** Invocations of a query: each has a part of the head in registers, of which wide heads would take too many. */
-const slicesOf = (headDim: number): number => (headDim > 128 ? 8 : 4);
+/** Invocations of a query: each has a part of the head in registers, of at most so many floats where whole vectors allow it. */
+const SLICE = 16;
+const slicesOf = (headDim: number): number => [4, 8, 16].find((slices) => headDim % (4 * slices) === 0 && headDim / slices <= SLICE) ?? 4;
 
 /** More than any text has. */
 const EVERYWHERE = 2 ** 30;
