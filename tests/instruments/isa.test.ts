@@ -47,12 +47,14 @@ test('products and attention leave nothing for want of registers, and have other
   const few = await surveyIsa({ ...shared, wants: (kernel) => kernel.startsWith('linear'), phases: ['prefill', 'decode'], shapes: ['1B'], types: ['Q2_K', 'TQ1_0', 'IQ3_XXS'] });
   const convolutions = await surveyIsa({ ...shared, wants: (kernel) => kernel === 'short-conv', phases: ['prefill', 'decode'], shapes: ['convolution'], types: ['Q4_K'] });
   expect(convolutions.length).toBeGreaterThan(0);
+  const wide = await surveyIsa({ ...shared, wants: (kernel) => kernel.startsWith('attention-texts'), phases: ['encoder'], shapes: ['head 256'], types: ['Q8_0'] });
+  expect(wide.length).toBeGreaterThan(0);
   const ofDeltaNets = ['causal-conv', 'delta-rule', 'gated-norm'];
   const deltaNets = await surveyIsa({ ...shared, wants: (kernel) => ofDeltaNets.includes(kernel), phases: ['prefill', 'decode'], shapes: ['delta net'], types: ['Q4_K'] });
   expect([...new Set(deltaNets.map(({ kernel }) => kernel))].sort()).toEqual([...ofDeltaNets].sort());
   const experts = await surveyIsa({ ...shared, phases: ['prefill', 'decode'], shapes: ['experts'], types: ['Q4_K'] });
   expect(new Set(experts.map(({ kernel }) => kernel))).toContain('route-experts');
-  const worst = worstOf([...large, ...small, ...few, ...convolutions, ...deltaNets, ...experts]);
+  const worst = worstOf([...large, ...small, ...few, ...convolutions, ...wide, ...deltaNets, ...experts]);
   console.info([...worst].map(([key, { spilled, scratch, waves }]) => `${key}: ${spilled} spilled, ${scratch} bytes of scratch, ${waves} waves`).join('\n'));
   const wrong: string[] = [];
   for (const [key, row] of worst) {

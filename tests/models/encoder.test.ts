@@ -178,7 +178,7 @@ const BROKEN: [kernel: string, from: RegExp, to: string, standIn?: string][] = [
   ['layer-norm', /\+ norm_bias\[i\]/, ''],
   ['add-positions', /batch_table\[id\.y\]\.y/, 'id.y'],
   ['activate', /select\(1\.0 - beyond, beyond, x < 0\.0\)/, '(1.0 - beyond)'],
-  ['attention-texts', /min\(text\.x \+ text\.y, /, '('],
+  ['attention-texts', /token \+ REACH \+ 1u/, 'token + 1u'],
   ['attention-texts', /max\(text\.x, /, 'max(0u, '],
   ['attention-texts', /\* SCALE/, ''],
   ['pool-texts', /span\.x \+ span\.y/, 'span.x + 1u'],

@@ -149,7 +149,7 @@ test('Gemma 3: windows, rotations and scales, under the names of every version, 
   const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
     expectError(() => configOf('gemma3', change([], values)), code, { file: 'config.json', field, reason });
   await refused({ final_logit_softcapping: 30 }, 'unsupported', 'final_logit_softcapping', /soft caps/);
-  await refused({ use_bidirectional_attention: true }, 'unsupported', 'use_bidirectional_attention', /later tokens/);
+  await refused({ use_bidirectional_attention: true }, 'bad_file', 'modules.json', /how a text's states/); // an encoder is
   await refused({ layer_types: ['full_attention'] }, 'bad_file', 'layer_types', /each of 4 layers/);
   await refused({ sliding_window: null }, 'bad_file', 'sliding_window', /null/);
   const scaled = { rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 }, full_attention: {} } };

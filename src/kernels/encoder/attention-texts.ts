@@ -5,11 +5,14 @@ import type { Kernel, KernelText } from '../../gpu/kernel.ts';
 
 /** Less than any score, and finite. */
 const LEAST = -3e38;
-/** Of the kernel that shares keys out: queries of a workgroup, invocations of each, most keys in its memory at once, and their numbers. */
-const QUERIES = 64;
-const SLICES = 4;
+/** Of the kernel that shares keys out: invocations of a workgroup, most keys in its memory at once, and their numbers. */
+const INVOCATIONS = 256;
 const MOST_KEYS = 8;
 const SHARED_FLOATS = 512;
+
+/** Invocations of a query: each has a part of the head in registers, of at most so many floats where whole vectors allow it. */
+const SLICE = 16;
+const slicesOf = (headDim: number): number => [4, 8, 16].find((slices) => headDim % (4 * slices) === 0 && headDim / slices <= SLICE) ?? 4;
 
 /** More than any text has. */
 const EVERYWHERE = 2 ** 30;
@@ -41,14 +44,16 @@ export function attentionTextsKernel({ variant }: Device, heads: TextHeads): Ker
     ],
     params: { tokens: 'u32' },
   };
-  if (variant.sharedPages && headDim % (4 * SLICES) === 0) {
+  const slices = slicesOf(headDim);
+  if (variant.sharedPages && headDim % (4 * slices) === 0) {
+    const queries = INVOCATIONS / slices;
     const keys = Math.max(MOST_KEYS / 2, Math.min(MOST_KEYS, Math.floor(SHARED_FLOATS / headDim)));
     return {
       name: 'attention-texts-shared',
       sources: [sharedSource],
-      constants: { ...constants, QUERIES, SLICES, KEYS: keys, SLICE4: headDim / 4 / SLICES },
+      constants: { ...constants, QUERIES: queries, SLICES: slices, KEYS: keys, SLICE4: headDim / 4 / slices },
       ...bound,
-      groups: ({ tokens }) => [Math.ceil(tokens / QUERIES), numHeads],
+      groups: ({ tokens }) => [Math.ceil(tokens / queries), numHeads],
     };
   }
   return {

@@ -77,7 +77,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     const source = file(name);
     return source && JsonFields.read(source);
   };
-  const files = sources.filter((source) => baseName(source).endsWith('.safetensors'));
+  const files = sources.filter((source) => baseName(source).endsWith('.safetensors') && !isOfDense(source));
   const required = async (name: string): Promise<JsonFields> => {
     const fields = await json(name);
     if (fields) return fields;
@@ -94,7 +94,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const values = isDecoder || isBidirectional(config) ? configMetadata(withConfigDefaults(config)) : undefined;
   const sentence = { config, pooling, modules, sentences: isDecoder ? undefined : await json('sentence_bert_config.json') };
   const behind = values && !isDecoder ? await readDenseModules(sentence, sources) : undefined;
-  const shards = await readShards(files.filter((source) => !isOfDense(source, modules)), await index());
+  const shards = await readShards(files, await index());
   const tokenizer = await required('tokenizer.json');
   if (!values) return encoderHeader({ ...sentence, tokenizer, tensors: shards }, type);
   const template = file('chat_template.jinja');

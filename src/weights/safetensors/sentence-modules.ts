@@ -57,17 +57,14 @@ export function readUsualLength({ sentences, config }: SentenceFiles, contextLen
   return length && Math.min(length, contextLength); // some count the positions that no text has
 }
 
-/** Whether a file lies in the folder of a dense layer. */
-export const isOfDense = ({ name }: ByteSource, modules: readonly JsonFields[] | undefined): boolean => densePaths(modules).some((path) => isIn(name, path));
+/** The last folder of a file's name, without its query. */
+const folderOf = ({ name }: ByteSource): string => name.replace(/[?#].*$/, '').split(/[/\\]/).at(-2) ?? '';
+
+/** Whether a file lies in the folder of a dense layer, whatever `modules.json` says. */
+export const isOfDense = (source: ByteSource): boolean => /^\d_Dense$/.test(folderOf(source));
 
 /** The folders of the dense layers, in order. */
-const densePaths = (modules: readonly JsonFields[] = []): string[] =>
-  modules.filter(({ values: { type, path } }) => typeof type === 'string' && type.endsWith('.Dense') && typeof path === 'string' && path !== '').map((module) => module.string('path'));
-
-const isIn = (name: string, path: string): boolean => {
-  const folders = name.replace(/[?#].*$/, '').split(/[/\\]/).slice(0, -1);
-  return folders.at(-1) === path;
-};
+const densePaths = (modules: readonly JsonFields[] = []): string[] => modules.filter((module) => module.string('type').endsWith('.Dense')).map((module) => module.string('path'));
 
 /** What sentence-transformers takes for what a dense layer's `config.json` does not say (base/modules/dense.py). */
 const DENSE_DEFAULTS = { activation_function: 'torch.nn.modules.activation.Tanh', bias: true, use_residual: false, module_input_name: 'sentence_embedding', module_output_name: null };
@@ -95,7 +92,7 @@ async function readDense({ config, modules }: SentenceFiles, sources: readonly B
   const tensors: TensorInfo[] = [];
   for (const [i, path] of densePaths(modules).entries()) {
     const file = (name: string): ByteSource => {
-      const found = sources.find((source) => isIn(source.name, path) && source.name.replace(/[?#].*$/, '').endsWith(name));
+      const found = sources.find((source) => isOfDense(source) && folderOf(source) === path && source.name.replace(/[?#].*$/, '').endsWith(name));
       return found ?? config.fail(`${path}/${name}`, 'this file of the model is missing, and modules.json names its folder (which files of dense layers need in their names)');
     };
     const fields = (await JsonFields.read(file('config.json'))).withDefaults(DENSE_DEFAULTS);
