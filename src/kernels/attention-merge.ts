@@ -1,4 +1,5 @@
 import source from '../../shaders/attention-merge.wgsl?raw';
+import aloneSource from '../../shaders/attention-merge-alone.wgsl?raw';
 import keepProbe from '../../shaders/parts/pages/keep-probe.wgsl?raw';
 import rotatedValue from '../../shaders/parts/pages/rotated-value.wgsl?raw';
 import sharedSource from '../../shaders/attention/attention-merge-shared.wgsl?raw';
@@ -23,18 +24,24 @@ const MERGED: Pick<KernelText, 'bindings' | 'params'> = {
 /**
  * `partial_outputs [T, splits, numHeads, headDim + 4]` → `y [T, numHeads headDim]`; of the last tokens also their part of
  * `probes`, see probe-page.ts. `slotPages`: entries of a stream's region of the page table. Of a batch of each kind: few
- * tokens have many splits, which workgroups share out where they do so with pages.
+ * tokens have many splits, which workgroups share out where they do so with pages. On software adapters a prompt's tokens,
+ * which have one split as a rule, do not wait for each other: a barrier there costs more than what it saves.
  */
 export function attentionMergeKernels(device: Device, heads: Heads): Record<'decode' | 'prefill', Merge> {
-  const prefill = alone(device, heads);
-  return { prefill, decode: device.variant.sharedPages ? shared(device, heads) : prefill };
+  const { lanes, sharedPages } = device.variant;
+  const together = ofItems(device, heads, { name: 'attention-merge', source });
+  return {
+    prefill: lanes === 1 ? ofItems(device, heads, { name: 'attention-merge-alone', source: aloneSource }) : together,
+    decode: sharedPages ? shared(device, heads) : together,
+  };
 }
 
-function alone(device: Device, heads: Heads): Merge {
+/** An invocation has four components of a head. */
+function ofItems(device: Device, heads: Heads, { name, source }: { name: string; source: string }): Merge {
   const { workgroup } = device.variant;
   const quads = (heads.numHeads * heads.headDim) / 4;
   return {
-    name: 'attention-merge',
+    name,
     sources: [keepProbe, rotatedValue, source],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
     ...MERGED,
