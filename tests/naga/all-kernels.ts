@@ -90,6 +90,7 @@ export function allKernels(device: Device): Kernel[] {
     ...DELTA_NETS.flatMap((net) => [causalConvKernel(device, net), deltaRuleKernel(device, net), gatedNormKernel(device, net, NORM_EPS)]),
     sigmoidMulKernel(device, { ...HEADS[0]!, gatesAttention: true }),
     storeKvKernel(device, { ...HEADS[0]!, gatesAttention: true }),
+    normQkKernel(device, HEADS[0]!),
     ...(['softmax', 'sigmoid'] as const).flatMap((shares) => BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, shares, normalizes }))),
     ...BOTH.map((isApart) => sumExpertsKernel(device, WIDTH, 8, isApart)),
     groupExpertsKernel(device, 128),
