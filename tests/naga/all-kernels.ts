@@ -20,6 +20,7 @@ import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
 import type { LoraSite } from '../../src/kernels/lora-layout.ts';
 import { probePageKernel } from '../../src/kernels/probe-page.ts';
 import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
+import { normQkKernel } from '../../src/kernels/attention/norm-qk.ts';
 import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
 import { sampleLevelKernel } from '../../src/kernels/sample-level.ts';
 import { samplingKernels } from '../../src/kernels/sampling.ts';
