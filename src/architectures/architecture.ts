@@ -19,6 +19,8 @@ export interface Architecture {
   activation: Activation;
   /** Of a layer. */
   norms: readonly NormName[];
+  /** Its norms of q and k are over all heads together. */
+  normsQkWhole?: true;
   /** What transformers calls norms that it does not call as norms.ts has it. */
   normPaths?: Readonly<Partial<Record<NormName, string>>>;
   /** The same of linears, where linears.ts has other names. */
@@ -33,8 +35,8 @@ export interface Architecture {
   draftParts?: string;
   /** The projection of queries gives gates too, head by head, of what is attended to. */
   gatesAttention?: true;
-  /** Layers have experts in place of their MLP; `normalizes` where a file does not say. */
-  experts?: Pick<Experts, 'shares' | 'normalizes'> & { paths: ExpertPaths };
+  /** Layers have experts in place of their MLP; `normalizes` where a file does not say. `isMlpSized`: an expert is as wide as files say of an MLP. */
+  experts?: Pick<Experts, 'shares' | 'normalizes'> & { paths: ExpertPaths; isMlpSized?: true };
   /** safetensors have norms' weights less this, which is added as they are loaded. */
   normOffset?: number;
   /** Which layers attend within a window, where a file has one and does not say: all but every n-th, or all; and how these are rotated, if in their own way. */

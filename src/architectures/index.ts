@@ -7,6 +7,7 @@ import { lfm2 } from './lfm2.ts';
 import { lfm2moe } from './lfm2moe.ts';
 import { llama } from './llama.ts';
 import { mistral3 } from './mistral3.ts';
+import { olmoe } from './olmoe.ts';
 import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
@@ -14,7 +15,7 @@ import { qwen35 } from './qwen35.ts';
 import { qwen3moe } from './qwen3moe.ts';
 import { smollm3 } from './smollm3.ts';
 
-const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, gemmaEmbedding, phi3, mistral3, lfm2, qwen35, qwen3moe, lfm2moe];
+const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, gemmaEmbedding, phi3, mistral3, lfm2, qwen35, qwen3moe, lfm2moe, olmoe];
 
 /** By GGUF's `general.architecture`. */
 export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(LIST.map((one) => [one.name, one]));

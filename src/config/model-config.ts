@@ -105,6 +105,8 @@ export interface ModelConfig {
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation. */
   qkNorm: boolean;
+  /** They are RMS-normed before it, each over all of its heads together. */
+  normsQkWhole?: boolean;
   /** What attention and MLP add to the residual stream is RMS-normed first. */
   postNorms: boolean;
   activation: Activation;

@@ -1,6 +1,7 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
 import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
+import { normQkKernel } from '../kernels/attention/norm-qk.ts';
 import { sigmoidMulKernel } from '../kernels/sigmoid-mul.ts';
 import { storeKvKernel } from '../kernels/store-kv.ts';
 import type { AttentionBuffers } from './attention-buffers.ts';
@@ -24,6 +25,8 @@ export interface AttentionWeights {
   /** With qkNorm: `[headDim]` each. */
   queryNorm?: GPUBuffer;
   keyNorm?: GPUBuffer;
+  /** Where they are normed whole: q's, then k's `[(numHeads + numKvHeads) headDim]`. */
+  wholeNorm?: GPUBuffer | undefined;
 }
 
 /** x += postNorm(residualScale · Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x))), where it is gated times sigmoid(Wgate · norm(x)). */
@@ -34,6 +37,7 @@ export class Attention {
   /** This layer's pages in other forms. */
   readonly pageForms: PageForms;
   readonly #qkv: NormedLinears;
+  readonly #norm: Operation<{ tokens: number }> | undefined;
   readonly #store: () => Operation<{ tokens: number }>;
   readonly #attend: PagedAttention;
   readonly #gate: Operation<{ tokens: number }> | undefined;
@@ -45,13 +49,14 @@ export class Attention {
     private readonly weights: AttentionWeights,
   ) {
     const { x, qkv, attended } = place.activations;
-    const { norm, bias } = weights;
+    const { norm, bias, wholeNorm } = weights;
+    const { device, config } = place;
     this.norm = norm;
     this.#qkv = new NormedLinears(place, { group: 'qkv', matrices: weights.qkv, norm, x, adaptedX: x, y: qkv, bias });
+    this.#norm = wholeNorm && createOperation(device, normQkKernel(device, config), { qkv, norm_weight: wholeNorm });
     this.#store = following([() => buffers.pages.buffer], () => this.#bindStore());
     this.#store(); // compiled while the model is opened
     this.#attend = new PagedAttention(place, buffers);
-    const { device, config } = place;
     this.#gate = config.gatesAttention ? createOperation(device, sigmoidMulKernel(device, config), { x: qkv, y: attended }) : undefined;
     this.#output = new ResidualLinear(place, { group: 'output', matrix: weights.output, x: attended, y: x, adaptedY: x, postNorm: weights.postNorm });
     this.pageForms = new PageForms(place, buffers);
@@ -65,6 +70,7 @@ export class Attention {
 
   record(recorder: Dispatcher, batch: Batch): void {
     this.#qkv.record(recorder, batch);
+    if (this.#norm) recorder.run(this.#norm, this.#norm.groups(batch), { tokens: batch.tokens });
     if (!this.#attend.stores(batch)) {
       const store = this.#store();
       recorder.run(store, store.groups(batch));

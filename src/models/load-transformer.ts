@@ -1,6 +1,7 @@
 import { mlpNormOf, outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
 import { isRotated, type LinearName, linearsOfGroup } from '../architectures/linears.ts';
+import { QK_NORMS } from '../architectures/norms.ts';
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import { deltaWidths } from '../config/delta-net.ts';
@@ -102,9 +103,10 @@ class Loader {
     const [queryNorm, keyNorm] = config.qkNorm
       ? [await this.headNorm(name('attn_q_norm.weight')), await this.headNorm(name('attn_k_norm.weight'))]
       : [];
+    const wholeNorm = config.normsQkWhole ? await this.wholeNorm(layer) : undefined;
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
-    const weights = { norm, qkv, bias, output, queryNorm, keyNorm, postNorm: await this.postNorm(name('post_attention_norm')) };
+    const weights = { norm, qkv, bias, output, queryNorm, keyNorm, wholeNorm, postNorm: await this.postNorm(name('post_attention_norm')) };
     return new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
   }
 
@@ -194,6 +196,12 @@ class Loader {
       }),
     );
     return this.tensors.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
+  }
+
+  /** Of q, then k, each over all of its heads. */
+  async wholeNorm(layer: number): Promise<GPUBuffer> {
+    const parts = await Promise.all(QK_NORMS.map((name) => this.tensors.read(`blk.${layer}.${name}.weight`)));
+    return this.tensors.buffer(`blk.${layer}.qk_norm.weight`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
   }
 
   async ropeTables(): Promise<Record<'rotated' | 'unrotated' | 'window', GPUBuffer>> {

@@ -108,6 +108,10 @@ const queriesOrKeys = ({ gatesAttention }: ModelConfig, projected: Rows[], part:
 
 /** The heads of one token, normed where the model does so. */
 function normed(config: ModelConfig, own: Tensor, heads: Rows, part: 'q' | 'k'): Rows {
+  if (config.normsQkWhole) {
+    const [whole] = norm([Float64Array.from(heads.flatMap((head) => [...head]))], own(`attn_${part}_norm.weight`), config.rmsNormEps);
+    return heads.map((head, i) => whole!.subarray(i * head.length, (i + 1) * head.length));
+  }
   return config.qkNorm ? norm(heads, own(`attn_${part}_norm.weight`), config.rmsNormEps) : heads;
 }
 

@@ -55,6 +55,7 @@ const gpt4o: PreTokenizer = { patterns: [GPT4O] };
 /** By the value of `tokenizer.ggml.pre` (llama.cpp, src/llama-vocab.cpp). */
 export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['gpt-2', gpt2],
+  ['olmo', gpt2],
   ['smollm', digitsThenGpt2],
   ['starcoder', digitsThenGpt2],
   ['refact', digitsThenGpt2],

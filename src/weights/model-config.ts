@@ -80,7 +80,8 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
     ...readStates(file, found, numLayers),
     ...readExperts(metadata, found, numLayers),
     qkvBias: found.qkvBias === 'always' || file.tensors.some(({ name }) => name.endsWith('.attn_q.bias')),
-    qkNorm: norms.includes('attn_q_norm'),
+    qkNorm: norms.includes('attn_q_norm') && !found.normsQkWhole,
+    ...(found.normsQkWhole && { normsQkWhole: true }),
     postNorms: norms.includes('post_ffw_norm'),
     activation,
     ...readMultipliers(metadata, found, { numLayers, hiddenSize, numHeads }),
@@ -137,6 +138,8 @@ function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, 
     const field = `${architecture}.${cap}`;
     if ((metadata.optionalNumber(field) ?? 0) !== 0) fail(metadata, field, 'soft caps are not supported', 'unsupported');
   }
+  const clamp = `${architecture}.attention.clamp_kqv`;
+  if ((metadata.optionalNumber(clamp) ?? 0) !== 0) fail(metadata, clamp, 'clamped queries, keys and values are not supported', 'unsupported');
   if (hasWindow) return;
   const window = `${architecture}.attention.sliding_window`;
   const width = metadata.optionalNumber(window) ?? 0;
@@ -188,8 +191,8 @@ function readConvolution(metadata: GgufMetadata, { name, hasConvolutions }: Arch
 /** Of every layer, or all but the first ones (llama.cpp, src/models/qwen3moe.cpp, lfm2moe.cpp). */
 function readExperts(metadata: GgufMetadata, { name, experts }: Architecture, numLayers: number): { experts?: Experts } {
   if (!experts) return {};
-  const integer = (key: 'expert_count' | 'expert_used_count' | 'expert_feed_forward_length'): number => readInteger(metadata, `${name}.${key}`, MOST[key]);
-  const [count, used, intermediateSize] = [integer('expert_count'), integer('expert_used_count'), integer('expert_feed_forward_length')];
+  const integer = (key: keyof typeof MOST): number => readInteger(metadata, `${name}.${key}`, MOST[key]);
+  const [count, used, intermediateSize] = [integer('expert_count'), integer('expert_used_count'), integer(experts.isMlpSized ? 'feed_forward_length' : 'expert_feed_forward_length')];
   if (used > count) fail(metadata, `${name}.expert_used_count`, `a token goes through ${used} experts, but there are ${count}`);
   checkMultiple(metadata, `${name}.expert_feed_forward_length`, intermediateSize, 32);
   const firstLayer = metadata.optionalNumber(`${name}.leading_dense_block_count`) ?? 0;

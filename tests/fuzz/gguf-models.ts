@@ -23,6 +23,7 @@ const MODELS: readonly TinyModelOptions[] = [
   { ...SIZES, architecture: 'qwen35', type: 'Q8_0', numLayers: 2, attending: [1], headDim: 32, rotaryDim: 16 },
   { ...SIZES, architecture: 'qwen3moe', type: 'Q8_0', experts: { count: 3, used: 2, intermediateSize: 32 } },
   { ...SIZES, architecture: 'lfm2moe', type: 'Q4_0', numLayers: 3, experts: { count: 3, used: 2, intermediateSize: 32 } },
+  { ...SIZES, architecture: 'olmoe', type: 'Q8_0', experts: { count: 3, used: 2, intermediateSize: 32 } },
   { ...SIZES, architecture: 'llama', type: 'Q6_K', hiddenSize: 256, intermediateSize: 256, embeddingType: 'Q5_K' },
 ];
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { embedKernel } from '../../src/kernels/embed.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
+import { normQkKernel } from '../../src/kernels/attention/norm-qk.ts';
 import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
 import { pageEntry, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
@@ -63,6 +64,28 @@ describe('embed', () => {
       }
       expectClose('embed', await runner.floats(y), embed(weights, columns, ids));
       destroyMatrix(runner.device, matrix);
+    });
+  });
+});
+
+describe('norm-qk', () => {
+  describeVariants(SUBGROUP_VARIANTS, (getRunner) => {
+    it.each([[1, 1, 16], [9, 3, 64], [16, 16, 128], [3, 1, 32]])('%i heads of q, %i of k, of %i', async (numHeads, numKvHeads, headDim) => {
+      const random = new Random(numHeads);
+      const runner = getRunner();
+      const heads = { numHeads, numKvHeads, headDim, qkNorm: false, rmsNormEps: 1e-5 };
+      const [queries, keys] = [numHeads * headDim, numKvHeads * headDim];
+      const weight = random.normals(queries + keys, 1, 1);
+      for (const tokens of [1, 2, 33]) {
+        const rows = random.normals(tokens * (queries + 2 * keys), 3, 0.5);
+        const qkv = runner.upload(rows);
+        runner.run(normQkKernel(runner.device, heads), { qkv, norm_weight: runner.upload(weight) }, { tokens }, { tokens });
+        const want = Array.from({ length: tokens }, (_, token) => {
+          const row = rows.subarray((token * rows.length) / tokens, ((token + 1) * rows.length) / tokens);
+          return [...rmsNorm(row.subarray(0, queries), weight.subarray(0, queries), 1e-5), ...rmsNorm(row.subarray(queries, queries + keys), weight.subarray(queries), 1e-5), ...row.subarray(queries + keys)];
+        });
+        expectClose('rms-norm', await runner.floats(qkv), want.flat());
+      }
     });
   });
 });

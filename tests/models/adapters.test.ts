@@ -45,6 +45,7 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     'lfm2, rank 5': [{ architecture: 'lfm2', numLayers: 3, hiddenSize: 128, intermediateSize: 192 }, { seed: 15, rank: 5 }],
     'qwen3moe, rank 3': [{ architecture: 'qwen3moe', hiddenSize: 128, experts: { count: 6, used: 2, intermediateSize: 64 }, attentionGain: 1 }, { seed: 16, rank: 3 }],
     'lfm2moe, rank 5': [{ architecture: 'lfm2moe', numLayers: 3, hiddenSize: 128, intermediateSize: 192, experts: { count: 6, used: 2, intermediateSize: 64 }, attentionGain: 1 }, { seed: 17, rank: 5 }],
+    'olmoe, rank 4': [{ architecture: 'olmoe', hiddenSize: 128, experts: { count: 6, used: 2, intermediateSize: 64 }, attentionGain: 1 }, { seed: 18 }],
     'smollm3, rank 4': [{ architecture: 'smollm3', numLayers: 4 }, { seed: 7, gain: 0.05 }],
   };
 

@@ -59,6 +59,9 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   qwen3moe: { architecture: 'qwen3moe', attentionGain: 1, ropeTheta: 1e6 },
   'qwen3moe, odd sizes, 20 experts': { architecture: 'qwen3moe', numLayers: 3, experts: { count: 20, used: 7, intermediateSize: 96 }, hiddenSize: 96, headDim: 32, numHeads: 4, numKvHeads: 1, attentionGain: 1, tied: false },
   lfm2moe: { architecture: 'lfm2moe', numLayers: 4, attentionGain: 1, ropeTheta: 1e6 },
+  // llama.cpp reads OLMoE with as many heads of k as of q, and an output matrix of its own.
+  olmoe: { architecture: 'olmoe', numHeads: 4, numKvHeads: 4, attentionGain: 1, tied: false },
+  'olmoe, odd sizes, 20 experts': { architecture: 'olmoe', numLayers: 3, experts: { count: 20, used: 7, intermediateSize: 96 }, hiddenSize: 96, numHeads: 3, numKvHeads: 3, attentionGain: 1, tied: false },
   // Eight layers, two of which see all; the text is several windows long.
   gemma3: { architecture: 'gemma3', numLayers: 8, hiddenSize: 128, intermediateSize: 192, attentionGain: 1, ropeTheta: 1e6, tokenizer: 'llama' },
   'gemma3, heads of 256, window over pages': { architecture: 'gemma3', numLayers: 7, hiddenSize: 96, intermediateSize: 160, headDim: 256, numHeads: 4, numKvHeads: 1, attentionGain: 1, ropeTheta: 1e6, window: 40, ropeLinearScale: 8 },

@@ -56,6 +56,8 @@ describe('against llama.cpp and the reference on the same bytes', () => {
 
   test.each(['Q8_0', 'Q4_K'] as const)('lfm2moe, %s', (type) => compare({ architecture: 'lfm2moe', type, ropeTheta: 1e6, ...SMOOTH }));
 
+  test('olmoe, Q4_K', () => compare({ architecture: 'olmoe', type: 'Q4_K', numHeads: 4, numKvHeads: 4, tied: false, ...SMOOTH }));
+
   test('qwen3moe, down apart from gate and up', () => compare({ architecture: 'qwen3moe', type: 'Q4_K', ...SMOOTH, types: { ffn_down_exps: 'Q6_K' } }));
 
   test('mixed: v apart from q and k, up apart from gate, an embedding and a down of their own', () =>

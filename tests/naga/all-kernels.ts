@@ -21,6 +21,7 @@ import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
 import type { LoraSite } from '../../src/kernels/lora-layout.ts';
 import { probePageKernel } from '../../src/kernels/probe-page.ts';
 import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
+import { normQkKernel } from '../../src/kernels/attention/norm-qk.ts';
 import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
 import { sampleLevelKernel } from '../../src/kernels/sample-level.ts';
 import { samplingKernels } from '../../src/kernels/sampling.ts';
@@ -91,6 +92,7 @@ export function allKernels(device: Device): Kernel[] {
     ...DELTA_NETS.flatMap((net) => [causalConvKernel(device, net), deltaRuleKernel(device, net), gatedNormKernel(device, net, NORM_EPS)]),
     sigmoidMulKernel(device, { ...HEADS[0]!, gatesAttention: true }),
     storeKvKernel(device, { ...HEADS[0]!, gatesAttention: true }),
+    normQkKernel(device, HEADS[0]!),
     ...(['softmax', 'sigmoid'] as const).flatMap((shares) => BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, shares, normalizes }))),
     ...BOTH.map((isApart) => sumExpertsKernel(device, WIDTH, 8, isApart)),
     groupExpertsKernel(device, 128),

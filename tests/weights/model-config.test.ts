@@ -224,6 +224,9 @@ test('experts of every layer', async () => {
   await refused('expert_gating_func', 2, 'unsupported', /2 is not supported.*softmax/);
   await refused('expert_weights_scale', f32(2.5), 'unsupported', /times 2.5/);
   await refused('leading_dense_block_count', 2, 'bad_file', /0 to 1/);
+  const olmoe = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'olmoe', experts, metadata });
+  expect(await olmoe()).toMatchObject({ experts: { ...experts, firstLayer: 0, shares: 'softmax', normalizes: false }, intermediateSize: 64, qkNorm: false, normsQkWhole: true });
+  await expectError(() => olmoe({ 'olmoe.attention.clamp_kqv': f32(8) }), 'unsupported', { file: 'x.gguf', field: 'olmoe.attention.clamp_kqv', reason: /clamped/ });
   const lfm2moe = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'lfm2moe', numLayers: 5, experts, metadata });
   expect(await lfm2moe()).toMatchObject({ experts: { ...experts, firstLayer: 1, shares: 'sigmoid', normalizes: true }, convolution: { taps: 3, layers: [0, 2, 3] } });
   const field = 'lfm2moe.expert_weights_norm';

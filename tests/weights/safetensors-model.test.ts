@@ -18,7 +18,7 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe'];
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe'];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
@@ -185,6 +185,17 @@ test('Qwen3-MoE: an expert at a time in the files, all of a layer in one tensor'
   await refused({ mlp_only_layers: [0] }, 'unsupported', 'mlp_only_layers', /layers without experts/);
   await refused({ decoder_sparse_step: 2 }, 'unsupported', 'decoder_sparse_step', /layers without experts/);
   await refused({ num_experts_per_tok: 0 }, 'bad_file', 'num_experts_per_tok', /1 to 64/);
+});
+
+test('OLMoE: its experts are as wide as its config says of an MLP, and q and k are normed whole', async () => {
+  const experts = { count: 6, used: 2, intermediateSize: 64, firstLayer: 0, shares: 'softmax', normalizes: false };
+  const model = await openSafetensorsModel(modelFolder('olmoe'));
+  const config = readModelConfig(model);
+  expect(config).toMatchObject({ architecture: 'olmoe', experts, intermediateSize: 64, qkNorm: false, normsQkWhole: true, rmsNormEps: 1e-5 });
+  const tensors = checkTensors(model, config);
+  expect(['q', 'k'].map((part) => tensors.get(`blk.0.attn_${part}_norm.weight`)?.shape)).toEqual([[32], [16]]);
+  expect((await configOf('olmoe', change([], { norm_topk_prob: true }))).experts?.normalizes).toBe(true);
+  await expectError(() => configOf('olmoe', change([], { clip_qkv: 8 })), 'unsupported', { file: 'config.json', field: 'clip_qkv', reason: /clamped/ });
 });
 
 test('LFM2-MoE: its first layers have an MLP, its experts a bias', async () => {

@@ -2,6 +2,7 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import { createOperation } from '../../gpu/operation.ts';
 import type { Check } from '../../gpu/self-check.ts';
+import { normQkKernel } from '../../kernels/attention/norm-qk.ts';
 import { siluMulKernel } from '../../kernels/silu-mul.ts';
 import { batchTable } from '../../layers/batch.ts';
 import { Embedding } from '../../layers/embedding.ts';
@@ -54,6 +55,35 @@ export function normCheck(device: Device, { hiddenSize: width, rmsNormEps: eps }
       };
     },
     result: [{ buffer: y, offset: 0, size: TOKENS * width * 4 }],
+    read: (bytes) => new Float32Array(bytes),
+    expected: expected.flat(),
+    row: width,
+  };
+}
+
+/** q and k of a row, each over all of its heads. */
+export function normQkCheck(device: Device, config: ModelConfig): Check {
+  const { numHeads, numKvHeads, headDim, rmsNormEps: eps } = config;
+  const [queries, keys] = [numHeads * headDim, numKvHeads * headDim];
+  const width = queries + 2 * keys;
+  const next = anyNumbers();
+  const [rows, weight] = [anyHalves(TOKENS * width, next), anyHalves(queries + keys, next)];
+  const [qkv, weights] = [bufferOf(device, rows), bufferOf(device, weight)];
+  const expected = Array.from({ length: TOKENS }, (_, token) => {
+    const row = rows.subarray(token * width, (token + 1) * width);
+    const parts = [rmsNormed(row.subarray(0, queries), weight.subarray(0, queries), eps), rmsNormed(row.subarray(queries, queries + keys), weight.subarray(queries), eps)];
+    return [...parts.flatMap((part) => [...part]), ...row.subarray(queries + keys)];
+  });
+  return {
+    name: `norm-qk × ${queries}`,
+    make() {
+      const operation = createOperation(device, normQkKernel(device, config), { qkv, norm_weight: weights });
+      return (recorder) => {
+        device.gpuDevice.queue.writeBuffer(qkv, 0, rows);
+        recorder.run(operation, operation.groups({ tokens: TOKENS }), { tokens: TOKENS });
+      };
+    },
+    result: [{ buffer: qkv, offset: 0, size: rows.byteLength }],
     read: (bytes) => new Float32Array(bytes),
     expected: expected.flat(),
     row: width,

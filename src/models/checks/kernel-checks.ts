@@ -9,7 +9,7 @@ import { PREFILL, ROWS } from '../kernel-contests.ts';
 import { attentionChecks } from './attention-checks.ts';
 import { convolutionCheck } from './convolution-check.ts';
 import { attentionGateCheck, deltaNetCheck } from './delta-net-check.ts';
-import { embeddingCheck, gateCheck, normCheck } from './element-checks.ts';
+import { embeddingCheck, gateCheck, normCheck, normQkCheck } from './element-checks.ts';
 import { elementExpertChecks, expertProductChecks } from './expert-checks.ts';
 import { productChecks } from './product-checks.ts';
 import { repackChecks } from './repack-checks.ts';
@@ -33,7 +33,7 @@ export async function kernelChecks(
   const repacked = variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type));
   return [
     { candidates: [{ repacksOnHost: true }], checks: repacked },
-    { candidates: ROWS, checks: [normCheck(device, config), ...(config.postNorms ? [normCheck(device, config, 0.5)] : []), ...decode, ...(await expertProductChecks(device, upload, config, tensors))] },
+    { candidates: ROWS, checks: [normCheck(device, config), ...(config.postNorms ? [normCheck(device, config, 0.5)] : []), ...(config.normsQkWhole ? [normQkCheck(device, config)] : []), ...decode, ...(await expertProductChecks(device, upload, config, tensors))] },
     { candidates: PREFILL, checks: prefill },
     { candidates: [], checks: others },
     { candidates: ATTENTION, checks: attentionChecks(device, config) },

@@ -70,7 +70,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   if (window === 'by layer') addWindow(config, architecture, set);
   if (architecture.hasConvolutions) addConvolutions(config, set);
   if (architecture.hasDeltaNets) addDeltaNets(config, set);
-  if (architecture.experts) addExperts(config, setNumber, set);
+  if (architecture.experts) addExperts(config, architecture.experts, setNumber, set);
   addRope(config, architecture, set);
   return values;
 }
@@ -118,6 +118,7 @@ function checkUnsupported(config: JsonFields): void {
   for (const field of ['attn_logit_softcapping', 'final_logit_softcapping']) {
     if (config.has(field)) config.fail(field, 'soft caps are not supported', 'unsupported');
   }
+  if (config.has('clip_qkv')) config.fail('clip_qkv', 'clamped queries, keys and values are not supported', 'unsupported');
 }
 
 /** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */
@@ -136,14 +137,14 @@ function addWindow(config: JsonFields, { window }: Architecture, set: (key: stri
   if (theta !== undefined) set('rope.freq_base_swa', theta);
 }
 
-/** How many experts layers have, of how many a token goes through (configuration_qwen3_moe.py, configuration_lfm2_moe.py). */
-function addExperts(config: JsonFields, setNumber: (key: string, common: string) => void, set: (key: string, value: GgufValue) => void): void {
+/** How many experts layers have, of how many a token goes through (configuration_qwen3_moe.py, configuration_lfm2_moe.py, configuration_olmoe.py). */
+function addExperts(config: JsonFields, { isMlpSized }: NonNullable<Architecture['experts']>, setNumber: (key: string, common: string) => void, set: (key: string, value: GgufValue) => void): void {
   const dense = config.optional('mlp_only_layers', (key) => config.list(key)) ?? [];
   if (dense.length > 0) config.fail('mlp_only_layers', 'layers without experts are not supported in such a model', 'unsupported');
   if (config.has('decoder_sparse_step') && config.number('decoder_sparse_step') !== 1) config.fail('decoder_sparse_step', 'layers without experts are not supported in such a model', 'unsupported');
   setNumber('expert_count', 'num_experts');
   setNumber('expert_used_count', 'num_experts_per_tok');
-  setNumber('expert_feed_forward_length', 'moe_intermediate_size');
+  if (!isMlpSized) setNumber('expert_feed_forward_length', 'moe_intermediate_size');
   if (config.has('use_expert_bias') && config.values['use_expert_bias'] !== true) config.fail('use_expert_bias', 'such a model without biases of its experts is not supported', 'unsupported');
   if (config.has('num_dense_layers')) set('leading_dense_block_count', config.number('num_dense_layers'));
   if (config.has('routed_scaling_factor')) set('expert_weights_scale', config.number('routed_scaling_factor'));

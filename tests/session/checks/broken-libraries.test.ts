@@ -23,7 +23,7 @@ const FEW_BITS = tinyModel({
   ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 2 },
   types: { 'blk.0.attn_q': 'Q2_K', 'blk.0.attn_k': 'Q3_K', 'blk.0.attn_v': 'MXFP4', 'blk.1.attn_q': 'IQ4_XS', 'blk.1.attn_k': 'Q2_0', ffn_gate: 'Q1_0', ffn_up: 'TQ2_0', ffn_down: 'IQ3_XXS' },
 });
-const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }), qwen35: tinyModel({ architecture: 'qwen35', type: 'Q8_0', seed: 85, contextLength: 128, numLayers: 2, attending: [1] }), qwen3moe: tinyModel({ architecture: 'qwen3moe', type: 'Q4_0', seed: 87, contextLength: 128, numLayers: 1 }), lfm2moe: tinyModel({ architecture: 'lfm2moe', type: 'Q4_0', seed: 86, contextLength: 128, numLayers: 2 }) };
+const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }), qwen35: tinyModel({ architecture: 'qwen35', type: 'Q8_0', seed: 85, contextLength: 128, numLayers: 2, attending: [1] }), qwen3moe: tinyModel({ architecture: 'qwen3moe', type: 'Q4_0', seed: 87, contextLength: 128, numLayers: 1 }), olmoe: tinyModel({ architecture: 'olmoe', type: 'Q4_0', seed: 88, contextLength: 128, numLayers: 1 }), lfm2moe: tinyModel({ architecture: 'lfm2moe', type: 'Q4_0', seed: 86, contextLength: 128, numLayers: 2 }) };
 
 interface Broken {
   library: string;
@@ -80,6 +80,8 @@ const LOADED: Broken[] = [
   broken('rides/routed', /firstExpert >= params/, 'firstExpert < params', 'linear-decode Q4_0 × 256 of experts', { model: 'qwen3moe' }),
   broken('group-experts', /at % TILE != 0u/, 'at % 2u != 0u', 'group-experts', { model: 'qwen3moe' }),
   broken('expert/routed of its input', /token \/ EXPERTS_USED/, 'token', 'linear-decode Q4_0 × 256 of experts', { model: 'qwen3moe' }),
+  broken('norm-qk', /select\(QUERY4, KEY4, is_key\)/, 'QUERY4', 'norm-qk', { model: 'olmoe' }),
+  broken('norm-qk of its weights', /norm_weight\[start \+ i\]/, 'norm_weight[i]', 'norm-qk', { model: 'olmoe' }),
   broken('embed', /tokens\[batch_table\[token\]\.x\]/, 'tokens[token]', 'embed'),
   broken('stored-half', /pack_half4\(clamp\(v,/, 'pack_half4(clamp(v.yxzw,', 'store-kv'),
   broken('store-kv', /a \* sine \+ b \* cosine/, 'b * cosine', 'store-kv'),

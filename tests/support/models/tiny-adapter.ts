@@ -90,7 +90,7 @@ const FUSED: Names = [
 function linearsOf({ architecture, convolution, deltaNet, experts }: ModelConfig, layer: number): Names {
   if (deltaNet?.layers.includes(layer)) return [...DELTA_NET, ...LINEARS.slice(4)];
   if (architecture === 'phi3') return FUSED;
-  if (architecture === 'qwen3moe') return LINEARS.slice(0, 4);
+  if (['qwen3moe', 'olmoe'].includes(architecture)) return LINEARS.slice(0, 4);
   if (architecture !== 'lfm2' && architecture !== 'lfm2moe') return LINEARS;
   const hasMlp = layer < (experts?.firstLayer ?? Infinity);
   return [...(convolution?.layers.includes(layer) ? LFM2_CONVOLUTION : LFM2_ATTENTION), ...(hasMlp ? LFM2_MLP : [])];

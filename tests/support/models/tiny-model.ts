@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'gemma-embedding' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35' | 'qwen3moe' | 'lfm2moe';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'gemma-embedding' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35' | 'qwen3moe' | 'lfm2moe' | 'olmoe';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -34,7 +34,7 @@ export interface TinyModelOptions {
   taps?: number;
   /** Of `qwen35`: heads of its delta nets; default 4 key heads, 8 value heads, and heads of 16. */
   deltaHeads?: readonly [keys: number, values: number, size: number];
-  /** Of `qwen3moe` and `lfm2moe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. Of `lfm2moe` all layers but the first have them. */
+  /** Of `qwen3moe`, `lfm2moe` and `olmoe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. Of `lfm2moe` all layers but the first have them. */
   experts?: { count: number; used: number; intermediateSize: number };
   /** Of the router; default 3. The higher, the less the last expert that is chosen counts, and the more an error of the scores. */
   routerGain?: number;
@@ -124,7 +124,7 @@ const attends = ({ architecture, attending }: TinyModelOptions, layer: number): 
 
 const deltaHeads = ({ deltaHeads: [keys, values, size] = [4, 8, 16] }: TinyModelOptions) => ({ keys, values, size });
 
-const hasExperts = (architecture: string, layer: number): boolean => architecture === 'qwen3moe' || (architecture === 'lfm2moe' && layer > 0);
+const hasExperts = (architecture: string, layer: number): boolean => ['qwen3moe', 'olmoe'].includes(architecture) || (architecture === 'lfm2moe' && layer > 0);
 
 const expertsOf = ({ experts = { count: 8, used: 3, intermediateSize: 256 } }: TinyModelOptions) => experts;
 
@@ -149,7 +149,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     [`${architecture}.block_count`]: sizes.numLayers,
     [`${architecture}.context_length`]: sizes.contextLength,
     [`${architecture}.embedding_length`]: sizes.hiddenSize,
-    [`${architecture}.feed_forward_length`]: sizes.intermediateSize,
+    [`${architecture}.feed_forward_length`]: architecture === 'olmoe' ? expertsOf(options).intermediateSize : sizes.intermediateSize,
     [`${architecture}.attention.head_count`]: sizes.numHeads,
     [`${architecture}.attention.head_count_kv`]: isLfm2(architecture) ? Int32Array.from({ length: sizes.numLayers }, (_, layer) => (attends(options, layer) ? sizes.numKvHeads : 0)) : sizes.numKvHeads,
     ...(isLfm2(architecture) && { [`${architecture}.shortconv.l_cache`]: options.taps ?? 3 }),
@@ -170,7 +170,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     ...(hasExperts(architecture, sizes.numLayers) && {
       [`${architecture}.expert_count`]: expertsOf(options).count,
       [`${architecture}.expert_used_count`]: expertsOf(options).used,
-      [`${architecture}.expert_feed_forward_length`]: expertsOf(options).intermediateSize,
+      ...(architecture !== 'olmoe' && { [`${architecture}.expert_feed_forward_length`]: expertsOf(options).intermediateSize }),
     }),
     ...(architecture === 'lfm2moe' && { 'lfm2moe.leading_dense_block_count': 1, 'lfm2moe.expert_gating_func': 2 }),
     ...(isGemma(architecture) && { [`${architecture}.attention.sliding_window`]: options.window ?? 24 }),
@@ -285,6 +285,10 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       if (['qwen3', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe'].includes(architecture) || isGemma(architecture)) {
         vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
         vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
+      }
+      if (architecture === 'olmoe') {
+        vector(name('attn_q_norm.weight'), qSize, 0.2, 1);
+        vector(name('attn_k_norm.weight'), kvSize, 0.2, 1);
       }
       matrix(name('attn_output.weight'), [hiddenSize, qSize]);
     }
