@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Architecture, ModelType } from './architecture.ts';
 import { gemma3 } from './gemma3.ts';
+import { gemma4 } from './gemma4.ts';
 import { granite } from './granite.ts';
 import { lfm2 } from './lfm2.ts';
 import { llama } from './llama.ts';
@@ -11,7 +12,7 @@ import { qwen3 } from './qwen3.ts';
 import { qwen35 } from './qwen35.ts';
 import { smollm3 } from './smollm3.ts';
 
-const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, phi3, mistral3, lfm2, qwen35];
+const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, phi3, mistral3, lfm2, qwen35, gemma4];
 
 /** By GGUF's `general.architecture`. */
 export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(LIST.map((one) => [one.name, one]));

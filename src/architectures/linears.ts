@@ -1,8 +1,8 @@
 import { deltaWidths } from '../config/delta-net.ts';
-import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { hasState, isConvolved, type ModelConfig, sharesKeys } from '../config/model-config.ts';
 
 type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads' | 'deltaNet' | 'gatesAttention'>;
-type Mixers = Pick<ModelConfig, 'convolution' | 'deltaNet' | 'numLayers'>;
+type Mixers = Pick<ModelConfig, 'convolution' | 'deltaNet' | 'sharedKeys' | 'numLayers'>;
 
 /** Widths that a linear reads or writes. */
 const WIDTHS = {
@@ -87,9 +87,10 @@ const MIXERS = {
 const MIXER_GROUPS: readonly LinearGroup[] = Object.values(MIXERS).flat();
 
 /** The linears that a layer of a model has, in order. */
-export function linearsOfLayer(model: Pick<Mixers, 'convolution' | 'deltaNet'>, layer: number): LinearName[] {
+export function linearsOfLayer(model: Omit<Mixers, 'numLayers'>, layer: number): LinearName[] {
   const own: readonly LinearGroup[] = MIXERS[isConvolved(model, layer) ? 'convolution' : hasState(model, layer) ? 'deltaNet' : 'attention'];
-  return LINEAR_NAMES.filter((name) => own.includes(LINEARS[name].group) || !MIXER_GROUPS.includes(LINEARS[name].group));
+  const isOwn = (name: LinearName): boolean => own.includes(LINEARS[name].group) && !(sharesKeys(model, layer) && LINEARS[name].outputs === 'keys');
+  return LINEAR_NAMES.filter((name) => isOwn(name) || !MIXER_GROUPS.includes(LINEARS[name].group));
 }
 
 /** The linears that any layer of a model has, in order. */
@@ -99,7 +100,7 @@ export const linearsOfModel = (model: Mixers): LinearName[] =>
 /** Most linears of a group that a model has. */
 export const mostSideBySide = (model: Mixers): number => Math.max(...linearsOfModel(model).map((name) => linearsOfGroup(LINEARS[name].group).length));
 
-/** `[outFeatures, inFeatures]` of a linear. */
+/** `[outFeatures, inFeatures]` of a linear; of a model whose layers differ in size, by `configOfLayer`. */
 export const linearShape = (model: Sizes, name: LinearName): [number, number] => [
   WIDTHS[LINEARS[name].outputs](model),
   WIDTHS[LINEARS[name].inputs](model),

@@ -9,6 +9,16 @@ export interface SlidingWindow {
   layers: readonly number[];
   /** Of these layers where they have their own, and positions that are not scaled; default: the model's. */
   ropeTheta?: number;
+  /** Components of these layers' heads, where the others' are of another size. */
+  headDim?: number;
+}
+
+/** Layers that attend to keys and values of the last layer of their kind before them, and compute queries alone (Gemma 3n and 4). */
+export interface SharedKeys {
+  /** The first of them; all behind it are. */
+  from: number;
+  /** Of their MLP. */
+  intermediateSize: number;
 }
 
 /** Stretches a rotation over a longer context (YaRN, arXiv 2309.00071): slow turns are slowed down, fast ones are left. */
@@ -83,12 +93,20 @@ export interface ModelConfig {
   window?: SlidingWindow;
   convolution?: ShortConvolution;
   deltaNet?: DeltaNet;
+  sharedKeys?: SharedKeys;
+  /**
+   * Numbers that each layer takes in of a token beside the residual stream: its row of an embedding matrix
+   * `[vocabSize, numLayers perLayerInputs]`, which stays off the GPU (Gemma 3n and 4).
+   */
+  perLayerInputs?: number;
   /** What a head attends to is multiplied by the sigmoid of a gate, which the projection of the query gives beside it. */
   gatesAttention?: boolean;
   /** q, k and v have a bias. */
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation. */
   qkNorm: boolean;
+  /** v is RMS-normed per head too, without weights. */
+  valueNorm?: boolean;
   /** What attention and MLP add to the residual stream is RMS-normed first. */
   postNorms: boolean;
   activation: Activation;
@@ -100,6 +118,8 @@ export interface ModelConfig {
   residualScale: number;
   /** Logits are divided by this; 1 in most models. */
   logitDivisor: number;
+  /** Logits go through cap · tanh(logit / cap). */
+  logitCap?: number;
   /** The output matrix is the embedding matrix. */
   tiedEmbeddings: boolean;
   /**
@@ -118,3 +138,23 @@ export const isConvolved = ({ convolution }: Pick<ModelConfig, 'convolution'>, l
 
 /** Whether a layer has a delta net in place of attention. */
 export const hasState = ({ deltaNet }: Pick<ModelConfig, 'deltaNet'>, layer: number): boolean => deltaNet?.layers.includes(layer) === true;
+
+/** Whether a layer attends to another layer's keys and values. */
+export const sharesKeys = ({ sharedKeys }: Pick<ModelConfig, 'sharedKeys'>, layer: number): boolean => sharedKeys !== undefined && layer >= sharedKeys.from;
+
+/** The layer whose keys and values a layer attends to: itself, or the last of its kind that has its own. */
+export function keyLayerOf(config: Pick<ModelConfig, 'sharedKeys' | 'window'>, layer: number): number {
+  if (!config.sharedKeys || !sharesKeys(config, layer)) return layer;
+  const isWindowed = windowOfLayer(config, layer) !== undefined;
+  let source = config.sharedKeys.from - 1;
+  while ((windowOfLayer(config, source) !== undefined) !== isWindowed) source--; // readModelConfig has seen to it that there is one
+  return source;
+}
+
+/** A model's sizes as one of its layers has them. */
+export function configOfLayer<C extends Pick<ModelConfig, 'window' | 'sharedKeys' | 'headDim' | 'intermediateSize'>>(config: C, layer: number): C {
+  const { window, sharedKeys } = config;
+  const headDim = window?.headDim !== undefined && window.layers.includes(layer) ? window.headDim : config.headDim;
+  const intermediateSize = sharedKeys && sharesKeys(config, layer) ? sharedKeys.intermediateSize : config.intermediateSize;
+  return headDim === config.headDim && intermediateSize === config.intermediateSize ? config : { ...config, headDim, intermediateSize };
+}

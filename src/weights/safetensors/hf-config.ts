@@ -5,6 +5,7 @@ import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
 import { addRope, ropeType } from './hf-rope.ts';
 import { MOST_DELTA } from '../delta-config.ts';
+import { addLayerSizes } from './hf-layer-sizes.ts';
 import { MOST } from '../model-config.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
@@ -50,7 +51,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   const { architecture, window, keys = {} } = modelTypeOf(config);
   if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
   checkActivation(config, architecture.activation);
-  checkUnsupported(config);
+  checkUnsupported(config, architecture);
 
   const values = new Map<string, GgufValue>([['general.architecture', architecture.name]]);
   const name = config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
@@ -70,6 +71,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   if (window === 'by layer') addWindow(config, architecture, set);
   if (architecture.hasConvolutions) addConvolutions(config, set);
   if (architecture.hasDeltaNets) addDeltaNets(config, set);
+  if (architecture.hasPerLayerInputs) addLayerSizes(config, set);
   addRope(config, architecture, set);
   return values;
 }
@@ -105,11 +107,11 @@ function checkActivation(config: JsonFields, wanted: Activation): void {
 }
 
 /** What would change every answer, and is in no released model of these types. */
-function checkUnsupported(config: JsonFields): void {
-  for (const field of ['attn_logit_softcapping', 'final_logit_softcapping']) {
+function checkUnsupported(config: JsonFields, { capsLogits }: Architecture): void {
+  for (const field of ['attn_logit_softcapping', ...(capsLogits ? [] : ['final_logit_softcapping'])]) {
     if (config.has(field)) config.fail(field, 'soft caps are not supported', 'unsupported');
   }
-  if (config.values['use_bidirectional_attention'] === true) config.fail('use_bidirectional_attention', 'attention to later tokens is not supported', 'unsupported');
+  if ([true, 'all'].includes(config.values['use_bidirectional_attention'] as boolean)) config.fail('use_bidirectional_attention', 'attention to later tokens is not supported', 'unsupported');
 }
 
 /** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */

@@ -6,7 +6,7 @@ import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
-import { CONVOLUTION, DELTA } from '../model-tensors.ts';
+import { CONVOLUTION, DELTA, PER_LAYER } from '../model-tensors.ts';
 import { checkVocabSize, configMetadata, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
 import { tokenizerMetadata } from './hf-tokenizer.ts';
@@ -20,11 +20,11 @@ import type { TensorInfo } from '../tensor-info.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
 function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
-  const { norms, normPaths, hasConvolutions, hasDeltaNets, isFused } = architecture;
+  const { norms, normPaths, hasConvolutions, hasDeltaNets, hasPerLayerInputs, isFused } = architecture;
   const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map((name) => [linearPath(architecture, name), name] as const);
   const fused = isFused ? Object.entries(FUSED).map(([name, { path }]) => [path, name] as const) : [];
   const convolution = hasConvolutions ? [['conv.conv', CONVOLUTION] as const] : [];
-  return new Map([...own, ...(hasDeltaNets ? DELTA_PARTS : []), ...fused, ...convolution, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
+  return new Map([...own, ...(hasDeltaNets ? DELTA_PARTS : []), ...(hasPerLayerInputs ? PER_LAYER_PARTS : []), ...fused, ...convolution, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
 }
 
 /** Of a delta net what is no linear; two have no name of their own. */
@@ -35,15 +35,26 @@ const DELTA_PARTS: [string, string][] = [
   ['linear_attn.dt_bias', DELTA.decayBias],
 ];
 
+/** Of a layer that takes in an embedding of its own. */
+const PER_LAYER_PARTS: [string, string][] = [
+  ['per_layer_input_gate', PER_LAYER.gate.replace('.weight', '')],
+  ['per_layer_projection', PER_LAYER.output.replace('.weight', '')],
+  ['post_per_layer_input_norm', PER_LAYER.outputNorm.replace('.weight', '')],
+  ['layer_scalar', PER_LAYER.scale],
+];
+
 const OUTER_NAMES: Record<string, string> = {
   'model.embed_tokens.weight': 'token_embd.weight',
   'model.norm.weight': 'output_norm.weight',
   'model.embedding_norm.weight': 'token_embd_norm.weight',
   'lm_head.weight': 'output.weight',
+  'model.embed_tokens_per_layer.weight': PER_LAYER.embeddings,
+  'model.per_layer_model_projection.weight': PER_LAYER.projection,
+  'model.per_layer_projection_norm.weight': PER_LAYER.norm,
 };
 /** Of a model with other parts: what its text's names begin with, by version, and the others'. */
 const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|model\.language_model\.)/;
-const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector|visual)\./;
+const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector|visual|audio_tower|embed_vision|embed_audio)\./;
 const LAYER_NAME = /^model\.layers\.(\d+)\.(.+?)(\.weight|\.bias|)$/;
 const INDEX = /\.safetensors\.index\.json$/;
 /** The longest templates have some 20,000 characters. */
@@ -109,6 +120,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const tensors = found.flatMap((tensor) => {
     if (isTied && tensor.name === 'output.weight') return []; // the embeddings once more
     const isConvolution = [`${CONVOLUTION}.weight`, DELTA.convolution].some((end) => tensor.name.endsWith(`.${end}`));
+    if (tensor.name === PER_LAYER.embeddings) return [tensor]; // takes no memory of the GPU
     if (tensor.shape.length > 1 && !isConvolution) return [type ? quantized(tensor, type) : tensor];
     const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
     if (tensor.name.endsWith(`.${DELTA.decayRate}`)) return [changed(vector, (log) => -Math.exp(log))];
