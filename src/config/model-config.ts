@@ -142,6 +142,9 @@ export const hasState = ({ deltaNet }: Pick<ModelConfig, 'deltaNet'>, layer: num
 /** Whether a layer attends to another layer's keys and values. */
 export const sharesKeys = ({ sharedKeys }: Pick<ModelConfig, 'sharedKeys'>, layer: number): boolean => sharedKeys !== undefined && layer >= sharedKeys.from;
 
+/** Whether a layer has pages of its own in the cache. */
+export const hasPages = (config: Pick<ModelConfig, 'deltaNet' | 'sharedKeys'>, layer: number): boolean => !hasState(config, layer) && !sharesKeys(config, layer);
+
 /** The layer whose keys and values a layer attends to: itself, or the last of its kind that has its own. */
 export function keyLayerOf(config: Pick<ModelConfig, 'sharedKeys' | 'window'>, layer: number): number {
   if (!config.sharedKeys || !sharesKeys(config, layer)) return layer;
@@ -151,10 +154,14 @@ export function keyLayerOf(config: Pick<ModelConfig, 'sharedKeys' | 'window'>, l
   return source;
 }
 
+/** Components of a layer's heads. */
+export const headDimOfLayer = ({ window, headDim }: Pick<ModelConfig, 'window' | 'headDim'>, layer: number): number =>
+  window?.headDim !== undefined && window.layers.includes(layer) ? window.headDim : headDim;
+
 /** A model's sizes as one of its layers has them. */
 export function configOfLayer<C extends Pick<ModelConfig, 'window' | 'sharedKeys' | 'headDim' | 'intermediateSize'>>(config: C, layer: number): C {
-  const { window, sharedKeys } = config;
-  const headDim = window?.headDim !== undefined && window.layers.includes(layer) ? window.headDim : config.headDim;
+  const { sharedKeys } = config;
+  const headDim = headDimOfLayer(config, layer);
   const intermediateSize = sharedKeys && sharesKeys(config, layer) ? sharedKeys.intermediateSize : config.intermediateSize;
   return headDim === config.headDim && intermediateSize === config.intermediateSize ? config : { ...config, headDim, intermediateSize };
 }

@@ -29,10 +29,12 @@ export interface Activations {
   attended: GPUBuffer;
   /** Of a delta net, queries, keys and values behind their convolution `[T, convolved]` */
   convolved: GPUBuffer;
-  /** gate, then up: `[T, 2 intermediateSize]` */
+  /** gate, then up: `[T, 2 intermediateSize]`; before the layers what they take in, on its way: `[T, numLayers perLayerInputs]` */
   gateUp: GPUBuffer;
-  /** activation(gate) · up `[T, intermediateSize]` */
+  /** activation(gate) · up `[T, intermediateSize]`; behind the MLP what the layer takes in, gated `[T, perLayerInputs]` */
   gated: GPUBuffer;
+  /** What layers take in of each token besides `[T, numLayers perLayerInputs]` */
+  layerInputs: GPUBuffer;
   /** Between the two products of an adapter in its plain form `[T, MAX_RANK]` */
   low: GPUBuffer;
   /** `[HEAD_TOKENS, vocabSize]` */
@@ -41,7 +43,8 @@ export interface Activations {
 
 /** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
-  const { hiddenSize, intermediateSize, numHeads, headDim, vocabSize, convolution, deltaNet } = config;
+  const { hiddenSize, numHeads, headDim, vocabSize, numLayers, convolution, deltaNet, perLayerInputs = 0 } = config;
+  const intermediateSize = Math.max(config.intermediateSize, config.sharedKeys?.intermediateSize ?? 0);
   const ofConvolution = convolution ? hiddenSize : 0;
   const { projected, convolved, values } = deltaNet ? deltaWidths(deltaNet) : { projected: 0, convolved: 1, values: 0 };
   const rows = (width: number): number => batchTokens * width * 4;
@@ -54,8 +57,9 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
     partials: Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim) * 4,
     attended: rows(Math.max(numHeads * headDim, ofConvolution, values)),
     convolved: rows(convolved),
-    gateUp: rows(2 * intermediateSize),
-    gated: rows(intermediateSize),
+    gateUp: rows(Math.max(2 * intermediateSize, numLayers * perLayerInputs)),
+    gated: rows(Math.max(intermediateSize, perLayerInputs)),
+    layerInputs: rows(Math.max(1, numLayers * perLayerInputs)),
     low: rows(MAX_RANK),
     logits: HEAD_TOKENS * vocabSize * 4,
   };

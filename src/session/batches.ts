@@ -50,11 +50,15 @@ export interface Draft {
 export interface ForwardOptions {
   tap?: Batch['tap'];
   layers?: LayerRange;
+  /** What its layers take in of its tokens; see `Transformer.rowsOf`. */
+  rows?: Float32Array<ArrayBuffer> | undefined;
 }
 
 /** Computes batches of sequences' tokens, and draws the tokens after them. */
 export class Batches implements StepComputer {
   #held: Promise<void> | undefined;
+  /** The token last drawn of each text, in models whose layers take in rows of a matrix that is not on the GPU. */
+  readonly #last = new WeakMap<Sequence, Promise<number>>();
 
   constructor(private readonly parts: BatchParts) {}
 
@@ -89,7 +93,7 @@ export class Batches implements StepComputer {
    * Records the forward pass over a batch, which must be submitted before another is recorded. Pages and adapters may lie
    * elsewhere when its next layers are.
    */
-  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers }: ForwardOptions = {}): void {
+  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers, rows }: ForwardOptions = {}): void {
     const { device, transformer, ranks, sequences: cached } = this.parts;
     const { cache, activations, arena } = transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
@@ -97,8 +101,10 @@ export class Batches implements StepComputer {
       const positions = tokens.filter((token) => token.sequence === sequence).map(({ position }) => position);
       return { sequence, from: Math.min(...positions), to: Math.max(...positions) + 1 };
     });
+    const isFirst = !layers || layers.from === 0;
+    if (isFirst) transformer.takeIn(rows);
     // States of all may move as one is added.
-    if (!layers || layers.from === 0) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to);
+    if (isFirst) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to);
     for (const { sequence, from, to } of spans) {
       cache.show(sequence.slot, sequence.pages);
       cache.states.show(cache.firstPage(sequence.slot), sequence.states, from, to);
@@ -119,7 +125,7 @@ export class Batches implements StepComputer {
       row,
       position,
     }));
-    if (!layers || layers.from === 0) for (const { sequence } of tokens) ranks.count(sequence);
+    if (isFirst) for (const { sequence } of tokens) ranks.count(sequence);
     const adapted = loraBatch(arena, doses);
     if (adapted) arena.writeRows(adapted.rows);
     const halfOnly = sequences.every(({ pages }) => allHalf(pages));
@@ -139,6 +145,7 @@ export class Batches implements StepComputer {
    */
   async decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
     const { recorder } = this.parts;
+    const rowsOf = this.#takesRows ? await this.#rowsBehind(draws) : undefined; // others are submitted at once
     while (this.#held) await this.#held;
     const trials: Promise<void>[] = [];
     const drawn = await this.#draw(draws, () => {
@@ -149,7 +156,7 @@ export class Batches implements StepComputer {
       for (const [i, group] of byAdapters(draws).entries()) {
         if (i > 0) recorder.submit(); // the table is written once a submission
         const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
-        this.forward(recorder, 'decode', tokens);
+        this.forward(recorder, 'decode', tokens, { rows: rowsOf?.(group) });
         this.parts.draws.record(0, group);
       }
     });
@@ -165,6 +172,7 @@ export class Batches implements StepComputer {
    */
   async verify(draw: DrawRequest, { tokens: draft, row, text }: Draft): Promise<DrawnToken[]> {
     const { recorder, device, transformer, draws } = this.parts;
+    const rows = this.#takesRows ? await transformer.rowsOf([await this.#lastOf(draw.sequence), ...draft]) : undefined;
     while (this.#held) await this.#held;
     const { sequence, position } = draw;
     const first: BatchToken = { sequence, position: position - 1, place: sequence.slot };
@@ -174,13 +182,14 @@ export class Batches implements StepComputer {
       const before = recorder.dispatches;
       trial = this.lengthen(sequence, position + draft.length);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(draft));
-      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens);
+      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens, { rows });
       return draws.verify(tokens.map((_, i) => ({ ...draw, position: position + i })), before);
     });
     await trial;
     const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean => token === draft[i] && (!chosen || isSameRow(chosen, row));
     const count = drawn.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;
     const kept = drawn.slice(0, count);
+    this.#last.set(draw.sequence, Promise.resolve((kept.at(-1) as DrawnToken).token));
     draws.takeBack(draw, drawn, count, { ...text, answer: [...text.answer, ...kept.map(({ token }) => token)] });
     return kept.map((each) => ({ ...each, dispatchesPerToken: (each.dispatchesPerToken * drawn.length) / count }));
   }
@@ -194,12 +203,45 @@ export class Batches implements StepComputer {
   /** Submits what `record` records, and reads what it draws. */
   #draw(draws: readonly DrawRequest[], record: () => void): Promise<StepResult[]> {
     const { recorder } = this.parts;
-    return recorder.inOneGo(() => {
+    const results = recorder.inOneGo(() => {
       const before = recorder.dispatches;
       record();
       return this.parts.draws.read(draws, before);
     });
+    if (!this.#takesRows) return results;
+    draws.forEach(({ sequence, allowedLater }, i) => {
+      if (!allowedLater) this.#last.set(sequence, handled(results.then((all) => (all[i] as DrawnToken).token)));
+    });
+    return results;
   }
+
+  /** Layers take in rows of a matrix that is not on the GPU. */
+  get #takesRows(): boolean {
+    return this.parts.transformer.config.perLayerInputs !== undefined;
+  }
+
+  /** What layers take in of the tokens last drawn, of any of these: the step waits until they are known here. */
+  async #rowsBehind(draws: readonly DrawRequest[]): Promise<(some: readonly DrawRequest[]) => Float32Array<ArrayBuffer>> {
+    const { transformer } = this.parts;
+    const rows = await Promise.all(draws.map(async ({ sequence }) => transformer.rowsOf([await this.#lastOf(sequence)])));
+    return (some) => joined(some.map((draw) => rows[draws.indexOf(draw)] as Float32Array));
+  }
+
+  #lastOf(sequence: Sequence): Promise<number> {
+    const last = this.#last.get(sequence);
+    if (!last) throw new Error('no token of the text was drawn');
+    return last;
+  }
+}
+
+function joined(rows: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const all = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const row of rows) {
+    all.set(row, at);
+    at += row.length;
+  }
+  return all;
 }
 
 const isSameRow = (a: RampRow, b: RampRow | undefined): boolean =>

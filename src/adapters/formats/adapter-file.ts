@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../../config/model-config.ts';
+import { configOfLayer, type ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../../errors/chunkwise-error.ts';
 import { readFloats } from '../../weights/float-tensor.ts';
@@ -146,7 +146,7 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
     if (layer >= model.numLayers) fail(a, `the base has ${model.numLayers} layers only`);
     const isOfBase = modulesOfLayer(model, layer).some((own) => nameOf(own) === nameOf(pair));
     if (!isOfBase) fail(a, `layer ${layer} of the base, a ${model.architecture} model, has no such linear`, 'unsupported');
-    const [rows, columns] = linearShape(model, linear);
+    const [rows, columns] = linearShape(configOfLayer(model, layer), linear);
     const outputs = fused ? placeInGroup(model, linear).outputWidth : rows;
     if (a.shape[1] !== columns) fail(a, `takes ${a.shape[1]} features, but ${fused ?? linear} of the base has ${columns}`);
     if (b.shape[0] !== outputs) fail(b, `gives ${b.shape[0]} features, but ${fused ?? linear} of the base has ${outputs}`);

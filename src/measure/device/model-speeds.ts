@@ -1,6 +1,6 @@
 import { linearShape, linearsOfLayer } from '../../architectures/linears.ts';
 import { kvBytes } from '../../cache/kv-report.ts';
-import type { ModelConfig } from '../../config/model-config.ts';
+import { configOfLayer, type ModelConfig } from '../../config/model-config.ts';
 import { quantile } from '../../config/quantile.ts';
 import { type Adaptation, UNADAPTED } from '../../engine/adaptation.ts';
 import { handled } from '../../session/handled.ts';
@@ -215,6 +215,6 @@ class ModelMeasure {
 
 /** Of all layers' linears, and of the factors of an adapter of that rank on them. */
 const linearWeights = (config: ModelConfig, rank: number): number =>
-  Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(config, name)))
+  Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(configOfLayer(config, layer), name)))
     .flat()
     .reduce((sum, [rows, columns]) => sum + rows * columns + rank * (rows + columns), 0);

@@ -45,7 +45,7 @@ export class CheckedLayer {
     model: ModelConfig,
     private readonly inputs: AttentionInputs,
   ) {
-    const config = { ...model, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32, convolution: undefined, deltaNet: undefined, gatesAttention: false };
+    const config = { ...model, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32, convolution: undefined, deltaNet: undefined, sharedKeys: undefined, perLayerInputs: undefined, gatesAttention: false };
     const cache = new KvCache(device, config, { numPages: PAGES });
     this.cache = cache;
     this.activations = createActivations(device, config, MOST_TOKENS);

@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35' | 'gemma4';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -27,8 +27,10 @@ export interface TinyModelOptions {
   attentionGain?: number;
   /** Default: true. */
   tied?: boolean;
-  /** Of `gemma3`: tokens that five layers of six attend to; default 24. */
+  /** Of `gemma3` and `gemma4`: tokens that five layers of six, or all but every third, attend to; default 24. */
   window?: number;
+  /** Of `gemma4`: the last layers, which share keys; default: those behind the last two kinds of half of the layers. Heads of layers with a window have half the size. */
+  shared?: number;
   /** Of `lfm2`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
   attending?: readonly number[];
   taps?: number;
@@ -126,7 +128,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   const { headDim } = sizes;
   const rotaryDim = options.rotaryDim ?? (isInterleaved(architecture) ? headDim : undefined);
   // Converters write the head size where it does not follow from the others, and always for Qwen3.
-  const ownHeadDim = ['qwen3', 'gemma3', 'qwen35'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
+  const ownHeadDim = ['qwen3', 'gemma3', 'qwen35', 'gemma4'].includes(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
     // What is called Phi-3 must have its special tokens, or llama.cpp fails.
@@ -155,6 +157,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       [`${architecture}.residual_scale`]: f32(0.22),
       [`${architecture}.logit_scale`]: f32(0.6),
     }),
+    ...(architecture === 'gemma4' && gemma4Metadata(options, sizes)),
     ...(architecture === 'gemma3' && { 'gemma3.attention.sliding_window': options.window ?? 24 }),
     ...(ownHeadDim && {
       [`${architecture}.attention.key_length`]: headDim,
@@ -164,6 +167,29 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       [`${architecture}.rope.scaling.type`]: 'linear',
       [`${architecture}.rope.scaling.factor`]: f32(ropeLinearScale),
     }),
+  };
+}
+
+/** Of `gemma4`: what each layer takes in of a token besides. */
+const LAYER_INPUT = 32;
+/** The last layer with keys of its own attends to all, and the one before within a window, as llama.cpp takes it to be. */
+const isWindowed = (layer: number): boolean => layer % 3 !== 2;
+const firstShared = ({ shared }: TinyModelOptions, numLayers: number): number => numLayers - (shared ?? numLayers - 3 * Math.ceil(numLayers / 6));
+
+function gemma4Metadata(options: TinyModelOptions, { numLayers, intermediateSize, headDim }: Sizes): Record<string, MetadataValue> {
+  const from = firstShared(options, numLayers);
+  return {
+    'gemma4.attention.sliding_window': options.window ?? 24,
+    'gemma4.attention.sliding_window_pattern': Array.from({ length: numLayers }, (_, layer) => isWindowed(layer)),
+    'gemma4.attention.shared_kv_layers': numLayers - from,
+    'gemma4.attention.key_length_swa': headDim / 2,
+    'gemma4.attention.value_length_swa': headDim / 2,
+    'gemma4.rope.dimension_count': headDim,
+    'gemma4.rope.dimension_count_swa': headDim / 2,
+    'gemma4.rope.freq_base_swa': f32(5_000),
+    'gemma4.embedding_length_per_layer_input': LAYER_INPUT,
+    'gemma4.final_logit_softcapping': f32(9),
+    'gemma4.feed_forward_length': Int32Array.from({ length: numLayers }, (_, layer) => (layer < from ? 1 : 2) * intermediateSize),
   };
 }
 
@@ -184,9 +210,9 @@ function deltaMetadata(options: TinyModelOptions, { numLayers, headDim }: Sizes)
 
 function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number): TensorToWrite[] {
   const { architecture, type, embeddingType = type, tied = true, attentionGain = 1.5 } = options;
-  const { hiddenSize, intermediateSize, headDim } = sizes;
-  const qSize = sizes.numHeads * headDim;
-  const kvSize = sizes.numKvHeads * headDim;
+  const { hiddenSize, numLayers } = sizes;
+  const isGemma4 = architecture === 'gemma4';
+  const from = isGemma4 ? firstShared(options, numLayers) : numLayers;
   const random = new Random(options.seed);
   const tensors: TensorToWrite[] = [];
   const add = (name: string, shape: number[], values: Float32Array, as: GgmlType): void => {
@@ -206,6 +232,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   matrix('token_embd.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
   vector(architecture === 'lfm2' ? 'token_embd_norm.weight' : 'output_norm.weight', hiddenSize, 0.1, 1);
   if (!tied) matrix('output.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
+  const { headDim } = sizes;
   if (options.ropeFreqs === true) {
     const divisors = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 + 7 * Math.min(1, (4 * i) / headDim) ** 2);
     add('rope_freqs.weight', [headDim / 2], divisors, 'F32');
@@ -216,8 +243,19 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     add('rope_factors_short.weight', [length], divisors(0.3), 'F32');
     add('rope_factors_long.weight', [length], divisors(9), 'F32');
   }
+  if (isGemma4) {
+    const half = headDim / 2;
+    add('rope_freqs.weight', [half], new Float32Array(half).fill(1e30).fill(1, 0, half / 4), 'F32');
+    matrix('per_layer_token_embd.weight', [vocabSize, numLayers * LAYER_INPUT], { gain: Math.sqrt(numLayers) });
+    matrix('per_layer_model_proj.weight', [numLayers * LAYER_INPUT, hiddenSize]);
+    vector('per_layer_proj_norm.weight', LAYER_INPUT, 0.1, 1);
+  }
   const isFused = architecture === 'phi3';
-  for (let layer = 0; layer < sizes.numLayers; layer++) {
+  for (let layer = 0; layer < numLayers; layer++) {
+    const ownHeadDim = isGemma4 && isWindowed(layer) ? headDim / 2 : headDim;
+    const intermediateSize = (layer < from ? 1 : 2) * sizes.intermediateSize;
+    const qSize = sizes.numHeads * ownHeadDim;
+    const kvSize = sizes.numKvHeads * ownHeadDim;
     const name = (rest: string): string => `blk.${layer}.${rest}`;
     vector(name('attn_norm.weight'), hiddenSize, 0.1, 1);
     if (!attends(options, layer) && architecture === 'qwen35') {
@@ -243,21 +281,28 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       if (isFused) matrix(name('attn_qkv.weight'), [qSize + 2 * kvSize, hiddenSize], { gain: attentionGain });
       else {
         matrix(name('attn_q.weight'), [architecture === 'qwen35' ? 2 * qSize : qSize, hiddenSize], { gain: attentionGain });
-        matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
-        matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
+        if (layer < from) matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
+        if (layer < from) matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
       }
       if (architecture === 'qwen2') {
         vector(name('attn_q.bias'), qSize, 0.3, 0);
         vector(name('attn_k.bias'), kvSize, 0.3, 0);
         vector(name('attn_v.bias'), kvSize, 0.3, 0);
       }
-      if (['qwen3', 'gemma3', 'lfm2', 'qwen35'].includes(architecture)) {
-        vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
-        vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
+      if (['qwen3', 'gemma3', 'lfm2', 'qwen35', 'gemma4'].includes(architecture)) {
+        // Scores of gemma4 are not scaled.
+        vector(name('attn_q_norm.weight'), ownHeadDim, 0.2, isGemma4 ? 1.5 / Math.sqrt(ownHeadDim) : 1);
+        if (layer < from) vector(name('attn_k_norm.weight'), ownHeadDim, 0.2, 1);
       }
       matrix(name('attn_output.weight'), [hiddenSize, qSize]);
     }
-    if (architecture === 'gemma3') {
+    if (isGemma4) {
+      matrix(name('inp_gate.weight'), [LAYER_INPUT, hiddenSize]);
+      matrix(name('proj.weight'), [hiddenSize, LAYER_INPUT]);
+      vector(name('post_norm.weight'), hiddenSize, 0.1, 0.5);
+      vector(name('layer_output_scale.weight'), 1, 0.1, 0.9);
+    }
+    if (architecture === 'gemma3' || isGemma4) {
       vector(name('post_attention_norm.weight'), hiddenSize, 0.1, 1);
       vector(name('post_ffw_norm.weight'), hiddenSize, 0.1, 1);
     }
