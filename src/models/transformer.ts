@@ -118,8 +118,8 @@ export class Transformer {
   }
 
   /** Of the batch that is recorded next. */
-  takeIn(rows: Float32Array<ArrayBuffer> | undefined): void {
-    if (rows) this.parts.inputs?.ofLayers.write(rows);
+  takeIn(rows: Float32Array<ArrayBuffer>): void {
+    this.parts.inputs?.ofLayers.write(rows);
   }
 
   /** Logits of `tokens` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */

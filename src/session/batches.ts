@@ -1,6 +1,7 @@
 import type { RampRow } from '../chunking/ramps.ts';
 import { allHalf } from '../cache/kv-report.ts';
 import type { Device } from '../gpu/device.ts';
+import { readOnce } from '../gpu/readback.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { mostDecoded } from '../kernels/linears/linear-kernels.ts';
@@ -102,7 +103,8 @@ export class Batches implements StepComputer {
       return { sequence, from: Math.min(...positions), to: Math.max(...positions) + 1 };
     });
     const isFirst = !layers || layers.from === 0;
-    if (isFirst) transformer.takeIn(rows);
+    if (isFirst && this.#takesRows && !rows) throw new Error('no rows of the tokens');
+    if (isFirst && rows) transformer.takeIn(rows);
     // States of all may move as one is added.
     if (isFirst) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to);
     for (const { sequence, from, to } of spans) {
@@ -135,7 +137,7 @@ export class Batches implements StepComputer {
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
   async sample(length: number, draw: DrawRequest): Promise<DrawnToken> {
-    const [drawn] = await this.#draw([draw], () => this.parts.draws.record(length - 1, [draw]));
+    const [drawn] = await this.#noted([draw], this.#draw([draw], () => this.parts.draws.record(length - 1, [draw])));
     return drawn as DrawnToken;
   }
 
@@ -143,9 +145,15 @@ export class Batches implements StepComputer {
    * A decode step: computes the token last drawn of each of these sequences, and draws their next ones, or holds the
    * logits of those that are drawn later; submits.
    */
-  async decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
-    const { recorder } = this.parts;
-    const rowsOf = this.#takesRows ? await this.#rowsBehind(draws) : undefined; // others are submitted at once
+  decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
+    // The next step may be asked for before this one's rows are read: it goes on from this one's tokens.
+    const last = this.#takesRows ? draws.map(({ sequence }) => this.#lastOf(sequence)) : undefined;
+    return this.#noted(draws, this.#decode(draws, last));
+  }
+
+  async #decode(draws: readonly DrawRequest[], last: readonly Promise<number>[] | undefined): Promise<StepResult[]> {
+    const { recorder, transformer } = this.parts;
+    const rows = last && (await Promise.all(last.map(async (token) => transformer.rowsOf([await token]))));
     while (this.#held) await this.#held;
     const trials: Promise<void>[] = [];
     const drawn = await this.#draw(draws, () => {
@@ -156,7 +164,7 @@ export class Batches implements StepComputer {
       for (const [i, group] of byAdapters(draws).entries()) {
         if (i > 0) recorder.submit(); // the table is written once a submission
         const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
-        this.forward(recorder, 'decode', tokens, { rows: rowsOf?.(group) });
+        this.forward(recorder, 'decode', tokens, { rows: rows && joined(group.map((draw) => rows[draws.indexOf(draw)] as Float32Array)) });
         this.parts.draws.record(0, group);
       }
     });
@@ -189,25 +197,29 @@ export class Batches implements StepComputer {
     const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean => token === draft[i] && (!chosen || isSameRow(chosen, row));
     const count = drawn.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;
     const kept = drawn.slice(0, count);
-    this.#last.set(draw.sequence, Promise.resolve((kept.at(-1) as DrawnToken).token));
+    void this.#noted([draw], Promise.resolve(kept.slice(-1)));
     draws.takeBack(draw, drawn, count, { ...text, answer: [...text.answer, ...kept.map(({ token }) => token)] });
     return kept.map((each) => ({ ...each, dispatchesPerToken: (each.dispatchesPerToken * drawn.length) / count }));
   }
 
   /** Draws from the logits that a step held; submits. */
   async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
-    const [drawn] = await this.#draw([draw], () => this.parts.draws.recordHeld(draw));
+    const [drawn] = await this.#noted([draw], this.#draw([draw], () => this.parts.draws.recordHeld(draw)));
     return drawn as DrawnToken;
   }
 
   /** Submits what `record` records, and reads what it draws. */
   #draw(draws: readonly DrawRequest[], record: () => void): Promise<StepResult[]> {
     const { recorder } = this.parts;
-    const results = recorder.inOneGo(() => {
+    return recorder.inOneGo(() => {
       const before = recorder.dispatches;
       record();
       return this.parts.draws.read(draws, before);
     });
+  }
+
+  /** The same results, whose tokens the next step goes on from. */
+  #noted(draws: readonly DrawRequest[], results: Promise<StepResult[]>): Promise<StepResult[]> {
     if (!this.#takesRows) return results;
     draws.forEach(({ sequence, allowedLater }, i) => {
       if (!allowedLater) this.#last.set(sequence, handled(results.then((all) => (all[i] as DrawnToken).token)));
@@ -220,17 +232,11 @@ export class Batches implements StepComputer {
     return this.parts.transformer.config.perLayerInputs !== undefined;
   }
 
-  /** What layers take in of the tokens last drawn, of any of these: the step waits until they are known here. */
-  async #rowsBehind(draws: readonly DrawRequest[]): Promise<(some: readonly DrawRequest[]) => Float32Array<ArrayBuffer>> {
-    const { transformer } = this.parts;
-    const rows = await Promise.all(draws.map(async ({ sequence }) => transformer.rowsOf([await this.#lastOf(sequence)])));
-    return (some) => joined(some.map((draw) => rows[draws.indexOf(draw)] as Float32Array));
-  }
-
+  /** The token last drawn of a text; of one that was only prefilled what stands in its place. */
   #lastOf(sequence: Sequence): Promise<number> {
-    const last = this.#last.get(sequence);
-    if (!last) throw new Error('no token of the text was drawn');
-    return last;
+    const { device, transformer } = this.parts;
+    const place = { buffer: transformer.activations.tokens, offset: sequence.slot * 4, size: 4 };
+    return this.#last.get(sequence) ?? readOnce(device, 'last token', [place]).then((bytes) => new Uint32Array(bytes)[0] as number);
   }
 }
 

@@ -50,7 +50,10 @@ test('products and attention leave nothing for want of registers, and have other
   const ofDeltaNets = ['causal-conv', 'delta-rule', 'gated-norm'];
   const deltaNets = await surveyIsa({ ...shared, wants: (kernel) => ofDeltaNets.includes(kernel), phases: ['prefill', 'decode'], shapes: ['delta net'], types: ['Q4_K'] });
   expect([...new Set(deltaNets.map(({ kernel }) => kernel))].sort()).toEqual([...ofDeltaNets].sort());
-  const worst = worstOf([...large, ...small, ...few, ...convolutions, ...deltaNets]);
+  const ofLayerInputs = /^(attention|take-input|cap-logits)/;
+  const layerInputs = await surveyIsa({ ...shared, wants: (kernel) => ofLayerInputs.test(kernel), phases: ['prefill', 'decode', 'sampling'], shapes: ['layer inputs'], types: ['Q4_K'] });
+  for (const name of ['attention-decode', 'attention-prefill', 'take-input', 'cap-logits']) expect(layerInputs.some(({ kernel }) => kernel === name)).toBe(true);
+  const worst = worstOf([...large, ...small, ...few, ...convolutions, ...deltaNets, ...layerInputs]);
   console.info([...worst].map(([key, { spilled, scratch, waves }]) => `${key}: ${spilled} spilled, ${scratch} bytes of scratch, ${waves} waves`).join('\n'));
   const wrong: string[] = [];
   for (const [key, row] of worst) {

@@ -28,6 +28,8 @@ const HEADS = [
   headsOf(96, 2, 2),
   headsOf(128, 4, 1),
   headsOf(256, 3, 1),
+  headsOf(512, 2, 1),
+  { ...headsOf(512, 8, 1), attentionScale: 1 / 16 },
 ];
 
 interface Batch {

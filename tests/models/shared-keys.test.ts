@@ -13,6 +13,7 @@ import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-tes
 import { expectError } from '../support/expect-error.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/short-sighted.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
@@ -96,6 +97,18 @@ test('keys and values that layers share stay as they are: other forms are refuse
   const engine = await engineUnderTest(bytes);
   for (const kv of ['policy', 'q4'] as const) await expectError(() => ask(engine, STORY, { kv }), 'unsupported', { field: 'kv', reason: /gemma4/ });
   expect((await ask(engine, STORY, { kv: 'dense' })).tokens).toHaveLength(40);
+});
+
+test('adapters of what layers take in are refused by name', async () => {
+  const engine = await engineUnderTest(bytes);
+  const adapter = tinyAdapter(config, { seed: 3, targets: ['q_proj'], layers: [0] });
+  const name = 'model.layers.0.per_layer_input_gate';
+  const other = { ...adapter, modules: adapter.modules.map((module) => ({ ...module, name })) };
+  await expectError(() => engine.loadAdapter('one', peftSource(other)), 'unsupported', { field: `base_model.${name.replace('model', 'model.model')}.lora_A.weight` });
+  // A layer that shares keys computes none.
+  const keys = tinyAdapter(config, { seed: 3, targets: ['k_proj'], layers: [0] });
+  const moved = { ...keys, modules: keys.modules.map((module) => ({ ...module, name: 'model.layers.8.self_attn.k_proj' })) };
+  await expectError(() => engine.loadAdapter('two', peftSource(moved)), 'unsupported', { reason: /layer 8 .* has no such linear/ });
 });
 
 test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));

@@ -11,6 +11,8 @@ import { addPositionsKernel } from '../../src/kernels/encoder/add-positions.ts';
 import { attentionTextsKernel } from '../../src/kernels/encoder/attention-texts.ts';
 import { layerNormKernel } from '../../src/kernels/encoder/layer-norm.ts';
 import { poolTextsKernel } from '../../src/kernels/encoder/pool-texts.ts';
+import { capLogitsKernel } from '../../src/kernels/gemma/cap-logits.ts';
+import { takeInputKernel } from '../../src/kernels/gemma/take-input.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
 import { decodeKernel, loweringKernel, prefillKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
 import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
@@ -61,6 +63,9 @@ const SITES: LoraSite[] = [
   { first: 9, widths: [8192, 4096, 32, 32] },
 ];
 
+/** Gemma 4's, of layers without a window. */
+const WIDE_HEADS: Heads = { numHeads: 8, numKvHeads: 1, headDim: 512, qkNorm: true, valueNorm: true, attentionScale: 1, rmsNormEps: NORM_EPS };
+
 const BOTH = [false, true];
 
 /** What devices are measured with. */
@@ -87,6 +92,11 @@ export function allKernels(device: Device): Kernel[] {
     ...DELTA_NETS.flatMap((net) => [causalConvKernel(device, net), deltaRuleKernel(device, net), gatedNormKernel(device, net, NORM_EPS)]),
     sigmoidMulKernel(device, { ...HEADS[0]!, gatesAttention: true }),
     storeKvKernel(device, { ...HEADS[0]!, gatesAttention: true }),
+    ...Object.values(attentionKernels(device, WIDE_HEADS, { halfOnly: true, stores: false })),
+    ...Object.values(attentionMergeKernels(device, WIDE_HEADS)),
+    ...BOTH.map((stores) => storeKvKernel(device, WIDE_HEADS, stores)),
+    takeInputKernel(device, 256, 35, 'gelu'),
+    capLogitsKernel(device, VOCABULARY, 30),
     sampleLevelKernel(),
     ...encoderKernels(device),
     ...ceilings(device),

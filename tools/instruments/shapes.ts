@@ -50,6 +50,11 @@ export const SHAPES = {
       deltaNet: { numKeyHeads: 16, numValueHeads: 32, headDim: 128, taps: 4, valueHeads: 'tiled', layers: [0] },
     },
   ),
+  /** Gemma 4 E2B, of which one layer stands for those without a window. */
+  'layer inputs': modelOf(
+    { numLayers: 35, hiddenSize: 1536, intermediateSize: 6144, numHeads: 8, numKvHeads: 1, headDim: 512, vocabSize: 262_144 },
+    { architecture: 'gemma4', qkNorm: true, valueNorm: true, postNorms: true, activation: 'gelu', attentionScale: 1, perLayerInputs: 256, logitCap: 30 },
+  ),
 } as const;
 
 export type ShapeName = keyof typeof SHAPES;

@@ -1,2 +1,2 @@
 /** Which checks these are: what others found is found again. The hash of their texts, as a test has it. */
-export const CHECKS = '83cb3b6e';
+export const CHECKS = 'c7cd6dd3';
