@@ -56,10 +56,10 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   qwen35: { architecture: 'qwen35', numLayers: 4, hiddenSize: 128, intermediateSize: 192, headDim: 64, rotaryDim: 16, attentionGain: 1, ropeTheta: 1e6 },
   'qwen35, heads of 256, as many value heads as key heads': { architecture: 'qwen35', numLayers: 3, attending: [1], deltaHeads: [8, 8, 16], hiddenSize: 96, intermediateSize: 160, headDim: 256, rotaryDim: 64, numHeads: 3, numKvHeads: 1, attentionGain: 1 },
   'qwen35, three value heads a key head': { architecture: 'qwen35', numLayers: 4, attending: [0, 3], deltaHeads: [8, 24, 16], taps: 3, hiddenSize: 64, intermediateSize: 96, headDim: 32, attentionGain: 1, tied: false },
-  // Eight layers, two of which see all; the text is several windows long.
   // Nine layers, three of which see all; the last three share keys. The text is several windows long.
-  gemma4: { architecture: 'gemma4', numLayers: 9, hiddenSize: 128, intermediateSize: 96, headDim: 64, ropeTheta: 1e6, tokenizer: 'llama' },
-  'gemma4, heads of 512 and of 256': { architecture: 'gemma4', numLayers: 9, hiddenSize: 64, intermediateSize: 96, headDim: 512, numHeads: 2, numKvHeads: 1, ropeTheta: 1e6 },
+  gemma4: { architecture: 'gemma4', numLayers: 9, hiddenSize: 128, intermediateSize: 96, headDim: 64, attentionGain: 1, ropeTheta: 1e6, tokenizer: 'llama' },
+  'gemma4, heads of 512 and of 256': { architecture: 'gemma4', numLayers: 9, hiddenSize: 64, intermediateSize: 96, headDim: 512, numHeads: 2, numKvHeads: 1, attentionGain: 1, ropeTheta: 1e6 },
+  // Eight layers, two of which see all; the text is several windows long.
   gemma3: { architecture: 'gemma3', numLayers: 8, hiddenSize: 128, intermediateSize: 192, attentionGain: 1, ropeTheta: 1e6, tokenizer: 'llama' },
   'gemma3, heads of 256, window over pages': { architecture: 'gemma3', numLayers: 7, hiddenSize: 96, intermediateSize: 160, headDim: 256, numHeads: 4, numKvHeads: 1, attentionGain: 1, ropeTheta: 1e6, window: 40, ropeLinearScale: 8 },
 };

@@ -100,11 +100,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const values = configMetadata(config);
   const shards = await readShards(weights, await index());
   const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
-  const name = namer(architecture, isText);
-  const found = shards.flatMap((tensor): TensorInfo[] => {
-    const own = name(tensor.name);
-    return own === undefined ? [] : [{ ...tensor, name: own }];
-  });
+  const found = shards.flatMap(renaming(architecture, isText));
   checkVocabSize(config, found.find(({ name }) => name === 'token_embd.weight'));
   const template = file('chat_template.jinja');
   const texts = tokenizerMetadata({
@@ -120,8 +116,8 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const tensors = found.flatMap((tensor) => {
     if (isTied && tensor.name === 'output.weight') return []; // the embeddings once more
     const isConvolution = [`${CONVOLUTION}.weight`, DELTA.convolution].some((end) => tensor.name.endsWith(`.${end}`));
-    if (tensor.name === PER_LAYER.embeddings) return [tensor]; // takes no memory of the GPU
-    if (tensor.shape.length > 1 && !isConvolution) return [type ? quantized(tensor, type) : tensor];
+    // What takes no memory of the GPU stays as it is.
+    if (tensor.shape.length > 1 && !isConvolution) return [type && tensor.name !== PER_LAYER.embeddings ? quantized(tensor, type) : tensor];
     const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
     if (tensor.name.endsWith(`.${DELTA.decayRate}`)) return [changed(vector, (log) => -Math.exp(log))];
     const isOffset = normOffset !== 0 && tensor.name.endsWith('norm.weight') && !tensor.name.endsWith(`.${DELTA.norm}`);
@@ -185,6 +181,14 @@ function namer(architecture: Architecture, isText: boolean): (name: string) => s
     if (outer !== undefined) return outer;
     const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
     return parts.has(part) ? `blk.${layer}.${parts.get(part)}${end}` : name;
+  };
+}
+
+function renaming(architecture: Architecture, isText: boolean): (tensor: TensorInfo) => TensorInfo[] {
+  const nameOf = namer(architecture, isText);
+  return (tensor) => {
+    const name = nameOf(tensor.name);
+    return name === undefined ? [] : [{ ...tensor, name }];
   };
 }
 

@@ -31,6 +31,8 @@ export interface TinyModelOptions {
   window?: number;
   /** Of `gemma4`: the last layers, which share keys; default: those behind the last two kinds of half of the layers. Heads of layers with a window have half the size. */
   shared?: number;
+  /** Of `gemma4`: numbers that each layer takes in of a token besides; default 32. */
+  layerInput?: number;
   /** Of `lfm2`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
   attending?: readonly number[];
   taps?: number;
@@ -170,8 +172,6 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   };
 }
 
-/** Of `gemma4`: what each layer takes in of a token besides. */
-const LAYER_INPUT = 32;
 /** The last layer with keys of its own attends to all, and the one before within a window, as llama.cpp takes it to be. */
 const isWindowed = (layer: number): boolean => layer % 3 !== 2;
 const firstShared = ({ shared }: TinyModelOptions, numLayers: number): number => numLayers - (shared ?? numLayers - 3 * Math.ceil(numLayers / 6));
@@ -187,7 +187,7 @@ function gemma4Metadata(options: TinyModelOptions, { numLayers, intermediateSize
     'gemma4.rope.dimension_count': headDim,
     'gemma4.rope.dimension_count_swa': headDim / 2,
     'gemma4.rope.freq_base_swa': f32(5_000),
-    'gemma4.embedding_length_per_layer_input': LAYER_INPUT,
+    'gemma4.embedding_length_per_layer_input': options.layerInput ?? 32,
     'gemma4.final_logit_softcapping': f32(9),
     'gemma4.feed_forward_length': Int32Array.from({ length: numLayers }, (_, layer) => (layer < from ? 1 : 2) * intermediateSize),
   };
@@ -209,7 +209,7 @@ function deltaMetadata(options: TinyModelOptions, { numLayers, headDim }: Sizes)
 }
 
 function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number): TensorToWrite[] {
-  const { architecture, type, embeddingType = type, tied = true, attentionGain = 1.5 } = options;
+  const { architecture, type, embeddingType = type, tied = true, attentionGain = 1.5, layerInput = 32 } = options;
   const { hiddenSize, numLayers } = sizes;
   const isGemma4 = architecture === 'gemma4';
   const from = isGemma4 ? firstShared(options, numLayers) : numLayers;
@@ -246,9 +246,9 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   if (isGemma4) {
     const half = headDim / 2;
     add('rope_freqs.weight', [half], new Float32Array(half).fill(1e30).fill(1, 0, half / 4), 'F32');
-    matrix('per_layer_token_embd.weight', [vocabSize, numLayers * LAYER_INPUT], { gain: Math.sqrt(numLayers) });
-    matrix('per_layer_model_proj.weight', [numLayers * LAYER_INPUT, hiddenSize]);
-    vector('per_layer_proj_norm.weight', LAYER_INPUT, 0.1, 1);
+    matrix('per_layer_token_embd.weight', [vocabSize, numLayers * layerInput], { gain: Math.sqrt(numLayers) });
+    matrix('per_layer_model_proj.weight', [numLayers * layerInput, hiddenSize]);
+    vector('per_layer_proj_norm.weight', layerInput, 0.1, 1);
   }
   const isFused = architecture === 'phi3';
   for (let layer = 0; layer < numLayers; layer++) {
@@ -290,15 +290,15 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
         vector(name('attn_v.bias'), kvSize, 0.3, 0);
       }
       if (['qwen3', 'gemma3', 'lfm2', 'qwen35', 'gemma4'].includes(architecture)) {
-        // Scores of gemma4 are not scaled.
-        vector(name('attn_q_norm.weight'), ownHeadDim, 0.2, isGemma4 ? 1.5 / Math.sqrt(ownHeadDim) : 1);
+        const scale = isGemma4 ? attentionGain / Math.sqrt(ownHeadDim) : 1; // its scores are not scaled
+        vector(name('attn_q_norm.weight'), ownHeadDim, 0.2 * scale, scale);
         if (layer < from) vector(name('attn_k_norm.weight'), ownHeadDim, 0.2, 1);
       }
       matrix(name('attn_output.weight'), [hiddenSize, qSize]);
     }
     if (isGemma4) {
-      matrix(name('inp_gate.weight'), [LAYER_INPUT, hiddenSize]);
-      matrix(name('proj.weight'), [hiddenSize, LAYER_INPUT]);
+      matrix(name('inp_gate.weight'), [layerInput, hiddenSize]);
+      matrix(name('proj.weight'), [hiddenSize, layerInput]);
       vector(name('post_norm.weight'), hiddenSize, 0.1, 0.5);
       vector(name('layer_output_scale.weight'), 1, 0.1, 0.9);
     }
