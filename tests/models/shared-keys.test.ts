@@ -19,7 +19,7 @@ import { randomTokens } from '../support/random-tokens.ts';
 
 /** Gemma 4: two layers of three attend within a window, and the last three of nine to keys of the fifth and the sixth. */
 const WINDOW = 40;
-const SIZES = { architecture: 'gemma4', numLayers: 9, hiddenSize: 64, intermediateSize: 96, headDim: 32, ropeTheta: 1e6, window: WINDOW, contextLength: 1024 } as const;
+const SIZES = { architecture: 'gemma4', numLayers: 9, hiddenSize: 64, intermediateSize: 96, headDim: 32, ropeTheta: 1e6, window: WINDOW, contextLength: 1024, tied: false } as const;
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 71, neverEnds: true });
 const gguf = await openGguf([sourceOf(bytes)]);
 const config = readModelConfig(gguf);
