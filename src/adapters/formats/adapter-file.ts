@@ -10,7 +10,7 @@ import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
 import { architectureOf } from '../../architectures/index.ts';
 import { FUSED, isRotated, type LinearName, linearShape, linearsOfGroup, placeInGroup } from '../../architectures/linears.ts';
-import { ggufName, modulesOfLayer, tensorName, transformersName } from './module-names.ts';
+import { ggufName, type ModulePlace, modulesOfLayer, tensorName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 import { valueColumns, valueHeadOrder, valueRows } from './value-heads.ts';
 
@@ -140,7 +140,8 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
     const reason = `token ${unknown} is not in the base's vocabulary of ${model.vocabSize}`;
     throw new ChunkwiseError('bad_file', { file: invocation.file, field: invocation.field, reason });
   }
-  const nameOf = format === 'gguf' ? ggufName : transformersName;
+  const inText = (place: ModulePlace): string => transformersName({ ...place, root: undefined });
+  const nameOf = format === 'gguf' ? ggufName : inText;
   for (const pair of pairs) {
     const { a, b, layer, linear, fused } = pair;
     if (layer >= model.numLayers) fail(a, `the base has ${model.numLayers} layers only`);
@@ -151,10 +152,11 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
     if (a.shape[1] !== columns) fail(a, `takes ${a.shape[1]} features, but ${fused ?? linear} of the base has ${columns}`);
     if (b.shape[0] !== outputs) fail(b, `gives ${b.shape[0]} features, but ${fused ?? linear} of the base has ${outputs}`);
   }
-  const found = new Set(pairs.map(transformersName));
+  const found = new Set(pairs.map(inText));
   for (let layer = 0; layer < model.numLayers && isTargeted; layer++) {
-    for (const place of modulesOfLayer(model, layer)) {
-      if (!isTargeted(place) || found.has(transformersName(place))) continue;
+    for (const own of modulesOfLayer(model, layer)) {
+      const place = { ...own, root: pairs[0]?.root };
+      if (!isTargeted(place) || found.has(inText(place))) continue;
       const field = tensorName('peft', place, 'a');
       throw new ChunkwiseError('bad_file', { file, field, reason: 'the config calls for this tensor; it is missing' });
     }
