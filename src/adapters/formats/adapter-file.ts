@@ -10,7 +10,7 @@ import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
 import { architectureOf } from '../../architectures/index.ts';
 import { FUSED, isRotated, type LinearName, linearShape, linearsOfGroup, placeInGroup } from '../../architectures/linears.ts';
-import { ggufName, type ModulePlace, modulesOfLayer, tensorName, transformersName } from './module-names.ts';
+import { ggufName, modulesOfLayer, tensorName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 import { valueColumns, valueHeadOrder, valueRows } from './value-heads.ts';
 
