@@ -45,8 +45,7 @@ export const tileTokens = (device: Device, { numHeads, numKvHeads, headDim }: He
 
 /** How a workgroup shares queries, keys and values out; see attention-prefill.wgsl. */
 function tileOf({ limits, variant }: Device, headDim: number, halfOnly: boolean) {
-  // Four invocations a query at least, and no more than keys of a page.
-  const VECTORS = Math.min(Math.max(variant.attentionVectors, headDim / 4 / PAGE_TOKENS), headDim / 16);
+  const VECTORS = Math.min(variant.attentionVectors, headDim / 16); // four invocations a query, at least
   const LANES = headDim / 4 / VECTORS;
   const invocations = isAllowed(limits, variant.attentionTile) ? variant.attentionTile : SMALL.invocations;
   const { pageVectors, pairs } = invocations > SMALL.invocations ? LARGE : SMALL;

@@ -23,10 +23,10 @@ export function firstSharing(metadata: GgufMetadata, { name, hasPerLayerInputs }
 const behind = (from: number, numLayers: number): number[] => Array.from({ length: numLayers - from }, (_, i) => from + i);
 
 /** The width of the MLP of layers with keys of their own, and what the others share. Errors: `bad_file`; `unsupported` where layers differ otherwise. */
-export function readMlpWidths(metadata: GgufMetadata, { name }: Architecture, { from, numLayers, most }: { from: number; numLayers: number; most: number }): { intermediateSize: number; sharedKeys?: SharedKeys } {
+export function readMlpWidths(metadata: GgufMetadata, { name, hasPerLayerInputs }: Architecture, { from, numLayers, most }: { from: number; numLayers: number; most: number }): { intermediateSize: number; sharedKeys?: SharedKeys } {
   const key = `${name}.feed_forward_length`;
   const listed = metadata.get(key);
-  if (ArrayBuffer.isView(listed) && metadata.numbers(key).length !== numLayers) fail(metadata, key, `must be a number for each of ${numLayers} layers`);
+  if (hasPerLayerInputs && ArrayBuffer.isView(listed) && metadata.numbers(key).length !== numLayers) fail(metadata, key, `must be a number for each of ${numLayers} layers`);
   const intermediateSize = readInteger(metadata, key, most, undefined, behind(from, numLayers));
   checkMultiple(metadata, key, intermediateSize, 32);
   if (from === numLayers) return { intermediateSize };
