@@ -61,6 +61,9 @@ export class Batches implements StepComputer {
   /** The token last drawn of each text, in models whose layers take in rows of a matrix that is not on the GPU. */
   readonly #last = new WeakMap<Sequence, Promise<number>>();
 
+  /** In such models, of each text: settles once its latest step is submitted, before which nothing can be drawn from it. */
+  readonly #submitted = new WeakMap<Sequence, Promise<unknown>>();
+
   constructor(private readonly parts: BatchParts) {}
 
   /** While a batch is submitted layer by layer the activations are its own: settles once it is whole. */
@@ -148,15 +151,23 @@ export class Batches implements StepComputer {
   decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
     // The next step may be asked for before this one's rows are read: it goes on from this one's tokens.
     const last = this.#takesRows ? draws.map(({ sequence }) => this.#lastOf(sequence)) : undefined;
-    return this.#noted(draws, this.#decode(draws, last));
+    const submitted = this.#submitStep(draws, last);
+    if (last) for (const { sequence } of draws) this.#submitted.set(sequence, handled(submitted));
+    const results = submitted.then(async ({ drawn, trials }) => {
+      const results = await drawn;
+      await Promise.all(trials);
+      return results;
+    });
+    return this.#noted(draws, results);
   }
 
-  async #decode(draws: readonly DrawRequest[], last: readonly Promise<number>[] | undefined): Promise<StepResult[]> {
+  /** Resolves once a step is submitted. `last`: the tokens that it computes, where their rows must be read first. */
+  async #submitStep(draws: readonly DrawRequest[], last: readonly Promise<number>[] | undefined): Promise<{ drawn: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
     const { recorder, transformer } = this.parts;
     const rows = last && (await Promise.all(last.map(async (token) => transformer.rowsOf([await token]))));
     while (this.#held) await this.#held;
     const trials: Promise<void>[] = [];
-    const drawn = await this.#draw(draws, () => {
+    const drawn = this.#draw(draws, () => {
       for (const { sequence, position } of draws) {
         const trial = this.lengthen(sequence, position);
         if (trial) trials.push(trial);
@@ -168,8 +179,7 @@ export class Batches implements StepComputer {
         this.parts.draws.record(0, group);
       }
     });
-    await Promise.all(trials);
-    return drawn;
+    return { drawn: handled(drawn), trials };
   }
 
   /**
@@ -204,7 +214,9 @@ export class Batches implements StepComputer {
 
   /** Draws from the logits that a step held; submits. */
   async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
-    const [drawn] = await this.#noted([draw], this.#draw([draw], () => this.parts.draws.recordHeld(draw)));
+    const submitted = this.#submitted.get(draw.sequence);
+    const record = (): Promise<StepResult[]> => this.#draw([draw], () => this.parts.draws.recordHeld(draw));
+    const [drawn] = await this.#noted([draw], submitted ? submitted.then(record) : record());
     return drawn as DrawnToken;
   }
 

@@ -91,6 +91,16 @@ test('streams side by side, and speculation, are each alone', async () => {
   expect((await ask(engine, QUESTION, { speculate: true })).tokens).toEqual(alone[0]);
 });
 
+test('an answer that keeps to a grammar, whose draws wait for steps that wait for rows', async () => {
+  const engine = await engineUnderTest(bytes);
+  const responseFormat = { type: 'json_schema', schema: { type: 'object', properties: { a: { enum: [1, 22] }, b: { enum: ['x', 'y'] } }, required: ['a', 'b'] } } as const;
+  const alone = await ask(engine, PROSE, { responseFormat, maxTokens: 90 });
+  expect(JSON.parse(alone.text)).toEqual({ a: expect.toBeOneOf([1, 22]) as number, b: expect.toBeOneOf(['x', 'y']) as string });
+  const free = await ask(engine, QUESTION);
+  const [beside, other] = await Promise.all([ask(engine, PROSE, { responseFormat, maxTokens: 90 }), ask(engine, QUESTION)]);
+  expect([beside.tokens, other.tokens]).toEqual([alone.tokens, free.tokens]);
+});
+
 test('keys and values that layers share stay as they are: other forms are refused by name', async () => {
   const engine = await engineUnderTest(bytes);
   for (const kv of ['policy', 'q4'] as const) await expectError(() => ask(engine, STORY, { kv }), 'unsupported', { field: 'kv', reason: /gemma4/ });
