@@ -1,4 +1,4 @@
-// y[t] = x[s + t] / rms(x[s + t]) · norm_weight (+ y[t] where ACCUMULATE), s the first token. LANES invocations a token.
+// y[t] = (x[s + t] / rms(x[s + t]) · norm_weight (+ y[t] where ACCUMULATE)) · scale, s the first token. LANES invocations a token.
 // needs: reduce-sum
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -13,6 +13,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   for (var i = lane_of(local); i < WIDTH4; i += LANES) {
     var value = x[base + i] * scale * norm_weight[i];
     if (ACCUMULATE) { value += y[token * WIDTH4 + i]; }
-    y[token * WIDTH4 + i] = value;
+    y[token * WIDTH4 + i] = value * params.scale;
   }
 }

@@ -1,7 +1,8 @@
 // Writes the batch's keys and values into their pages as f16; one invocation a token, head and i, for its vectors i and
 // HALF4 + i, which rotate together. (A loop over i is unrolled by lavapipe, and compiles for seconds.)
 // A key is rotated by its offset within its page (the query by the rest), so that a page can move.
-// A value is stored rotated. With QK_NORM keys are RMS-normed first, and the query heads, an invocation each, are normed in place.
+// A value is stored rotated. With QK_NORM keys are RMS-normed first, with VALUE_NORM values, and the query heads, an invocation
+// each, are normed in place. Of NUM_KV_HEADS heads STORED_KV are stored: all, or none.
 // needs: qk-norm, rotated-value, stored-half
 const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
@@ -37,8 +38,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let i = id.x % HALF4;
   let token = id.y;
   let row = token * ROW4;
-  if (head >= NUM_KV_HEADS) {
-    let query_head = id.x - NUM_KV_HEADS * HALF4;
+  if (head >= STORED_KV) {
+    let query_head = id.x - STORED_KV * HALF4;
     if (QK_NORM && query_head < NUM_HEADS) { norm_query(row + query_head * HEAD_DIM4); }
     return;
   }
@@ -49,6 +50,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   store_key(row + (FIRST_KEY + head) * HEAD_DIM4, key, offset, i);
   let value = key + HALF_PART;
   let source = row + (FIRST_KEY + NUM_KV_HEADS + head) * HEAD_DIM4;
-  kv[value + i] = stored_half(rotated(source, i));
-  kv[value + HALF4 + i] = stored_half(rotated(source, HALF4 + i));
+  var scale = 1.0;
+  if (VALUE_NORM) { scale = inverse_rms(source); }
+  kv[value + i] = stored_half(rotated(source, i) * scale);
+  kv[value + HALF4 + i] = stored_half(rotated(source, HALF4 + i) * scale);
 }

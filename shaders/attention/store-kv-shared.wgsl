@@ -1,5 +1,5 @@
 // What store-kv does, where neighbours share a head's norm out: an invocation has the vectors i and HALF4 + i of a head of a
-// token, for keys and their values and, with QK_NORM, for queries.
+// token, for keys and their values and, with QK_NORM, for queries. With VALUE_NORM values are normed too.
 // needs: qk-norm, rotated-value, stored-half
 const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
@@ -15,8 +15,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let head = workgroup.x * HEADS_ABREAST + id / HALF4;
   let i = id % HALF4;
   let token = workgroup.y;
-  let is_key = head < NUM_KV_HEADS;
-  let source = token * ROW4 + select(head - NUM_KV_HEADS, FIRST_KEY + head, is_key) * HEAD_DIM4 + i;
+  let is_key = head < STORED_KV;
+  let source = token * ROW4 + select(head - STORED_KV, FIRST_KEY + head, is_key) * HEAD_DIM4 + i;
   let is_idle = id / HALF4 >= HEADS_ABREAST || head >= STORED_HEADS;
   var a = vec4f();
   var b = vec4f();
@@ -38,6 +38,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       b *= scale * query_norm(HALF4 + i);
     }
   }
+  let value = source - i + NUM_KV_HEADS * HEAD_DIM4;
+  var value_scale = 1.0;
+  if (VALUE_NORM) {
+    workgroupBarrier();
+    squares[id] = 0.0;
+    if (!is_idle && is_key) {
+      let c = qkv[value + i];
+      let d = qkv[value + HALF4 + i];
+      squares[id] = dot(c, c) + dot(d, d);
+    }
+    workgroupBarrier();
+    var sum = 0.0;
+    for (var k = 0u; k < HALF4; k++) { sum += squares[min(id - i + k, WORKGROUP - 1u)]; }
+    value_scale = inverseSqrt(sum / f32(HEAD_DIM4 * 4u) + NORM_EPS);
+  }
   if (is_idle) { return; }
   if (!is_key) {
     qkv[source] = a;
@@ -52,7 +67,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let key = page.x + (head * PAGE_TOKENS + offset) * HEAD_DIM4 + i;
   kv[key] = stored_half(a * cosine - b * sine);
   kv[key + HALF4] = stored_half(a * sine + b * cosine);
-  let value = source - i + NUM_KV_HEADS * HEAD_DIM4;
-  kv[key + HALF_PART] = stored_half(rotated(value, i));
-  kv[key + HALF_PART + HALF4] = stored_half(rotated(value, HALF4 + i));
+  kv[key + HALF_PART] = stored_half(rotated(value, i) * value_scale);
+  kv[key + HALF_PART + HALF4] = stored_half(rotated(value, HALF4 + i) * value_scale);
 }

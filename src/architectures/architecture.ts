@@ -31,12 +31,16 @@ export interface Architecture {
   hasConvolutions?: boolean;
   /** Some layers have a gated delta net in place of attention. */
   hasDeltaNets?: true;
+  /** Its layers take in embeddings of their own, the last of them share keys and values, and v is normed: Gemma 4's. */
+  hasPerLayerInputs?: true;
   /** What safetensors files call parts that serve drafts alone, which are left out. */
   draftParts?: string;
   /** The projection of queries gives gates too, head by head, of what is attended to. */
   gatesAttention?: true;
   /** Layers have experts in place of their MLP; `normalizes` where a file does not say. `isMlpSized`: an expert is as wide as files say of an MLP. */
   experts?: Pick<Experts, 'shares' | 'normalizes'> & { paths: ExpertPaths; isMlpSized?: true };
+  /** Logits are capped, where a file says so. */
+  capsLogits?: true;
   /** safetensors have norms' weights less this, which is added as they are loaded. */
   normOffset?: number;
   /** Which layers attend within a window, where a file has one and does not say: all but every n-th, or all; and how these are rotated, if in their own way. */
@@ -47,6 +51,8 @@ export interface Architecture {
   isFused?: true;
   /** Layers of the one model whose scores are scaled by 1 / sqrt(hiddenSize / numHeads), which its GGUF files do not say. */
   scoresByHidden?: number;
+  /** What scores are multiplied by, where no file says it; default: 1 / sqrt(headDim). */
+  attentionScale?: number;
   /** Embeddings are multiplied by the square root of their length. */
   scalesEmbeddings?: boolean;
   /** Layers that are not rotated: every n-th, of which a config.json may say more; or all, where this key of a GGUF file is false. */

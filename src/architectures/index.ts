@@ -2,6 +2,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Architecture, ModelType } from './architecture.ts';
 import { gemmaEmbedding } from './gemma-embedding.ts';
 import { gemma3 } from './gemma3.ts';
+import { gemma4 } from './gemma4.ts';
 import { granite } from './granite.ts';
 import { lfm2 } from './lfm2.ts';
 import { lfm2moe } from './lfm2moe.ts';
@@ -15,7 +16,7 @@ import { qwen35 } from './qwen35.ts';
 import { qwen3moe } from './qwen3moe.ts';
 import { smollm3 } from './smollm3.ts';
 
-const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, gemmaEmbedding, phi3, mistral3, lfm2, qwen35, qwen3moe, lfm2moe, olmoe];
+const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, gemmaEmbedding, phi3, mistral3, lfm2, qwen35, qwen3moe, lfm2moe, olmoe, gemma4];
 
 /** By GGUF's `general.architecture`. */
 export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(LIST.map((one) => [one.name, one]));

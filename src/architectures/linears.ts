@@ -1,8 +1,8 @@
 import { deltaWidths } from '../config/delta-net.ts';
-import { hasExperts, hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { hasExperts, hasState, isConvolved, type ModelConfig, sharesKeys } from '../config/model-config.ts';
 
 type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads' | 'deltaNet' | 'gatesAttention'>;
-type Parts = Pick<ModelConfig, 'convolution' | 'deltaNet' | 'experts'>;
+type Parts = Pick<ModelConfig, 'convolution' | 'deltaNet' | 'sharedKeys' | 'experts'>;
 type Layers = Parts & Pick<ModelConfig, 'numLayers'>;
 
 /** Widths that a linear reads or writes. */
@@ -93,7 +93,8 @@ const MLP: readonly LinearGroup[] = ['gateUp', 'down'];
 export function linearsOfLayer(model: Parts, layer: number): LinearName[] {
   const mixer: readonly LinearGroup[] = MIXERS[isConvolved(model, layer) ? 'convolution' : hasState(model, layer) ? 'deltaNet' : 'attention'];
   const own = [...mixer, ...(hasExperts(model, layer) ? [] : MLP)];
-  return LINEAR_NAMES.filter((name) => own.includes(LINEARS[name].group));
+  const isShared = (name: LinearName): boolean => sharesKeys(model, layer) && LINEARS[name].outputs === 'keys';
+  return LINEAR_NAMES.filter((name) => own.includes(LINEARS[name].group) && !isShared(name));
 }
 
 /** The linears that any layer of a model has, in order. */
@@ -103,7 +104,7 @@ export const linearsOfModel = (model: Layers): LinearName[] =>
 /** Most linears of a group that a model has. */
 export const mostSideBySide = (model: Layers): number => Math.max(...linearsOfModel(model).map((name) => linearsOfGroup(LINEARS[name].group).length));
 
-/** `[outFeatures, inFeatures]` of a linear. */
+/** `[outFeatures, inFeatures]` of a linear; of a model whose layers differ in size, by `configOfLayer`. */
 export const linearShape = (model: Sizes, name: LinearName): [number, number] => [
   WIDTHS[LINEARS[name].outputs](model),
   WIDTHS[LINEARS[name].inputs](model),

@@ -1,5 +1,5 @@
 import { MAX_STREAMS } from '../config/max-streams.ts';
-import { hasState, type ModelConfig } from '../config/model-config.ts';
+import { hasPages, hasState, keyLayerOf, type ModelConfig, sharesKeys } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
@@ -36,6 +36,7 @@ function layerPageCounts(config: ModelConfig, size: CacheSize): number[] {
   const inSight = pagesInSight(config, size);
   return Array.from({ length: config.numLayers }, (_, layer) => {
     if (hasState(config, layer)) return mostStates(size.numPages);
+    if (sharesKeys(config, layer)) return 0;
     return shortSighted(config).includes(layer) ? inSight : size.numPages;
   });
 }
@@ -47,7 +48,8 @@ export const layerPageBytes = (config: ModelConfig, size: CacheSize): number[] =
 /** Most bytes of the whole cache. */
 export const cacheBytes = (config: ModelConfig, size: CacheSize): number =>
   layerPageBytes(config, size).reduce((sum, bytes) => sum + bytes, 0) +
-  config.numLayers * (size.numPages * MAX_STREAMS * PAGE_ENTRY_WORDS * 4 + TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
+  (config.sharedKeys?.from ?? config.numLayers) * size.numPages * MAX_STREAMS * PAGE_ENTRY_WORDS * 4 +
+  config.numLayers * (TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
   errorBytes(config);
 
 /** Tasks of one layer and one kernel, `count` from `first` on. */
@@ -61,6 +63,7 @@ export interface TaskRun {
 
 /** Keys and values of every sequence: pages, and the tables by which kernels find them. */
 export class KvCache {
+  /** Of each layer; of one that shares keys those of the layer that it shares them with. */
   readonly layers: readonly LayerPages[];
   /** Of each layer: entries of the pages of the sequences being computed, in order: `[MAX_STREAMS, numPages, 4]`, u32. */
   readonly tables: readonly GPUBuffer[];
@@ -86,12 +89,15 @@ export class KvCache {
   ) {
     this.numPages = size.numPages;
     this.#mostInSight = pagesInSight(config, size);
-    this.layers = layerPageCounts(config, size).map((count, layer) => new LayerPages(device, config, layer, count));
+    const own = layerPageCounts(config, size).map((count, layer) => (sharesKeys(config, layer) ? undefined : new LayerPages(device, config, layer, count)));
+    const source = (layer: number): number => keyLayerOf(config, layer);
+    this.layers = own.map((_, layer) => own[source(layer)] as LayerPages);
     const bytes = MAX_STREAMS * size.numPages * PAGE_ENTRY_WORDS * 4;
     this.probes = new StreamProbes(device, config);
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
-    this.tables = this.layers.map((_, layer) => device.buffers.storage(`page table ${layer}`, 'kv', bytes));
+    const tables = own.map((pages, layer) => pages && device.buffers.storage(`page table ${layer}`, 'kv', bytes));
+    this.tables = own.map((_, layer) => tables[source(layer)] as GPUBuffer);
     this.states = new TextStates(device, config, this);
   }
 
@@ -113,6 +119,7 @@ export class KvCache {
     if (!this.hasRoom(saved.length, countInSight(this.config, saved))) throw new Error(`no room for ${saved.length} pages`);
     const ofLayers = this.layers.map((layer, i) => {
       const own = hasState(this.config, i) ? states.map(() => ({ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 })) : [];
+      if (sharesKeys(this.config, i)) return saved.map(givenBack);
       return layer.restore([...saved.flatMap((page) => page[i] ?? []), ...own], bytes[i] as Uint8Array<ArrayBuffer>);
     });
     this.#added(saved);
@@ -125,7 +132,7 @@ export class KvCache {
     this.device.buffers.expectNoneRecorded('kv pages');
     const states = pages.map(({ layers }) => layers);
     if (!this.hasRoom(pages.length, countInSight(this.config, states))) return undefined;
-    const ofLayers = this.layers.map((layer, i) => (hasState(this.config, i) ? pages.map(givenBack) : layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage))));
+    const ofLayers = this.layers.map((layer, i) => (hasPages(this.config, i) ? layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)) : pages.map(givenBack)));
     this.#added(states);
     return pages.map(({ base }, page) => ({ base, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
   }
@@ -135,11 +142,11 @@ export class KvCache {
     const wanted = pagesFor(tokens);
     if (!this.hasRoom(wanted - pages.length, wanted - pages.length)) return false;
     this.layers.forEach((layer, i) => {
-      if (!hasState(this.config, i)) layer.reserve(wanted - pages.length);
+      if (hasPages(this.config, i)) layer.reserve(wanted - pages.length);
     });
     while (pages.length > wanted) this.#remove(pages.pop() as CachePage);
     while (pages.length < wanted) {
-      const page = { base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer, i) => (hasState(this.config, i) ? givenBack() : layer.add('f16'))) };
+      const page = { base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer, i) => (hasPages(this.config, i) ? layer.add('f16') : givenBack())) };
       pages.push(page);
       this.#added([page.layers]);
     }
@@ -183,7 +190,7 @@ export class KvCache {
     if (from === pages.length) return;
     const offset = (this.firstPage(slot) + from) * PAGE_ENTRY_WORDS * 4;
     this.tables.forEach((table, layer) => {
-      if (hasState(this.config, layer)) return;
+      if (!hasPages(this.config, layer)) return;
       const entries = pages.slice(from).flatMap(({ base, layers }) => {
         return entryOf(layers[layer] as LayerPage, base);
       });

@@ -1,5 +1,5 @@
 import { isRecord } from '../config/is-record.ts';
-import { hasState, type ModelConfig } from '../config/model-config.ts';
+import { hasPages, hasState, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
@@ -53,7 +53,7 @@ export interface SavedCache {
 /** The model that a saved cache must be of. */
 export interface SavedFor {
   hash: string;
-  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'hiddenSize' | 'vocabSize' | 'window' | 'convolution' | 'deltaNet'>;
+  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'hiddenSize' | 'vocabSize' | 'window' | 'sharedKeys' | 'convolution' | 'deltaNet'>;
 }
 
 const MAGIC = 0x564b5743; // "CWKV"
@@ -124,7 +124,7 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
   pages.forEach((page: unknown, i) => {
     check(Array.isArray(page) && page.length === config.numLayers, `page ${i}`, `it is not of ${config.numLayers} layers`);
     page.forEach((state, layer) => {
-      const isGone = hasState(config, layer) || (shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length));
+      const isGone = !hasPages(config, layer) || (shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length));
       const field = `page ${i} of layer ${layer}`;
       checkPage(state, field, isGone, check);
       check(state.form === 'f16' || !shortSighted(config).includes(layer), field, `its form is ${state.form} in a layer whose pages are in f16`);

@@ -1,5 +1,5 @@
 import { stateBytes } from '../config/delta-net.ts';
-import { hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { hasState, headDimOfLayer, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { type CachePage, isGivenBack, type PageState } from './cache-page.ts';
@@ -17,7 +17,7 @@ const shortSight = ({ window, convolution }: Sighted): { tokens: number; layers:
 export const shortSighted = (config: Sighted): readonly number[] => config.deltaNet?.layers ?? shortSight(config)?.layers ?? [];
 
 /** What a page of a layer needs of its model. */
-export type PageShape = Pick<ModelConfig, 'numKvHeads' | 'headDim' | 'hiddenSize' | 'convolution' | 'deltaNet'>;
+export type PageShape = Pick<ModelConfig, 'numKvHeads' | 'headDim' | 'hiddenSize' | 'window' | 'convolution' | 'deltaNet'>;
 
 /**
  * Units of a page of a layer: keys and values in a form, or what a convolution takes in, `[PAGE_TOKENS, hiddenSize]` in f32.
@@ -26,7 +26,7 @@ export type PageShape = Pick<ModelConfig, 'numKvHeads' | 'headDim' | 'hiddenSize
 export function layerPageUnits(config: PageShape, layer: number, form: PageForm = 'f16', entries = PAGE_TOKENS): number {
   if (isConvolved(config, layer)) return (entries * config.hiddenSize * 4) / UNIT_BYTES;
   if (config.deltaNet && hasState(config, layer)) return entries === 0 ? 0 : stateBytes(config.deltaNet) / UNIT_BYTES;
-  return pageUnits(form, config, entries);
+  return pageUnits(form, { numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) }, entries);
 }
 
 /** Tokens that pages are kept for behind a window, so that a text can be gone on from so far before its end. */

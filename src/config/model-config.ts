@@ -9,6 +9,16 @@ export interface SlidingWindow {
   layers: readonly number[];
   /** Of these layers where they have their own, and positions that are not scaled; default: the model's. */
   ropeTheta?: number;
+  /** Components of these layers' heads, where the others' are of another size. */
+  headDim?: number;
+}
+
+/** Layers that attend to keys and values of the last layer of their kind before them, and compute queries alone (Gemma 3n and 4). */
+export interface SharedKeys {
+  /** The first of them; all behind it are. */
+  from: number;
+  /** Of their MLP. */
+  intermediateSize: number;
 }
 
 /** Stretches a rotation over a longer context (YaRN, arXiv 2309.00071): slow turns are slowed down, fast ones are left. */
@@ -98,6 +108,12 @@ export interface ModelConfig {
   window?: SlidingWindow;
   convolution?: ShortConvolution;
   deltaNet?: DeltaNet;
+  sharedKeys?: SharedKeys;
+  /**
+   * Numbers that each layer takes in of a token beside the residual stream: its row of an embedding matrix
+   * `[vocabSize, numLayers perLayerInputs]`, which stays off the GPU (Gemma 3n and 4).
+   */
+  perLayerInputs?: number;
   /** What a head attends to is multiplied by the sigmoid of a gate, which the projection of the query gives beside it. */
   gatesAttention?: boolean;
   experts?: Experts;
@@ -107,6 +123,8 @@ export interface ModelConfig {
   qkNorm: boolean;
   /** They are RMS-normed before it, each over all of its heads together. */
   normsQkWhole?: boolean;
+  /** v is RMS-normed per head too, without weights. */
+  valueNorm?: boolean;
   /** What attention and MLP add to the residual stream is RMS-normed first. */
   postNorms: boolean;
   activation: Activation;
@@ -118,6 +136,8 @@ export interface ModelConfig {
   residualScale: number;
   /** Logits are divided by this; 1 in most models. */
   logitDivisor: number;
+  /** Logits go through cap · tanh(logit / cap). */
+  logitCap?: number;
   /** The output matrix is the embedding matrix. */
   tiedEmbeddings: boolean;
   /**
@@ -139,3 +159,30 @@ export const hasState = ({ deltaNet }: Pick<ModelConfig, 'deltaNet'>, layer: num
 
 /** Whether a layer has experts in place of its MLP. */
 export const hasExperts = ({ experts }: Pick<ModelConfig, 'experts'>, layer: number): boolean => experts !== undefined && layer >= experts.firstLayer;
+
+/** Whether a layer attends to another layer's keys and values. */
+export const sharesKeys = ({ sharedKeys }: Pick<ModelConfig, 'sharedKeys'>, layer: number): boolean => sharedKeys !== undefined && layer >= sharedKeys.from;
+
+/** Whether a layer has pages of its own in the cache. */
+export const hasPages = (config: Pick<ModelConfig, 'deltaNet' | 'sharedKeys'>, layer: number): boolean => !hasState(config, layer) && !sharesKeys(config, layer);
+
+/** The layer whose keys and values a layer attends to: itself, or the last of its kind that has its own. */
+export function keyLayerOf(config: Pick<ModelConfig, 'sharedKeys' | 'window'>, layer: number): number {
+  if (!config.sharedKeys || !sharesKeys(config, layer)) return layer;
+  const isWindowed = windowOfLayer(config, layer) !== undefined;
+  let source = config.sharedKeys.from - 1;
+  while ((windowOfLayer(config, source) !== undefined) !== isWindowed) source--; // readModelConfig has seen to it that there is one
+  return source;
+}
+
+/** Components of a layer's heads. */
+export const headDimOfLayer = ({ window, headDim }: Pick<ModelConfig, 'window' | 'headDim'>, layer: number): number =>
+  window?.headDim !== undefined && window.layers.includes(layer) ? window.headDim : headDim;
+
+/** A model's sizes as one of its layers has them. */
+export function configOfLayer<C extends Pick<ModelConfig, 'window' | 'sharedKeys' | 'headDim' | 'intermediateSize'>>(config: C, layer: number): C {
+  const { sharedKeys } = config;
+  const headDim = headDimOfLayer(config, layer);
+  const intermediateSize = sharedKeys && sharesKeys(config, layer) ? sharedKeys.intermediateSize : config.intermediateSize;
+  return headDim === config.headDim && intermediateSize === config.intermediateSize ? config : { ...config, headDim, intermediateSize };
+}

@@ -2,7 +2,7 @@
 export interface TokenizerMetadata {
   /** The model file, named in errors. */
   file: string;
-  /** `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` SentencePiece BPE, `bert` WordPiece, `t5` SentencePiece's Unigram. */
+  /** `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` SentencePiece BPE, `bert` WordPiece, `t5` SentencePiece's Unigram, `gemma4` SentencePiece BPE with merges. */
   model: string;
   /** `tokenizer.ggml.pre`: how text is cut into words before BPE. */
   pre?: string;

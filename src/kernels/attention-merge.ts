@@ -6,6 +6,7 @@ import sharedSource from '../../shaders/attention/attention-merge-shared.wgsl?ra
 import type { Device } from '../gpu/device.ts';
 import type { Kernel, KernelText } from '../gpu/kernel.ts';
 import { FINISHED, MAX_SPLITS } from './attention.ts';
+import { decodeWorkgroup } from './attention/page-sharing.ts';
 import { headConstants, type Heads } from './heads.ts';
 import { PROBES } from './probe-page.ts';
 
@@ -50,7 +51,7 @@ function ofItems(device: Device, heads: Heads, { name, source }: { name: string;
 }
 
 function shared(device: Device, heads: Heads): Merge {
-  const { attentionWorkgroup: workgroup } = device.variant;
+  const workgroup = decodeWorkgroup(device, heads);
   const SUBSETS = Math.floor((workgroup * 4) / heads.headDim);
   return {
     name: 'attention-merge-shared',

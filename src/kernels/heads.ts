@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Constant } from '../gpu/kernel.ts';
 
-export type Heads = Pick<ModelConfig, 'numHeads' | 'numKvHeads' | 'headDim' | 'qkNorm' | 'rmsNormEps' | 'attentionScale' | 'rotaryDim' | 'rotaryScale' | 'temperature' | 'gatesAttention'>;
+export type Heads = Pick<ModelConfig, 'numHeads' | 'numKvHeads' | 'headDim' | 'qkNorm' | 'valueNorm' | 'rmsNormEps' | 'attentionScale' | 'rotaryDim' | 'rotaryScale' | 'temperature' | 'gatesAttention'>;
 
 /** Tokens of a page of the KV cache. */
 export const PAGE_TOKENS = 32;

@@ -3,7 +3,7 @@ import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { reduction } from './slot-choices.ts';
 
-/** `x [T, width]` from token `params.start` on → `y [tokens, width]`, RMS-normed and weighted (arXiv 1910.07467); `accumulate`: added to y. */
+/** `x [T, width]` from token `params.start` on → `y [tokens, width]`, RMS-normed and weighted (arXiv 1910.07467); `accumulate`: added to y; all times `params.scale`. */
 export function rmsNormKernel(device: Device, width: number, eps: number, accumulate = false): Kernel<{ tokens: number }> {
   const { source: reduce, constants, rowsPerGroup } = reduction(device);
   return {
@@ -15,7 +15,7 @@ export function rmsNormKernel(device: Device, width: number, eps: number, accumu
       { name: 'norm_weight', type: 'array<vec4f>', access: 'read' },
       { name: 'y', type: 'array<vec4f>', access: 'read_write' },
     ],
-    params: { start: 'u32', tokens: 'u32' },
+    params: { start: 'u32', tokens: 'u32', scale: 'f32' },
     groups: ({ tokens }) => [Math.ceil(tokens / rowsPerGroup)],
   };
 }

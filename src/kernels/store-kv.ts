@@ -14,12 +14,15 @@ const WORKGROUP = 8;
 /** The same where invocations share heads out: as many as are sure to run together. */
 const SHARED_WORKGROUP = 64;
 
-/** Keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]` → their pages in `kv`, values rotated; norms q in place with qkNorm. */
-export function storeKvKernel(device: Device, heads: Heads): Kernel<{ tokens: number }> {
+/**
+ * Keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]` → their pages in `kv`, values rotated; norms q in place with
+ * qkNorm, and does nothing else where a layer has no keys: `stores`.
+ */
+export function storeKvKernel(device: Device, heads: Heads, stores = true): Kernel<{ tokens: number }> {
   const half = halfPrecision(device);
   const norms = heads.qkNorm ? ['query_norm_weight', 'key_norm_weight'] : [];
   return {
-    ...(device.variant.sharedPages ? sharingHeads(half.source, heads) : alone(half.source, heads)),
+    ...(device.variant.sharedPages ? sharingHeads(half.source, heads, stores) : alone(half.source, heads, stores)),
     enables: half.enables,
     bindings: [
       { name: 'batch_table', type: 'array<vec4u>', access: 'read' },
@@ -35,26 +38,29 @@ export function storeKvKernel(device: Device, heads: Heads): Kernel<{ tokens: nu
 
 type Sharing = Pick<Kernel<{ tokens: number }>, 'name' | 'sources' | 'constants' | 'groups'>;
 
-const norm = ({ qkNorm, rmsNormEps }: Heads) => ({ QK_NORM: qkNorm, NORM_EPS: { f32: rmsNormEps } });
+const choices = ({ qkNorm, valueNorm = false, numKvHeads, rmsNormEps }: Heads, stores: boolean) => ({
+  ...{ QK_NORM: qkNorm, VALUE_NORM: valueNorm, NORM_EPS: { f32: rmsNormEps } },
+  STORED_KV: stores ? numKvHeads : 0,
+});
 
 /** An invocation norms a head alone. */
-function alone(half: string, heads: Heads): Sharing {
-  const invocations = (heads.numKvHeads * heads.headDim) / 8 + (heads.qkNorm ? heads.numHeads : 0);
+function alone(half: string, heads: Heads, stores: boolean): Sharing {
+  const invocations = (stores ? (heads.numKvHeads * heads.headDim) / 8 : 0) + (heads.qkNorm ? heads.numHeads : 0);
   return {
     name: 'store-kv',
     sources: [half, storedHalf, rotatedValue, heads.qkNorm ? qkNorm : noQkNorm, source],
-    constants: { ...headConstants(heads), WORKGROUP, ...norm(heads) },
+    constants: { ...headConstants(heads), WORKGROUP, ...choices(heads, stores) },
     groups: ({ tokens }) => [Math.ceil(invocations / WORKGROUP), tokens],
   };
 }
 
-function sharingHeads(half: string, heads: Heads): Sharing {
+function sharingHeads(half: string, heads: Heads, stores: boolean): Sharing {
   const abreast = Math.floor((SHARED_WORKGROUP * 8) / heads.headDim);
-  const stored = heads.numKvHeads + (heads.qkNorm ? heads.numHeads : 0);
+  const stored = (stores ? heads.numKvHeads : 0) + (heads.qkNorm ? heads.numHeads : 0);
   return {
     name: 'store-kv-shared',
     sources: [half, storedHalf, rotatedValue, heads.qkNorm ? qkNorm : noQkNorm, sharedSource],
-    constants: { ...headConstants(heads), ...norm(heads), WORKGROUP: SHARED_WORKGROUP, HEADS_ABREAST: abreast, STORED_HEADS: stored },
+    constants: { ...headConstants(heads), ...choices(heads, stores), WORKGROUP: SHARED_WORKGROUP, HEADS_ABREAST: abreast, STORED_HEADS: stored },
     groups: ({ tokens }) => [Math.ceil(stored / abreast), tokens],
   };
 }

@@ -31,10 +31,12 @@ export interface Activations {
   attended: GPUBuffer;
   /** Of a delta net, queries, keys and values behind their convolution `[T, convolved]` */
   convolved: GPUBuffer;
-  /** gate, then up: `[T, 2 intermediateSize]`; what experts make of a token `[T, used, hiddenSize]` */
+  /** gate, then up: `[T, 2 intermediateSize]`; what experts make of a token `[T, used, hiddenSize]`; before the layers what they take in, on its way `[T, numLayers perLayerInputs]` */
   gateUp: GPUBuffer;
-  /** activation(gate) · up `[T, intermediateSize]`; of experts `[T, used, their intermediateSize]` */
+  /** activation(gate) · up `[T, intermediateSize]`; of experts `[T, used, their intermediateSize]`; behind the MLP what the layer takes in, gated `[T, perLayerInputs]` */
   gated: GPUBuffer;
+  /** What layers take in of each token besides `[T, numLayers perLayerInputs]` */
+  layerInputs: GPUBuffer;
   /** Between the two products of an adapter in its plain form `[T, MAX_RANK]` */
   low: GPUBuffer;
   /** `[HEAD_TOKENS, vocabSize]` */
@@ -43,7 +45,8 @@ export interface Activations {
 
 /** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
-  const { hiddenSize, intermediateSize, numHeads, headDim, vocabSize, convolution, deltaNet, experts } = config;
+  const { hiddenSize, numHeads, headDim, vocabSize, numLayers, convolution, deltaNet, experts, perLayerInputs = 0 } = config;
+  const intermediateSize = Math.max(config.intermediateSize, config.sharedKeys?.intermediateSize ?? 0);
   const ofConvolution = convolution ? hiddenSize : 0;
   const { projected, convolved, values } = deltaNet ? deltaWidths(deltaNet) : { projected: 0, convolved: 1, values: 0 };
   const { count = 0, used = 0, intermediateSize: expertSize = 0 } = experts ?? {};
@@ -58,8 +61,9 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
     partials: Math.max(Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim), groupedPlaces(batchTokens * used, count) * PLACE_WORDS) * 4,
     attended: rows(Math.max(numHeads * headDim, ofConvolution, values, ROUTE_WORDS * used)),
     convolved: rows(convolved),
-    gateUp: rows(Math.max(2 * mlpSize, used * hiddenSize)),
-    gated: rows(Math.max(mlpSize, used * expertSize)),
+    gateUp: rows(Math.max(2 * mlpSize, used * hiddenSize, numLayers * perLayerInputs)),
+    gated: rows(Math.max(mlpSize, used * expertSize, perLayerInputs)),
+    layerInputs: rows(Math.max(1, numLayers * perLayerInputs)),
     low: rows(MAX_RANK),
     logits: HEAD_TOKENS * vocabSize * 4,
   };

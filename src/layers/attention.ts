@@ -1,4 +1,5 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import { sharesKeys } from '../config/model-config.ts';
 import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { normQkKernel } from '../kernels/attention/norm-qk.ts';
@@ -7,6 +8,7 @@ import { storeKvKernel } from '../kernels/store-kv.ts';
 import type { AttentionBuffers } from './attention-buffers.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
+import { type LoraInputs, loraInputs } from './lora.ts';
 import type { Norm } from './norm.ts';
 import { NormedLinears } from './normed-linears.ts';
 import { PageForms } from './page-forms.ts';
@@ -31,8 +33,8 @@ export interface AttentionWeights {
 
 /** x += postNorm(residualScale · Wo · attention(Wq · norm(x), Wk · norm(x), Wv · norm(x))), where it is gated times sigmoid(Wgate · norm(x)). */
 export class Attention {
-  /** Of what it reads. */
-  readonly group = 'qkv';
+  /** Of the linears that it begins with. */
+  readonly reads: LoraInputs;
   readonly norm: Norm;
   /** This layer's pages in other forms. */
   readonly pageForms: PageForms;
@@ -52,6 +54,7 @@ export class Attention {
     const { norm, bias, wholeNorm } = weights;
     const { device, config } = place;
     this.norm = norm;
+    this.reads = loraInputs(config, 'qkv');
     this.#qkv = new NormedLinears(place, { group: 'qkv', matrices: weights.qkv, norm, x, adaptedX: x, y: qkv, bias });
     this.#norm = wholeNorm && createOperation(device, normQkKernel(device, config), { qkv, norm_weight: wholeNorm });
     this.#store = following([() => buffers.pages.buffer], () => this.#bindStore());
@@ -81,11 +84,11 @@ export class Attention {
   }
 
   #bindStore(): Operation<{ tokens: number }> {
-    const { device, config, activations } = this.place;
+    const { device, layer, config, activations } = this.place;
     const { batchTable, qkv } = activations;
     const { queryNorm, keyNorm } = this.weights;
     const { pages, table, rope } = this.buffers;
     const norms = { ...(queryNorm && { query_norm_weight: queryNorm }), ...(keyNorm && { key_norm_weight: keyNorm }) };
-    return createOperation(device, storeKvKernel(device, config), { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, ...norms });
+    return createOperation(device, storeKvKernel(device, config, !sharesKeys(config, layer)), { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, ...norms });
   }
 }

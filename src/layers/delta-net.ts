@@ -8,6 +8,7 @@ import { deltaRuleKernel } from '../kernels/delta-net/delta-rule.ts';
 import { gatedNormKernel } from '../kernels/delta-net/gated-norm.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
+import { type LoraInputs, loraInputs } from './lora.ts';
 import type { Norm } from './norm.ts';
 import { NormedLinears } from './normed-linears.ts';
 import { beforeSecondHalf, ResidualLinear, type SecondHalf } from './residual-linear.ts';
@@ -37,8 +38,8 @@ export interface DeltaNetBuffers {
 
 /** x += residualScale · Wout · gatedNorm(deltaRule(convolution(Win · norm(x)))). */
 export class GatedDeltaNet {
-  /** Of what it reads. */
-  readonly group = 'deltaInput';
+  /** Of the linears that it begins with. */
+  readonly reads: LoraInputs;
   readonly norm: Norm;
   /** It has states in place of pages. */
   readonly pageForms = undefined;
@@ -57,6 +58,7 @@ export class GatedDeltaNet {
     const { x, qkv, attended } = activations;
     const { norm, input, output, headNorm } = weights;
     this.norm = norm;
+    this.reads = loraInputs(config, 'deltaInput');
     this.#input = new NormedLinears(place, { group: 'deltaInput', matrices: input, norm, x, adaptedX: x, y: qkv });
     this.#mix = following([() => buffers.pages.buffer], () => this.#bind());
     this.#mix(); // compiled while the model is opened

@@ -128,13 +128,12 @@ export class Linear {
   }
 }
 
-/** Linears over matrices whose outputs lie one after another in y. */
+/** Linears over matrices whose outputs lie one after another in y, whose rows may have room for more. */
 export function linearsOf(
   device: Device,
   matrices: readonly WeightMatrix[],
-  options: Omit<LinearOptions, 'outputStart' | 'outputWidth'>,
+  { outputWidth = matrices.reduce((sum, { rows }) => sum + rows, 0), ...options }: Omit<LinearOptions, 'outputStart'>,
 ): Linear[] {
-  const outputWidth = matrices.reduce((sum, { rows }) => sum + rows, 0);
   let outputStart = 0;
   return matrices.map((matrix) => {
     const linear = new Linear(device, matrix, { ...options, outputWidth, outputStart });

@@ -1,10 +1,9 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
-import type { LinearGroup } from '../architectures/linears.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import type { Batch } from './batch.ts';
 import { GatedLinears } from './gated-linears.ts';
 import type { LayerPlace } from './layer-place.ts';
-import { loraInputs } from './lora.ts';
+import { type LoraInputs, loraInputs } from './lora.ts';
 import type { Norm } from './norm.ts';
 import { ResidualLinear } from './residual-linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
@@ -38,11 +37,11 @@ export class Mlp {
   }
 
   /** Makes ready for the adapters of these buffers, or for none. `next`: what the next layer begins with, if any. */
-  attach(buffers: ArenaBuffers | undefined, next: { norm: Norm; group: LinearGroup } | undefined): void {
+  attach(buffers: ArenaBuffers | undefined, next: { norm: Norm; reads: LoraInputs } | undefined): void {
     const { layer, config, activations } = this.place;
     this.#gateUp.attach(buffers);
     this.#down.attach(buffers, {
-      ...{ y: activations.x, lowers: loraInputs(config, next?.group ?? 'gateUp'), normWeight: (next ?? this).norm.weight },
+      ...{ y: activations.x, lowers: next?.reads ?? loraInputs(config, 'gateUp'), normWeight: (next ?? this).norm.weight },
       ...{ layer: next ? layer + 1 : layer, isLast: !next },
     });
   }

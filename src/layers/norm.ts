@@ -26,8 +26,8 @@ export class Norm {
     this.#operation = createOperation(device, kernel, { x, norm_weight: weight, y: output });
   }
 
-  /** Norms `tokens` tokens of x from `start` on into the first places of the output. */
-  record(recorder: Dispatcher, tokens: number, start = 0): void {
-    recorder.run(this.#operation, this.#operation.groups({ tokens }), { start, tokens });
+  /** Norms `tokens` tokens of x from `start` on into the first places of the output, which `scale` multiplies, with what was there. */
+  record(recorder: Dispatcher, tokens: number, { start = 0, scale = 1 }: { start?: number; scale?: number } = {}): void {
+    recorder.run(this.#operation, this.#operation.groups({ tokens }), { start, tokens, scale });
   }
 }

@@ -1,5 +1,5 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
-import { type LinearName, linearsOfGroup } from '../architectures/linears.ts';
+import { type LinearName, linearsOfGroup, placeInGroup } from '../architectures/linears.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import type { Batch } from './batch.ts';
 import { type Linear, linearsOf } from './linear.ts';
@@ -61,8 +61,9 @@ export class NormedLinears {
     const { device, layer, config } = place;
     const { group, matrices, norm, x, adaptedX, y, bias } = options;
     const inputs = loraInputs(config, group);
+    const { outputWidth } = placeInGroup(config, this.names[0] as LinearName);
     const lora = buffers && { ...inputs, layer, buffers };
-    const linears = (kind: Batch['kind'], from: GPUBuffer) => linearsOf(device, matrices, { x: from, y, norm, bias, kind, lora });
+    const linears = (kind: Batch['kind'], from: GPUBuffer) => linearsOf(device, matrices, { x: from, y, norm, bias, kind, lora, outputWidth });
     const form = { decode: linears('decode', buffers ? adaptedX : x), prefill: linears('prefill', x) };
     return buffers ? { ...form, lowering: new LoraLowering(place, { x: norm.output, columns: config.hiddenSize, inputs }, buffers) } : form;
   }

@@ -5,6 +5,7 @@ import type { Dispatcher } from '../gpu/recorder.ts';
 import { shortConvKernel } from '../kernels/short-conv.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
+import { type LoraInputs, loraInputs } from './lora.ts';
 import type { Norm } from './norm.ts';
 import { NormedLinears } from './normed-linears.ts';
 import { beforeSecondHalf, ResidualLinear, type SecondHalf } from './residual-linear.ts';
@@ -28,8 +29,8 @@ export interface ShortConvBuffers {
 
 /** x += residualScale · Wout · (C · convolution(B · u)), where B, C and u are Win · norm(x). */
 export class ShortConv {
-  /** Of what it reads. */
-  readonly group = 'convInput';
+  /** Of the linears that it begins with. */
+  readonly reads: LoraInputs;
   readonly norm: Norm;
   /** Its pages lie in one form alone. */
   readonly pageForms = undefined;
@@ -45,6 +46,7 @@ export class ShortConv {
     const { x, qkv, attended } = place.activations;
     const { norm, input, output } = weights;
     this.norm = norm;
+    this.reads = loraInputs(place.config, 'convInput');
     this.#input = new NormedLinears(place, { group: 'convInput', matrices: [input], norm, x, adaptedX: x, y: qkv });
     this.#convolve = following([() => buffers.pages.buffer], () => this.#bind());
     this.#convolve(); // compiled while the model is opened

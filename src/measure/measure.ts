@@ -178,7 +178,9 @@ export function stepCalls(session: Session, sequence: Sequence, context: number,
   const places = Array.from({ length: tokens }, (_, i) => ({ sequence, position: context + i, place: FIRST_PREFILL_TOKEN + i }));
   // What a state that it goes on from holds does not matter.
   if (context > 0) session.sequences.advance(sequence, 0, context);
-  session.forward(trace, tokens === 1 ? 'decode' : 'prefill', places);
+  const { numLayers, perLayerInputs = 0 } = session.plan.config;
+  const rows = new Float32Array(tokens * numLayers * perLayerInputs); // nor what layers take in
+  session.forward(trace, tokens === 1 ? 'decode' : 'prefill', places, { rows });
   session.transformer.head(trace, 0, 1);
   return trace.calls;
 }

@@ -1,5 +1,6 @@
 import type { AdapterModule } from '../adapters/formats/adapter-file.ts';
 import { isResidual, type LinearGroup, type LinearName, LINEARS, placeInGroup } from '../architectures/linears.ts';
+import { configOfLayer } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/unfused-lora.ts';
@@ -87,5 +88,5 @@ function buffersOf({ config, activations, layers }: Transformer, layer: number, 
     gateUp: { x, y: gateUp, norm: mlp?.norm },
     down: { x: gated, y: residual },
   };
-  return { ...ofGroup[LINEARS[name].group], ...placeInGroup(config, name), low };
+  return { ...ofGroup[LINEARS[name].group], ...placeInGroup(configOfLayer(config, layer), name), low };
 }

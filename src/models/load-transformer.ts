@@ -1,30 +1,35 @@
 import { mlpNormOf, outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
-import { isRotated, type LinearName, linearsOfGroup } from '../architectures/linears.ts';
+import { EXPERT_BIAS, ROUTER } from '../architectures/experts.ts';
+import { isRotated, type LinearName, linearsOfGroup, linearsOfLayer } from '../architectures/linears.ts';
 import { QK_NORMS } from '../architectures/norms.ts';
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import { deltaWidths } from '../config/delta-net.ts';
-import { type Experts as ExpertsConfig, hasExperts, hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { configOfLayer, type Experts as ExpertsConfig, hasExperts, hasState, isConvolved, type ModelConfig, sharesKeys } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
+import { createOperation } from '../gpu/operation.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { EXPERT_BIAS, ROUTER } from '../architectures/experts.ts';
+import { capLogitsKernel } from '../kernels/gemma/cap-logits.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { GatedDeltaNet } from '../layers/delta-net.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { Experts } from '../layers/experts/experts.ts';
+import { LayerInput } from '../layers/gemma/layer-input.ts';
+import { LayerInputs } from '../layers/gemma/layer-inputs.ts';
 import { Linear } from '../layers/linear.ts';
 import { Mlp } from '../layers/mlp.ts';
 import { Norm } from '../layers/norm.ts';
 import { ShortConv } from '../layers/short-conv.ts';
 import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
 import { deinterleaveRows, orderedRows, pairedRows, rowOrder, withOrderedRows } from '../weights/interleaved-rows.ts';
-import { CONVOLUTION, DELTA } from '../weights/model-tensors.ts';
+import { CONVOLUTION, DELTA, PER_LAYER } from '../weights/model-tensors.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable, windowTable } from './rope-table.ts';
 import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
+import { TokenRows } from './token-rows.ts';
 import { Transformer } from './transformer.ts';
 
 export interface TransformerOptions extends LoadingOptions {
@@ -82,32 +87,55 @@ class Loader {
       const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
       const mixer = isConvolved(config, i) ? await this.shortConv(i) : hasState(config, i) ? await this.deltaNet(i) : await this.attention(i, rope);
       const mlp = config.experts && hasExperts(config, i) ? await this.experts(i, config.experts) : await this.mlp(i);
-      layers.push({ mixer, mlp });
+      layers.push({ mixer, mlp, input: config.perLayerInputs === undefined ? undefined : await this.layerInput(i) });
     }
     const outputNorm = await this.norm(outputNormOf(architectureOf(config)));
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.tensors.matrix('output.weight');
     const output = new Linear(device, outputMatrix, { x: normed, y: logits });
     const embedding = new Embedding(device, embeddings, config.embeddingScale, this.#activations);
     const { batchTokens } = this.options;
-    return new Transformer(device, { config, batchTokens, activations: this.#activations, cache: this.#cache, embedding, layers, outputNorm, output });
+    const inputs = config.perLayerInputs === undefined ? undefined : await this.layerInputs(config.perLayerInputs);
+    const logitCap = config.logitCap === undefined ? undefined : createOperation(device, capLogitsKernel(device, config.vocabSize, config.logitCap), { logits });
+    return new Transformer(device, { config, batchTokens, activations: this.#activations, cache: this.#cache, embedding, inputs, layers, outputNorm, output, logitCap });
   }
 
   async attention(layer: number, rope: GPUBuffer): Promise<Attention> {
-    const { config, device } = this;
+    const { device } = this;
+    const config = configOfLayer(this.config, layer);
     const name = (part: string): string => `blk.${layer}.${part}`;
     const norm = await this.norm(name('attn_norm.weight'));
-    const sources = linearsOfGroup('qkv').map((linear) => this.rows(name(`${linear}.weight`), linear));
+    const own = linearsOfLayer(config, layer);
+    const sources = linearsOfGroup('qkv').filter((linear) => own.includes(linear)).map((linear) => this.rows(name(`${linear}.weight`), linear));
     const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
     const qkv = await this.tensors.matrices(name('qkv'), sources);
     const output = await this.tensors.matrix(name('attn_output.weight'));
     const [queryNorm, keyNorm] = config.qkNorm
-      ? [await this.headNorm(name('attn_q_norm.weight')), await this.headNorm(name('attn_k_norm.weight'))]
+      ? [await this.headNorm(name('attn_q_norm.weight')), await this.headNorm(name(`attn_${sharesKeys(config, layer) ? 'q' : 'k'}_norm.weight`))] // without keys the other is not read
       : [];
     const wholeNorm = config.normsQkWhole ? await this.wholeNorm(layer) : undefined;
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
     const weights = { norm, qkv, bias, output, queryNorm, keyNorm, wholeNorm, postNorm: await this.postNorm(name('post_attention_norm')) };
     return new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
+  }
+
+  async layerInput(layer: number): Promise<LayerInput> {
+    const { config, device } = this;
+    const name = (part: string): string => `blk.${layer}.${part}`;
+    const gate = await this.tensors.matrix(name(PER_LAYER.gate));
+    const output = await this.tensors.matrix(name(PER_LAYER.output));
+    const outputNorm = await this.tensors.vector(name(PER_LAYER.outputNorm));
+    const scales = this.tensors.has(name(PER_LAYER.scale)) ? await this.tensors.read(name(PER_LAYER.scale)) : undefined;
+    const [scale = 1] = scales ? new Float32Array(scales.slice().buffer) : [];
+    return new LayerInput({ device, layer, config, activations: this.#activations }, { gate, output, outputNorm, scale });
+  }
+
+  /** `width`: of what each layer takes in. */
+  async layerInputs(width: number): Promise<{ ofLayers: LayerInputs; rows: TokenRows }> {
+    const projection = await this.tensors.matrix(PER_LAYER.projection);
+    const norm = await this.tensors.vector(PER_LAYER.norm);
+    const ofLayers = new LayerInputs(this.device, this.config, this.#activations, { projection, norm });
+    return { ofLayers, rows: new TokenRows(this.tensors.tensor(PER_LAYER.embeddings), Math.sqrt(width)) };
   }
 
   async shortConv(layer: number): Promise<ShortConv> {
@@ -145,13 +173,14 @@ class Loader {
   }
 
   async mlp(layer: number): Promise<Mlp> {
+    const config = configOfLayer(this.config, layer);
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
-    const norm = await this.norm(name(mlpNormOf(architectureOf(this.config))));
+    const norm = await this.norm(name(mlpNormOf(architectureOf(config))));
     const sources = linearsOfGroup('gateUp').map((part) => this.rows(name(part)));
     const gateUp = await this.tensors.matrices(`blk.${layer}.ffn_gate_up`, sources);
     const down = await this.tensors.matrix(name('ffn_down'));
     const postNorm = await this.postNorm(`blk.${layer}.post_ffw_norm`);
-    return new Mlp({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, gateUp, down, postNorm });
+    return new Mlp({ device: this.device, layer, config, activations: this.#activations }, { norm, gateUp, down, postNorm });
   }
 
   async experts(layer: number, { count, shares }: ExpertsConfig): Promise<Experts> {

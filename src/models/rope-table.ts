@@ -41,7 +41,7 @@ export function unrotatedTable({ headDim }: ModelConfig, positions: number): Flo
 }
 
 /** The same for layers with a window that are rotated in their own way: their positions are not scaled. Undefined where none are. */
-export const windowTable = ({ headDim }: ModelConfig, { ropeTheta }: SlidingWindow, positions: number): Float32Array<ArrayBuffer> | undefined =>
+export const windowTable = (config: ModelConfig, { ropeTheta, headDim = config.headDim }: SlidingWindow, positions: number): Float32Array<ArrayBuffer> | undefined =>
   ropeTheta === undefined ? undefined : ropeTable({ headDim, ropeTheta }, positions);
 
 /** Bytes of one table, and how many there are. */

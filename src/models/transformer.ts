@@ -3,6 +3,7 @@ import { mostSideBySide } from '../architectures/linears.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
+import type { Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { mostDecoded } from '../kernels/linears/linear-kernels.ts';
@@ -11,17 +12,22 @@ import type { Attention } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
 import type { Embedding } from '../layers/embedding.ts';
 import type { Experts } from '../layers/experts/experts.ts';
+import type { LayerInput } from '../layers/gemma/layer-input.ts';
+import type { LayerInputs } from '../layers/gemma/layer-inputs.ts';
 import type { Linear } from '../layers/linear.ts';
-import { LoraDelta, loraInputs } from '../layers/lora.ts';
+import { LoraDelta } from '../layers/lora.ts';
 import type { Mlp } from '../layers/mlp.ts';
 import type { Norm } from '../layers/norm.ts';
 import type { GatedDeltaNet } from '../layers/delta-net.ts';
 import type { ShortConv } from '../layers/short-conv.ts';
+import type { TokenRows } from './token-rows.ts';
 
 /** `mixer`: the half of a layer that sees other tokens. */
 export interface Layer {
   mixer: Attention | ShortConv | GatedDeltaNet;
   mlp: Mlp | Experts;
+  /** What it takes in of each token besides, in models that have that. */
+  input?: LayerInput | undefined;
 }
 
 export interface TransformerParts {
@@ -34,6 +40,9 @@ export interface TransformerParts {
   layers: readonly Layer[];
   outputNorm: Norm;
   output: Linear;
+  /** Of models whose layers take in embeddings of their own: what computes these, and their rows. */
+  inputs?: { ofLayers: LayerInputs; rows: TokenRows } | undefined;
+  logitCap?: Operation<{ tokens: number }> | undefined;
 }
 
 /** Layers from `from` up to `to`. */
@@ -78,7 +87,10 @@ export class Transformer {
    */
   forward(recorder: Dispatcher, batch: Batch, range: LayerRange = { from: 0, to: this.layers.length }): void {
     this.bindAdapters();
-    if (range.from === 0) this.parts.embedding.record(recorder, batch.tokens);
+    if (range.from === 0) {
+      this.parts.embedding.record(recorder, batch.tokens);
+      this.parts.inputs?.ofLayers.record(recorder, batch);
+    }
     if (batch.lora && batch.kind === 'decode') this.#firstDelta?.record(recorder, batch);
     const before = recorder.dispatches;
     this.#recordLayers(recorder, batch, range);
@@ -88,9 +100,10 @@ export class Transformer {
   /** Decode steps are alike until their texts fill another page: layers are told of whole pages, and of nothing else. */
   #recordLayers(recorder: Dispatcher, batch: Batch, { from, to }: LayerRange): void {
     const record = (of: Batch): void => {
-      for (const { mixer, mlp } of this.layers.slice(from, to)) {
+      for (const { mixer, mlp, input } of this.layers.slice(from, to)) {
         mixer.record(recorder, of);
         mlp.record(recorder, of);
+        input?.record(recorder, of);
       }
     };
     const { kind, tokens, apart, halfOnly, loras, lora, tap } = batch;
@@ -100,11 +113,23 @@ export class Transformer {
     recorder.again(key, () => record({ kind, tokens, length, apart, halfOnly, loras, lora }));
   }
 
+  /** What layers take in of these tokens besides, to be given to `takeIn` before `forward`; undefined for models that have no such. Errors: `bad_file`, and what the source throws. */
+  async rowsOf(ids: readonly number[]): Promise<Float32Array<ArrayBuffer> | undefined> {
+    return this.parts.inputs?.rows.read(ids);
+  }
+
+  /** Of the batch that is recorded next. */
+  takeIn(rows: Float32Array<ArrayBuffer>): void {
+    this.parts.inputs?.ofLayers.write(rows);
+  }
+
   /** Logits of `tokens` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */
   head(recorder: Dispatcher, start: number, tokens: number): void {
     if (tokens > HEAD_TOKENS) throw new Error(`head: ${tokens} tokens`);
-    this.parts.outputNorm.record(recorder, tokens, start);
+    this.parts.outputNorm.record(recorder, tokens, { start });
     this.parts.output.record(recorder, { tokens, kind: tokens <= mostDecoded(this.device) ? 'decode' : 'prefill' }, 1 / this.config.logitDivisor);
+    const cap = this.parts.logitCap;
+    if (cap) recorder.run(cap, cap.groups({ tokens }));
   }
 
   /** States after the last norm of the batch's `tokens` tokens, `[tokens, hiddenSize]` in the buffer given back. */
@@ -122,13 +147,15 @@ export class Transformer {
     const buffers = this.arena.buffersIfAny;
     if (buffers === this.#bound) return;
     this.#bound = buffers;
-    layers.forEach(({ mixer, mlp }, i) => {
+    layers.forEach(({ mixer, mlp, input }, i) => {
+      const next = layers[i + 1]?.mixer;
       mixer.attach(buffers, mlp);
-      mlp.attach(buffers, layers[i + 1]?.mixer);
+      mlp.attach(buffers, input ? undefined : next); // what it leaves is not what the next layer reads
+      input?.attach(buffers, next);
     });
     const first = layers[0]?.mixer;
     const { x, between } = activations;
-    const options = first && { x, y: between, width: config.hiddenSize, lowers: loraInputs(config, first.group), normWeight: first.norm.weight };
+    const options = first && { x, y: between, width: config.hiddenSize, lowers: first.reads, normWeight: first.norm.weight };
     this.#firstDelta = buffers && options && new LoraDelta({ device, layer: 0 }, options, buffers);
   }
 }

@@ -1,7 +1,8 @@
-import { type Experts, hasExperts, type ModelConfig } from '../config/model-config.ts';
+import { configOfLayer, type Experts, hasExperts, keyLayerOf, type ModelConfig } from '../config/model-config.ts';
 import { deltaNet } from './delta-net.ts';
 import type { ReferenceModel } from './model.ts';
 import { ACTIVATIONS, add, addVector, dot, matmul, norm, type Rows, scaled, softmax } from './operations.ts';
+import { layerInputs, withLayerInput } from './per-layer-inputs.ts';
 import { rotate } from './rope.ts';
 
 /** A tensor of the layer at hand. */
@@ -18,7 +19,9 @@ type Placed = (head: Float64Array, position: number) => Float64Array;
 export function forward(model: ReferenceModel, tokens: readonly number[]): Rows {
   const { config, tensors } = model;
   const output = tensors.get(config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight');
-  return scaled(matmul(finalStates(model, tokens), output ?? new Float32Array()), 1 / config.logitDivisor);
+  const logits = scaled(matmul(finalStates(model, tokens), output ?? new Float32Array()), 1 / config.logitDivisor);
+  const cap = config.logitCap;
+  return cap === undefined ? logits : logits.map((row) => row.map((logit) => cap * Math.tanh(logit / cap)));
 }
 
 /** Its states after the last norm: tokens `[T]` → `[T, hiddenSize]`. */
@@ -34,14 +37,24 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
   const embeddings = tensor('token_embd.weight');
   const rows = tokens.map((id) => Float64Array.from(embeddings.subarray(id * hiddenSize, (id + 1) * hiddenSize)));
   let x = scaled(rows, embeddingScale);
+  const inputs = config.perLayerInputs === undefined ? undefined : layerInputs({ config, tensors }, tokens, x);
+  const keptKeys: KeysAndValues[] = [];
   for (let layer = 0; layer < numLayers; layer++) {
     const own: Tensor = (name) => tensor(`blk.${layer}.${name}`);
     const window = config.window?.layers.includes(layer) ? config.window : undefined;
-    const rope = window?.ropeTheta === undefined ? config : { ...config, ropeTheta: window.ropeTheta, ropeLinearScale: undefined };
-    const placed: Placed = unrotatedLayers.includes(layer) ? (head) => head : (head, position) => rotate(rope, head, position, divisors);
+    const sizes = configOfLayer(config, layer);
+    const isOwnRope = window?.ropeTheta !== undefined;
+    const rope = isOwnRope ? { ...sizes, ropeTheta: window.ropeTheta as number, ropeLinearScale: undefined } : sizes;
+    // Where both are there, divisors are of layers that attend to all.
+    const ownDivisors = isOwnRope ? undefined : divisors;
+    const placed: Placed = unrotatedLayers.includes(layer) ? (head) => head : (head, position) => rotate(rope, head, position, ownDivisors);
     const after = (rows: Rows, name: string): Rows => (config.postNorms ? norm(rows, own(name), rmsNormEps) : rows);
     const input = norm(x, own('attn_norm.weight'), rmsNormEps);
-    const attend = (): Rows => attention(config, own, input, placed, window?.tokens ?? Infinity);
+    const attend = (): Rows => {
+      const source = keyLayerOf(config, layer);
+      if (source === layer) keptKeys[layer] = keysAndValues(sizes, own, input, placed);
+      return attention(sizes, own, input, { placed, reach: window?.tokens ?? Infinity, ...(keptKeys[source] as KeysAndValues) });
+    };
     const net = config.deltaNet?.layers.includes(layer) ? config.deltaNet : undefined;
     const mixed = net ? deltaNet(net, own, input, rmsNormEps) : undefined;
     const attended = mixed ?? (config.convolution?.layers.includes(layer) ? convolved(own, input, config.convolution.taps) : attend());
@@ -49,19 +62,32 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
     const normed = norm(x, own(config.architecture === 'qwen35' ? 'post_attention_norm.weight' : 'ffn_norm.weight'), rmsNormEps);
     const made = config.experts && hasExperts(config, layer) ? mixture(config, config.experts, own, normed) : mlp(config, own, normed);
     x = add(x, after(scaled(made, residualScale), 'post_ffw_norm.weight'));
+    if (inputs) x = withLayerInput(config, (name) => tensors.get(`blk.${layer}.${name}`), x, inputs[layer] as Rows);
   }
   return norm(x, tensor(config.architecture.startsWith('lfm2') ? 'token_embd_norm.weight' : 'output_norm.weight'), rmsNormEps);
 }
 
-/** x `[T, hiddenSize]` → `[T, hiddenSize]`; each token sees the latest `reach`, itself among them. */
-function attention(config: ModelConfig, own: Tensor, x: Rows, placed: Placed, reach: number): Rows {
-  const { numHeads, numKvHeads, headDim, attentionScale = 1 / Math.sqrt(headDim), temperature } = config;
-  const headsOf = (part: 'q' | 'k'): Rows[] =>
-    queriesOrKeys(config, project(config, own, x, part), part).map((heads, t) => normed(config, own, heads, part).map((head) => placed(head, t)));
-  const queries = headsOf('q');
-  const gates = config.gatesAttention ? project(config, own, x, 'q').map((heads) => heads.filter((_, i) => i % 2 === 1)) : undefined;
-  const keys = headsOf('k');
+/** Of each token, by heads. */
+interface KeysAndValues {
+  keys: Rows[];
+  values: Rows[];
+}
+
+/** x `[T, hiddenSize]` → `[T, heads, headDim]` of q or k, normed and rotated. */
+const headsOf = (config: ModelConfig, own: Tensor, x: Rows, part: 'q' | 'k', placed: Placed): Rows[] =>
+  queriesOrKeys(config, project(config, own, x, part), part).map((heads, t) => normed(config, own, heads, part).map((head) => placed(head, t)));
+
+function keysAndValues(config: ModelConfig, own: Tensor, x: Rows, placed: Placed): KeysAndValues {
   const values = project(config, own, x, 'v');
+  const ones = new Float32Array(config.headDim).fill(1);
+  return { keys: headsOf(config, own, x, 'k', placed), values: config.valueNorm ? values.map((heads) => norm(heads, ones, config.rmsNormEps)) : values };
+}
+
+/** x `[T, hiddenSize]` → `[T, hiddenSize]`; each token sees the latest `reach`, itself among them. */
+function attention(config: ModelConfig, own: Tensor, x: Rows, { placed, reach, keys, values }: KeysAndValues & { placed: Placed; reach: number }): Rows {
+  const { numHeads, numKvHeads, headDim, attentionScale = 1 / Math.sqrt(headDim), temperature } = config;
+  const queries = headsOf(config, own, x, 'q', placed);
+  const gates = config.gatesAttention ? project(config, own, x, 'q').map((heads) => heads.filter((_, i) => i % 2 === 1)) : undefined;
   const attended = queries.map((heads, position) => {
     const output = new Float64Array(numHeads * headDim);
     const scale = attentionScale * (temperature ? 1 + temperature.beta * Math.log(1 + Math.floor(position / temperature.tokens)) : 1);

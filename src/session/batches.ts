@@ -1,6 +1,7 @@
 import type { RampRow } from '../chunking/ramps.ts';
 import { allHalf } from '../cache/kv-report.ts';
 import type { Device } from '../gpu/device.ts';
+import { readOnce } from '../gpu/readback.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { mostDecoded } from '../kernels/linears/linear-kernels.ts';
@@ -50,11 +51,18 @@ export interface Draft {
 export interface ForwardOptions {
   tap?: Batch['tap'];
   layers?: LayerRange;
+  /** What its layers take in of its tokens; see `Transformer.rowsOf`. */
+  rows?: Float32Array<ArrayBuffer> | undefined;
 }
 
 /** Computes batches of sequences' tokens, and draws the tokens after them. */
 export class Batches implements StepComputer {
   #held: Promise<void> | undefined;
+  /** The token last drawn of each text, in models whose layers take in rows of a matrix that is not on the GPU. */
+  readonly #last = new WeakMap<Sequence, Promise<number>>();
+
+  /** In such models, of each text: settles once its latest step is submitted, before which nothing can be drawn from it. */
+  readonly #submitted = new WeakMap<Sequence, Promise<unknown>>();
 
   constructor(private readonly parts: BatchParts) {}
 
@@ -89,7 +97,7 @@ export class Batches implements StepComputer {
    * Records the forward pass over a batch, which must be submitted before another is recorded. Pages and adapters may lie
    * elsewhere when its next layers are.
    */
-  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers }: ForwardOptions = {}): void {
+  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers, rows }: ForwardOptions = {}): void {
     const { device, transformer, ranks, sequences: cached } = this.parts;
     const { cache, activations, arena } = transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
@@ -97,8 +105,11 @@ export class Batches implements StepComputer {
       const positions = tokens.filter((token) => token.sequence === sequence).map(({ position }) => position);
       return { sequence, from: Math.min(...positions), to: Math.max(...positions) + 1 };
     });
+    const isFirst = !layers || layers.from === 0;
+    if (isFirst && this.#takesRows && !rows) throw new Error('no rows of the tokens');
+    if (isFirst && rows) transformer.takeIn(rows);
     // States of all may move as one is added.
-    if (!layers || layers.from === 0) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to);
+    if (isFirst) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to);
     for (const { sequence, from, to } of spans) {
       cache.show(sequence.slot, sequence.pages);
       cache.states.show(cache.firstPage(sequence.slot), sequence.states, from, to);
@@ -119,7 +130,7 @@ export class Batches implements StepComputer {
       row,
       position,
     }));
-    if (!layers || layers.from === 0) for (const { sequence } of tokens) ranks.count(sequence);
+    if (isFirst) for (const { sequence } of tokens) ranks.count(sequence);
     const adapted = loraBatch(arena, doses);
     if (adapted) arena.writeRows(adapted.rows);
     const halfOnly = sequences.every(({ pages }) => allHalf(pages));
@@ -129,7 +140,7 @@ export class Batches implements StepComputer {
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
   async sample(length: number, draw: DrawRequest): Promise<DrawnToken> {
-    const [drawn] = await this.#draw([draw], () => this.parts.draws.record(length - 1, [draw]));
+    const [drawn] = await this.#noted([draw], this.#draw([draw], () => this.parts.draws.record(length - 1, [draw])));
     return drawn as DrawnToken;
   }
 
@@ -137,11 +148,26 @@ export class Batches implements StepComputer {
    * A decode step: computes the token last drawn of each of these sequences, and draws their next ones, or holds the
    * logits of those that are drawn later; submits.
    */
-  async decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
-    const { recorder } = this.parts;
+  decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
+    // The next step may be asked for before this one's rows are read: it goes on from this one's tokens.
+    const last = this.#takesRows ? draws.map(({ sequence }) => this.#lastOf(sequence)) : undefined;
+    const submitted = this.#submitStep(draws, last);
+    if (last) for (const { sequence } of draws) this.#submitted.set(sequence, handled(submitted));
+    const results = submitted.then(async ({ drawn, trials }) => {
+      const results = await drawn;
+      await Promise.all(trials);
+      return results;
+    });
+    return this.#noted(draws, results);
+  }
+
+  /** Resolves once a step is submitted. `last`: the tokens that it computes, where their rows must be read first. */
+  async #submitStep(draws: readonly DrawRequest[], last: readonly Promise<number>[] | undefined): Promise<{ drawn: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
+    const { recorder, transformer } = this.parts;
+    const rows = last && (await Promise.all(last.map(async (token) => transformer.rowsOf([await token]))));
     while (this.#held) await this.#held;
     const trials: Promise<void>[] = [];
-    const drawn = await this.#draw(draws, () => {
+    const drawn = this.#draw(draws, () => {
       for (const { sequence, position } of draws) {
         const trial = this.lengthen(sequence, position);
         if (trial) trials.push(trial);
@@ -149,12 +175,11 @@ export class Batches implements StepComputer {
       for (const [i, group] of byAdapters(draws).entries()) {
         if (i > 0) recorder.submit(); // the table is written once a submission
         const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
-        this.forward(recorder, 'decode', tokens);
+        this.forward(recorder, 'decode', tokens, { rows: rows && joined(group.map((draw) => rows[draws.indexOf(draw)] as Float32Array)) });
         this.parts.draws.record(0, group);
       }
     });
-    await Promise.all(trials);
-    return drawn;
+    return { drawn: handled(drawn), trials };
   }
 
   /**
@@ -165,6 +190,7 @@ export class Batches implements StepComputer {
    */
   async verify(draw: DrawRequest, { tokens: draft, row, text }: Draft): Promise<DrawnToken[]> {
     const { recorder, device, transformer, draws } = this.parts;
+    const rows = this.#takesRows ? await transformer.rowsOf([await this.#lastOf(draw.sequence), ...draft]) : undefined;
     while (this.#held) await this.#held;
     const { sequence, position } = draw;
     const first: BatchToken = { sequence, position: position - 1, place: sequence.slot };
@@ -174,20 +200,23 @@ export class Batches implements StepComputer {
       const before = recorder.dispatches;
       trial = this.lengthen(sequence, position + draft.length);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(draft));
-      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens);
+      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens, { rows });
       return draws.verify(tokens.map((_, i) => ({ ...draw, position: position + i })), before);
     });
     await trial;
     const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean => token === draft[i] && (!chosen || isSameRow(chosen, row));
     const count = drawn.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;
     const kept = drawn.slice(0, count);
+    void this.#noted([draw], Promise.resolve(kept.slice(-1)));
     draws.takeBack(draw, drawn, count, { ...text, answer: [...text.answer, ...kept.map(({ token }) => token)] });
     return kept.map((each) => ({ ...each, dispatchesPerToken: (each.dispatchesPerToken * drawn.length) / count }));
   }
 
   /** Draws from the logits that a step held; submits. */
   async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
-    const [drawn] = await this.#draw([draw], () => this.parts.draws.recordHeld(draw));
+    const submitted = this.#submitted.get(draw.sequence);
+    const record = (): Promise<StepResult[]> => this.#draw([draw], () => this.parts.draws.recordHeld(draw));
+    const [drawn] = await this.#noted([draw], submitted ? submitted.then(record) : record());
     return drawn as DrawnToken;
   }
 
@@ -200,6 +229,37 @@ export class Batches implements StepComputer {
       return this.parts.draws.read(draws, before);
     });
   }
+
+  /** The same results, whose tokens the next step goes on from. */
+  #noted(draws: readonly DrawRequest[], results: Promise<StepResult[]>): Promise<StepResult[]> {
+    if (!this.#takesRows) return results;
+    draws.forEach(({ sequence, allowedLater }, i) => {
+      if (!allowedLater) this.#last.set(sequence, handled(results.then((all) => (all[i] as DrawnToken).token)));
+    });
+    return results;
+  }
+
+  /** Layers take in rows of a matrix that is not on the GPU. */
+  get #takesRows(): boolean {
+    return this.parts.transformer.config.perLayerInputs !== undefined;
+  }
+
+  /** The token last drawn of a text; of one that was only prefilled what stands in its place. */
+  #lastOf(sequence: Sequence): Promise<number> {
+    const { device, transformer } = this.parts;
+    const place = { buffer: transformer.activations.tokens, offset: sequence.slot * 4, size: 4 };
+    return this.#last.get(sequence) ?? readOnce(device, 'last token', [place]).then((bytes) => new Uint32Array(bytes)[0] as number);
+  }
+}
+
+function joined(rows: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const all = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const row of rows) {
+    all.set(row, at);
+    at += row.length;
+  }
+  return all;
 }
 
 const isSameRow = (a: RampRow, b: RampRow | undefined): boolean =>

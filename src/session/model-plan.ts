@@ -12,7 +12,7 @@ import { samplerBytes } from './sampling/sampler.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import type { ModelHeader } from '../weights/model-header.ts';
 import { readModelConfig } from '../weights/model-config.ts';
-import { checkTensors } from '../weights/model-tensors.ts';
+import { checkTensors, onGpu } from '../weights/model-tensors.ts';
 import { openModelFile } from '../weights/open-model-file.ts';
 import type { WeightType } from '../weights/quantize.ts';
 import { isSafetensors, namesEncoder } from '../weights/safetensors/safetensors-model.ts';
@@ -97,16 +97,17 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   const { batchTokens } = device.variant;
   const numPages = pagesFor(contextLength);
   const cache = { numPages, batchTokens };
-  const tensorBytes = sum([...tensors.values()].map(({ bytes }) => bytes));
+  const loaded = onGpu(tensors);
+  const tensorBytes = sum(loaded.map(({ bytes }) => bytes));
   const activations = activationBytes(config, batchTokens);
   const rope = ropeTableBytes(config, contextLength);
-  const weightBytes = sum([...tensors.values()].map(gpuBytes));
+  const weightBytes = sum(loaded.map(gpuBytes));
   const activationTotal = sum(Object.values(activations)) + ropeTables(config) * rope + samplerBytes(device, config.vocabSize);
   const totalBytes = weightBytes + cacheBytes(config, cache) + activationTotal + recorderBytes;
 
   const buffers = { 'kv cache of a layer': Math.max(...layerPageBytes(config, cache)), 'rope table': rope, ...activations };
   checkSizes(device, file, { totalBytes, weightBytes, contextLength, buffers }, limits);
-  checkMatrices(device, file, tensors, (name) => rowsTogether(config, name));
+  checkMatrices(device, file, loaded, (name) => rowsTogether(config, name));
   const tokenizer = readTokenizerMetadata(model);
   const names = baseNames(model.metadata);
   const license = licenseOf(model.metadata);
@@ -143,8 +144,8 @@ function rowsTogether({ experts, hiddenSize }: ModelConfig, name: string): numbe
 }
 
 /** Errors: `over_limit`, naming the tensor. `together`: rows that stay in one slice. */
-export function checkMatrices(device: Device, file: string, tensors: ReadonlyMap<string, TensorInfo>, together: (name: string) => number = () => 1): void {
-  for (const { name, type, shape } of tensors.values()) {
+export function checkMatrices(device: Device, file: string, tensors: readonly TensorInfo[], together: (name: string) => number = () => 1): void {
+  for (const { name, type, shape } of tensors) {
     if (shape[1] === undefined || sliceRows(device.limits, type, shape[1]) >= together(name)) continue;
     const reason = `${Math.max(256, together(name))} rows of ${shape[1]} columns in ${type} exceed this device's largest buffer or binding`;
     throw new ChunkwiseError('over_limit', { file, field: name, reason });

@@ -6,8 +6,8 @@ import { Governor } from '../gpu/governor.ts';
 import { unlessLost } from '../gpu/readback.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { type Batch, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
-import type { Transformer } from '../models/transformer.ts';
-import type { Batches } from './batches.ts';
+import type { LayerRange, Transformer } from '../models/transformer.ts';
+import type { Batches, ForwardOptions } from './batches.ts';
 import { PlannedRows } from './planned-rows.ts';
 import { layerFlops, PrefillSizes } from './prefill-sizes.ts';
 import type { Sequence } from './sequence.ts';
@@ -80,6 +80,7 @@ export class Prefill {
    */
   async #batch(sequence: Sequence, batch: readonly number[], onBatch: () => Promise<void> | void, signal?: AbortSignal): Promise<Begun> {
     const { batches, transformer } = this.parts;
+    const rows = await transformer.rowsOf(batch);
     await this.#room();
     while (batches.held) await batches.held;
     throwIfAborted(signal);
@@ -90,7 +91,7 @@ export class Prefill {
       let trial: Begun['trial'];
       for (let from = 0; ; ) {
         const to = kindOf(batch) === 'decode' ? numLayers : from + this.#sizes.layers(numLayers - from, batch.length, length);
-        const begun = this.#submit(sequence, batch, { from, to }, onBatch);
+        const begun = this.#submit(sequence, { batch, rows }, { from, to }, onBatch);
         trial ??= begun.trial;
         if (to === numLayers) return { trial, visit: begun.visit };
         from = to;
@@ -103,7 +104,7 @@ export class Prefill {
   }
 
   /** Submits these layers of a batch: with the first ones its ids, with the last ones what `onBatch` records. */
-  #submit(sequence: Sequence, batch: readonly number[], layers: { from: number; to: number }, onBatch: () => Promise<void> | void): Begun {
+  #submit(sequence: Sequence, { batch, rows }: { batch: readonly number[]; rows: ForwardOptions['rows'] }, layers: LayerRange, onBatch: () => Promise<void> | void): Begun {
     const { recorder, batches, transformer, device } = this.parts;
     const { config, activations } = transformer;
     const { queue } = device.gpuDevice;
@@ -112,7 +113,7 @@ export class Prefill {
     const begun = recorder.inOneGo((): Begun => {
       if (layers.from === 0) queue.writeBuffer(activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(batch));
       const trial = layers.from === 0 ? batches.lengthen(sequence, position + batch.length) : undefined;
-      batches.forward(recorder, kindOf(batch), places, { layers });
+      batches.forward(recorder, kindOf(batch), places, { layers, rows });
       return { trial, visit: layers.to === config.numLayers ? onBatch() : undefined };
     });
     const length = sequence.placeOf(position) + batch.length;

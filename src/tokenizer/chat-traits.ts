@@ -33,6 +33,8 @@ export function chatTraits(metadata: TokenizerMetadata): ChatTraits {
 
 function toolFormat(template: string): ToolFormat | undefined {
   if (!/\btools\b/.test(template)) return undefined;
+  // Gemma 4 writes calls in a notation of its own.
+  if (template.includes('<|tool_call>')) return undefined;
   // Qwen3-Coder writes XML within the same tags; Mistral's later models put arguments behind a marker of their own.
   if (template.includes('<tool_call>')) return template.includes('<function=') ? undefined : 'hermes';
   if (template.includes('[TOOL_CALLS]')) return template.includes('[ARGS]') ? undefined : 'mistral';

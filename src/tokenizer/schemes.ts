@@ -23,8 +23,10 @@ export function createScheme(metadata: TokenizerMetadata, vocabulary: Vocabulary
       return wordPiece(metadata, vocabulary);
     case 't5':
       return unigram(metadata, vocabulary);
+    case 'gemma4':
+      return mergedSentencePiece(metadata, vocabulary);
     default:
-      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama, bert, t5)`);
+      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama, bert, t5, gemma4)`);
   }
 }
 
@@ -54,8 +56,29 @@ function preTokenizer(metadata: TokenizerMetadata): PreTokenizer {
   return pre;
 }
 
+/** Characters without a token are the tokens of their bytes. */
+const byteFallback = ({ unkId }: TokenizerMetadata, { ids }: Vocabulary): Scheme['fallback'] => (piece) =>
+  Array.from(encoder.encode(piece)).flatMap((byte) => {
+    const name = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+    return ids.get(name) ?? unkId ?? [];
+  });
+
+const bytesOfPiece: Scheme['bytes'] = (text, type) =>
+  type === TOKEN_TYPES.byte ? Uint8Array.of(parseInt(text.slice(3, 5), 16)) : encoder.encode(text.replaceAll('▁', ' '));
+
+/** Gemma 4's in GGUF files: SentencePiece's pieces by a list of merges, which cross no line's end (llama.cpp, src/llama-vocab.cpp). */
+function mergedSentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
+  const bpe = byteLevelBpe(metadata);
+  return {
+    words: (text) => splitWords(text.replaceAll(' ', '▁'), [/[^\n]+|\n+/gu]),
+    pieces: (word) => (word.startsWith('\n') && vocabulary.ids.has(word) ? [word] : bpe(word)),
+    fallback: byteFallback(metadata, vocabulary),
+    bytes: bytesOfPiece,
+    addBos: true,
+  };
+}
+
 function sentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
-  const { ids } = vocabulary;
   if (metadata.scores === undefined) {
     throw new ChunkwiseError('bad_file', {
       file: metadata.file,
@@ -70,16 +93,8 @@ function sentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sch
   return {
     words: (text) => splitWords(prefix + text.replaceAll(' ', '▁'), words),
     pieces: sentencePieceBpe(metadata, vocabulary, metadata.scores),
-    fallback(piece) {
-      return Array.from(encoder.encode(piece)).flatMap((byte) => {
-        const name = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-        return ids.get(name) ?? metadata.unkId ?? [];
-      });
-    },
-    bytes: (text, type) =>
-      type === TOKEN_TYPES.byte
-        ? Uint8Array.of(parseInt(text.slice(3, 5), 16))
-        : encoder.encode(text.replaceAll('▁', ' ')),
+    fallback: byteFallback(metadata, vocabulary),
+    bytes: bytesOfPiece,
     addBos: true,
   };
 }

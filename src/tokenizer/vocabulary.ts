@@ -31,7 +31,7 @@ export interface Vocabulary {
   readonly endIds: ReadonlySet<number>;
 }
 
-/** Throws `bad_file` on lists of unequal length, a text that is too long or occurs twice, and ids that name no token. */
+/** Throws `bad_file` on lists of unequal length, a text that is too long or occurs twice (in Gemma 4's some do; the last counts, as in llama.cpp), and ids that name no token. */
 export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   checkLists(metadata);
   const { tokens: texts, tokenTypes } = metadata;
@@ -41,7 +41,7 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
     if (text.length > MOST_TOKEN_CHARS) {
       throw badKey(metadata, 'tokens', `token ${id} has ${text.length} characters; at most ${MOST_TOKEN_CHARS} are read`);
     }
-    if (ids.has(text)) {
+    if (ids.has(text) && metadata.model !== 'gemma4') {
       throw badKey(
         metadata,
         'tokens',

@@ -4,6 +4,7 @@ import { ARCHITECTURES } from '../architectures/index.ts';
 import type { Experts, ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 import { readDeltaNet } from './delta-config.ts';
+import { checkSources, firstSharing, MOST_OF_LAYERS, readMlpWidths, readPerLayerInputs, readWindowHeads } from './gguf/layer-sizes.ts';
 import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
 import type { ModelHeader } from './model-header.ts';
 import { readRope } from './rope-config.ts';
@@ -50,23 +51,25 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
   const numLayers = integer('block_count') - draftLayers(metadata, architecture);
   if (numLayers < 1) fail(metadata, key('block_count'), 'no layer but those that draft');
   const hiddenSize = integer('embedding_length');
-  const intermediateSize = integer('feed_forward_length');
+  const widths = readMlpWidths(metadata, found, { from: firstSharing(metadata, found, numLayers), numLayers, most: MOST.feed_forward_length });
   const numHeads = integer('attention.head_count');
   const convolution = readConvolution(metadata, found, numLayers);
   const numKvHeads = integer('attention.head_count_kv', numHeads, convolution?.layers);
   const contextLength = integer('context_length');
-  const headDim = integer('attention.key_length', Math.floor(hiddenSize / numHeads));
+  const mostHeadDim = found.hasPerLayerInputs ? MOST_OF_LAYERS['attention.key_length'] : MOST['attention.key_length'];
+  const headDim = readInteger(metadata, key('attention.key_length'), mostHeadDim, Math.floor(hiddenSize / numHeads));
   const rmsNormEps = readRange(metadata, key('attention.layer_norm_rms_epsilon'), [1e-20, 1]);
 
   checkMultiple(metadata, key('embedding_length'), hiddenSize, 32);
-  checkMultiple(metadata, key('feed_forward_length'), intermediateSize, 32);
-  checkHeads(metadata, architecture, { hiddenSize, numHeads, numKvHeads, headDim });
+  checkHeads(metadata, architecture, { hiddenSize, numHeads, numKvHeads, headDim, mostHeadDim });
   checkUnsupportedFeatures(metadata, found, contextLength);
+  const window = readWindow(metadata, found, { numLayers, contextLength });
+  checkSources(metadata, { ...widths, ...window, numLayers }, architecture);
   return {
     architecture,
     numLayers,
     hiddenSize,
-    intermediateSize,
+    ...widths,
     numHeads,
     numKvHeads,
     headDim,
@@ -75,7 +78,8 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
     rmsNormEps,
     ...readRope(file, found, { headDim, contextLength }),
     unrotatedLayers: file.unrotatedLayers ?? readUnrotated(metadata, found, numLayers),
-    ...readWindow(metadata, found, { numLayers, contextLength }),
+    ...window,
+    ...readPerLayerInputs(metadata, found),
     ...(convolution && { convolution }),
     ...readStates(file, found, numLayers),
     ...readExperts(metadata, found, numLayers),
@@ -108,9 +112,9 @@ function readArchitecture(metadata: GgufMetadata): Architecture {
 function checkHeads(
   metadata: GgufMetadata,
   architecture: string,
-  sizes: Pick<ModelConfig, 'hiddenSize' | 'numHeads' | 'numKvHeads' | 'headDim'>,
+  sizes: Pick<ModelConfig, 'hiddenSize' | 'numHeads' | 'numKvHeads' | 'headDim'> & { mostHeadDim: number },
 ): void {
-  const { hiddenSize, numHeads, numKvHeads, headDim } = sizes;
+  const { hiddenSize, numHeads, numKvHeads, headDim, mostHeadDim } = sizes;
   const headCount = `${architecture}.attention.head_count`;
   const keyLength = `${architecture}.attention.key_length`;
   if (!metadata.has(keyLength) && hiddenSize % numHeads !== 0) {
@@ -119,9 +123,9 @@ function checkHeads(
   if (numHeads % numKvHeads !== 0) {
     fail(metadata, `${headCount}_kv`, `${numKvHeads} key heads do not divide ${numHeads} query heads`);
   }
-  if (headDim % 16 !== 0 || headDim > 256) {
+  if (headDim % 16 !== 0 || headDim > mostHeadDim) {
     const field = metadata.has(keyLength) ? keyLength : headCount;
-    fail(metadata, field, `a head of ${headDim} is not a multiple of 16 up to 256`, 'unsupported');
+    fail(metadata, field, `a head of ${headDim} is not a multiple of 16 up to ${mostHeadDim}`, 'unsupported');
   }
   checkMultiple(metadata, headCount, numHeads * headDim, 32);
   const field = `${architecture}.attention.value_length`;
@@ -129,12 +133,12 @@ function checkHeads(
   if (value !== headDim) fail(metadata, field, `${value} differs from the head size ${headDim}`, 'unsupported');
 }
 
-function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, window: hasWindow, experts }: Architecture, contextLength: number): void {
+function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, window: hasWindow, experts, capsLogits }: Architecture, contextLength: number): void {
   const count = `${architecture}.expert_count`;
   if (!experts && (metadata.optionalNumber(count) ?? 0) !== 0) {
     fail(metadata, count, `mixtures of experts are not supported in ${architecture} models`, 'unsupported');
   }
-  for (const cap of ['attn_logit_softcapping', 'final_logit_softcapping']) {
+  for (const cap of ['attn_logit_softcapping', ...(capsLogits ? [] : ['final_logit_softcapping'])]) {
     const field = `${architecture}.${cap}`;
     if ((metadata.optionalNumber(field) ?? 0) !== 0) fail(metadata, field, 'soft caps are not supported', 'unsupported');
   }
@@ -158,9 +162,10 @@ function readUnrotated(metadata: GgufMetadata, { name, unrotated }: Architecture
 /** Layers that attend within a window: a flag a layer, or all but every n-th (llama.cpp, set_swa_pattern), or all. */
 function readWindow(
   metadata: GgufMetadata,
-  { name, window }: Architecture,
+  architecture: Architecture,
   { numLayers, contextLength }: Pick<ModelConfig, 'numLayers' | 'contextLength'>,
 ): { window?: SlidingWindow } {
+  const { name, window } = architecture;
   const key = `${name}.attention.sliding_window`;
   if (!window || (metadata.optionalNumber(key) ?? 0) === 0) return {};
   const tokens = readInteger(metadata, key, MOST.context_length);
@@ -169,12 +174,14 @@ function readWindow(
   const pattern = `${key}_pattern`;
   const flags = metadata.get(pattern);
   const ropeTheta = window.ropeTheta && readRange(metadata, `${name}.rope.freq_base_swa`, [1, 1e12], window.ropeTheta);
+  const headDim = readWindowHeads(metadata, architecture);
+  const own = { ropeTheta, ...(headDim !== undefined && { headDim }) };
   if (Array.isArray(flags)) {
     if (flags.length !== numLayers || flags.some((flag) => typeof flag !== 'boolean')) fail(metadata, pattern, `must be a boolean for each of ${numLayers} layers`);
-    return { window: { tokens, layers: all.filter((layer) => flags[layer] === true), ropeTheta } };
+    return { window: { tokens, layers: all.filter((layer) => flags[layer] === true), ...own } };
   }
   const whole = everyNth(readInteger(metadata, pattern, MOST.block_count, window.allBut), numLayers);
-  return { window: { tokens, layers: all.filter((layer) => !whole.includes(layer)), ropeTheta } };
+  return { window: { tokens, layers: all.filter((layer) => !whole.includes(layer)), ...own } };
 }
 
 /** Layers without key heads have a convolution (llama.cpp, src/models/lfm2.cpp); one at least attends. */
@@ -215,17 +222,19 @@ function checkGating(metadata: GgufMetadata, name: string, { shares }: NonNullab
 
 function readMultipliers(
   metadata: GgufMetadata,
-  { name, multipliers, scalesEmbeddings, scoresByHidden }: Architecture,
+  { name, multipliers, scalesEmbeddings, scoresByHidden, attentionScale, capsLogits }: Architecture,
   { numLayers, hiddenSize, numHeads }: Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'numHeads'>,
-): Pick<ModelConfig, Multiplier> {
+): Pick<ModelConfig, Multiplier | 'logitCap'> {
   const read = (multiplier: Multiplier): number | undefined => {
     const names = multipliers?.[multiplier];
     const key = `${name}.${names?.gguf}`;
     if (!names || (metadata.optionalNumber(key) ?? 0) === 0) return undefined; // 0 is written for "none"
     return readRange(metadata, key, [1e-6, 1e6]);
   };
+  const cap = `${name}.final_logit_softcapping`;
   return {
-    attentionScale: read('attentionScale') ?? (numLayers === scoresByHidden ? Math.sqrt(numHeads / hiddenSize) : undefined),
+    ...(capsLogits && (metadata.optionalNumber(cap) ?? 0) !== 0 && { logitCap: readRange(metadata, cap, [1e-6, 1e6]) }),
+    attentionScale: read('attentionScale') ?? attentionScale ?? (numLayers === scoresByHidden ? Math.sqrt(numHeads / hiddenSize) : undefined),
     embeddingScale: read('embeddingScale') ?? (scalesEmbeddings ? Math.sqrt(hiddenSize) : 1),
     residualScale: read('residualScale') ?? 1,
     logitDivisor: read('logitDivisor') ?? 1,

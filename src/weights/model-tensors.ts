@@ -3,8 +3,8 @@ import { outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
 import { EXPERT_BIAS, EXPERT_LINEARS, expertShape, ROUTER } from '../architectures/experts.ts';
 import { FUSED, type FusedName, linearShape, linearsOfGroup, linearsOfLayer, placeInGroup } from '../architectures/linears.ts';
-import { normShape, QK_NORMS } from '../architectures/norms.ts';
-import { type Experts, hasExperts, hasState, isConvolved, type ModelConfig } from '../config/model-config.ts';
+import { type NormName, normShape, QK_NORMS } from '../architectures/norms.ts';
+import { configOfLayer, type Experts, hasExperts, hasState, isConvolved, type ModelConfig, sharesKeys } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { draftLayers } from './model-config.ts';
 import type { ModelHeader } from './model-header.ts';
@@ -19,10 +19,16 @@ import { rowsOf, type TensorInfo } from './tensor-info.ts';
 export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
   const drafts = draftLayers(file.metadata, config.architecture) > 0;
   const own = file.tensors.filter(({ name }) => !drafts || Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? 0) < config.numLayers);
-  const tensors = architectureOf(config).isFused ? own.flatMap((tensor) => unfused(tensor, config)) : own;
+  const tensors = architectureOf(config).isFused ? own.flatMap((tensor) => unfused(tensor, config)) : own.filter((tensor) => !isUnused(tensor, config));
   const found = checkAgainst({ metadata: file.metadata, tensors }, config.architecture, wantedTensors(config));
   if (config.experts) checkGates(found, config.numLayers);
   return found;
+}
+
+/** Keys, values and their norm of a layer that attends to another's: files of Gemma 4 have them all the same. */
+function isUnused({ name }: TensorInfo, config: ModelConfig): boolean {
+  const [, layer] = /^blk\.(\d+)\.attn_(?:k|v|k_norm)\.weight$/.exec(name) ?? [];
+  return layer !== undefined && sharesKeys(config, Number(layer));
 }
 
 /** The same of any model, by the tensors that it is to have. */
@@ -77,9 +83,25 @@ export const DELTA = {
   norm: 'ssm_norm.weight',
 } as const;
 
+/** Of a model whose layers take in embeddings of their own: these, which stay off the GPU, `[vocabSize, numLayers perLayerInputs]`, and what makes the other part of each layer's input. */
+export const PER_LAYER = {
+  embeddings: 'per_layer_token_embd.weight',
+  projection: 'per_layer_model_proj.weight',
+  norm: 'per_layer_proj_norm.weight',
+  /** Of a layer. */
+  gate: 'inp_gate.weight',
+  output: 'proj.weight',
+  outputNorm: 'post_norm.weight',
+  /** What the residual stream is multiplied by behind the layer, `[1]`; 1 where a file has none. */
+  scale: 'layer_output_scale.weight',
+} as const;
+
+/** Tensors that are brought to the GPU. */
+export const onGpu = (tensors: ReadonlyMap<string, TensorInfo>): TensorInfo[] => [...tensors.values()].filter(({ name }) => name !== PER_LAYER.embeddings);
+
 /** Every tensor that a model has, by name. */
 export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
-  const { hiddenSize, headDim, vocabSize, convolution, deltaNet, experts, shortContext, rotaryDim = headDim } = config;
+  const { hiddenSize, headDim, vocabSize, numLayers, convolution, deltaNet, experts, perLayerInputs, shortContext, rotaryDim = headDim } = config;
   const architecture = architectureOf(config);
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
@@ -89,11 +111,24 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
   if (shortContext === undefined) wanted.set('rope_freqs.weight', { shape: [rotaryDim / 2], optional: true });
   else for (const name of LONG_ROPE) wanted.set(name, { shape: [rotaryDim / 2] });
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
-  for (let layer = 0; layer < config.numLayers; layer++) {
+  if (perLayerInputs !== undefined) {
+    wanted.set(PER_LAYER.embeddings, { shape: [vocabSize, numLayers * perLayerInputs] });
+    wanted.set(PER_LAYER.projection, { shape: [numLayers * perLayerInputs, hiddenSize] });
+    wanted.set(PER_LAYER.norm, { shape: [perLayerInputs] });
+  }
+  for (let layer = 0; layer < numLayers; layer++) {
+    const own = configOfLayer(config, layer);
     const want = (name: string, shape: readonly number[], readAs?: readonly number[]): void => void wanted.set(`blk.${layer}.${name}`, { shape, ...(readAs && { readAs }) });
     const attends = !isConvolved(config, layer) && !hasState(config, layer);
-    for (const name of architecture.norms) if (attends || !QK_NORMS.includes(name)) want(`${name}.weight`, normShape(config, name));
-    for (const name of linearsOfLayer(config, layer)) want(`${name}.weight`, linearShape(config, name));
+    const isMissing = (name: NormName): boolean => (!attends && QK_NORMS.includes(name)) || (name === 'attn_k_norm' && sharesKeys(config, layer));
+    for (const name of architecture.norms) if (!isMissing(name)) want(`${name}.weight`, normShape(own, name));
+    for (const name of linearsOfLayer(config, layer)) want(`${name}.weight`, linearShape(own, name));
+    if (perLayerInputs !== undefined) {
+      want(PER_LAYER.gate, [perLayerInputs, hiddenSize]);
+      want(PER_LAYER.output, [hiddenSize, perLayerInputs]);
+      want(PER_LAYER.outputNorm, [hiddenSize]);
+      wanted.set(`blk.${layer}.${PER_LAYER.scale}`, { shape: [1], optional: true });
+    }
     if (attends && config.qkvBias) for (const name of linearsOfGroup('qkv')) want(`${name}.bias`, [linearShape(config, name)[0]]);
     if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], [hiddenSize * convolution.taps]);
     if (deltaNet && !attends) {

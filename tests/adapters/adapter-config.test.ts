@@ -53,6 +53,8 @@ test('all-linear is every linear of the layers, in any case of letters', () => {
 test('names are mapped one to one', () => {
   const ofLfm2 = ['self_attn.out_proj', 'conv.in_proj', 'conv.out_proj', 'feed_forward.w1', 'feed_forward.w2', 'feed_forward.w3'].map((path) => `model.layers.3.${path}`);
   for (const name of [...NAMES, ...ofLfm2]) expect(transformersName(parseTransformersName(name)!)).toBe(name);
+  for (const root of ['model.language_model.', 'language_model.model.']) expect(transformersName(parseTransformersName(`${root}layers.3.mlp.up_proj`)!)).toBe(`${root}layers.3.mlp.up_proj`);
+  expect(parseTransformersName('model.vision_tower.layers.3.mlp.up_proj')).toBeUndefined();
   expect(parseTransformersName('model.layers.3.conv.conv')).toBeUndefined();
   expect(parseTransformersName('model.layers.01.self_attn.q_proj')).toBeUndefined();
   expect(parseTransformersName('model.layers.1.mlp.q_proj')).toBeUndefined();

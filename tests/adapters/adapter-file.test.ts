@@ -123,6 +123,23 @@ test('alpha 0 of a GGUF adapter means a scale of 1, as in llama.cpp', async () =
   expect(modules.map(({ scale }) => scale)).toEqual(Array(14).fill(1));
 });
 
+test.each(['model.language_model.', 'language_model.model.'])('a model with other parts calls its text’s layers %slayers', async (root) => {
+  const rename = (name: string): string => name.replace(/^model\./, root);
+  const named = 'model.layers.1.mlp.down_proj';
+  const adapter = tinyAdapter(llama, { seed: 4, targets: ['q_proj', 'down_proj'], config: { target_modules: `${root.replaceAll('.', '\\.')}layers\\..*(q|down)_proj`, alpha_pattern: { [rename(named)]: 3 } } });
+  const plain = await read({ ...adapter, config: { ...adapter.config, target_modules: ['q_proj', 'down_proj'], alpha_pattern: { [named]: 3 } } });
+  const other = { ...adapter, modules: adapter.modules.map((module) => ({ ...module, name: rename(module.name) })) };
+  const { modules } = await read(other);
+  expect(modules.map(({ name, scale, a, b }) => ({ name, scale, a, b }))).toEqual(plain.modules.map(({ name, scale, a, b }) => ({ name, scale, a, b })));
+  expect(modules.find(({ name }) => name === 'blk.1.ffn_down')?.scale).toBe(3 / 4);
+  const field = `base_model.model.${rename('model.layers.1.self_attn.q_proj')}.lora_A.weight`;
+  const missing = { ...other, modules: other.modules.filter(({ name }) => name !== rename('model.layers.1.self_attn.q_proj')) };
+  await expectError(() => read(missing), 'bad_file', { file: WEIGHTS_FILE, field, reason: /missing/ });
+  // One linear under two names would be two adapters of it.
+  const mixed = { ...other, config: { ...other.config, target_modules: ['q_proj', 'down_proj'] }, modules: [...other.modules, ...adapter.modules] };
+  await expectError(() => read(mixed), 'bad_file', { file: WEIGHTS_FILE, reason: /otherwise/ });
+});
+
 test('subsets, ranks of single modules and rsLoRA', async () => {
   const name = 'model.layers.1.mlp.down_proj';
   const adapter = tinyAdapter(llama, {

@@ -24,6 +24,7 @@ const MODELS: readonly TinyModelOptions[] = [
   { ...SIZES, architecture: 'qwen3moe', type: 'Q8_0', experts: { count: 3, used: 2, intermediateSize: 32 } },
   { ...SIZES, architecture: 'lfm2moe', type: 'Q4_0', numLayers: 3, experts: { count: 3, used: 2, intermediateSize: 32 } },
   { ...SIZES, architecture: 'olmoe', type: 'Q8_0', experts: { count: 3, used: 2, intermediateSize: 32 } },
+  { ...SIZES, architecture: 'gemma4', type: 'Q8_0', numLayers: 6, shared: 3, headDim: 32 },
   { ...SIZES, architecture: 'llama', type: 'Q6_K', hiddenSize: 256, intermediateSize: 256, embeddingType: 'Q5_K' },
 ];
 
@@ -35,6 +36,7 @@ const KEYS = [
   ...['attention.scale', 'embedding_scale', 'residual_scale', 'logit_scale', 'rope.scaling.finetuned'],
   ...['original_context_length', 'attn_factor', 'yarn_ext_factor', 'yarn_attn_factor', 'yarn_beta_fast', 'yarn_beta_slow', 'yarn_log_multiplier'].map((key) => `rope.scaling.${key}`),
   ...['conv_kernel', 'state_size', 'group_count', 'time_step_rank', 'inner_size'].map((key) => `ssm.${key}`),
+  ...['attention.shared_kv_layers', 'attention.key_length_swa', 'attention.value_length_swa', 'rope.dimension_count_swa', 'embedding_length_per_layer_input'],
   ...['attention.causal', 'pooling_type', 'attention.temperature_scale', 'attention.recurrent_layers', 'full_attention_interval', 'nextn_predict_layers'],
 ];
 const OTHER_KEYS = [

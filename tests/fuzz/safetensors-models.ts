@@ -81,7 +81,7 @@ export const safetensorsModels: FuzzKind = {
   codes: FILE_CODES,
   async open() {
     const folders = new Map<string, Files>();
-    for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe']) folders.set(model, await readFolder(modelFolder(model)));
+    for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'gemma4', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe']) folders.set(model, await readFolder(modelFolder(model)));
     for (const model of ['bert', 'cross', 'xlmr', 'xlmr-cross', 'gemma'] as const) folders.set(model, await readFolder(encoderFolder({}, model)));
     const pieces = await readFolder(modelFolder('llama2'));
     pieces.set('tokenizer.json', cutTokenizer(pieces.get('tokenizer.json')!, 273));

@@ -54,7 +54,10 @@ test('products and attention leave nothing for want of registers, and have other
   expect([...new Set(deltaNets.map(({ kernel }) => kernel))].sort()).toEqual([...ofDeltaNets].sort());
   const experts = await surveyIsa({ ...shared, phases: ['prefill', 'decode'], shapes: ['experts'], types: ['Q4_K'] });
   expect(new Set(experts.map(({ kernel }) => kernel))).toContain('route-experts');
-  const worst = worstOf([...large, ...small, ...few, ...convolutions, ...wide, ...deltaNets, ...experts]);
+  const ofLayerInputs = /^(attention|take-input|cap-logits)/;
+  const layerInputs = await surveyIsa({ ...shared, wants: (kernel) => ofLayerInputs.test(kernel), phases: ['prefill', 'decode', 'sampling'], shapes: ['layer inputs'], types: ['Q4_K'] });
+  for (const name of ['attention-decode', 'attention-prefill', 'take-input', 'cap-logits']) expect(layerInputs.some(({ kernel }) => kernel === name)).toBe(true);
+  const worst = worstOf([...large, ...small, ...few, ...convolutions, ...wide, ...deltaNets, ...experts, ...layerInputs]);
   console.info([...worst].map(([key, { spilled, scratch, waves }]) => `${key}: ${spilled} spilled, ${scratch} bytes of scratch, ${waves} waves`).join('\n'));
   const wrong: string[] = [];
   for (const [key, row] of worst) {

@@ -104,21 +104,21 @@ describe('rms-norm', () => {
           const y = runner.empty(tokens * width * 4);
           const bounds = { x: runner.upload(x), norm_weight: runner.upload(weight), y };
           const kernel = rmsNormKernel(runner.device, width, eps);
-          runner.run(kernel, bounds, { tokens }, { start, tokens });
+          runner.run(kernel, bounds, { tokens }, { start, tokens, scale: 1 });
           expectClose('rms-norm', await runner.floats(y), rmsNorm(x.subarray(start * width), weight, eps));
         }
       }
     });
 
-    it.each([1, 3, 31, 33, 65])('adds to what is there: %d tokens', async (tokens) => {
+    it.each([1, 3, 31, 33, 65])('adds to what is there, and scales that: %d tokens', async (tokens) => {
       const runner = getRunner();
       const width = 576;
       const random = new Random(tokens);
       const [x, weight, before] = [random.normals(tokens * width), random.normals(width, 1, 1), random.normals(tokens * width)];
       const y = runner.upload(before);
-      runner.run(rmsNormKernel(runner.device, width, 1e-6, true), { x: runner.upload(x), norm_weight: runner.upload(weight), y }, { tokens }, { start: 0, tokens });
+      runner.run(rmsNormKernel(runner.device, width, 1e-6, true), { x: runner.upload(x), norm_weight: runner.upload(weight), y }, { tokens }, { start: 0, tokens, scale: 0.7 });
       const normed = rmsNorm(x, weight, 1e-6);
-      const want = normed.map((value, i) => value + before[i]!);
+      const want = normed.map((value, i) => 0.7 * (value + before[i]!));
       expectClose('rms-norm', await runner.floats(y), want, (i) => Math.abs(normed[i]!) + Math.abs(before[i]!));
     });
 
@@ -126,7 +126,7 @@ describe('rms-norm', () => {
       const runner = getRunner();
       const y = runner.empty(576 * 4);
       const bounds = { x: runner.empty(576 * 4), norm_weight: runner.upload(new Random(1).normals(576)), y };
-      const params = { start: 0, tokens: 1 };
+      const params = { start: 0, tokens: 1, scale: 1 };
       runner.run(rmsNormKernel(runner.device, 576, 1e-6), bounds, { tokens: 1 }, params);
       expect((await runner.floats(y)).every((value) => value === 0)).toBe(true);
     });

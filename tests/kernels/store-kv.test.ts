@@ -8,8 +8,8 @@ import { expectClose } from '../support/kernels/expect-close.ts';
 import { cacheElements, fromHalves, pagedHeads, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from '../support/kernels/pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
-const headsOf = (headDim: number, numHeads: number, numKvHeads: number, qkNorm = false): Heads => ({
-  ...{ headDim, numHeads, numKvHeads, qkNorm },
+const headsOf = (headDim: number, numHeads: number, numKvHeads: number, qkNorm = false, valueNorm = false): Heads => ({
+  ...{ headDim, numHeads, numKvHeads, qkNorm, valueNorm },
   rmsNormEps: 1e-6,
 });
 
@@ -21,6 +21,9 @@ const HEADS = [
   headsOf(96, 3, 1),
   headsOf(128, 4, 2, true),
   headsOf(256, 16, 1, true),
+  headsOf(80, 3, 3, false, true),
+  headsOf(256, 8, 2, true, true),
+  headsOf(512, 8, 1, true, true),
 ];
 
 interface Stored {
@@ -34,6 +37,7 @@ async function store(
   heads: Heads,
   batch: { qkv: Float32Array; before: Uint16Array; pages: Uint32Array; position: number; rope: Float32Array },
   norms?: QkNorm,
+  stores = true,
 ): Promise<Stored> {
   const qkv = runner.upload(batch.qkv);
   const kv = runner.upload(batch.before);
@@ -44,13 +48,13 @@ async function store(
     batch_table: runner.upload(tableOf(tokens, batch.position)),
     ...(norms && { query_norm_weight: runner.upload(norms.query), key_norm_weight: runner.upload(norms.key) }),
   };
-  runner.run(storeKvKernel(runner.device, heads), bounds, { tokens });
+  runner.run(storeKvKernel(runner.device, heads, stores), bounds, { tokens });
   const stored = new Uint16Array(await runner.read(kv));
   return { qkv: await runner.floats(qkv), kv: stored };
 }
 
 describeVariants(HALF_VARIANTS, (getRunner, variant) => {
-  it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)('stores $numKvHeads heads of $headDim (norms: $qkNorm)', async (heads) => {
+  it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)('stores $numKvHeads heads of $headDim (norms: $qkNorm, of values: $valueNorm)', async (heads) => {
     const random = new Random(7);
     const { numHeads, numKvHeads, headDim, qkNorm, rmsNormEps: eps } = heads;
     const width = (numHeads + 2 * numKvHeads) * headDim;
@@ -63,11 +67,28 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
       const got = await store(getRunner(), heads, { qkv, before, pages, position, rope }, norms);
       const wantQkv = Float64Array.from(qkv);
       const wantKv = fromHalves(before);
-      storeKv(pagedHeads(heads, pages), wantQkv, wantKv, position, { rope, qkNorm: norms });
+      storeKv(pagedHeads(heads, pages), wantQkv, wantKv, position, { rope, qkNorm: norms, valueEps: heads.valueNorm ? eps : undefined });
       // Rotation may cancel: an element is known to a rounding to half of itself and one to f32 of the largest.
       expectClose('store-kv', fromHalves(got.kv), wantKv, (i) => Math.abs(wantKv[i] ?? 0) + 4e-3);
       expectClose('rms-norm', got.qkv, wantQkv);
       if (!qkNorm) expect(got.qkv).toEqual(qkv);
+    }
+  });
+
+  it('stores nothing of a layer without keys, and norms its queries', async () => {
+    for (const heads of [headsOf(64, 9, 3, true, true), headsOf(512, 3, 1, true, true)]) {
+      const random = new Random(9);
+      const { numHeads, numKvHeads, headDim, rmsNormEps: eps } = heads;
+      const norms = { query: random.normals(headDim, 0.5, 1), key: random.normals(headDim, 0.5, 1), eps };
+      const qkv = random.normals(5 * (numHeads + 2 * numKvHeads) * headDim, 4);
+      const pages = shuffledPages(7, random);
+      const rope = ropeOf(headDim, 7 + PAGE_TOKENS);
+      const before = toHalves(random.normals(cacheElements(heads, pages)));
+      const got = await store(getRunner(), heads, { qkv, before, pages, position: 2, rope }, norms, false);
+      const wantQkv = Float64Array.from(qkv);
+      storeKv(pagedHeads(heads, pages), wantQkv, fromHalves(before), 2, { rope, qkNorm: norms });
+      expect(got.kv).toEqual(before);
+      expectClose('rms-norm', got.qkv, wantQkv);
     }
   });
 

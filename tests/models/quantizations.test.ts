@@ -46,6 +46,9 @@ describe('against llama.cpp and the reference on the same bytes', () => {
 
   test.each(['Q8_0', 'Q4_K'] as const)('gemma3, %s', (type) => compare({ architecture: 'gemma3', type, numLayers: 7, ropeTheta: 1e6 }));
 
+  const whole = { numLayers: 6, shared: 3, layerInput: 256, intermediateSize: 256, numHeads: 8, headDim: 64, ropeTheta: 1e6 };
+  test.each(['Q8_0', 'Q4_K'] as const)('gemma4, %s', (type) => compare({ architecture: 'gemma4', type, ...whole }));
+
   // What a head finds in a state that is nearly empty is small. Were that normed up, in deep models, llama.cpp's rounding of activations
   // would turn signs: in four layers with an epsilon of 1e-5 it is 3e-3 from the exact logits.
   const blunt = { numLayers: 2, attending: [1], intermediateSize: 256, metadata: { 'qwen35.attention.layer_norm_rms_epsilon': f32(0.05) } };

@@ -16,7 +16,7 @@ const BOUNDS: Record<WeightType, [above: number, below: number]> = {
   Q4_1: [5e-3, 0.15],
 };
 
-describe.each(['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe'])('logits of %s as transformers saved it are those of transformers', (model) => {
+describe.each(['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'gemma4', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe'])('logits of %s as transformers saved it are those of transformers', (model) => {
   const { ids } = expectedOf(model);
   const figures: string[] = [];
   afterAll(() => console.log(`${model}: NMSE ${figures.join(', ')}`));

@@ -15,6 +15,8 @@ import { rotateHeadsKernel } from '../../src/kernels/encoder/rotate-heads.ts';
 import { groupExpertsKernel } from '../../src/kernels/experts/group-experts.ts';
 import { routeExpertsKernel } from '../../src/kernels/experts/route-experts.ts';
 import { sumExpertsKernel } from '../../src/kernels/experts/sum-experts.ts';
+import { capLogitsKernel } from '../../src/kernels/gemma/cap-logits.ts';
+import { takeInputKernel } from '../../src/kernels/gemma/take-input.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
 import { decodeKernel, loweringKernel, prefillKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
 import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
@@ -66,6 +68,9 @@ const SITES: LoraSite[] = [
   { first: 9, widths: [8192, 4096, 32, 32] },
 ];
 
+/** Gemma 4's, of layers without a window. */
+const WIDE_HEADS: Heads = { numHeads: 8, numKvHeads: 1, headDim: 512, qkNorm: true, valueNorm: true, attentionScale: 1, rmsNormEps: NORM_EPS };
+
 const BOTH = [false, true];
 
 /** What devices are measured with. */
@@ -96,6 +101,11 @@ export function allKernels(device: Device): Kernel[] {
     ...(['softmax', 'sigmoid'] as const).flatMap((shares) => BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, shares, normalizes }))),
     ...BOTH.map((isApart) => sumExpertsKernel(device, WIDTH, 8, isApart)),
     groupExpertsKernel(device, 128),
+    ...Object.values(attentionKernels(device, WIDE_HEADS, { halfOnly: true, stores: false })),
+    ...Object.values(attentionMergeKernels(device, WIDE_HEADS)),
+    ...BOTH.map((stores) => storeKvKernel(device, WIDE_HEADS, stores)),
+    takeInputKernel(device, 256, 35, 'gelu'),
+    capLogitsKernel(device, VOCABULARY, 30),
     sampleLevelKernel(),
     ...encoderKernels(device),
     ...ceilings(device),

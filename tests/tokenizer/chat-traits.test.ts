@@ -43,7 +43,7 @@ describe.each([
 
 describe('a template', () => {
   it('may know no tools, or another form of calls', async () => {
-    for (const template of ['{{ messages[0].content }}', `${HERMES}<function=`, `${MISTRAL}[ARGS]`, '{% broken']) {
+    for (const template of ['{{ messages[0].content }}', `${HERMES}<function=`, `${MISTRAL}[ARGS]`, `${LLAMA}<|tool_call>call:`, '{% broken']) {
       expect(chatTraits(await metadata(template))).toEqual({ toolFormat: undefined, opensReasoning: false });
     }
   });

@@ -66,6 +66,24 @@ function sentencePiece(spacesLead: boolean): Record<string, MetadataValue> {
   };
 }
 
+/** The same pieces, and one of line ends, by a list of merges: Gemma 4's. */
+function mergedSentencePiece(): Record<string, MetadataValue> {
+  const base = sentencePiece(false);
+  const scored = base['tokenizer.ggml.tokens'] as string[];
+  const isNew = (text: string): boolean => !scored.includes(text);
+  const lines = ['\n', '\n\n', '\n\n\n'].filter(isNew);
+  const tokens = [...scored, ...lines];
+  const merges = CHAR_MERGES.filter((merge) => merge.every((part) => tokens.includes(part)) && tokens.includes(merge.join('')) && !merge.join('').includes('\n'));
+  return {
+    ...base,
+    'tokenizer.ggml.model': 'gemma4',
+    'tokenizer.ggml.tokens': tokens,
+    'tokenizer.ggml.scores': new Float32Array(tokens.length),
+    'tokenizer.ggml.token_type': Int32Array.from([...(base['tokenizer.ggml.token_type'] as Int32Array), ...lines.map(() => normal)]),
+    'tokenizer.ggml.merges': merges.map((merge) => merge.join(' ')),
+  };
+}
+
 async function expectSameIds(path: string, tokenizer: Tokenizer): Promise<void> {
   for (const parseSpecial of [false, true]) {
     const expected = await tokenize(path, SAMPLE, parseSpecial);
@@ -91,6 +109,17 @@ describe("ids of a vocabulary whose tokens cross word boundaries are llama.cpp's
     const { path, tokenizer } = await vocabularyFile(name, sentencePiece(spacesLead));
     await expectSameIds(path, tokenizer);
     expect([...tokenizer.eosIds].sort()).toEqual((await endTokens(path)).sort());
+  });
+
+  it('SentencePiece with merges, cut at ends of lines, as Gemma 4 has it', async () => {
+    const { path, tokenizer } = await vocabularyFile('gemma4', mergedSentencePiece());
+    await expectSameIds(path, tokenizer);
+    for (const text of SAMPLE.filter((text) => !/\p{Cs}/u.test(text))) expect(tokenizer.decode(tokenizer.encode(text, { addSpecial: false }))).toBe(text);
+    // Some of its tokens are there twice: the last counts.
+    const twice = mergedSentencePiece();
+    const tokens = twice['tokenizer.ggml.tokens'] as string[];
+    const again = await vocabularyFile('gemma4-twice', { ...twice, 'tokenizer.ggml.tokens': tokens.with(-1, '▁') });
+    expect(again.tokenizer.encode(' ', { addSpecial: false })).toEqual([tokens.length - 1]);
   });
 
   it.each([

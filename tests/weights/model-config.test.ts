@@ -233,6 +233,38 @@ test('experts of every layer', async () => {
   await expectError(() => lfm2moe({ [field]: false }), 'unsupported', { file: 'x.gguf', field, reason: /sigmoids/ });
 });
 
+test('Gemma 4: heads of two sizes, layers that share keys, and what each layer takes in', async () => {
+  const sizes = { architecture: 'gemma4', numLayers: 9, headDim: 32 } as const;
+  const gemma = (metadata: Record<string, MetadataValue> = {}) => load({ ...sizes, metadata });
+  const window = { tokens: 24, layers: [0, 1, 3, 4, 6, 7], ropeTheta: 5000, headDim: 16 };
+  expect(await gemma()).toMatchObject({
+    ...{ window, headDim: 32, sharedKeys: { from: 6, intermediateSize: 192 }, intermediateSize: 96, perLayerInputs: 32 },
+    ...{ valueNorm: true, qkNorm: true, postNorms: true, attentionScale: 1, embeddingScale: 8, logitCap: 9, tiedEmbeddings: true },
+  });
+  const none = readModelConfig(await open({ ...sizes, shared: 0, metadata: { 'gemma4.final_logit_softcapping': f32(0) } }));
+  expect([none.sharedKeys, none.logitCap]).toEqual([undefined, undefined]);
+  // Files have keys and values of layers that share others' all the same.
+  const file = await open(sizes);
+  const own = file.tensors.find(({ name }) => name === 'blk.5.attn_k.weight')!;
+  const tensors = [...file.tensors, ...['k', 'v', 'k_norm'].map((part) => ({ ...own, name: `blk.8.attn_${part}.weight` }))];
+  expect([...checkTensors({ ...file, tensors }, readModelConfig(file)).keys()].filter((name) => /blk\.8\.attn_[kv]/.test(name))).toEqual([]);
+  const refused = (code: 'bad_file' | 'unsupported', key: string, value: MetadataValue, reason: RegExp) =>
+    expectError(() => gemma({ [`gemma4.${key}`]: value }), code, { file: 'x.gguf', field: `gemma4.${key}`, reason });
+  await refused('bad_file', 'attention.shared_kv_layers', 9, /none has any/);
+  const field = 'gemma4.attention.shared_kv_layers';
+  await expectError(() => gemma({ [field]: 7, 'gemma4.feed_forward_length': 96 }), 'bad_file', { file: 'x.gguf', field, reason: /layer 2 has no layer of its kind/ });
+  await refused('unsupported', 'feed_forward_length', Int32Array.of(96, 96, 96, 96, 96, 96, 192, 96, 192), /differs/);
+  await refused('bad_file', 'feed_forward_length', Int32Array.of(96, 96), /each of 9 layers/);
+  await refused('unsupported', 'embedding_length_per_layer_input', 0, /E2B and E4B/);
+  await refused('unsupported', 'embedding_length_per_layer_input', 40, /multiple of 32/);
+  await refused('bad_file', 'attention.key_length', 1024, /1 to 512/);
+  await refused('bad_file', 'attention.key_length_swa', 512, /1 to 256/);
+  await refused('unsupported', 'rope.dimension_count_swa', 8, /differs from the head size 16/);
+  await refused('unsupported', 'attention.head_count_kv', Int32Array.of(2, 2, 1, 2, 2, 1, 2, 2, 1), /differs/);
+  await refused('unsupported', 'expert_count', 8, /mixtures of experts/);
+  await refused('unsupported', 'attn_logit_softcapping', f32(30), /soft caps/);
+});
+
 test('layers without key heads have a convolution', async () => {
   const lfm2 = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'lfm2', numLayers: 5, metadata });
   expect(await lfm2()).toMatchObject({ numKvHeads: 2, convolution: { taps: 3, layers: [0, 2, 3] }, qkNorm: true, tiedEmbeddings: true });

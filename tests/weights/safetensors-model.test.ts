@@ -4,7 +4,7 @@ import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
-import { floatToHalf } from '../../src/weights/float-tensor.ts';
+import { decodeFloats, floatToHalf } from '../../src/weights/float-tensor.ts';
 import { quantize } from '../../src/weights/quantize.ts';
 import { quantized } from '../../src/weights/quantized-tensor.ts';
 import { JsonFields } from '../../src/weights/safetensors/json-file.ts';
@@ -18,7 +18,7 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe'];
+const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'gemma4', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe'];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
@@ -27,7 +27,7 @@ describe('texts', () => {
     const tokenizer = createTokenizer(metadata);
     expect(tokenizer.encode(text, { parseSpecial: true })).toEqual(ids);
     expect(renderChat(metadata, chat)).toBe(chatText);
-    const isGemma = model.startsWith('gemma3');
+    const isGemma = model.startsWith('gemma');
     expect(tokenizer.addBos).toBe(['llama3', 'lfm2', 'lfm2moe'].includes(model) || isGemma);
     expect([...tokenizer.eosIds]).toContain(isGemma ? 5 : 2);
   });
@@ -154,6 +154,35 @@ test('Gemma 3: windows, rotations and scales, under the names of every version, 
   await refused({ sliding_window: null }, 'bad_file', 'sliding_window', /null/);
   const scaled = { rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 }, full_attention: {} } };
   await refused(scaled, 'unsupported', 'rope_parameters.sliding_attention.rope_type', /without scaling/);
+});
+
+test('Gemma 4: heads of two sizes as Google and as transformers write them, shared keys, and what larger models have', async () => {
+  const window = { tokens: 5, layers: [0, 2, 3, 5, 6], ropeTheta: 10_000, headDim: 16 };
+  const wanted = { headDim: 32, window, sharedKeys: { from: 5, intermediateSize: 64 }, intermediateSize: 32, perLayerInputs: 32, logitCap: 3, attentionScale: 1, ropeTheta: 1e6 };
+  expect(await configOf('gemma4', change([]))).toMatchObject(wanted);
+  expect(await configOf('gemma4', change(['per_layer_config', 'rope_parameters'], { global_head_dim: 32 }))).toMatchObject(wanted);
+  const inner = (text: string): string => JSON.stringify({ model_type: 'gemma4', vision_config: {}, audio_config: {}, text_config: { ...(JSON.parse(text) as object), model_type: 'gemma4_text' } });
+  expect(await configOf('gemma4', inner)).toMatchObject(wanted);
+  const narrow = await configOf('gemma4', change([], { use_double_wide_mlp: false, final_logit_softcapping: null }));
+  expect([narrow.sharedKeys?.intermediateSize, narrow.logitCap]).toEqual([32, undefined]);
+  const header = await openSafetensorsModel(modelFolder('gemma4'), 'Q8_0');
+  const of = (name: string) => header.tensors.find((tensor) => tensor.name === name)!;
+  const divisors = decodeFloats('F32', await of('rope_freqs.weight').source.read(0, 64));
+  expect([...divisors]).toEqual([1, 1, 1, 1, ...Array<number>(12).fill(Math.fround(1e30))]);
+  // What takes no memory of the GPU stays as it is.
+  expect([of('per_layer_token_embd.weight').type, of('blk.0.inp_gate.weight').type, of('blk.0.layer_output_scale.weight').type]).toEqual(['BF16', 'Q8_0', 'F32']);
+  const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
+    expectError(() => configOf('gemma4', change([], values)), code, { file: 'config.json', field, reason });
+  await refused({ enable_moe_block: true }, 'unsupported', 'enable_moe_block', /experts/);
+  await refused({ attention_k_eq_v: true }, 'unsupported', 'attention_k_eq_v', /keys that are values/);
+  await refused({ hidden_size_per_layer_input: 0 }, 'unsupported', 'hidden_size_per_layer_input', /E2B and E4B/);
+  await refused({ vocab_size_per_layer_input: 100 }, 'unsupported', 'vocab_size_per_layer_input', /differs from vocab_size/);
+  await refused({ use_bidirectional_attention: 'all' }, 'unsupported', 'use_bidirectional_attention', /later tokens/);
+  await refused({ layer_types: Array<string>(8).fill('sliding_attention') }, 'unsupported', 'layer_types', /last layer/);
+  await refused({ per_layer_config: { 1: { head_dim: 64 }, 4: { head_dim: 32 }, 7: { head_dim: 32 } } }, 'unsupported', 'per_layer_config', /differ in heads/);
+  await refused({ per_layer_config: { 1: { num_key_value_heads: 2 } } }, 'unsupported', 'per_layer_config.1', /more than the size/);
+  await refused({ attn_logit_softcapping: 30 }, 'unsupported', 'attn_logit_softcapping', /soft caps/);
+  for (const other of ['gemma4_unified', 'gemma3n']) await refused({ model_type: other }, 'unsupported', 'model_type', new RegExp(`"${other}" is not supported`));
 });
 
 test('LFM2: which layers have a convolution, and how wide its MLP is', async () => {

@@ -55,6 +55,11 @@ export const SHAPES = {
     { numLayers: 48, hiddenSize: 2048, intermediateSize: 6144, numHeads: 32, numKvHeads: 4, headDim: 128, vocabSize: 151_936 },
     { architecture: 'qwen3moe', qkNorm: true, tiedEmbeddings: false, experts: { count: 16, used: 8, intermediateSize: 768, firstLayer: 0, shares: 'softmax', normalizes: true } },
   ),
+  /** Gemma 4 E2B, of which one layer stands for those without a window. */
+  'layer inputs': modelOf(
+    { numLayers: 35, hiddenSize: 1536, intermediateSize: 6144, numHeads: 8, numKvHeads: 1, headDim: 512, vocabSize: 262_144 },
+    { architecture: 'gemma4', qkNorm: true, valueNorm: true, postNorms: true, activation: 'gelu', attentionScale: 1, perLayerInputs: 256, logitCap: 30 },
+  ),
 } as const;
 
 export type ShapeName = keyof typeof SHAPES;

@@ -161,7 +161,7 @@ function readTargets(fields: ConfigFields): (name: string) => boolean {
     return (name) => endsWithOne(name, targets) && (inLayers?.(name) ?? true) && !excluded(name);
   }
   if (inLayers) fields.fail('layers_to_transform', 'is only allowed with a list of target_modules');
-  if (targets.toLowerCase() === 'all-linear') return (name) => name.startsWith('model.layers.') && !excluded(name);
+  if (targets.toLowerCase() === 'all-linear') return (name) => name.includes('layers.') && !excluded(name);
   const pattern = compile(fields, 'target_modules', `^(?:${targets})$`, targets);
   return (name) => pattern.test(name) && !excluded(name);
 }

@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../../config/model-config.ts';
+import { configOfLayer, type ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ErrorCode } from '../../errors/chunkwise-error.ts';
 import { readFloats } from '../../weights/float-tensor.ts';
@@ -140,21 +140,23 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
     const reason = `token ${unknown} is not in the base's vocabulary of ${model.vocabSize}`;
     throw new ChunkwiseError('bad_file', { file: invocation.file, field: invocation.field, reason });
   }
-  const nameOf = format === 'gguf' ? ggufName : transformersName;
+  const inText = (place: ModulePlace): string => transformersName({ ...place, root: undefined });
+  const nameOf = format === 'gguf' ? ggufName : inText;
   for (const pair of pairs) {
     const { a, b, layer, linear, fused } = pair;
     if (layer >= model.numLayers) fail(a, `the base has ${model.numLayers} layers only`);
     const isOfBase = modulesOfLayer(model, layer).some((own) => nameOf(own) === nameOf(pair));
     if (!isOfBase) fail(a, `layer ${layer} of the base, a ${model.architecture} model, has no such linear`, 'unsupported');
-    const [rows, columns] = linearShape(model, linear);
+    const [rows, columns] = linearShape(configOfLayer(model, layer), linear);
     const outputs = fused ? placeInGroup(model, linear).outputWidth : rows;
     if (a.shape[1] !== columns) fail(a, `takes ${a.shape[1]} features, but ${fused ?? linear} of the base has ${columns}`);
     if (b.shape[0] !== outputs) fail(b, `gives ${b.shape[0]} features, but ${fused ?? linear} of the base has ${outputs}`);
   }
-  const found = new Set(pairs.map(transformersName));
+  const found = new Set(pairs.map(inText));
   for (let layer = 0; layer < model.numLayers && isTargeted; layer++) {
-    for (const place of modulesOfLayer(model, layer)) {
-      if (!isTargeted(place) || found.has(transformersName(place))) continue;
+    for (const own of modulesOfLayer(model, layer)) {
+      const place = { ...own, root: pairs[0]?.root };
+      if (!isTargeted(place) || found.has(inText(place))) continue;
       const field = tensorName('peft', place, 'a');
       throw new ChunkwiseError('bad_file', { file, field, reason: 'the config calls for this tensor; it is missing' });
     }

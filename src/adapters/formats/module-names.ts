@@ -9,6 +9,8 @@ export interface ModulePlace {
   linear: LinearName;
   /** What transformers calls it within a layer, where that is not as linears.ts has it. */
   path?: string;
+  /** What the layers' names begin with, where the model has other parts beside its text. */
+  root?: string | undefined;
   /** The linear is a whole group of them, of which `linear` is the first. */
   fused?: FusedName;
 }
@@ -17,7 +19,9 @@ export interface ModulePlace {
 export const ggufName = ({ layer, linear, fused }: ModulePlace): string => `blk.${layer}.${fused ?? linear}`;
 
 /** As in a transformers model for causal language modelling: `model.layers.3.self_attn.q_proj`. */
-export const transformersName = ({ layer, linear, path = LINEARS[linear].path }: ModulePlace): string => `model.layers.${layer}.${path}`;
+export const transformersName = ({ layer, linear, path = LINEARS[linear].path, root = ROOT }: ModulePlace): string => `${root}layers.${layer}.${path}`;
+
+const ROOT = 'model.';
 
 /** Of a factor of a linear, in a file of either form. */
 export const tensorName = (format: 'peft' | 'gguf', place: ModulePlace, factor: 'a' | 'b'): string =>
@@ -26,7 +30,8 @@ export const tensorName = (format: 'peft' | 'gguf', place: ModulePlace, factor: 
     : `base_model.model.${transformersName(place)}.lora_${factor.toUpperCase()}.weight`;
 
 const GGUF_NAME = /^blk\.(0|[1-9]\d{0,3})\.([a-z_.]+)$/;
-const TRANSFORMERS_NAME = /^model\.layers\.(0|[1-9]\d{0,3})\.([a-z\d_.]+)$/;
+/** Of a model with other parts, by version. */
+const TRANSFORMERS_NAME = /^(model\.|model\.language_model\.|language_model\.model\.)layers\.(0|[1-9]\d{0,3})\.([a-z\d_.]+)$/;
 const FUSED_NAMES = Object.keys(FUSED) as FusedName[];
 
 /** By what any architecture calls them. */
@@ -48,11 +53,12 @@ export function parseGgufName(name: string, isFused = false): ModulePlace | unde
 
 /** The inverse of `transformersName`; undefined for anything else. */
 export function parseTransformersName(name: string): ModulePlace | undefined {
-  const [, layer, path = ''] = TRANSFORMERS_NAME.exec(name) ?? [];
+  const [, root, layer, path = ''] = TRANSFORMERS_NAME.exec(name) ?? [];
+  const within = root === ROOT ? {} : { root };
   const fused = FUSED_NAMES.find((known) => FUSED[known].path === path);
-  if (fused) return fusedPlace(Number(layer), fused);
+  if (fused) return { ...fusedPlace(Number(layer), fused), ...within };
   const linear = LINEARS_BY_PATH.get(path);
-  return linear && { layer: Number(layer), linear, ...(path !== LINEARS[linear].path && { path }) };
+  return linear && { layer: Number(layer), linear, ...(path !== LINEARS[linear].path && { path }), ...within };
 }
 
 /** What an adapter may change of a layer, under the names that transformers and llama.cpp have for it in such a model. */

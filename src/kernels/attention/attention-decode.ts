@@ -10,7 +10,7 @@ import { attending, type BatchLength, FINISHED, MAX_SPLITS, type PageSight, type
 import { type Heads, PAGE_TOKENS } from '../heads.ts';
 import { PROBES } from '../probe-page.ts';
 import { windowOf } from '../slot-choices.ts';
-import { headChunks, pageSharing, pageTeams } from './page-sharing.ts';
+import { decodeWorkgroup, headChunks, pageSharing, pageTeams } from './page-sharing.ts';
 
 /** Steps of a page a team that a workgroup goes through rather than have others share them, as their parts were to be merged then. */
 const STEPS_ALONE = 4;
@@ -36,7 +36,7 @@ export function splitForTeams(teams: number, { tokens, length }: BatchLength): S
  * `probes`; else `partial_outputs`, as attentionKernel leaves it.
  */
 export function attentionDecodeKernel(device: Device, heads: Heads, { halfOnly, stores, window }: DecodeForm): Kernel<{ tokens: number; splits: number }> {
-  const workgroup = device.variant.attentionWorkgroup;
+  const workgroup = decodeWorkgroup(device, heads);
   const { sources, enables, constants } = pageSharing(device, heads, { workgroup, teams: pageTeams(heads, workgroup) });
   const sight = windowOf(window);
   const { bindings, params } = attending(stores ? 'read_write' : 'read');

@@ -4,7 +4,7 @@ import { attentionKernel, type BatchLength, lengthInSight, splitPages, type Spli
 import type { Heads } from '../heads.ts';
 import { attentionDecodeKernel, type DecodeForm, splitForTeams } from './attention-decode.ts';
 import { attentionPrefillKernel, tileTokens } from './attention-prefill.ts';
-import { pageTeams } from './page-sharing.ts';
+import { decodeWorkgroup, pageTeams } from './page-sharing.ts';
 
 export interface AttentionKernel extends Kernel<{ tokens: number; splits: number }> {
   /** How it is to share out the pages of a batch. */
@@ -24,7 +24,7 @@ export function attentionKernels(device: Device, heads: Heads, form: DecodeForm)
     const each = { ...attentionKernel(device, heads, form), split: (batch: BatchLength) => splitPages(seen(batch)), alwaysMerged: true };
     return { decode: each, prefill: each };
   }
-  const teams = pageTeams(heads, device.variant.attentionWorkgroup);
+  const teams = pageTeams(heads, decodeWorkgroup(device, heads));
   const together = tileTokens(device, heads, halfOnly);
   return {
     decode: { ...attentionDecodeKernel(device, heads, form), split: (batch) => splitForTeams(teams, seen(batch)), alwaysMerged: false },

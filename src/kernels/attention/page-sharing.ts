@@ -21,12 +21,16 @@ export const headChunks = ({ numHeads, numKvHeads }: Heads): number => Math.ceil
 /** Heads of a workgroup. */
 const headGroup = (heads: Heads): number => Math.ceil(heads.numHeads / heads.numKvHeads / headChunks(heads));
 
+/** Invocations of a workgroup that decodes: as the device has them, but one at least for four components of a head. */
+export const decodeWorkgroup = ({ variant }: Device, { headDim }: Heads): number => Math.max(variant.attentionWorkgroup, headDim / 4);
+
 /** Teams of a workgroup of so many invocations, each of which has a page at a time: a power of two. */
 export function pageTeams(heads: Heads, workgroup: number): number {
   const { headDim } = heads;
+  const leastTeam = Math.max(LEAST_TEAM, headDim / 4);
   const vectors = (headGroup(heads) * headDim) / 4 + keyLanes(headDim).lanes * (PAGE_TOKENS + 1) + PAGE_TOKENS;
   const bytes = vectors * 16 + (headGroup(heads) * headDim) / 2;
-  return 2 ** Math.floor(Math.log2(Math.min(workgroup / LEAST_TEAM, MOST_BYTES / bytes)));
+  return 2 ** Math.floor(Math.log2(Math.min(workgroup / leastTeam, MOST_BYTES / bytes)));
 }
 
 /** A workgroup and its teams. */

@@ -1,5 +1,5 @@
 import type { ArenaBuffers } from '../../adapters/arena/adapter-arena.ts';
-import { type LinearGroup, linearsOfGroup } from '../../architectures/linears.ts';
+import { linearsOfGroup } from '../../architectures/linears.ts';
 import type { Experts as ExpertsConfig } from '../../config/model-config.ts';
 import { createOperation, type Operation } from '../../gpu/operation.ts';
 import type { Dispatcher } from '../../gpu/recorder.ts';
@@ -9,7 +9,7 @@ import { sumExpertsKernel } from '../../kernels/experts/sum-experts.ts';
 import type { Batch } from '../batch.ts';
 import type { LayerPlace } from '../layer-place.ts';
 import { Linear } from '../linear.ts';
-import { LoraDelta, loraInputs } from '../lora.ts';
+import { LoraDelta, type LoraInputs } from '../lora.ts';
 import type { Norm } from '../norm.ts';
 import type { WeightMatrix } from '../weight-matrix.ts';
 import { ExpertLinear } from './expert-linear.ts';
@@ -76,12 +76,12 @@ export class Experts {
   }
 
   /** Makes ready for the adapters of these buffers, or for none. `next`: what the next layer begins with, if any. */
-  attach(buffers: ArenaBuffers | undefined, next: { norm: Norm; group: LinearGroup } | undefined): void {
+  attach(buffers: ArenaBuffers | undefined, next: { norm: Norm; reads: LoraInputs } | undefined): void {
     const { place } = this;
     const { config, layer, activations } = place;
     const { x, between } = activations;
     // A token being decoded comes here in `between`, and goes on in x.
-    const delta = buffers && next && new LoraDelta({ ...place, layer: layer + 1 }, { x, y: between, width: config.hiddenSize, lowers: loraInputs(config, next.group), normWeight: next.norm.weight }, buffers);
+    const delta = buffers && next && new LoraDelta({ ...place, layer: layer + 1 }, { x, y: between, width: config.hiddenSize, lowers: next.reads, normWeight: next.norm.weight }, buffers);
     this.#adapted = buffers && { ...this.#form(between), delta };
   }
 

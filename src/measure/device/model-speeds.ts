@@ -1,7 +1,7 @@
 import { EXPERT_LINEARS, expertShape } from '../../architectures/experts.ts';
 import { linearShape, linearsOfLayer } from '../../architectures/linears.ts';
 import { kvBytes } from '../../cache/kv-report.ts';
-import type { ModelConfig } from '../../config/model-config.ts';
+import { configOfLayer, type ModelConfig } from '../../config/model-config.ts';
 import { quantile } from '../../config/quantile.ts';
 import { type Adaptation, UNADAPTED } from '../../engine/adaptation.ts';
 import { handled } from '../../session/handled.ts';
@@ -220,7 +220,7 @@ class ModelMeasure {
 /** Of all layers' linears and experts that a token goes through, and of the factors of an adapter of that rank on them. */
 const linearWeights = (config: ModelConfig, rank: number): number =>
   sum(
-    Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(config, name)))
+    Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(configOfLayer(config, layer), name)))
       .flat()
       .map(([rows, columns]) => rows * columns + rank * (rows + columns)),
   ) + expertWeights(config);

@@ -1,7 +1,7 @@
 import type { LadderModule } from '../../adapters/ladder/adapter-ladder.ts';
 import { levelRanks } from '../../adapters/ladder/ladder-levels.ts';
 import { linearShape, linearsOfLayer, linearsOfModel } from '../../architectures/linears.ts';
-import type { ModelConfig } from '../../config/model-config.ts';
+import { configOfLayer, type ModelConfig } from '../../config/model-config.ts';
 import { type Adaptation, wholeAdapters } from '../../engine/adaptation.ts';
 import { finished } from '../../gpu/readback.ts';
 import type { Session } from '../../session/session.ts';
@@ -25,11 +25,12 @@ export async function withRandomAdapter<T>(session: Session, work: (adaptation: 
 }
 
 function randomModules(config: ModelConfig): LadderModule[] {
-  const widest = Math.max(...linearsOfModel(config).flatMap((linear) => linearShape(config, linear)));
+  const layers = Array.from({ length: config.numLayers }, (_, layer) => configOfLayer(config, layer));
+  const widest = Math.max(...layers.flatMap((own) => linearsOfModel(config).flatMap((linear) => linearShape(own, linear))));
   const halves = smallHalves(RANK * widest);
   return Array.from({ length: config.numLayers }, (_, layer) =>
     linearsOfLayer(config, layer).map((linear) => {
-      const [outFeatures, inFeatures] = linearShape(config, linear);
+      const [outFeatures, inFeatures] = linearShape(configOfLayer(config, layer), linear);
       const factors = { a: halves.slice(0, RANK * inFeatures), bTransposed: halves.slice(0, RANK * outFeatures) };
       const singularValues = Float64Array.from({ length: RANK }, (__, i) => 1 / (1 + i));
       return { name: `blk.${layer}.${linear}`, layer, linear, rank: RANK, inFeatures, outFeatures, ...factors, singularValues };

@@ -31,10 +31,11 @@ export function keysAndValues(config: ModelConfig, inputs: AttentionInputs, page
   const { numHeads, numKvHeads } = config;
   const heads = headsOf(config, inputs.qkv);
   const tokens = heads.length / (numHeads + 2 * numKvHeads);
+  const ones = new Float32Array(config.headDim).fill(1);
   const all = Array.from({ length: 2 * tokens * numKvHeads }, (_, i): Float32Array => {
     const [token, head] = [Math.floor(i / numKvHeads) % tokens, i % numKvHeads];
     const at = token * (numHeads + 2 * numKvHeads) + numHeads + head;
-    if (i >= tokens * numKvHeads) return heads[at + numKvHeads]!;
+    if (i >= tokens * numKvHeads) return config.valueNorm ? rmsNormed(heads[at + numKvHeads]!, ones, config.rmsNormEps) : heads[at + numKvHeads]!;
     return turned(normed(config, heads[at]!, inputs.keyNorm), inputs.rope, token % pageTokens);
   });
   return all;

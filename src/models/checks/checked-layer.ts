@@ -45,7 +45,7 @@ export class CheckedLayer {
     model: ModelConfig,
     private readonly inputs: AttentionInputs,
   ) {
-    const parts = { convolution: undefined, deltaNet: undefined, gatesAttention: false, experts: undefined };
+    const parts = { convolution: undefined, deltaNet: undefined, gatesAttention: false, experts: undefined, sharedKeys: undefined, perLayerInputs: undefined };
     const config = { ...model, ...parts, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32 };
     const cache = new KvCache(device, config, { numPages: PAGES });
     this.cache = cache;

@@ -13,6 +13,8 @@ import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
 import { ACTIVATIONS, rmsNormed } from './plain-math.ts';
 
 const TOKENS = 3;
+/** Of what a norm leaves. */
+const SCALE = 0.75;
 
 /** Rows of the embedding matrix, here of four, by the ids of a batch's tokens, which stand elsewhere. */
 export async function embeddingCheck(device: Device, upload: WeightUpload, config: Pick<ModelConfig, 'hiddenSize' | 'embeddingScale'>, { type }: TensorInfo): Promise<Check> {
@@ -44,14 +46,14 @@ export function normCheck(device: Device, { hiddenSize: width, rmsNormEps: eps }
   const [x, weight] = [anyHalves((TOKENS + 1) * width, next), anyHalves(width, next)];
   const before = new Float32Array(TOKENS * width).fill(added);
   const [input, weights, y] = [bufferOf(device, x), bufferOf(device, weight), bufferOf(device, before)];
-  const expected = Array.from({ length: TOKENS }, (_, token) => [...rmsNormed(x.subarray((token + 1) * width, (token + 2) * width), weight, eps)].map((value) => added + value));
+  const expected = Array.from({ length: TOKENS }, (_, token) => [...rmsNormed(x.subarray((token + 1) * width, (token + 2) * width), weight, eps)].map((value) => SCALE * (added + value)));
   return {
     name: `rms-norm × ${width}`,
     make() {
       const norm = new Norm(device, weights, eps, { x: input, output: y, accumulate: added !== 0 });
       return (recorder) => {
         device.gpuDevice.queue.writeBuffer(y, 0, before);
-        norm.record(recorder, TOKENS, 1);
+        norm.record(recorder, TOKENS, { start: 1, scale: SCALE });
       };
     },
     result: [{ buffer: y, offset: 0, size: TOKENS * width * 4 }],

@@ -3,6 +3,7 @@ import type { Device } from '../../gpu/device.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { CheckGroup } from '../../gpu/self-check.ts';
 import { WeightUpload } from '../../layers/upload/weight-upload.ts';
+import { onGpu } from '../../weights/model-tensors.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { ATTENTION } from '../attention-contests.ts';
 import { PREFILL, ROWS } from '../kernel-contests.ts';
@@ -11,6 +12,7 @@ import { convolutionCheck } from './convolution-check.ts';
 import { attentionGateCheck, deltaNetCheck } from './delta-net-check.ts';
 import { embeddingCheck, gateCheck, normCheck, normQkCheck } from './element-checks.ts';
 import { elementExpertChecks, expertProductChecks } from './expert-checks.ts';
+import { layerInputCheck, logitCapCheck } from './layer-input-checks.ts';
 import { productChecks } from './product-checks.ts';
 import { repackChecks } from './repack-checks.ts';
 
@@ -22,14 +24,15 @@ export async function kernelChecks(
   tensors: ReadonlyMap<string, TensorInfo>,
 ): Promise<CheckGroup[]> {
   const { variant } = device;
-  const types = new Set([...tensors.values()].filter(({ shape }) => shape.length === 2).map(({ type }) => type));
+  const types = new Set(onGpu(tensors).filter(({ shape }) => shape.length === 2).map(({ type }) => type));
   const upload = checkUpload(device, recorder);
   const { decode, prefill } = await productChecks(device, upload, config, tensors);
   const embeddings = tensors.get('token_embd.weight');
   const { convolution, deltaNet, experts } = config;
   const mixers = [...(convolution ? [convolutionCheck(device, config, convolution)] : []), ...(deltaNet ? [deltaNetCheck(device, config, deltaNet)] : []), ...(config.gatesAttention ? [attentionGateCheck(device, config)] : [])];
   const ofExperts = experts ? elementExpertChecks(device, config, experts) : [];
-  const others = [gateCheck(device, config), ...mixers, ...ofExperts, ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
+  const ofInputs = [...(config.perLayerInputs === undefined ? [] : [layerInputCheck(device, config)]), ...(config.logitCap === undefined ? [] : [logitCapCheck(device, config.logitCap)])];
+  const others = [gateCheck(device, config), ...mixers, ...ofExperts, ...ofInputs, ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
   const repacked = variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type));
   return [
     { candidates: [{ repacksOnHost: true }], checks: repacked },

@@ -6,6 +6,7 @@ import { Linear } from '../../layers/linear.ts';
 import { Norm } from '../../layers/norm.ts';
 import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
+import { PER_LAYER } from '../../weights/model-tensors.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
 import { ACTIVATIONS, dot, rmsNormed } from './plain-math.ts';
@@ -46,16 +47,20 @@ export async function productChecks(
   return checks;
 }
 
+/** What reads what is not normed, and adds to nothing. */
+const PLAIN: readonly string[] = [PER_LAYER.projection, `.${PER_LAYER.gate}`, `.${PER_LAYER.output}`];
+
 function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>, gates: boolean): Product[] {
   const products = new Map<string, Product>();
   for (const [name, { type, shape }] of tensors) {
     const columns = shape[1];
     const isHead = name === (config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight');
-    if (columns === undefined || name.includes('_exps') || (!isHead && !name.startsWith('blk.'))) continue;
+    const isPlain = isHead || PLAIN.some((end) => name.endsWith(end));
+    if (columns === undefined || name.includes('_exps') || (!isPlain && !name.startsWith('blk.'))) continue;
     const isResidual = /attn_output|ffn_down|out_proj|ssm_out/.test(name);
     const isAdded = isResidual && !config.postNorms;
     const isGated = gates && /ffn_(gate|up)\./.test(name) && tensors.get(name.replace('up', 'gate'))?.type === tensors.get(name.replace('gate', 'up'))?.type;
-    const product = { type, columns, isAdded, isGated, isNormed: !isResidual && !isHead, hasBias: config.qkvBias && /attn_[qkv]\./.test(name) };
+    const product = { type, columns, isAdded, isGated, isNormed: !isResidual && !isPlain, hasBias: config.qkvBias && /attn_[qkv]\./.test(name) };
     products.set(JSON.stringify(product), product);
   }
   return [...products.values()];

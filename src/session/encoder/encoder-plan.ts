@@ -31,7 +31,7 @@ export function planEncoder(device: Device, header: ModelHeader, limits: ModelLi
   const weightBytes = sum([...tensors.values()].filter(({ name }) => isOnGpu(name)).map(gpuBytes)) + tables * positions;
   const totalBytes = weightBytes + sum(Object.values(activations)) + recorderBytes;
   checkSizes(device, file, { totalBytes, weightBytes, contextLength, buffers: { positions, ...activations } }, limits);
-  checkMatrices(device, file, tensors);
+  checkMatrices(device, file, [...tensors.values()]);
   const tokenizer = readTokenizerMetadata(header);
   const tensorBytes = sum([...tensors.values()].map(({ bytes }) => bytes));
   return { file, license: licenseOf(header.metadata), config, tokenizer, tensors, contextLength, batchTokens, tensorBytes, totalBytes };

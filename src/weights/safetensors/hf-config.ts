@@ -5,6 +5,7 @@ import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
 import { addRope, ropeType } from './hf-rope.ts';
 import { MOST_DELTA } from '../delta-config.ts';
+import { addLayerSizes } from './hf-layer-sizes.ts';
 import { MOST } from '../model-config.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
@@ -50,7 +51,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   const { architecture, window, keys = {} } = modelTypeOf(config);
   if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
   checkActivation(config, architecture.activation);
-  checkUnsupported(config);
+  checkUnsupported(config, architecture);
 
   const values = new Map<string, GgufValue>([['general.architecture', architecture.name]]);
   const name = config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
@@ -71,6 +72,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   if (architecture.hasConvolutions) addConvolutions(config, set);
   if (architecture.hasDeltaNets) addDeltaNets(config, set);
   if (architecture.experts) addExperts(config, architecture.experts, setNumber, set);
+  if (architecture.hasPerLayerInputs) addLayerSizes(config, set);
   addRope(config, architecture, set);
   return values;
 }
@@ -96,15 +98,18 @@ function modelTypeOf(config: JsonFields) {
   const type = config.string('model_type');
   const known = [...MODEL_TYPES.keys()].join(', ');
   const found = MODEL_TYPES.get(type) ?? config.fail('model_type', `${JSON.stringify(type.slice(0, 40))} is not supported; these are: ${known}`, 'unsupported');
-  if (config.values[BIDIRECTIONAL] !== true) return found;
+  if (!seesLater(config)) return found;
   const architecture = ARCHITECTURES.get(found.bidirectional ?? '') ?? config.fail(BIDIRECTIONAL, 'attention to later tokens is not supported', 'unsupported');
   return { ...found, architecture };
 }
 
 const BIDIRECTIONAL = 'use_bidirectional_attention';
 
+/** Whether tokens attend to later ones; Gemma 4's configs say `all` for it, and `vision` where only those of images do. */
+const seesLater = ({ values }: JsonFields): boolean => values[BIDIRECTIONAL] === true || values[BIDIRECTIONAL] === 'all';
+
 /** Whether a `config.json` is of a decoder's layers that make an encoder. */
-export const isBidirectional = ({ values }: JsonFields): boolean => values[BIDIRECTIONAL] === true && MODEL_TYPES.get(String(values['model_type']))?.bidirectional !== undefined;
+export const isBidirectional = (config: JsonFields): boolean => seesLater(config) && MODEL_TYPES.get(String(config.values['model_type']))?.bidirectional !== undefined;
 
 function checkActivation(config: JsonFields, wanted: Activation): void {
   const field = config.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
@@ -114,8 +119,8 @@ function checkActivation(config: JsonFields, wanted: Activation): void {
 }
 
 /** What would change every answer, and is in no released model of these types. */
-function checkUnsupported(config: JsonFields): void {
-  for (const field of ['attn_logit_softcapping', 'final_logit_softcapping']) {
+function checkUnsupported(config: JsonFields, { capsLogits }: Architecture): void {
+  for (const field of ['attn_logit_softcapping', ...(capsLogits ? [] : ['final_logit_softcapping'])]) {
     if (config.has(field)) config.fail(field, 'soft caps are not supported', 'unsupported');
   }
   if (config.has('clip_qkv')) config.fail('clip_qkv', 'clamped queries, keys and values are not supported', 'unsupported');

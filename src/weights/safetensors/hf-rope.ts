@@ -1,6 +1,7 @@
 import type { Architecture } from '../../architectures/architecture.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import { LONG_ROPE, magnitude } from '../rope-config.ts';
+import { wholeHeadDim } from './hf-layer-sizes.ts';
 import type { JsonFields } from './json-file.ts';
 
 const DEFAULT_ROPE_THETA = 10_000;
@@ -12,7 +13,7 @@ const DEFAULT_ROPE_THETA = 10_000;
 export function addRope(config: JsonFields, architecture: Architecture, set: (key: string, value: GgufValue) => void): void {
   set('rope.freq_base', ropeTheta(config));
   const rotaryDim = rotaryDimOf(config, architecture);
-  if (rotaryDim !== headDimOf(config)) set('rope.dimension_count', rotaryDim);
+  if (rotaryDim !== headDimOf(config, architecture)) set('rope.dimension_count', rotaryDim);
   const rope = ropeOf(config);
   if (!rope) return;
   const type = ropeType(rope);
@@ -27,8 +28,8 @@ export function addRope(config: JsonFields, architecture: Architecture, set: (ke
   } else if (type === 'longrope') {
     set('rope.scaling.type', 'longrope');
     set('rope.scaling.attn_factor', longRopeScale(config, rope));
-  } else if (type !== 'default' && type !== 'llama3') {
-    rope.fail('rope_type', `${JSON.stringify(type.slice(0, 40))} is not supported; default, linear, llama3, yarn and longrope are`, 'unsupported');
+  } else if (type !== 'default' && type !== 'llama3' && type !== 'proportional') {
+    rope.fail('rope_type', `${JSON.stringify(type.slice(0, 40))} is not supported; default, linear, llama3, yarn, longrope and proportional are`, 'unsupported');
   }
 }
 
@@ -64,12 +65,16 @@ const originalContext = (config: JsonFields, rope: JsonFields): number =>
   [config, rope].map((fields) => fields.optional('original_max_position_embeddings', (key) => fields.size(key, 2 ** 30))).find((tokens) => tokens !== undefined) ??
   config.positive('max_position_embeddings');
 
-const headDimOf = (config: JsonFields): number =>
-  config.optional('head_dim', (key) => config.number(key)) ?? Math.floor(config.number('hidden_size') / config.number('num_attention_heads'));
+/** Of layers that attend to all. */
+const headDimOf = (config: JsonFields, { hasPerLayerInputs }: Architecture): number =>
+  hasPerLayerInputs ? wholeHeadDim(config) : config.optional('head_dim', (key) => config.number(key)) ?? Math.floor(config.number('hidden_size') / config.number('num_attention_heads'));
 
 /** Components of a head that are rotated. */
-function rotaryDimOf(config: JsonFields, { rotatesPart }: Architecture): number {
-  const headDim = headDimOf(config);
+function rotaryDimOf(config: JsonFields, architecture: Architecture): number {
+  const { rotatesPart } = architecture;
+  const headDim = headDimOf(config, architecture);
+  const rope = ropeOf(config);
+  if (rope && ropeType(rope) === 'proportional') return headDim; // by frequencies that are none
   const share = [ropeOf(config), config].find((fields) => fields?.has('partial_rotary_factor'));
   const part = share?.number('partial_rotary_factor') ?? 1;
   if (share && part !== 1 && !rotatesPart) share.fail('partial_rotary_factor', 'heads of this model that are rotated in part are not supported', 'unsupported');
@@ -105,6 +110,7 @@ export function ropeDivisors(config: JsonFields, architecture: Architecture): Ma
   const type = rope && ropeType(rope);
   const divisors = new Map<string, Float32Array>();
   if (rope && type === 'llama3') divisors.set('rope_freqs.weight', llama3Divisors(config, rope, rotaryDimOf(config, architecture)));
+  if (rope && type === 'proportional') divisors.set('rope_freqs.weight', proportionalDivisors(rope, headDimOf(config, architecture)));
   if (rope && type === 'longrope') {
     const fields = ['short_factor', 'long_factor'] as const;
     LONG_ROPE.forEach((name, i) => divisors.set(name, listed(rope, fields[i]!, rotaryDimOf(config, architecture) / 2)));
@@ -117,6 +123,18 @@ function listed(rope: JsonFields, field: string, length: number): Float32Array {
   const isDivisor = (value: unknown): boolean => typeof value === 'number' && Math.fround(value) > 0 && Math.fround(value) < Infinity;
   if (values.length !== length || !values.every(isDivisor)) rope.fail(field, `must be ${length} numbers above 0`);
   return Float32Array.from(values as number[]);
+}
+
+/** What divides a frequency until it turns nothing; of such a rotation GGUF files have it too. */
+const STILL = 1e30;
+
+/** transformers, modeling_rope_utils.py, _compute_proportional_rope_parameters: the later frequencies turn nothing. */
+function proportionalDivisors(rope: JsonFields, headDim: number): Float32Array {
+  const part = rope.optional('partial_rotary_factor', (key) => rope.positive(key)) ?? 1;
+  if (part > 1) rope.fail('partial_rotary_factor', `must be above 0 and at most 1, but is ${part}`);
+  const factor = rope.optional('factor', (key) => rope.positive(key)) ?? 1;
+  const turning = Math.floor(Math.trunc(part * headDim) / 2);
+  return Float32Array.from({ length: headDim / 2 }, (_, i) => (i < turning ? factor : STILL));
 }
 
 /** transformers, modeling_rope_utils.py, _compute_llama3_parameters. */

@@ -7,7 +7,7 @@ import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
-import { CONVOLUTION, DELTA } from '../model-tensors.ts';
+import { CONVOLUTION, DELTA, PER_LAYER } from '../model-tensors.ts';
 import { checkVocabSize, configMetadata, isBidirectional, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
 import { type TokenizerFiles, tokenizerMetadata } from './hf-tokenizer.ts';
@@ -23,12 +23,12 @@ import { stackExperts } from './stacked-experts.ts';
 
 /** transformers' names of a layer's parts, and GGUF's. */
 function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
-  const { norms, normPaths, hasConvolutions, hasDeltaNets, experts, isFused } = architecture;
+  const { norms, normPaths, hasConvolutions, hasDeltaNets, hasPerLayerInputs, experts, isFused } = architecture;
   const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map((name) => [linearPath(architecture, name), name] as const);
   const fused = isFused ? Object.entries(FUSED).map(([name, { path }]) => [path, name] as const) : [];
   const convolution = hasConvolutions ? [['conv.conv', CONVOLUTION] as const] : [];
   const routing = experts ? routingParts(experts.paths) : [];
-  return new Map([...own, ...(hasDeltaNets ? DELTA_PARTS : []), ...fused, ...convolution, ...routing, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
+  return new Map([...own, ...(hasDeltaNets ? DELTA_PARTS : []), ...(hasPerLayerInputs ? PER_LAYER_PARTS : []), ...fused, ...convolution, ...routing, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
 }
 
 /** Of a delta net what is no linear; two have no name of their own. */
@@ -42,15 +42,26 @@ const DELTA_PARTS: [string, string][] = [
 /** What chooses experts; the bias's name has no end. */
 const routingParts = ({ router, bias }: ExpertPaths): [string, string][] => [[router, ROUTER], ...(bias === undefined ? [] : [[bias, EXPERT_BIAS] as [string, string]])];
 
+/** Of a layer that takes in an embedding of its own. */
+const PER_LAYER_PARTS: [string, string][] = [
+  ['per_layer_input_gate', PER_LAYER.gate.replace('.weight', '')],
+  ['per_layer_projection', PER_LAYER.output.replace('.weight', '')],
+  ['post_per_layer_input_norm', PER_LAYER.outputNorm.replace('.weight', '')],
+  ['layer_scalar', PER_LAYER.scale],
+];
+
 const OUTER_NAMES: Record<string, string> = {
   'model.embed_tokens.weight': 'token_embd.weight',
   'model.norm.weight': 'output_norm.weight',
   'model.embedding_norm.weight': 'token_embd_norm.weight',
   'lm_head.weight': 'output.weight',
+  'model.embed_tokens_per_layer.weight': PER_LAYER.embeddings,
+  'model.per_layer_model_projection.weight': PER_LAYER.projection,
+  'model.per_layer_projection_norm.weight': PER_LAYER.norm,
 };
 /** Of a model with other parts: what its text's names begin with, by version, and the others'. */
 const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|model\.language_model\.)/;
-const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector|visual)\./;
+const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector|visual|audio_tower|embed_vision|embed_audio)\./;
 const LAYER_NAME = /^model\.layers\.(\d+)\.(.+?)(\.weight|\.bias|)$/;
 /** What names begin with where a decoder's layers were saved without what makes it answer. */
 const BARE = /^(?=(?:embed_tokens|layers|norm)\.)/;
@@ -136,6 +147,7 @@ function decoderHeader(whole: JsonFields, values: Map<string, GgufValue>, shards
 function asInGguf(tensor: TensorInfo, { normOffset = 0 }: Architecture, type: LoadedType | undefined): TensorInfo {
   const is = (...names: readonly string[]): boolean => names.some((name) => tensor.name.endsWith(`.${name}`));
   if (is(`${ROUTER}.weight`)) return quantized(tensor, 'F32'); // small, and it decides much
+  if (tensor.name === PER_LAYER.embeddings) return tensor; // it takes no memory of the GPU
   const isConvolution = is(`${CONVOLUTION}.weight`, DELTA.convolution);
   if (tensor.shape.length > 1 && !isConvolution) return type ? quantized(tensor, type) : tensor;
   const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');

@@ -1,5 +1,5 @@
 import type { AdapterSource } from '../../../src/adapters/formats/adapter-header.ts';
-import type { ModelConfig } from '../../../src/config/model-config.ts';
+import { configOfLayer, type ModelConfig } from '../../../src/config/model-config.ts';
 import { openGguf } from '../../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../../src/weights/model-config.ts';
 import { BytesSource } from '../bytes-source.ts';
@@ -87,7 +87,8 @@ const FUSED: Names = [
   ['mlp.down_proj', 'ffn_down'],
 ];
 
-function linearsOf({ architecture, convolution, deltaNet, experts }: ModelConfig, layer: number): Names {
+function linearsOf({ architecture, convolution, deltaNet, experts, sharedKeys }: ModelConfig, layer: number): Names {
+  if (sharedKeys && layer >= sharedKeys.from) return LINEARS.filter(([, linear]) => linear !== 'attn_k' && linear !== 'attn_v');
   if (deltaNet?.layers.includes(layer)) return [...DELTA_NET, ...LINEARS.slice(4)];
   if (architecture === 'phi3') return FUSED;
   if (['qwen3moe', 'olmoe'].includes(architecture)) return LINEARS.slice(0, 4);
@@ -115,7 +116,7 @@ export function tinyAdapter(model: ModelConfig, options: TinyAdapterOptions): Ti
       if (!targets.includes(path.split('.')[1]!)) continue;
       const name = `model.layers.${layer}.${path}`;
       const own = ranks[name] ?? rank;
-      const [outFeatures, inFeatures] = shapeOf(model, linear);
+      const [outFeatures, inFeatures] = shapeOf(configOfLayer(model, layer), linear);
       const a = rounded(type, random.normals(own * inFeatures, 1 / Math.sqrt(inFeatures)));
       const b = rounded(type, random.normals(outFeatures * own, gain / Math.sqrt(own)));
       modules.push({ name, gguf: `blk.${layer}.${linear}.weight`, rank: own, a, b, inFeatures, outFeatures });

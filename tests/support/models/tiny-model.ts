@@ -6,7 +6,7 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'gemma-embedding' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35' | 'qwen3moe' | 'lfm2moe' | 'olmoe';
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'gemma-embedding' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35' | 'qwen3moe' | 'lfm2moe' | 'olmoe' | 'gemma4';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -27,8 +27,12 @@ export interface TinyModelOptions {
   attentionGain?: number;
   /** Default: true. */
   tied?: boolean;
-  /** Of `gemma3` and `gemma-embedding`: tokens that five layers of six attend to; default 24. */
+  /** Of `gemma3`, `gemma-embedding` and `gemma4`: tokens that five layers of six, or all but every third, attend to; default 24. */
   window?: number;
+  /** Of `gemma4`: the last layers, which share keys; default: those behind the last two kinds of half of the layers. Heads of layers with a window have half the size. */
+  shared?: number;
+  /** Of `gemma4`: numbers that each layer takes in of a token besides; default 32. */
+  layerInput?: number;
   /** Of `lfm2` and `lfm2moe`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
   attending?: readonly number[];
   taps?: number;
@@ -55,7 +59,7 @@ export interface TinyModelOptions {
   metadata?: Record<string, MetadataValue>;
 }
 
-const isGemma = (architecture: string): boolean => architecture === 'gemma3' || architecture === 'gemma-embedding';
+const isGemma = (architecture: string): boolean => ['gemma3', 'gemma-embedding', 'gemma4'].includes(architecture);
 
 /** Llama and what its converter writes too: q and k rows are permuted. */
 export const isInterleaved = (architecture: string): boolean => ['llama', 'granite', 'smollm3', 'mistral3'].includes(architecture);
@@ -179,6 +183,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       ...{ 'gemma-embedding.dense_2_feat_in': sizes.hiddenSize, 'gemma-embedding.dense_2_feat_out': 2 * sizes.hiddenSize },
       ...{ 'gemma-embedding.dense_3_feat_in': 2 * sizes.hiddenSize, 'gemma-embedding.dense_3_feat_out': sizes.hiddenSize },
     }),
+    ...(architecture === 'gemma4' && gemma4Metadata(options, sizes)),
     ...(ownHeadDim && {
       [`${architecture}.attention.key_length`]: headDim,
       [`${architecture}.attention.value_length`]: headDim,
@@ -187,6 +192,26 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
       [`${architecture}.rope.scaling.type`]: 'linear',
       [`${architecture}.rope.scaling.factor`]: f32(ropeLinearScale),
     }),
+  };
+}
+
+/** The last layer with keys of its own attends to all, and the one before within a window, as llama.cpp takes it to be. */
+const isWindowed = (layer: number): boolean => layer % 3 !== 2;
+const firstShared = ({ shared }: TinyModelOptions, numLayers: number): number => numLayers - (shared ?? numLayers - 3 * Math.ceil(numLayers / 6));
+
+function gemma4Metadata(options: TinyModelOptions, { numLayers, intermediateSize, headDim }: Sizes): Record<string, MetadataValue> {
+  const from = firstShared(options, numLayers);
+  return {
+    'gemma4.attention.sliding_window_pattern': Array.from({ length: numLayers }, (_, layer) => isWindowed(layer)),
+    'gemma4.attention.shared_kv_layers': numLayers - from,
+    'gemma4.attention.key_length_swa': headDim / 2,
+    'gemma4.attention.value_length_swa': headDim / 2,
+    'gemma4.rope.dimension_count': headDim,
+    'gemma4.rope.dimension_count_swa': headDim / 2,
+    'gemma4.rope.freq_base_swa': f32(5_000),
+    'gemma4.embedding_length_per_layer_input': options.layerInput ?? 32,
+    'gemma4.final_logit_softcapping': f32(9),
+    'gemma4.feed_forward_length': Int32Array.from({ length: numLayers }, (_, layer) => (layer < from ? 1 : 2) * intermediateSize),
   };
 }
 
@@ -206,10 +231,10 @@ function deltaMetadata(options: TinyModelOptions, { numLayers, headDim }: Sizes)
 }
 
 function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number): TensorToWrite[] {
-  const { architecture, type, embeddingType = type, tied = true, attentionGain = 1.5 } = options;
-  const { hiddenSize, intermediateSize, headDim } = sizes;
-  const qSize = sizes.numHeads * headDim;
-  const kvSize = sizes.numKvHeads * headDim;
+  const { architecture, type, embeddingType = type, tied = true, attentionGain = 1.5, layerInput = 32 } = options;
+  const { hiddenSize, numLayers } = sizes;
+  const isGemma4 = architecture === 'gemma4';
+  const from = isGemma4 ? firstShared(options, numLayers) : numLayers;
   const random = new Random(options.seed);
   const tensors: TensorToWrite[] = [];
   const add = (name: string, shape: number[], values: Float32Array, as: GgmlType): void => {
@@ -233,6 +258,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   matrix('token_embd.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
   vector(isLfm2(architecture) ? 'token_embd_norm.weight' : 'output_norm.weight', hiddenSize, 0.1, 1);
   if (!tied) matrix('output.weight', [vocabSize, hiddenSize], { gain: 2, as: embeddingType, emptyRows: unlikely });
+  const { headDim } = sizes;
   if (options.ropeFreqs === true) {
     const divisors = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 + 7 * Math.min(1, (4 * i) / headDim) ** 2);
     add('rope_freqs.weight', [headDim / 2], divisors, 'F32');
@@ -247,8 +273,19 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     matrix('dense_2.weight', [2 * hiddenSize, hiddenSize]);
     matrix('dense_3.weight', [hiddenSize, 2 * hiddenSize]);
   }
+  if (isGemma4) {
+    const half = headDim / 2;
+    add('rope_freqs.weight', [half], new Float32Array(half).fill(1e30).fill(1, 0, half / 4), 'F32');
+    matrix('per_layer_token_embd.weight', [vocabSize, numLayers * layerInput], { gain: Math.sqrt(numLayers) });
+    matrix('per_layer_model_proj.weight', [numLayers * layerInput, hiddenSize]);
+    vector('per_layer_proj_norm.weight', layerInput, 0.1, 1);
+  }
   const isFused = architecture === 'phi3';
-  for (let layer = 0; layer < sizes.numLayers; layer++) {
+  for (let layer = 0; layer < numLayers; layer++) {
+    const ownHeadDim = isGemma4 && isWindowed(layer) ? headDim / 2 : headDim;
+    const intermediateSize = (layer < from ? 1 : 2) * sizes.intermediateSize;
+    const qSize = sizes.numHeads * ownHeadDim;
+    const kvSize = sizes.numKvHeads * ownHeadDim;
     const name = (rest: string): string => `blk.${layer}.${rest}`;
     vector(name('attn_norm.weight'), hiddenSize, 0.1, 1);
     if (!attends(options, layer) && architecture === 'qwen35') {
@@ -274,8 +311,8 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       if (isFused) matrix(name('attn_qkv.weight'), [qSize + 2 * kvSize, hiddenSize], { gain: attentionGain });
       else {
         matrix(name('attn_q.weight'), [architecture === 'qwen35' ? 2 * qSize : qSize, hiddenSize], { gain: attentionGain });
-        matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
-        matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
+        if (layer < from) matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
+        if (layer < from) matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
       }
       if (architecture === 'qwen2') {
         vector(name('attn_q.bias'), qSize, 0.3, 0);
@@ -283,14 +320,21 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
         vector(name('attn_v.bias'), kvSize, 0.3, 0);
       }
       if (['qwen3', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe'].includes(architecture) || isGemma(architecture)) {
-        vector(name('attn_q_norm.weight'), headDim, 0.2, 1);
-        vector(name('attn_k_norm.weight'), headDim, 0.2, 1);
+        const scale = isGemma4 ? attentionGain / Math.sqrt(ownHeadDim) : 1; // its scores are not scaled
+        vector(name('attn_q_norm.weight'), ownHeadDim, 0.2 * scale, scale);
+        if (layer < from) vector(name('attn_k_norm.weight'), ownHeadDim, 0.2, 1);
       }
       if (architecture === 'olmoe') {
         vector(name('attn_q_norm.weight'), qSize, 0.2, 1);
         vector(name('attn_k_norm.weight'), kvSize, 0.2, 1);
       }
       matrix(name('attn_output.weight'), [hiddenSize, qSize]);
+    }
+    if (isGemma4) {
+      matrix(name('inp_gate.weight'), [layerInput, hiddenSize]);
+      matrix(name('proj.weight'), [hiddenSize, layerInput]);
+      vector(name('post_norm.weight'), hiddenSize, 0.1, 0.5);
+      vector(name('layer_output_scale.weight'), 1, 0.1, 0.9);
     }
     if (isGemma(architecture)) {
       vector(name('post_attention_norm.weight'), hiddenSize, 0.1, 1);

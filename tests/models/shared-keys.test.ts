@@ -1,0 +1,122 @@
+import { expect, test } from 'vitest';
+import { pagesBehind } from '../../src/cache/windows.ts';
+import { sharesKeys, windowOfLayer } from '../../src/config/model-config.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { GenerateOptions } from '../../src/engine/types.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import { onGpu, PER_LAYER } from '../../src/weights/model-tensors.ts';
+import { answer, type Answer } from '../support/answer.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
+import { expectError } from '../support/expect-error.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { randomTokens } from '../support/random-tokens.ts';
+
+/** Gemma 4: two layers of three attend within a window, and the last three of nine to keys of the fifth and the sixth. */
+const WINDOW = 40;
+const SIZES = { architecture: 'gemma4', numLayers: 9, hiddenSize: 64, intermediateSize: 96, headDim: 32, ropeTheta: 1e6, window: WINDOW, contextLength: 1024, tied: false } as const;
+const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 71, neverEnds: true });
+const gguf = await openGguf([sourceOf(bytes)]);
+const config = readModelConfig(gguf);
+/** Nine windows long. */
+const tokens = randomTokens(360, 270, 12);
+const PIECES = [1, 2, 61, 64, 130, 7, 33];
+const MODEL = { bytes, config, tokens, pieces: PIECES };
+const PROSE = 'Nine rivers feed the lake, and only the last of them is warm. ';
+const STORY = PROSE.repeat(5);
+const QUESTION = `${STORY}Which of the rivers is warm, and who has bathed in it?`;
+
+const ask = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}): Promise<Answer> =>
+  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
+
+test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
+
+test.each(['cpu', 'gpu'] as const)('pages behind a window are given back, by the layer whose they are, and NaN in them changes nothing: class %s', async (deviceClass) => {
+  const { poisoned } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) => new Uint16Array(bytes / 2).fill(0x7e00));
+  const [count = 0] = poisoned;
+  expect(count).toBeGreaterThanOrEqual(pagesBehind(config, tokens.length - 62));
+  expect(poisoned).toEqual(poisoned.map((_, layer) => (windowOfLayer(config, layer) !== undefined && !sharesKeys(config, layer) ? count : 0)));
+});
+
+test('rows of the layers’ embeddings are read as their tokens come, and take no memory of the GPU', async () => {
+  const { offset, bytes: size, shape: [rows = 0] } = gguf.tensors.find(({ name }) => name === PER_LAYER.embeddings)!;
+  const reads: [from: number, length: number][] = [];
+  const source = new BytesSource('tiny.gguf', bytes);
+  const read = source.read.bind(source);
+  source.read = (from, length) => {
+    if (from < offset + size && from + length > offset) reads.push([from, length]);
+    return read(from, length);
+  };
+  const engine = await engineUnderTest(source);
+  const opened = reads.length;
+  const text = [7, 9, 7, 11];
+  await logitsOf(engine, text);
+  const rowBytes = size / rows;
+  // Those that a warm-up did not ask for are read, a row each; and of a token that was read none again.
+  expect(reads.slice(opened)).toEqual([7, 9, 11].map((id) => [offset + id * rowBytes, rowBytes]));
+  await logitsOf(engine, text);
+  expect(reads).toHaveLength(opened + 3);
+  const others = onGpu((await engine.session()).plan.tensors).reduce((sum, tensor) => sum + tensor.bytes, 0);
+  expect(Math.abs(engine.memory().weights - others)).toBeLessThan(size / 4);
+});
+
+test('a second turn, cached, saved and loaded, or neither', async () => {
+  const savedCaches = new MemoryStore();
+  const engine = await engineUnderTest(bytes, { savedCaches });
+  const first = await ask(engine, STORY);
+  const turn = STORY + first.text + PROSE;
+  await engine.savedCaches.save('story');
+  const cached = await ask(engine, turn);
+  expect(cached.end.usage.cachedTokens).toBeGreaterThan(5 * WINDOW);
+  const another = await engineUnderTest(bytes, { savedCaches });
+  await another.savedCaches.load('story');
+  const loaded = await ask(another, turn);
+  expect(loaded.end.usage).toEqual(cached.end.usage);
+  expect(loaded.tokens).toEqual(cached.tokens);
+  expect((await ask(await engineUnderTest(bytes), turn)).tokens).toEqual(cached.tokens);
+});
+
+test('streams side by side, and speculation, are each alone', async () => {
+  const prompts = [QUESTION, `${PROSE.repeat(3)}A third`];
+  const alone = [];
+  for (const prompt of prompts) alone.push((await ask(await engineUnderTest(bytes), prompt)).tokens);
+  const engine = await engineUnderTest(bytes);
+  const together = await Promise.all(prompts.map((prompt) => ask(engine, prompt)));
+  expect(together.map((each) => each.tokens)).toEqual(alone);
+  expect((await ask(engine, QUESTION, { speculate: true })).tokens).toEqual(alone[0]);
+});
+
+test('an answer that keeps to a grammar, whose draws wait for steps that wait for rows', async () => {
+  const engine = await engineUnderTest(bytes);
+  const responseFormat = { type: 'json_schema', schema: { type: 'object', properties: { a: { enum: [1, 22] }, b: { enum: ['x', 'y'] } }, required: ['a', 'b'] } } as const;
+  const alone = await ask(engine, PROSE, { responseFormat, maxTokens: 90 });
+  expect(JSON.parse(alone.text)).toEqual({ a: expect.toBeOneOf([1, 22]) as number, b: expect.toBeOneOf(['x', 'y']) as string });
+  const free = await ask(engine, QUESTION);
+  const [beside, other] = await Promise.all([ask(engine, PROSE, { responseFormat, maxTokens: 90 }), ask(engine, QUESTION)]);
+  expect([beside.tokens, other.tokens]).toEqual([alone.tokens, free.tokens]);
+});
+
+test('keys and values that layers share stay as they are: other forms are refused by name', async () => {
+  const engine = await engineUnderTest(bytes);
+  for (const kv of ['policy', 'q4'] as const) await expectError(() => ask(engine, STORY, { kv }), 'unsupported', { field: 'kv', reason: /gemma4/ });
+  expect((await ask(engine, STORY, { kv: 'dense' })).tokens).toHaveLength(40);
+});
+
+test('adapters of what layers take in are refused by name', async () => {
+  const engine = await engineUnderTest(bytes);
+  const adapter = tinyAdapter(config, { seed: 3, targets: ['q_proj'], layers: [0] });
+  const name = 'model.layers.0.per_layer_input_gate';
+  const other = { ...adapter, modules: adapter.modules.map((module) => ({ ...module, name })) };
+  await expectError(() => engine.loadAdapter('one', peftSource(other)), 'unsupported', { field: `base_model.${name.replace('model', 'model.model')}.lora_A.weight` });
+  // A layer that shares keys computes none.
+  const keys = tinyAdapter(config, { seed: 3, targets: ['k_proj'], layers: [0] });
+  const moved = { ...keys, modules: keys.modules.map((module) => ({ ...module, name: 'model.layers.8.self_attn.k_proj' })) };
+  await expectError(() => engine.loadAdapter('two', peftSource(moved)), 'unsupported', { reason: /layer 8 .* has no such linear/ });
+});
+
+test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));
