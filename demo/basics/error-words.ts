@@ -30,7 +30,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   bad_file: ['This file is not a model that can be read', 'It may be damaged. Try another GGUF file.'],
   unsupported: [
     'This kind of model is not supported',
-    'Llama, Qwen2, Qwen3, SmolLM3, Gemma 3 and 4 E2B, Phi-3, Ministral 3 and Granite models run here. Try another model.',
+    'Llama, Qwen2, Qwen3, SmolLM3, Gemma 3, Gemma 4 E2B and E4B, Phi-3, Ministral 3 and Granite models run here. Try another model.',
   ],
   over_limit: ['This model is too large for this device', 'Try a smaller model, or one with fewer bits per weight.'],
   device_lost: [

@@ -179,6 +179,9 @@ export function keyLayerOf(config: Pick<ModelConfig, 'sharedKeys' | 'window'>, l
 export const headDimOfLayer = ({ window, headDim }: Pick<ModelConfig, 'window' | 'headDim'>, layer: number): number =>
   window?.headDim !== undefined && window.layers.includes(layer) ? window.headDim : headDim;
 
+/** Of a model's widest MLP. */
+export const widestMlp = ({ intermediateSize, sharedKeys }: Pick<ModelConfig, 'intermediateSize' | 'sharedKeys'>): number => Math.max(intermediateSize, sharedKeys?.intermediateSize ?? 0);
+
 /** A model's sizes as one of its layers has them. */
 export function configOfLayer<C extends Pick<ModelConfig, 'window' | 'sharedKeys' | 'headDim' | 'intermediateSize'>>(config: C, layer: number): C {
   const { sharedKeys } = config;

@@ -1,6 +1,6 @@
 import { MAX_RANK } from '../adapters/formats/config-fields.ts';
 import { deltaWidths } from '../config/delta-net.ts';
-import type { ModelConfig } from '../config/model-config.ts';
+import { type ModelConfig, widestMlp } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
 import { groupedPlaces, PLACE_WORDS } from '../kernels/experts/group-experts.ts';
@@ -46,11 +46,10 @@ export interface Activations {
 /** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
   const { hiddenSize, numHeads, headDim, vocabSize, numLayers, convolution, deltaNet, experts, perLayerInputs = 0 } = config;
-  const intermediateSize = Math.max(config.intermediateSize, config.sharedKeys?.intermediateSize ?? 0);
   const ofConvolution = convolution ? hiddenSize : 0;
   const { projected, convolved, values } = deltaNet ? deltaWidths(deltaNet) : { projected: 0, convolved: 1, values: 0 };
   const { count = 0, used = 0, intermediateSize: expertSize = 0 } = experts ?? {};
-  const mlpSize = experts?.firstLayer === 0 ? 0 : intermediateSize;
+  const mlpSize = experts?.firstLayer === 0 ? 0 : widestMlp(config);
   const rows = (width: number): number => batchTokens * width * 4;
   return {
     ...batchBytes(batchTokens),

@@ -60,7 +60,6 @@ export class Batches implements StepComputer {
   #held: Promise<void> | undefined;
   /** The token last drawn of each text, in models whose layers take in rows of a matrix that is not on the GPU. */
   readonly #last = new WeakMap<Sequence, Promise<number>>();
-
   /** In such models, of each text: settles once its latest step is submitted, before which nothing can be drawn from it. */
   readonly #submitted = new WeakMap<Sequence, Promise<unknown>>();
 

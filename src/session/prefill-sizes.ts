@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../config/model-config.ts';
+import { type ModelConfig, widestMlp } from '../config/model-config.ts';
 import { rowWidth } from '../kernels/heads.ts';
 import type { Governor } from '../gpu/governor.ts';
 
@@ -7,9 +7,9 @@ const FEWEST = 8;
 
 /** FLOPs of one layer for a batch of `tokens` tokens, the last of a text of `length`. */
 export function layerFlops(config: ModelConfig, tokens: number, length: number): number {
-  const { hiddenSize, intermediateSize, numHeads, headDim, experts } = config;
-  const mlpSize = Math.max(experts ? experts.used * experts.intermediateSize : 0, experts?.firstLayer === 0 ? 0 : intermediateSize);
-  const weights = hiddenSize * (numHeads * headDim + rowWidth(config) + 3 * mlpSize);
+  const { hiddenSize, numHeads, headDim, experts, perLayerInputs = 0 } = config;
+  const mlpSize = Math.max(experts ? experts.used * experts.intermediateSize : 0, experts?.firstLayer === 0 ? 0 : widestMlp(config));
+  const weights = hiddenSize * (numHeads * headDim + rowWidth(config) + 3 * mlpSize + 2 * perLayerInputs);
   const attended = 2 * numHeads * headDim * length; // scores, and sums of values
   return 2 * tokens * (weights + attended);
 }

@@ -217,13 +217,16 @@ class ModelMeasure {
   }
 }
 
-/** Of all layers' linears and experts that a token goes through, and of the factors of an adapter of that rank on them. */
+/** Of all layers' linears and experts that a token goes through, of what takes in embeddings of layers, and of the factors of an adapter of that rank on them. */
 const linearWeights = (config: ModelConfig, rank: number): number =>
   sum(
     Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(configOfLayer(config, layer), name)))
       .flat()
       .map(([rows, columns]) => rows * columns + rank * (rows + columns)),
-  ) + expertWeights(config);
+  ) + expertWeights(config) + inputWeights(config);
+
+/** Of what makes the other part of each layer's input of a token, and of what takes it in and gives it back. */
+const inputWeights = ({ numLayers, hiddenSize, perLayerInputs = 0 }: ModelConfig): number => 3 * numLayers * perLayerInputs * hiddenSize;
 
 function expertWeights(config: ModelConfig): number {
   const { numLayers, hiddenSize, experts } = config;

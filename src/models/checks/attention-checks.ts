@@ -19,7 +19,7 @@ const STEP: Span = { kind: 'decode', start: PREFILLED, end: TOKENS, halfOnly: tr
 const STEP_BESIDE_LONG: Span = { ...STEP, longest: 2048 };
 
 /** A layer's keys and values are stored, normed and rotated as the model's are, and attended to: by many tokens, and by one behind them; in one go and in splits. */
-export function attentionChecks(device: Device, { window, sharedKeys: _, ...config }: ModelConfig): Check[] {
+export function attentionChecks(device: Device, { window, ...config }: ModelConfig): Check[] {
   const all = checksOf(device, config);
   if (!window) return all;
   const { headDim = config.headDim } = window;

@@ -1,2 +1,2 @@
 /** Which checks these are: what others found is found again. The hash of their texts, as a test has it. */
-export const CHECKS = '2d45f85d';
+export const CHECKS = '42fbb20d';

@@ -23,7 +23,7 @@ const FEW_BITS = tinyModel({
   ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 2 },
   types: { 'blk.0.attn_q': 'Q2_K', 'blk.0.attn_k': 'Q3_K', 'blk.0.attn_v': 'MXFP4', 'blk.1.attn_q': 'IQ4_XS', 'blk.1.attn_k': 'Q2_0', ffn_gate: 'Q1_0', ffn_up: 'TQ2_0', ffn_down: 'IQ3_XXS' },
 });
-const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }), qwen35: tinyModel({ architecture: 'qwen35', type: 'Q8_0', seed: 85, contextLength: 128, numLayers: 2, attending: [1] }), qwen3moe: tinyModel({ architecture: 'qwen3moe', type: 'Q4_0', seed: 87, contextLength: 128, numLayers: 1 }), olmoe: tinyModel({ architecture: 'olmoe', type: 'Q4_0', seed: 88, contextLength: 128, numLayers: 1 }), lfm2moe: tinyModel({ architecture: 'lfm2moe', type: 'Q4_0', seed: 86, contextLength: 128, numLayers: 2 }) };
+const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }), qwen35: tinyModel({ architecture: 'qwen35', type: 'Q8_0', seed: 85, contextLength: 128, numLayers: 2, attending: [1] }), qwen3moe: tinyModel({ architecture: 'qwen3moe', type: 'Q4_0', seed: 87, contextLength: 128, numLayers: 1 }), olmoe: tinyModel({ architecture: 'olmoe', type: 'Q4_0', seed: 88, contextLength: 128, numLayers: 1 }), lfm2moe: tinyModel({ architecture: 'lfm2moe', type: 'Q4_0', seed: 86, contextLength: 128, numLayers: 2 }), gemma4: tinyModel({ architecture: 'gemma4', type: 'Q4_0', seed: 89, contextLength: 128, numLayers: 6 }) };
 
 interface Broken {
   library: string;
@@ -53,6 +53,7 @@ const LOADED: Broken[] = [
   broken('activation/silu', /exp\(min\(-x, 88\.0\)\)/, 'exp(x)', 'linear-decode'),
   broken('activation/gelu', /\(1\.0 \+ tanh/, '(1.0 - tanh', 'linear-decode', { model: 'gemma3' }),
   broken('rms-norm that adds', /if \(ACCUMULATE\) \{ value \+= y/, 'if (false) { value += y', 'rms-norm', { model: 'gemma3' }),
+  broken('rms-norm that scales', /= value \* params\.scale;/, '= value;', 'rms-norm'),
   broken('window/latest', /max\(position, WINDOW - 1u\) - \(WINDOW - 1u\);/, 'max(position, WINDOW) - WINDOW;', 'attention', { model: 'gemma3' }),
   broken('window/latest of tiles', /return queries - i32\(position\) < .*;/, 'return vec4<bool>(true);', 'attention', { ...onGpu, model: 'gemma3' }),
   broken('weight-block', /w\.h \* high \+ scale\.w/, 'w.h * high', 'linear-prefill'),
@@ -82,6 +83,10 @@ const LOADED: Broken[] = [
   broken('expert/routed of its input', /token \/ EXPERTS_USED/, 'token', 'linear-decode Q4_0 × 256 of experts', { model: 'qwen3moe' }),
   broken('norm-qk', /select\(QUERY4, KEY4, is_key\)/, 'QUERY4', 'norm-qk', { model: 'olmoe' }),
   broken('norm-qk of its weights', /norm_weight\[start \+ i\]/, 'norm_weight[i]', 'norm-qk', { model: 'olmoe' }),
+  broken('store-kv of values that are normed', /scale = inverse_rms\(source\);/, 'scale = 1.0;', 'store-kv', { model: 'gemma4' }),
+  broken('store-kv-shared of values that are normed', /value_scale = inverseSqrt\(.*;/, 'value_scale = 1.0;', 'store-kv', { ...onGpu, model: 'gemma4' }),
+  broken('take-input', /params\.start4 \+ column/, 'column', 'take-input', { model: 'gemma4' }),
+  broken('cap-logits', /-15\.0, 15\.0\)/, '-1.0, 1.0)', 'cap-logits', { model: 'gemma4' }),
   broken('embed', /tokens\[batch_table\[token\]\.x\]/, 'tokens[token]', 'embed'),
   broken('stored-half', /pack_half4\(clamp\(v,/, 'pack_half4(clamp(v.yxzw,', 'store-kv'),
   broken('store-kv', /a \* sine \+ b \* cosine/, 'b * cosine', 'store-kv'),
