@@ -1,8 +1,8 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Architecture, ModelType } from './architecture.ts';
-import { gemmaEmbedding } from './gemma-embedding.ts';
-import { gemma3 } from './gemma3.ts';
-import { gemma4 } from './gemma4.ts';
+import { gemmaEmbedding } from './gemma/gemma-embedding.ts';
+import { gemma3 } from './gemma/gemma3.ts';
+import { gemma4 } from './gemma/gemma4.ts';
 import { granite } from './granite.ts';
 import { lfm2 } from './lfm2.ts';
 import { lfm2moe } from './lfm2moe.ts';

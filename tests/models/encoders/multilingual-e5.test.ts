@@ -2,17 +2,17 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { napping } from '../../cli/node-gpu.ts';
-import { openEncoderEngine } from '../../src/engine/encoder-engine.ts';
-import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { openModelFile } from '../../src/weights/open-model-file.ts';
-import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { embed, ensureLlama } from '../llama/llama.ts';
-import { BytesSource } from '../support/bytes-source.ts';
-import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
-import { f32, type MetadataValue, writeGguf } from '../support/models/gguf-writer.ts';
-import { E5_SIZES, readMultilingualE5 } from '../support/models/multilingual-e5.ts';
-import { asGguf, xlmRobertaMetadata, xlmRobertaTokenizer } from '../support/models/xlm-roberta-tokenizer.ts';
+import { napping } from '../../../cli/node-gpu.ts';
+import { openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
+import { createTokenizer } from '../../../src/tokenizer/tokenizer.ts';
+import { openModelFile } from '../../../src/weights/open-model-file.ts';
+import { readTokenizerMetadata } from '../../../src/weights/tokenizer-metadata.ts';
+import { embed, ensureLlama } from '../../llama/llama.ts';
+import { BytesSource } from '../../support/bytes-source.ts';
+import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
+import { f32, type MetadataValue, writeGguf } from '../../support/models/gguf-writer.ts';
+import { E5_SIZES, readMultilingualE5 } from '../../support/models/multilingual-e5.ts';
+import { asGguf, xlmRobertaMetadata, xlmRobertaTokenizer } from '../../support/models/xlm-roberta-tokenizer.ts';
 
 /** The first and the second of each mean the same. */
 const PAIRS = [

@@ -1,5 +1,5 @@
-import type { Architecture } from './architecture.ts';
-import { INPUT_NORMS, OUTPUT_NORMS, QK_NORMS } from './norms.ts';
+import type { Architecture } from '../architecture.ts';
+import { INPUT_NORMS, OUTPUT_NORMS, QK_NORMS } from '../norms.ts';
 
 /** What its layers are, whichever way they look. */
 export const GEMMA3_LAYERS: Omit<Architecture, 'name' | 'modelTypes'> = {

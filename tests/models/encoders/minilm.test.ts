@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { closeAll, openSources } from '../../cli/model-files.ts';
-import { napping } from '../../cli/node-gpu.ts';
-import { openEncoderEngine } from '../../src/engine/encoder-engine.ts';
-import { ensureEncoder } from '../../tools/setup/fetch-encoder.ts';
-import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
-import { encoderFixture, encoderTokenizer } from '../support/models/encoder-folder.ts';
+import { closeAll, openSources } from '../../../cli/model-files.ts';
+import { napping } from '../../../cli/node-gpu.ts';
+import { openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
+import { ensureEncoder } from '../../../tools/setup/fetch-encoder.ts';
+import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
+import { encoderFixture, encoderTokenizer } from '../../support/models/encoder-folder.ts';
 
 /** Every twelfth component, of the vectors of transformers. */
 const { texts, vectors } = encoderFixture('minilm.json') as { texts: string[]; vectors: number[][] };

@@ -1,16 +1,16 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { napping } from '../../cli/node-gpu.ts';
-import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
-import type { EngineCoreOptions } from '../../src/engine/types.ts';
-import type { ByteSource } from '../../src/weights/byte-source.ts';
-import { openModelFile } from '../../src/weights/open-model-file.ts';
-import { readEncoderConfig } from '../../src/weights/encoder-config.ts';
-import { BytesSource } from '../support/bytes-source.ts';
-import { engineUnderTest } from '../support/engine-under-test.ts';
-import { expectError } from '../support/expect-error.ts';
-import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
-import { type Change, encoderFolder, encoderGguf, expectedScores } from '../support/models/encoder-folder.ts';
-import { tinyModel } from '../support/models/tiny-model.ts';
+import { napping } from '../../../cli/node-gpu.ts';
+import { type EncoderEngine, openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
+import type { EngineCoreOptions } from '../../../src/engine/types.ts';
+import type { ByteSource } from '../../../src/weights/byte-source.ts';
+import { openModelFile } from '../../../src/weights/open-model-file.ts';
+import { readEncoderConfig } from '../../../src/weights/encoder-config.ts';
+import { BytesSource } from '../../support/bytes-source.ts';
+import { engineUnderTest } from '../../support/engine-under-test.ts';
+import { expectError } from '../../support/expect-error.ts';
+import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
+import { type Change, encoderFolder, encoderGguf, expectedScores } from '../../support/models/encoder-folder.ts';
+import { tinyModel } from '../../support/models/tiny-model.ts';
 
 const { queries, documents, scores: expected } = expectedScores();
 /** Of scores, as transformers computes them in float32. */

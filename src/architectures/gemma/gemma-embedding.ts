@@ -1,4 +1,4 @@
-import type { Architecture } from './architecture.ts';
+import type { Architecture } from '../architecture.ts';
 import { GEMMA3_LAYERS } from './gemma3.ts';
 
 /**

@@ -1,5 +1,5 @@
-import type { Architecture } from './architecture.ts';
-import { INPUT_NORMS, OUTPUT_NORMS, QK_NORMS } from './norms.ts';
+import type { Architecture } from '../architecture.ts';
+import { INPUT_NORMS, OUTPUT_NORMS, QK_NORMS } from '../norms.ts';
 
 /**
  * Gemma 4 E2B and E4B, their text alone (transformers, modeling_gemma4.py; llama.cpp, src/models/gemma4.cpp): each layer
