@@ -3,9 +3,9 @@ import type { Dispatcher } from '../gpu/recorder.ts';
 import type { Batch } from './batch.ts';
 import { GatedLinears } from './gated-linears.ts';
 import type { LayerPlace } from './layer-place.ts';
-import { type LoraInputs, loraInputs } from './lora.ts';
+import { loraInputs } from './lora.ts';
 import type { Norm } from './norm.ts';
-import { ResidualLinear } from './residual-linear.ts';
+import { type FirstHalf, ResidualLinear } from './residual-linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 export interface MlpWeights {
@@ -37,7 +37,7 @@ export class Mlp {
   }
 
   /** Makes ready for the adapters of these buffers, or for none. `next`: what the next layer begins with, if any. */
-  attach(buffers: ArenaBuffers | undefined, next: { norm: Norm; reads: LoraInputs } | undefined): void {
+  attach(buffers: ArenaBuffers | undefined, next: FirstHalf | undefined): void {
     const { layer, config, activations } = this.place;
     this.#gateUp.attach(buffers);
     this.#down.attach(buffers, {

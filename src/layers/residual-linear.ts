@@ -4,7 +4,7 @@ import type { Dispatcher } from '../gpu/recorder.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 import { Linear } from './linear.ts';
-import { LoraDelta, type LoraDeltaOptions, loraInputs, LoraLowering } from './lora.ts';
+import { LoraDelta, type LoraDeltaOptions, type LoraInputs, loraInputs, LoraLowering } from './lora.ts';
 import { Norm } from './norm.ts';
 import { recordLora } from './unfused-lora.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
@@ -22,6 +22,18 @@ export interface ResidualLinearOptions {
 
 /** What comes after it in decoding, and so is lowered for at once; see `LoraDelta`. */
 export type NextLinears = Pick<LoraDeltaOptions, 'y' | 'lowers' | 'normWeight' | 'isLast'> & { layer: number };
+
+/** A layer's first half: its norm, and the linears that read it. */
+export interface FirstHalf {
+  norm: Norm;
+  reads: LoraInputs;
+}
+
+/** What computes A · norm(x) for a layer's first half, where nothing before it does: in decoding. `place`: of that layer. */
+export const beforeFirstHalf = (place: LayerPlace, { norm, reads }: FirstHalf, buffers: ArenaBuffers): LoraDelta => {
+  const { x, between } = place.activations;
+  return new LoraDelta(place, { x, y: between, width: place.config.hiddenSize, lowers: reads, normWeight: norm.weight }, buffers);
+};
 
 /** A layer's second half: its norm, and whether adapters change it. */
 export interface SecondHalf {

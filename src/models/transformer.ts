@@ -15,9 +15,10 @@ import type { Experts } from '../layers/experts/experts.ts';
 import type { LayerInput } from '../layers/gemma/layer-input.ts';
 import type { LayerInputs } from '../layers/gemma/layer-inputs.ts';
 import type { Linear } from '../layers/linear.ts';
-import { LoraDelta } from '../layers/lora.ts';
+import type { LoraDelta } from '../layers/lora.ts';
 import type { Mlp } from '../layers/mlp.ts';
 import type { Norm } from '../layers/norm.ts';
+import { beforeFirstHalf } from '../layers/residual-linear.ts';
 import type { GatedDeltaNet } from '../layers/delta-net.ts';
 import type { ShortConv } from '../layers/short-conv.ts';
 import type { TokenRows } from './token-rows.ts';
@@ -154,8 +155,6 @@ export class Transformer {
       input?.attach(buffers, next);
     });
     const first = layers[0]?.mixer;
-    const { x, between } = activations;
-    const options = first && { x, y: between, width: config.hiddenSize, lowers: first.reads, normWeight: first.norm.weight };
-    this.#firstDelta = buffers && options && new LoraDelta({ device, layer: 0 }, options, buffers);
+    this.#firstDelta = buffers && first && beforeFirstHalf({ device, layer: 0, config, activations }, first, buffers);
   }
 }

@@ -9,8 +9,9 @@ import { sumExpertsKernel } from '../../kernels/experts/sum-experts.ts';
 import type { Batch } from '../batch.ts';
 import type { LayerPlace } from '../layer-place.ts';
 import { Linear } from '../linear.ts';
-import { LoraDelta, type LoraInputs } from '../lora.ts';
+import type { LoraDelta } from '../lora.ts';
 import type { Norm } from '../norm.ts';
+import { beforeFirstHalf, type FirstHalf } from '../residual-linear.ts';
 import type { WeightMatrix } from '../weight-matrix.ts';
 import { ExpertLinear } from './expert-linear.ts';
 
@@ -76,13 +77,11 @@ export class Experts {
   }
 
   /** Makes ready for the adapters of these buffers, or for none. `next`: what the next layer begins with, if any. */
-  attach(buffers: ArenaBuffers | undefined, next: { norm: Norm; reads: LoraInputs } | undefined): void {
+  attach(buffers: ArenaBuffers | undefined, next: FirstHalf | undefined): void {
     const { place } = this;
-    const { config, layer, activations } = place;
-    const { x, between } = activations;
     // A token being decoded comes here in `between`, and goes on in x.
-    const delta = buffers && next && new LoraDelta({ ...place, layer: layer + 1 }, { x, y: between, width: config.hiddenSize, lowers: next.reads, normWeight: next.norm.weight }, buffers);
-    this.#adapted = buffers && { ...this.#form(between), delta };
+    const delta = buffers && next && beforeFirstHalf({ ...place, layer: place.layer + 1 }, next, buffers);
+    this.#adapted = buffers && { ...this.#form(place.activations.between), delta };
   }
 
   record(recorder: Dispatcher, batch: Batch): void {

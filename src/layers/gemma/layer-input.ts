@@ -5,8 +5,9 @@ import { takeInputKernel } from '../../kernels/gemma/take-input.ts';
 import type { Batch } from '../batch.ts';
 import type { LayerPlace } from '../layer-place.ts';
 import { Linear } from '../linear.ts';
-import { LoraDelta, type LoraInputs } from '../lora.ts';
+import type { LoraDelta } from '../lora.ts';
 import { Norm } from '../norm.ts';
+import { beforeFirstHalf, type FirstHalf } from '../residual-linear.ts';
 import type { WeightMatrix } from '../weight-matrix.ts';
 
 export interface LayerInputWeights {
@@ -42,11 +43,9 @@ export class LayerInput {
   }
 
   /** Makes ready for the adapters of these buffers, or for none. `next`: what the next layer begins with, if any. */
-  attach(buffers: ArenaBuffers | undefined, next: { norm: Norm; reads: LoraInputs } | undefined): void {
-    const { device, layer, config, activations } = this.place;
-    const { x, between } = activations;
-    const options = next && { x, y: between, width: config.hiddenSize, lowers: next.reads, normWeight: next.norm.weight };
-    this.#lowers = buffers && options && new LoraDelta({ device, layer: layer + 1 }, options, buffers);
+  attach(buffers: ArenaBuffers | undefined, next: FirstHalf | undefined): void {
+    const { place } = this;
+    this.#lowers = buffers && next && beforeFirstHalf({ ...place, layer: place.layer + 1 }, next, buffers);
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
