@@ -86,7 +86,7 @@ const LOADED: Broken[] = [
   broken('store-kv of values that are normed', /scale = inverse_rms\(source\);/, 'scale = 1.0;', 'store-kv', { model: 'gemma4' }),
   broken('store-kv-shared of values that are normed', /value_scale = inverseSqrt\(.*;/, 'value_scale = 1.0;', 'store-kv', { ...onGpu, model: 'gemma4' }),
   broken('take-input', /params\.start4 \+ column/, 'column', 'take-input', { model: 'gemma4' }),
-  broken('cap-logits', /-15\.0, 15\.0\)/, '-1.0, 1.0)', 'cap-logits', { model: 'gemma4' }),
+  broken('cap-logits', /clamp\(logits\[at\] \/ CAP, -15\.0, 15\.0\)/, 'clamp(logits[at] / CAP, -1.0, 1.0)', 'cap-logits', { model: 'gemma4' }),
   broken('embed', /tokens\[batch_table\[token\]\.x\]/, 'tokens[token]', 'embed'),
   broken('stored-half', /pack_half4\(clamp\(v,/, 'pack_half4(clamp(v.yxzw,', 'store-kv'),
   broken('store-kv', /a \* sine \+ b \* cosine/, 'b * cosine', 'store-kv'),
