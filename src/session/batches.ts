@@ -55,6 +55,8 @@ export interface ForwardOptions {
 /** Computes batches of sequences' tokens, and draws the tokens after them. */
 export class Batches implements StepComputer {
   #held: Promise<void> | undefined;
+  /** Of texts whose latest logits are held: settles once the step that computes these is submitted. */
+  readonly #steps = new WeakMap<Sequence, Promise<unknown>>();
 
   constructor(private readonly parts: BatchParts) {}
 
@@ -138,10 +140,20 @@ export class Batches implements StepComputer {
    * logits of those that are drawn later; submits.
    */
   async decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
+    const step = handled(this.#submitStep(draws));
+    for (const { sequence, allowedLater } of draws) if (allowedLater) this.#steps.set(sequence, step);
+    const { drawn, trials } = await step;
+    const results = await drawn;
+    await Promise.all(trials);
+    return results;
+  }
+
+  /** Resolves once a step is submitted, with what it will have drawn. */
+  async #submitStep(draws: readonly DrawRequest[]): Promise<{ drawn: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
     const { recorder } = this.parts;
     while (this.#held) await this.#held;
     const trials: Promise<void>[] = [];
-    const drawn = await this.#draw(draws, () => {
+    const drawn = this.#draw(draws, () => {
       for (const { sequence, position } of draws) {
         const trial = this.lengthen(sequence, position);
         if (trial) trials.push(trial);
@@ -153,8 +165,7 @@ export class Batches implements StepComputer {
         this.parts.draws.record(0, group);
       }
     });
-    await Promise.all(trials);
-    return drawn;
+    return { drawn: handled(drawn), trials };
   }
 
   /**
@@ -185,7 +196,12 @@ export class Batches implements StepComputer {
     return kept.map((each) => ({ ...each, dispatchesPerToken: (each.dispatchesPerToken * drawn.length) / count }));
   }
 
-  /** Draws from the logits that a step held; submits. */
+  /** Settles once the step that holds this text's logits is submitted. Errors: that step's. */
+  async heldStepOf(sequence: Sequence): Promise<void> {
+    await this.#steps.get(sequence);
+  }
+
+  /** Draws from the logits that a step held, which is submitted; submits. */
   async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
     const [drawn] = await this.#draw([draw], () => this.parts.draws.recordHeld(draw));
     return drawn as DrawnToken;

@@ -1,2 +1,2 @@
 /** Which checks these are: what others found is found again. The hash of their texts, as a test has it. */
-export const CHECKS = '7ef6d0b';
+export const CHECKS = '632fd85a';
