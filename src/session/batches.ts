@@ -60,8 +60,8 @@ export class Batches implements StepComputer {
   #held: Promise<void> | undefined;
   /** The token last drawn of each text, in models whose layers take in rows of a matrix that is not on the GPU. */
   readonly #last = new WeakMap<Sequence, Promise<number>>();
-  /** In such models, of each text: settles once its latest step is submitted, before which nothing can be drawn from it. */
-  readonly #submitted = new WeakMap<Sequence, Promise<unknown>>();
+  /** Of texts whose latest logits are held: settles once the step that computes these is submitted. */
+  readonly #steps = new WeakMap<Sequence, Promise<unknown>>();
 
   constructor(private readonly parts: BatchParts) {}
 
@@ -150,9 +150,9 @@ export class Batches implements StepComputer {
   decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
     // The next step may be asked for before this one's rows are read: it goes on from this one's tokens.
     const last = this.#takesRows ? draws.map(({ sequence }) => this.#lastOf(sequence)) : undefined;
-    const submitted = this.#submitStep(draws, last);
-    if (last) for (const { sequence } of draws) this.#submitted.set(sequence, handled(submitted));
-    const results = submitted.then(async ({ drawn, trials }) => {
+    const step = handled(this.#submitStep(draws, last));
+    for (const { sequence, allowedLater } of draws) if (allowedLater) this.#steps.set(sequence, step);
+    const results = step.then(async ({ drawn, trials }) => {
       const results = await drawn;
       await Promise.all(trials);
       return results;
@@ -160,7 +160,7 @@ export class Batches implements StepComputer {
     return this.#noted(draws, results);
   }
 
-  /** Resolves once a step is submitted. `last`: the tokens that it computes, where their rows must be read first. */
+  /** Resolves once a step is submitted, with what it will have drawn. `last`: the tokens that it computes, where their rows must be read first. */
   async #submitStep(draws: readonly DrawRequest[], last: readonly Promise<number>[] | undefined): Promise<{ drawn: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
     const { recorder, transformer } = this.parts;
     const rows = last && (await Promise.all(last.map(async (token) => transformer.rowsOf([await token]))));
@@ -211,11 +211,14 @@ export class Batches implements StepComputer {
     return kept.map((each) => ({ ...each, dispatchesPerToken: (each.dispatchesPerToken * drawn.length) / count }));
   }
 
-  /** Draws from the logits that a step held; submits. */
+  /** Settles once the step that holds this text's logits is submitted. Errors: that step's. */
+  async heldStepOf(sequence: Sequence): Promise<void> {
+    await this.#steps.get(sequence);
+  }
+
+  /** Draws from the logits that a step held, which is submitted; submits. */
   async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
-    const submitted = this.#submitted.get(draw.sequence);
-    const record = (): Promise<StepResult[]> => this.#draw([draw], () => this.parts.draws.recordHeld(draw));
-    const [drawn] = await this.#noted([draw], submitted ? submitted.then(record) : record());
+    const [drawn] = await this.#noted([draw], this.#draw([draw], () => this.parts.draws.recordHeld(draw)));
     return drawn as DrawnToken;
   }
 

@@ -19,8 +19,10 @@ interface Stream {
 
 /** Computes what `DecodeSteps` asks for. */
 export interface StepComputer {
-  /** Submits a step at once, holding the logits of draws whose `allowedLater` is to come. */
+  /** Submits a step as soon as nobody holds the activations, holding the logits of draws whose `allowedLater` is to come. */
   decode(draws: readonly DrawRequest[]): Promise<StepResult[]>;
+  /** Settles once the step is submitted that holds a sequence's logits. Errors: those of the step. */
+  heldStepOf(sequence: Sequence): Promise<void>;
   /** Submits the draw from what a step held for its sequence. */
   drawHeld(draw: DrawRequest): Promise<DrawnToken>;
 }
@@ -102,13 +104,14 @@ export class DecodeSteps {
     results.forEach((result, i) => void result.then(batch[i]?.resolve, batch[i]?.reject));
   }
 
-  /** Of a step that is submitted. Errors: those of `drawHeld`, and `aborted` when nothing may be drawn, or the stream has left. */
+  /** Of a step that holds its logits. Errors: those of the step, of `drawHeld`, and `aborted` when nothing may be drawn, or the stream has left. */
   async #drawLater(draw: DrawRequest, allowedLater: NonNullable<DrawRequest['allowedLater']>): Promise<DrawnToken> {
     const stream = this.#streams.get(draw.sequence) as Stream; // whose step this is
     stream.isHeld = true;
     let drawn: Promise<DrawnToken>;
     try {
       const allowed = await allowedLater;
+      await this.computer.heldStepOf(draw.sequence);
       if (!allowed || this.#streams.get(draw.sequence) !== stream) throw new ChunkwiseError('aborted', { reason: 'the stream ended' });
       drawn = this.computer.drawHeld({ ...draw, allowed, allowedLater: undefined }); // submits
     } finally {

@@ -1,18 +1,13 @@
 import { expect, test } from 'vitest';
-import type { KvOptions } from '../../src/cache/kv-options.ts';
-import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import type { GenerateOptions } from '../../src/engine/types.ts';
 import { forward } from '../../src/reference/forward.ts';
 import { readReferenceModel } from '../../src/reference/model.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import type { ModelHeader } from '../../src/weights/model-header.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
-import { answer, type Answer } from '../support/answer.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
-import { MemoryStore } from '../support/memory-store.ts';
 import { expectAdapterApart, expectReference } from '../support/models/in-pieces.ts';
+import { ask, expectEachAlone, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { nmse } from '../support/nmse.ts';
@@ -27,11 +22,7 @@ const tokens = randomTokens(150, 270, 13);
 /** Odd, of whole pages, one, and as many as are decoded at once. */
 const PIECES = [1, 2, 61, 64, 3, 8, 1];
 const MODEL = { bytes, config, tokens, pieces: PIECES };
-const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 const STORY = PROSE.repeat(3);
-
-const ask = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}): Promise<Answer> =>
-  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 24, ...options }));
 
 test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
 
@@ -43,45 +34,17 @@ test('shares of all experts, where a file says so', async () => {
   expect(nmse(forward(await readReferenceModel([sourceOf(bytes)]), tokens), reference)).toBeGreaterThan(1e-3);
 });
 
-const KV: [string, KvOptions][] = [
-  ['dense', {}],
-  ['q4', { kv: 'q4' }],
-  ['policy', { kv: 'policy', kvErrorBudget: 16 }],
-];
-
 test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
-  const savedCaches = new MemoryStore();
-  const engine = await engineUnderTest(bytes, { savedCaches });
-  const first = await ask(engine, STORY, kv);
-  const turn = STORY + first.text + PROSE;
-  await engine.savedCaches.save('story');
-  const cached = await ask(engine, turn, kv);
-  expect(cached.end.usage.cachedTokens).toBeGreaterThan(100);
-  const another = await engineUnderTest(bytes, { savedCaches });
-  await another.savedCaches.load('story');
-  const loaded = await ask(another, turn, kv);
-  expect(loaded.end.usage).toEqual(cached.end.usage);
-  expect(loaded.tokens).toEqual(cached.tokens);
-  const { pages } = loaded.end.report.kv;
-  if (kv.kv) expect(pages.q8 + pages.q4 + pages.q3 + pages.k3v2).toBeGreaterThan(0);
-  else expect((await ask(await engineUnderTest(bytes), turn)).tokens).toEqual(cached.tokens);
+  const { end } = await expectSecondTurn(bytes, STORY, { ...kv, maxTokens: 24 });
+  expect(end.usage.cachedTokens).toBeGreaterThan(100);
 });
 
 test('a text goes on past its context', async () => {
-  const engine = await engineUnderTest(tinyModel({ ...SIZES, type: 'F32', seed: 73, neverEnds: true, contextLength: 256 }));
-  const { end, tokens: found } = await ask(engine, PROSE, { kv: 'policy', maxTokens: 400 });
-  expect(found).toHaveLength(400);
-  expect(end.report.kv.droppedTokens).toBeGreaterThan(100);
+  expect(await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 73, neverEnds: true, contextLength: 256 }), 400)).toBeGreaterThan(100);
 });
 
 test('streams side by side, and speculation, are each alone', async () => {
-  const prompts = [STORY, `${PROSE}A third`, 'Winds'];
-  const alone = [];
-  for (const prompt of prompts) alone.push((await ask(await engineUnderTest(bytes), prompt)).tokens);
-  const engine = await engineUnderTest(bytes);
-  const together = await Promise.all(prompts.map((prompt) => ask(engine, prompt)));
-  expect(together.map((each) => each.tokens)).toEqual(alone);
-  expect((await ask(engine, STORY, { speculate: true })).tokens).toEqual(alone[0]);
+  await expectEachAlone(bytes, [STORY, `${PROSE}A third`, 'Winds'], { maxTokens: 24 });
 });
 
 test.each(['cpu', 'gpu'] as const)('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once: class %s', (deviceClass) => expectAdapterApart(MODEL, { deviceClass, gain: 0.2 }));

@@ -1,18 +1,14 @@
 import { expect, test } from 'vitest';
 import { pagesBehind } from '../../src/cache/windows.ts';
 import { sharesKeys, windowOfLayer } from '../../src/config/model-config.ts';
-import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import type { GenerateOptions } from '../../src/engine/types.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { onGpu, PER_LAYER } from '../../src/weights/model-tensors.ts';
-import { answer, type Answer } from '../support/answer.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
-import { MemoryStore } from '../support/memory-store.ts';
 import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
+import { ask, expectAloneAfterAbort, expectEachAlone, expectSecondTurn, PROSE } from '../support/models/in-turns.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
@@ -27,12 +23,8 @@ const config = readModelConfig(gguf);
 const tokens = randomTokens(360, 270, 12);
 const PIECES = [1, 2, 61, 64, 130, 7, 33];
 const MODEL = { bytes, config, tokens, pieces: PIECES };
-const PROSE = 'Nine rivers feed the lake, and only the last of them is warm. ';
 const STORY = PROSE.repeat(5);
-const QUESTION = `${STORY}Which of the rivers is warm, and who has bathed in it?`;
-
-const ask = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}): Promise<Answer> =>
-  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
+const QUESTION = `${STORY}Which of the winds is warm, and who has heard it?`;
 
 test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
 
@@ -66,29 +58,13 @@ test('rows of the layers’ embeddings are read as their tokens come, and take n
 });
 
 test('a second turn, cached, saved and loaded, or neither', async () => {
-  const savedCaches = new MemoryStore();
-  const engine = await engineUnderTest(bytes, { savedCaches });
-  const first = await ask(engine, STORY);
-  const turn = STORY + first.text + PROSE;
-  await engine.savedCaches.save('story');
-  const cached = await ask(engine, turn);
-  expect(cached.end.usage.cachedTokens).toBeGreaterThan(5 * WINDOW);
-  const another = await engineUnderTest(bytes, { savedCaches });
-  await another.savedCaches.load('story');
-  const loaded = await ask(another, turn);
-  expect(loaded.end.usage).toEqual(cached.end.usage);
-  expect(loaded.tokens).toEqual(cached.tokens);
-  expect((await ask(await engineUnderTest(bytes), turn)).tokens).toEqual(cached.tokens);
+  const { end } = await expectSecondTurn(bytes, STORY, {});
+  expect(end.usage.cachedTokens).toBeGreaterThan(5 * WINDOW);
 });
 
-test('streams side by side, and speculation, are each alone', async () => {
-  const prompts = [QUESTION, `${PROSE.repeat(3)}A third`];
-  const alone = [];
-  for (const prompt of prompts) alone.push((await ask(await engineUnderTest(bytes), prompt)).tokens);
-  const engine = await engineUnderTest(bytes);
-  const together = await Promise.all(prompts.map((prompt) => ask(engine, prompt)));
-  expect(together.map((each) => each.tokens)).toEqual(alone);
-  expect((await ask(engine, QUESTION, { speculate: true })).tokens).toEqual(alone[0]);
+test('streams side by side, speculation, and what comes after an abort, are each alone', async () => {
+  const { engine, first } = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`]);
+  await expectAloneAfterAbort(engine, QUESTION, first);
 });
 
 test('an answer that keeps to a grammar, whose draws wait for steps that wait for rows', async () => {

@@ -124,7 +124,9 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
     for (const hasBias of BOTH) {
       const shape = { type, columns: WIDTH, accumulate, hasBias };
       for (const adds of [undefined, ...sites]) kernels.push(prefillKernel(device, { ...shape, adds }));
-      for (const gate of [undefined, 'silu', 'gelu'] as const) {
+      // What is gated has no bias, and adds to nothing.
+      const gates = accumulate || hasBias ? [undefined] : ([undefined, 'silu', 'gelu'] as const);
+      for (const gate of gates) {
         for (const tokens of new Set([1, 2, 4, 8].map((tokens) => tokensAtOnce(device, tokens)))) {
           const one = { ...shape, gate, tokens };
           kernels.push(decodeKernel(device, one), decodeKernel(device, { ...one, normEps: NORM_EPS }));

@@ -10,6 +10,9 @@ import { compileWithNaga } from './naga.ts';
 /** Texts of all shaders by path. */
 const SHADERS = import.meta.glob<string>('../../shaders/**/*.wgsl', { query: '?raw', import: 'default', eager: true });
 
+/** Thousands of modules: some minutes where nothing else runs. */
+const MOST_MS = 1_200_000;
+
 /** What the autotuner may choose beside these differs in constants. */
 const FORMS = Object.values(VARIANTS);
 
@@ -47,4 +50,4 @@ test('naga takes every module of every kernel, with the features that it offers 
   const texts = [...seen].join('\n');
   const missing = Object.entries(SHADERS).filter(([, text]) => !texts.includes(text)).map(([path]) => path.split('/').at(-1) ?? '');
   expect(missing.filter((name) => !/subgroup|broadcast/.test(name))).toEqual([]);
-});
+}, MOST_MS);

@@ -4,7 +4,11 @@ import type { ModelConfig } from '../../src/config/model-config.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { Governor } from '../../src/gpu/governor.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
+import { prefillAndDraw } from '../../src/measure/decode-run.ts';
+import { Batches } from '../../src/session/batches.ts';
 import { layerFlops, PrefillSizes } from '../../src/session/prefill-sizes.ts';
+import { greedy } from '../../src/session/sampling/greedy-draw.ts';
+import { Sequence } from '../../src/session/sequence.ts';
 import { answer } from '../support/answer.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
@@ -157,6 +161,43 @@ describe('a prompt whose batches take several submissions', () => {
       engine.unloadAdapter('other');
     }
     expect((await answers).map((each) => each.tokens)).toEqual(expected);
+  });
+
+  test('a draw whose allowed tokens come while a batch is cut waits for its own step', async () => {
+    const engine = await engineUnderTest(bytes);
+    const session = await engine.session();
+    const anything = new Uint32Array(Math.ceil(session.plan.config.vocabSize / 32)).fill(-1);
+    const began = async (slot: number): Promise<{ sequence: Sequence; answer: number[] }> => {
+      const sequence = new Sequence(undefined, slot);
+      return { sequence, answer: [(await prefillAndDraw(session, sequence, tokens.slice(0, 40))).token] };
+    };
+    const goOn = async ({ sequence, answer }: Awaited<ReturnType<typeof began>>, allowedLater?: Promise<typeof anything>): Promise<void> => {
+      const asked = session.steps.ask({ ...greedy(sequence, 40 + answer.length), allowedLater });
+      sequence.tokens.push(answer.at(-1)!);
+      answer.push((await asked).token);
+    };
+    const plain = await began(0);
+    for (let step = 0; step < 4; step++) await goOn(plain);
+    session.steps.leave(plain.sequence);
+    session.release(plain.sequence);
+    expect(new Set(plain.answer).size).toBeGreaterThan(3); // or what a step before left would do as well
+    const allowed = await began(0);
+    await slowDown(engine);
+    for (let step = 0; step < 4; step++) {
+      const hold = vi.spyOn(Batches.prototype, 'hold');
+      let going: Promise<void> | undefined;
+      hold.mockImplementation(function (this: Batches) {
+        hold.mockRestore();
+        const release = this.hold();
+        going = goOn(allowed, Promise.resolve(anything));
+        return release;
+      });
+      const beside = new Sequence(undefined, 1);
+      await session.prefill(beside, tokens, () => undefined);
+      await going;
+      session.release(beside);
+    }
+    expect(allowed.answer).toEqual(plain.answer);
   });
 
   test('is aborted in the middle of a batch; the next answer is right', async () => {

@@ -15,10 +15,13 @@ const TOKENS = PREFILLED + 1;
 const WINDOW = 20;
 
 const PROMPT: Span = { kind: 'prefill', start: 0, end: PREFILLED, halfOnly: true };
+/** So few tokens that their pages may be split. */
+const END: Span = { ...PROMPT, start: PREFILLED - 11 };
+const BEFORE_END: Span = { ...PROMPT, end: END.start };
 const STEP: Span = { kind: 'decode', start: PREFILLED, end: TOKENS, halfOnly: true };
 const STEP_BESIDE_LONG: Span = { ...STEP, longest: 2048 };
 
-/** A layer's keys and values are stored, normed and rotated as the model's are, and attended to: by many tokens, and by one behind them; in one go and in splits. */
+/** A layer's keys and values are stored, normed and rotated as the model's are, and attended to: by many tokens, by few behind them, and by one; in one go and in splits. */
 export function attentionChecks(device: Device, { window, ...config }: ModelConfig): Check[] {
   const all = checksOf(device, config);
   if (!window) return all;
@@ -47,7 +50,7 @@ function checksOf(device: Device, config: ModelConfig): Check[] {
     expected: expected.subarray(start * row, end * row),
     row,
   });
-  return [storeCheck(layer, shape, config, inputs), attends([PROMPT], PROMPT), attends([PROMPT, STEP], STEP), attends([PROMPT, STEP_BESIDE_LONG], STEP)];
+  return [storeCheck(layer, shape, config, inputs), attends([PROMPT], PROMPT), attends([BEFORE_END, END], END), attends([PROMPT, STEP], STEP), attends([PROMPT, STEP_BESIDE_LONG], STEP)];
 }
 
 function storeCheck(layer: CheckedLayer, shape: string, config: ModelConfig, inputs: AttentionInputs): Check {

@@ -1,12 +1,12 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { napping } from '../../../cli/node-gpu.ts';
-import { type EncoderEngine, openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
-import type { EngineCoreOptions } from '../../../src/engine/types.ts';
+import { openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
 import type { ByteSource } from '../../../src/weights/byte-source.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';
 import { readEncoderConfig } from '../../../src/weights/encoder-config.ts';
 import { BytesSource } from '../../support/bytes-source.ts';
 import { engineUnderTest } from '../../support/engine-under-test.ts';
+import { closeAfterTest, encoderEngine, orderOf, scored } from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
 import { type Change, encoderFolder, encoderGguf, expectedScores } from '../../support/models/encoder-folder.ts';
@@ -16,29 +16,13 @@ const { queries, documents, scores: expected } = expectedScores();
 /** Of scores, as transformers computes them in float32. */
 const MOST_ERROR = 1e-4;
 
-const opened: EncoderEngine[] = [];
-afterEach(() => opened.splice(0).forEach((engine) => engine.dispose()));
-
 const crossFolder = (change: Change = {}) => encoderFolder(change, 'cross');
 
-async function engineOf(sources: readonly ByteSource[], options: Partial<EngineCoreOptions> = {}): Promise<EncoderEngine> {
-  const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
-  opened.push(engine);
-  return engine;
-}
-
-async function scored(engine: EncoderEngine, query: string, of: readonly string[]): Promise<number[]> {
-  const scores = [];
-  for await (const { score } of engine.rerank(query, of, {})) scores.push(score);
-  return scores;
-}
-
-const orderOf = (scores: readonly number[]): number[] => [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
 const farthest = (a: readonly number[], b: readonly number[]): number => Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
 
 describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
   test.each(queries.map((query, i) => [query, i] as const))('scores are those of transformers: %s', async (query, i) => {
-    const found = await scored(await engineOf(crossFolder(), { deviceClass }), query, documents);
+    const found = await scored(await encoderEngine(crossFolder(), { deviceClass }), query, documents);
     const error = farthest(found, expected[i]!);
     console.info(`scores from ${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}: ${error.toExponential(1)} apart`);
     expect(found).toHaveLength(documents.length);
@@ -49,12 +33,12 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
 
 test('half floats, which are the default, keep the order', async () => {
   const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, sources: crossFolder() });
-  opened.push(engine);
+  closeAfterTest({ close: () => engine.dispose() });
   for (const [i, query] of queries.entries()) expect(orderOf(await scored(engine, query, documents))).toEqual(orderOf(expected[i]!));
 });
 
 test('more documents than a batch holds are as each alone, in their order; tokens are those of both texts', async () => {
-  const engine = await engineOf(crossFolder());
+  const engine = await encoderEngine(crossFolder());
   const many = Array.from({ length: 90 }, (_, i) => documents[i % documents.length]!);
   const found = await scored(engine, queries[0]!, many);
   expect(farthest(found, many.map((_, i) => expected[0]![i % documents.length]!))).toBeLessThan(MOST_ERROR);
@@ -64,12 +48,12 @@ test('more documents than a batch holds are as each alone, in their order; token
 });
 
 test('a GGUF file of the model gives the same scores', async () => {
-  const gguf = await scored(await engineOf(await encoderGguf(crossFolder())), queries[0]!, documents);
-  expect(gguf).toEqual(await scored(await engineOf(crossFolder()), queries[0]!, documents));
+  const gguf = await scored(await encoderEngine(await encoderGguf(crossFolder())), queries[0]!, documents);
+  expect(gguf).toEqual(await scored(await encoderEngine(crossFolder()), queries[0]!, documents));
 });
 
 test('what a cross-encoder cannot do is refused, and says so; nothing is cut', async () => {
-  const engine = await engineOf(crossFolder());
+  const engine = await encoderEngine(crossFolder());
   await expectError(() => engine.embed(['the'], {}).next(), 'unsupported', { field: 'model', reason: /gives no vectors/ });
   await expectError(async () => engine.chat(), 'unsupported', { field: 'model', reason: /scores documents/ });
   const room = engine.contextLength - 4;
@@ -92,7 +76,7 @@ const REFUSED: [what: string, sources: () => ByteSource[], code: string, field: 
 ];
 
 test.each(REFUSED)('%s is refused by name', async (_, sources, code, field) => {
-  await expect(engineOf(sources())).rejects.toMatchObject({ code, detail: { field } });
+  await expect(encoderEngine(sources())).rejects.toMatchObject({ code, detail: { field } });
 });
 
 test.each([
@@ -105,6 +89,6 @@ test.each([
 });
 
 test('a classifier that is missing, or that a model which embeds has, is refused by name', async () => {
-  await expect(engineOf(await encoderGguf(encoderFolder(), { 'bert.pooling_type': 4 }))).rejects.toMatchObject({ code: 'bad_file', detail: { field: 'cls.weight' } });
-  await expect(engineOf(await encoderGguf(crossFolder(), { 'bert.pooling_type': 1 }))).rejects.toMatchObject({ code: 'unsupported', detail: { field: expect.stringContaining('cls.') as string } });
+  await expect(encoderEngine(await encoderGguf(encoderFolder(), { 'bert.pooling_type': 4 }))).rejects.toMatchObject({ code: 'bad_file', detail: { field: 'cls.weight' } });
+  await expect(encoderEngine(await encoderGguf(crossFolder(), { 'bert.pooling_type': 1 }))).rejects.toMatchObject({ code: 'unsupported', detail: { field: expect.stringContaining('cls.') as string } });
 });

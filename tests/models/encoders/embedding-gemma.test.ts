@@ -1,22 +1,16 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { napping } from '../../../cli/node-gpu.ts';
-import { type EncoderEngine, openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
+import type { EncoderEngine } from '../../../src/engine/encoder-engine.ts';
 import { openEngine } from '../../../src/engine/open-engine.ts';
-import { openAnyEngine } from '../../../src/engine/open-model.ts';
-import type { EngineCoreOptions } from '../../../src/engine/types.ts';
 import { readOnce } from '../../../src/gpu/readback.ts';
 import type { BidirectionalActivations } from '../../../src/models/bidirectional-encoder.ts';
 import { checkModel } from '../../../src/session/check-model.ts';
-import { type EncoderSession, openEncoderSession } from '../../../src/session/encoder/encoder-session.ts';
-import type { ByteSource } from '../../../src/weights/byte-source.ts';
 import { checkEncoderTensors, readEncoderConfig } from '../../../src/weights/encoder-config.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';
 import type { TensorInfo } from '../../../src/weights/tensor-info.ts';
-import { embed, ensureLlama } from '../../llama/llama.ts';
+import { llamaVectors } from '../../llama/llama-vectors.ts';
 import { BytesSource } from '../../support/bytes-source.ts';
+import { embedded, encoderAmongModels, encoderEngine, encoderSession, scaled } from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
 import { miscompiling } from '../../support/gpu/miscompiling.ts';
@@ -28,38 +22,17 @@ import { NMSE } from '../../support/tolerances.ts';
 
 const { texts, ids } = expectedTexts('gemma');
 const vectors = expectedVectors('gemma');
-const opened: { close: () => void }[] = [];
-afterEach(() => opened.splice(0).forEach(({ close }) => close()));
-
-type Options = Partial<EngineCoreOptions>;
 
 const folder = (change: Change = {}): BytesSource[] => encoderFolder(change, 'gemma');
 
-async function sessionOf(sources: readonly ByteSource[], options: Options = {}): Promise<EncoderSession> {
-  const session = await openEncoderSession({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
-  opened.push(session.device);
-  return session;
-}
-
-async function engineOf(sources: readonly ByteSource[], options: Options = {}): Promise<EncoderEngine> {
-  const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
-  opened.push({ close: () => engine.dispose() });
-  return engine;
-}
-
-async function embedded(engine: EncoderEngine, inputs: readonly (string | number[])[] = texts): Promise<Float32Array[]> {
-  const found = [];
-  for await (const { vector } of engine.embed(inputs, {})) found.push(vector);
-  return found;
-}
+const vectorsOf = (engine: EncoderEngine): Promise<Float32Array[]> => embedded(engine, texts);
 
 const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
-const scaled = (vector: Float32Array): Float32Array => vector.map((value) => value / Math.hypot(...vector));
 const leastCosine = (found: readonly Float32Array[]): number => Math.min(...found.map((vector, i) => dot(scaled(vector), scaled(vectors[i]!))));
 
 describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
   test('the states of texts side by side are those of transformers, of each alone', async () => {
-    const session = await sessionOf(folder(), { deviceClass });
+    const session = await encoderSession(folder(), { deviceClass });
     await session.encode(ids);
     const { device, encoder } = session;
     const { normed } = encoder.activations as BidirectionalActivations;
@@ -72,7 +45,7 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
   });
 
   test('vectors are those of sentence-transformers, behind its dense layers', async () => {
-    const found = await embedded(await engineOf(folder(), { deviceClass }));
+    const found = await vectorsOf(await encoderEngine(folder(), { deviceClass }));
     const error = nmse(found, vectors);
     console.info(`vectors on class ${deviceClass}: NMSE ${error.toExponential(1)}, cosine ${leastCosine(found)}`);
     expect(error).toBeLessThan(NMSE.reference);
@@ -81,7 +54,7 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
 });
 
 test('texts side by side are as each alone, in their order', async () => {
-  const session = await sessionOf(folder());
+  const session = await encoderSession(folder());
   const together = await session.encode([...ids, ...ids]);
   for (const [i, text] of ids.entries()) {
     const [alone] = await session.encode([text]);
@@ -90,40 +63,30 @@ test('texts side by side are as each alone, in their order', async () => {
 });
 
 test.each([['F16', 1e-5], ['Q8_0', 1e-3]] as const)('weights become %s where that is asked for', async (weights, most) => {
-  const error = nmse(await embedded(await engineOf(folder(), { weights })), vectors);
+  const error = nmse(await vectorsOf(await encoderEngine(folder(), { weights })), vectors);
   console.info(`${weights}: NMSE ${error.toExponential(1)}`);
   expect(error).toBeLessThan(most);
   expect(error).toBeGreaterThan(0);
 });
 
 test('a GGUF file of the model gives the same vectors, and is told from a model that answers', async () => {
-  const engine = await openAnyEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(folder()) });
-  opened.push({ close: () => engine.dispose() });
-  const found = await embedded(engine as EncoderEngine);
-  const other = await openAnyEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', sources: folder() });
-  opened.push({ close: () => other.dispose() });
-  expect(found).toEqual(await embedded(other as EncoderEngine));
+  const found = await vectorsOf(await encoderAmongModels(await encoderGguf(folder())));
+  expect(found).toEqual(await vectorsOf(await encoderAmongModels(folder(), { weights: 'stored' })));
 });
 
 test('llama.cpp makes the same vectors of that file', async () => {
-  await ensureLlama();
-  const path = join(mkdtempSync(join(tmpdir(), 'embedding-gemma-')), 'encoder.gguf');
   const [file] = await encoderGguf(folder());
-  writeFileSync(path, await file!.read(0, file!.size));
-  const found = (await embed(path, ids)).map((vector) => scaled(Float32Array.from(vector)));
-  const error = nmse(await embedded(await engineOf(folder())), found);
+  const found = await llamaVectors(await file!.read(0, file!.size), ids);
+  const error = nmse(await vectorsOf(await encoderEngine(folder())), found);
   console.info(`vectors of llama.cpp: NMSE ${error.toExponential(1)}`);
   expect(error).toBeLessThan(NMSE.llamaFloat);
 });
 
 test.each([['F32', NMSE.llamaFloat], ['Q8_0', NMSE.llamaQuantized], ['Q4_K', NMSE.llamaQuantized], ['Q6_K', NMSE.llamaQuantized], ['IQ4_XS', NMSE.llamaQuantized]] as const)('llama.cpp makes the same vectors of a file in %s', async (type, most) => {
-  await ensureLlama();
   const file = tinyModel({ architecture: 'gemma-embedding', type, seed: 21, numLayers: 6, window: 11, tokenizer: 'llama', attentionGain: 1 });
-  const path = join(mkdtempSync(join(tmpdir(), 'embedding-gemma-')), `${type}.gguf`);
-  writeFileSync(path, file);
   const inputs = [3, 18, 41].map((length, i) => [1, ...Array.from({ length }, (_, at) => 5 + ((7 + i) * at * at + 3 * at) % 300), 2]);
-  const found = (await embed(path, inputs)).map((vector) => scaled(Float32Array.from(vector)));
-  const error = nmse(await embedded(await engineOf([new BytesSource(path, file)]), inputs), found);
+  const found = await llamaVectors(file, inputs);
+  const error = nmse(await embedded(await encoderEngine([new BytesSource('encoder.gguf', file)]), inputs), found);
   console.info(`vectors of llama.cpp in ${type}: NMSE ${error.toExponential(1)}`);
   expect(error).toBeLessThan(most);
 });
@@ -131,12 +94,12 @@ test.each([['F32', NMSE.llamaFloat], ['Q8_0', NMSE.llamaQuantized], ['Q4_K', NMS
 test('a model without dense layers gives the mean of its states, scaled where the model says so', async () => {
   const means = expectedStates('gemma').map((states) => states[0]!.map((_, i) => states.reduce((sum, row) => sum + row[i]!, 0) / states.length));
   const without = (kinds: RegExp): Change => ({ 'modules.json': (list) => (list as unknown as { type: string }[]).filter(({ type }) => !kinds.test(type)) });
-  expect(nmse(await embedded(await engineOf(folder(without(/Dense$/)))), means.map(scaled))).toBeLessThan(NMSE.reference);
-  expect(nmse(await embedded(await engineOf(folder(without(/Dense$|Normalize$/)))), means)).toBeLessThan(NMSE.reference);
+  expect(nmse(await vectorsOf(await encoderEngine(folder(without(/Dense$/)))), means.map(scaled))).toBeLessThan(NMSE.reference);
+  expect(nmse(await vectorsOf(await encoderEngine(folder(without(/Dense$|Normalize$/)))), means)).toBeLessThan(NMSE.reference);
 });
 
 test('what an encoder cannot do is refused, and says so', async () => {
-  const engine = await engineOf(folder());
+  const engine = await encoderEngine(folder());
   for (const refused of [() => engine.chat(), () => engine.complete(), () => engine.countTokens(), () => engine.loadAdapter(), () => engine.savedCaches.save('x')]) {
     await expectError(async () => refused(), 'unsupported', { field: 'model' });
   }
@@ -210,7 +173,7 @@ const BROKEN_SHARED: [from: RegExp, to: string][] = [
 
 test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', async (from, to) => {
   const { gpu, changed } = miscompiling(from, to, ['attention-texts-shared']);
-  const { device } = await sessionOf(folder(), { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
+  const { device } = await encoderSession(folder(), { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
   expect(changed()).toBeGreaterThan(0);
   expect(device.variant.sharedPages).toBe(false);
 });
@@ -232,13 +195,13 @@ const BROKEN: [kernel: string, from: RegExp, to: string, standIn?: string][] = [
 
 test.each(BROKEN)('%s computed wrong is found, and named (%s)', async (kernel, from, to, standIn = kernel) => {
   const { gpu, changed } = miscompiling(from, to, [kernel, standIn]);
-  await expect(sessionOf(folder(), { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(kernel) as string } });
+  await expect(encoderSession(folder(), { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(kernel) as string } });
   expect(changed()).toBeGreaterThan(0);
 });
 
 test('a device that computes right is asked once, and keeps nothing of it', async () => {
   const tuning = new MemoryTuning();
-  const session = await sessionOf(folder(), { tuning });
-  expect(session.device.buffers.report()).toEqual((await sessionOf(folder())).device.buffers.report());
+  const session = await encoderSession(folder(), { tuning });
+  expect(session.device.buffers.report()).toEqual((await encoderSession(folder())).device.buffers.report());
   expect(tuning.known.size).toBe(1);
 });

@@ -1,13 +1,10 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { napping } from '../../../cli/node-gpu.ts';
-import { type EncoderEngine, openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
-import { openAnyEngine } from '../../../src/engine/open-model.ts';
-import type { EngineCoreOptions } from '../../../src/engine/types.ts';
 import { readOnce } from '../../../src/gpu/readback.ts';
 import type { EncoderActivations } from '../../../src/models/encoder.ts';
 import { checkModel } from '../../../src/session/check-model.ts';
-import { type EncoderSession, openEncoderSession } from '../../../src/session/encoder/encoder-session.ts';
-import type { ByteSource } from '../../../src/weights/byte-source.ts';
+import { openEncoderSession } from '../../../src/session/encoder/encoder-session.ts';
+import { closeAfterTest, embedded, encoderAmongModels, encoderEngine, encoderSession, scaled } from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
 import { miscompiling } from '../../support/gpu/miscompiling.ts';
@@ -17,29 +14,6 @@ import { nmse } from '../../support/nmse.ts';
 import { NMSE } from '../../support/tolerances.ts';
 
 const { texts, ids } = expectedTexts();
-const opened: { close: () => void }[] = [];
-afterEach(() => opened.splice(0).forEach(({ close }) => close()));
-
-type Options = Partial<EngineCoreOptions>;
-
-async function sessionOf(sources: readonly ByteSource[], options: Options = {}): Promise<EncoderSession> {
-  const session = await openEncoderSession({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
-  opened.push(session.device);
-  return session;
-}
-
-async function engineOf(sources: readonly ByteSource[], options: Options = {}): Promise<EncoderEngine> {
-  const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
-  opened.push({ close: () => engine.dispose() });
-  return engine;
-}
-
-async function embedded(engine: EncoderEngine, inputs: readonly (string | number[])[]): Promise<Float32Array[]> {
-  const vectors = [];
-  for await (const { vector } of engine.embed(inputs, {})) vectors.push(vector);
-  return vectors;
-}
-
 /** Of a text's states, as PyTorch computes it of them. */
 const POOLED: Record<string, (states: Float32Array[]) => Float32Array> = {
   mean_tokens: (states) => states[0]!.map((_, i) => states.reduce((sum, row) => sum + row[i]!, 0) / states.length),
@@ -47,11 +21,9 @@ const POOLED: Record<string, (states: Float32Array[]) => Float32Array> = {
   lasttoken: (states) => states.at(-1)!,
 };
 
-const scaled = (vector: Float32Array): Float32Array => vector.map((value) => value / Math.hypot(...vector));
-
 describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
   test('the states of texts side by side are those of transformers, of each alone', async () => {
-    const session = await sessionOf(encoderFolder(), { deviceClass });
+    const session = await encoderSession(encoderFolder(), { deviceClass });
     await session.encode(ids);
     const { device, encoder } = session;
     const { hiddenSize } = encoder.config;
@@ -65,16 +37,16 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
 
   test.each(Object.keys(POOLED))('vectors are pooled as the model says: %s', async (mode) => {
     const pooling = () => ({ word_embedding_dimension: 32, [`pooling_mode_${mode}`]: true });
-    const engine = await engineOf(encoderFolder({ '1_Pooling/config.json': pooling }), { deviceClass });
+    const engine = await encoderEngine(encoderFolder({ '1_Pooling/config.json': pooling }), { deviceClass });
     const expected = expectedStates().map((states) => POOLED[mode]!(states));
     expect(nmse(await embedded(engine, texts), expected.map(scaled))).toBeLessThan(NMSE.reference);
     const withoutNorm = { '1_Pooling/config.json': pooling, 'modules.json': (modules: unknown) => (modules as unknown[]).slice(0, 2) };
-    expect(nmse(await embedded(await engineOf(encoderFolder(withoutNorm), { deviceClass }), texts), expected)).toBeLessThan(NMSE.reference);
+    expect(nmse(await embedded(await encoderEngine(encoderFolder(withoutNorm), { deviceClass }), texts), expected)).toBeLessThan(NMSE.reference);
   });
 });
 
 test('more texts than a batch holds are as each alone, in their order', async () => {
-  const session = await sessionOf(encoderFolder());
+  const session = await encoderSession(encoderFolder());
   const many = Array.from({ length: 90 }, (_, i) => ids[i % ids.length]!.slice(0, 3 + (i % 7)));
   expect(many.flat().length).toBeGreaterThan(session.plan.batchTokens);
   const together = await session.encode(many);
@@ -90,7 +62,7 @@ test('more texts than a batch holds are as each alone, in their order', async ()
 });
 
 test.each([['F16', 1e-5], ['Q8_0', 1e-3], ['Q4_1', 0.15]] as const)('weights become %s where that is asked for', async (weights, most) => {
-  const vectors = await embedded(await engineOf(encoderFolder(), { weights }), texts);
+  const vectors = await embedded(await encoderEngine(encoderFolder(), { weights }), texts);
   const error = nmse(vectors, expectedStates().map((states) => scaled(POOLED['mean_tokens']!(states))));
   console.info(`${weights}: NMSE ${error.toExponential(1)}`);
   expect(error).toBeLessThan(most);
@@ -100,7 +72,7 @@ test.each([['F16', 1e-5], ['Q8_0', 1e-3], ['Q4_1', 0.15]] as const)('weights bec
 test('half floats by default, 8 bits a weight where memory does not allow them', async () => {
   const planOf = async (memoryLimitBytes: number) => {
     const { device, plan } = await openEncoderSession({ gpu: lastingGpu(), wait: napping, sources: encoderFolder(), memoryLimitBytes });
-    opened.push(device);
+    closeAfterTest(device);
     return plan;
   };
   const { weights, totalBytes } = await planOf(Infinity);
@@ -114,17 +86,13 @@ test('half floats by default, 8 bits a weight where memory does not allow them',
 });
 
 test('a GGUF file of the model gives the same vectors, and is told from a model that answers', async () => {
-  const engine = await openAnyEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(encoderFolder()) });
-  opened.push({ close: () => engine.dispose() });
-  const vectors = await embedded(engine as EncoderEngine, texts);
-  expect(vectors).toEqual(await embedded(await engineOf(encoderFolder()), texts));
-  const folder = await openAnyEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', sources: encoderFolder() });
-  opened.push({ close: () => folder.dispose() });
-  expect(await embedded(folder as EncoderEngine, texts)).toEqual(vectors);
+  const vectors = await embedded(await encoderAmongModels(await encoderGguf(encoderFolder())), texts);
+  expect(vectors).toEqual(await embedded(await encoderEngine(encoderFolder()), texts));
+  expect(await embedded(await encoderAmongModels(encoderFolder(), { weights: 'stored' }), texts)).toEqual(vectors);
 });
 
 test('what an encoder cannot do is refused, and says so', async () => {
-  const engine = await engineOf(encoderFolder());
+  const engine = await encoderEngine(encoderFolder());
   for (const refused of [() => engine.chat(), () => engine.complete(), () => engine.countTokens(), () => engine.unloadAdapter(), () => engine.loadAdapter(), () => engine.savedCaches.save('x')]) {
     await expectError(async () => refused(), 'unsupported', { field: 'model' });
   }
@@ -149,13 +117,13 @@ const REFUSED: [what: string, change: Change, field: string][] = [
 ];
 
 test.each(REFUSED)('%s is refused by name', async (_, change, field) => {
-  await expect(sessionOf(encoderFolder(change))).rejects.toMatchObject({ detail: { field: expect.stringContaining(field) as string } });
+  await expect(encoderSession(encoderFolder(change))).rejects.toMatchObject({ detail: { field: expect.stringContaining(field) as string } });
 });
 
 test('a GGUF file without pooling, or with another tokenizer, is refused by name', async () => {
-  await expectError(async () => sessionOf(await encoderGguf(encoderFolder(), { 'bert.pooling_type': undefined })), 'bad_file', { field: 'bert.pooling_type' });
-  await expectError(async () => sessionOf(await encoderGguf(encoderFolder(), { 'bert.pooling_type': 5 })), 'unsupported', { field: 'bert.pooling_type' });
-  await expectError(async () => sessionOf(await encoderGguf(encoderFolder(), { 'tokenizer.ggml.model': 'gpt2' })), 'unsupported', { field: 'tokenizer.ggml.model' });
+  await expectError(async () => encoderSession(await encoderGguf(encoderFolder(), { 'bert.pooling_type': undefined })), 'bad_file', { field: 'bert.pooling_type' });
+  await expectError(async () => encoderSession(await encoderGguf(encoderFolder(), { 'bert.pooling_type': 5 })), 'unsupported', { field: 'bert.pooling_type' });
+  await expectError(async () => encoderSession(await encoderGguf(encoderFolder(), { 'tokenizer.ggml.model': 'gpt2' })), 'unsupported', { field: 'tokenizer.ggml.model' });
 });
 
 /** What a device of class `gpu` has in place of others. */
@@ -167,7 +135,7 @@ const BROKEN_SHARED: [from: RegExp, to: string][] = [
 
 test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', async (from, to) => {
   const { gpu, changed } = miscompiling(from, to, ['attention-texts-shared']);
-  const { device } = await sessionOf(encoderFolder(), { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
+  const { device } = await encoderSession(encoderFolder(), { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
   expect(changed()).toBeGreaterThan(0);
   expect(device.variant.sharedPages).toBe(false);
 });
@@ -188,15 +156,15 @@ const BROKEN: [kernel: string, from: RegExp, to: string, standIn?: string][] = [
 
 test.each(BROKEN)('%s computed wrong is found, and named (%s)', async (kernel, from, to, standIn = kernel) => {
   const { gpu, changed } = miscompiling(from, to, [kernel, standIn]);
-  await expect(sessionOf(encoderFolder(), { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(kernel) as string } });
+  await expect(encoderSession(encoderFolder(), { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(kernel) as string } });
   expect(changed()).toBeGreaterThan(0);
 });
 
 test('a device that computes right is asked once, and keeps nothing of it', async () => {
   const tuning = new MemoryTuning();
-  const session = await sessionOf(encoderFolder(), { tuning });
-  expect(session.device.buffers.report()).toEqual((await sessionOf(encoderFolder())).device.buffers.report());
+  const session = await encoderSession(encoderFolder(), { tuning });
+  expect(session.device.buffers.report()).toEqual((await encoderSession(encoderFolder())).device.buffers.report());
   expect(tuning.known.size).toBe(1);
-  await sessionOf(encoderFolder(), { tuning });
+  await encoderSession(encoderFolder(), { tuning });
   expect(tuning.known.size).toBe(1);
 });

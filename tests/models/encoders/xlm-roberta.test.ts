@@ -1,19 +1,11 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
-import { napping } from '../../../cli/node-gpu.ts';
-import { type EncoderEngine, openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
-import { openAnyEngine } from '../../../src/engine/open-model.ts';
-import type { EngineCoreOptions } from '../../../src/engine/types.ts';
+import { describe, expect, test } from 'vitest';
 import { readOnce } from '../../../src/gpu/readback.ts';
 import type { EncoderActivations } from '../../../src/models/encoder.ts';
-import { openEncoderSession } from '../../../src/session/encoder/encoder-session.ts';
 import type { ByteSource } from '../../../src/weights/byte-source.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';
-import { embed, ensureLlama } from '../../llama/llama.ts';
+import { llamaVectors } from '../../llama/llama-vectors.ts';
+import { embedded, encoderAmongModels, encoderEngine, encoderSession, orderOf, scaled, scored } from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
-import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
 import { type Change, encoderFolder, encoderGguf, expectedScores, expectedStates, expectedTexts } from '../../support/models/encoder-folder.ts';
 import { nmse } from '../../support/nmse.ts';
 import { NMSE } from '../../support/tolerances.ts';
@@ -23,37 +15,12 @@ const { queries, documents, scores: expected } = expectedScores('xlmr-cross');
 /** Of scores, as transformers computes them in float32. */
 const MOST_ERROR = 1e-4;
 
-const opened: { close: () => void }[] = [];
-afterEach(() => opened.splice(0).forEach(({ close }) => close()));
-
 const folder = (change: Change = {}) => encoderFolder(change, 'xlmr');
 const crossFolder = (change: Change = {}) => encoderFolder(change, 'xlmr-cross');
 
-async function engineOf(sources: readonly ByteSource[], options: Partial<EngineCoreOptions> = {}): Promise<EncoderEngine> {
-  const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
-  opened.push({ close: () => engine.dispose() });
-  return engine;
-}
-
-async function embedded(engine: EncoderEngine): Promise<Float32Array[]> {
-  const vectors = [];
-  for await (const { vector } of engine.embed(texts, {})) vectors.push(vector);
-  return vectors;
-}
-
-async function scored(engine: EncoderEngine, query: string, of: readonly string[]): Promise<number[]> {
-  const scores = [];
-  for await (const { score } of engine.rerank(query, of, {})) scores.push(score);
-  return scores;
-}
-
-const scaled = (vector: Float32Array): Float32Array => vector.map((value) => value / Math.hypot(...vector));
-const orderOf = (scores: readonly number[]): number[] => [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
-
 describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
   test('the states of texts side by side are those of transformers, whose positions begin behind the padding token', async () => {
-    const session = await openEncoderSession({ gpu: lastingGpu(), wait: napping, weights: 'stored', deviceClass, sources: folder() });
-    opened.push(session.device);
+    const session = await encoderSession(folder(), { deviceClass });
     await session.encode(ids);
     const { device, encoder } = session;
     const { hiddenSize } = encoder.config;
@@ -65,7 +32,7 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
   });
 
   test.each(queries.map((query, i) => [query, i] as const))('scores are those of transformers: %s', async (query, i) => {
-    const found = await scored(await engineOf(crossFolder(), { deviceClass }), query, documents);
+    const found = await scored(await encoderEngine(crossFolder(), { deviceClass }), query, documents);
     const error = Math.max(...found.map((score, at) => Math.abs(score - expected[i]![at]!)));
     console.info(`scores from ${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}: ${error.toExponential(1)} apart`);
     expect(found).toHaveLength(documents.length);
@@ -75,31 +42,26 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
 });
 
 test('texts become the state of their first token, scaled; a GGUF file gives the same', async () => {
-  const vectors = await embedded(await engineOf(folder()));
+  const vectors = await embedded(await encoderEngine(folder()), texts);
   expect(nmse(vectors, expectedStates('xlmr').map(([first]) => scaled(first!)))).toBeLessThan(NMSE.reference);
-  const gguf = await openAnyEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(folder()) });
-  opened.push({ close: () => gguf.dispose() });
-  expect(await embedded(gguf as EncoderEngine)).toEqual(vectors);
+  expect(await embedded(await encoderAmongModels(await encoderGguf(folder())), texts)).toEqual(vectors);
 });
 
 test('llama.cpp makes the same vectors of that file', async () => {
-  await ensureLlama();
-  const path = join(mkdtempSync(join(tmpdir(), 'xlm-roberta-')), 'encoder.gguf');
   const [file] = await encoderGguf(folder());
-  writeFileSync(path, await file!.read(0, file!.size));
-  const found = (await embed(path, ids)).map((vector) => scaled(Float32Array.from(vector)));
-  const error = nmse(await embedded(await engineOf(folder())), found);
+  const found = await llamaVectors(await file!.read(0, file!.size), ids);
+  const error = nmse(await embedded(await encoderEngine(folder()), texts), found);
   console.info(`vectors of llama.cpp: NMSE ${error.toExponential(1)}`);
   expect(error).toBeLessThan(NMSE.llamaFloat);
 });
 
 test('a GGUF file of a cross-encoder gives the same scores', async () => {
-  const gguf = await scored(await engineOf(await encoderGguf(crossFolder())), queries[0]!, documents);
-  expect(gguf).toEqual(await scored(await engineOf(crossFolder()), queries[0]!, documents));
+  const gguf = await scored(await encoderEngine(await encoderGguf(crossFolder())), queries[0]!, documents);
+  expect(gguf).toEqual(await scored(await encoderEngine(crossFolder()), queries[0]!, documents));
 });
 
 test('two separators stand between a query and a document, and count', async () => {
-  const engine = await engineOf(crossFolder());
+  const engine = await encoderEngine(crossFolder());
   const tokens = [];
   for await (const one of engine.rerank('then', ['then then', 'then'], {})) tokens.push(one.tokens);
   expect(tokens).toEqual([7, 6]);
@@ -120,8 +82,8 @@ test('a text may be as long as the positions behind the padding token; a BERT wi
 
 test('a GGUF file of a cross-encoder that puts no tokens around a text is refused by name', async () => {
   const refused = { field: 'tokenizer.ggml.add_bos_token' };
-  await expectError(async () => engineOf(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_eos_token': false })), 'unsupported', refused);
-  await expectError(async () => engineOf(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_bos_token': undefined })), 'unsupported', refused);
+  await expectError(async () => encoderEngine(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_eos_token': false })), 'unsupported', refused);
+  await expectError(async () => encoderEngine(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_bos_token': undefined })), 'unsupported', refused);
 });
 
 const REFUSED: [what: string, sources: () => ByteSource[], code: string, field: string][] = [
@@ -131,5 +93,5 @@ const REFUSED: [what: string, sources: () => ByteSource[], code: string, field: 
 ];
 
 test.each(REFUSED)('%s is refused by name', async (_, sources, code, field) => {
-  await expect(engineOf(sources())).rejects.toMatchObject({ code, detail: { field } });
+  await expect(encoderEngine(sources())).rejects.toMatchObject({ code, detail: { field } });
 });
