@@ -1,15 +1,14 @@
-// What attention-merge does, without waiting for neighbours: rotated outputs are summed, since a sum's rotation is the sum of
-// rotations. Reads a block of each split where that reads a vector, so it is for few splits.
-// needs: keep-probe, rotated-value
-fn unrotated(at: u32, k: u32) -> vec4f { return partial_outputs[at + k]; }
+// What attention-merge does, without waiting for neighbours: an invocation has a block of components that are rotated together,
+// and rotates what it has summed. For many tokens, which have one split as a rule.
+// needs: keep-probe, rotation
+const BLOCKS = HEAD_DIM4 / BLOCK4;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let width = NUM_HEADS * HEAD_DIM4;
-  if (id.x >= params.tokens * width) { return; }
-  let token = id.x / width;
-  let head = (id.x % width) / HEAD_DIM4;
-  let i = id.x % HEAD_DIM4;
+  if (id.x >= params.tokens * NUM_HEADS * BLOCKS) { return; }
+  let token = id.x / (NUM_HEADS * BLOCKS);
+  let head = id.x / BLOCKS % NUM_HEADS;
+  let start = id.x % BLOCKS * BLOCK4;
   let first = (token * params.splits * NUM_HEADS + head) * (HEAD_DIM4 + 1u);
   let stride = NUM_HEADS * (HEAD_DIM4 + 1u);
   var maximum = -1e30;
@@ -17,16 +16,23 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     maximum = max(maximum, partial_outputs[first + s * stride + HEAD_DIM4].x);
   }
   var sum = 0.0;
-  var plain = vec4f();
-  var output = vec4f();
+  var block: array<vec4f, BLOCK4>;
   for (var s = 0u; s < params.splits; s++) {
     let split = first + s * stride;
     let softmax = partial_outputs[split + HEAD_DIM4];
     let weight = exp(softmax.x - maximum);
     sum += weight * softmax.y;
-    plain += weight * partial_outputs[split + i];
-    output += weight * rotated(split, i);
+    for (var i = 0u; i < BLOCK4; i++) { block[i] += weight * partial_outputs[split + start + i]; }
   }
-  y[id.x] = output / sum;
-  keep_probe(token, head, i, plain / sum, vec2f(maximum, sum));
+  for (var i = 0u; i < BLOCK4; i++) { keep_probe(token, head, start + i, block[i] / sum, vec2f(maximum, sum)); }
+  for (var apart = 1u; apart < BLOCK4; apart *= 2u) {
+    for (var i = 0u; i < BLOCK4; i++) {
+      if ((i & apart) != 0u) { continue; }
+      let other = block[i + apart];
+      block[i + apart] = block[i] - other;
+      block[i] += other;
+    }
+  }
+  let output = (token * NUM_HEADS + head) * HEAD_DIM4 + start;
+  for (var i = 0u; i < BLOCK4; i++) { y[output + i] = rotated_within(block[i]) / sum; }
 }

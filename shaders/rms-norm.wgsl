@@ -8,7 +8,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var squares = vec4f();
   for (var i = lane_of(local); i < WIDTH4; i += LANES) { squares += x[base + i] * x[base + i]; }
   let sum = dot(reduce_sum(squares, local), vec4f(1.0));
-  if (row >= params.tokens) { return; }
+  if (ACCUMULATE && row >= params.tokens) { return; } // else the same is written twice
   let scale = inverseSqrt(sum / f32(WIDTH4 * 4u) + NORM_EPS);
   for (var i = lane_of(local); i < WIDTH4; i += LANES) {
     var value = x[base + i] * scale * norm_weight[i];

@@ -2,12 +2,13 @@ import source from '../../shaders/attention-merge.wgsl?raw';
 import aloneSource from '../../shaders/attention-merge-alone.wgsl?raw';
 import keepProbe from '../../shaders/parts/pages/keep-probe.wgsl?raw';
 import rotatedValue from '../../shaders/parts/pages/rotated-value.wgsl?raw';
+import rotation from '../../shaders/parts/pages/rotation.wgsl?raw';
 import sharedSource from '../../shaders/attention/attention-merge-shared.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel, KernelText } from '../gpu/kernel.ts';
 import { FINISHED, MAX_SPLITS } from './attention.ts';
 import { decodeWorkgroup } from './attention/page-sharing.ts';
-import { headConstants, type Heads } from './heads.ts';
+import { headConstants, type Heads, rotatedTogether } from './heads.ts';
 import { PROBES } from './probe-page.ts';
 
 type Merge = Kernel<{ tokens: number }>;
@@ -30,23 +31,33 @@ const MERGED: Pick<KernelText, 'bindings' | 'params'> = {
  */
 export function attentionMergeKernels(device: Device, heads: Heads): Record<'decode' | 'prefill', Merge> {
   const { lanes, sharedPages } = device.variant;
-  const together = ofItems(device, heads, { name: 'attention-merge', source });
-  return {
-    prefill: lanes === 1 ? ofItems(device, heads, { name: 'attention-merge-alone', source: aloneSource }) : together,
-    decode: sharedPages ? shared(device, heads) : together,
-  };
+  const together = ofVectors(device, heads);
+  return { prefill: lanes === 1 ? alone(device, heads) : together, decode: sharedPages ? shared(device, heads) : together };
 }
 
 /** An invocation has four components of a head. */
-function ofItems(device: Device, heads: Heads, { name, source }: { name: string; source: string }): Merge {
+function ofVectors(device: Device, heads: Heads): Merge {
   const { workgroup } = device.variant;
-  const quads = (heads.numHeads * heads.headDim) / 4;
+  const vectors = (heads.numHeads * heads.headDim) / 4;
   return {
-    name,
-    sources: [keepProbe, rotatedValue, source],
+    name: 'attention-merge',
+    sources: [keepProbe, rotation, rotatedValue, source],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
     ...MERGED,
-    groups: ({ tokens }) => [Math.ceil((tokens * quads) / workgroup)],
+    groups: ({ tokens }) => [Math.ceil((tokens * vectors) / workgroup)],
+  };
+}
+
+/** An invocation has components that are rotated together. */
+function alone(device: Device, heads: Heads): Merge {
+  const { workgroup } = device.variant;
+  const blocks = (heads.numHeads * heads.headDim) / rotatedTogether(heads.headDim);
+  return {
+    name: 'attention-merge-alone',
+    sources: [keepProbe, rotation, aloneSource],
+    constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
+    ...MERGED,
+    groups: ({ tokens }) => [Math.ceil((tokens * blocks) / workgroup)],
   };
 }
 
@@ -55,7 +66,7 @@ function shared(device: Device, heads: Heads): Merge {
   const SUBSETS = Math.floor((workgroup * 4) / heads.headDim);
   return {
     name: 'attention-merge-shared',
-    sources: [keepProbe, rotatedValue, sharedSource],
+    sources: [keepProbe, rotation, rotatedValue, sharedSource],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup, SUBSETS, MAX_SPLITS },
     ...MERGED,
     groups: ({ tokens }) => [heads.numHeads, tokens],

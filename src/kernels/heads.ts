@@ -22,6 +22,9 @@ export const headConstants = ({ numHeads, numKvHeads, headDim, gatesAttention }:
   PAGE_TOKENS,
 });
 
+/** Components of a head that are rotated together; see shaders/parts/pages/rotation.wgsl. */
+export const rotatedTogether = (headDim: number): number => 4 * Math.min(16, (headDim / 4) & -(headDim / 4));
+
 /** Bytes of one page of one layer: keys, then values, each `[numKvHeads, PAGE_TOKENS, headDim]` in f16. */
 export const pageBytes = ({ numKvHeads, headDim }: Pick<Heads, 'numKvHeads' | 'headDim'>): number =>
   2 * numKvHeads * PAGE_TOKENS * headDim * 2;

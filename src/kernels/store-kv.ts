@@ -1,4 +1,5 @@
 import rotatedValue from '../../shaders/parts/pages/rotated-value.wgsl?raw';
+import rotation from '../../shaders/parts/pages/rotation.wgsl?raw';
 import storedHalf from '../../shaders/parts/stored-half.wgsl?raw';
 import source from '../../shaders/store-kv.wgsl?raw';
 import sharedSource from '../../shaders/attention/store-kv-shared.wgsl?raw';
@@ -48,7 +49,7 @@ function alone(half: string, heads: Heads, stores: boolean): Sharing {
   const invocations = (stores ? (heads.numKvHeads * heads.headDim) / 8 : 0) + (heads.qkNorm ? heads.numHeads : 0);
   return {
     name: 'store-kv',
-    sources: [half, storedHalf, rotatedValue, heads.qkNorm ? qkNorm : noQkNorm, source],
+    sources: [half, storedHalf, rotation, rotatedValue, heads.qkNorm ? qkNorm : noQkNorm, source],
     constants: { ...headConstants(heads), WORKGROUP, ...choices(heads, stores) },
     groups: ({ tokens }) => [Math.ceil(invocations / WORKGROUP), tokens],
   };
@@ -59,7 +60,7 @@ function sharingHeads(half: string, heads: Heads, stores: boolean): Sharing {
   const stored = (stores ? heads.numKvHeads : 0) + (heads.qkNorm ? heads.numHeads : 0);
   return {
     name: 'store-kv-shared',
-    sources: [half, storedHalf, rotatedValue, heads.qkNorm ? qkNorm : noQkNorm, sharedSource],
+    sources: [half, storedHalf, rotation, rotatedValue, heads.qkNorm ? qkNorm : noQkNorm, sharedSource],
     constants: { ...headConstants(heads), ...choices(heads, stores), WORKGROUP: SHARED_WORKGROUP, HEADS_ABREAST: abreast, STORED_HEADS: stored },
     groups: ({ tokens }) => [Math.ceil(stored / abreast), tokens],
   };

@@ -1,6 +1,7 @@
 import source from '../../../shaders/attention/attention-decode.wgsl?raw';
 import keepProbe from '../../../shaders/parts/pages/keep-probe.wgsl?raw';
 import rotatedValue from '../../../shaders/parts/pages/rotated-value.wgsl?raw';
+import rotation from '../../../shaders/parts/pages/rotation.wgsl?raw';
 import storedHalf from '../../../shaders/parts/stored-half.wgsl?raw';
 import storedBefore from '../../../shaders/slots/store-token/none.wgsl?raw';
 import storesOwn from '../../../shaders/slots/store-token/own.wgsl?raw';
@@ -42,7 +43,7 @@ export function attentionDecodeKernel(device: Device, heads: Heads, { halfOnly, 
   const { bindings, params } = attending(stores ? 'read_write' : 'read');
   return {
     name: 'attention-decode',
-    sources: [...sources, sight.source, ...(stores ? [storedHalf, storesOwn] : [storedBefore]), keepProbe, rotatedValue, source],
+    sources: [...sources, sight.source, ...(stores ? [storedHalf, storesOwn] : [storedBefore]), keepProbe, rotation, rotatedValue, source],
     enables,
     constants: { ...constants, ...sight.constants, QUERY_STRIDE: heads.headDim / 4, HALF_ONLY: halfOnly, PROBES },
     bindings: [...bindings, ...FINISHED],

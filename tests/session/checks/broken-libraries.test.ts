@@ -98,7 +98,7 @@ const LOADED: Broken[] = [
   broken('page-units', /NUM_KV_HEADS \+ kv_head, j\) \+ i\]\)/, 'NUM_KV_HEADS, j) + i])', 'attention', onGpu),
   broken('store-token/own', /kv\[key \+ HALF4 \+ i\] = stored_half\(a \* sine \+ b \* cosine\);/, 'kv[key + HALF4 + i] = stored_half(b);', 'attention', onGpu),
   broken('attention-merge', /output \+= weight \* partial_outputs/, 'output += partial_outputs', 'attention'),
-  broken('attention-merge-alone', /output \+= weight \* rotated/, 'output += rotated', 'attention'),
+  broken('attention-merge-alone', /block\[i\] \+= weight \*/, 'block[i] +=', 'attention'),
   ...(['nibbles', 'bytes'] as const).map((unit) => broken(`repack-unit/${unit}`, /repack_scales\(i, at\);/, 'repack_scales(i + 2u, at);', 'repack', onGpu)),
   broken('repack-unit/super', /fn source_of\(i: u32\) -> u32 \{/, '$& if (i == 5u) { return 4u; }', 'repack Q5_K', { ...onGpu, model: 'qwen2' }),
   broken('repack-unit/super6', /fn source_of\(i: u32\) -> u32 \{/, '$& if (i == 5u) { return 4u; }', 'repack Q6_K', { ...onGpu, model: 'qwen3' }),
