@@ -1,8 +1,8 @@
 // y[t] = (x[s + t] / rms(x[s + t]) · norm_weight (+ y[t] where ACCUMULATE)) · scale, s the first token. LANES invocations a token.
 // needs: reduce-sum
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let row = group.x * (WORKGROUP / LANES) + local / LANES;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+  let row = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + local / LANES;
   let token = min(row, params.tokens - 1u);
   let base = (params.start + token) * WIDTH4;
   var squares = vec4f();

@@ -41,7 +41,8 @@ export async function bench(args: string[]): Promise<Output> {
     kernels: async (session, length) => [summed(length, await measureKernels(session, length, 1))],
     attention: async (session, length) => {
       const timings: Measured[] = [];
-      for (const form of kv.kv ? [kv] : FORMS) timings.push(...(await measureAttention(session, length, form)));
+      const forms = session.plan.config.perLayerInputs === undefined ? FORMS : FORMS.slice(0, 1);
+      for (const form of kv.kv ? [kv] : forms) timings.push(...(await measureAttention(session, length, form)));
       return timings;
     },
   };

@@ -1,5 +1,6 @@
 import source from '../../shaders/rms-norm.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
+import { folded } from '../gpu/grid.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { reduction } from './slot-choices.ts';
 
@@ -16,6 +17,6 @@ export function rmsNormKernel(device: Device, width: number, eps: number, accumu
       { name: 'y', type: 'array<vec4f>', access: 'read_write' },
     ],
     params: { start: 'u32', tokens: 'u32', scale: 'f32' },
-    groups: ({ tokens }) => [Math.ceil(tokens / rowsPerGroup)],
+    groups: ({ tokens }) => folded(Math.ceil(tokens / rowsPerGroup)),
   };
 }

@@ -163,7 +163,9 @@ export class Batches implements StepComputer {
   /** Resolves once a step is submitted, with what it will have drawn. `last`: the tokens that it computes, where their rows must be read first. */
   async #submitStep(draws: readonly DrawRequest[], last: readonly Promise<number>[] | undefined): Promise<{ drawn: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
     const { recorder, transformer } = this.parts;
-    const rows = last && (await Promise.all(last.map(async (token) => transformer.rowsOf([await token]))));
+    const groups = byAdapters(draws);
+    const ids = last && (await Promise.all(last));
+    const rows = ids && (await Promise.all(groups.map((group) => transformer.rowsOf(group.map((draw) => ids[draws.indexOf(draw)] as number)))));
     while (this.#held) await this.#held;
     const trials: Promise<void>[] = [];
     const drawn = this.#draw(draws, () => {
@@ -171,10 +173,10 @@ export class Batches implements StepComputer {
         const trial = this.lengthen(sequence, position);
         if (trial) trials.push(trial);
       }
-      for (const [i, group] of byAdapters(draws).entries()) {
+      for (const [i, group] of groups.entries()) {
         if (i > 0) recorder.submit(); // the table is written once a submission
         const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
-        this.forward(recorder, 'decode', tokens, { rows: rows && joined(group.map((draw) => rows[draws.indexOf(draw)] as Float32Array)) });
+        this.forward(recorder, 'decode', tokens, { rows: rows?.[i] });
         this.parts.draws.record(0, group);
       }
     });
@@ -252,16 +254,6 @@ export class Batches implements StepComputer {
     const place = { buffer: transformer.activations.tokens, offset: sequence.slot * 4, size: 4 };
     return this.#last.get(sequence) ?? readOnce(device, 'last token', [place]).then((bytes) => new Uint32Array(bytes)[0] as number);
   }
-}
-
-function joined(rows: readonly Float32Array[]): Float32Array<ArrayBuffer> {
-  const all = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const row of rows) {
-    all.set(row, at);
-    at += row.length;
-  }
-  return all;
 }
 
 const isSameRow = (a: RampRow, b: RampRow | undefined): boolean =>

@@ -63,7 +63,7 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
   checkMultiple(metadata, key('embedding_length'), hiddenSize, 32);
   checkHeads(metadata, architecture, { hiddenSize, numHeads, numKvHeads, headDim, mostHeadDim });
   checkUnsupportedFeatures(metadata, found, contextLength);
-  const window = readWindow(metadata, found, { numLayers, contextLength });
+  const window = readWindow(metadata, found, { numLayers, contextLength, numHeads, headDim });
   checkSources(metadata, { ...widths, ...window, numLayers }, architecture);
   return {
     architecture,
@@ -163,7 +163,7 @@ function readUnrotated(metadata: GgufMetadata, { name, unrotated }: Architecture
 function readWindow(
   metadata: GgufMetadata,
   architecture: Architecture,
-  { numLayers, contextLength }: Pick<ModelConfig, 'numLayers' | 'contextLength'>,
+  { numLayers, contextLength, ...heads }: Pick<ModelConfig, 'numLayers' | 'contextLength' | 'numHeads' | 'headDim'>,
 ): { window?: SlidingWindow } {
   const { name, window } = architecture;
   const key = `${name}.attention.sliding_window`;
@@ -174,7 +174,7 @@ function readWindow(
   const pattern = `${key}_pattern`;
   const flags = metadata.get(pattern);
   const ropeTheta = window.ropeTheta && readRange(metadata, `${name}.rope.freq_base_swa`, [1, 1e12], window.ropeTheta);
-  const headDim = readWindowHeads(metadata, architecture);
+  const headDim = readWindowHeads(metadata, architecture, heads);
   const own = { ropeTheta, ...(headDim !== undefined && { headDim }) };
   if (Array.isArray(flags)) {
     if (flags.length !== numLayers || flags.some((flag) => typeof flag !== 'boolean')) fail(metadata, pattern, `must be a boolean for each of ${numLayers} layers`);

@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
 import { parseAdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
+import { readAdapterHeader } from '../../src/adapters/formats/adapter-header.ts';
+import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
+import { writeSafetensors } from '../support/models/safetensors-writer.ts';
 
 const FILE = 'adapter_config.json';
 const config = (fields: object): string => JSON.stringify({ peft_type: 'LORA', r: 8, lora_alpha: 16, target_modules: ['q_proj'], ...fields });
@@ -15,6 +18,17 @@ test.each<[string, string, 'bad_file' | 'unsupported', string | undefined, RegEx
 ])('%s is refused at once', async (_, text, code, field, reason) => {
   const start = process.cpuUsage();
   await expectError(() => parseAdapterConfig(text, FILE), code, { file: FILE, ...(field && { field }), reason });
+  expect(process.cpuUsage(start).user / 1e6).toBeLessThan(1);
+});
+
+test('a file of 60,000 factors without another is refused at once', async () => {
+  const bytes = new Uint8Array(4);
+  const paths = ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'mlp.gate_proj', 'mlp.up_proj', 'mlp.down_proj'];
+  const names = Array.from({ length: 10_000 }, (_, layer) => paths.map((path) => `base_model.model.model.layers.${layer}.${path}.lora_A.weight`)).flat();
+  const weights = new BytesSource('adapter_model.safetensors', writeSafetensors(names.map((name) => ({ name, shape: [1, 1], type: 'F32', bytes }))));
+  const source = { config: new BytesSource(FILE, new TextEncoder().encode(config({}))), weights };
+  const start = process.cpuUsage();
+  await expectError(() => readAdapterHeader(source), 'bad_file', { file: weights.name, reason: /the tensor is missing/ });
   expect(process.cpuUsage(start).user / 1e6).toBeLessThan(1);
 });
 

@@ -122,6 +122,17 @@ describe('rms-norm', () => {
       expectClose('rms-norm', await runner.floats(y), want, (i) => Math.abs(normed[i]!) + Math.abs(before[i]!));
     });
 
+    it('norms more rows than a dispatch has workgroups in a dimension', async () => {
+      const runner = getRunner();
+      const [width, tokens] = [4, 65_537];
+      const random = new Random(3);
+      const [x, weight] = [random.normals(tokens * width), random.normals(width, 1, 1)];
+      const y = runner.empty(tokens * width * 4);
+      const bounds = { x: runner.upload(x), norm_weight: runner.upload(weight), y };
+      runner.run(rmsNormKernel(runner.device, width, 1e-6), bounds, { tokens }, { start: 0, tokens, scale: 1 });
+      expectClose('rms-norm', await runner.floats(y), rmsNorm(x, weight, 1e-6));
+    });
+
     it('gives zeros for zeros', async () => {
       const runner = getRunner();
       const y = runner.empty(576 * 4);

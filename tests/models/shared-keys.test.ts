@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { policyOf } from '../../src/cache/kv-options.ts';
 import { pagesBehind } from '../../src/cache/windows.ts';
 import { sharesKeys, windowOfLayer } from '../../src/config/model-config.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
@@ -27,6 +28,14 @@ const STORY = PROSE.repeat(5);
 const QUESTION = `${STORY}Which of the winds is warm, and who has heard it?`;
 
 test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
+
+test('where no layer shares keys either', async () => {
+  const bytes = tinyModel({ ...SIZES, numLayers: 6, type: 'F32', seed: 72, shared: 0 });
+  const config = readModelConfig(await openGguf([sourceOf(bytes)]));
+  expect(config.sharedKeys).toBeUndefined();
+  await expectReference({ bytes, config, tokens: tokens.slice(0, 150), pieces: [40, 1, 70] }, 'cpu');
+  await expectError(async () => ask(await engineUnderTest(bytes), STORY, { kv: 'policy' }), 'unsupported', { field: 'kv', reason: /gemma4/ });
+});
 
 test.each(['cpu', 'gpu'] as const)('pages behind a window are given back, by the layer whose they are, and NaN in them changes nothing: class %s', async (deviceClass) => {
   const { poisoned } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) => new Uint16Array(bytes / 2).fill(0x7e00));
@@ -79,7 +88,10 @@ test('an answer that keeps to a grammar, whose draws wait for steps that wait fo
 
 test('keys and values that layers share stay as they are: other forms are refused by name', async () => {
   const engine = await engineUnderTest(bytes);
-  for (const kv of ['policy', 'q4'] as const) await expectError(() => ask(engine, STORY, { kv }), 'unsupported', { field: 'kv', reason: /gemma4/ });
+  for (const kv of ['policy', 'q4'] as const) {
+    await expectError(() => ask(engine, STORY, { kv }), 'unsupported', { field: 'kv', reason: /gemma4/ });
+    await expectError(() => logitsOf(engine, tokens, { policy: policyOf({ kv }) }), 'unsupported', { field: 'kv', reason: /gemma4/ });
+  }
   expect((await ask(engine, STORY, { kv: 'dense' })).tokens).toHaveLength(40);
 });
 

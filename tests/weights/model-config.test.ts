@@ -258,8 +258,10 @@ test('Gemma 4: heads of two sizes, layers that share keys, and what each layer t
   await refused('unsupported', 'embedding_length_per_layer_input', 0, /E2B and E4B/);
   await refused('unsupported', 'embedding_length_per_layer_input', 40, /multiple of 32/);
   await refused('bad_file', 'attention.key_length', 1024, /1 to 512/);
-  await refused('bad_file', 'attention.key_length_swa', 512, /1 to 256/);
+  await refused('bad_file', 'attention.key_length_swa', 48, /1 to 32/);
   await refused('unsupported', 'rope.dimension_count_swa', 8, /differs from the head size 16/);
+  const odd = { ...sizes, numHeads: 3, numKvHeads: 1 };
+  await expectError(() => load(odd), 'unsupported', { file: 'x.gguf', field: 'gemma4.attention.key_length_swa', reason: /48 is not a multiple of 32/ });
   await refused('unsupported', 'attention.head_count_kv', Int32Array.of(2, 2, 1, 2, 2, 1, 2, 2, 1), /differs/);
   await refused('unsupported', 'expert_count', 8, /mixtures of experts/);
   await refused('unsupported', 'attn_logit_softcapping', f32(30), /soft caps/);

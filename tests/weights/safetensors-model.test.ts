@@ -179,6 +179,7 @@ test('Gemma 4: heads of two sizes as Google and as transformers write them, shar
   await refused({ vocab_size_per_layer_input: 100 }, 'unsupported', 'vocab_size_per_layer_input', /differs from vocab_size/);
   await refused({ use_bidirectional_attention: 'all' }, 'unsupported', 'use_bidirectional_attention', /later tokens/);
   await refused({ layer_types: Array<string>(8).fill('sliding_attention') }, 'unsupported', 'layer_types', /last layer/);
+  await refused({ layer_types: null, per_layer_config: null, global_head_dim: 32 }, 'unsupported', 'layer_types', /last layer/);
   await refused({ per_layer_config: { 1: { head_dim: 64 }, 4: { head_dim: 32 }, 7: { head_dim: 32 } } }, 'unsupported', 'per_layer_config', /differ in heads/);
   await refused({ per_layer_config: { 1: { num_key_value_heads: 2 } } }, 'unsupported', 'per_layer_config.1', /more than the size/);
   await refused({ attn_logit_softcapping: 30 }, 'unsupported', 'attn_logit_softcapping', /soft caps/);

@@ -168,8 +168,8 @@ function pairUp(file: string, tensors: readonly TensorInfo[], naming: Naming): P
     const end = tensor.name.length - (suffixes[factor]?.length ?? 0);
     const place = tensor.name.startsWith(prefix) ? parse(tensor.name.slice(prefix.length, end)) : undefined;
     if (factor < 0 || !place) return fail(tensor, unexpected(tensor.name), 'unsupported');
-    const other = [...found.values()][0]?.place.root;
-    if (found.size > 0 && other !== place.root) return fail(tensor, 'names the layers otherwise than the tensors before it');
+    const [first] = found.values();
+    if (first && first.place.root !== place.root) return fail(tensor, 'names the layers otherwise than the tensors before it');
     const entry = found.get(format(place)) ?? { place, factors: [] };
     entry.factors[factor] = tensor;
     found.set(format(place), entry);

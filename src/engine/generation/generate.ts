@@ -2,8 +2,6 @@ import { pagesFor } from '../../cache/kv-cache.ts';
 import { KvWatch } from '../../cache/kv-map.ts';
 import { policyOf } from '../../cache/kv-options.ts';
 import { kvReport } from '../../cache/kv-report.ts';
-import { type CachePolicy, DENSE } from '../../cache/policy.ts';
-import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
 import type { TokenGrammar } from '../../grammar/grammars.ts';
 import type { AdaptedText } from '../../session/adapted-text.ts';
@@ -102,20 +100,13 @@ function takeSequence(
 ): { sequence: Sequence; limit: number } {
   const { contextLength } = session.plan;
   const policy = policyOf(options);
-  checkPolicy(session, policy);
+  session.trials.check(policy);
   const limit = answerLimit(contextLength, tokens.length, policy.drops !== undefined, maxTokens);
   const sequence = session.sequences.take(tokens, { spans: adaptation.spans(tokens), slot, policy, isFurther, isAnew });
   sequence.keep(kept, contextLength);
   sequence.shadows = kvShadow;
   session.prepare(sequence, tokens.length + limit);
   return { sequence, limit };
-}
-
-/** Pages that several layers read are tried by none of them: such a model keeps its keys and values as they are. */
-function checkPolicy({ plan: { config } }: Session, { key }: CachePolicy): void {
-  if (key === DENSE.key || !config.sharedKeys) return;
-  const reason = `a ${config.architecture} model, whose layers share keys and values, keeps them in f16 and does not go on past its context; dense is supported`;
-  throw new ChunkwiseError('unsupported', { field: 'kv', reason });
 }
 
 /** Its tokens take of the adapters what `adapted` says, also behind the prompt, as far as that goes. */

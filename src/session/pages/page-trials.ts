@@ -1,7 +1,7 @@
 import type { Change, Copy, LayerPage, PageProbe, PageTrial, Trial } from '../../cache/cache-page.ts';
 import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../../cache/kv-cache.ts';
 import type { FormLoss } from '../../cache/layer-losses.ts';
-import { type CacheView, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
+import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
 import { shortSighted } from '../../cache/windows.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
@@ -38,12 +38,21 @@ export class PageTrials {
     this.#readback = new Readback(device, 'page errors', errorBytes(config), MAX_STREAMS);
   }
 
+  /** Pages that several layers read are tried by none of them: models whose layers may share keys keep them as they are. Errors: `unsupported`. */
+  check({ key }: CachePolicy): void {
+    const { architecture, perLayerInputs } = this.transformer.config;
+    if (key === DENSE.key || perLayerInputs === undefined) return;
+    const reason = `a ${architecture} model keeps keys and values in f16, and does not go on past its context; dense is supported`;
+    throw new ChunkwiseError('unsupported', { field: 'kv', reason });
+  }
+
   /**
    * Before a batch that lengthens a text to `length`: copies in other forms are written and probed, pages take the forms
    * that were chosen or are told to take, and some are given up; all of that is submitted. Nothing may be recorded. Where
-   * something is probed, resolves when it is known what was found. Throws `context_overflow`.
+   * something is probed, resolves when it is known what was found. Throws `context_overflow`, and what `check` throws.
    */
   settle(sequence: Sequence, length: number): Promise<void> | undefined {
+    this.check(sequence.policy);
     const upcoming = length - sequence.tokens.length;
     this.#conclude(sequence);
     // Most tokens fill no page: the policy would look at all of them to say the same again.

@@ -15,8 +15,8 @@ const READ_TOKENS = 12;
 const SIGN_TOKENS = 8;
 const TOKENS = UNREAD_TOKENS + READ_TOKENS + SIGN_TOKENS;
 
-/** Whether there is room for it, and for pages that policies write anew; where layers share keys, none does. */
-export const mayUsePolicies = ({ plan }: Session): boolean => plan.contextLength >= 4 * PAGE_TOKENS && plan.config.sharedKeys === undefined;
+/** Whether there is room for it, and for pages that policies write anew; where layers take in rows of tokens, none does. */
+export const mayUsePolicies = ({ plan }: Session): boolean => plan.contextLength >= 4 * PAGE_TOKENS && plan.config.perLayerInputs === undefined;
 
 /**
  * Of each layer: what a change of its attention output by the square 1, in a random direction, is of the square of the

@@ -6,7 +6,6 @@ import { checkMultiple, fail, readInteger } from '../metadata-numbers.ts';
 /** The largest sizes that are read, by GGUF's keys behind the architecture's name. */
 export const MOST_OF_LAYERS = {
   'attention.key_length': 512,
-  'attention.key_length_swa': 256,
   embedding_length_per_layer_input: 4096,
   'attention.shared_kv_layers': 1024,
 } as const;
@@ -45,18 +44,19 @@ export function readPerLayerInputs(metadata: GgufMetadata, { name, hasPerLayerIn
   return { perLayerInputs, valueNorm: true };
 }
 
-/** The size of heads of layers with a window, where it is another. Errors: `bad_file`; `unsupported` for one that the kernels do not compute. */
-export function readWindowHeads(metadata: GgufMetadata, { name, hasPerLayerInputs }: Architecture): number | undefined {
+/** The size of heads of layers with a window, where it is another, which is smaller. Errors: `bad_file`; `unsupported` for one that the kernels do not compute. */
+export function readWindowHeads(metadata: GgufMetadata, { name, hasPerLayerInputs }: Architecture, { numHeads, headDim: most }: Pick<ModelConfig, 'numHeads' | 'headDim'>): number | undefined {
+  if (!hasPerLayerInputs) return undefined;
   const key = `${name}.attention.key_length_swa`;
-  if (!hasPerLayerInputs || !metadata.has(key)) return undefined;
-  const headDim = readInteger(metadata, key, MOST_OF_LAYERS['attention.key_length_swa']);
+  const headDim = readInteger(metadata, key, most, most);
   checkMultiple(metadata, key, headDim, 16);
+  checkMultiple(metadata, key, numHeads * headDim, 32);
   for (const other of ['attention.value_length_swa', 'rope.dimension_count_swa']) {
     const field = `${name}.${other}`;
     const value = metadata.optionalNumber(field) ?? headDim;
     if (value !== headDim) fail(metadata, field, `${value} differs from the head size ${headDim}`, 'unsupported');
   }
-  return headDim;
+  return headDim === most ? undefined : headDim;
 }
 
 /** Each kind of layer that shares keys needs one before it that has its own. Errors: `bad_file`. */

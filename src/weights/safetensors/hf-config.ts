@@ -127,12 +127,13 @@ function checkUnsupported(config: JsonFields, { capsLogits }: Architecture): voi
 }
 
 /** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */
-function addWindow(config: JsonFields, { window }: Architecture, set: (key: string, value: GgufValue) => void): void {
+function addWindow(config: JsonFields, { window, hasPerLayerInputs }: Architecture, set: (key: string, value: GgufValue) => void): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   const types = layerTypes(config, numLayers, ['sliding_attention', 'full_attention']);
   const every = config.optional('sliding_window_pattern', (key) => config.size(key, MOST.block_count)) ?? window?.allBut ?? 1;
   const whole = everyNth(every, numLayers);
   const flags = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'sliding_attention' : !whole.includes(layer)));
+  if (hasPerLayerInputs && flags.at(-1)) config.fail('layer_types', 'the last layer must be full_attention, as transformers takes it to be', 'unsupported');
   if (flags.includes(true)) config.size('sliding_window', MOST.context_length);
   set('attention.sliding_window_pattern', flags);
   const rope = config.optional('rope_parameters', (key) => config.fields(key));

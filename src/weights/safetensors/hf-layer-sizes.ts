@@ -10,8 +10,6 @@ import type { JsonFields } from './json-file.ts';
 export function addLayerSizes(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
   if (config.values['enable_moe_block'] === true) config.fail('enable_moe_block', 'mixtures of experts are not supported', 'unsupported');
   if (config.values['attention_k_eq_v'] === true) config.fail('attention_k_eq_v', 'keys that are values too are not supported', 'unsupported');
-  const types = config.optional('layer_types', (key) => config.list(key));
-  if (types && types.at(-1) !== 'full_attention') config.fail('layer_types', 'the last layer must be full_attention, as transformers takes it to be', 'unsupported');
   const vocabSize = config.optional('vocab_size_per_layer_input', (key) => config.number(key)) ?? config.number('vocab_size');
   if (vocabSize !== config.number('vocab_size')) config.fail('vocab_size_per_layer_input', `${vocabSize} differs from vocab_size, ${config.number('vocab_size')}`, 'unsupported');
   if (config.number('hidden_size_per_layer_input') === 0) config.fail('hidden_size_per_layer_input', 'a model without embeddings of its layers is not supported; E2B and E4B are', 'unsupported');
@@ -19,7 +17,7 @@ export function addLayerSizes(config: JsonFields, set: (key: string, value: Gguf
   const whole = wholeHeadDim(config);
   set('attention.key_length', whole);
   set('attention.value_length', whole);
-  set('attention.key_length_swa', config.size('head_dim', MOST_OF_LAYERS['attention.key_length_swa']));
+  set('attention.key_length_swa', config.size('head_dim', whole));
   if (config.has('final_logit_softcapping')) set('final_logit_softcapping', config.positive('final_logit_softcapping'));
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   const shared = config.number('num_kv_shared_layers') === 0 ? 0 : config.size('num_kv_shared_layers', numLayers);
