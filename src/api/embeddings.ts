@@ -44,7 +44,7 @@ function parseInput(input: unknown): EmbeddingInput[] {
   if (!Array.isArray(input)) refuse('input', `must be a string or an array, but is ${describe(input)}`);
   if (input.length === 0) refuse('input', 'is empty');
   if (typeof input[0] === 'number') return [parseTokens(input, 'input')];
-  return input.map((each: unknown, i) => {
+  return Array.from(input, (each: unknown, i) => {
     const at = `input[${i}]`;
     if (Array.isArray(each)) return parseTokens(each, at);
     if (typeof each !== 'string') refuse(at, `must be a string or an array of tokens, but is ${describe(each)}`);
@@ -53,7 +53,7 @@ function parseInput(input: unknown): EmbeddingInput[] {
 }
 
 const parseTokens = (tokens: unknown[], at: string): number[] =>
-  tokens.map((token, i) => checkInteger(token, `${at}[${i}]`, 0));
+  Array.from(tokens, (token, i) => checkInteger(token, `${at}[${i}]`, 0));
 
 /** Of little-endian float32 values, as typed arrays hold them wherever WebGPU runs. */
 function base64(vector: Float32Array): string {

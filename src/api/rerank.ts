@@ -31,7 +31,7 @@ export function parseRerankRequest(request: unknown) {
   if (documents.length === 0) refuse('documents', 'is empty');
   return {
     query: parseText(request['query'], 'query'),
-    documents: documents.map((document: unknown, i) => parseText(document, `documents[${i}]`)),
+    documents: Array.from(documents, (document: unknown, i) => parseText(document, `documents[${i}]`)),
     mostResults: most === undefined || most === null ? documents.length : checkInteger(most, 'top_n', 1),
     returnsDocuments: returns === undefined || returns === null ? false : checkBoolean(returns, 'return_documents'),
   };

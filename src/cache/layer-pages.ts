@@ -82,7 +82,7 @@ export class LayerPages {
   /** Adds copies of pages in f16. Nothing may be recorded. */
   copyOf(pages: readonly LayerPage[]): LayerPage[] {
     this.device.buffers.expectNoneRecorded(this.#buffer.label);
-    this.reserve(pages.length);
+    this.reserve(pages.filter((page) => !isGivenBack(page)).length);
     const copies = pages.map((page) => (isGivenBack(page) ? givenBack() : this.add('f16')));
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
     const { buffers, gpuDevice } = this.device;

@@ -116,15 +116,14 @@ export class EncoderEngine implements EngineCore {
   /** `[CLS] query [SEP] document [SEP]` or `<s> query </s></s> document </s>` of each document. Errors: `context_overflow`, naming the one or the other. */
   #pairs(query: string, documents: readonly string[]): EncoderInput[] {
     const { tokenizer, contextLength } = this.#texts;
-    const overflow = (field: string, reason: string) => new ChunkwiseError('context_overflow', { field, reason: `${reason} in a context of ${contextLength}` });
-    const begun = tokenizer.encode(query);
+    const begun = tokenizer.encode(query, { maxTokens: contextLength, field: 'query' });
     const separator = begun.slice(-1);
     const first = this.#pairsBy === 'segments' ? begun : [...begun, ...separator];
-    if (first.length >= contextLength) throw overflow('query', `${first.length} tokens leave no room for a document`);
+    const maxTokens = contextLength - first.length - separator.length;
+    if (maxTokens < 0) throw new ChunkwiseError('context_overflow', { field: 'query', reason: `${first.length} tokens leave no room for a document in a context of ${contextLength}` });
     return documents.map((document, i) => {
-      const tokens = [...first, ...tokenizer.encode(document, { addSpecial: false }), ...separator];
-      if (tokens.length <= contextLength) return { tokens, ...(this.#pairsBy === 'segments' && { second: first.length }) };
-      throw overflow(`documents[${i}]`, `${tokens.length} tokens with the query`);
+      const own = tokenizer.encode(document, { addSpecial: false, maxTokens, field: `documents[${i}]` });
+      return { tokens: [...first, ...own, ...separator], ...(this.#pairsBy === 'segments' && { second: first.length }) };
     });
   }
 

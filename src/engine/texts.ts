@@ -43,7 +43,7 @@ export class Texts {
   /** A text to embed, or its tokens. Errors: `bad_request`, `context_overflow`, naming `field`. */
   input(input: string | readonly number[], field: string): readonly number[] {
     const { vocabSize } = this.tokenizer;
-    const tokens = typeof input === 'string' ? this.tokenizer.encode(input) : input;
+    const tokens = typeof input === 'string' ? this.tokenizer.encode(input, { maxTokens: this.contextLength, field }) : input;
     const unknown = tokens.find((token) => token >= vocabSize);
     if (tokens.length === 0) throw new ChunkwiseError('bad_request', { field, reason: 'it has no tokens' });
     if (unknown !== undefined) {

@@ -13,6 +13,8 @@ export interface EncodeOptions {
   parseSpecial?: boolean;
   /** Throw `context_overflow` as soon as the text is known to be longer, in tokens. */
   maxTokens?: number;
+  /** What that error names; default `prompt`. */
+  field?: string;
 }
 
 export interface Tokenizer {
@@ -64,12 +66,12 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
     addBos,
     eosIds: vocabulary.endIds,
     ...tokenTexts(vocabulary, scheme),
-    encode(text, { addSpecial = true, parseSpecial = false, maxTokens = Infinity } = {}) {
+    encode(text, { addSpecial = true, parseSpecial = false, maxTokens = Infinity, field = 'prompt' } = {}) {
       const result: number[] = [];
       const push = (id: number): void => {
         if (result.length >= maxTokens) {
           throw new ChunkwiseError('context_overflow', {
-            field: 'prompt',
+            field,
             reason: `longer than the ${maxTokens} tokens there is room for (${text.length} characters)`,
           });
         }

@@ -22,6 +22,8 @@ it.each([
   [{ input: ['a', ''] }, 'input[1]'],
   [{ input: ['a', 5] }, 'input[1]'],
   [{ input: [1, -1] }, 'input[1]'],
+  [{ input: new Array(2) }, 'input[0]'],
+  [{ input: [[1], new Array(2)] }, 'input[1][0]'],
   [{ input: [[1], [0.5]] }, 'input[1][0]'],
   [{ input: 'a', encoding_format: 'int8' }, 'encoding_format'],
   [{ input: 'a', dimensions: 8 }, 'dimensions'],

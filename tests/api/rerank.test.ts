@@ -17,6 +17,7 @@ it.each([
   [{ query: 'q', documents: [] }, 'documents'],
   [{ query: 'q', documents: ['a', ''] }, 'documents[1]'],
   [{ query: 'q', documents: ['a', { text: 'b' }] }, 'documents[1]'],
+  [{ query: 'q', documents: new Array(2) }, 'documents[0]'],
   [{ query: 'q', documents: ['a'], top_n: 0 }, 'top_n'],
   [{ query: 'q', documents: ['a'], top_n: 1.5 }, 'top_n'],
   [{ query: 'q', documents: ['a'], return_documents: 'yes' }, 'return_documents'],

@@ -80,5 +80,28 @@ it('refuses texts without tokens, of unknown tokens, or longer than the context,
   await expectError(() => first([[273]]), 'bad_request', { field: 'input[0]' });
   await expectError(() => first(['a', 'b', randomTokens(321, 270)]), 'context_overflow', { field: 'input[2]' });
   await expectError(() => engine.embed(['a'], { adapters: [{ name: 'x', scale: 1 }] }).next(), 'bad_request', { field: 'adapter' });
+  await expectError(() => first(['a', 'b '.repeat(100_000)]), 'context_overflow', { field: 'input[1]', reason: /200000 characters/ });
   await expectError(() => engine.embed(['a'], { signal: AbortSignal.abort() }).next(), 'aborted', {});
+});
+
+it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)('that is aborted leaves nothing in the cache, beside an answer that stays as it is: %s', async (architecture) => {
+  const bytes = tinyModel({ architecture, type: 'F32', seed: 92, contextLength: 320, numLayers: 6, hiddenSize: 64, intermediateSize: 96, experts: { count: 6, used: 2, intermediateSize: 64 }, neverEnds: true });
+  const engine = await engineUnderTest(bytes);
+  const { transformer } = await engine.session();
+  const { cache } = transformer;
+  const chat = (): Promise<string> => answer(engine.chat([USER('Hi')], { maxTokens: 24, sampling: GREEDY, stop: [], recomputePrompt: true })).then(({ text }) => text);
+  const alone = await chat();
+  const [pages, states] = [cache.freePages, cache.states.room];
+  const [plain] = await embeddings(engine, [INPUTS[2] as number[]]);
+  const controller = new AbortController();
+  const aborted = engine.embed([INPUTS[1] as number[], INPUTS[2] as number[], INPUTS[2] as number[]], { signal: controller.signal });
+  const beside = chat();
+  await aborted.next();
+  const next = aborted.next();
+  controller.abort();
+  await expectError(() => next, 'aborted', {});
+  expect(await beside).toBe(alone);
+  expect([cache.freePages, cache.states.room]).toEqual([pages, states]);
+  const [again] = await embeddings(engine, [INPUTS[2] as number[]]);
+  expect(again).toEqual(plain);
 });

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest';
+import { type CachePage, isGivenBack } from '../../src/cache/cache-page.ts';
+import { KvCache } from '../../src/cache/kv-cache.ts';
 import { pagesBeyondContext } from '../../src/cache/policy.ts';
 import { pagesBehind } from '../../src/cache/windows.ts';
 import { windowOfLayer } from '../../src/config/model-config.ts';
@@ -63,6 +65,21 @@ test('a text that parts long before its end is computed anew', async () => {
 
 test('streams side by side, and speculation, are each alone', async () => {
   await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`]);
+});
+
+test('copies of a text take as much as it has: of a layer with a window what its window sees', async () => {
+  const { device } = await (await engineUnderTest(bytes)).session();
+  const cache = new KvCache(device, config, { numPages: 64, batchTokens: 64 });
+  const pages: CachePage[] = [];
+  expect(cache.resize(pages, 20 * PAGE_TOKENS)).toBe(true);
+  cache.giveBackBehind(pages, 20 * PAGE_TOKENS);
+  cache.shrink();
+  const copies = cache.copyOf(pages)!;
+  cache.layers.forEach(({ buffer }, layer) => {
+    const own = [...pages, ...copies].filter((page) => !isGivenBack(page.layers[layer]!)).length;
+    expect(own).toBe(isWindowed(layer) ? 2 * (20 - pagesBehind(config, 20 * PAGE_TOKENS)) : 40);
+    expect(buffer.size / pageBytes(config)).toBeLessThanOrEqual(Math.max(8, own + 2)); // and what is spare
+  });
 });
 
 test('a text goes on past its context', async () => {
