@@ -1,4 +1,4 @@
-import type { ChatMessage, CompletionOptions, Engine, GenerationReport, Usage } from '../../src/api/index.ts';
+import { type ChatMessage, ChunkwiseError, type CompletionOptions, type Engine, type GenerationReport, type Usage } from '../../src/api/index.ts';
 import type { ChosenAdapter } from '../adapters/adapter-picker.ts';
 import { formatBytes, formatCount, formatMs } from '../basics/format.ts';
 import { kvOptions } from '../settings/kv-settings.ts';
@@ -41,12 +41,19 @@ export interface Recipe {
   isCompared?: boolean;
 }
 
-export async function* answerPieces(
-  engine: Engine,
-  asked: Asked,
-  recipe: Recipe,
-  signal: AbortSignal,
-): AsyncGenerator<Piece, void> {
+/** Where the page's form of the cache is left as it is, a model that keeps all in 16 bits does so. */
+export async function* answerPieces(engine: Engine, asked: Asked, recipe: Recipe, signal: AbortSignal): AsyncGenerator<Piece, void> {
+  const { settings } = recipe;
+  try {
+    yield* pieces(engine, asked, recipe, signal);
+  } catch (error) {
+    const isOfCache = error instanceof ChunkwiseError && error.code === 'unsupported' && error.detail.field === 'kv';
+    if (!isOfCache || settings.kv !== 'policy' || settings.kvMemory > 0) throw error;
+    yield* pieces(engine, asked, { ...recipe, settings: { ...settings, kv: 'dense' } }, signal);
+  }
+}
+
+async function* pieces(engine: Engine, asked: Asked, recipe: Recipe, signal: AbortSignal): AsyncGenerator<Piece, void> {
   const options = optionsOf(recipe);
   const chunks =
     'messages' in asked

@@ -1,5 +1,8 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { DEFAULT_KV_ERROR_BUDGET } from '../../src/cache/kv-options.ts';
+import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { launchBrowser } from '../support/browser.ts';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
@@ -13,8 +16,8 @@ const LONG_PROMPT = PROMPT.repeat(2);
 
 const opened = openForTests(serveDemo);
 
-async function open(browser = opened.browser): Promise<DemoPage> {
-  const demo = await DemoPage.open(browser, opened.server.url('tiny.gguf'));
+async function open(browser = opened.browser, model = 'tiny.gguf'): Promise<DemoPage> {
+  const demo = await DemoPage.open(browser, opened.server.url(model));
   await demo.loaded();
   await demo.setMaxTokens(36);
   return demo;
@@ -86,6 +89,19 @@ it('shows every page in 16 bits with the dense cache, and fewer bytes in other f
   expect(q4.memory).toBeLessThan(dense.memory - 0.5 * (dense.bytes - q4.bytes));
   const noted = /KV cache ([\d.]+) [kM]B/;
   expect(Number(noted.exec(q4.note)?.[1])).toBeCloseTo(q4.bytes / (q4.note.includes(' MB') ? 1e6 : 1e3), 1);
+});
+
+it('answers with a model that keeps all in 16 bits, and is refused other forms', async () => {
+  const keeps = tinyModel({ architecture: 'gemma4', type: 'Q4_0', seed: 1, numLayers: 6, hiddenSize: 64, intermediateSize: 96, headDim: 32, contextLength: 4096, neverEnds: true });
+  writeFileSync(join(opened.server.folder, 'keeps.gguf'), keeps);
+  const demo = await open(opened.browser, 'keeps.gguf');
+  expect((await demo.ask(PROMPT)).note).toMatch(/^Cut at the longest answer · 36 tokens/);
+  const { counts } = await mapOf(demo);
+  expect(counts).toEqual({ f16: counts['f16'] });
+  await demo.setChoices({ 'KV cache': 'q4' });
+  await demo.send(PROMPT);
+  expect(await demo.read('message-error')).toContain('keeps keys and values in f16');
+  await demo.close();
 });
 
 it('follows the error budget on SwiftShader too: none shrinks at 0, and the more the larger it is', async () => {

@@ -2,9 +2,11 @@ import { expect, test } from 'vitest';
 import { nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { Budget } from '../../src/measure/device/budget.ts';
 import { deviceEvents } from '../../src/measure/device/device-events.ts';
 import type { DeviceReport, ModelSpeeds } from '../../src/measure/device/device-report.ts';
 import { type DeviceMeasureOptions, measureDevice } from '../../src/measure/device/measure-device.ts';
+import { measureModel } from '../../src/measure/device/model-speeds.ts';
 import { type ModelShape, randomModel } from '../../src/measure/device/random-model.ts';
 import { napping } from '../../cli/node-gpu.ts';
 import { answer } from '../support/answer.ts';
@@ -15,7 +17,7 @@ import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
 import { gpuWithBindings } from '../support/gpu/small-bindings.ts';
 import { uploaded } from '../support/kernels/random-matrix.ts';
-import { tinyModel } from '../support/models/tiny-model.ts';
+import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 91, numLayers: 2, contextLength: 512, neverEnds: true });
 const SHAPE: ModelShape = {
@@ -70,6 +72,22 @@ function expectSpeeds({ speeds, firstTokenMs, promptTokens, contextLength }: Mod
     }
   }
 }
+
+test.each<[string, TinyModelOptions, number]>([
+  // 40 tokens of a window at heads of 16 in four layers, and 224 on average at heads of 32 in two.
+  ['gemma4', { architecture: 'gemma4', type: 'F32', seed: 91, numLayers: 6, hiddenSize: 64, intermediateSize: 96, headDim: 32, window: 40, contextLength: 512 }, 4 * 16 * 40 + 2 * 32 * 224],
+  ['qwen35', { architecture: 'qwen35', type: 'F32', seed: 91, numLayers: 4, contextLength: 512 }, 64 * 224],
+])('operations of attention are of layers that attend, as far as they see: %s', async (_, options, seen) => {
+  const session = await (await engineUnderTest(tinyModel(options))).session();
+  const { numHeads, hiddenSize, vocabSize } = session.plan.config;
+  // Of measured times and shares only the operations are told that were counted: of 64 tokens, the last of 256.
+  const measure = await measureModel(session, { name: 'a test', ceilings: { bytesPerMs: 1e12, operationsPerMs: 1e12 }, budget: new Budget(60_000, undefined), tell: () => undefined });
+  const { prefill } = measure.speeds[0]!;
+  if (!('fractionOfCompute' in prefill)) throw new Error(JSON.stringify(prefill));
+  const counted = ((prefill.fractionOfCompute ?? 0) * 1e12 * 1000 * 64) / prefill.tokensPerSecond;
+  const weights = [...session.plan.tensors.values()].filter(({ name, shape }) => shape.length === 2 && !/token_embd|^output\./.test(name)).reduce((sum, { shape: [rows = 0, columns = 0] }) => sum + rows * columns, 0);
+  expect(counted - 2 * hiddenSize * vocabSize - 2 * 64 * weights).toBeCloseTo(4 * 64 * numHeads * seen, -3);
+});
 
 test('an adapter is all of rank 16 on every linear while it is measured, and gone afterwards', async () => {
   const engine = await engineUnderTest(bytes);

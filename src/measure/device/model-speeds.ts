@@ -1,7 +1,7 @@
 import { EXPERT_LINEARS, expertShape } from '../../architectures/experts.ts';
 import { linearShape, linearsOfLayer } from '../../architectures/linears.ts';
 import { kvBytes } from '../../cache/kv-report.ts';
-import { configOfLayer, type ModelConfig } from '../../config/model-config.ts';
+import { configOfLayer, hasState, headDimOfLayer, isConvolved, type ModelConfig, windowOfLayer } from '../../config/model-config.ts';
 import { quantile } from '../../config/quantile.ts';
 import { type Adaptation, UNADAPTED } from '../../engine/adaptation.ts';
 import { handled } from '../../session/handled.ts';
@@ -205,9 +205,10 @@ class ModelMeasure {
   /** Multiplications and additions of a batch of `tokens` whose last one attends to `context`, and of one token's logits. */
   operations(tokens: number, context: number, adaptation: Adaptation): number {
     const { config } = this.session.plan;
-    const { numLayers, numHeads, headDim, hiddenSize, vocabSize, convolution } = config;
-    const pairs = tokens * (context - tokens / 2);
-    const attention = 4 * (numLayers - (convolution?.layers.length ?? 0)) * numHeads * headDim * pairs;
+    const { numLayers, numHeads, hiddenSize, vocabSize } = config;
+    const attending = Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => !isConvolved(config, layer) && !hasState(config, layer));
+    const seen = attending.map((layer) => headDimOfLayer(config, layer) * Math.min(windowOfLayer(config, layer) ?? Infinity, context - tokens / 2));
+    const attention = 4 * tokens * numHeads * sum(seen);
     const rank = adaptation === UNADAPTED ? 0 : 16;
     return 2 * tokens * linearWeights(config, rank) + attention + 2 * hiddenSize * vocabSize;
   }
