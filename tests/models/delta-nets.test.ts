@@ -89,9 +89,9 @@ test('a text that parts behind a kept state goes on from there, and one that par
 });
 
 test('streams side by side, further answers, what asks for drafts, and what comes after an abort are each alone', async () => {
-  const { engine, first } = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`, 'Winds']);
+  const first = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`, 'Winds']);
   expect(await expectFurtherAlone(bytes, QUESTION, first)).toBe(STATE_TOKENS);
-  await expectAloneAfterAbort(engine, QUESTION, first);
+  await expectAloneAfterAbort(bytes, QUESTION, first);
 });
 
 test('a text goes on past its context', async () => {
