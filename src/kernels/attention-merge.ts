@@ -2,6 +2,7 @@ import source from '../../shaders/attention-merge.wgsl?raw';
 import aloneSource from '../../shaders/attention-merge-alone.wgsl?raw';
 import keepProbe from '../../shaders/parts/pages/keep-probe.wgsl?raw';
 import rotatedValue from '../../shaders/parts/pages/rotated-value.wgsl?raw';
+import splitOutputs from '../../shaders/parts/pages/split-outputs.wgsl?raw';
 import sharedSource from '../../shaders/attention/attention-merge-shared.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel, KernelText } from '../gpu/kernel.ts';
@@ -43,7 +44,7 @@ function ofItems(device: Device, heads: Heads, { name, source }: { name: string;
   const quads = (heads.numHeads * heads.headDim) / 4;
   return {
     name,
-    sources: [keepProbe, rotatedValue, source],
+    sources: [keepProbe, rotatedValue, splitOutputs, source],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
     ...MERGED,
     groups: ({ tokens }) => [Math.ceil((tokens * quads) / workgroup)],
