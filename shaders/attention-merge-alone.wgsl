@@ -1,6 +1,6 @@
 // What attention-merge does, without waiting for neighbours: an invocation has a block of components that are rotated together,
 // and rotates what it has summed. For many tokens, which have one split as a rule.
-// needs: keep-probe, rotation
+// needs: keep-probe, rotation, split-outputs
 const BLOCKS = HEAD_DIM4 / BLOCK4;
 
 @compute @workgroup_size(WORKGROUP)
@@ -9,16 +9,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let token = id.x / (NUM_HEADS * BLOCKS);
   let head = id.x / BLOCKS % NUM_HEADS;
   let start = id.x % BLOCKS * BLOCK4;
-  let first = (token * params.splits * NUM_HEADS + head) * (HEAD_DIM4 + 1u);
-  let stride = NUM_HEADS * (HEAD_DIM4 + 1u);
-  var maximum = -1e30;
-  for (var s = 0u; s < params.splits; s++) {
-    maximum = max(maximum, partial_outputs[first + s * stride + HEAD_DIM4].x);
-  }
+  let first = first_split(token, head);
+  let maximum = largest_maximum(first);
   var sum = 0.0;
   var block: array<vec4f, BLOCK4>;
   for (var s = 0u; s < params.splits; s++) {
-    let split = first + s * stride;
+    let split = first + s * NEXT_SPLIT;
     let softmax = partial_outputs[split + HEAD_DIM4];
     let weight = exp(softmax.x - maximum);
     sum += weight * softmax.y;

@@ -1,6 +1,6 @@
 // Merges the splits of each (token, head): y = Σ exp(m_s − m) · output_s / Σ exp(m_s − m) · sum_s. One invocation for
 // four components of a head. Neighbours rotate what they have.
-// needs: keep-probe, rotated-value
+// needs: keep-probe, rotated-value, split-outputs
 var<workgroup> merged: array<vec4f, WORKGROUP>;
 
 fn unrotated(at: u32, k: u32) -> vec4f { return merged[at + k]; }
@@ -12,19 +12,15 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
   let token = item / width;
   let head = (item % width) / HEAD_DIM4;
   let i = item % HEAD_DIM4;
-  let first = (token * params.splits * NUM_HEADS + head) * (HEAD_DIM4 + 1u);
-  let stride = NUM_HEADS * (HEAD_DIM4 + 1u);
-  var maximum = -1e30;
-  for (var s = 0u; s < params.splits; s++) {
-    maximum = max(maximum, partial_outputs[first + s * stride + HEAD_DIM4].x);
-  }
+  let first = first_split(token, head);
+  let maximum = largest_maximum(first);
   var sum = 0.0;
   var output = vec4f();
   for (var s = 0u; s < params.splits; s++) {
-    let softmax = partial_outputs[first + s * stride + HEAD_DIM4];
+    let softmax = partial_outputs[first + s * NEXT_SPLIT + HEAD_DIM4];
     let weight = exp(softmax.x - maximum);
     sum += weight * softmax.y;
-    output += weight * partial_outputs[first + s * stride + i];
+    output += weight * partial_outputs[first + s * NEXT_SPLIT + i];
   }
   merged[local] = output / sum;
   workgroupBarrier();

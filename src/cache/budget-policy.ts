@@ -72,7 +72,7 @@ function formsOfLayers(loss: number, view: CacheView): (QuantizedForm | undefine
   if (probed.pages < LAST_PROBE) return undefined;
   const steps = Array.from({ length: numLayers(view) }, (_, layer) => {
     const costOf = (form: QuantizedForm): number => probed.changeOf(layer, form) * (residualShares[layer] ?? NaN);
-    return convexSteps(layer, halfBytes / numLayers(view), FORMS.map((form) => ({ form, bytes: probed.bytesOf(layer, form), loss: costOf(form) })));
+    return convexSteps(layer, halfBytes, FORMS.map((form) => ({ form, bytes: probed.bytesOf(layer, form), loss: costOf(form) })));
   }).flat();
   const forms: (QuantizedForm | undefined)[] = [];
   const stopped = new Set<number>();

@@ -11,9 +11,9 @@ const forcedPages = (view: CacheView): Change[] => {
 };
 
 /** Bytes that the sequence's pages come to with what comes next. */
-function bytesToCome({ pages, tokens, upcoming, halfBytes }: CacheView): number {
+function bytesToCome({ pages, tokens, upcoming, nextBytes }: CacheView): number {
   const more = Math.max(0, Math.ceil((tokens + upcoming) / PAGE_TOKENS) - pages.length);
-  return kvBytes(pages) + more * halfBytes;
+  return kvBytes(pages) + more * nextBytes;
 }
 
 /**

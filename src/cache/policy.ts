@@ -14,8 +14,10 @@ export interface CacheView {
   keptPages: number;
   /** Most tokens that the pages may hold. */
   contextLength: number;
-  /** Of a page in f16, in all layers. */
+  /** Of a page in f16, in one layer whose pages take other forms. */
   halfBytes: number;
+  /** Of a page that comes next, in all layers. */
+  nextBytes: number;
   /** What probes of this sequence found so far. */
   probed: LayerLosses;
   /** Of each layer: see session/pages/residual-shares.ts. */

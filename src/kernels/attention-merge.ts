@@ -3,6 +3,7 @@ import aloneSource from '../../shaders/attention-merge-alone.wgsl?raw';
 import keepProbe from '../../shaders/parts/pages/keep-probe.wgsl?raw';
 import rotatedValue from '../../shaders/parts/pages/rotated-value.wgsl?raw';
 import rotation from '../../shaders/parts/pages/rotation.wgsl?raw';
+import splitOutputs from '../../shaders/parts/pages/split-outputs.wgsl?raw';
 import sharedSource from '../../shaders/attention/attention-merge-shared.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel, KernelText } from '../gpu/kernel.ts';
@@ -41,7 +42,7 @@ function ofVectors(device: Device, heads: Heads): Merge {
   const vectors = (heads.numHeads * heads.headDim) / 4;
   return {
     name: 'attention-merge',
-    sources: [keepProbe, rotation, rotatedValue, source],
+    sources: [keepProbe, rotation, rotatedValue, splitOutputs, source],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
     ...MERGED,
     groups: ({ tokens }) => [Math.ceil((tokens * vectors) / workgroup)],
@@ -54,7 +55,7 @@ function alone(device: Device, heads: Heads): Merge {
   const blocks = (heads.numHeads * heads.headDim) / rotatedTogether(heads.headDim);
   return {
     name: 'attention-merge-alone',
-    sources: [keepProbe, rotation, aloneSource],
+    sources: [keepProbe, rotation, splitOutputs, aloneSource],
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
     ...MERGED,
     groups: ({ tokens }) => [Math.ceil((tokens * blocks) / workgroup)],

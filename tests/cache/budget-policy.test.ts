@@ -19,8 +19,9 @@ const pagesOf = (count: number, layers = 1): CachePage[] =>
   Array.from({ length: count }, (_, i) => ({ base: i * PAGE_TOKENS, layers: Array.from({ length: layers }, () => ({ ...NEW })) }));
 
 function viewOf(pages: readonly CachePage[], residualShares: readonly number[], probed = new LayerLosses(), tokens = pages.length * PAGE_TOKENS): CacheView {
-  const halfBytes = pageBytes(HEADS) * (pages[0]?.layers.length ?? 0);
-  return { probed, residualShares, pages, tokens, upcoming: 1, keptPages: 1, contextLength: 4096, halfBytes };
+  const halfBytes = pageBytes(HEADS);
+  const nextBytes = halfBytes * (pages[0]?.layers.length ?? 0);
+  return { probed, residualShares, pages, tokens, upcoming: 1, keptPages: 1, contextLength: 4096, halfBytes, nextBytes };
 }
 
 const bytesOf = (form: PageForm): number => pageUnits(form, HEADS) * UNIT_BYTES;

@@ -17,7 +17,7 @@ const viewOf = (massOf: (page: number, layer: number) => number = () => 0, count
     });
     return { base: page * PAGE_TOKENS, layers };
   });
-  return { pages, tokens: count * PAGE_TOKENS, upcoming: 1, keptPages: 1, contextLength: 4096, halfBytes: 1, residualShares: [], probed: new LayerLosses() };
+  return { pages, tokens: count * PAGE_TOKENS, upcoming: 1, keptPages: 1, contextLength: 4096, halfBytes: 1, nextBytes: 1, residualShares: [], probed: new LayerLosses() };
 };
 
 /** What the policy takes of what it tries, where the latest queries give pages these masses. */

@@ -85,7 +85,7 @@ it('refuses texts without tokens, of unknown tokens, or longer than the context,
 });
 
 it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)('that is aborted leaves nothing in the cache, beside an answer that stays as it is: %s', async (architecture) => {
-  const bytes = tinyModel({ architecture, type: 'F32', seed: 92, contextLength: 320, numLayers: 6, hiddenSize: 64, intermediateSize: 96, experts: { count: 6, used: 2, intermediateSize: 64 }, neverEnds: true });
+  const bytes = tinyModel({ architecture, type: 'F32', seed: 92, contextLength: 320, numLayers: 6, hiddenSize: 64, intermediateSize: 96, experts: { count: 6, used: 2, intermediateSize: 64 }, tied: false, neverEnds: true });
   const engine = await engineUnderTest(bytes);
   const { transformer } = await engine.session();
   const { cache } = transformer;

@@ -1,14 +1,16 @@
 import { expect, test } from 'vitest';
+import { pagesFor } from '../../src/cache/kv-cache.ts';
 import { kvBytes } from '../../src/cache/kv-report.ts';
 import { mostStates, STATE_TOKENS } from '../../src/cache/text-states.ts';
 import { stateBytes } from '../../src/config/delta-net.ts';
+import { pageBytes } from '../../src/kernels/heads.ts';
 import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { expectAdapterApart, expectReference } from '../support/models/in-pieces.ts';
-import { expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectPartingTexts, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
+import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectPartingTexts, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
@@ -71,14 +73,25 @@ test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (
   expect(end.usage.cachedTokens).toBeGreaterThanOrEqual(STATE_TOKENS);
 });
 
+test('a budget of memory that all of its pages keep to changes no page and gives none up', async () => {
+  const dense = await ask(await engineUnderTest(bytes), STORY);
+  const kvMemoryBudget = dense.end.report.kv.bytes.f16;
+  expect(kvMemoryBudget).toBe(2 * pagesFor(dense.end.usage.promptTokens + 40 - 1) * pageBytes(config));
+  const { tokens, end } = await ask(await engineUnderTest(bytes), STORY, { kv: 'policy', kvMemoryBudget });
+  expect(end.report.kv).toMatchObject({ droppedTokens: 0, memoryOverrode: false, bytes: dense.end.report.kv.bytes });
+  expect(tokens).toEqual(dense.tokens);
+  const less = await ask(await engineUnderTest(bytes), STORY, { kv: 'policy', kvMemoryBudget: kvMemoryBudget - 1 });
+  expect(less.end.report.kv.memoryOverrode).toBe(true);
+});
+
 test('a text that parts behind a kept state goes on from there, and one that parts before is computed anew', async () => {
   expect(await expectPartingTexts(bytes, QUESTION)).toBe(STATE_TOKENS);
 });
 
 test('streams side by side, further answers, what asks for drafts, and what comes after an abort are each alone', async () => {
-  const { engine, first } = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`, 'Winds']);
+  const first = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`, 'Winds']);
   expect(await expectFurtherAlone(bytes, QUESTION, first)).toBe(STATE_TOKENS);
-  await expectAloneAfterAbort(engine, QUESTION, first);
+  await expectAloneAfterAbort(bytes, QUESTION, first);
 });
 
 test('a text goes on past its context', async () => {

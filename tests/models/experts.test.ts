@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { forward } from '../../src/reference/forward.ts';
 import { readReferenceModel } from '../../src/reference/model.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
@@ -7,7 +7,7 @@ import type { ModelHeader } from '../../src/weights/model-header.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { expectAdapterApart, expectReference } from '../support/models/in-pieces.ts';
-import { ask, expectEachAlone, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
+import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { nmse } from '../support/nmse.ts';
@@ -15,7 +15,7 @@ import { randomTokens } from '../support/random-tokens.ts';
 import { NMSE } from '../support/tolerances.ts';
 
 const EXPERTS = { count: 10, used: 3, intermediateSize: 96 };
-const SIZES = { architecture: 'qwen3moe', numLayers: 3, hiddenSize: 64, headDim: 32, experts: EXPERTS, attentionGain: 1, ropeTheta: 1e6, contextLength: 1024 } as const;
+const SIZES = { architecture: 'qwen3moe', numLayers: 3, hiddenSize: 64, headDim: 32, experts: EXPERTS, attentionGain: 1, ropeTheta: 1e6, contextLength: 1024, tied: false } as const;
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 73, neverEnds: true });
 const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 const tokens = randomTokens(150, 270, 13);
@@ -43,8 +43,25 @@ test('a text goes on past its context', async () => {
   expect(await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 73, neverEnds: true, contextLength: 256 }), 400)).toBeGreaterThan(100);
 });
 
-test('streams side by side, and speculation, are each alone', async () => {
-  await expectEachAlone(bytes, [STORY, `${PROSE}A third`, 'Winds'], { maxTokens: 24 });
+test('streams side by side, further answers, speculation, and what comes after an abort, are each alone', async () => {
+  const first = await expectEachAlone(bytes, [STORY, `${PROSE}A third`, 'Winds'], { maxTokens: 24 });
+  expect(await expectFurtherAlone(bytes, STORY, first, { maxTokens: 24 })).toBeGreaterThan(100);
+  await expectAloneAfterAbort(bytes, STORY, first, { maxTokens: 24 });
+});
+
+describe('experts behind convolutions and attention (LFM2-MoE)', () => {
+  const mixed = tinyModel({ ...SIZES, architecture: 'lfm2moe', numLayers: 5, intermediateSize: 96, type: 'F32', seed: 77, neverEnds: true });
+
+  test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
+    const { end } = await expectSecondTurn(mixed, PROSE.repeat(4), { ...kv, maxTokens: 24 });
+    expect(end.usage.cachedTokens).toBeGreaterThan(150);
+  });
+
+  test('streams side by side, further answers, speculation, and what comes after an abort, are each alone', async () => {
+    const first = await expectEachAlone(mixed, [STORY, `${PROSE}A third`, 'Winds'], { maxTokens: 24 });
+    expect(await expectFurtherAlone(mixed, STORY, first, { maxTokens: 24 })).toBeGreaterThan(100);
+    await expectAloneAfterAbort(mixed, STORY, first, { maxTokens: 24 });
+  });
 });
 
 test.each(['cpu', 'gpu'] as const)('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once: class %s', (deviceClass) => expectAdapterApart(MODEL, { deviceClass, gain: 0.2 }));
@@ -73,7 +90,7 @@ test('what is uploaded is what the file holds; a layer takes ten dispatches', as
 
 test('quantized, with few experts, it is the reference', async () => {
   // With this seed no two experts are so near that keys and values in f16 exchange them: of others one token of 150 has such.
-  const quantized = tinyModel({ ...SIZES, hiddenSize: 256, headDim: 64, experts: { count: 8, used: 2, intermediateSize: 256 }, type: 'Q4_K', seed: 76 });
+  const quantized = tinyModel({ ...SIZES, hiddenSize: 256, headDim: 64, experts: { count: 8, used: 2, intermediateSize: 256 }, tied: true, type: 'Q4_K', seed: 76 });
   const reference = forward(await readReferenceModel([sourceOf(quantized)]), tokens);
   for (const deviceClass of ['cpu', 'gpu'] as const) {
     expect(nmse(await logitsOf(await engineUnderTest(quantized, { deviceClass }), tokens), reference)).toBeLessThan(NMSE.reference);

@@ -9,7 +9,7 @@ import { BytesSource } from '../support/bytes-source.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
 import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
-import { ask, expectAloneAfterAbort, expectEachAlone, expectSecondTurn, PROSE } from '../support/models/in-turns.ts';
+import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectSecondTurn, PROSE } from '../support/models/in-turns.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
@@ -71,9 +71,10 @@ test('a second turn, cached, saved and loaded, or neither', async () => {
   expect(end.usage.cachedTokens).toBeGreaterThan(5 * WINDOW);
 });
 
-test('streams side by side, speculation, and what comes after an abort, are each alone', async () => {
-  const { engine, first } = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`]);
-  await expectAloneAfterAbort(engine, QUESTION, first);
+test('streams side by side, further answers, speculation, and what comes after an abort, are each alone', async () => {
+  const first = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`]);
+  expect(await expectFurtherAlone(bytes, QUESTION, first)).toBeGreaterThan(5 * WINDOW);
+  await expectAloneAfterAbort(bytes, QUESTION, first);
 });
 
 test('an answer that keeps to a grammar, whose draws wait for steps that wait for rows', async () => {

@@ -6,7 +6,7 @@ import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
-import { expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectPartingTexts, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
+import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectPartingTexts, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
@@ -44,13 +44,24 @@ test('a text that parts within the kept pages goes on, and one that parts before
 });
 
 test('streams side by side, speculation, and what comes after an abort are each alone', async () => {
-  const { engine, first } = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`, 'Winds']);
+  const first = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`, 'Winds']);
   expect(await expectFurtherAlone(bytes, QUESTION, first)).toBeGreaterThan(200);
-  await expectAloneAfterAbort(engine, QUESTION, first);
+  await expectAloneAfterAbort(bytes, QUESTION, first);
 });
 
 test('a text goes on past its context', async () => {
   expect(await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 71, neverEnds: true, contextLength: 256 }), 400)).toBeGreaterThan(100);
+});
+
+test('a budget of memory counts what convolutions keep, and what they give back for what comes', async () => {
+  const withBudget = async (kvMemoryBudget: number) => (await ask(await engineUnderTest(bytes), STORY, { kv: 'policy', kvMemoryBudget })).end.report.kv;
+  const { peakBytes } = (await ask(await engineUnderTest(bytes), STORY)).end.report.kv;
+  expect(await withBudget(peakBytes)).toMatchObject({ peakBytes, droppedTokens: 0, memoryOverrode: false });
+  for (const share of [0.95, 0.8]) {
+    const found = await withBudget(Math.floor(share * peakBytes));
+    expect(found.peakBytes).toBeLessThanOrEqual(share * peakBytes);
+    expect(found.memoryOverrode).toBe(true);
+  }
 });
 
 test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));

@@ -9,15 +9,15 @@ import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
-import { ask, expectEachAlone, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
+import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 import { NMSE } from '../support/tolerances.ts';
 
 const WINDOW = 40;
-const SIZES = { architecture: 'gemma3', numLayers: 7, hiddenSize: 64, intermediateSize: 96, attentionGain: 1, ropeTheta: 1e6, window: WINDOW, contextLength: 1024 } as const;
-const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 61, neverEnds: true });
+const SIZES = { architecture: 'gemma3', numLayers: 7, hiddenSize: 64, intermediateSize: 96, attentionGain: 1, ropeTheta: 1e6, window: WINDOW, contextLength: 1024, tied: false } as const;
+const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 74, neverEnds: true });
 const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 /** Nine windows long. */
 const tokens = randomTokens(360, 270, 12);
@@ -63,8 +63,10 @@ test('a text that parts long before its end is computed anew', async () => {
   expect((await ask(engine, `${QUESTION.slice(0, -10)}!`)).end.usage.cachedTokens).toBeGreaterThan(5 * WINDOW);
 });
 
-test('streams side by side, and speculation, are each alone', async () => {
-  await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`]);
+test('streams side by side, further answers, speculation, and what comes after an abort, are each alone', async () => {
+  const first = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`]);
+  expect(await expectFurtherAlone(bytes, QUESTION, first)).toBeGreaterThan(5 * WINDOW);
+  await expectAloneAfterAbort(bytes, QUESTION, first);
 });
 
 test('copies of a text take as much as it has: of a layer with a window what its window sees', async () => {

@@ -1,4 +1,4 @@
-import { afterEach } from 'vitest';
+import { afterEach, expect } from 'vitest';
 import { napping } from '../../cli/node-gpu.ts';
 import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
 import { openAnyEngine } from '../../src/engine/open-model.ts';
@@ -6,6 +6,8 @@ import type { EngineCoreOptions } from '../../src/engine/types.ts';
 import { type EncoderSession, openEncoderSession } from '../../src/session/encoder/encoder-session.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { lastingGpu } from './gpu/lasting-gpu.ts';
+import { miscompiling } from './gpu/miscompiling.ts';
+import { MemoryTuning } from './memory-tuning.ts';
 
 export type EncoderTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
 
@@ -34,6 +36,34 @@ export async function encoderAmongModels(sources: readonly ByteSource[], options
   const engine = await openAnyEngine({ gpu: lastingGpu(), wait: napping, ...options, sources });
   closeAfterTest({ close: () => engine.dispose() });
   return engine as EncoderEngine;
+}
+
+/** What comes out is another where this is replaced in a kernel, or in what stands in for it. */
+export type Broken = [kernel: string, from: RegExp, to: string, standIn?: string];
+
+/** A kernel that computes wrong is found, and named. */
+export async function expectFound(sources: readonly ByteSource[], [kernel, from, to, standIn = kernel]: Broken): Promise<void> {
+  const { gpu, changed } = miscompiling(from, to, [kernel, standIn]);
+  await expect(encoderSession(sources, { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(kernel) as string } });
+  expect(changed()).toBeGreaterThan(0);
+}
+
+/** Attention that shares keys out, which devices of class `gpu` have in place of the other, is not used where it computes wrong. */
+export async function expectNotShared(sources: readonly ByteSource[], from: RegExp, to: string): Promise<void> {
+  const { gpu, changed } = miscompiling(from, to, ['attention-texts-shared']);
+  const { device } = await encoderSession(sources, { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
+  expect(changed()).toBeGreaterThan(0);
+  expect(device.variant.sharedPages).toBe(false);
+}
+
+/** A device that computes right is asked once, and keeps nothing of it. */
+export async function expectAskedOnce(sources: readonly ByteSource[]): Promise<void> {
+  const tuning = new MemoryTuning();
+  const session = await encoderSession(sources, { tuning });
+  expect(session.device.buffers.report()).toEqual((await encoderSession(sources)).device.buffers.report());
+  expect(tuning.known.size).toBe(1);
+  await encoderSession(sources, { tuning });
+  expect(tuning.known.size).toBe(1);
 }
 
 /** Vectors of texts, or of tokens. */

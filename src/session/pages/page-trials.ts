@@ -2,7 +2,8 @@ import type { Change, Copy, LayerPage, PageProbe, PageTrial, Trial } from '../..
 import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../../cache/kv-cache.ts';
 import type { FormLoss } from '../../cache/layer-losses.ts';
 import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
-import { shortSighted } from '../../cache/windows.ts';
+import { layerPageUnits, shortSighted } from '../../cache/windows.ts';
+import { hasPages } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
 import { Readback } from '../../gpu/readback.ts';
@@ -27,6 +28,8 @@ export class PageTrials {
   readonly #readback: Readback;
   /** What a sequence's policy was last asked about. */
   readonly #asked = new WeakMap<Sequence, string>();
+  /** Of a page in f16, in all layers that have pages. */
+  readonly #nextBytes: number;
 
   constructor(
     device: Device,
@@ -36,6 +39,7 @@ export class PageTrials {
   ) {
     const { config } = transformer;
     this.#readback = new Readback(device, 'page errors', errorBytes(config), MAX_STREAMS);
+    this.#nextBytes = transformer.layers.reduce((sum, _, layer) => sum + (hasPages(config, layer) ? layerPageUnits(config, layer) * UNIT_BYTES : 0), 0);
   }
 
   /** Pages that several layers read are tried by none of them: models whose layers may share keys keep them as they are. Errors: `unsupported`. */
@@ -55,13 +59,13 @@ export class PageTrials {
     this.check(sequence.policy);
     const upcoming = length - sequence.tokens.length;
     this.#conclude(sequence);
+    this.transformer.cache.giveBackBehind(sequence.pages, sequence.heldTokens);
     // Most tokens fill no page: the policy would look at all of them to say the same again.
     const isNews = this.areRight && this.#isNews(sequence, upcoming);
     // What pages are to become is probed while they are what they were.
     const probing = isNews ? this.#probe(sequence, upcoming) : undefined;
     if (isNews) this.#change(sequence, upcoming);
     this.#giveUp(sequence, upcoming);
-    this.transformer.cache.giveBackBehind(sequence.pages, sequence.heldTokens);
     const trying = isNews && !probing ? this.#try(sequence, upcoming) : undefined;
     this.transformer.cache.shrink();
     return probing ?? trying;
@@ -207,8 +211,8 @@ export class PageTrials {
   #view(sequence: Sequence, upcoming: number): CacheView {
     const { config } = this.transformer;
     const { pages, keptPages, probed } = sequence;
-    const halfBytes = config.numLayers * pageBytes(config);
-    return { ...{ pages, keptPages, upcoming, halfBytes, probed, residualShares: this.residualShares }, tokens: sequence.heldTokens, contextLength: this.contextLength };
+    const sizes = { halfBytes: pageBytes(config), nextBytes: this.#nextBytes };
+    return { ...{ pages, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares }, tokens: sequence.heldTokens, contextLength: this.contextLength };
   }
 
   #conclude(sequence: Sequence): void {

@@ -10,11 +10,9 @@ import { openModelFile } from '../../../src/weights/open-model-file.ts';
 import type { TensorInfo } from '../../../src/weights/tensor-info.ts';
 import { llamaVectors } from '../../llama/llama-vectors.ts';
 import { BytesSource } from '../../support/bytes-source.ts';
-import { embedded, encoderAmongModels, encoderEngine, encoderSession, scaled } from '../../support/encoder-under-test.ts';
+import { type Broken, embedded, encoderAmongModels, encoderEngine, encoderSession, expectAskedOnce, expectFound, expectNotShared, scaled } from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
-import { miscompiling } from '../../support/gpu/miscompiling.ts';
-import { MemoryTuning } from '../../support/memory-tuning.ts';
 import { type Change, encoderFolder, encoderGguf, expectedStates, expectedTexts, expectedVectors } from '../../support/models/encoder-folder.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
 import { nmse } from '../../support/nmse.ts';
@@ -163,7 +161,6 @@ test('a GGUF file of the model answers nothing', async () => {
   await expect(openEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(folder()) })).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'general.architecture' } });
 });
 
-/** What a device of class `gpu` has in place of others. */
 const BROKEN_SHARED: [from: RegExp, to: string][] = [
   [/base \+ 0 < unseen/, 'base + 0 < text.x + text.y'],
   [/token - min\(token, REACH\)/, 'token - min(token, REACH + 1u)'],
@@ -171,15 +168,10 @@ const BROKEN_SHARED: [from: RegExp, to: string][] = [
   [/group\.y \/ \(NUM_HEADS \/ NUM_KV_HEADS\)/, 'group.y % NUM_KV_HEADS'],
 ];
 
-test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', async (from, to) => {
-  const { gpu, changed } = miscompiling(from, to, ['attention-texts-shared']);
-  const { device } = await encoderSession(folder(), { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
-  expect(changed()).toBeGreaterThan(0);
-  expect(device.variant.sharedPages).toBe(false);
-});
+test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', (from, to) => expectNotShared(folder(), from, to));
 
-/** What comes out is another, of each of its kernels. */
-const BROKEN: [kernel: string, from: RegExp, to: string, standIn?: string][] = [
+/** Of each of its kernels. */
+const BROKEN: Broken[] = [
   ['attention-texts', /token \+ REACH \+ 1u/, 'token + 1u'],
   ['attention-texts', /token \+ REACH \+ 1u/, 'token + REACH'],
   ['attention-texts', /token - min\(token, REACH\)/, '0u'],
@@ -193,15 +185,6 @@ const BROKEN: [kernel: string, from: RegExp, to: string, standIn?: string][] = [
   ['linear-prefill', /\* params\.scale/, '* 2.0', 'linear-tiled'],
 ];
 
-test.each(BROKEN)('%s computed wrong is found, and named (%s)', async (kernel, from, to, standIn = kernel) => {
-  const { gpu, changed } = miscompiling(from, to, [kernel, standIn]);
-  await expect(encoderSession(folder(), { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(kernel) as string } });
-  expect(changed()).toBeGreaterThan(0);
-});
+test.each(BROKEN)('%s computed wrong is found, and named (%s)', (...broken) => expectFound(folder(), broken));
 
-test('a device that computes right is asked once, and keeps nothing of it', async () => {
-  const tuning = new MemoryTuning();
-  const session = await encoderSession(folder(), { tuning });
-  expect(session.device.buffers.report()).toEqual((await encoderSession(folder())).device.buffers.report());
-  expect(tuning.known.size).toBe(1);
-});
+test('a device that computes right is asked once, and keeps nothing of it', () => expectAskedOnce(folder()));

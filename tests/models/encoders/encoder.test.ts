@@ -4,11 +4,9 @@ import { readOnce } from '../../../src/gpu/readback.ts';
 import type { EncoderActivations } from '../../../src/models/encoder.ts';
 import { checkModel } from '../../../src/session/check-model.ts';
 import { openEncoderSession } from '../../../src/session/encoder/encoder-session.ts';
-import { closeAfterTest, embedded, encoderAmongModels, encoderEngine, encoderSession, scaled } from '../../support/encoder-under-test.ts';
+import { type Broken, closeAfterTest, embedded, encoderAmongModels, encoderEngine, encoderSession, expectAskedOnce, expectFound, expectNotShared, scaled } from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
-import { miscompiling } from '../../support/gpu/miscompiling.ts';
-import { MemoryTuning } from '../../support/memory-tuning.ts';
 import { type Change, encoderFolder, encoderGguf, expectedStates, expectedTexts } from '../../support/models/encoder-folder.ts';
 import { nmse } from '../../support/nmse.ts';
 import { NMSE } from '../../support/tolerances.ts';
@@ -126,22 +124,16 @@ test('a GGUF file without pooling, or with another tokenizer, is refused by name
   await expectError(async () => encoderSession(await encoderGguf(encoderFolder(), { 'tokenizer.ggml.model': 'gpt2' })), 'unsupported', { field: 'tokenizer.ggml.model' });
 });
 
-/** What a device of class `gpu` has in place of others. */
 const BROKEN_SHARED: [from: RegExp, to: string][] = [
   [/base \+ 0 >= seen && /, ''],
   [/values\[i\] = qkv\[at \+ KV_HEADS4\]/, 'values[i] = qkv[at]'],
   [/sum \*= kept;/, ''],
 ];
 
-test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', async (from, to) => {
-  const { gpu, changed } = miscompiling(from, to, ['attention-texts-shared']);
-  const { device } = await encoderSession(encoderFolder(), { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
-  expect(changed()).toBeGreaterThan(0);
-  expect(device.variant.sharedPages).toBe(false);
-});
+test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', (from, to) => expectNotShared(encoderFolder(), from, to));
 
-/** What comes out is another, of each of its kernels. */
-const BROKEN: [kernel: string, from: RegExp, to: string, standIn?: string][] = [
+/** Of each of its kernels. */
+const BROKEN: Broken[] = [
   ['layer-norm', /x\[base \+ i\] - mean\) \* scale/, 'x[base + i]) * scale'],
   ['layer-norm', /\+ norm_bias\[i\]/, ''],
   ['add-positions', /batch_table\[id\.y\]\.y/, 'id.y'],
@@ -154,17 +146,6 @@ const BROKEN: [kernel: string, from: RegExp, to: string, standIn?: string][] = [
   ['linear-prefill', /\* params\.scale \+ bias\((column|row)\)/, '* params.scale', 'linear-tiled'],
 ];
 
-test.each(BROKEN)('%s computed wrong is found, and named (%s)', async (kernel, from, to, standIn = kernel) => {
-  const { gpu, changed } = miscompiling(from, to, [kernel, standIn]);
-  await expect(encoderSession(encoderFolder(), { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(kernel) as string } });
-  expect(changed()).toBeGreaterThan(0);
-});
+test.each(BROKEN)('%s computed wrong is found, and named (%s)', (...broken) => expectFound(encoderFolder(), broken));
 
-test('a device that computes right is asked once, and keeps nothing of it', async () => {
-  const tuning = new MemoryTuning();
-  const session = await encoderSession(encoderFolder(), { tuning });
-  expect(session.device.buffers.report()).toEqual((await encoderSession(encoderFolder())).device.buffers.report());
-  expect(tuning.known.size).toBe(1);
-  await encoderSession(encoderFolder(), { tuning });
-  expect(tuning.known.size).toBe(1);
-});
+test('a device that computes right is asked once, and keeps nothing of it', () => expectAskedOnce(encoderFolder()));
