@@ -10,7 +10,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let head = id.x / BLOCKS % NUM_HEADS;
   let start = id.x % BLOCKS * BLOCK4;
   let first = first_split(token, head);
-  let maximum = largest_maximum(first);
+  var maximum = -1e30;
+  for (var s = 0u; s < params.splits; s++) { maximum = max(maximum, partial_outputs[first + s * NEXT_SPLIT + HEAD_DIM4].x); }
   var sum = 0.0;
   var block: array<vec4f, BLOCK4>;
   for (var s = 0u; s < params.splits; s++) {

@@ -13,7 +13,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
   let head = (item % width) / HEAD_DIM4;
   let i = item % HEAD_DIM4;
   let first = first_split(token, head);
-  let maximum = largest_maximum(first);
+  var maximum = -1e30;
+  for (var s = 0u; s < params.splits; s++) { maximum = max(maximum, partial_outputs[first + s * NEXT_SPLIT + HEAD_DIM4].x); }
   var sum = 0.0;
   var output = vec4f();
   for (var s = 0u; s < params.splits; s++) {
