@@ -28,8 +28,10 @@ function followUpdates(registration: ServiceWorkerRegistration, workers: Service
     notify('update', { text: 'A new version of this page is here.', action: { label: 'Reload', act: takeOver } });
   };
   const takeOver = (): void => {
+    const { waiting } = registration;
+    if (!waiting) return location.reload(); // another tab has let it take over
     workers.addEventListener('controllerchange', () => location.reload(), { once: true });
-    registration.waiting?.postMessage({ type: 'SKIP_WAITING' });
+    waiting.postMessage({ type: 'SKIP_WAITING' });
   };
   registration.addEventListener('updatefound', () => {
     const { installing } = registration;

@@ -103,11 +103,17 @@ it('runs from any folder of a static host, then without network or server, and a
   writeFileSync(worker, changed);
   host = await start(port);
   await page.reload();
-  const notice = page.locator('.notice', { hasText: 'A new version of this page is here.' });
-  await notice.waitFor();
+  const noticeOf = (tab: Page) => tab.locator('.notice', { hasText: 'A new version of this page is here.' });
+  await noticeOf(page).waitFor();
   expect(await page.title()).toBe('Chunkwise');
-  await notice.getByRole('button', { name: 'Reload' }).click();
-  await page.waitForFunction(() => document.title === 'Chunkwise 2');
+  const { page: other } = await DemoPage.openIn(context, address);
+  await noticeOf(other).waitFor();
+  // In the second tab nothing waits any more.
+  for (const tab of [page, other]) {
+    await noticeOf(tab).getByRole('button', { name: 'Reload' }).click();
+    await tab.waitForFunction(() => document.title === 'Chunkwise 2');
+  }
+  await other.close();
   await demo.loaded();
   expect(violations).toEqual([]);
   await context.close();
