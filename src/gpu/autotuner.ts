@@ -120,6 +120,11 @@ async function fastest(device: Device, recorder: Recorder, [first, ...others]: r
     seen.push(entrant);
   }
   const isInTime = (): boolean => timePassed(clock) < budget / left;
+  const atSight = within(HOPELESS.atFirst, seen);
+  for (const entrant of seen) {
+    // One stall of the device looks the same as being slow.
+    if (!atSight.includes(entrant) && isInTime()) entrant.times.push(await submission(entrant, share));
+  }
   let hopeful = within(HOPELESS.atFirst, seen);
   let count = 1;
   while (count < MOST_RUNS && isInTime() && (await submission(first, share, count)) < SUBMISSION_MS) count *= 2;

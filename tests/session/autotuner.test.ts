@@ -106,8 +106,8 @@ test('times again where the text of a kernel is another', async () => {
   expect(tuning.made).toBe(2);
 });
 
-/** Candidates that each take so many milliseconds of a clock of their own, and at first as many more as compiling takes. */
-const timed = (costs: readonly number[], compiling = 0) => {
+/** Candidates that each take so many milliseconds of a clock of their own, and at first as many more as compiling takes. Then the device stalls in one of them. */
+const timed = (costs: readonly number[], compiling = 0, stalled = -1) => {
   let clock = 0;
   const runs = costs.map(() => 0);
   const candidates = costs.map((_, i) => ({ workgroup: 16 << i }));
@@ -116,7 +116,7 @@ const timed = (costs: readonly number[], compiling = 0) => {
     make() {
       const i = candidates.findIndex(({ workgroup }) => workgroup === device.variant.workgroup);
       return (_, share) => {
-        clock += share * costs[i]! + (runs[i] === 0 ? compiling : 0);
+        clock += share * costs[i]! + (runs[i] === 0 ? compiling : 0) + (runs[i] === 1 && i === stalled ? 50 : 0);
         runs[i]!++;
       };
     },
@@ -140,6 +140,17 @@ test.each([
   device.variant = own;
   expect(now()).toBeLessThan(1500 + Math.max(...costs));
   expect([...tuning.choices.values()]).toEqual([{ workgroup: 16 << best }]);
+});
+
+test.each([0, 1, 2, 3])('a device that stalls as it runs the candidate %i for the first time is not taken for slow', async (stalled) => {
+  const { device, recorder } = await (await engineUnderTest(bytes)).session();
+  const own = device.variant;
+  const { contest, now } = timed([3, 1, 2, 4], 0, stalled);
+  const tuning = new MemoryTuning();
+  device.variant = { ...own, workgroup: 16 };
+  await autotune(device, recorder, [contest(device, 'one')], tuning, now);
+  device.variant = own;
+  expect([...tuning.choices.values()]).toEqual([{ workgroup: 32 }]);
 });
 
 test('a driver that compiles at the first run has as much time, and nothing fast is taken for slow', async () => {
