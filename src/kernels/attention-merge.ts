@@ -32,33 +32,23 @@ const MERGED: Pick<KernelText, 'bindings' | 'params'> = {
  */
 export function attentionMergeKernels(device: Device, heads: Heads): Record<'decode' | 'prefill', Merge> {
   const { lanes, sharedPages } = device.variant;
-  const together = ofVectors(device, heads);
-  return { prefill: lanes === 1 ? alone(device, heads) : together, decode: sharedPages ? shared(device, heads) : together };
-}
-
-/** An invocation has four components of a head. */
-function ofVectors(device: Device, heads: Heads): Merge {
-  const { workgroup } = device.variant;
-  const vectors = (heads.numHeads * heads.headDim) / 4;
+  const together = ofItems(device, heads, 4, { name: 'attention-merge', sources: [keepProbe, rotation, rotatedValue, splitOutputs, source] });
+  const alone = { name: 'attention-merge-alone', sources: [keepProbe, rotation, splitOutputs, aloneSource] };
   return {
-    name: 'attention-merge',
-    sources: [keepProbe, rotation, rotatedValue, splitOutputs, source],
-    constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
-    ...MERGED,
-    groups: ({ tokens }) => [Math.ceil((tokens * vectors) / workgroup)],
+    prefill: lanes === 1 ? ofItems(device, heads, rotatedTogether(heads.headDim), alone) : together,
+    decode: sharedPages ? shared(device, heads) : together,
   };
 }
 
-/** An invocation has components that are rotated together. */
-function alone(device: Device, heads: Heads): Merge {
+/** An invocation has so many components of a head. */
+function ofItems(device: Device, heads: Heads, components: number, text: Pick<KernelText, 'name' | 'sources'>): Merge {
   const { workgroup } = device.variant;
-  const blocks = (heads.numHeads * heads.headDim) / rotatedTogether(heads.headDim);
+  const items = (heads.numHeads * heads.headDim) / components;
   return {
-    name: 'attention-merge-alone',
-    sources: [keepProbe, rotation, splitOutputs, aloneSource],
+    ...text,
     constants: { ...headConstants(heads), PROBES, WORKGROUP: workgroup },
     ...MERGED,
-    groups: ({ tokens }) => [Math.ceil((tokens * blocks) / workgroup)],
+    groups: ({ tokens }) => [Math.ceil((tokens * items) / workgroup)],
   };
 }
 
