@@ -18,18 +18,18 @@ export function firstSharing(metadata: GgufMetadata, { name, hasPerLayerInputs }
   return shared < numLayers ? numLayers - shared : fail(metadata, key, `${shared} of ${numLayers} layers share keys of others, so none has any`);
 }
 
-/** Layers from `from` on. */
-const behind = (from: number, numLayers: number): number[] => Array.from({ length: numLayers - from }, (_, i) => from + i);
+/** Layers from `from` up to `to`. */
+const layersOf = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
 /** The width of the MLP of layers with keys of their own, and what the others share. Errors: `bad_file`; `unsupported` where layers differ otherwise. */
 export function readMlpWidths(metadata: GgufMetadata, { name, hasPerLayerInputs }: Architecture, { from, numLayers, most }: { from: number; numLayers: number; most: number }): { intermediateSize: number; sharedKeys?: SharedKeys } {
   const key = `${name}.feed_forward_length`;
   const listed = metadata.get(key);
   if (hasPerLayerInputs && ArrayBuffer.isView(listed) && metadata.numbers(key).length !== numLayers) fail(metadata, key, `must be a number for each of ${numLayers} layers`);
-  const intermediateSize = readInteger(metadata, key, most, undefined, behind(from, numLayers));
+  const intermediateSize = readInteger(metadata, key, most, undefined, layersOf(from, numLayers));
   checkMultiple(metadata, key, intermediateSize, 32);
   if (from === numLayers) return { intermediateSize };
-  const shared = readInteger(metadata, key, most, undefined, Array.from({ length: from }, (_, layer) => layer));
+  const shared = readInteger(metadata, key, most, undefined, layersOf(0, from));
   checkMultiple(metadata, key, shared, 32);
   return { intermediateSize, sharedKeys: { from, intermediateSize: shared } };
 }
@@ -63,7 +63,7 @@ export function readWindowHeads(metadata: GgufMetadata, { name, hasPerLayerInput
 export function checkSources(metadata: GgufMetadata, { sharedKeys, window, numLayers }: Pick<ModelConfig, 'sharedKeys' | 'window' | 'numLayers'>, name: string): void {
   if (!sharedKeys) return;
   const isWindowed = (layer: number): boolean => window?.layers.includes(layer) === true;
-  const own = new Set(Array.from({ length: sharedKeys.from }, (_, layer) => isWindowed(layer)));
-  const missing = behind(sharedKeys.from, numLayers).find((layer) => !own.has(isWindowed(layer)));
+  const own = new Set(layersOf(0, sharedKeys.from).map(isWindowed));
+  const missing = layersOf(sharedKeys.from, numLayers).find((layer) => !own.has(isWindowed(layer)));
   if (missing !== undefined) fail(metadata, `${name}.attention.shared_kv_layers`, `layer ${missing} has no layer of its kind before it whose keys it could share`);
 }
