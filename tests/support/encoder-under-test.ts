@@ -3,11 +3,13 @@ import { napping } from '../../cli/node-gpu.ts';
 import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
 import { openAnyEngine } from '../../src/engine/open-model.ts';
 import type { EngineCoreOptions } from '../../src/engine/types.ts';
+import { readOnce } from '../../src/gpu/readback.ts';
 import { type EncoderSession, openEncoderSession } from '../../src/session/encoder/encoder-session.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { lastingGpu } from './gpu/lasting-gpu.ts';
 import { miscompiling } from './gpu/miscompiling.ts';
 import { MemoryTuning } from './memory-tuning.ts';
+import { nmse } from './nmse.ts';
 
 export type EncoderTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
 
@@ -22,6 +24,13 @@ export async function encoderSession(sources: readonly ByteSource[], options: En
   const session = await openEncoderSession({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
   closeAfterTest(session.device);
   return session;
+}
+
+/** NMSE of the states of what was encoded last, which lie in `states` row by row, beside those that are `expected`. */
+export async function stateError({ device, encoder }: EncoderSession, states: GPUBuffer, expected: readonly Float32Array[]): Promise<number> {
+  const width = encoder.config.hiddenSize;
+  const found = new Float32Array(await readOnce(device, 'states', [{ buffer: states, offset: 0, size: expected.length * width * 4 }]));
+  return nmse(expected.map((_, t) => found.subarray(t * width, (t + 1) * width)), expected);
 }
 
 /** The same as an engine. */

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { napping } from '../../../cli/node-gpu.ts';
-import { readOnce } from '../../../src/gpu/readback.ts';
 import type { EncoderActivations } from '../../../src/models/encoder.ts';
 import { checkModel } from '../../../src/session/check-model.ts';
 import { openEncoderSession } from '../../../src/session/encoder/encoder-session.ts';
-import { type Broken, closeAfterTest, embedded, encoderAmongModels, encoderEngine, encoderSession, expectAskedOnce, expectFound, expectNotShared, scaled } from '../../support/encoder-under-test.ts';
+import { closeAfterTest, embedded, encoderAmongModels, encoderEngine, encoderSession, expectAskedOnce, expectFound, expectNotShared, scaled, stateError, type Broken } from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
 import { type Change, encoderFolder, encoderGguf, expectedStates, expectedTexts } from '../../support/models/encoder-folder.ts';
@@ -23,12 +22,7 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
   test('the states of texts side by side are those of transformers, of each alone', async () => {
     const session = await encoderSession(encoderFolder(), { deviceClass });
     await session.encode(ids);
-    const { device, encoder } = session;
-    const { hiddenSize } = encoder.config;
-    const expected = expectedStates().flat();
-    const size = expected.length * hiddenSize * 4;
-    const found = new Float32Array(await readOnce(device, 'states', [{ buffer: (encoder.activations as EncoderActivations).x, offset: 0, size }]));
-    const error = nmse(expected.map((_, t) => found.subarray(t * hiddenSize, (t + 1) * hiddenSize)), expected);
+    const error = await stateError(session, (session.encoder.activations as EncoderActivations).x, expectedStates().flat());
     console.info(`states on class ${deviceClass}: NMSE ${error.toExponential(1)}`);
     expect(error).toBeLessThan(NMSE.reference);
   });

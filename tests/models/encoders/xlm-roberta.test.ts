@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { readOnce } from '../../../src/gpu/readback.ts';
 import type { EncoderActivations } from '../../../src/models/encoder.ts';
 import type { ByteSource } from '../../../src/weights/byte-source.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';
 import { llamaVectors } from '../../llama/llama-vectors.ts';
-import { embedded, encoderAmongModels, encoderEngine, encoderSession, orderOf, scaled, scored } from '../../support/encoder-under-test.ts';
+import { embedded, encoderAmongModels, encoderEngine, encoderSession, orderOf, scaled, scored, stateError } from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
 import { type Change, encoderFolder, encoderGguf, expectedScores, expectedStates, expectedTexts } from '../../support/models/encoder-folder.ts';
 import { nmse } from '../../support/nmse.ts';
@@ -22,11 +21,7 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
   test('the states of texts side by side are those of transformers, whose positions begin behind the padding token', async () => {
     const session = await encoderSession(folder(), { deviceClass });
     await session.encode(ids);
-    const { device, encoder } = session;
-    const { hiddenSize } = encoder.config;
-    const states = expectedStates('xlmr').flat();
-    const found = new Float32Array(await readOnce(device, 'states', [{ buffer: (encoder.activations as EncoderActivations).x, offset: 0, size: states.length * hiddenSize * 4 }]));
-    const error = nmse(states.map((_, t) => found.subarray(t * hiddenSize, (t + 1) * hiddenSize)), states);
+    const error = await stateError(session, (session.encoder.activations as EncoderActivations).x, expectedStates('xlmr').flat());
     console.info(`states on class ${deviceClass}: NMSE ${error.toExponential(1)}`);
     expect(error).toBeLessThan(NMSE.reference);
   });
