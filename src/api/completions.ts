@@ -42,8 +42,8 @@ export function completions({ client, listeners, model, traits, defaults }: Answ
     const { messages, tools, newReader, options, choices, stream, includeUsage } = asked;
     const head = responseHead('chatcmpl', model);
     const answers = answersTo(head.id, { messages, tools }, optionsOfChoices(options, choices), signal);
-    if (stream) return mergeChunks(answers.map((events) => chatChunks(head, events, includeUsage, newReader())));
-    return mergeAnswers(answers.map((events) => () => wholeChat(head, events, newReader())));
+    if (stream) return mergeChunks(answers.map((events) => chatChunks(head, events, includeUsage, newReader)));
+    return mergeAnswers(answers.map((events) => () => wholeChat(head, events, newReader)));
   };
   const complete = async (request: CompletionRequest, call?: CallOptions): Promise<AsyncIterable<Completion> | Completion> => {
     const signal = parseCall(call);

@@ -1,6 +1,7 @@
 import type { WorkerEvent } from '../../workers/protocol.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { parseMessages } from './chat/messages.ts';
+import { asShown } from './chat/written-calls.ts';
 import { checkFunction, checkSignal, checked } from './checks.ts';
 import { type Answerer, completions } from './completions.ts';
 import { Listeners } from './listeners.ts';
@@ -80,7 +81,7 @@ function tell(listeners: Listeners, message: WorkerEvent): void {
 type Methods = Omit<Engine, 'model' | 'contextLength' | 'device' | 'answeredBy' | 'fetch'>;
 
 function methods(answerer: Answerer): Methods {
-  const { client, listeners, model } = answerer;
+  const { client, listeners, model, traits } = answerer;
   return {
     ...completions(answerer),
     embeddings: { create: async (request, call) => (await import('./embeddings.ts')).embed(client, model, request, parseCall(call)) },
@@ -99,7 +100,7 @@ function methods(answerer: Answerer): Methods {
     },
     memory: () => client.memory(),
     measureDevice: async (options) => (await import('./measure-device.ts')).measureDevice(client, options),
-    countTokens: async (messages) => client.countTokens(checked('messages', () => parseMessages(messages))),
+    countTokens: async (messages) => client.countTokens(asShown(checked('messages', () => parseMessages(messages)), traits.toolFormat)),
     on: (event, fn) => listeners.add(event, fn),
     dispose: () => client.dispose(),
   };

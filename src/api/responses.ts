@@ -1,7 +1,7 @@
 import type { GenerateEvent, TokenLogprobs } from '../engine/types.ts';
-import { type AnswerReader, joinDeltas } from './chat/answer-reader.ts';
+import type { AnswerReader } from './chat/answer-reader.ts';
 import { chatLogprobs, textLogprobs } from './logprobs.ts';
-import type { AnswerReport, ChatCompletion, ChatCompletionChunk, Completion, Usage } from './types.ts';
+import type { AnswerDelta, AnswerMessage, AnswerReport, ChatCompletion, ChatCompletionChunk, Completion, Usage } from './types.ts';
 
 type End = Extract<GenerateEvent, { type: 'end' }>;
 type Head = { id: string; created: number; model: string };
@@ -16,8 +16,9 @@ export async function* chatChunks(
   head: Head,
   events: AsyncIterable<GenerateEvent>,
   includeUsage: boolean,
-  reader: AnswerReader,
+  newReader: () => Promise<AnswerReader>,
 ): AsyncGenerator<ChatCompletionChunk, void> {
+  const reader = await newReader();
   const shared = { ...head, object: 'chat.completion.chunk' as const, ...(includeUsage && { usage: null }) };
   type Choice = ChatCompletionChunk['choices'][number];
   const chunk = (
@@ -78,8 +79,9 @@ export async function* completionChunks(
 export async function wholeChat(
   head: Head,
   events: AsyncIterable<GenerateEvent>,
-  reader: AnswerReader,
+  newReader: () => Promise<AnswerReader>,
 ): Promise<ChatCompletion> {
+  const reader = await newReader();
   const { text, tokens, end } = await collect(events);
   const message = joinDeltas([...reader.push(text), ...reader.flush()]);
   const finish_reason = reader.finishReason(end.finishReason);
@@ -115,6 +117,19 @@ async function collect(
     if (event.type === 'end') return { text: parts.join(''), tokens: tokens.length > 0 ? tokens : null, end: event };
   }
   throw new Error('the answer has no end');
+}
+
+/** The message that these deltas come to. */
+export function joinDeltas(deltas: readonly AnswerDelta[]): AnswerMessage {
+  const content = deltas.map((delta) => delta.content ?? '').join('');
+  const reasoning = deltas.map((delta) => delta.reasoning_content ?? '').join('');
+  const calls = deltas.flatMap((delta) => delta.tool_calls ?? []);
+  return {
+    role: 'assistant',
+    content: content === '' && calls.length > 0 ? null : content,
+    ...(reasoning !== '' && { reasoning_content: reasoning }),
+    ...(calls.length > 0 && { tool_calls: calls.map(({ index: _, ...call }) => call) }),
+  };
 }
 
 const reportOf = ({ report }: End): AnswerReport => ({ answeredBy: 'device', ...report });

@@ -43,14 +43,13 @@ export class WorkerClient {
     watchThread((lock) => this.remote.hold(lock), onEnd, this.gone.signal).catch(() => undefined); // some origins get no locks
   }
 
-  /** Starts a worker. Its code comes with the first one, from where the page's came. Throws `network`. */
+  /** Starts a worker. Its code, and what reads chats' answers, come with the first one, from where the page's came. Throws `network`. */
   static async start(): Promise<WorkerClient> {
     // As text in a chunk, which every bundler takes along and every origin may serve; see docs/decisions/package.md.
-    const { default: EngineThread } = await import('../../workers/engine.worker.ts?worker&inline').catch(
-      (cause: unknown) => {
-        throw new ChunkwiseError('network', { reason: "the code of the engine's worker did not come" }, { cause });
-      },
-    );
+    const worker = import('../../workers/engine.worker.ts?worker&inline');
+    const [{ default: EngineThread }] = await Promise.all([worker, import('./chat/answer-reader.ts')]).catch((cause: unknown) => {
+      throw new ChunkwiseError('network', { reason: "the engine's code did not come" }, { cause });
+    });
     return new WorkerClient(new EngineThread({ name: 'engine' }));
   }
 

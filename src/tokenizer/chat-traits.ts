@@ -4,9 +4,10 @@ import type { Tokenizer } from './tokenizer.ts';
 
 /**
  * How a model writes its calls. `hermes`: `<tool_call>{…}</tool_call>` (Hermes, Qwen); `llama`: the answer is
- * `{"name": …, "parameters": …}` (Llama 3.x); `mistral`: `[TOOL_CALLS][{…}]`.
+ * `{"name": …, "parameters": …}` (Llama 3.x); `mistral`: `[TOOL_CALLS][{…}]`; `lfm2`:
+ * `<|tool_call_start|>[name(key="value")]<|tool_call_end|>` (LFM2, LFM2.5).
  */
-export type ToolFormat = 'hermes' | 'llama' | 'mistral';
+export type ToolFormat = 'hermes' | 'llama' | 'mistral' | 'lfm2';
 
 /** What a model's chat template says of its answers. */
 export interface ChatTraits {
@@ -23,21 +24,25 @@ const MARKERS: ReadonlySet<string> = new Set([
   '<tool_call>',
   '</tool_call>',
   '[TOOL_CALLS]',
+  '<|tool_call_start|>',
+  '<|tool_call_end|>',
   '<|python_tag|>',
 ]);
 
 /** Reads a template's traits. A template that cannot be run has none: a chat will say what is wrong with it. */
 export function chatTraits(metadata: TokenizerMetadata): ChatTraits {
-  return { toolFormat: toolFormat(metadata.chatTemplate ?? ''), opensReasoning: opensReasoning(metadata) };
+  return { toolFormat: toolFormat(metadata), opensReasoning: opensReasoning(metadata) };
 }
 
-function toolFormat(template: string): ToolFormat | undefined {
+function toolFormat({ chatTemplate: template = '', tokens }: TokenizerMetadata): ToolFormat | undefined {
   if (!/\btools\b/.test(template)) return undefined;
   // Gemma 4 writes calls in a notation of its own.
   if (template.includes('<|tool_call>')) return undefined;
   // Qwen3-Coder writes XML within the same tags; Mistral's later models put arguments behind a marker of their own.
   if (template.includes('<tool_call>')) return template.includes('<function=') ? undefined : 'hermes';
   if (template.includes('[TOOL_CALLS]')) return template.includes('[ARGS]') ? undefined : 'mistral';
+  // Its template shows the tools, and says nothing of calls.
+  if (template.includes('List of tools: ') && tokens.includes('<|tool_call_start|>')) return 'lfm2';
   return /"parameters"\s*:/.test(template) ? 'llama' : undefined;
 }
 

@@ -29,7 +29,7 @@ async function* answer(): AsyncGenerator<GenerateEvent, void> {
   };
 }
 
-const reader = () => new AnswerReader({ opensReasoning: false }, new Set());
+const newReader = async () => new AnswerReader({ opensReasoning: false }, new Set());
 
 async function gather<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
@@ -39,7 +39,7 @@ async function gather<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 it('streams a chat as OpenAI does: role, text, finish reason; empty texts are left out', async () => {
   const head = responseHead('chatcmpl', 'm');
-  const chunks = await gather(chatChunks(head, answer(), false, reader()));
+  const chunks = await gather(chatChunks(head, answer(), false, newReader));
   expect(chunks.map(({ choices }) => [choices[0]?.delta, choices[0]?.finish_reason])).toEqual([
     [{ role: 'assistant', content: '' }, null],
     [{ content: 'Gr' }, null],
@@ -53,7 +53,7 @@ it('streams a chat as OpenAI does: role, text, finish reason; empty texts are le
 });
 
 it('adds the usage in a last chunk without choices when it is asked for', async () => {
-  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), answer(), true, reader()));
+  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), answer(), true, newReader));
   expect(chunks.at(-1)).toMatchObject({ choices: [], usage, chunkwise: told });
   expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null && chunk.choices.length === 1)).toBe(true);
   const texts = await gather(completionChunks(responseHead('cmpl', 'm'), answer(), true));
@@ -68,7 +68,7 @@ it('streams a completion: its text in order, the finish reason on the last', asy
 
 it('gathers whole answers', async () => {
   const choice = { index: 0, finish_reason: 'length', logprobs: null };
-  expect(await wholeChat(responseHead('chatcmpl', 'm'), answer(), reader())).toMatchObject({
+  expect(await wholeChat(responseHead('chatcmpl', 'm'), answer(), newReader)).toMatchObject({
     object: 'chat.completion',
     model: 'm',
     choices: [{ ...choice, message: { role: 'assistant', content: 'Grüß' } }],
@@ -94,7 +94,7 @@ async function* likely(): AsyncGenerator<GenerateEvent, void> {
 }
 
 it("gives log-probabilities as OpenAI's chats do, whole and streamed, also of a token without a text", async () => {
-  const whole = await wholeChat(responseHead('chatcmpl', 'm'), likely(), reader());
+  const whole = await wholeChat(responseHead('chatcmpl', 'm'), likely(), newReader);
   expect(whole.choices[0]?.logprobs).toEqual({
     content: [
       {
@@ -105,7 +105,7 @@ it("gives log-probabilities as OpenAI's chats do, whole and streamed, also of a 
     ],
     refusal: null,
   });
-  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), likely(), false, reader()));
+  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), likely(), false, newReader));
   const streamed = chunks.flatMap(({ choices }) => choices[0]?.logprobs?.content ?? []);
   expect(streamed).toEqual(whole.choices[0]?.logprobs?.content);
 });

@@ -36,13 +36,13 @@ const BODIES: readonly [path: string, body: object][] = [
 const METADATA: TokenizerMetadata = { file: 'fuzz.gguf', model: 'gpt2', tokens: ['<s>', '</s>'], bosId: 0, eosId: 1, chatTemplate: HERMES };
 
 /** What an engine does with a request before its worker computes anything. */
-function prepareChat(request: ChatCompletionRequest): ChatCompletion {
+async function prepareChat(request: ChatCompletionRequest): Promise<ChatCompletion> {
   const { messages, tools, options, newReader } = parseChatRequest(request, { toolFormat: 'hermes', opensReasoning: false });
   // As it goes to the worker, which tells the model of it.
   const sent = structuredClone({ messages, tools, options });
   const prompt = renderChat(METADATA, sent.messages, { tools: sent.tools });
   check(sent.messages.every(({ content }) => prompt.includes(content)), 'a prompt without what was said');
-  const reader = newReader();
+  const reader = await newReader();
   reader.push('Yes. <tool_call>{"name": "weather", "arguments": {}}</tool_call>');
   check(Object.values(options.sampling ?? {}).every((value) => typeof value !== 'number' || Number.isFinite(value)), 'sampling that is not finite');
   return { id: 'x', object: 'chat.completion', created: 0, model: 'tiny', choices: [] } as unknown as ChatCompletion;

@@ -1,4 +1,4 @@
-/** Chat templates with tools, short, in the forms of three families. */
+/** Chat templates with tools, short, in the forms of four families. */
 
 /** After Qwen2.5's and Hermes 2 Pro's. */
 export const HERMES = `{%- if tools %}
@@ -68,3 +68,16 @@ export const MISTRAL = `{{- bos_token }}
 {{- " " + message.content + eos_token }}
 {%- endif %}
 {%- endfor %}`;
+
+/** After LFM2.5's: tools are shown, calls are only what an assistant said. */
+export const LFM2 = `{{- bos_token -}}
+{%- set ns = namespace(system="") -%}
+{%- if messages[0].role == "system" -%}{%- set ns.system = messages[0].content -%}{%- set messages = messages[1:] -%}{%- endif -%}
+{%- if tools -%}
+{%- set ns.system = ns.system + ("\\n" if ns.system else "") + "List of tools: [" -%}
+{%- for tool in tools -%}{%- set ns.system = ns.system + (tool | tojson) + ("" if loop.last else ", ") -%}{%- endfor -%}
+{%- set ns.system = ns.system + "]" -%}
+{%- endif -%}
+{%- if ns.system -%}{{- "<|im_start|>system\\n" + ns.system + "<|im_end|>\\n" -}}{%- endif -%}
+{%- for message in messages -%}{{- "<|im_start|>" + message.role + "\\n" + message.content + "<|im_end|>\\n" -}}{%- endfor -%}
+{%- if add_generation_prompt -%}{{- "<|im_start|>assistant\\n" -}}{%- endif -%}`;

@@ -7,7 +7,7 @@ import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
-import { HERMES, LLAMA, MISTRAL } from '../support/tool-templates.ts';
+import { HERMES, LFM2, LLAMA, MISTRAL } from '../support/tool-templates.ts';
 
 async function metadata(chatTemplate: string): Promise<TokenizerMetadata> {
   const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 1, numLayers: 1 });
@@ -39,6 +39,14 @@ describe.each([
     expect(prompt).toContain(written);
     expect(prompt).toContain(answered);
   });
+});
+
+it("lfm2's template tells how calls are written where the vocabulary has their markers, and shows tools", async () => {
+  const plain = await metadata(LFM2);
+  expect(chatTraits(plain).toolFormat).toBeUndefined();
+  const model = { ...plain, tokens: [...plain.tokens.slice(0, -1), '<|tool_call_start|>'] };
+  expect(chatTraits(model)).toEqual({ toolFormat: 'lfm2', opensReasoning: false });
+  expect(renderChat(model, [user], { tools })).toContain('List of tools: [{"type": "function", "function": {"name": "get_time"');
 });
 
 describe('a template', () => {

@@ -1,6 +1,6 @@
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { FinishReason as EndReason } from '../../engine/types.ts';
-import type { AnswerDelta, AnswerMessage, FinishReason } from '../types.ts';
+import type { AnswerDelta, FinishReason } from '../types.ts';
 import { ForcedCallReader } from './forced-call.ts';
 import { ReasoningReader, type ThoughtAndText } from './reasoning.ts';
 import { type CallOrText, ToolCallReader } from './tool-calls.ts';
@@ -41,19 +41,6 @@ export class AnswerReader {
     });
     return [...thought, ...answer];
   }
-}
-
-/** The message that these deltas come to. */
-export function joinDeltas(deltas: readonly AnswerDelta[]): AnswerMessage {
-  const content = deltas.map((delta) => delta.content ?? '').join('');
-  const reasoning = deltas.map((delta) => delta.reasoning_content ?? '').join('');
-  const calls = deltas.flatMap((delta) => delta.tool_calls ?? []);
-  return {
-    role: 'assistant',
-    content: content === '' && calls.length > 0 ? null : content,
-    ...(reasoning !== '' && { reasoning_content: reasoning }),
-    ...(calls.length > 0 && { tool_calls: calls.map(({ index: _, ...call }) => call) }),
-  };
 }
 
 const ID_CHARS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';

@@ -5,9 +5,10 @@ import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import { isRecord } from '../../config/is-record.ts';
 import { isNestedDeeper, REQUEST_NESTING } from '../../config/nesting.ts';
 import { describe, refuse } from '../checks.ts';
-import { AnswerReader } from './answer-reader.ts';
+import type { AnswerReader } from './answer-reader.ts';
 import { formatOfCall } from './forced-call.ts';
 import { parseMessages } from './messages.ts';
+import { asShown } from './written-calls.ts';
 
 /** What a chat request says, and how its answer is to be read. */
 export interface ParsedChat {
@@ -16,8 +17,8 @@ export interface ParsedChat {
   tools: ToolDefinition[];
   /** What the answer is held to, where a call is demanded. */
   callFormat: ResponseFormat | undefined;
-  /** A reader for each answer. */
-  newReader: () => AnswerReader;
+  /** A reader for each answer. Its code came with the engine's worker. */
+  newReader: () => Promise<AnswerReader>;
 }
 
 /** Checks messages and tools. Throws `bad_request`, naming the field, or `unsupported` where the model's template knows no tools. */
@@ -38,7 +39,11 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
   // What is held to a form has it from its first token on: no reasoning goes before.
   const isHeld = isForced || !isText(fields['response_format']);
   const answerTraits = isHeld ? { ...traits, opensReasoning: false } : traits;
-  return { messages, tools, callFormat, newReader: () => new AnswerReader(answerTraits, known, isForced) };
+  return {
+    messages: asShown(messages, toolFormat),
+    ...{ tools, callFormat },
+    newReader: async () => new (await import('./answer-reader.ts')).AnswerReader(answerTraits, known, isForced),
+  };
 }
 
 function parseTools(value: unknown): ToolDefinition[] {

@@ -1,6 +1,7 @@
 import type { ToolFormat } from '../../tokenizer/chat-traits.ts';
 import { isRecord } from '../../config/is-record.ts';
 import { jsonEnd, jsonMembers } from './json-span.ts';
+import { pythonicCalls } from './pythonic-calls.ts';
 import { beginningAtEnd } from './reasoning.ts';
 
 /** A call as the model wrote it; `arguments` is the text of a JSON object. */
@@ -77,24 +78,46 @@ export class ToolCallReader {
   }
 }
 
-/** How a format marks its JSON: the text before it, the text behind it or none, and the bracket that it begins with. */
+/** What a format has between its tags, from `start` on; undefined where that is no call of known tools. */
+type ReadBody = (text: string, start: number, known: ReadonlySet<string>) => { calls: WrittenCall[]; end: number } | 'unfinished' | undefined;
+
+/** How a format marks its calls: the text before them, the text behind them or none. */
 interface Tags {
   open: string;
   close: string;
-  bracket: '{' | '[';
+  body: ReadBody;
 }
 
-const HERMES: Tags = { open: '<tool_call>', close: '</tool_call>', bracket: '{' };
-const MISTRAL: Tags = { open: '[TOOL_CALLS]', close: '', bracket: '[' };
+const HERMES: Tags = { open: '<tool_call>', close: '</tool_call>', body: jsonBody('{') };
+const MISTRAL: Tags = { open: '[TOOL_CALLS]', close: '', body: jsonBody('[') };
+const LFM2: Tags = { open: '<|tool_call_start|>', close: '<|tool_call_end|>', body: pythonicBody };
 
-const FORMATS: Record<ToolFormat, Read> = {
-  hermes: (text, known, isEnd) => tagged(HERMES, text, known, isEnd),
-  mistral: (text, known, isEnd) => tagged(MISTRAL, text, known, isEnd),
-  llama: bare,
-};
+const tagged = (tags: Tags): Read => (text, known, isEnd) => between(tags, text, known, isEnd);
 
-/** JSON between tags; without a closing tag it ends by itself. What follows the opening tag and is no call makes that text. */
-function tagged({ open, close, bracket }: Tags, text: string, known: ReadonlySet<string>, isEnd: boolean): Reading {
+const FORMATS: Record<ToolFormat, Read> = { hermes: tagged(HERMES), mistral: tagged(MISTRAL), lfm2: tagged(LFM2), llama: bare };
+
+/** JSON that begins with `bracket`. */
+function jsonBody(bracket: '{' | '['): ReadBody {
+  return (text, start, known) => {
+    if (text[start] !== bracket) return undefined;
+    const end = jsonEnd(text, start);
+    if (end === undefined) return 'unfinished';
+    const calls = parseCalls(text.slice(start, end), 'arguments', known);
+    return calls && { calls, end };
+  };
+}
+
+/** Python's calls, or JSON, which LFM2 writes where its system prompt asks for it. */
+function pythonicBody(text: string, start: number, known: ReadonlySet<string>): ReturnType<ReadBody> {
+  const first = behindSpace(text, start + 1);
+  if (text[start] === '{' || (text[start] === '[' && text[first] === '{')) return jsonBody(text[start])(text, start, known);
+  const read = pythonicCalls(text, start);
+  if (read === undefined || read === 'unfinished') return read;
+  return read.calls.length > 0 && read.calls.every(({ name }) => known.has(name)) ? read : undefined;
+}
+
+/** Calls between tags; without a closing tag they end by themselves. What follows the opening tag and is no call makes that text. */
+function between({ open, close, body }: Tags, text: string, known: ReadonlySet<string>, isEnd: boolean): Reading {
   const at = text.indexOf(open);
   if (at !== 0) {
     const length = at > 0 ? at : text.length - (isEnd ? 0 : beginningAtEnd(text, open));
@@ -104,11 +127,10 @@ function tagged({ open, close, bracket }: Tags, text: string, known: ReadonlySet
   const unfinished = isEnd ? noCall : 'unfinished';
   const start = behindSpace(text, open.length);
   if (start === text.length) return unfinished;
-  if (text[start] !== bracket) return noCall;
-  const end = jsonEnd(text, start);
-  if (end === undefined) return unfinished;
-  const calls = parseCalls(text.slice(start, end), 'arguments', known);
-  if (!calls) return noCall;
+  const read = body(text, start, known);
+  if (read === 'unfinished') return unfinished;
+  if (!read) return noCall;
+  const { calls, end } = read;
   const closeAt = behindSpace(text, end);
   if (close === '' || text.startsWith(close, closeAt)) return { calls, length: close === '' ? end : closeAt + close.length };
   const rest = text.slice(closeAt);

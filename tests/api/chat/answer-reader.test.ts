@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { AnswerReader, joinDeltas } from '../../../src/api/chat/answer-reader.ts';
+import { AnswerReader } from '../../../src/api/chat/answer-reader.ts';
+import { joinDeltas } from '../../../src/api/responses.ts';
 import type { AnswerMessage } from '../../../src/api/types.ts';
 import type { ChatTraits } from '../../../src/tokenizer/chat-traits.ts';
 

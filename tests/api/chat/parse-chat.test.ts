@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { joinDeltas } from '../../../src/api/chat/answer-reader.ts';
 import { parseChat } from '../../../src/api/chat/parse-chat.ts';
+import { joinDeltas } from '../../../src/api/responses.ts';
 import type { ChatTraits } from '../../../src/tokenizer/chat-traits.ts';
 import { expectError } from '../../support/expect-error.ts';
 
@@ -26,6 +26,15 @@ describe('messages', () => {
         tool_calls: [{ id: 'abcdefghi', type: 'function', function: { name: 'f', arguments: { n: 1 } } }],
       },
       { role: 'tool', content: '20', tool_call_id: 'abcdefghi' },
+    ]);
+  });
+
+  it('have calls in what they say where templates show nothing else', () => {
+    const values = { city: 'Pa"ris', days: [1, 2.5], live: true, none: null, deep: { a: false } };
+    const given = called({ function: { name: 'f', arguments: JSON.stringify(values) } });
+    expect(parse({ messages: [{ ...given, content: 'So.' }, called({})] }, { toolFormat: 'lfm2' }).messages).toEqual([
+      { role: 'assistant', content: String.raw`<|tool_call_start|>[f(city="Pa\"ris", days=[1, 2.5], live=True, none=None, deep={"a": False})]<|tool_call_end|>So.` },
+      { role: 'assistant', content: '<|tool_call_start|>[f(n=1)]<|tool_call_end|>' },
     ]);
   });
 
@@ -86,18 +95,18 @@ describe('tools', () => {
     await expectError(() => parse({ tools: [tool('f')], tool_choice: 'required', response_format: { type: 'json_object' } }), 'bad_request', { field: 'response_format' });
   });
 
-  it('that are demanded are read as the call that the answer is; cut off, as text', () => {
+  it('that are demanded are read as the call that the answer is; cut off, as text', async () => {
     const { newReader } = parse({ tools: [tool('f')], tool_choice: 'required' });
     const json = '{"name": "f", "arguments": {"n": 1}}';
-    const read = (text: string) => {
-      const reader = newReader();
+    const read = async (text: string) => {
+      const reader = await newReader();
       const message = joinDeltas([...[...text].flatMap((piece) => reader.push(piece)), ...reader.flush()]);
       return { message, reason: reader.finishReason('stop') };
     };
-    expect(read(json)).toMatchObject({
+    expect(await read(json)).toMatchObject({
       message: { content: null, tool_calls: [{ type: 'function', function: { name: 'f', arguments: '{"n": 1}' } }] },
       reason: 'tool_calls',
     });
-    expect(read(json.slice(0, 20)).message).toEqual({ role: 'assistant', content: json.slice(0, 20) });
+    expect((await read(json.slice(0, 20))).message).toEqual({ role: 'assistant', content: json.slice(0, 20) });
   });
 });

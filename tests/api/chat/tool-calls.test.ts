@@ -110,3 +110,46 @@ describe('mistral', () => {
     expect(read('mistral', answer)).toEqual([answer]);
   });
 });
+
+describe('lfm2', () => {
+  const block = (calls: string) => `<|tool_call_start|>${calls}<|tool_call_end|>`;
+
+  it('reads calls as Python writes them, and the text around them', () => {
+    expect(read('lfm2', block('[get_weather(city="Paris", days=2)]'))).toEqual([WEATHER]);
+    expect(read('lfm2', `Let me see.\n${block("[ get_weather ( city = 'Paris', days = 2, ) , get_time() ]")}So it is.`)).toEqual(['Let me see.', WEATHER, TIME, 'So it is.']);
+    expect(read('lfm2', '<|tool_call_start|>[get_time()]')).toEqual([TIME]);
+  });
+
+  it('reads JSON in the same place', () => {
+    expect(read('lfm2', block(`[${weather}, ${time}]`))).toEqual([WEATHER, TIME]);
+    expect(read('lfm2', block(weather))).toEqual([WEATHER]);
+  });
+
+  it.each([
+    ['digits', '12345678901234567890, m=-1.50, o=1e-3', '12345678901234567890, "m": -1.50, "o": 1e-3'],
+    ['constants', 'True, b=False, c=None, d=true, e=null', 'true, "b": false, "c": null, "d": true, "e": null'],
+    ['lists, tuples and dictionaries', "[1, ('a', []), {'k': {}, 'l': [None,]}]", '[1, ["a", []], {"k": {}, "l": [null]}]'],
+    ['strings with the end and brackets', "'<|tool_call_end|>)]', s=\"it's\"", '"<|tool_call_end|>)]", "s": "it\'s"'],
+    ['escapes', String.raw`'a\n\t\'\"\\\x41\u00e9\U0001F600\d'`, JSON.stringify('a\n\t\'"\\Aé😀\\d')],
+  ])('passes on %s', (_, written, json) => {
+    expect(read('lfm2', block(`[get_time(n=${written})]`))).toEqual([{ name: 'get_time', arguments: `{"n": ${json}}` }]);
+  });
+
+  it.each([
+    ['an unknown tool', block('[rm()]')],
+    ['one unknown tool of two', block('[get_time(), rm()]')],
+    ['no calls', block('[]')],
+    ['a value without a name', block('[get_time(1)]')],
+    ['an expression', block('[get_time(n=1 + 1)]')],
+    ['a name as a value', block('[get_time(n=now)]')],
+    ['a number that JSON has not', block('[get_time(n=0x10)]')],
+    ['keys that are no strings', block('[get_time(n={1: 2})]')],
+    ['a broken escape', block(String.raw`[get_time(n='\x4g')]`)],
+    ['nesting without end', block(`[get_time(n=${'['.repeat(200)}${']'.repeat(200)})]`)],
+    ['an unfinished string', "<|tool_call_start|>[get_time(n='"],
+    ['an unfinished list', '<|tool_call_start|>[get_time(), '],
+    ['something behind the list', '<|tool_call_start|>[get_time()] now'],
+  ])('leaves to the letter: %s', (_, answer) => {
+    expect(read('lfm2', answer)).toEqual([answer]);
+  });
+});
