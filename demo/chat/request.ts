@@ -68,13 +68,13 @@ async function* pieces(engine: Engine, asked: Asked, recipe: Recipe, signal: Abo
 }
 
 function optionsOf({ settings, adapter, way, isCompared = false }: Recipe) {
-  const { temperature, topP, topK, minP, repetitionPenalty, seed, maxTokens, ranks, adapterScale, ...cache } = settings;
+  const { temperature, topP, topK, minP, presencePenalty, seed, maxTokens, ranks, adapterScale, ...cache } = settings;
   return {
     temperature,
     top_p: topP,
     top_k: topK,
     min_p: minP,
-    repetition_penalty: repetitionPenalty,
+    presence_penalty: presencePenalty,
     max_tokens: maxTokens,
     stream: true as const,
     stream_options: { include_usage: true },

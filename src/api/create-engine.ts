@@ -100,7 +100,7 @@ function methods(answerer: Answerer): Methods {
     },
     memory: () => client.memory(),
     measureDevice: async (options) => (await import('./measure-device.ts')).measureDevice(client, options),
-    countTokens: async (messages) => client.countTokens(asShown(checked('messages', () => parseMessages(messages)), traits.toolFormat)),
+    countTokens: async (messages) => client.countTokens(asShown(checked('messages', () => parseMessages(messages)), traits)),
     on: (event, fn) => listeners.add(event, fn),
     dispose: () => client.dispose(),
   };

@@ -16,6 +16,8 @@ export interface ChatTurn {
   /** Of a tool's turn: the call that it answers. */
   tool_call_id?: string;
   name?: string;
+  /** What the calls of an assistant's turn gave, where a template has it there (Gemma 4). */
+  tool_responses?: { name: string; response: unknown }[];
   /** What an assistant thought before its turn. */
   reasoning_content?: string;
 }

@@ -5,9 +5,10 @@ import type { Tokenizer } from './tokenizer.ts';
 /**
  * How a model writes its calls. `hermes`: `<tool_call>{…}</tool_call>` (Hermes, Qwen); `llama`: the answer is
  * `{"name": …, "parameters": …}` (Llama 3.x); `mistral`: `[TOOL_CALLS][{…}]`; `lfm2`:
- * `<|tool_call_start|>[name(key="value")]<|tool_call_end|>` (LFM2, LFM2.5).
+ * `<|tool_call_start|>[name(key="value")]<|tool_call_end|>` (LFM2, LFM2.5); `gemma4`:
+ * `<|tool_call>call:name{key:<|"|>value<|"|>}<tool_call|>`.
  */
-export type ToolFormat = 'hermes' | 'llama' | 'mistral' | 'lfm2';
+export type ToolFormat = 'hermes' | 'llama' | 'mistral' | 'lfm2' | 'gemma4';
 
 /** What a model's chat template says of its answers. */
 export interface ChatTraits {
@@ -15,6 +16,8 @@ export interface ChatTraits {
   toolFormat?: ToolFormat | undefined;
   /** The prompt ends within `<think>`: the answer begins in the middle of the reasoning. */
   opensReasoning: boolean;
+  /** The template looks at an assistant's `tool_calls`. */
+  showsCalls?: boolean;
 }
 
 /** Of control tokens, those that have a meaning to who reads the answer. */
@@ -26,22 +29,24 @@ const MARKERS: ReadonlySet<string> = new Set([
   '[TOOL_CALLS]',
   '<|tool_call_start|>',
   '<|tool_call_end|>',
+  '<|tool_call>',
+  '<tool_call|>',
+  '<|"|>',
   '<|python_tag|>',
 ]);
 
 /** Reads a template's traits. A template that cannot be run has none: a chat will say what is wrong with it. */
 export function chatTraits(metadata: TokenizerMetadata): ChatTraits {
-  return { toolFormat: toolFormat(metadata), opensReasoning: opensReasoning(metadata) };
+  const showsCalls = metadata.chatTemplate?.includes('tool_calls') ?? false;
+  return { toolFormat: toolFormat(metadata), opensReasoning: opensReasoning(metadata), showsCalls };
 }
 
 function toolFormat({ chatTemplate: template = '', tokens }: TokenizerMetadata): ToolFormat | undefined {
   if (!/\btools\b/.test(template)) return undefined;
-  // Gemma 4 writes calls in a notation of its own.
-  if (template.includes('<|tool_call>')) return undefined;
+  if (template.includes('<|tool_call>')) return 'gemma4';
   // Qwen3-Coder writes XML within the same tags; Mistral's later models put arguments behind a marker of their own.
   if (template.includes('<tool_call>')) return template.includes('<function=') ? undefined : 'hermes';
   if (template.includes('[TOOL_CALLS]')) return template.includes('[ARGS]') ? undefined : 'mistral';
-  // Its template shows the tools, and says nothing of calls.
   if (template.includes('List of tools: ') && tokens.includes('<|tool_call_start|>')) return 'lfm2';
   return /"parameters"\s*:/.test(template) ? 'llama' : undefined;
 }

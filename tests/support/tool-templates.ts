@@ -1,4 +1,4 @@
-/** Chat templates with tools, short, in the forms of four families. */
+/** Chat templates with tools, short, in the forms of five families. */
 
 /** After Qwen2.5's and Hermes 2 Pro's. */
 export const HERMES = `{%- if tools %}
@@ -81,3 +81,25 @@ export const LFM2 = `{{- bos_token -}}
 {%- if ns.system -%}{{- "<|im_start|>system\\n" + ns.system + "<|im_end|>\\n" -}}{%- endif -%}
 {%- for message in messages -%}{{- "<|im_start|>" + message.role + "\\n" + message.content + "<|im_end|>\\n" -}}{%- endfor -%}
 {%- if add_generation_prompt -%}{{- "<|im_start|>assistant\\n" -}}{%- endif -%}`;
+
+/** After Gemma 4's: what calls gave is of the turn that called, which goes on behind it. */
+export const GEMMA4 = `{%- macro value(it) -%}
+{%- if it is string -%}{{- '<|"|>' + it + '<|"|>' -}}
+{%- elif it is boolean -%}{{- 'true' if it else 'false' -}}
+{%- elif it is mapping -%}{{- '{' -}}{%- for key, inner in it | dictsort -%}{{- key -}}:{{- value(inner) -}}{{- '' if loop.last else ',' -}}{%- endfor -%}{{- '}' -}}
+{%- else -%}{{- it -}}{%- endif -%}
+{%- endmacro -%}
+{{- bos_token -}}
+{%- if tools -%}{{- '<|turn>system\\n' -}}
+{%- for tool in tools -%}{{- '<|tool>declaration:' + tool['function']['name'] + value(tool['function']['parameters']) + '<tool|>' -}}{%- endfor -%}
+{{- '<turn|>\\n' -}}{%- endif -%}
+{%- for message in messages -%}
+{{- '<|turn>' + ('model' if message['role'] == 'assistant' else message['role']) + '\\n' -}}
+{%- for call in message['tool_calls'] or [] -%}{{- '<|tool_call>call:' + call['function']['name'] + value(call['function']['arguments']) + '<tool_call|>' -}}{%- endfor -%}
+{%- for given in message['tool_responses'] or [] -%}
+{{- '<|tool_response>response:' + given['name'] + value(given['response'] if given['response'] is mapping else { 'value': given['response'] }) + '<tool_response|>' -}}
+{%- endfor -%}
+{{- message['content'] -}}
+{%- if not message['tool_responses'] or message['content'] -%}{{- '<turn|>\\n' -}}{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt and not messages[-1]['tool_responses'] -%}{{- '<|turn>model\\n' -}}{%- endif -%}`;

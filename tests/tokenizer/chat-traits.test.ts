@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { asShown } from '../../src/api/chat/written-calls.ts';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { type ChatTurn, renderChat, type ToolDefinition } from '../../src/tokenizer/chat-template.ts';
 import { chatTraits, withMarkers } from '../../src/tokenizer/chat-traits.ts';
@@ -7,7 +8,7 @@ import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
-import { HERMES, LFM2, LLAMA, MISTRAL } from '../support/tool-templates.ts';
+import { GEMMA4, HERMES, LFM2, LLAMA, MISTRAL } from '../support/tool-templates.ts';
 
 async function metadata(chatTemplate: string): Promise<TokenizerMetadata> {
   const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 1, numLayers: 1 });
@@ -32,7 +33,7 @@ describe.each([
 ] as const)("%s's template", (format, template, written, answered) => {
   it('tells how calls are written, and shows tools, calls and what they gave', async () => {
     const model = await metadata(template);
-    expect(chatTraits(model)).toEqual({ toolFormat: format, opensReasoning: false });
+    expect(chatTraits(model)).toEqual({ toolFormat: format, opensReasoning: false, showsCalls: true });
     expect(renderChat(model, [user], { tools })).toContain('get_time');
     expect(renderChat(model, [user])).not.toContain('get_time');
     const prompt = renderChat(model, [user, call, result], { tools });
@@ -45,14 +46,23 @@ it("lfm2's template tells how calls are written where the vocabulary has their m
   const plain = await metadata(LFM2);
   expect(chatTraits(plain).toolFormat).toBeUndefined();
   const model = { ...plain, tokens: [...plain.tokens.slice(0, -1), '<|tool_call_start|>'] };
-  expect(chatTraits(model)).toEqual({ toolFormat: 'lfm2', opensReasoning: false });
+  expect(chatTraits(model)).toEqual({ toolFormat: 'lfm2', opensReasoning: false, showsCalls: false });
   expect(renderChat(model, [user], { tools })).toContain('List of tools: [{"type": "function", "function": {"name": "get_time"');
+});
+
+it("gemma4's template shows tools, calls, and what they gave in the turn that called", async () => {
+  const model = await metadata(GEMMA4);
+  const traits = chatTraits(model);
+  expect(traits).toEqual({ toolFormat: 'gemma4', opensReasoning: false, showsCalls: true });
+  const prompt = renderChat(model, asShown([user, call, result], traits), { tools });
+  expect(prompt).toContain('<|tool>declaration:get_time{');
+  expect(prompt).toMatch(/<\|turn>model\n<\|tool_call>call:get_time\{zone:<\|"\|>UTC<\|"\|>\}<tool_call\|><\|tool_response>response:get_time\{value:<\|"\|>12<\|"\|>\}<tool_response\|>$/);
 });
 
 describe('a template', () => {
   it('may know no tools, or another form of calls', async () => {
-    for (const template of ['{{ messages[0].content }}', `${HERMES}<function=`, `${MISTRAL}[ARGS]`, `${LLAMA}<|tool_call>call:`, '{% broken']) {
-      expect(chatTraits(await metadata(template))).toEqual({ toolFormat: undefined, opensReasoning: false });
+    for (const template of ['{{ messages[0].content }}', `${HERMES}<function=`, `${MISTRAL}[ARGS]`, '{% broken']) {
+      expect(chatTraits(await metadata(template))).toMatchObject({ toolFormat: undefined, opensReasoning: false });
     }
   });
 

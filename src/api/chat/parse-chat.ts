@@ -40,7 +40,7 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
   const isHeld = isForced || !isText(fields['response_format']);
   const answerTraits = isHeld ? { ...traits, opensReasoning: false } : traits;
   return {
-    messages: asShown(messages, toolFormat),
+    messages: asShown(messages, traits),
     ...{ tools, callFormat },
     newReader: async () => new (await import('./answer-reader.ts')).AnswerReader(answerTraits, known, isForced),
   };

@@ -1,7 +1,7 @@
 import type { ToolFormat } from '../../tokenizer/chat-traits.ts';
 import { isRecord } from '../../config/is-record.ts';
+import { type CallsRead, gemmaCall, pythonicCalls } from './call-literals.ts';
 import { jsonEnd, jsonMembers } from './json-span.ts';
-import { pythonicCalls } from './pythonic-calls.ts';
 import { beginningAtEnd } from './reasoning.ts';
 
 /** A call as the model wrote it; `arguments` is the text of a JSON object. */
@@ -78,8 +78,8 @@ export class ToolCallReader {
   }
 }
 
-/** What a format has between its tags, from `start` on; undefined where that is no call of known tools. */
-type ReadBody = (text: string, start: number, known: ReadonlySet<string>) => { calls: WrittenCall[]; end: number } | 'unfinished' | undefined;
+/** What a format has between its tags, from `start` on: calls of known tools. */
+type ReadBody = (text: string, start: number, known: ReadonlySet<string>) => CallsRead;
 
 /** How a format marks its calls: the text before them, the text behind them or none. */
 interface Tags {
@@ -91,10 +91,11 @@ interface Tags {
 const HERMES: Tags = { open: '<tool_call>', close: '</tool_call>', body: jsonBody('{') };
 const MISTRAL: Tags = { open: '[TOOL_CALLS]', close: '', body: jsonBody('[') };
 const LFM2: Tags = { open: '<|tool_call_start|>', close: '<|tool_call_end|>', body: pythonicBody };
+const GEMMA4: Tags = { open: '<|tool_call>', close: '<tool_call|>', body: (text, start, known) => ofKnown(gemmaCall(text, start), known) };
 
 const tagged = (tags: Tags): Read => (text, known, isEnd) => between(tags, text, known, isEnd);
 
-const FORMATS: Record<ToolFormat, Read> = { hermes: tagged(HERMES), mistral: tagged(MISTRAL), lfm2: tagged(LFM2), llama: bare };
+const FORMATS: Record<ToolFormat, Read> = { hermes: tagged(HERMES), mistral: tagged(MISTRAL), lfm2: tagged(LFM2), gemma4: tagged(GEMMA4), llama: bare };
 
 /** JSON that begins with `bracket`. */
 function jsonBody(bracket: '{' | '['): ReadBody {
@@ -108,10 +109,13 @@ function jsonBody(bracket: '{' | '['): ReadBody {
 }
 
 /** Python's calls, or JSON, which LFM2 writes where its system prompt asks for it. */
-function pythonicBody(text: string, start: number, known: ReadonlySet<string>): ReturnType<ReadBody> {
+function pythonicBody(text: string, start: number, known: ReadonlySet<string>): CallsRead {
   const first = behindSpace(text, start + 1);
   if (text[start] === '{' || (text[start] === '[' && text[first] === '{')) return jsonBody(text[start])(text, start, known);
-  const read = pythonicCalls(text, start);
+  return ofKnown(pythonicCalls(text, start), known);
+}
+
+function ofKnown(read: CallsRead, known: ReadonlySet<string>): CallsRead {
   if (read === undefined || read === 'unfinished') return read;
   return read.calls.length > 0 && read.calls.every(({ name }) => known.has(name)) ? read : undefined;
 }

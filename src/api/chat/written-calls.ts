@@ -1,9 +1,12 @@
+import { isRecord } from '../../config/is-record.ts';
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
-import type { ToolFormat } from '../../tokenizer/chat-traits.ts';
+import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 
-/** What a model's template is given of a chat. LFM2's shows contents alone, so that calls are written into them. */
-export const asShown = (messages: ChatTurn[], toolFormat: ToolFormat | undefined): ChatTurn[] =>
-  toolFormat === 'lfm2' ? messages.map(withWrittenCalls) : messages;
+/** What a model's template is given of a chat, where it does not take calls and their results as others do. */
+export function asShown(messages: ChatTurn[], { toolFormat, showsCalls = false }: ChatTraits): ChatTurn[] {
+  if (toolFormat === 'lfm2' && !showsCalls) return messages.map(withWrittenCalls);
+  return toolFormat === 'gemma4' ? withResponses(messages) : messages;
+}
 
 /** An assistant's calls as LFM2 writes them, before what it said (Liquid AI's documentation, tool use). */
 function withWrittenCalls({ tool_calls: calls, ...message }: ChatTurn): ChatTurn {
@@ -22,4 +25,29 @@ function literal(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(literal).join(', ')}]`;
   if (typeof value !== 'object') return JSON.stringify(value);
   return `{${Object.entries(value).map(([key, inner]) => `${JSON.stringify(key)}: ${literal(inner)}`).join(', ')}}`;
+}
+
+/** What calls gave goes into the turn that called, as Gemma 4 was trained (its prompt formatting guide). */
+function withResponses(messages: readonly ChatTurn[]): ChatTurn[] {
+  let responses: ChatTurn['tool_responses'];
+  let names = new Map<string | undefined, string>();
+  return messages.flatMap((message) => {
+    if (message.role === 'tool' && responses) {
+      responses.push({ name: message.name ?? names.get(message.tool_call_id) ?? 'unknown', response: resultOf(message.content) });
+      return [];
+    }
+    responses = message.tool_calls && [];
+    names = new Map(message.tool_calls?.map(({ id, function: { name } }) => [id, name]));
+    return [{ ...message, ...(responses && { tool_responses: responses }) }];
+  });
+}
+
+/** An object, where that is what a tool gave; else its text. */
+function resultOf(content: string): unknown {
+  try {
+    const result: unknown = JSON.parse(content);
+    return isRecord(result) ? result : content;
+  } catch {
+    return content;
+  }
 }

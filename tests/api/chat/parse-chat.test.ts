@@ -38,6 +38,32 @@ describe('messages', () => {
     ]);
   });
 
+  it('are left to templates that show calls', () => {
+    const { messages } = parse({ messages: [called({})] }, { toolFormat: 'lfm2', showsCalls: true });
+    expect(messages).toMatchObject([{ content: '', tool_calls: [{}] }]);
+  });
+
+  it('have what calls gave in the turn that called, where the template looks for it there', () => {
+    const other = { id: 'b', type: 'function', function: { name: 'g', arguments: '{}' } };
+    const call = { ...called({}), tool_calls: [...called({}).tool_calls, other] };
+    const result = (content: string, id?: string, name?: string) => ({ role: 'tool', content, ...(id && { tool_call_id: id }), ...(name && { name }) });
+    const given = [call, result('{"n": 2}', 'b'), result('[1]', 'abcdefghi'), result('20', undefined, 'h'), result('', 'zzz'), user, result('late', 'b')];
+    expect(parse({ messages: given }, { toolFormat: 'gemma4', showsCalls: true }).messages).toMatchObject([
+      {
+        role: 'assistant',
+        tool_calls: [{}, {}],
+        tool_responses: [
+          { name: 'g', response: { n: 2 } },
+          { name: 'f', response: '[1]' },
+          { name: 'h', response: '20' },
+          { name: 'unknown', response: '' },
+        ],
+      },
+      { role: 'user' },
+      { role: 'tool', content: 'late' },
+    ]);
+  });
+
   it.each([
     [{ role: 'user', content: null }, 'content'],
     [{ role: 'user', content: [{ type: 'image_url' }] }, 'content[0]'],

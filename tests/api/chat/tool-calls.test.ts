@@ -153,3 +153,30 @@ describe('lfm2', () => {
     expect(read('lfm2', answer)).toEqual([answer]);
   });
 });
+
+describe('gemma4', () => {
+  const block = (call: string) => `<|tool_call>${call}<tool_call|>`;
+
+  it('reads calls in its notation, and the text around them', () => {
+    expect(read('gemma4', block('call:get_weather{city:<|"|>Paris<|"|>,days:2}'))).toEqual([WEATHER]);
+    expect(read('gemma4', `Let me see.${block('call:get_weather{city:<|"|>Paris<|"|>,days:2}')}${block('call:get_time{}')}`)).toEqual(['Let me see.', WEATHER, TIME]);
+    expect(read('gemma4', '<|tool_call>call:get_time{}')).toEqual([TIME]);
+  });
+
+  it('passes on nested values, with keys in quotes or without, and strings to the letter', () => {
+    const written = 'a:{b:[true,None,{<|"|>c d<|"|>:-1.50}]},e:<|"|>say "hi" \\n, {x}<tool_call|><|"|>,f:"g"';
+    const json = '"a": {"b": [true, null, {"c d": -1.50}]}, "e": "say \\"hi\\" \\\\n, {x}<tool_call|>", "f": "g"';
+    expect(read('gemma4', block(`call:get_time{${written}}`))).toEqual([{ name: 'get_time', arguments: `{${json}}` }]);
+  });
+
+  it.each([
+    ['an unknown tool', block('call:rm{}')],
+    ['no call', block('get_time{}')],
+    ['a word as a value', block('call:get_time{n:now}')],
+    ['half a quote', block('call:get_time{n:<|x}')],
+    ['a string without an end', '<|tool_call>call:get_time{n:<|"|>'],
+    ['half a marker', 'Is 1 <|tool_c'],
+  ])('leaves to the letter: %s', (_, answer) => {
+    expect(read('gemma4', answer)).toEqual([answer]);
+  });
+});

@@ -14,14 +14,26 @@ class Unfinished extends Error {}
 /** Something else is written than calls. */
 class NoCalls extends Error {}
 
+/** Gemma 4's quotes, behind which nothing is escaped. */
+const GEMMA_QUOTE = '<|"|>';
+
+/** Calls, and the place behind them; undefined where something else is written. */
+export type CallsRead = { calls: WrittenCall[]; end: number } | 'unfinished' | undefined;
+
 /**
  * Calls as Python would write them, in a list that begins at `start`: `[name(key="value", other=[1, 2])]`. Values are
- * literals; numbers are passed on as they stand there. Undefined where something else is written.
+ * literals; numbers are passed on as they stand there.
  */
-export function pythonicCalls(text: string, start: number): { calls: WrittenCall[]; end: number } | 'unfinished' | undefined {
+export const pythonicCalls = (text: string, start: number): CallsRead =>
+  read(text, start, (reader) => reader.list('[', ']', () => reader.pythonicCall()));
+
+/** A call as Gemma 4 writes it, at `start`: `call:name{key:<|"|>value<|"|>,other:[1,2]}`. */
+export const gemmaCall = (text: string, start: number): CallsRead => read(text, start, (reader) => [reader.gemmaCall()]);
+
+function read(text: string, start: number, calls: (reader: LiteralReader) => WrittenCall[]): CallsRead {
   const reader = new LiteralReader(text, start);
   try {
-    return { calls: reader.list('[', ']', () => reader.call()), end: reader.at };
+    return { calls: calls(reader), end: reader.at };
   } catch (thrown) {
     if (thrown instanceof Unfinished) return 'unfinished';
     if (thrown instanceof NoCalls) return undefined;
@@ -29,7 +41,7 @@ export function pythonicCalls(text: string, start: number): { calls: WrittenCall
   }
 }
 
-/** Reads Python's literals from `at` on, as JSON. */
+/** Reads literals from `at` on, Python's and Gemma 4's, as JSON. */
 class LiteralReader {
   #depth = 0;
 
@@ -38,7 +50,12 @@ class LiteralReader {
     public at: number,
   ) {}
 
-  call(): WrittenCall {
+  gemmaCall(): WrittenCall {
+    this.#match(/call:/y);
+    return { name: this.#match(NAME), arguments: this.#object() };
+  }
+
+  pythonicCall(): WrittenCall {
     const name = this.#match(NAME);
     const given = this.list('(', ')', () => {
       const key = this.#match(NAME);
@@ -64,29 +81,44 @@ class LiteralReader {
 
   #value(): string {
     const next = this.#next();
-    if (next === '"' || next === "'") return JSON.stringify(this.#string());
+    if (next === '"' || next === "'" || next === '<') return JSON.stringify(this.#string());
     if (next === '[') return `[${this.list('[', ']', () => this.#value()).join(', ')}]`;
     if (next === '(') return `[${this.list('(', ')', () => this.#value()).join(', ')}]`;
-    if (next === '{') {
-      const members = this.list('{', '}', () => {
-        const key = JSON.stringify(this.#string());
-        this.#expect(':');
-        return `${key}: ${this.#value()}`;
-      });
-      return `{${members.join(', ')}}`;
-    }
+    if (next === '{') return this.#object();
     if (next === '-' || /\d/.test(next)) return this.#match(NUMBER);
     const constant = this.#match(CONSTANT).toLowerCase();
     return constant === 'none' ? 'null' : constant;
   }
 
+  /** A dictionary. Gemma 4's have names without quotes as keys. */
+  #object(): string {
+    const members = this.list('{', '}', () => {
+      const isQuoted = /["'<]/.test(this.#next());
+      const key = isQuoted ? this.#string() : this.#match(NAME);
+      this.#expect(':');
+      return `${JSON.stringify(key)}: ${this.#value()}`;
+    });
+    return `{${members.join(', ')}}`;
+  }
+
   #string(): string {
     const quote = this.#next();
+    if (quote === '<') return this.#gemmaString();
     if (quote !== '"' && quote !== "'") throw new NoCalls();
     let value = '';
     for (this.at++; this.#char() !== quote; this.at++) value += this.#char() === '\\' ? this.#escaped() : this.#char();
     this.at++;
     return value;
+  }
+
+  #gemmaString(): string {
+    const start = this.at + GEMMA_QUOTE.length;
+    const opened = this.text.slice(this.at, start);
+    if (!GEMMA_QUOTE.startsWith(opened)) throw new NoCalls();
+    const end = this.text.indexOf(GEMMA_QUOTE, start);
+    if (end < 0) throw new Unfinished();
+    this.at = end + GEMMA_QUOTE.length;
+    return this.text.slice(start, end);
   }
 
   /** At a backslash; leaves `at` at the last character of what it begins. An unknown one stands for itself, as in Python. */
