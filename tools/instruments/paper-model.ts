@@ -45,6 +45,7 @@ const PROMPT_TOKENS = 300;
 const LONGEST = 3;
 const IN_CACHE = 8;
 const ADAPTER_RANK = 16;
+const BERT_HEAD = 64;
 /** A matrix's bytes are read as none at all: uploading them would take minutes, and nobody looks at them. A convolution's taps are smaller. */
 const SMALL_BYTES = 1 << 18;
 
@@ -94,9 +95,9 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
 /** A BERT of the same sizes, and an encoder of such layers, of which the one has a window: none of models whose layers no encoder has. */
 function encodersOf(model: ModelConfig, contextLength: number): EncoderConfig[] {
   if (model.convolution || model.deltaNet || model.experts) return [];
-  const { hiddenSize, intermediateSize, numHeads, vocabSize } = model;
+  const { hiddenSize, intermediateSize, vocabSize } = model;
   const shared = { hiddenSize, vocabSize, contextLength, pooling: 'mean', isNormalized: true } as const;
-  const bert = { intermediateSize, numHeads, headDim: hiddenSize / numHeads, numSegments: 2, pairs: 'segments', layerNormEps: 1e-12 } as const;
+  const bert = { intermediateSize, numHeads: hiddenSize / BERT_HEAD, headDim: BERT_HEAD, numSegments: 2, pairs: 'segments', layerNormEps: 1e-12 } as const;
   const decoder: ModelConfig = { ...model, architecture: 'gemma-embedding', numLayers: 1, contextLength, qkNorm: true, postNorms: true, activation: 'gelu', window: { tokens: 64, layers: [0] } };
   return [{ ...shared, ...bert, architecture: 'bert', numLayers: 1 }, { ...shared, architecture: 'gemma-embedding', decoder, denseWidth: 2 * hiddenSize }];
 }
