@@ -1,7 +1,7 @@
 // What Mesa's compiler says of the kernels for graphics cards, at the shapes of models of every size; no card is needed:
 //   npm run bench -- isa [PART OF A KERNEL'S NAME] [--families navi31,renoir] [--shapes 1B] [--types Q4_K] [--features all] [--phases decode]
-// Without any of these the usual types are compiled with all features and with none, which takes many minutes, and kept in
-// bench/results/isa.json.
+// Without any of these all of it is compiled, some 5,000 pipelines for each family, which takes long, and of each kernel, type and
+// set of features the worst is kept in bench/results/isa.json.
 import { parseArgs } from 'node:util';
 import { type Family, FAMILIES, type IsaFigures } from '../tools/instruments/isa.ts';
 import { type IsaRow, surveyIsa, worstFirst } from '../tools/instruments/isa-survey.ts';
@@ -20,8 +20,6 @@ const ALL = {
   features: Object.keys(FEATURE_SETS) as readonly FeatureSet[],
   phases: PHASES,
 };
-/** What is compiled where nothing else is asked for: what most files are in, and the ends between which other features lie. */
-const USUAL = { ...ALL, types: ['Q4_K', 'Q6_K', 'Q8_0', 'Q4_0', 'Q5_K', 'F16'], features: ['all', 'none'] } as const;
 
 const FIGURES = ['vgprs', 'spilled', 'scratch', 'lds', 'waves', 'instructions', 'valu', 'vmem'] as const satisfies readonly (keyof IsaFigures)[];
 const PLACE = ['kernel', 'site', 'shape', 'type', 'phase', 'features'] as const satisfies readonly (keyof IsaRow)[];
@@ -30,7 +28,7 @@ const string = { type: 'string' } as const;
 const { values, positionals } = parseArgs({ options: { families: string, shapes: string, types: string, features: string, phases: string }, allowPositionals: true });
 
 function chosen<T extends string>(name: keyof typeof ALL, all: readonly T[]): readonly T[] {
-  const wanted: readonly string[] = values[name]?.split(',') ?? USUAL[name];
+  const wanted: readonly string[] = values[name]?.split(',') ?? all;
   const unknown = wanted.find((one) => !all.includes(one as T));
   if (unknown !== undefined) throw new Error(`--${name}: ${unknown} is none of ${all.join(', ')}`);
   return all.filter((one) => wanted.includes(one));
@@ -50,7 +48,13 @@ printTable(rows, ['family', ...PLACE, ...FIGURES]);
 
 if (positionals.length === 0 && Object.keys(values).length === 0) {
   for (const family of FAMILIES) {
-    const lines = rows.filter((row) => row.family === family).map((row) => [PLACE.map((name) => row[name]).join(' · '), ...FIGURES.map((name) => row[name])].join(' '));
-    await record('isa', family, { columns: ['pipeline', ...FIGURES].join(' '), rows: lines });
+    const own = rows.filter((row) => row.family === family);
+    const worst = new Map<string, IsaRow>();
+    for (const row of own) {
+      const key = [row.kernel, row.type, row.features].join();
+      if (!worst.has(key)) worst.set(key, row);
+    }
+    const lines = [...worst.values()].map((row) => [PLACE.map((name) => row[name]).join(' · '), ...FIGURES.map((name) => row[name])].join(' '));
+    await record('isa', family, { pipelines: own.length, columns: ['worst pipeline', ...FIGURES].join(' '), rows: lines });
   }
 }

@@ -1,10 +1,13 @@
-// What the kernels for graphics cards read and write, by tracing addresses on lavapipe: npm run bench -- traffic [PART OF A KERNEL'S NAME]
+// What the kernels for graphics cards read and write, by tracing addresses on lavapipe:
+//   npm run bench -- traffic [PART OF A KERNEL'S NAME, or ''] [PART OF A CASE'S]
+// Where all kernels are traced, what is found of a case is kept in bench/results/traffic.json.
 import { SECTORS_BAR } from '../tools/instruments/bars.ts';
 import { FEATURE_SETS } from '../tools/instruments/paper-gpu.ts';
 import { dispatchesOf, type Phase, type PhasedDispatch } from '../tools/instruments/paper-model.ts';
 import { type ShapeName, SHAPES } from '../tools/instruments/shapes.ts';
 import { Tracer } from '../tools/instruments/tracer.ts';
 import { type Traffic, trafficOf } from '../tools/instruments/traffic.ts';
+import { WEIGHT_FORMATS } from '../src/kernels/formats/weight-formats.ts';
 import type { GgmlType } from '../src/weights/ggml-types.ts';
 import { record } from './support/results.ts';
 import { printTable } from './support/table.ts';
@@ -21,6 +24,9 @@ interface Case {
   kernel: RegExp;
 }
 
+/** Products differ between types, other kernels between models. */
+const NO_PRODUCT = /^(?!linear)/;
+
 const CASES: readonly Case[] = [
   { name: 'prefill of 512 tokens, 1B, Q4_K', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 512, kernel: /./ },
   { name: 'the same once the speed of the device is known', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 512, isMeasured: true, kernel: /linear/ },
@@ -29,6 +35,12 @@ const CASES: readonly Case[] = [
   { name: 'decode at context 1,024, 1B, Q6_K', shape: '1B', type: 'Q6_K', phase: 'decode', promptTokens: 1024, kernel: /linear/ },
   { name: 'decode at context 1,024, 135M, Q8_0', shape: '135M', type: 'Q8_0', phase: 'decode', promptTokens: 1024, kernel: /./ },
   { name: 'decode at context 1,024, 135M, Q4_0', shape: '135M', type: 'Q4_0', phase: 'decode', promptTokens: 1024, kernel: /linear/ },
+  ...(['delta net', 'gated attention', 'experts', 'convolution', 'layer inputs', 'window', 'whole norms'] as const).flatMap((shape) =>
+    (['prefill', 'decode'] as const).map((phase) => ({ name: `${phase} of a model's layer: ${shape}, Q8_0`, shape, type: 'Q8_0', phase, promptTokens: 256, kernel: NO_PRODUCT }) as const),
+  ),
+  ...(Object.keys(WEIGHT_FORMATS) as GgmlType[]).flatMap((type) =>
+    (['prefill', 'decode'] as const).map((phase) => ({ name: `${phase} of all types: 1B, ${type}`, shape: '1B', type, phase, promptTokens: 64, kernel: /linear/ }) as const),
+  ),
 ];
 
 interface Row extends Traffic {
@@ -53,24 +65,32 @@ async function traced(tracer: Tracer, dispatches: readonly PhasedDispatch[]): Pr
 }
 
 function sumOf(row: Row, more: Traffic): Row {
-  const [bytes, distinct, fetched] = [row.bytes + more.bytes, row.distinct + more.distinct, row.fetched + more.fetched];
+  const [bytes, distinct, fetched, fetchedOnce] = [row.bytes + more.bytes, row.distinct + more.distinct, row.fetched + more.fetched, row.fetchedOnce + more.fetchedOnce];
   const mean = (of: 'sectors' | 'lanes'): number => (row[of] * row.fetched + more[of] * more.fetched) / fetched;
-  return { ...row, bytes, distinct, fetched, reuse: bytes / distinct, sectors: mean('sectors'), lanes: mean('lanes') };
+  return { ...row, bytes, distinct, fetched, fetchedOnce, reuse: bytes / distinct, sectors: mean('sectors'), lanes: mean('lanes') };
 }
 
 const GB = 1e9;
 const digits = (value: number): number => Number(value.toPrecision(3));
 
-/** GB of a whole model's pass that the rows chosen by `isWanted` ask for, keep apart, and fetch. */
-function gigabytes(rows: readonly Row[], numLayers: number, isWanted: (row: Row) => boolean): Record<'asked' | 'distinct' | 'fetched', number> {
-  const sum = (of: 'bytes' | 'distinct' | 'fetched'): number =>
-    digits(rows.filter(isWanted).reduce((total, row) => total + row[of] * (row.once ? 1 : numLayers), 0) / GB);
-  return { asked: sum('bytes'), distinct: sum('distinct'), fetched: sum('fetched') };
+type Sums = Record<'asked' | 'distinct' | 'fetched' | 'fetchedOnce' | 'sectors', number>;
+
+/** GB of a whole model's pass that the rows chosen by `isWanted` ask for, keep apart, and fetch; and sectors over those needed. */
+function gigabytes(rows: readonly Row[], numLayers: number, isWanted: (row: Row) => boolean): Sums {
+  const sum = (of: (row: Row) => number): number => rows.filter(isWanted).reduce((total, row) => total + of(row) * (row.once ? 1 : numLayers), 0);
+  const fetched = sum((row) => row.fetched);
+  return {
+    asked: digits(sum((row) => row.bytes) / GB),
+    distinct: digits(sum((row) => row.distinct) / GB),
+    fetched: digits(fetched / GB),
+    fetchedOnce: digits(sum((row) => row.fetchedOnce) / GB),
+    sectors: digits(fetched / (sum((row) => row.fetched / row.sectors) || 1)),
+  };
 }
 
-const [part = ''] = process.argv.slice(2);
+const [part = '', ofCase = ''] = process.argv.slice(2);
 const tracer = await Tracer.open();
-for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel } of CASES) {
+for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel } of CASES.filter((one) => one.name.includes(ofCase))) {
   const config = SHAPES[shape];
   const all = await dispatchesOf({ config, type, features: FEATURE_SETS.all, phases: [phase], promptTokens, isMeasured });
   const rows = await traced(tracer, all.filter((one) => one.phase === phase && kernel.test(one.kernel) && one.kernel.includes(part)));
@@ -84,13 +104,14 @@ for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel 
     ...{ kernel, binding: `${binding} (${within})`, label, kind },
     MB: digits(figures.bytes / 1e6),
     fetched: digits(figures.fetched / 1e6),
+    once: digits(figures.fetchedOnce / 1e6),
     ...{ reuse: digits(figures.reuse), sectors: digits(figures.sectors), lanes: digits(figures.lanes) },
     misses: kind === 'load' && figures.sectors > SECTORS_BAR ? '*' : '',
   }));
   console.log(`\n${name}; GB of loads in all layers: ${JSON.stringify(sums)}`);
-  printTable(shown, ['kernel', 'binding', 'label', 'kind', 'MB', 'fetched', 'reuse', 'sectors', 'lanes', 'misses']);
+  printTable(shown, ['kernel', 'binding', 'label', 'kind', 'MB', 'fetched', 'once', 'reuse', 'sectors', 'lanes', 'misses']);
   if (part === '') {
-    const lines = shown.map(({ kernel, binding, label, kind, MB, fetched, reuse, sectors, lanes }) => ({ access: `${kernel}: ${kind} ${binding} of ${label}`, MB, fetched, reuse, sectors, lanes }));
+    const lines = shown.map(({ kernel, binding, label, kind, MB, fetched, once, reuse, sectors, lanes }) => ({ access: `${kernel}: ${kind} ${binding} of ${label}`, MB, fetched, once, reuse, sectors, lanes }));
     await record('traffic', name, { gigabytes: sums, accesses: lines });
   }
 }

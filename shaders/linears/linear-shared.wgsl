@@ -8,11 +8,9 @@
 // needs: activation, bias, block, codes, expert, input, lora-add, reduce-sum, rides, scales
 const GROUPS = WORKGROUP / ROW_LANES;
 const CODE_SCALE = vec4f(1.0) / CODE_STEP;
-// Odd: blocks one after another, and the vectors of a block, lie in different banks.
-const TILE_STRIDE = TILE_BLOCKS | 1u;
-
-// Inputs times CODE_STEP, `[tokens][vectors of a block][blocks]`; then a token's sums, an invocation's each.
-var<workgroup> shared_vectors: array<vec4f, max(TOKENS * 8u * TILE_STRIDE, WORKGROUP)>;
+// In `shared_vectors` are inputs times CODE_STEP, `[tokens][vectors of a block][blocks]`; then a token's sums, an
+// invocation's each.
+const TILE_STRIDE = KEPT / (TOKENS * 8u);
 // `[tokens][minima of a block][blocks]`.
 var<workgroup> block_sums: array<f32, max(TOKENS * MINIMA * TILE_BLOCKS, 1u)>;
 // Sums of an invocation's squares, four tokens together.

@@ -47,7 +47,7 @@ export function scoreScaling(heads: Heads): Pick<Kernel, 'constants'> & { source
 /** Library and constants of `reduce_sum` on this device. */
 export function reduction(device: Device): Pick<Kernel, 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {
   const { rowWorkgroup, lanes } = device.variant;
-  const constants = { WORKGROUP: rowWorkgroup, LANES: lanes };
+  const constants = { WORKGROUP: rowWorkgroup, LANES: lanes, KEPT: 0 };
   const rowsPerGroup = rowWorkgroup / lanes;
   return { source: lanes === 1 ? reduceSingle : reduceWorkgroup, constants, workgroup: rowWorkgroup, rowsPerGroup };
 }

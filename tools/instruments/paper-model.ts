@@ -45,8 +45,9 @@ const PROMPT_TOKENS = 300;
 const LONGEST = 3;
 const IN_CACHE = 8;
 const ADAPTER_RANK = 16;
-/** A matrix's bytes are read as none at all: uploading them would take minutes, and nobody looks at them. */
-const SMALL_BYTES = 1 << 16;
+const BERT_HEAD = 64;
+/** A matrix's bytes are read as none at all: uploading them would take minutes, and nobody looks at them. A convolution's taps are smaller. */
+const SMALL_BYTES = 1 << 18;
 
 /** Whether the rows of all of a model's matrices are whole blocks of `type`. */
 export const fits = (config: ModelConfig, type: GgmlType): boolean =>
@@ -73,7 +74,7 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
     if (phase === 'two streams') await decode(plain, await prefill(new Sequence(NO_ADAPTERS, 1)));
     if (phase === 'sampling') await drawEveryWay(session, plain);
     if (phase === 'encoder') for (const encoder of encodersOf(config, promptTokens)) await encode(session, encoder, type, promptTokens);
-    if (phase === 'page forms') {
+    if (phase === 'page forms' && config.perLayerInputs === undefined) {
       const shrunk = await prefill(new Sequence(NO_ADAPTERS, 2, EVERY_FORM));
       await prefill(shrunk);
       await decode(shrunk);
@@ -91,11 +92,12 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
   return noted;
 }
 
-/** A BERT of the same sizes, and an encoder of such layers, of which the one has a window. */
+/** A BERT of the same sizes, and an encoder of such layers, of which the one has a window: none of models whose layers no encoder has. */
 function encodersOf(model: ModelConfig, contextLength: number): EncoderConfig[] {
-  const { hiddenSize, intermediateSize, numHeads, vocabSize } = model;
+  if (model.convolution || model.deltaNet || model.experts) return [];
+  const { hiddenSize, intermediateSize, vocabSize } = model;
   const shared = { hiddenSize, vocabSize, contextLength, pooling: 'mean', isNormalized: true } as const;
-  const bert = { intermediateSize, numHeads, headDim: hiddenSize / numHeads, numSegments: 2, pairs: 'segments', layerNormEps: 1e-12 } as const;
+  const bert = { intermediateSize, numHeads: hiddenSize / BERT_HEAD, headDim: BERT_HEAD, numSegments: 2, pairs: 'segments', layerNormEps: 1e-12 } as const;
   const decoder: ModelConfig = { ...model, architecture: 'gemma-embedding', numLayers: 1, contextLength, qkNorm: true, postNorms: true, activation: 'gelu', window: { tokens: 64, layers: [0] } };
   return [{ ...shared, ...bert, architecture: 'bert', numLayers: 1 }, { ...shared, architecture: 'gemma-embedding', decoder, denseWidth: 2 * hiddenSize }];
 }

@@ -22,6 +22,8 @@ export interface Traffic {
   sectors: number;
   /** Bytes of these sectors. */
   fetched: number;
+  /** Bytes of the sectors of a workgroup that differ, summed over all workgroups: what is fetched where a cache keeps a workgroup's. */
+  fetchedOnce: number;
   /** Of the lanes of an instruction, those that take part. */
   lanes: number;
 }
@@ -30,6 +32,7 @@ interface Sum {
   bytes: number;
   unique: number;
   fetched: number;
+  fetchedOnce: number;
   needed: number;
   active: number;
   lanes: number;
@@ -52,7 +55,7 @@ export async function trafficOf(tracer: Tracer, dispatch: NotedDispatch, samples
   }
   const names = [...dispatch.code.matchAll(/var<storage[^>]*>\s*(\w+)/g)].map(([, name]) => name);
   const scale = all / count;
-  return [...sums.values()].map(({ traffic, sum: { bytes, unique, fetched, needed, active, lanes } }) => ({
+  return [...sums.values()].map(({ traffic, sum: { bytes, unique, fetched, fetchedOnce, needed, active, lanes } }) => ({
     ...traffic,
     label: dispatch.bindings[names.indexOf(traffic.binding)]?.label ?? '',
     bytes: bytes * scale,
@@ -60,6 +63,7 @@ export async function trafficOf(tracer: Tracer, dispatch: NotedDispatch, samples
     reuse: bytes / unique,
     sectors: fetched / needed,
     fetched: fetched * SECTOR * scale,
+    fetchedOnce: fetchedOnce * SECTOR * scale,
     lanes: active / lanes,
   }));
 }
@@ -78,15 +82,17 @@ function sumsOf({ sites, width, lanes, siteOf, elements }: WorkgroupTrace) {
     const of = instructions[site * subgroups + Math.floor(lane / LANES)] as number[][];
     (of[nth] ??= []).push((elements[i] ?? 0) * stride + offset);
   }
-  const sums = new Map<string, { traffic: Pick<Traffic, 'binding' | 'within' | 'kind'>; sum: Sum; seen: Set<number> }>();
+  const sums = new Map<string, { traffic: Pick<Traffic, 'binding' | 'within' | 'kind'>; sum: Sum; seen: Set<number>; seenSectors: Set<number> }>();
   sites.forEach(({ binding, within, kind, bytes }, site) => {
     const key = `${binding} ${within} ${kind}`;
-    const entry = sums.get(key) ?? { traffic: { binding, within, kind }, sum: { bytes: 0, unique: 0, fetched: 0, needed: 0, active: 0, lanes: 0 }, seen: new Set<number>() };
+    const entry = sums.get(key) ?? { traffic: { binding, within, kind }, sum: { bytes: 0, unique: 0, fetched: 0, fetchedOnce: 0, needed: 0, active: 0, lanes: 0 }, seen: new Set<number>(), seenSectors: new Set<number>() };
     for (const addresses of instructions.slice(site * subgroups, (site + 1) * subgroups).flat()) {
       const unique = new Set(addresses);
       const sectors = new Set([...unique].flatMap((at) => [Math.floor(at / SECTOR), Math.floor((at + bytes - 1) / SECTOR)]));
       entry.sum.bytes += addresses.length * bytes;
       entry.sum.fetched += sectors.size;
+      for (const sector of sectors) entry.seenSectors.add(sector);
+      entry.sum.fetchedOnce = entry.seenSectors.size;
       entry.sum.needed += Math.ceil((unique.size * bytes) / SECTOR);
       entry.sum.active += addresses.length;
       entry.sum.lanes += perSubgroup;

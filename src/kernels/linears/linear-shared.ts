@@ -21,7 +21,7 @@ import { linearBindings, linearParams, type LinearDecodeOptions, type LinearDeco
 import { loraParts } from '../lora-layout.ts';
 import { ACTIVATIONS, loraLow } from '../slot-choices.ts';
 
-/** Bytes of a block of inputs and of its sums, and those that an invocation may have of them: what is left of 64 after a sum of four. */
+/** Bytes of a block of inputs and of its sums, and those that an invocation may have of them: more would leave fewer waves. */
 const BLOCK_BYTES = 136;
 const BYTES_EACH = 48;
 /** With more tokens than so many fewer rows are in registers, and a large workgroup has the memory for their inputs. */
@@ -87,6 +87,8 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
       ...reader.constants,
       ...lora.constants,
       ...{ WORKGROUP: workgroup, LANES: workgroup, ROW_LANES: lanes, ROWS: rows, OUTPUTS: outputs, TILE_BLOCKS: tileBlocks },
+      // An odd number of blocks: one after another, and the vectors of a block, they lie in different banks.
+      KEPT: 8 * atOnce * (tileBlocks | 1),
       ONE_INPUT: atOnce === 1 && !routed,
       ...{ TOKENS: atOnce, TOKEN_QUADS: Math.ceil(atOnce / 4), CODE_PARTS: parts, HALF_BLOCKS: parts === 1 ? 2 : 1, QUADS: Math.min(4, 8 / parts) },
       // Instead of weights: fewer instructions, but of two tokens more registers than codes with upper bits leave.
