@@ -25,7 +25,7 @@ async function measureAll(): Promise<void> {
     chunkwiseInNode(contextLength, adapter !== undefined),
     llamaInNode('vulkan', adapter === undefined ? undefined : { path: adapter }),
     llamaInNode(false, adapter === undefined ? undefined : { path: adapter }),
-    ...BROWSER_PEERS.map((peer) => inChromium(peer, contextLength, adapter)),
+    ...BROWSER_PEERS.filter(({ takesAdapters }) => takesAdapters || adapter === undefined).map((peer) => inChromium(peer, contextLength, adapter)),
   ]);
   const reference = (adapted: boolean) => llamaInNode(false, adapted ? { path: gguf } : undefined);
   const found = await measureRounds(peers.filter(({ name }) => name.includes(CHUNKWISE_PEERS)), reference, settings);

@@ -36,14 +36,16 @@ interface BrowserPeer {
   /** Of its page, a module in `pages`. */
   page: string;
   gpu: boolean;
+  /** Whether there is a call that loads a LoRA adapter. */
+  takesAdapters: boolean;
 }
 
 export const BROWSER_PEERS: readonly BrowserPeer[] = [
-  { name: 'Chunkwise', type: 'Q4_1', page: 'chunkwise', gpu: true },
-  { name: 'wllama, WebGPU', type: 'Q4_1', page: 'wllama', gpu: true },
-  { name: 'wllama, CPU', type: 'Q4_1', page: 'wllama', gpu: false },
-  { name: 'transformers.js', type: 'q4 (ONNX)', page: 'transformers', gpu: true },
-  { name: 'web-llm', type: 'q0f16 (MLC)', page: 'web-llm', gpu: true },
+  { name: 'Chunkwise', type: 'Q4_1', page: 'chunkwise', gpu: true, takesAdapters: true },
+  { name: 'wllama, WebGPU', type: 'Q4_1', page: 'wllama', gpu: true, takesAdapters: true },
+  { name: 'wllama, CPU', type: 'Q4_1', page: 'wllama', gpu: false, takesAdapters: true },
+  { name: 'transformers.js', type: 'q4 (ONNX)', page: 'transformers', gpu: true, takesAdapters: false },
+  { name: 'web-llm', type: 'q0f16 (MLC)', page: 'web-llm', gpu: true, takesAdapters: false },
 ];
 
 /** `gguf`: the adapter's GGUF form; without it none is loaded. The page is visited once before, which stores the model. */
@@ -100,12 +102,14 @@ interface Visit {
 async function visit({ server, page: name, profile, opening }: Visit): Promise<OpenPeer> {
   const context = await launchWithProfile('lavapipe', profile);
   const memory = watchBrowserMemory();
+  const failed: string[] = [];
   const close = async (): Promise<void> => {
     await memory.stop();
     await context.close();
   };
   try {
     const page = await context.newPage();
+    page.on('requestfailed', (request) => failed.push(`${request.url()}: ${request.failure()?.errorText}`));
     server.payload();
     const start = performance.now();
     await page.goto(`${server.root}${name}.html`);
@@ -115,7 +119,8 @@ async function visit({ server, page: name, profile, opening }: Visit): Promise<O
     return { device, loadMs, payload: server.payload(), answer: (question) => answerOf(page, question), peakBytes: () => memory.stop(), close };
   } catch (error) {
     await close();
-    throw error;
+    const [message] = String(error).split('\n');
+    throw new Error(failed.length > 0 ? `${message} (${failed[0]})` : message);
   }
 }
 

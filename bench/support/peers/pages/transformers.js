@@ -4,9 +4,8 @@ import { timed } from './timed.js';
 let generate;
 
 globalThis.peer = {
-  async open({ adapters }) {
+  async open() {
     generate = await pipeline('text-generation', 'HuggingFaceTB/SmolLM2-135M-Instruct', { device: 'webgpu', dtype: 'q4' });
-    if (adapters) throw new Error('transformers.js has no call that loads a LoRA adapter');
     return 'WebGPU';
   },
   answer: (prompt, count) =>

@@ -4,9 +4,8 @@ import { timed } from './timed.js';
 let engine;
 
 globalThis.peer = {
-  async open({ adapters }) {
+  async open() {
     engine = await CreateMLCEngine('SmolLM2-135M-Instruct-q0f16-MLC');
-    if (adapters) throw new Error('web-llm has no call that loads a LoRA adapter');
     return engine.getGPUVendor();
   },
   answer: (prompt, count) =>
