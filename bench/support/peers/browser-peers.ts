@@ -105,7 +105,7 @@ async function visit({ server, page: name, profile, opening }: Visit): Promise<O
   const failed: string[] = [];
   const close = async (): Promise<void> => {
     await memory.stop();
-    await context.close();
+    await context.close().catch(() => undefined); // it may have ended, which another error tells
   };
   try {
     const page = await context.newPage();
