@@ -18,7 +18,7 @@ const answer = (promptMs: number, stepMs: number[], text = 'one two'): Answer =>
   cpu: { promptMs: 2 * promptMs, stepsMs: 2 * stepMs.reduce((sum, ms) => sum + ms, 0) },
 });
 
-it('ratios are medians of those of one round, ours over theirs', () => {
+it('ratios of times are medians of those of one round, and of processor times those of the least', () => {
   const answers = {
     ours: [answer(10, [1, 1, 1]), answer(20, [2, 2, 2]), answer(30, [9, 9, 9])],
     Vulkan: [answer(20, [4, 4, 4]), answer(80, [8, 8, 8]), answer(60, [9, 9, 9])],
