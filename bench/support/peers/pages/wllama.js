@@ -12,7 +12,7 @@ globalThis.peer = {
       n_ctx: contextLength,
       n_threads: navigator.hardwareConcurrency,
       n_gpu_layers: gpu ? 999 : 0,
-      n_ubatch: 128, // of more, lavapipe runs out of workgroup memory
+      n_ubatch: 128, // which is what it needs on lavapipe
     };
     if (adapters) {
       // Its parts are files of one model to it, by their numbers.
