@@ -110,7 +110,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: ['/dist', '^tests/llama/node_modules', '^e2e/apps/'] },
+    exclude: { path: ['/dist', '^tests/llama/node_modules', '^e2e/apps/', '^bench/support/peers/pages/.*\\.js$'] },
     tsPreCompilationDeps: true,
     // ESM and .ts extensions are written out; no alias needs a tsconfig to be resolved.
     enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'node', 'default'] },

@@ -5,3 +5,7 @@ export function printTable<T extends object>(rows: readonly T[], columns: readon
   const isNumber = columns.map((column) => typeof rows[0]?.[column] === 'number');
   for (const line of cells) console.log(line.map((cell, i) => (isNumber[i] ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0))).join('  '));
 }
+
+/** A table of a document. */
+export const markdownTable = (heads: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [heads, heads.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Browser } from 'playwright';
+import type { Browser, BrowserContext, LaunchOptions } from 'playwright';
 import { chromium } from 'playwright';
 import { ensureChromiumLavapipe } from '../../tools/setup/chromium-lavapipe/build.ts';
 import { CHROMIUM_FOLDER } from '../../tools/setup/system.ts';
@@ -24,9 +24,18 @@ export const MANY_CRASHES = ['--disable-gpu-process-crash-limit', '--disable-dom
 
 /** Starts a headless Chromium on one of the software adapters, or without any. `more`: arguments. */
 export async function launchBrowser(kind: AdapterKind | 'no WebGPU', more: readonly string[] = []): Promise<Browser> {
+  return chromium.launch(await optionsOf(kind, more));
+}
+
+/** The same with what an earlier one has stored in the folder `profile`. */
+export async function launchWithProfile(kind: AdapterKind, profile: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(profile, await optionsOf(kind));
+}
+
+async function optionsOf(kind: AdapterKind | 'no WebGPU', more: readonly string[] = []): Promise<LaunchOptions> {
   const executablePath = kind === 'lavapipe' ? await ensureChromiumLavapipe() : join(CHROMIUM_FOLDER, 'chromium');
   const args = [...ARGUMENTS, ...(kind === 'no WebGPU' ? [] : [UNSAFE_WEBGPU]), ...more];
-  return chromium.launch({ executablePath, args, headless: true });
+  return { executablePath, args, headless: true };
 }
 
 /** Before the first test, once: test files run side by side, and each would build what is missing. Called by vitest. */

@@ -1,6 +1,7 @@
 // Runs llama.cpp in a process of its own (see llama.ts): requests come over IPC, large results go through a file.
 import { writeFileSync } from 'node:fs';
 import { getLlama } from 'node-llama-cpp';
+import { serveCalls } from '../support/processes/serve-calls.mjs';
 
 /** Every filter off: the probabilities are the softmax of the logits. */
 const UNFILTERED = { temperature: 1, topK: 0, topP: 1, minP: 0 };
@@ -16,6 +17,8 @@ const llama = await getLlama({
   logLevel: 'error',
   maxThreads: 1,
 });
+
+const deviceName = async () => (gpu ? (await llama.getGpuDeviceNames()).join(', ') : 'CPU');
 
 let loaded;
 
@@ -132,34 +135,39 @@ const operations = {
     }
   },
 
+  async load({ modelPath }) {
+    const start = performance.now();
+    await loadModel(modelPath, false);
+    return { ms: performance.now() - start, device: await deviceName() };
+  },
+
   async decodeSpeed({ modelPath, contextTokens, steps, lora }) {
-    return withSequence({ modelPath, contextTokens: contextTokens + steps + 1, lora }, async (sequence) => {
-      const tokens = Array.from({ length: contextTokens }, (_, i) => 100 + ((i * 37) % 1000));
+    const tokens = Array.from({ length: contextTokens }, (_, i) => 100 + ((i * 37) % 1000));
+    const { promptMs, stepMs } = await operations.answer({ modelPath, tokens, count: steps + 1, lora });
+    return { prefillMs: promptMs, msPerToken: stepMs, device: await deviceName() };
+  },
+
+  async answer({ modelPath, tokens, count, lora }) {
+    return withSequence({ modelPath, contextTokens: tokens.length + count, lora }, async (sequence) => {
       const next = { generateNext: { token: true, options: GREEDY } };
       const step = async (input) => {
-        const start = performance.now();
+        const [start, cpu] = [performance.now(), process.cpuUsage()];
         const output = await sequence.controlledEvaluate(input);
-        return { ms: performance.now() - start, token: output.at(-1).next.token };
+        const { user, system } = process.cpuUsage(cpu);
+        return { ms: performance.now() - start, cpuMs: (user + system) / 1000, token: output.at(-1).next.token };
       };
-      const prefill = await step([...tokens.slice(0, -1), [tokens.at(-1), next]]);
-      const msPerToken = [];
-      let token = prefill.token;
-      for (let i = 0; i < steps; i++) {
-        const done = await step([[token, next]]);
-        msPerToken.push(done.ms);
-        token = done.token;
-      }
-      return { prefillMs: prefill.ms, msPerToken, device: gpu ? (await llama.getGpuDeviceNames()).join(', ') : 'CPU' };
+      const prompt = await step([...tokens.slice(0, -1), [tokens.at(-1), next]]);
+      const steps = [];
+      while (steps.length < count - 1) steps.push(await step([[(steps.at(-1) ?? prompt).token, next]]));
+      return {
+        promptMs: prompt.ms,
+        promptCpuMs: prompt.cpuMs,
+        stepMs: steps.map(({ ms }) => ms),
+        stepsCpuMs: steps.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+        tokens: [prompt, ...steps].map(({ token }) => token),
+      };
     });
   },
 };
 
-process.on('disconnect', () => process.exit(0));
-process.on('message', async ({ id, operation, request }) => {
-  try {
-    process.send({ id, result: await operations[operation](request) });
-  } catch (error) {
-    process.send({ id, error: error?.stack ?? String(error) });
-  }
-});
-process.send('ready');
+serveCalls(operations);

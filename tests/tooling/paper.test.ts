@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bleu } from '../../bench/support/paper/bleu.ts';
-import { between, drawn } from '../../bench/support/paper/draw.ts';
+import { between } from '../../bench/support/marked.ts';
+import { drawn, MARK } from '../../bench/support/paper/draw.ts';
 import { type PaperSection, ratiosOf, readSections } from '../../bench/support/paper/sections.ts';
 import { worseThan } from '../../bench/support/paper/short.ts';
 import type { Speed } from '../../bench/support/paper/speed.ts';
@@ -14,7 +15,7 @@ const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
 it('the documents show what was recorded last, and no other picture', async () => {
   const files = drawn(await readSections());
   for (const [file, text] of Object.entries(files)) {
-    if (file.endsWith('.md')) expect(between(read(file)), file).toBe(text);
+    if (file.endsWith('.md')) expect(between(read(file), MARK), file).toBe(text);
     else expect(read(file), file).toBe(text);
   }
   const folder = join(ROOT, 'docs/paper');

@@ -1,4 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { withBetween } from '../marked.ts';
 import { memoryPlot, speedPlot } from './plots.ts';
 import { type PaperSection, readSections } from './sections.ts';
 import { fullTables, NOT_MEASURED, shortTable } from './tables.ts';
@@ -7,7 +8,8 @@ const ROOT = new URL('../../../', import.meta.url);
 /** Pictures of the device that was recorded first. */
 const PICTURES = 'docs/paper/';
 const README_WORDS = 'What each mechanism gains and costs beside ordinary LoRA, on a software adapter ([figures](docs/decisions/paper.md)):';
-const [BEGIN, END] = ['<!-- paper -->', '<!-- /paper -->'];
+/** Of what is drawn here, in documents. */
+export const MARK = 'paper';
 
 /** What the documents show of the sections, by file from the repository's root: a picture whole, of a document what lies between its marks. */
 export function drawn(sections: Record<string, PaperSection>): Record<string, string> {
@@ -33,23 +35,13 @@ const titleOf = (file: string): string => {
   return `${what === 'speed' ? 'Time' : 'Memory'}, rank ${rank}`;
 };
 
-/** What stands between the marks of a document. */
-export const between = (document: string): string => document.slice(...placeOf(document)).trim();
-
-function placeOf(document: string): [from: number, to: number] {
-  const [from, to] = [document.indexOf(BEGIN) + BEGIN.length, document.indexOf(END)];
-  if (from < BEGIN.length || to < from) throw new Error(`no ${BEGIN} before ${END}`);
-  return [from, to];
-}
-
 /** Writes tables and pictures of bench/results/paper.json into the documents. */
 export async function draw(): Promise<void> {
   for (const [file, text] of Object.entries(drawn(await readSections()))) {
     const url = new URL(file, ROOT);
     if (file.endsWith('.md')) {
       const document = await readFile(url, 'utf8');
-      const [from, to] = placeOf(document);
-      await writeFile(url, `${document.slice(0, from)}\n${text}\n${document.slice(to)}`);
+      await writeFile(url, withBetween(document, MARK, text));
     } else {
       await mkdir(new URL('.', url), { recursive: true });
       await writeFile(url, text);

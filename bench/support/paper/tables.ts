@@ -1,4 +1,5 @@
 import type { Estimate } from '../statistics.ts';
+import { markdownTable } from '../table.ts';
 import { BASELINE, MODE_NAMES, MODES, type ModeName } from './modes.ts';
 import type { PaperSection, RankSection } from './sections.ts';
 import type { AtContext, Speed, Timed } from './speed.ts';
@@ -36,7 +37,7 @@ export function shortTable(rank: string, section: RankSection): string {
       answers?.modes[name]?.exactMatch.value.toFixed(1) ?? NONE,
     ];
   });
-  return table([`rank ${rank}`, 'time', 'memory', 'perplexity', 'exact match'], rows).replaceAll(/ ?\| ?/g, '|');
+  return markdownTable([`rank ${rank}`, 'time', 'memory', 'perplexity', 'exact match'], rows).replaceAll(/ ?\| ?/g, '|');
 }
 
 function speedTable({ speed }: RankSection): string {
@@ -46,7 +47,7 @@ function speedTable({ speed }: RankSection): string {
     const all = Object.values(contexts);
     return [...all.map(timedCell), all.at(-1)?.tokensPerStep.toFixed(2) ?? NONE, String(Math.round(all.at(-1)?.dispatchesPerToken ?? NaN)), timedCell(prefill)];
   });
-  return `${table(heads, rows)}\n\nIn brackets: of ordinary LoRA's, with a 95 % interval; ${speed.rounds} rounds of ${speed.steps} tokens.`;
+  return `${markdownTable(heads, rows)}\n\nIn brackets: of ordinary LoRA's, with a 95 % interval; ${speed.rounds} rounds of ${speed.steps} tokens.`;
 }
 
 function memoryTable(section: RankSection): string {
@@ -59,7 +60,7 @@ function memoryTable(section: RankSection): string {
     const bytes = [weights, adapters, kv, activations + staging, memory.total].map((each) => (each / 1e6).toFixed(1));
     return [...bytes, share(memory.total / total), bitsPerElement.toFixed(2)];
   });
-  return table([`MB at ${thousands(Number(context))} tokens`, 'weights', 'adapters', 'cache', 'the rest', 'in all', 'of ordinary', 'bits an element'], rows);
+  return markdownTable([`MB at ${thousands(Number(context))} tokens`, 'weights', 'adapters', 'cache', 'the rest', 'in all', 'of ordinary', 'bits an element'], rows);
 }
 
 function qualityTable({ perplexity, answers }: RankSection): string {
@@ -82,7 +83,7 @@ function qualityTable({ perplexity, answers }: RankSection): string {
     ];
   });
   const windows = perplexity && `Perplexity is over ${perplexity.windows} windows of ${thousands(perplexity.context)} tokens; in brackets: above ordinary LoRA's.`;
-  return [table(heads, rows), ...(windows ? [windows] : []), ...(answers ? [`Answers are to ${answers.questions} questions of SQuAD; BLEU is against ordinary LoRA's.`] : [])].join('\n\n');
+  return [markdownTable(heads, rows), ...(windows ? [windows] : []), ...(answers ? [`Answers are to ${answers.questions} questions of SQuAD; BLEU is against ordinary LoRA's.`] : [])].join('\n\n');
 }
 
 /** Whether all together speculates: a cache whose pages change is not speculated in. */
@@ -118,6 +119,3 @@ const cell = (estimate: { value: number; interval: Estimate['interval'] } | unde
 const share = (ratio: number | undefined): string => (ratio === undefined ? NONE : `${Math.round(100 * ratio)} %`);
 const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`;
 const thousands = (count: number): string => count.toLocaleString('en');
-
-const table = (heads: readonly string[], rows: readonly string[][]): string =>
-  [heads, heads.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');

@@ -1,0 +1,11 @@
+/** Times an answer from the call on: `begin` gives the texts of its tokens as they come. */
+export async function timed(begin) {
+  const start = performance.now();
+  const at = [];
+  let text = '';
+  for await (const part of await begin()) {
+    at.push(performance.now() - start);
+    text += part;
+  }
+  return { text, at };
+}

@@ -1,0 +1,62 @@
+import { estimate } from '../statistics.ts';
+import { chunkwiseInNode, llamaInNode } from './node-peers.ts';
+import type { Answer, OpenPeer } from './peer.ts';
+import { questionOf } from './questions.ts';
+
+const CONTEXT = 32;
+const COUNT = 9;
+const ROUNDS = 4;
+
+export interface ShortFigures {
+  device: string;
+  /** Chunkwise's over llama.cpp's, by what of; lower is better. A test repeats them. */
+  ratios: Record<string, number>;
+  /** Those that depend on the processor or on what else the machine does. */
+  loose: Record<string, number>;
+}
+
+/** Chunkwise on lavapipe beside llama.cpp on lavapipe and on the processor, in turn: every other round goes backwards. */
+export async function measureShort(): Promise<ShortFigures> {
+  const peers: Record<string, OpenPeer> = {};
+  try {
+    for (const [name, peer] of Object.entries({ ours: chunkwiseInNode(512, false), Vulkan: llamaInNode('vulkan'), CPU: llamaInNode(false) })) {
+      peers[name] = await peer.open();
+    }
+    const answers: Record<string, Answer[]> = { ours: [], Vulkan: [], CPU: [] };
+    for (let round = 0; round <= ROUNDS; round++) {
+      const question = await questionOf(round, CONTEXT, COUNT);
+      const names = Object.keys(peers);
+      for (const name of round % 2 === 0 ? names : names.toReversed()) {
+        const answer = await peers[name]!.answer(question);
+        if (round > 0) answers[name]!.push(answer); // the first compiles
+      }
+    }
+    const peaks = Object.fromEntries(await Promise.all(Object.entries(peers).map(async ([name, peer]) => [name, await peer.peakBytes()] as const)));
+    return { device: peers['ours']!.device, ...ratiosOf(answers, peaks) };
+  } finally {
+    await Promise.all(Object.values(peers).map((peer) => peer.close()));
+  }
+}
+
+/** Of times the median of those of one round, of processor times the least of all rounds, ours over theirs. */
+export function ratiosOf(answers: Record<string, readonly Answer[]>, peaks: Record<string, number>): Omit<ShortFigures, 'device'> {
+  const over = (other: string, figure: (answer: Answer) => number): number =>
+    estimate(answers['ours']!.map((answer, i) => figure(answer) / figure(answers[other]![i]!))).median;
+  // Other jobs only add to it, by the processor's caches and by the core that two threads share.
+  const least = (name: string, figure: (answer: Answer) => number): number => Math.min(...answers[name]!.map(figure));
+  const leastOver = (other: string, figure: (answer: Answer) => number): number => least('ours', figure) / least(other, figure);
+  const decode = ({ stepMs }: Answer): number => estimate(stepMs).median;
+  const cpuTimes = (other: string): Record<string, number> => ({
+    [`processor time of a decoded token, to ${other}`]: leastOver(other, ({ cpu }) => cpu?.stepsMs ?? NaN),
+    [`processor time of a prompt, to ${other}`]: leastOver(other, ({ cpu }) => cpu?.promptMs ?? NaN),
+  });
+  const times = (other: string): Record<string, number> => ({
+    [`time of a decoded token, to ${other}`]: over(other, decode),
+    [`time of a prompt, to ${other}`]: over(other, ({ promptMs }) => promptMs),
+  });
+  const memory = (other: string): Record<string, number> => ({ [`peak memory, to ${other}`]: (peaks['ours'] ?? NaN) / (peaks[other] ?? NaN) });
+  return {
+    ratios: cpuTimes('Vulkan'),
+    loose: { ...cpuTimes('CPU'), ...times('Vulkan'), ...times('CPU'), ...memory('Vulkan'), ...memory('CPU') },
+  };
+}

@@ -1,0 +1,14 @@
+import '../support/gpu/optimized-shaders.ts';
+import { expect, test } from 'vitest';
+import { worseThan } from '../../bench/support/paper/short.ts';
+import { readSections } from '../../bench/support/peers/sections.ts';
+import { measureShort } from '../../bench/support/peers/short.ts';
+
+/** What the two share of a busy machine's caches is not always the same. */
+const TOLERANCE = 0.15;
+
+test("processor time beside llama.cpp's on the same adapter is at most 15 % worse than recorded", async () => {
+  const { short } = Object.values(await readSections()).find(({ short }) => short) ?? {};
+  expect(Object.keys(short?.ratios ?? {})).not.toEqual([]);
+  expect(worseThan(short?.ratios ?? {}, (await measureShort()).ratios, TOLERANCE)).toEqual([]);
+});
