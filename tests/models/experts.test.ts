@@ -77,15 +77,11 @@ test('an adapter of experts is refused by name', async () => {
   }
 });
 
-test('what is uploaded is what the file holds; a layer takes ten dispatches', async () => {
-  const quantized = tinyModel({ ...SIZES, hiddenSize: 256, headDim: 64, experts: { ...EXPERTS, intermediateSize: 256 }, type: 'Q4_K', seed: 74, neverEnds: true });
-  const engine = await engineUnderTest(quantized);
-  const session = await engine.session();
-  const inFile = [...checkTensors(await openGguf([sourceOf(quantized)]), session.plan.config).values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
-  expect(engine.memory().weights).toBeLessThan(1.05 * inFile);
+test('a layer takes ten dispatches', async () => {
+  const engine = await engineUnderTest(bytes);
   // q, k and v, storing, attention, merging, output; then the router, its choice, gate and up, down, their sum.
   await ask(engine, 'Winds');
-  expect(session.transformer.dispatchesPerLayer).toBeLessThanOrEqual(10);
+  expect((await engine.session()).transformer.dispatchesPerLayer).toBeLessThanOrEqual(10);
 });
 
 test('quantized, with few experts, it is the reference', async () => {
