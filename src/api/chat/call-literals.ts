@@ -1,4 +1,8 @@
-import type { WrittenCall } from './tool-calls.ts';
+/** A call as the model wrote it; `arguments` is the text of a JSON object. */
+export interface WrittenCall {
+  name: string;
+  arguments: string;
+}
 
 /** How deep lists and dictionaries may be nested. */
 const MOST_DEPTH = 100;

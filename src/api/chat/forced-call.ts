@@ -1,7 +1,7 @@
 import type { ResponseFormat } from '../../grammar/response-format.ts';
 import type { ToolDefinition } from '../../tokenizer/chat-template.ts';
+import type { WrittenCall } from './call-literals.ts';
 import { jsonMembers } from './json-span.ts';
-import type { WrittenCall } from './tool-calls.ts';
 
 /** A call of one of these tools, as JSON and nothing else, whatever the form that the model writes calls in by itself. */
 export function formatOfCall(tools: readonly ToolDefinition[]): ResponseFormat {

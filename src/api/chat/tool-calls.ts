@@ -1,14 +1,8 @@
 import type { ToolFormat } from '../../tokenizer/chat-traits.ts';
 import { isRecord } from '../../config/is-record.ts';
-import { type CallsRead, gemmaCall, pythonicCalls } from './call-literals.ts';
+import { type CallsRead, gemmaCall, pythonicCalls, type WrittenCall } from './call-literals.ts';
 import { jsonEnd, jsonMembers } from './json-span.ts';
 import { beginningAtEnd } from './reasoning.ts';
-
-/** A call as the model wrote it; `arguments` is the text of a JSON object. */
-export interface WrittenCall {
-  name: string;
-  arguments: string;
-}
 
 export type CallOrText = WrittenCall | string;
 
