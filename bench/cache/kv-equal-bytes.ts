@@ -1,0 +1,55 @@
+// The policy beside each fixed form of the cache at as many bytes at most: perplexity of prose, drama, code and chats, in the
+// same windows. Of the budgets tried, the smallest is taken whose pages are no larger at the text's end than the form's.
+// CHUNKWISE_TEXTS, CHUNKWISE_FORMS: some of the texts, and of the forms, by name; CHUNKWISE_CONTEXT, CHUNKWISE_WINDOWS.
+import { cachedPerplexity, costLine, costOf, formatIncrease, increaseOver } from '../../cli/evaluations/kv.ts';
+import { type KvMode, policyOf } from '../../src/cache/kv-options.ts';
+import type { Perplexity } from '../../src/measure/evaluate.ts';
+import { openInNode } from '../support/engine.ts';
+import { record, recorded } from '../support/results.ts';
+import { cacheTexts } from '../support/texts.ts';
+
+const CONTEXT = Number(process.env.CHUNKWISE_CONTEXT ?? 2048);
+const WINDOWS = Number(process.env.CHUNKWISE_WINDOWS ?? 4);
+const TEXTS = process.env.CHUNKWISE_TEXTS?.split(',');
+/** From the one with most bytes on, as budgets are tried from the smallest on. */
+const FORMS = (process.env.CHUNKWISE_FORMS?.split(',') ?? ['q8', 'q4', 'q3', 'k3v2']) as KvMode[];
+const BUDGETS = [0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.4, 2, 3, 4.5];
+
+const NAME = `kv-equal-bytes-${CONTEXT}`;
+const engine = await openInNode({ contextLength: CONTEXT });
+const all = await cacheTexts(engine, WINDOWS * CONTEXT);
+const perplexityWith = (tokens: readonly number[], options: Parameters<typeof policyOf>[0]): Promise<Perplexity> =>
+  cachedPerplexity(engine, tokens, CONTEXT, policyOf(options));
+
+/** The policy with the smallest of the budgets left that stays within `bytes`, a share of the dense pages'. */
+async function within(bytes: number, budgets: number[], tokens: readonly number[], dense: Perplexity, kept: { budget?: number; found?: Perplexity }) {
+  for (;;) {
+    if (kept.found && costOf(kept.found, dense).pageBytes <= bytes) return kept;
+    kept.budget = budgets.shift();
+    if (kept.budget === undefined) return undefined;
+    kept.found = await perplexityWith(tokens, { kv: 'policy', kvErrorBudget: kept.budget });
+    console.log(`  ${costLine(`budget ${kept.budget}`, costOf(kept.found, dense))}`);
+  }
+}
+
+for (const [name, tokens] of Object.entries(all)) {
+  if (TEXTS && !TEXTS.includes(name)) continue;
+  const dense = await perplexityWith(tokens, {});
+  console.log(`${name}: ${dense.tokens} tokens in windows of ${CONTEXT}; dense: perplexity ${dense.perplexity.toFixed(4)}`);
+  const budgets = [...BUDGETS];
+  const kept: { budget?: number; found?: Perplexity } = {};
+  const results: object[] = [];
+  for (const kv of FORMS) {
+    const fixed = await perplexityWith(tokens, { kv });
+    const form = costOf(fixed, dense);
+    console.log(`  ${costLine(kv, form)}`);
+    const policy = await within(form.pageBytes, budgets, tokens, dense, kept);
+    if (!policy?.found) break;
+    const overForm = increaseOver(fixed, policy.found);
+    console.log(`  budget ${policy.budget} over ${kv}: + % ${formatIncrease(overForm)}`);
+    results.push({ kv, form, budget: policy.budget, policy: costOf(policy.found, dense), overForm });
+  }
+  const { texts } = (await recorded<{ texts: object }>(NAME))[engine.device] ?? {};
+  await record(NAME, engine.device, { texts: { ...texts, [name]: { tokens: dense.tokens, context: CONTEXT, results } } });
+}
+process.exit(0);
