@@ -29,6 +29,11 @@ function read(format: ToolFormat, answer: string): CallOrText[] {
   return results[0] ?? [];
 }
 
+const leavesToTheLetter = (format: ToolFormat, answers: [what: string, answer: string][]): void =>
+  it.each(answers)('leaves to the letter: %s', (_, answer) => {
+    expect(read(format, answer)).toEqual([answer]);
+  });
+
 const weather = '{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}';
 const time = '{"arguments": {}, "name": "get_time"}';
 
@@ -51,7 +56,7 @@ describe('hermes', () => {
     ]);
   });
 
-  it.each([
+  leavesToTheLetter('hermes', [
     ['an unknown tool', '<tool_call>{"name": "rm", "arguments": {}}</tool_call>'],
     ['no JSON', "<tool_call>{'name': 'get_time'}</tool_call>"],
     ['arguments of another kind', '<tool_call>{"name": "get_time", "arguments": "{}"}</tool_call>'],
@@ -63,9 +68,7 @@ describe('hermes', () => {
     ['half a tag', 'Is 1 <tool_cal'],
     ['an empty call', '<tool_call></tool_call> and more'],
     ['plain text', ' Two < three.\n\n\tSo  what? '],
-  ])('leaves to the letter: %s', (_, answer) => {
-    expect(read('hermes', answer)).toEqual([answer]);
-  });
+  ]);
 
   it('reads a call behind one that never ends', () => {
     const broken = '<tool_call>{"name": "get_time"</tool_call>';
@@ -82,7 +85,7 @@ describe('llama', () => {
     expect(read('llama', `${call}; {"name": "get_time", "parameters": {}}`)).toEqual([WEATHER, TIME]);
   });
 
-  it.each([
+  leavesToTheLetter('llama', [
     ['JSON that is no call', '{"city": "Paris"} is it.'],
     ['an unknown tool', '{"name": "rm", "parameters": {}}'],
     ['a call in the middle of a text', `I would call ${call}`],
@@ -90,9 +93,7 @@ describe('llama', () => {
     ['code', '<|python_tag|>print(1)'],
     ['a semicolon before anything', `;${call}`],
     ['an unfinished object', '{"name": "get_time", '],
-  ])('leaves to the letter: %s', (_, answer) => {
-    expect(read('llama', answer)).toEqual([answer]);
-  });
+  ]);
 });
 
 describe('mistral', () => {
@@ -101,14 +102,12 @@ describe('mistral', () => {
     expect(read('mistral', `One moment.[TOOL_CALLS][${weather}]`)).toEqual(['One moment.', WEATHER]);
   });
 
-  it.each([
+  leavesToTheLetter('mistral', [
     ['an array with one that is no call', `[TOOL_CALLS][${weather}, 1]`],
     ['an empty array', '[TOOL_CALLS][]'],
     ['an unfinished array', `[TOOL_CALLS][${weather}`],
     ['other brackets', '[TOOL] [1, 2]'],
-  ])('leaves to the letter: %s', (_, answer) => {
-    expect(read('mistral', answer)).toEqual([answer]);
-  });
+  ]);
 });
 
 describe('lfm2', () => {
@@ -135,7 +134,7 @@ describe('lfm2', () => {
     expect(read('lfm2', block(`[get_time(n=${written})]`))).toEqual([{ name: 'get_time', arguments: `{"n": ${json}}` }]);
   });
 
-  it.each([
+  leavesToTheLetter('lfm2', [
     ['an unknown tool', block('[rm()]')],
     ['one unknown tool of two', block('[get_time(), rm()]')],
     ['no calls', block('[]')],
@@ -149,9 +148,7 @@ describe('lfm2', () => {
     ['an unfinished string', "<|tool_call_start|>[get_time(n='"],
     ['an unfinished list', '<|tool_call_start|>[get_time(), '],
     ['something behind the list', '<|tool_call_start|>[get_time()] now'],
-  ])('leaves to the letter: %s', (_, answer) => {
-    expect(read('lfm2', answer)).toEqual([answer]);
-  });
+  ]);
 });
 
 describe('gemma4', () => {
@@ -169,14 +166,12 @@ describe('gemma4', () => {
     expect(read('gemma4', block(`call:get_time{${written}}`))).toEqual([{ name: 'get_time', arguments: `{${json}}` }]);
   });
 
-  it.each([
+  leavesToTheLetter('gemma4', [
     ['an unknown tool', block('call:rm{}')],
     ['no call', block('get_time{}')],
     ['a word as a value', block('call:get_time{n:now}')],
     ['half a quote', block('call:get_time{n:<|x}')],
     ['a string without an end', '<|tool_call>call:get_time{n:<|"|>'],
     ['half a marker', 'Is 1 <|tool_c'],
-  ])('leaves to the letter: %s', (_, answer) => {
-    expect(read('gemma4', answer)).toEqual([answer]);
-  });
+  ]);
 });
