@@ -21,14 +21,13 @@ const all = await cacheTexts(engine, WINDOWS * CONTEXT);
 const perplexityWith = (tokens: readonly number[], options: Parameters<typeof policyOf>[0]): Promise<Perplexity> =>
   cachedPerplexity(engine, tokens, CONTEXT, policyOf(options));
 
-/** The policy with the smallest of the budgets left that stays within `bytes`, a share of the dense pages'. */
-async function within(bytes: number, budgets: number[], tokens: readonly number[], dense: Perplexity, kept: { budget?: number; found?: Perplexity }) {
-  for (;;) {
-    if (kept.found && costOf(kept.found, dense).pageBytes <= bytes) return kept;
-    kept.budget = budgets.shift();
-    if (kept.budget === undefined) return undefined;
-    kept.found = await perplexityWith(tokens, { kv: 'policy', kvErrorBudget: kept.budget });
-    console.log(`  ${costLine(`budget ${kept.budget}`, costOf(kept.found, dense))}`);
+/** The policy with one budget after another, from the one with most bytes on. */
+async function* policies(tokens: readonly number[], dense: Perplexity) {
+  for (const budget of BUDGETS) {
+    const found = await perplexityWith(tokens, { kv: 'policy', kvErrorBudget: budget });
+    const cost = costOf(found, dense);
+    console.log(`  ${costLine(`budget ${budget}`, cost)}`);
+    yield { budget, found, cost };
   }
 }
 
@@ -36,18 +35,19 @@ for (const [name, tokens] of Object.entries(all)) {
   if (TEXTS && !TEXTS.includes(name)) continue;
   const dense = await perplexityWith(tokens, {});
   console.log(`${name}: ${dense.tokens} tokens in windows of ${CONTEXT}; dense: perplexity ${dense.perplexity.toFixed(4)}`);
-  const budgets = [...BUDGETS];
-  const kept: { budget?: number; found?: Perplexity } = {};
+  const tried = policies(tokens, dense);
+  let policy = (await tried.next()).value;
   const results: object[] = [];
   for (const kv of FORMS) {
     const fixed = await perplexityWith(tokens, { kv });
     const form = costOf(fixed, dense);
     console.log(`  ${costLine(kv, form)}`);
-    const policy = await within(form.pageBytes, budgets, tokens, dense, kept);
-    if (!policy?.found) break;
-    const overForm = increaseOver(fixed, policy.found);
-    console.log(`  budget ${policy.budget} over ${kv}: + % ${formatIncrease(overForm)}`);
-    results.push({ kv, form, budget: policy.budget, policy: costOf(policy.found, dense), overForm });
+    while (policy && policy.cost.pageBytes > form.pageBytes) policy = (await tried.next()).value;
+    if (!policy) break;
+    const { budget, found, cost } = policy;
+    const overForm = increaseOver(fixed, found);
+    console.log(`  budget ${budget} over ${kv}: + % ${formatIncrease(overForm)}`);
+    results.push({ kv, form, budget, policy: cost, overForm });
   }
   const { texts } = (await recorded<{ texts: object }>(NAME))[engine.device] ?? {};
   await record(NAME, engine.device, { texts: { ...texts, [name]: { tokens: dense.tokens, context: CONTEXT, results } } });

@@ -68,6 +68,7 @@ fn score_half(page: vec4u, kv_head: u32, keys: u32, id: u32) {
 #end
 }
 
+// One vector of codes after another, and a pass over the keys for each step, as above.
 fn score_codes(page: vec4u, kv_head: u32, keys: u32, id: u32) {
   let team = id / TEAM;
   let lane = id % TEAM % LANES;
@@ -78,19 +79,23 @@ fn score_codes(page: vec4u, kv_head: u32, keys: u32, id: u32) {
   raise[#g] += raises[(team * GROUP + #gu) * HALF4 + #su * LANES + lane];
 #end
 #end
-  for (var j = id % TEAM / LANES; j < keys; j += ABREAST) {
-    var part = raise;
 #for s in STEPS
-    let x#s = #su * LANES + lane;
-    let query#s = team * GROUP * HEAD_DIM4 + (x#s & ~1u) + (x#s & 1u) * HALF4;
-    let a#s = key_codes(head, j, x#s, 0u);
-    let b#s = key_codes(head, j, x#s, 1u);
+  let x#s = #su * LANES + lane;
+  let query#s = team * GROUP * HEAD_DIM4 + (x#s & ~1u) + (x#s & 1u) * HALF4;
+  for (var j = id % TEAM / LANES; j < keys; j += ABREAST) {
+    let words = key_words(head, j, x#s);
+    let at = team * PARTS_LENGTH + lane * PARTS + j;
+    var part = raise;
+    if (#s > 0) { part = parts[at]; }
 #for g in GROUP
-    part[#g] += dot(queries[query#s + #gu * HEAD_DIM4], a#s) + dot(queries[query#s + #gu * HEAD_DIM4 + 1u], b#s);
+    part[#g] += dot(queries[query#s + #gu * HEAD_DIM4], bytes_of(words.x));
 #end
+#for g in GROUP
+    part[#g] += dot(queries[query#s + #gu * HEAD_DIM4 + 1u], bytes_of(words.y));
 #end
-    parts[team * PARTS_LENGTH + lane * PARTS + j] = part;
+    parts[at] = part;
   }
+#end
 }
 
 // Leaves in a team's `scores` those of its page's keys from `first` up to `keys`, and NO_SCORE for the others; `query`: where in qkv the first

@@ -23,29 +23,32 @@ fn pair_in(head: CodedHead, s: u32) -> u32 { return select(s, order_at(head.base
 
 fn slot_of(head: CodedHead, pair: u32) -> u32 { return select(pair, (order_at(head.base + KEY_ORDER, pair) >> 8u) & 255u, is_ordered(head.key_bits)); }
 
-// Four codes, a byte each: the vector v of the quad n of a row.
-fn code_bytes(bits: u32, wider: u32, row: u32, n: u32, v: u32) -> u32 {
-  if (bits == 8u) { return kv[row + 2u * n + v / 2u][v & 1u]; }
+// Eight codes, a byte each: the vectors v and v + 1 of the quad n of a row; v is even.
+fn code_words(bits: u32, wider: u32, row: u32, n: u32, v: u32) -> vec2u {
+  if (bits == 8u) { return kv[row + 2u * n + v / 2u]; }
   let own = bits_of(bits, wider, n);
   let nibbles = nibble_quads(bits, wider);
-  var lower: u32;
+  var lower: vec2u;
   if (own >= 4u) {
-    lower = (kv[row + n][v / 2u] >> (4u * (v & 1u))) & NIBBLES;
+    lower = (vec2u(kv[row + n][v / 2u]) >> vec2u(0u, 4u)) & vec2u(NIBBLES);
   } else {
-    lower = (word_of(row, n + nibbles) >> (2u * v)) & CRUMBS;
+    lower = (vec2u(word_of(row, n + nibbles)) >> (2u * v + vec2u(0u, 2u))) & vec2u(CRUMBS);
   }
   if ((own & 1u) == 0u) { return lower; }
   let place = odd_place(bits, wider, n);
-  let upper = word_of(row, nibbles + QUADS + place / 2u) >> (v + 4u * (place & 1u));
-  return lower | ((upper & LOWEST_BITS) << (own - 1u));
+  let upper = vec2u(word_of(row, nibbles + QUADS + place / 2u)) >> (v + 4u * (place & 1u) + vec2u(0u, 1u));
+  return lower | ((upper & vec2u(LOWEST_BITS)) << vec2u(own - 1u));
 }
 
-// Codes of a key's vector in the slot s, or of the one that it rotates with: c = s & 1, and x = s & ~1 or one more.
-fn key_codes(head: CodedHead, j: u32, x: u32, c: u32) -> vec4f { return bytes_of(key_bytes(head, j, x, c)); }
+// Of the vector v alone.
+fn code_bytes(bits: u32, wider: u32, row: u32, n: u32, v: u32) -> u32 { return code_words(bits, wider, row, n, v & ~1u)[v & 1u]; }
 
-fn key_bytes(head: CodedHead, j: u32, x: u32, c: u32) -> u32 {
-  return code_bytes(head.key_bits, wider_of(head.key_bits), head.codes + j * head.key_row, x / 2u, 2u * (x & 1u) + c);
+// Codes of a key's vectors in the slots x & ~1 and x | 1: of those with x & 1 = 0, or of those that they rotate with.
+fn key_words(head: CodedHead, j: u32, x: u32) -> vec2u {
+  return code_words(head.key_bits, wider_of(head.key_bits), head.codes + j * head.key_row, x / 2u, 2u * (x & 1u));
 }
+
+fn key_bytes(head: CodedHead, j: u32, x: u32, c: u32) -> u32 { return key_words(head, j, x)[c]; }
 
 // Scales and minima of that vector's channels.
 struct KeyRange { scale: vec4f, minimum: vec4f }
