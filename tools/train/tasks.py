@@ -34,7 +34,7 @@ TASKS = {
     "squad": SQUAD,
     "squad-64": replace(SQUAD, rank=64),
     # What the chat template puts before an answer.
-    "squad-alora": replace(SQUAD, invocation="<|im_start|>assistant\n"),
+    "squad-alora": replace(SQUAD, invocation="Question:"),
     "wikitext": WIKITEXT,
     "wikitext-64": replace(WIKITEXT, rank=64),
     "wikitext-nested": replace(WIKITEXT, nested=True),
