@@ -1,10 +1,7 @@
-// Time to the first token where an activated adapter is called after a conversation of 2,000 tokens with the base, beside
-// the base going on with the same tokens, and beside the same weights as an ordinary adapter; lavapipe.
-import { readFile } from 'node:fs/promises';
+// Time to the first token where an activated adapter is called after a text of 2,000 tokens that the base has read, beside
+// the base going on with the same tokens, and beside an ordinary adapter that must read all of it; lavapipe.
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
-import { demoAdapter, loadAdapter, openInNode } from '../support/engine.ts';
+import { loadAdapter, openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
 import { estimate, format } from '../support/statistics.ts';
 import { heldOutTokens } from '../support/texts.ts';
@@ -13,30 +10,28 @@ const TOKENS = 2000;
 const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 3);
 /** Calls of base and activated adapter by turns, in each round. */
 const CALLS = 5;
-const ADAPTER = 'squad';
-const INVOCATION = '\n\nAnswer in as few words as the text has for it:';
-const QUESTION = ' what is it about, who is named in it, and when was it?';
+const [ORDINARY, ACTIVATED] = ['squad', 'squad-alora'];
+const QUESTION = 'Question: What is it about?\nAnswer with the shortest exact phrase from the text above, and nothing else.';
 
 const engine = await openInNode();
-await loadAdapter(engine, ADAPTER);
-await loadActivated(engine);
-const conversation = engine.tokenizer.decode(await heldOutTokens(engine, 'wikitext', TOKENS));
-const held = engine.tokenizer.encode(conversation).length;
-const prompt = conversation + INVOCATION + QUESTION;
+for (const name of [ORDINARY, ACTIVATED]) await loadAdapter(engine, name);
+const article = `${engine.tokenizer.decode(await heldOutTokens(engine, 'wikitext', TOKENS))}\n\n`;
+const held = engine.tokenizer.encode(article).length;
+const prompt = article + QUESTION;
 const newTokens = engine.tokenizer.encode(prompt).length - held;
 
 const times = { ordinary: [] as number[], base: [] as number[], activated: [] as number[] };
 const forget = async (): Promise<void> => (await engine.session()).sequences.makeRoom(Infinity);
 // The first calls compile shaders.
-for (const adapter of [ADAPTER, 'activated', undefined]) await firstToken(INVOCATION + QUESTION, adapter);
+for (const adapter of [ORDINARY, ACTIVATED, undefined]) await firstToken(QUESTION, adapter);
 for (let round = 0; round < ROUNDS; round++) {
   await forget();
-  times.ordinary.push(await firstToken(prompt, ADAPTER, 0));
+  times.ordinary.push(await firstToken(prompt, ORDINARY, 0));
   await forget();
-  await firstToken(conversation, undefined, 0);
+  await firstToken(article, undefined, 0);
   for (let call = 0; call < CALLS; call++) {
     times.base.push(await firstToken(prompt, undefined, held));
-    times.activated.push(await firstToken(prompt, 'activated', held));
+    times.activated.push(await firstToken(prompt, ACTIVATED, held));
   }
   console.log(`  ${Object.entries(times).map(([name, ms]) => `${name} ${ms.at(-1)?.toFixed(0)}`).join(', ')} ms`);
 }
@@ -44,7 +39,7 @@ const overBase = estimate(times.activated.map((ms, i) => ms / (times.base[i] ?? 
 const underOrdinary = estimate(times.activated.map((ms, i) => (times.ordinary[Math.floor(i / CALLS)] ?? NaN) / ms));
 const ttftMs = { base: estimate(times.base), activated: estimate(times.activated), ordinary: estimate(times.ordinary) };
 console.log(`${engine.device}: ${format(overBase)} times the base's going on; the ordinary adapter takes ${format(underOrdinary)} times as long`);
-await record('alora', engine.device, { tokens: held, newTokens, rounds: ROUNDS, calls: CALLS, adapter: ADAPTER, ttftMs, overBase, underOrdinary });
+await record('alora', engine.device, { tokens: held, newTokens, rounds: ROUNDS, calls: CALLS, ttftMs, overBase, underOrdinary });
 engine.dispose();
 process.exit(0);
 
@@ -58,17 +53,4 @@ async function firstToken(text: string, adapter: string | undefined, cached?: nu
     return report.ttftMs;
   }
   throw new Error('no answer');
-}
-
-/** The adapter's own weights, activated by the invocation. */
-async function loadActivated(into: LocalEngine): Promise<void> {
-  const file = (name: string): Promise<Buffer> => readFile(`${demoAdapter(ADAPTER)}/${name}`);
-  const source = (name: string, bytes: BlobPart): BlobSource => new BlobSource(name, new Blob([bytes]));
-  const config = JSON.parse(String(await file('adapter_config.json'))) as object;
-  const text = JSON.stringify({ ...config, alora_invocation_tokens: into.tokenizer.encode(INVOCATION) });
-  const weights = 'adapter_model.safetensors';
-  await into.loadAdapter('activated', {
-    config: source('adapter_config.json', text),
-    weights: source(weights, new Uint8Array(await file(weights))),
-  });
 }

@@ -26,6 +26,13 @@ const ARTICLE = `= Grey Skerry Lighthouse =
 
 The Grey Skerry Lighthouse is a lighthouse in the North Sea. It was built in 1868`;
 
+/** A question about CONTEXT, in the prompt that an adapter was trained with. */
+async function askedOf(adapter: string, question: string): Promise<string> {
+  const response = await fetch(`${adapterUrl(adapter)}prompt.json`);
+  const { template } = (await response.json()) as { template: string };
+  return template.replace('{context}', () => CONTEXT).replace('{question}', () => question);
+}
+
 /** The adapters that the page brings, in folders of its own. */
 export const ADAPTERS: readonly ListedAdapter[] = [
   {
@@ -33,12 +40,14 @@ export const ADAPTERS: readonly ListedAdapter[] = [
     label: 'squad: answers from a text',
     shows: 'Find an answer in a paragraph, in as few words as it takes.',
     form: 'chat',
-    example: async () => {
-      const response = await fetch(`${adapterUrl('squad')}prompt.json`);
-      const { template } = (await response.json()) as { template: string };
-      const question = 'What did the lamp burn before 1911?';
-      return template.replace('{context}', () => CONTEXT).replace('{question}', () => question);
-    },
+    example: () => askedOf('squad', 'What did the lamp burn before 1911?'),
+  },
+  {
+    name: 'squad-alora',
+    label: 'squad-alora: the same, begins at “Question:”',
+    shows: 'Ask about a paragraph that the model reads without an adapter.',
+    form: 'chat',
+    example: () => askedOf('squad-alora', 'Who was the last keeper?'),
   },
   {
     name: 'shakespeare',
