@@ -5,9 +5,11 @@ const HALF4 = HEAD_DIM4 / 2u;
 const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const HALF_PART = NUM_KV_HEADS * PAGE_TOKENS * HEAD_DIM4;
 
-fn unrotated(at: u32, k: u32) -> vec4f { return qkv[at + k]; }
-
 var<workgroup> squares: array<f32, WORKGROUP>;
+// A head's values one behind another, as they are rotated by all of them.
+var<workgroup> values: array<vec4f, 2u * WORKGROUP>;
+
+fn unrotated(at: u32, k: u32) -> vec4f { return values[at + k]; }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) id: u32) {
@@ -38,16 +40,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       b *= scale * query_norm(HALF4 + i);
     }
   }
-  let value = source - i + NUM_KV_HEADS * HEAD_DIM4;
+  let place = 2u * (id - i);
+  var c = vec4f();
+  var d = vec4f();
+  if (!is_idle && is_key) {
+    c = qkv[source + NUM_KV_HEADS * HEAD_DIM4];
+    d = qkv[source + NUM_KV_HEADS * HEAD_DIM4 + HALF4];
+    values[place + i] = c;
+    values[place + HALF4 + i] = d;
+  }
   var value_scale = 1.0;
+  workgroupBarrier();
   if (VALUE_NORM) {
-    workgroupBarrier();
-    squares[id] = 0.0;
-    if (!is_idle && is_key) {
-      let c = qkv[value + i];
-      let d = qkv[value + HALF4 + i];
-      squares[id] = dot(c, c) + dot(d, d);
-    }
+    squares[id] = dot(c, c) + dot(d, d);
     workgroupBarrier();
     var sum = 0.0;
     for (var k = 0u; k < HALF4; k++) { sum += squares[min(id - i + k, WORKGROUP - 1u)]; }
@@ -67,6 +72,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let key = page.x + (head * PAGE_TOKENS + offset) * HEAD_DIM4 + i;
   kv[key] = stored_half(a * cosine - b * sine);
   kv[key + HALF4] = stored_half(a * sine + b * cosine);
-  kv[key + HALF_PART] = stored_half(rotated(value, i) * value_scale);
-  kv[key + HALF_PART + HALF4] = stored_half(rotated(value, HALF4 + i) * value_scale);
+  kv[key + HALF_PART] = stored_half(rotated(place, i) * value_scale);
+  kv[key + HALF_PART + HALF4] = stored_half(rotated(place, HALF4 + i) * value_scale);
 }
