@@ -1,6 +1,8 @@
 // What ranks by chunk cost in quality, on text the adapters were not trained on: chunkwise beside the whole adapter,
 // one rank everywhere with the same mean, and the chunkwise levels in random order. Arguments: estimators to try
-// beside the default, recorded apart.
+// beside the default, recorded apart. CHUNKWISE_ADAPTERS: a folder of other adapters `wikitext` and `squad`, recorded by
+// their rank; CHUNKWISE_WINDOWS, CHUNKWISE_SHUFFLES: less of each.
+import { join } from 'node:path';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../../cli/statistics.ts';
 import type { EstimatorName } from '../../src/chunking/complexity.ts';
 import { type Adaptation, UNADAPTED } from '../../src/engine/adaptation.ts';
@@ -17,7 +19,9 @@ const WINDOW = 2048;
 const WINDOWS = Number(process.env.CHUNKWISE_WINDOWS ?? 4);
 /** Tokens that are resampled together: they depend on each other. */
 const BLOCK = 32;
-const SHUFFLES = 3;
+const SHUFFLES = Number(process.env.CHUNKWISE_SHUFFLES ?? 3);
+const FOLDER = process.env.CHUNKWISE_ADAPTERS;
+const NAMES = FOLDER === undefined ? DEMO_ADAPTERS : (['wikitext', 'squad'] as const);
 
 interface Scored {
   /** −log p of each token that follows another one in its window. */
@@ -100,8 +104,10 @@ async function compare(engine: LocalEngine, windows: readonly Window[], name: st
 const estimators = process.argv.slice(2) as EstimatorName[];
 const engine = await openInNode();
 const results: Record<string, object> = {};
-for (const name of DEMO_ADAPTERS) {
-  const { rank } = await loadAdapter(engine, name);
+let highest = 0;
+for (const name of NAMES) {
+  const { rank } = await loadAdapter(engine, name, FOLDER && join(FOLDER, name));
+  highest = Math.max(highest, rank);
   const tokens = await heldOutTokens(engine, name, WINDOWS * WINDOW);
   const adaptation = await engine.adapt([{ name, scale: 1 }], { ranks: 'uniform' });
   const windows: Window[] = [];
@@ -120,5 +126,6 @@ for (const name of DEMO_ADAPTERS) {
   results[name] = { rank, tokens: windows.length * WINDOW, base: summary(base), whole: summary(whole), plans };
   engine.unloadAdapter(name);
 }
-await record(estimators.length > 0 ? 'adapter-ranks-estimators' : 'adapter-ranks', engine.device, results);
+const parts = ['adapter-ranks', ...(FOLDER === undefined ? [] : [highest]), ...(estimators.length > 0 ? ['estimators'] : [])];
+await record(parts.join('-'), engine.device, results);
 process.exit(0);

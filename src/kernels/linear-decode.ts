@@ -62,6 +62,7 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
   const loading = inputLoading(device);
   const lora = loraParts({ adds, lowers });
   const normed = normEps !== undefined;
+  const low = lowers && loraLow(device);
   return {
     name: 'linear-decode',
     sources: [
@@ -69,7 +70,7 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       ...(normed ? [inputNormed] : [inputPlain]),
       ...[gate ? ACTIVATIONS[gate] : noActivation, hasBias ? bias : noBias],
       ...(adds ? [loraAdd] : [loraNone]),
-      ...(lowers ? [...loraLow(device).sources, rideLow] : [routed ? rideRouted : rideNone]),
+      ...(low ? [...low.sources, rideLow] : [routed ? rideRouted : rideNone]),
       routed ? expertRouted : expertNone,
       source,
     ],
@@ -78,6 +79,7 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       ...reader.constants,
       ...reduce.constants,
       ...lora.constants,
+      ...low?.constants,
       ...(routed && { EXPERTS_USED: routed.used }),
       TOKENS: tokens,
       ONE_INPUT: tokens === 1 && !routed,

@@ -27,12 +27,13 @@ export function loraDeltaKernel(device: Device, { width, adds, scale = 1, lowers
   const loading = inputLoading(device);
   const isShared = device.variant.lanes > 1;
   const lora = loraParts({ adds, lowers });
+  const low = loraLow(device);
   const writing = adds ? Math.ceil(width / 4 / reduce.workgroup) : 0;
   return {
     name: 'lora-delta',
-    sources: [...(isShared ? [] : [block]), reduce.source, ...(isShared ? [] : [loading.input]), ...lora.sources, adds ? loraAdd : loraNone, ...loraLow(device).sources, source],
+    sources: [...(isShared ? [] : [block]), reduce.source, ...(isShared ? [] : [loading.input]), ...lora.sources, adds ? loraAdd : loraNone, ...low.sources, source],
     enables: loading.enables,
-    constants: { ...reduce.constants, ...lora.constants, BLOCKS: width / 32, WRITING: writing, SCALE: { f32: scale } },
+    constants: { ...reduce.constants, ...lora.constants, ...low.constants, BLOCKS: width / 32, WRITING: writing, SCALE: { f32: scale } },
     bindings: [
       { name: 'x', type: 'array<vec4f>', access: 'read' },
       { name: 'norm_weight', type: 'array<vec4f>', access: 'read' },

@@ -1,6 +1,6 @@
 import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import type { Kernel } from '../gpu/kernel.ts';
+import type { Constant, Kernel } from '../gpu/kernel.ts';
 import type { Heads } from './heads.ts';
 import activationGelu from '../../shaders/slots/activation/gelu.wgsl?raw';
 import activationSilu from '../../shaders/slots/activation/silu.wgsl?raw';
@@ -76,8 +76,11 @@ export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input:
   return { input: inputDirect, squares: squaresDirect, low: lowDirect };
 }
 
-/** Libraries of `lora_low` on this device, and how many components of h a workgroup computes with it. */
-export const loraLow = (device: Device): { sources: readonly string[]; components: number } =>
+/** Pairs of components of h that an invocation of one row computes: what its inputs cost is paid once for all of them. */
+const PAIRS = 4;
+
+/** Libraries and constants of `lora_low` on this device, and how many components of h a workgroup computes with it. */
+export const loraLow = (device: Device): { sources: readonly string[]; constants: Record<string, Constant>; components: number } =>
   device.variant.lanes === 1
-    ? { sources: [loraLowBlocks], components: 2 * reduction(device).rowsPerGroup }
-    : { sources: [loraLowVectors], components: 4 };
+    ? { sources: [loraLowBlocks], constants: { PAIRS }, components: 2 * PAIRS * reduction(device).rowsPerGroup }
+    : { sources: [loraLowVectors], constants: {}, components: 4 };

@@ -1,8 +1,10 @@
-// h = A · input of one token, for one linear and one adapter of the token's mix, times the components' weights; two
-// components an invocation. Rows of A above the token's rank are not read. `input(i)` is the kernel's own, i counting
-// on over the tokens. What B needs goes before h: the rank, and where B starts.
+// h = A · input of one token, for one linear and one adapter of the token's mix, times the components' weights. An
+// invocation has PAIRS pairs of components, so that what an input costs is paid once for all of them; those above the token's
+// rank are not read. `input(i)` is the kernel's own, i counting on over the tokens. What B needs goes before h: the rank, and
+// where B starts.
 // needs: block, load-block, lora-half, lora-table, reduce-sum
-const COMPONENTS = 2u * (WORKGROUP / LANES);
+const PAIR_STEP = 2u * (WORKGROUP / LANES);
+const COMPONENTS = PAIRS * PAIR_STEP;
 
 fn half_dot(at: u32, v: Block) -> f32 {
   let sum = lora_half4(lora[at]) * v.a + lora_half4(lora[at + 1u]) * v.b
@@ -20,21 +22,28 @@ fn lora_low(token: u32, work: u32, local: u32) {
   let row = lora_row(token, index);
   let factors = lora_module(row.adapter, linear);
   let rank = rank_at(factors, row.level_hi);
-  let first = (work % runs) * COMPONENTS + 2u * (local / LANES);
+  let start = (work % runs) * COMPONENTS;
+  let first = start + 2u * (local / LANES);
   let target_at = ((token * params.adapters + index) * NEXT_LINEARS + linear) * params.lowStride;
   if (first == 0u && lane_of(local) == 0u) { store_head(target_at, row.stream, rank, factors.b); }
-  if ((work % runs) * COMPONENTS >= rank) { return; }
-  let components = min(vec2u(first, first + 1u), vec2u(rank - 1u));
-  let rows = vec2u(factors.a) + components * (BLOCKS * 8u);
-  var sums = vec2f();
+  if (start >= rank) { return; }
+  let below = rank_at(factors, row.level_lo);
+#for p in PAIRS
+  let rows#p = vec2u(factors.a) + min(vec2u(first, first + 1u) + #pu * PAIR_STEP, vec2u(rank - 1u)) * (BLOCKS * 8u);
+  var sums#p = vec2f();
+#end
   for (var block = lane_of(local); block < BLOCKS; block += LANES) {
     let v = load_block((token * BLOCKS + block) * 8u, local);
-    sums += vec2f(half_dot(rows.x + block * 8u, v), half_dot(rows.y + block * 8u, v));
+#for p in PAIRS
+    if (start + #pu * PAIR_STEP < rank) { sums#p += vec2f(half_dot(rows#p.x + block * 8u, v), half_dot(rows#p.y + block * 8u, v)); }
+#end
   }
-  let total = reduce_sum(vec4f(sums, 0.0, 0.0), local).xy;
-  if (lane_of(local) != 0u || first >= rank) { return; }
-  let below = vec2u(first, first + 1u) < vec2u(rank_at(factors, row.level_lo));
-  let h = total * select(vec2f(row.weight_hi), vec2f(row.weight_lo), below);
-  store_component(target_at, first, h.x);
-  if (first + 1u < rank) { store_component(target_at, first + 1u, h.y); }
+#for p in PAIRS
+  let total#p = reduce_sum(vec4f(sums#p, 0.0, 0.0), local).xy;
+  let k#p = first + #pu * PAIR_STEP;
+  if (lane_of(local) == 0u) {
+    if (k#p < rank) { store_component(target_at, k#p, total#p.x * select(row.weight_hi, row.weight_lo, k#p < below)); }
+    if (k#p + 1u < rank) { store_component(target_at, k#p + 1u, total#p.y * select(row.weight_hi, row.weight_lo, k#p + 1u < below)); }
+  }
+#end
 }
