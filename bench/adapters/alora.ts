@@ -15,7 +15,7 @@ const QUESTION = 'Question: What is it about?\nAnswer with the shortest exact ph
 
 const engine = await openInNode();
 for (const name of [ORDINARY, ACTIVATED]) await loadAdapter(engine, name);
-const article = `${engine.tokenizer.decode(await heldOutTokens(engine, 'wikitext', TOKENS))}\n\n`;
+const article = `${engine.tokenizer.decode(await heldOutTokens(engine, 'wikitext', TOKENS))}\n`;
 const held = engine.tokenizer.encode(article).length;
 const prompt = article + QUESTION;
 const newTokens = engine.tokenizer.encode(prompt).length - held;
