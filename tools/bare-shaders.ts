@@ -3,11 +3,11 @@ import type { Plugin } from 'vite';
 
 const SUFFIX = '.wgsl?raw';
 
-/** A shader without its comments, indents and empty lines: of all shaders, compressed, a third. */
+/** A shader without its comments, indents, empty lines and spaces that part nothing: of all shaders, compressed, a third. */
 export const bareShader = (text: string): string =>
   text
     .split('\n')
-    .map((line) => line.replace(/\/\/.*$/, '').trim())
+    .map((line) => line.replace(/\/\/.*$/, '').replace(/ ?([=,:;{}()*+/]) ?/g, '$1').trim())
     .filter((line) => line !== '')
     .join('\n');
 
