@@ -44,8 +44,8 @@ export const ADAPTERS: readonly ListedAdapter[] = [
   },
   {
     name: 'squad-alora',
-    label: 'squad-alora: the same, begins at “Question:”',
-    shows: 'Ask about a paragraph that the model reads without an adapter.',
+    label: 'squad-alora: begins at “Question:”',
+    shows: 'The same from the question on: the model reads the paragraph by itself.',
     form: 'chat',
     example: () => askedOf('squad-alora', 'Who was the last keeper?'),
   },

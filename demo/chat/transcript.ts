@@ -125,7 +125,8 @@ export class Transcript {
     return item;
   }
 
+  /** An empty conversation is a welcome, which is read from its top. */
   private follow(): void {
-    if (this.following) this.scroller.scrollTop = this.scroller.scrollHeight;
+    if (this.following) this.scroller.scrollTop = this.list.childElementCount === 0 ? 0 : this.scroller.scrollHeight;
   }
 }

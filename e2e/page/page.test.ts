@@ -86,6 +86,16 @@ it('is used by keyboard, and tells a screen reader of an answer once', async () 
   expect(await page.locator('#messages').evaluate((list) => list.closest('[aria-live]') ?? list.querySelector('[aria-live]'))).toBeNull();
 });
 
+it('shows a welcome that is longer than the screen from its top', async () => {
+  await page.setViewportSize({ ...NARROW, height: 500 });
+  await page.reload();
+  await demo.loaded();
+  const [top, room] = await page.locator('#scroller').evaluate(({ scrollTop, scrollHeight, clientHeight }) => [scrollTop, scrollHeight - clientHeight]);
+  expect(room).toBeGreaterThan(0);
+  expect(top).toBe(0);
+  await page.setViewportSize(WIDE);
+});
+
 it('sends the sampling settings, and keeps them', async () => {
   await page.getByRole('button', { name: 'Settings' }).click();
   await page.getByRole('slider', { name: 'Min-p' }).fill('0.1');
