@@ -94,7 +94,7 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
 
 /** A BERT of the same sizes, and an encoder of such layers, of which the one has a window: none of models whose layers no encoder has. */
 function encodersOf(model: ModelConfig, contextLength: number): EncoderConfig[] {
-  if (model.convolution || model.deltaNet || model.experts) return [];
+  if (model.convolution || model.deltaNet || model.experts || model.perLayerInputs) return [];
   const { hiddenSize, intermediateSize, vocabSize } = model;
   const shared = { hiddenSize, vocabSize, contextLength, pooling: 'mean', isNormalized: true } as const;
   const bert = { intermediateSize, numHeads: hiddenSize / BERT_HEAD, headDim: BERT_HEAD, numSegments: 2, pairs: 'segments', layerNormEps: 1e-12 } as const;
