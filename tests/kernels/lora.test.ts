@@ -50,7 +50,7 @@ function randomModule(random: Random, linear: LinearName, rank: number): LadderM
   };
 }
 
-/** Three adapters in one arena: of rank 16, of rank 1 and 2 without some linears, and of rank 37. */
+/** Three adapters in one arena: of rank 16, of rank 1 and 2 without some linears, and of rank 69, more than a workgroup computes. */
 function fill(arena: AdapterArena, random: Random): ArenaAdapter[] {
   const all = Object.keys(SHAPES) as LinearName[];
   const add = (linears: readonly LinearName[], ranks: (level: number, i: number) => number): ArenaAdapter => {
@@ -60,7 +60,7 @@ function fill(arena: AdapterArena, random: Random): ArenaAdapter[] {
   return [
     add(all, (level, i) => [i % 2, 3, 9, 16][level] as number),
     add(['attn_k', 'attn_output', 'ffn_up'], (level, i) => Math.min(level, 1 + (i % 2))),
-    add(all, (level) => [2, 15, 17, 37][level] as number),
+    add(all, (level) => [2, 15, 37, 69][level] as number),
   ];
 }
 

@@ -10,7 +10,7 @@ import { dot } from '../../models/checks/plain-math.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
 import { loraBatch } from '../adapter-mix.ts';
 
-/** Of each level: more components than are computed at once, here four and there sixteen. */
+/** Of each level: more components than are computed side by side, here four and there sixteen. */
 const RANKS = [5, 11, 18];
 const RANK = 18;
 /** The adapter is in its mix twice. */

@@ -140,7 +140,7 @@ const ADAPTED: Broken[] = [
   broken('lora-half', /unpack2x16float\(packed\.y\)\); \}/, 'unpack2x16float(packed.x)); }', 'with adapters'),
   broken('lora-linear', /sum \+= low_component\(at, k\)/, 'sum += low_component(at, k & ~1u)', 'linear-decode'),
   broken('lora-table', /return \(factors\.ranks\[level \/ 2u\]/, 'return (factors.ranks[0]', 'with adapters', {}),
-  broken('lora-low/blocks', /select\(vec2f\(row\.weight_hi\), vec2f\(row\.weight_lo\), below\)/, 'row.weight_lo', 'linear-decode'),
+  broken('lora-low/blocks', /select\(row\.weight_hi, row\.weight_lo, k\d < below\)/, 'row.weight_lo', 'linear-decode'),
   broken('lora-low/vectors', /total\[local\] \* select\(row\.weight_hi, row\.weight_lo, .*\);/, 'total[local] * row.weight_lo);', 'linear-decode', onGpu),
   broken('rides/low', /token_work;$/m, 'token_work + 1u;', 'linear-decode'),
   broken('lora-delta', /x\[i\] \+ SCALE \* lora_add/, 'x[i] + lora_add', 'linear-decode', { model: 'granite' }),
