@@ -103,11 +103,9 @@ async function compare(engine: LocalEngine, windows: readonly Window[], name: st
 
 const estimators = process.argv.slice(2) as EstimatorName[];
 const engine = await openInNode();
-const results: Record<string, object> = {};
-let highest = 0;
+const results: Record<string, { rank: number; [part: string]: unknown }> = {};
 for (const name of NAMES) {
   const { rank } = await loadAdapter(engine, name, FOLDER && join(FOLDER, name));
-  highest = Math.max(highest, rank);
   const tokens = await heldOutTokens(engine, name, WINDOWS * WINDOW);
   const adaptation = await engine.adapt([{ name, scale: 1 }], { ranks: 'uniform' });
   const windows: Window[] = [];
@@ -126,6 +124,7 @@ for (const name of NAMES) {
   results[name] = { rank, tokens: windows.length * WINDOW, base: summary(base), whole: summary(whole), plans };
   engine.unloadAdapter(name);
 }
+const highest = Math.max(...Object.values(results).map(({ rank }) => rank));
 const parts = ['adapter-ranks', ...(FOLDER === undefined ? [] : [highest]), ...(estimators.length > 0 ? ['estimators'] : [])];
 await record(parts.join('-'), engine.device, results);
 process.exit(0);

@@ -26,9 +26,9 @@ const ARTICLE = `= Grey Skerry Lighthouse =
 
 The Grey Skerry Lighthouse is a lighthouse in the North Sea. It was built in 1868`;
 
-/** A question about CONTEXT, in the prompt that an adapter was trained with. */
-async function askedOf(adapter: string, question: string): Promise<string> {
-  const response = await fetch(`${adapterUrl(adapter)}prompt.json`);
+/** A question about CONTEXT, in the prompt that both of its adapters were trained with. */
+async function asked(question: string): Promise<string> {
+  const response = await fetch(`${adapterUrl('squad')}prompt.json`);
   const { template } = (await response.json()) as { template: string };
   return template.replace('{context}', () => CONTEXT).replace('{question}', () => question);
 }
@@ -40,14 +40,14 @@ export const ADAPTERS: readonly ListedAdapter[] = [
     label: 'squad: answers from a text',
     shows: 'Find an answer in a paragraph, in as few words as it takes.',
     form: 'chat',
-    example: () => askedOf('squad', 'What did the lamp burn before 1911?'),
+    example: () => asked('What did the lamp burn before 1911?'),
   },
   {
     name: 'squad-alora',
     label: 'squad-alora: begins at “Question:”',
     shows: 'The same from the question on: the model reads the paragraph by itself.',
     form: 'chat',
-    example: () => askedOf('squad-alora', 'Who was the last keeper?'),
+    example: () => asked('Who was the last keeper?'),
   },
   {
     name: 'shakespeare',

@@ -60,7 +60,7 @@ function fill(arena: AdapterArena, random: Random): ArenaAdapter[] {
   return [
     add(all, (level, i) => [i % 2, 3, 9, 16][level] as number),
     add(['attn_k', 'attn_output', 'ffn_up'], (level, i) => Math.min(level, 1 + (i % 2))),
-    add(all, (level) => [2, 15, 37, 69][level] as number),
+    add(all, (level) => [2, 15, 17, 69][level] as number),
   ];
 }
 

@@ -33,7 +33,7 @@ WIKITEXT = Task(lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, e
 TASKS = {
     "squad": SQUAD,
     "squad-64": replace(SQUAD, rank=64),
-    # What the chat template puts before an answer.
+    # What the prompt puts before a question.
     "squad-alora": replace(SQUAD, invocation="Question:"),
     "wikitext": WIKITEXT,
     "wikitext-64": replace(WIKITEXT, rank=64),

@@ -72,13 +72,14 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
   const parts = codeParts(type);
   const lora = loraParts({ adds, lowers });
   const normed = normEps !== undefined;
+  const low = lowers && loraLow(device);
   const outputs = gate ? rows / 2 : rows;
   return {
     name: 'linear-shared',
     sources: [
       ...[...reader.sources, reduce, ...lora.sources, normed ? inputNormed : inputPlain],
       ...[gate ? ACTIVATIONS[gate] : noActivation, hasBias ? bias : noBias, adds ? loraAdd : loraNone],
-      ...(lowers ? [...loraLow(device).sources, rideLow] : [routed ? rideRouted : rideNone]),
+      ...(low ? [...low.sources, rideLow] : [routed ? rideRouted : rideNone]),
       routed ? (routed.grouped ? expertGrouped : expertRouted) : expertNone,
       source,
     ],
@@ -86,6 +87,7 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
     constants: {
       ...reader.constants,
       ...lora.constants,
+      ...low?.constants,
       ...{ WORKGROUP: workgroup, LANES: workgroup, ROW_LANES: lanes, ROWS: rows, OUTPUTS: outputs, TILE_BLOCKS: tileBlocks },
       // An odd number of blocks: one after another, and the vectors of a block, they lie in different banks.
       KEPT: 8 * atOnce * (tileBlocks | 1),
