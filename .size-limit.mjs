@@ -14,5 +14,5 @@ const gzip = true;
 
 export default [
   { name: 'chunkwise, with what it imports statically', path: [...withImports('dist/index.js')], gzip, limit: '15 kB' },
-  { name: 'the code of the workers, imported on demand', path: 'dist/engine.worker.js', gzip, limit: '250 kB' },
+  { name: 'the code of the workers, imported on demand', path: 'dist/*.worker.js', gzip, limit: '250 kB' },
 ];

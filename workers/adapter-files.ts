@@ -1,4 +1,4 @@
-import { wrap } from 'comlink';
+import { transfer, wrap } from 'comlink';
 import type { AdapterSource } from '../src/adapters/formats/adapter-header.ts';
 import type { LadderBuilder } from '../src/adapters/ladder/adapter-ladder.ts';
 import { cachedLadders } from '../src/adapters/ladder/ladder-cache.ts';
@@ -10,7 +10,6 @@ import { BlobSource } from '../src/weights/blob-source.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import { ladderStore } from '../src/storage/ladder-store.ts';
 import type { LadderWorker } from './ladder.worker.ts';
-import LadderThread from './ladder.worker.ts?worker&inline';
 import { watchThread } from './locks.ts';
 import { openStored } from './model-store.ts';
 import type { StoreOptions } from './model-store.ts';
@@ -19,6 +18,7 @@ import { explainMissing, findAdapterFiles, unlisted } from './model-sources.ts';
 import type { WantedFile } from './model-sources.ts';
 import { isOffline } from './stored-parts.ts';
 import type { AdapterFiles, ConfirmLoad } from './protocol.ts';
+import type { StartThread } from './thread.ts';
 
 /**
  * An adapter's files, ready to be read; those given by URLs or a hub id are downloaded into the browser's storage, where
@@ -65,20 +65,21 @@ async function open(file: string | Blob, name: string, hub: HubOptions, options:
   return source;
 }
 
-/** Rank ladders as this browser kept them, or built in a worker of their own, which ends with its work. */
-export const buildLadders: LadderBuilder = cachedLadders(ladderStore, async (adapter, options) => {
-  const worker = new LadderThread({ name: 'ladder' });
-  const remote = wrap<LadderWorker>(worker);
-  const done = new AbortController();
-  try {
-    const failed = new Promise<never>((_, reject) => {
-      const fail = (how: string): void => reject(new ChunkwiseError('disposed', { reason: `the worker for rank ladders ${how}` }));
-      worker.onerror = ({ message }) => fail(`failed: ${message || 'it could not be started'}`);
-      void watchThread((lock) => remote.hold(lock), () => fail('was ended'), done.signal).catch(() => undefined);
-    });
-    return await Promise.race([remote.build(adapter, options), failed]);
-  } finally {
-    done.abort();
-    worker.terminate();
-  }
-});
+/** Rank ladders as this browser kept them, or built in a thread of their own, which ends with its work. */
+export const laddersIn = (startThread: StartThread): LadderBuilder =>
+  cachedLadders(ladderStore, async (adapter, options) => {
+    const { port1, port2 } = new MessageChannel();
+    const remote = wrap<LadderWorker>(port1);
+    const done = new AbortController();
+    try {
+      const failed = new Promise<never>((_, reject) => {
+        const fail = (how: string): void => reject(new ChunkwiseError('disposed', { reason: `the worker for rank ladders ${how}` }));
+        startThread('ladder', transfer(port2, [port2])).catch((error: Error) => fail(`failed: ${error.message}`));
+        void watchThread((lock) => remote.hold(lock), () => fail('was ended'), done.signal).catch(() => undefined);
+      });
+      return await Promise.race([remote.build(adapter, options), failed]);
+    } finally {
+      done.abort();
+      void remote.end();
+    }
+  });

@@ -11,13 +11,12 @@ import { deviceEvents } from '../src/measure/device/device-events.ts';
 import type { DeviceMeasureOptions } from '../src/measure/device/measure-device.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { buildLadders, openAdapter } from './adapter-files.ts';
+import { laddersIn, openAdapter } from './adapter-files.ts';
 import { cacheStore } from '../src/storage/cache-store.ts';
 import { xgrammarFrom } from './grammar-library.ts';
 import { holdLock } from './locks.ts';
 import { deleteModel, listModels } from '../src/storage/model-files.ts';
 import { openModel } from './model-store.ts';
-import { allowOwnThreads } from './own-threads.ts';
 import { withRate } from './progress-rate.ts';
 import { serveStream } from './port-stream.ts';
 import { tuningStore } from '../src/storage/tuning-store.ts';
@@ -38,8 +37,6 @@ declare global {
     readonly deviceMemory?: number;
   }
 }
-
-allowOwnThreads();
 
 let core: EngineCore | undefined;
 /** What a model's device is measured with, beside the engine. */
@@ -75,7 +72,7 @@ async function* watchMemory<T>(events: AsyncIterable<T>): AsyncGenerator<T, void
 const worker: EngineWorker = {
   hold: async (lock) => void (await holdLock(navigator.locks, lock)),
 
-  async load({ model, hub, ...options }, onEvent, grammarLibrary, confirm) {
+  async load({ model, hub, ...options }, onEvent, startThread, grammarLibrary, confirm) {
     tell = onEvent;
     confirmLoad = confirm;
     // Before anything else: where WebGPU is missing for want of a secure context, so are the storage's interfaces.
@@ -93,11 +90,11 @@ const worker: EngineWorker = {
       gpu,
       sources,
       ...options,
-      buildLadders,
+      buildLadders: laddersIn(startThread),
       loadXgrammar: xgrammarFrom(grammarLibrary),
       savedCaches: cacheStore,
       tuning: tuningStore,
-      plans: new SchedulerPlans(startScheduler),
+      plans: new SchedulerPlans(() => startScheduler(startThread)),
       onProgress,
       onDeviceLost: (reason) => tell({ type: 'devicelost', event: { reason } }),
     });

@@ -1,3 +1,4 @@
+import type { StartThread } from './thread.ts';
 import type { KvMap } from '../src/cache/kv-map.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import type { AdapterInfo, EmbedOptions, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
@@ -75,12 +76,13 @@ export interface EngineWorker {
   /** Takes the lock of this name for good: who waits for it learns of this thread's end. Resolves when it is taken. */
   hold(lock: string): Promise<void>;
   /**
-   * `grammarLibrary`: the text of @mlc-ai/web-xgrammar, asked for with the first grammar. `confirm` is asked of the model,
+   * `startThread`: for plans and rank ladders. `grammarLibrary`: the text of @mlc-ai/web-xgrammar, asked for with the first grammar. `confirm` is asked of the model,
    * and of each adapter that is loaded later.
    */
   load(
     options: LoadOptions,
     onEvent: (event: WorkerEvent) => void,
+    startThread: StartThread,
     grammarLibrary: () => Promise<string>,
     confirm: ConfirmLoad | undefined,
   ): Promise<EngineInfo>;

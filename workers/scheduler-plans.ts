@@ -1,12 +1,12 @@
 import type { Remote } from 'comlink';
-import { wrap } from 'comlink';
+import { transfer, wrap } from 'comlink';
 import type { PlanRequest } from '../src/chunking/prompt-plan.ts';
 import type { PlanService, PlanSession } from '../src/engine/plan-service.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { watchThread } from './locks.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SchedulerWorker } from './scheduler.worker.ts';
-import SchedulerConstructor from './scheduler.worker.ts?worker&inline';
+import type { StartThread } from './thread.ts';
 
 /** A thread that plans. */
 export interface SchedulerThread {
@@ -43,15 +43,12 @@ export class SchedulerPlans implements PlanService {
 }
 
 /** Starts `scheduler.worker`. */
-export function startScheduler(): SchedulerThread {
-  const worker = new SchedulerConstructor({ name: 'scheduler' });
-  const scheduler = wrap<SchedulerWorker>(worker);
+export function startScheduler(startThread: StartThread): SchedulerThread {
+  const { port1, port2 } = new MessageChannel();
+  const scheduler = wrap<SchedulerWorker>(port1);
   const ended = new Promise<never>((_, reject) => {
     const fail = (reason: string): void => reject(new ChunkwiseError('scheduler_lost', { reason }));
-    worker.onerror = (event) => {
-      event.preventDefault();
-      fail(`the thread that plans ranks failed: ${event.message || 'it could not be started'}`);
-    };
+    startThread('scheduler', transfer(port2, [port2])).catch((error: Error) => fail(`the thread that plans ranks failed: ${error.message}`));
     void watchThread((lock) => scheduler.hold(lock), () => fail('the thread that plans ranks ended'));
   });
   return { scheduler, ended };

@@ -1,7 +1,7 @@
 /** Plans the chunks of prompts ahead of the GPU. */
-import { expose } from 'comlink';
 import { holdLock } from './locks.ts';
 import { createScheduler, type Scheduler } from './scheduler.ts';
+import { serveThread } from './thread.ts';
 import { carryErrors } from './wire-error.ts';
 
 export interface SchedulerWorker extends Scheduler {
@@ -16,4 +16,4 @@ const worker: SchedulerWorker = {
 };
 
 carryErrors();
-expose(worker);
+serveThread(worker);

@@ -1,6 +1,7 @@
 import type { Remote } from 'comlink';
 import { proxy, releaseProxy, transfer, wrap } from 'comlink';
 import { watchThread } from '../../workers/locks.ts';
+import { PageThreads } from '../../workers/page-threads.ts';
 import { readStream } from '../../workers/port-stream.ts';
 import type {
   AdapterFiles,
@@ -31,7 +32,10 @@ export class WorkerClient {
   private readonly gone = new AbortController();
   private disposing: Promise<void> | undefined;
 
-  private constructor(private readonly worker: Worker) {
+  private constructor(
+    private readonly worker: Worker,
+    private readonly threads: PageThreads,
+  ) {
     this.remote = wrap<EngineWorker>(worker);
     const fail = (how: string): void => this.end(new ChunkwiseError('disposed', { reason: `the engine's worker ${how}` }));
     this.worker.onerror = (event) => {
@@ -43,19 +47,28 @@ export class WorkerClient {
     watchThread((lock) => this.remote.hold(lock), onEnd, this.gone.signal).catch(() => undefined); // some origins get no locks
   }
 
-  /** Starts a worker. Its code, and what reads chats' answers, come with the first one, from where the page's came. Throws `network`. */
+  /**
+   * Starts a worker. Its code and its threads', and what reads chats' answers, come with the first one, from where the page's
+   * came. Throws `network`.
+   */
   static async start(): Promise<WorkerClient> {
-    // As text in a chunk, which every bundler takes along and every origin may serve; see docs/decisions/package.md.
-    const worker = import('../../workers/engine.worker.ts?worker&inline');
-    const [{ default: EngineThread }] = await Promise.all([worker, import('./chat/answer-reader.ts')]).catch((cause: unknown) => {
+    // As text in chunks, which every bundler takes along and every origin may serve; see docs/decisions/package.md.
+    const code = Promise.all([
+      import('../../workers/engine.worker.ts?worker&inline'),
+      import('../../workers/scheduler.worker.ts?worker&inline'),
+      import('../../workers/ladder.worker.ts?worker&inline'),
+      import('./chat/answer-reader.ts'),
+    ]);
+    const [engine, scheduler, ladder] = await code.catch((cause: unknown) => {
       throw new ChunkwiseError('network', { reason: "the engine's code did not come" }, { cause });
     });
-    return new WorkerClient(new EngineThread({ name: 'engine' }));
+    const threads = new PageThreads({ scheduler: scheduler.default, ladder: ladder.default });
+    return new WorkerClient(new engine.default({ name: 'engine' }), threads);
   }
 
   load(options: LoadOptions, onEvent: (event: WorkerEvent) => void, confirm: ConfirmLoad | undefined): Promise<EngineInfo> {
     const grammarLibrary = async (): Promise<string> => (await import('@mlc-ai/web-xgrammar/lib/index.js?raw')).default;
-    return this.unlessGone(() => this.remote.load(options, proxy(onEvent), proxy(grammarLibrary), confirm && proxy(confirm)));
+    return this.unlessGone(() => this.remote.load(options, proxy(onEvent), proxy(this.threads.start), proxy(grammarLibrary), confirm && proxy(confirm)));
   }
 
   /** Nothing runs before the first item is asked for. */
@@ -120,12 +133,13 @@ export class WorkerClient {
     this.end(new ChunkwiseError('disposed', { reason: 'the engine was disposed' }));
   }
 
-  /** Stops the worker at once; whatever waits for it throws `error`. */
+  /** Stops the worker and its threads at once; whatever waits for it throws `error`. */
   end(error: ChunkwiseError): void {
     if (this.gone.signal.aborted) return;
     this.gone.abort(error);
     this.remote[releaseProxy]();
     this.worker.terminate();
+    this.threads.end();
   }
 
   /** `ask`: for what is then served on the port. */
