@@ -12,6 +12,8 @@ import { servePackage, visit } from '../support/package-page.ts';
 
 declare global {
   var started: Map<string, Worker>;
+  /** Of the engine's worker, to its threads. */
+  var ports: MessagePort[];
 }
 
 const opened = openForTests(servePackage);
@@ -21,8 +23,17 @@ let page: Page;
 beforeAll(async () => {
   page = await opened.browser.newPage();
   await visit(page, opened.server);
-  // The page starts all threads: in Firefox a worker that does may wait for ever.
-  await page.workers()[0]?.evaluate(() => void Object.assign(globalThis, { Worker: undefined }));
+  await page.workers()[0]?.evaluate(() => {
+    // The page starts all threads: in Firefox a worker that does may wait for ever.
+    Object.assign(globalThis, { Worker: undefined });
+    globalThis.ports = [];
+    globalThis.MessageChannel = class extends MessageChannel {
+      constructor() {
+        super();
+        globalThis.ports.push(this.port1);
+      }
+    };
+  });
   // Those that are started from now on are kept by name, so that they can be ended.
   await page.evaluate(() => {
     globalThis.started = new Map();
@@ -185,12 +196,14 @@ it('tells of plans, made in a thread whose end one request sees and the next doe
     channel.onmessage = () => globalThis.started.get('scheduler')?.terminate();
   });
   await page.workers()[0]?.evaluate(() => {
-    const { postMessage } = MessagePort.prototype;
     let parts = 0;
-    MessagePort.prototype.postMessage = function (this: MessagePort, message: { path?: string[] }, ...rest: unknown[]) {
-      if (message.path?.[0] !== 'part' || ++parts !== 2) return void Reflect.apply(postMessage, this, [message, ...rest]);
-      new BroadcastChannel('second part').postMessage('');
-    };
+    for (const port of globalThis.ports) {
+      const post = port.postMessage.bind(port) as (...sent: unknown[]) => void;
+      port.postMessage = (message: { path?: string[] }, ...rest: unknown[]) => {
+        if (message.path?.[0] !== 'part' || ++parts !== 2) post(message, ...rest);
+        else new BroadcastChannel('second part').postMessage('');
+      };
+    }
   });
   expect((await ask()).code).toBe('scheduler_lost');
   expect((await ask()).usage?.completion_tokens).toBe(8);
