@@ -16,7 +16,7 @@ declare global {
   var arm: (moment: Moment | undefined) => void;
   /** In the page: what workers started from now on are armed with. */
   var armedAtStart: Moment | undefined;
-  /** In the page: its workers, latest last. */
+  /** In the page: the workers of its engines, latest last. */
   var threads: Worker[];
 }
 
@@ -59,7 +59,7 @@ export class GpuKiller {
     this.kills++;
   }
 
-  /** Makes the workers of the page's next documents ones that can be armed. */
+  /** Makes the engines of the page's next documents ones that can be armed. */
   async prepare(page: Page): Promise<void> {
     const address = `http://localhost:${(this.server.address() as AddressInfo).port}/`;
     await page.addInitScript(
@@ -68,6 +68,10 @@ export class GpuKiller {
         const Plain = globalThis.Worker;
         globalThis.Worker = class extends Plain {
           constructor(code: string | URL, options?: WorkerOptions) {
+            if (options?.name !== 'engine') {
+              super(code, options);
+              return;
+            }
             const request = new XMLHttpRequest();
             request.open('GET', code, false);
             request.send();

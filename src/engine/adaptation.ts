@@ -53,7 +53,8 @@ export function planned(options: PlanningOptions): Adaptation {
   const isChunkwise = !plan && (options.ranks ?? 'chunkwise') === 'chunkwise';
   // A recorded plan need not go on as another one did.
   const how = plan ? `plan ${nextPlan++}` : JSON.stringify(settings);
-  const spans = (active: readonly ActiveUse[]): AdaptedSpan[] => spansOf(active, (some) => `${registry.key(some)} ${how}`);
+  const spans = (active: readonly ActiveUse[]): AdaptedSpan[] =>
+    spansOf(active, (some) => `${registry.key(some)} ${registry.ladder(some, settings.levels ?? null).join()} ${how}`);
   /** Texts follow each other in a recorded plan. */
   let replayed = 0;
   return {
@@ -125,7 +126,9 @@ const topRow = ({ length }: readonly number[]): RampRow => ({ levelLo: length - 
 /** What the planner is told; the ladder comes with it. */
 export function settingsOf(options: RankOptions): PlanSettings {
   const { ranks, estimator, equalMeanRank, rankErrorBudget, chunks, rampWidth, planSeed } = options;
-  const levels: LevelRule | null = rankErrorBudget === undefined ? null : { rankErrorBudget };
+  // All ranks: a loss of nothing. The default levels of an adapter may have less of it.
+  const budget = ranks === 'uniform' && !equalMeanRank ? 0 : rankErrorBudget;
+  const levels: LevelRule | null = budget === undefined ? null : { rankErrorBudget: budget };
   if (equalMeanRank && ranks !== 'uniform') {
     throw new ChunkwiseError('bad_request', { field: 'equalMeanRank', reason: 'is for uniform ranks' });
   }

@@ -139,15 +139,34 @@ export class AdapterRegistry {
     return { loras, adapters, key: this.key(uses) };
   }
 
-  /** The same with levels by `rule`, which hold until `release` is called. */
+  /**
+   * The same with levels by `rule`, which hold until `release` is called. Errors: those of `mix`; `over_limit` where the
+   * device has no room for all that these levels have of the adapters.
+   */
   async mixByRule(session: Session, uses: readonly ActiveUse[], rule: LevelRule | null) {
     const table = rule ? JSON.stringify(rule) : '';
     const mix = await this.mix(session, uses, table);
-    const { arena } = session.transformer;
-    for (const { adapter } of mix.adapters) arena.hold(adapter, table, () => ranksByRule(adapter.modules, rule).ranks);
+    const { device, transformer } = session;
+    const { arena } = transformer;
+    const before = arena.buffersIfAny;
+    const held: ArenaAdapter[] = [];
     const release = (): void => {
-      for (const { adapter } of mix.adapters) arena.release(adapter, table);
+      for (const adapter of held.splice(0)) arena.release(adapter, table);
     };
+    try {
+      for (const { adapter } of mix.adapters) {
+        arena.hold(adapter, table, () => ranksByRule(adapter.modules, rule).ranks);
+        held.push(adapter);
+      }
+      if (arena.buffersIfAny !== before) {
+        transformer.bindAdapters();
+        await device.pipelines.ready();
+        await finished(device); // it may have had no room
+      }
+    } catch (error) {
+      release();
+      throw error;
+    }
     return { mix, release };
   }
 

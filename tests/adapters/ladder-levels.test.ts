@@ -44,9 +44,11 @@ test('levels lose in fact what they may: the budget at the first, less at the la
   }
 });
 
-test('where nothing is said, prose takes less than half the ranks, however flat the spectrum is', () => {
+test('where nothing is said, prose takes less than half the ranks, however flat the spectrum is, and nothing more than 32', () => {
   const flat = (rank: number) => [{ singularValues: Array<number>(rank).fill(1) }];
   expect(levelRanks(flat(16)).meanRanks).toEqual([4, 6, 7, 7, 12, 16]);
+  expect(levelRanks(flat(64)).meanRanks).toEqual([16, 24, 28, 28, 32, 32]);
+  expect(levelRanks(flat(64), 0).meanRanks).toEqual(Array(PLANNED_LEVELS + 1).fill(64));
   expect(levelRanks(flat(1)).meanRanks).toEqual([1, 1, 1, 1, 1, 1]);
   const steep = [{ singularValues: [10, 3, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1] }];
   expect(levelRanks(steep)).toEqual(levelRanks(steep, DEFAULT_RANK_ERROR_BUDGET));

@@ -178,3 +178,41 @@ describe('a request', () => {
     expect(warm.tokens).toEqual(cold.tokens);
   });
 });
+
+describe('of an adapter of more ranks than its levels have', () => {
+  const LARGE = { seed: 24, rank: 48, gain: 0.1 };
+  const SMALL = { seed: 25, rank: 3, gain: 0.1 };
+  const text = (engine: LocalEngine) => engine.tokenizer.encode(VARIED_TEXT).slice(0, 70);
+
+  test('what they have lies on the GPU; all of it from the first request on that takes all, and nothing else changes', async () => {
+    const engine = await adaptedEngine([LARGE, SMALL]);
+    const bytes = (): number => engine.memory().adapters;
+    const [large, small] = [[ADAPTER], [{ name: 'b', scale: 1 }]];
+    const before = { chunkwise: (await run(engine)).logits, small: await logitsOf(engine, text(engine), { adapters: small }) };
+    const few = bytes();
+    const whole = await logitsOf(engine, text(engine), { adapters: large });
+    expect(bytes()).toBeGreaterThan(1.3 * few);
+    const unfused = await adaptedEngine([LARGE], { lora: 'unfused' });
+    expect(nmse(whole, await logitsOf(unfused, text(engine), { adapters: large }))).toBeLessThan(NMSE.sameModel);
+    expect((await run(engine)).logits).toEqual(before.chunkwise);
+    expect(await logitsOf(engine, text(engine), { adapters: small })).toEqual(before.small);
+    expect(await logitsOf(engine, text(engine), { adapters: large })).toEqual(whole);
+    const all = bytes();
+    await logitsOf(engine, text(engine), { adapters: large, ranks: 40 });
+    expect(bytes()).toBe(all);
+  });
+
+  test('a request that takes all of it does not disturb an answer that is being given', async () => {
+    const engine = await adaptedEngine([LARGE]);
+    const want = [
+      await answer(engine.complete('Snow', { ...options, maxTokens: 24 })),
+      await answer(engine.complete('Sea', { ...options, ranks: 'uniform' })),
+    ];
+    const other = await adaptedEngine([LARGE]);
+    const first = other.complete('Snow', { ...options, maxTokens: 24 });
+    const begun = await first.next();
+    const second = answer(other.complete('Sea', { ...options, ranks: 'uniform' }));
+    expect(`${begun.value?.text}${(await answer(first)).text}`).toBe(want[0]?.text);
+    expect((await second).text).toBe(want[1]?.text);
+  });
+});

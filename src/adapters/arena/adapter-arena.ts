@@ -11,10 +11,16 @@ export type LevelTable = readonly (readonly number[])[];
 /** An adapter in the arena. */
 export interface ArenaAdapter {
   readonly modules: readonly LadderModule[];
-  /** Highest rank of its modules. */
-  readonly rank: number;
+  /** Components of each module that are on the GPU, where it has as many: no level it is run with has more. */
+  rank: number;
   /** Level tables it can be run with at the same time, by key; one for each stream, and one more. */
   readonly tables: { key: string; ranks: LevelTable; users: number }[];
+}
+
+/** Where an adapter's modules start, in units, and how many components of each lie there. */
+interface Place {
+  start: number;
+  rank: number;
 }
 
 /** Where what the adapters need lies on the GPU. */
@@ -31,14 +37,13 @@ const TABLES = 1 + MAX_STREAMS;
 
 /**
  * The factors of every loaded adapter in one buffer, laid out as lora-layout.ts says, so that any mix of them runs with
- * the same bind groups. Coming and going makes a new buffer of the right size.
+ * the same bind groups. Coming, growing and going makes a new buffer of the right size.
  */
 export class AdapterArena {
   readonly counters: GPUBuffer;
   #adapters: ArenaAdapter[] = [];
   #buffers: ArenaBuffers | undefined;
-  /** Where each adapter's modules start, in units. */
-  #starts = new Map<ArenaAdapter, number>();
+  #places = new Map<ArenaAdapter, Place>();
   #directory = 0;
 
   constructor(
@@ -62,7 +67,7 @@ export class AdapterArena {
     return this.#buffers;
   }
 
-  /** Highest rank of all adapters. */
+  /** Most components of a module of all adapters. */
   get rank(): number {
     return Math.max(0, ...this.#adapters.map(({ rank }) => rank));
   }
@@ -71,10 +76,9 @@ export class AdapterArena {
     return lowStride(this.rank);
   }
 
-  /** Puts an adapter's factors on the GPU. Errors: `over_limit` when all of them exceed one buffer. */
+  /** Puts an adapter's factors on the GPU, as much of them as these levels have. Errors: `over_limit` when all of them exceed one buffer. */
   add(modules: readonly LadderModule[], ranks: LevelTable): ArenaAdapter {
-    const rank = Math.max(0, ...modules.map((module) => module.rank));
-    const adapter: ArenaAdapter = { modules, rank, tables: [{ key: '', ranks, users: 0 }] };
+    const adapter: ArenaAdapter = { modules, rank: highestOf(ranks), tables: [{ key: '', ranks, users: 0 }] };
     this.#rebuild([...this.#adapters, adapter]);
     return adapter;
   }
@@ -84,13 +88,18 @@ export class AdapterArena {
     this.#rebuild(this.#adapters.filter((other) => other !== adapter));
   }
 
-  /** Uses of an adapter with the ranks that `key` stands for, until `release` is called with it. */
+  /**
+   * Uses of an adapter with the ranks that `key` stands for, until `release` is called with it. What of it is not on the
+   * GPU goes there, and stays. Errors: `over_limit`, as of `add`.
+   */
   hold(adapter: ArenaAdapter, key: string, ranks: () => LevelTable): void {
     const { tables } = adapter;
     let table = tables.find((known) => known.key === key);
     if (!table) {
       const free = tables.length < TABLES ? tables.length : tables.findIndex(({ users }, i) => i > 0 && users === 0);
       table = { key, ranks: ranks(), users: 0 };
+      const rank = highestOf(table.ranks);
+      if (rank > adapter.rank) this.#rebuild(this.#adapters, { adapter, rank });
       tables[free] = table;
       this.#writeTable(adapter, free);
     }
@@ -127,25 +136,28 @@ export class AdapterArena {
     return (1 + adapters * TABLES) * LINEAR_NAMES.length * DIRECTORY_UNITS;
   }
 
-  #rebuild(adapters: ArenaAdapter[]): void {
+  /** `grown`: one of the adapters, and how many components of its modules are to be there. */
+  #rebuild(adapters: ArenaAdapter[], grown?: { adapter: ArenaAdapter; rank: number }): void {
     const { buffers, gpuDevice, limits } = this.device;
     buffers.expectNoneRecorded('adapters');
     const old = this.#buffers;
-    const oldStarts = this.#starts;
+    const oldPlaces = this.#places;
     const directory = ROWS_START + this.batchTokens * adapters.length * ROW_UNITS;
     let end = directory + this.numLayers * this.#layerUnits(adapters.length);
-    const starts = new Map<ArenaAdapter, number>();
+    const places = new Map<ArenaAdapter, Place>();
     for (const adapter of adapters) {
-      starts.set(adapter, end);
-      end += factorUnits(adapter.modules);
+      const rank = grown?.adapter === adapter ? grown.rank : adapter.rank;
+      places.set(adapter, { start: end, rank });
+      end += factorUnits(adapter.modules, rank);
     }
     const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
     if (end * UNIT_BYTES > most) {
       const reason = `all adapters together take ${end * UNIT_BYTES} bytes, this device's buffers hold ${most}`;
       throw new ChunkwiseError('over_limit', { field: 'adapters', reason });
     }
+    if (grown) grown.adapter.rank = grown.rank;
     this.#adapters = adapters;
-    this.#starts = starts;
+    this.#places = places;
     this.#directory = directory;
     if (adapters.length === 0) {
       this.#buffers = undefined;
@@ -160,13 +172,13 @@ export class AdapterArena {
       const { lora } = this.#buffers;
       const encoder = gpuDevice.createCommandEncoder();
       if (old) encoder.copyBufferToBuffer(old.lora, 0, lora, 0, ROWS_START * UNIT_BYTES);
-      for (const [adapter, start] of starts) {
-        const from = oldStarts.get(adapter);
-        const size = factorUnits(adapter.modules) * UNIT_BYTES;
-        if (old && from !== undefined) {
-          encoder.copyBufferToBuffer(old.lora, from * UNIT_BYTES, lora, start * UNIT_BYTES, size);
+      for (const [adapter, { start, rank }] of places) {
+        const from = oldPlaces.get(adapter);
+        const size = factorUnits(adapter.modules, rank) * UNIT_BYTES;
+        if (old && from?.rank === rank) {
+          encoder.copyBufferToBuffer(old.lora, from.start * UNIT_BYTES, lora, start * UNIT_BYTES, size);
         } else {
-          this.#writeFactors(adapter.modules, start);
+          this.#writeFactors(adapter.modules, start, rank);
         }
         adapter.tables.forEach((_, i) => this.#writeTable(adapter, i));
       }
@@ -175,13 +187,14 @@ export class AdapterArena {
     if (old) for (const buffer of [old.lora, old.lowNormed, old.lowResidual]) buffers.destroy(buffer);
   }
 
-  #writeFactors(modules: readonly LadderModule[], start: number): void {
+  #writeFactors(modules: readonly LadderModule[], start: number, most: number): void {
     let at = start;
-    for (const { a, bTransposed } of modules) {
-      for (const factor of [a, bTransposed]) {
-        this.#write(at, factor.slice());
-        at += factor.byteLength / UNIT_BYTES;
-      }
+    for (const module of modules) {
+      const rank = Math.min(module.rank, most);
+      this.#write(at, module.a.slice(0, rank * module.inFeatures));
+      at += unitsOf(rank, module.inFeatures);
+      this.#write(at, module.bTransposed.slice(0, rank * module.outFeatures));
+      at += unitsOf(rank, module.outFeatures);
     }
   }
 
@@ -192,13 +205,14 @@ export class AdapterArena {
     const entry = 1 + this.#adapters.indexOf(adapter) * TABLES + index;
     const words = LINEAR_NAMES.length * DIRECTORY_UNITS * 2;
     const layers = Array.from({ length: this.numLayers }, () => new Uint32Array(words));
-    let at = this.#starts.get(adapter) ?? 0;
-    adapter.modules.forEach(({ layer, linear, a, bTransposed }, module) => {
-      const b = at + a.byteLength / UNIT_BYTES;
+    let at = this.#places.get(adapter)?.start ?? 0;
+    adapter.modules.forEach(({ layer, linear, rank, inFeatures, outFeatures }, module) => {
+      const components = Math.min(rank, adapter.rank);
+      const b = at + unitsOf(components, inFeatures);
       const levels = Array.from({ length: MAX_LEVELS }, (_, level) => (ranks[level] ?? ranks.at(-1))?.[module] ?? 0);
       const packed = [0, 2, 4].map((level) => (levels[level] ?? 0) | ((levels[level + 1] ?? 0) << 16));
       layers[layer]?.set([at, b, ...packed], LINEAR_NAMES.indexOf(linear) * DIRECTORY_UNITS * 2);
-      at = b + bTransposed.byteLength / UNIT_BYTES;
+      at = b + unitsOf(components, outFeatures);
     });
     layers.forEach((table, layer) => {
       this.#write(this.directoryOf(layer) + entry * LINEAR_NAMES.length * DIRECTORY_UNITS, table);
@@ -210,5 +224,9 @@ export class AdapterArena {
   }
 }
 
-const factorUnits = (modules: readonly LadderModule[]): number =>
-  modules.reduce((sum, { a, bTransposed }) => sum + (a.byteLength + bTransposed.byteLength) / UNIT_BYTES, 0);
+const unitsOf = (rank: number, features: number): number => (rank * features * 2) / UNIT_BYTES;
+
+const factorUnits = (modules: readonly LadderModule[], most: number): number =>
+  modules.reduce((sum, { rank, inFeatures, outFeatures }) => sum + unitsOf(Math.min(rank, most), inFeatures + outFeatures), 0);
+
+const highestOf = (ranks: LevelTable): number => Math.max(0, ...ranks.flat());

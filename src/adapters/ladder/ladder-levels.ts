@@ -11,6 +11,11 @@ export const DEFAULT_RANK_ERROR_BUDGET = 0.41;
 const LOSS_SHARES = [1, 0.81, 0.74, 0.68, 0.41];
 /** Where nothing is said, a level takes no more than this of the highest rank, so that a plan reads less than half. */
 const RANK_SHARES = [0.25, 0.375, 0.4375, 0.4375, 0.75];
+/**
+ * Where nothing is said, no level has more. So what lies above goes to the GPU only when a request asks for it: of rank 64
+ * that is half of the bytes.
+ */
+const MOST_RANK = 32;
 export const PLANNED_LEVELS = LOSS_SHARES.length;
 
 /** The rank of every module at every level. */
@@ -25,7 +30,8 @@ export interface LevelRanks {
  * Ranks by level: one for all modules, or as much of it as a module has, which loses less at the same mean rank than
  * cutting each module where it loses its share (docs/decisions/adapter-ranks.md). At level 0 the adapter loses at most the part
  * `rankErrorBudget` of its delta (relative L2 over all modules, in the norm the ladder was built in), at the others
- * LOSS_SHARES of it. One more level is the whole adapter. Errors: `bad_request` for a budget outside [0, 1].
+ * LOSS_SHARES of it. One more level is the whole adapter; without a budget no level is above MOST_RANK. Errors:
+ * `bad_request` for a budget outside [0, 1].
  */
 export function levelRanks(modules: readonly ModuleSpectrum[], rankErrorBudget?: number): LevelRanks {
   const budget = rankErrorBudget ?? DEFAULT_RANK_ERROR_BUDGET;
@@ -34,14 +40,16 @@ export function levelRanks(modules: readonly ModuleSpectrum[], rankErrorBudget?:
   }
   const lost = lostByRank(modules);
   const highest = lost.length - 1;
-  const chosen = LOSS_SHARES.map((share, level) => {
+  const most = rankErrorBudget === undefined ? [...RANK_SHARES, 1].map((share) => mostRank(share, highest)) : [];
+  const ranks = [...LOSS_SHARES, 0].map((share, level) => {
     const rank = lost.findIndex((part) => part <= budget * share);
-    const most = Math.max(1, Math.round((RANK_SHARES[level] ?? 1) * highest));
-    return rankErrorBudget === undefined ? Math.min(rank, most) : rank;
+    return fixedRanks(modules, Math.min(rank, most[level] ?? highest));
   });
-  const ranks = [...chosen, highest].map((rank) => fixedRanks(modules, rank));
   return { ranks, meanRanks: ranks.map(mean) };
 }
+
+/** Of `share` of the highest rank, what a level takes where nothing is said. */
+const mostRank = (share: number, highest: number): number => Math.min(MOST_RANK, Math.max(1, Math.round(share * highest)));
 
 /** Ranks by level as a plan's rule says; null is the default. Errors: those of `levelRanks`. */
 export function ranksByRule(modules: readonly ModuleSpectrum[], rule: LevelRule | null): LevelRanks {
