@@ -21,7 +21,7 @@ export function linearTiledKernel(device: Device, options: LinearPrefillOptions)
   const { prefillWorkgroup: workgroup, tileRows: rows } = device.variant;
   const { type, columns, accumulate = false, hasBias = false, adds } = options;
   const reader = weightReader(device, type, columns);
-  const tile = tileParts(workgroup, rows);
+  const tile = tileParts(workgroup, rows, 'f32');
   const lora = loraParts({ adds });
   return {
     name: 'linear-tiled',

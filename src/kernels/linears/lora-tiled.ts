@@ -9,7 +9,7 @@ const WORKGROUP = 128;
 
 /** `x [T, columns]` → h = A · x into `low_next`, for the linears of `lowers`. Params: those of lora-layout.ts. */
 export function loraTiledKernel(columns: number, lowers: LoraSite): Kernel<LoraPrefillSize> {
-  const tile = tileParts(WORKGROUP, COMPONENTS * lowers.widths.length, true);
+  const tile = tileParts(WORKGROUP, COMPONENTS * lowers.widths.length, 'f16');
   const lora = loraParts({ lowers });
   return {
     name: 'lora-tiled',
