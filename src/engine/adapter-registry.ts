@@ -60,9 +60,7 @@ export class AdapterRegistry {
     const entry: Entry = { ladder, plain, info, invocation, loaded: undefined, uses: 1 }; // it is not unloaded while it is loaded
     this.#entries.set(name, entry);
     try {
-      const before = session.device.buffers.report().adapters;
       await this.#onDevice(entry, session);
-      info.bytes = session.device.buffers.report().adapters - before;
     } catch (error) {
       this.#entries.delete(name);
       throw error;
@@ -154,9 +152,11 @@ export class AdapterRegistry {
       for (const adapter of held.splice(0)) arena.release(adapter, table);
     };
     try {
-      for (const { adapter } of mix.adapters) {
+      for (const [i, { adapter }] of mix.adapters.entries()) {
+        const bytes = device.buffers.report().adapters;
         arena.hold(adapter, table, () => ranksByRule(adapter.modules, rule).ranks);
         held.push(adapter);
+        this.#find(uses[i]!.name).info.bytes += device.buffers.report().adapters - bytes;
       }
       if (arena.buffersIfAny !== before) {
         transformer.bindAdapters();
@@ -188,10 +188,13 @@ export class AdapterRegistry {
     }
   }
 
-  async #upload({ plain, ladder }: Entry, session: Session): Promise<OnDevice> {
+  async #upload({ plain, ladder, info }: Entry, session: Session): Promise<OnDevice> {
     const { device, transformer, recorder } = session;
+    const before = device.buffers.report().adapters;
+    const tellBytes = (): void => void (info.bytes = device.buffers.report().adapters - before);
     if (plain) {
       const lora = await loadLora(device, recorder, transformer, plain.modules);
+      tellBytes();
       try {
         await session.checkPlainAdapters();
       } catch (error) {
@@ -201,6 +204,7 @@ export class AdapterRegistry {
       return { session, lora };
     }
     const adapter = transformer.arena.add(ladder.modules, levelRanks(ladder.modules).ranks);
+    tellBytes();
     try {
       transformer.bindAdapters();
       await device.pipelines.ready();

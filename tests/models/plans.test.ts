@@ -190,8 +190,10 @@ describe('of an adapter of more ranks than its levels have', () => {
     const [large, small] = [[ADAPTER], [{ name: 'b', scale: 1 }]];
     const before = { chunkwise: (await run(engine)).logits, small: await logitsOf(engine, text(engine), { adapters: small }) };
     const few = bytes();
+    const [told] = engine.adapters().map((info) => info.bytes);
     const whole = await logitsOf(engine, text(engine), { adapters: large });
     expect(bytes()).toBeGreaterThan(1.3 * few);
+    expect(engine.adapters()[0]?.bytes).toBe((told ?? NaN) + bytes() - few);
     const unfused = await adaptedEngine([LARGE], { lora: 'unfused' });
     expect(nmse(whole, await logitsOf(unfused, text(engine), { adapters: large }))).toBeLessThan(NMSE.sameModel);
     expect((await run(engine)).logits).toEqual(before.chunkwise);
