@@ -5,7 +5,7 @@ export type ThreadCode = new (options: { name: string }) => Worker;
 
 /**
  * The threads of an engine's worker. The page starts them for it: a worker that starts one in Firefox waits for the page's
- * thread meanwhile, and sometimes for ever (of 400 starts on a busy machine one in 40; none of 800 by the page).
+ * thread meanwhile, and sometimes for ever (docs/decisions/package.md).
  */
 export class PageThreads {
   readonly #running = new Set<Worker>();
