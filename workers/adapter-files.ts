@@ -1,4 +1,3 @@
-import { transfer, wrap } from 'comlink';
 import type { AdapterSource } from '../src/adapters/formats/adapter-header.ts';
 import type { LadderBuilder } from '../src/adapters/ladder/adapter-ladder.ts';
 import { cachedLadders } from '../src/adapters/ladder/ladder-cache.ts';
@@ -10,7 +9,7 @@ import { BlobSource } from '../src/weights/blob-source.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import { ladderStore } from '../src/storage/ladder-store.ts';
 import type { LadderWorker } from './ladder.worker.ts';
-import { watchThread } from './locks.ts';
+import { openThread, type StartThread } from './open-thread.ts';
 import { openStored } from './model-store.ts';
 import type { StoreOptions } from './model-store.ts';
 import { readManifest } from '../src/storage/model-files.ts';
@@ -18,7 +17,6 @@ import { explainMissing, findAdapterFiles, unlisted } from './model-sources.ts';
 import type { WantedFile } from './model-sources.ts';
 import { isOffline } from './stored-parts.ts';
 import type { AdapterFiles, ConfirmLoad } from './protocol.ts';
-import type { StartThread } from './thread.ts';
 
 /**
  * An adapter's files, ready to be read; those given by URLs or a hub id are downloaded into the browser's storage, where
@@ -68,18 +66,16 @@ async function open(file: string | Blob, name: string, hub: HubOptions, options:
 /** Rank ladders as this browser kept them, or built in a thread of their own, which ends with its work. */
 export const laddersIn = (startThread: StartThread): LadderBuilder =>
   cachedLadders(ladderStore, async (adapter, options) => {
-    const { port1, port2 } = new MessageChannel();
-    const remote = wrap<LadderWorker>(port1);
+    const lost = (failure?: Error): ChunkwiseError => {
+      const reason = `the worker for rank ladders ${failure ? `failed: ${failure.message}` : 'was ended'}`;
+      return new ChunkwiseError('disposed', { reason });
+    };
     const done = new AbortController();
+    const { thread, ended } = openThread<LadderWorker>(startThread, 'ladder', lost, done.signal);
     try {
-      const failed = new Promise<never>((_, reject) => {
-        const fail = (how: string): void => reject(new ChunkwiseError('disposed', { reason: `the worker for rank ladders ${how}` }));
-        startThread('ladder', transfer(port2, [port2])).catch((error: Error) => fail(`failed: ${error.message}`));
-        void watchThread((lock) => remote.hold(lock), () => fail('was ended'), done.signal).catch(() => undefined);
-      });
-      return await Promise.race([remote.build(adapter, options), failed]);
+      return await Promise.race([thread.build(adapter, options), ended]);
     } finally {
       done.abort();
-      void remote.end();
+      void thread.endThread();
     }
   });

@@ -1,7 +1,8 @@
-import type { StartThread, ThreadName, ThreadSays } from './thread.ts';
+import type { StartThread } from './open-thread.ts';
+import type { ThreadName, ThreadSays } from './thread.ts';
 
 /** Starts what Vite made of a worker's file. */
-export type ThreadCode = new (options: { name: string }) => Worker;
+type ThreadCode = new (options: { name: string }) => Worker;
 
 /**
  * The threads of an engine's worker. The page starts them for it: a worker that starts one in Firefox waits for the page's

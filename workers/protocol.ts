@@ -1,4 +1,3 @@
-import type { StartThread } from './thread.ts';
 import type { KvMap } from '../src/cache/kv-map.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
 import type { AdapterInfo, EmbedOptions, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
@@ -7,6 +6,7 @@ import type { HubOptions } from '../src/hub/hub-api.ts';
 import type { ChatTurn, ToolDefinition } from '../src/tokenizer/chat-template.ts';
 import type { ChatTraits } from '../src/tokenizer/chat-traits.ts';
 import type { WeightType } from '../src/weights/quantize.ts';
+import type { StartThread } from './open-thread.ts';
 
 export interface LoadOptions {
   /** A hub id, an absolute URL, or the files themselves. */
@@ -76,8 +76,8 @@ export interface EngineWorker {
   /** Takes the lock of this name for good: who waits for it learns of this thread's end. Resolves when it is taken. */
   hold(lock: string): Promise<void>;
   /**
-   * `startThread`: for plans and rank ladders. `grammarLibrary`: the text of @mlc-ai/web-xgrammar, asked for with the first grammar. `confirm` is asked of the model,
-   * and of each adapter that is loaded later.
+   * `startThread`: for plans and rank ladders. `grammarLibrary`: the text of @mlc-ai/web-xgrammar, asked for with the first
+   * grammar. `confirm` is asked of the model, and of each adapter that is loaded later.
    */
   load(
     options: LoadOptions,

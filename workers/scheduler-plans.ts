@@ -1,12 +1,9 @@
 import type { Remote } from 'comlink';
-import { transfer, wrap } from 'comlink';
 import type { PlanRequest } from '../src/chunking/prompt-plan.ts';
 import type { PlanService, PlanSession } from '../src/engine/plan-service.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { watchThread } from './locks.ts';
+import { openThread, type StartThread } from './open-thread.ts';
 import type { Scheduler } from './scheduler.ts';
-import type { SchedulerWorker } from './scheduler.worker.ts';
-import type { StartThread } from './thread.ts';
 
 /** A thread that plans. */
 export interface SchedulerThread {
@@ -44,12 +41,10 @@ export class SchedulerPlans implements PlanService {
 
 /** Starts `scheduler.worker`. */
 export function startScheduler(startThread: StartThread): SchedulerThread {
-  const { port1, port2 } = new MessageChannel();
-  const scheduler = wrap<SchedulerWorker>(port1);
-  const ended = new Promise<never>((_, reject) => {
-    const fail = (reason: string): void => reject(new ChunkwiseError('scheduler_lost', { reason }));
-    startThread('scheduler', transfer(port2, [port2])).catch((error: Error) => fail(`the thread that plans ranks failed: ${error.message}`));
-    void watchThread((lock) => scheduler.hold(lock), () => fail('the thread that plans ranks ended'));
-  });
-  return { scheduler, ended };
+  const lost = (failure?: Error): ChunkwiseError => {
+    const reason = `the thread that plans ranks ${failure ? `failed: ${failure.message}` : 'ended'}`;
+    return new ChunkwiseError('scheduler_lost', { reason });
+  };
+  const { thread, ended } = openThread<Scheduler>(startThread, 'scheduler', lost);
+  return { scheduler: thread, ended };
 }

@@ -1,24 +1,32 @@
-/** Threads beside the engine's worker. */
+/** Threads beside the engine's worker, from within. */
 import { expose } from 'comlink';
+import { holdLock } from './locks.ts';
+import { carryErrors } from './wire-error.ts';
 
 export type ThreadName = 'scheduler' | 'ladder';
 
-/** Starts a thread that serves on `port`; resolves when it does. Rejects with what kept it from starting. */
-export type StartThread = (name: ThreadName, port: MessagePort) => Promise<void>;
+/** What every thread does, beside its work. */
+export interface Thread {
+  /** Takes the lock of this name for good: who waits for it learns of this thread's end. Resolves when it is taken. */
+  hold(lock: string): Promise<void>;
+  endThread(): void;
+}
 
 /** What a thread says to the page that started it. */
 export type ThreadSays = 'serves' | 'done';
 
 const say = (what: ThreadSays): void => postMessage(what);
 
-/** In a thread: serves `worker` on the port that is sent to it. */
-export function serveThread(worker: object): void {
+/** Serves `work` on the port that is sent to this thread. */
+export function serveThread(work: object): void {
+  const thread: Thread = {
+    hold: async (lock) => void (await holdLock(navigator.locks, lock)),
+    endThread: () => say('done'),
+  };
+  carryErrors();
   const serve = ({ data }: MessageEvent<MessagePort>): void => {
-    expose(worker, data);
+    expose({ ...work, ...thread }, data);
     say('serves');
   };
   addEventListener('message', serve, { once: true });
 }
-
-/** In a thread: it may be ended. */
-export const endThread = (): void => say('done');

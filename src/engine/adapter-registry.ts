@@ -4,7 +4,6 @@ import type { AdapterLadder } from '../adapters/ladder/adapter-ladder.ts';
 import { levelRanks, ranksByRule } from '../adapters/ladder/ladder-levels.ts';
 import type { LevelRule } from '../chunking/chunk-plan.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { finished } from '../gpu/readback.ts';
 import { type LoadedLora, loadLora } from '../models/load-lora.ts';
 import { type AdapterMix, NO_ADAPTERS } from '../session/adapter-mix.ts';
 import type { Session } from '../session/session.ts';
@@ -144,8 +143,7 @@ export class AdapterRegistry {
   async mixByRule(session: Session, uses: readonly ActiveUse[], rule: LevelRule | null) {
     const table = rule ? JSON.stringify(rule) : '';
     const mix = await this.mix(session, uses, table);
-    const { device, transformer } = session;
-    const { arena } = transformer;
+    const { device, transformer: { arena } } = session;
     const before = arena.buffersIfAny;
     const held: ArenaAdapter[] = [];
     const release = (): void => {
@@ -158,11 +156,7 @@ export class AdapterRegistry {
         held.push(adapter);
         this.#find(uses[i]!.name).info.bytes += device.buffers.report().adapters - bytes;
       }
-      if (arena.buffersIfAny !== before) {
-        transformer.bindAdapters();
-        await device.pipelines.ready();
-        await finished(device); // it may have had no room
-      }
+      if (arena.buffersIfAny !== before) await session.bindAdapters();
     } catch (error) {
       release();
       throw error;
@@ -206,9 +200,7 @@ export class AdapterRegistry {
     const adapter = transformer.arena.add(ladder.modules, levelRanks(ladder.modules).ranks);
     tellBytes();
     try {
-      transformer.bindAdapters();
-      await device.pipelines.ready();
-      await finished(device); // it may have had no room
+      await session.bindAdapters();
       await session.checkAdapters();
     } catch (error) {
       if (device.lost() === undefined) transformer.arena.remove(adapter); // else all is made anew

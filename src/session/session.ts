@@ -1,7 +1,7 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Governor } from '../gpu/governor.ts';
-import { Readback } from '../gpu/readback.ts';
+import { finished, Readback } from '../gpu/readback.ts';
 import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { pageFormKernels } from '../layers/page-forms.ts';
@@ -74,6 +74,13 @@ export class Session {
   /** Sizes submissions of prompts. */
   get governor(): Governor {
     return this.#prefill.governor;
+  }
+
+  /** Binds the adapters as they lie now. Resolves when what that needs is compiled, and there was room. Errors: `device_lost`, `kernel_refused`. */
+  async bindAdapters(): Promise<void> {
+    this.transformer.bindAdapters();
+    await this.device.pipelines.ready();
+    await finished(this.device);
   }
 
   /** Before the first answer with an adapter; the arena is bound. Errors: `wrong_results`, `device_lost`. */

@@ -3,7 +3,6 @@ import { levelRanks } from '../../adapters/ladder/ladder-levels.ts';
 import { linearShape, linearsOfLayer, linearsOfModel } from '../../architectures/linears.ts';
 import { configOfLayer, type ModelConfig } from '../../config/model-config.ts';
 import { type Adaptation, wholeAdapters } from '../../engine/adaptation.ts';
-import { finished } from '../../gpu/readback.ts';
 import type { Session } from '../../session/session.ts';
 import { randomWords } from '../../config/random-words.ts';
 
@@ -15,9 +14,7 @@ export async function withRandomAdapter<T>(session: Session, work: (adaptation: 
   const modules = randomModules(transformer.config);
   const adapter = transformer.arena.add(modules, levelRanks(modules).ranks);
   try {
-    transformer.bindAdapters();
-    await device.pipelines.ready();
-    await finished(device);
+    await session.bindAdapters();
     return await work(wholeAdapters({ adapters: [{ adapter, table: '', scale: 1 }], loras: [], key: 'random' }));
   } finally {
     if (device.lost() === undefined) transformer.arena.remove(adapter);
