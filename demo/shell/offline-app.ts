@@ -1,6 +1,9 @@
 import type { Plugin } from 'vite';
 import { VitePWA } from 'vite-plugin-pwa';
 
+/** In `public/`; it becomes part of the service worker. */
+const UNANSWERED = 'unanswered-requests.js';
+
 /** Makes the built page one that is installed, and opens without a network. Models and adapters lie in the origin's file system. */
 export function offlineApp(): Plugin[] {
   return VitePWA({
@@ -26,7 +29,8 @@ export function offlineApp(): Plugin[] {
     },
     workbox: {
       globPatterns: ['**/*.{html,js,css,svg,png,wasm}'],
-      globIgnores: ['adapters/**', 'models/**'],
+      globIgnores: ['adapters/**', 'models/**', UNANSWERED],
+      importScripts: [UNANSWERED],
       maximumFileSizeToCacheInBytes: 8e6,
       clientsClaim: true, // the first visit is enough
       inlineWorkboxRuntime: true,

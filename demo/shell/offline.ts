@@ -3,6 +3,8 @@ import { notify } from './notices.ts';
 
 /** Beside the built page; the dev server has none. */
 const WORKER = 'service-worker.js';
+/** So long a new version may take until it takes over; usually it is a second. */
+const PATIENCE_MS = 5_000;
 
 /** Lets the page open without a network, tells when there is none, and asks before a new version takes over. */
 export async function stayOffline(): Promise<void> {
@@ -32,6 +34,8 @@ function followUpdates(registration: ServiceWorkerRegistration, workers: Service
     if (!waiting) return location.reload(); // another tab has let it take over
     workers.addEventListener('controllerchange', () => location.reload(), { once: true });
     waiting.postMessage({ type: 'SKIP_WAITING' });
+    // Chromium forgets it where a file of the page is asked for just then; opened anew, the page has the new version.
+    setTimeout(() => location.reload(), PATIENCE_MS);
   };
   registration.addEventListener('updatefound', () => {
     const { installing } = registration;

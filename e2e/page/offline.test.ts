@@ -108,6 +108,10 @@ it('runs from any folder of a static host, then without network or server, and a
   expect(await page.title()).toBe('Chunkwise');
   const { page: other } = await DemoPage.openIn(context, address);
   await noticeOf(other).waitFor();
+  // Requests that the worker does not answer, as of a download, keep no version from taking over.
+  await other.evaluate((addresses) => {
+    for (const each of addresses) setInterval(() => void fetch(each).catch(() => undefined), 10);
+  }, ['http://localhost:1/', 'models/none']);
   // In the second tab nothing waits any more.
   for (const tab of [page, other]) {
     await noticeOf(tab).getByRole('button', { name: 'Reload' }).click();
@@ -117,6 +121,24 @@ it('runs from any folder of a static host, then without network or server, and a
   await demo.loaded();
   expect(violations).toEqual([]);
   await context.close();
+});
+
+it('reloads where a new version does not take over', async () => {
+  const place = join(root, 'stays');
+  cpSync(BUILT, place, { recursive: true });
+  const worker = join(place, 'service-worker.js');
+  const code = readFileSync(worker, 'utf8');
+  const page = await newPage();
+  await visit(page, `http://localhost:${(host.address() as AddressInfo).port}/stays/?model=models/none.gguf`);
+  await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+  writeFileSync(worker, `self.skipWaiting = async () => undefined;${code}`);
+  await page.reload();
+  const notice = page.locator('.notice', { hasText: 'A new version of this page is here.' });
+  const opened = page.waitForEvent('domcontentloaded');
+  await notice.getByRole('button', { name: 'Reload' }).click();
+  await opened;
+  await notice.waitFor(); // it still waits
+  await page.context().close();
 });
 
 /** A page in a browser that knows nothing of it yet. */
