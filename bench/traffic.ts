@@ -1,6 +1,6 @@
 // What the kernels for graphics cards read and write, by tracing addresses on lavapipe:
 //   npm run bench -- traffic [PART OF A KERNEL'S NAME, or ''] [PART OF A CASE'S]
-// Where all kernels are traced, what is found of a case is kept in bench/results/traffic.json.
+// Where all kernels are traced, a case's sums and what misses the bar of sectors are kept in bench/results/traffic.json.
 import { SECTORS_BAR } from '../tools/instruments/bars.ts';
 import { FEATURE_SETS } from '../tools/instruments/paper-gpu.ts';
 import { dispatchesOf, type Phase, type PhasedDispatch } from '../tools/instruments/paper-model.ts';
@@ -111,8 +111,9 @@ for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel 
   console.log(`\n${name}; GB of loads in all layers: ${JSON.stringify(sums)}`);
   printTable(shown, ['kernel', 'binding', 'label', 'kind', 'MB', 'fetched', 'once', 'reuse', 'sectors', 'lanes', 'misses']);
   if (part === '') {
-    const lines = shown.map(({ kernel, binding, label, kind, MB, fetched, once, reuse, sectors, lanes }) => ({ access: `${kernel}: ${kind} ${binding} of ${label}`, MB, fetched, once, reuse, sectors, lanes }));
-    await record('traffic', name, { gigabytes: sums, accesses: lines });
+    const missed = shown.filter(({ misses }) => misses);
+    const lines = missed.map(({ kernel, binding, label, MB, fetched, once, reuse, sectors, lanes }) => ({ access: `${kernel}: ${binding} of ${label}`, MB, fetched, once, reuse, sectors, lanes }));
+    await record('traffic', name, { gigabytes: sums, misses: lines });
   }
 }
 process.exit(0);

@@ -81,6 +81,10 @@ describe('submissions of a prompt, by the FLOPs of each', () => {
     expect(Math.max(...batches)).toBe(largest);
   });
 
+  test('the first batch of a 1B model is a whole tile of tokens: its weights are read for no half of one', () => {
+    expect(submissions(MODELS['1B'], 0.5e12, 512).batches[0]).toBe(64);
+  });
+
   test('a device that slows down is followed when two submissions say so', () => {
     let now = 0;
     const governor = new Governor(() => now);
