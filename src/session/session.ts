@@ -97,10 +97,10 @@ export class Session {
 
   /**
    * Begins to compile what pages in other forms than f16 need, before a text of up to `length` tokens: no answer waits for
-   * it in its middle.
+   * it in its middle. Resolves when it is compiled.
    */
-  prepare(sequence: Sequence, length: number): void {
-    if (mayShrink(sequence, length)) void this.#preparePages();
+  async prepare(sequence: Sequence, length: number): Promise<void> {
+    if (mayShrink(sequence, length)) await this.#preparePages();
   }
 
   /** Where pages in other forms are computed wrong, they stay as they are. */

@@ -108,7 +108,10 @@ export interface CompletionOptions {
    * answer is the same, but where two tokens are as likely as each other to the last digits: steps of many round otherwise.
    */
   speculate?: boolean;
-  /** Whether all of the prompt is computed, though the cache may hold some of it, as where times are compared; default false. */
+  /**
+   * Whether all of the prompt is computed, though the cache may hold some of it, and nothing is compiled meanwhile, as where
+   * times are compared; default false.
+   */
   recomputePrompt?: boolean;
   stream?: boolean;
   stream_options?: { include_usage?: boolean };

@@ -50,7 +50,7 @@ export async function* generate(
 ): AsyncGenerator<GenerateEvent, void> {
   const meter = new AnswerMeter();
   const text = new TextStream(tokenizer, options.stop);
-  const { sequence, limit } = takeSequence(session, prompt, options, means);
+  const { sequence, limit, prepared } = takeSequence(session, prompt, options, means);
   const cachedTokens = sequence.tokens.length;
   const kvWatch = options.onKv && new KvWatch(options.onKv);
   const onStep = (): void => kvWatch?.look(sequence.pages);
@@ -60,6 +60,7 @@ export async function* generate(
   let finishReason: FinishReason;
   let measured: Pick<GenerationReport, 'kv' | 'meanRank' | 'invokedAt'>;
   try {
+    if (options.recomputePrompt) await prepared;
     adapted = await means.adaptation.begin(prompt.tokens, cachedTokens);
     attach(sequence, adapted, prompt);
     if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, options.onPlan, (token) => tokenizer.decode([token]));
@@ -91,13 +92,13 @@ export async function* generate(
   };
 }
 
-/** The cached sequence that `prompt` goes on from, in its stream slot, and the most tokens that the answer may have. */
+/** The cached sequence that `prompt` goes on from, in its stream slot, the most tokens that the answer may have, and when what it needs is compiled. */
 function takeSequence(
   session: Session,
   { tokens, kept }: PromptTokens,
   { isFurther, recomputePrompt: isAnew, maxTokens, kvShadow = false, ...options }: GenerateOptions,
   { adaptation, slot }: Means,
-): { sequence: Sequence; limit: number } {
+): { sequence: Sequence; limit: number; prepared: Promise<void> } {
   const { contextLength } = session.plan;
   const policy = policyOf(options);
   session.trials.check(policy);
@@ -105,8 +106,7 @@ function takeSequence(
   const sequence = session.sequences.take(tokens, { spans: adaptation.spans(tokens), slot, policy, isFurther, isAnew });
   sequence.keep(kept, contextLength);
   sequence.shadows = kvShadow;
-  session.prepare(sequence, tokens.length + limit);
-  return { sequence, limit };
+  return { sequence, limit, prepared: session.prepare(sequence, tokens.length + limit) };
 }
 
 /** Its tokens take of the adapters what `adapted` says, also behind the prompt, as far as that goes. */

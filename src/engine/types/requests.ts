@@ -50,7 +50,10 @@ export interface GenerateOptions extends RankOptions, KvOptions {
    * answer is the same, but where two tokens are as likely as each other to the last digits: steps of many round otherwise.
    */
   speculate?: boolean;
-  /** Whether all of the prompt is computed, though the cache may hold some of it, as where times are compared; default false. */
+  /**
+   * Whether all of the prompt is computed, though the cache may hold some of it, and nothing is compiled meanwhile, as where
+   * times are compared; default false.
+   */
   recomputePrompt?: boolean;
   /** One more answer to a request that is being answered: it waits for its turn however many do. */
   isFurther?: boolean;
