@@ -34,8 +34,8 @@ interface Answering {
 /** Milliseconds between two savings of an answer that is being written. */
 const SAVE_EVERY_MS = 500;
 const MOST_SEED = 2 ** 32;
-/** Of the answer that warms up a way of answering: enough for its kernels to have run. */
-const WARM_UP_PIECES = 8;
+/** Of the answer that warms up a way of answering: enough for its kernels to be compiled. */
+const WARM_UP_TOKENS = 8;
 const WAYS: readonly Way[] = ['chunkwise', 'ordinary'];
 
 /** The conversation on the page. */
@@ -165,8 +165,9 @@ export class Chat {
     const settings = { ...means.settings, seed: means.settings.seed ?? Math.floor(Math.random() * MOST_SEED) };
     const beside = view.compare();
     exchange.comparison = {};
+    const warmUp = { settings: { ...settings, maxTokens: Math.min(WARM_UP_TOKENS, settings.maxTokens) }, adapter, isCompared: true };
     await beside.whileWarmingUp(async () => {
-      for (const way of WAYS) await warmUp(answerPieces(engine, asked, { settings, adapter, way, isCompared: true }, signal));
+      for (const way of WAYS) for await (const piece of answerPieces(engine, asked, { ...warmUp, way }, signal)) void piece;
     });
     const { measured } = (await this.answer({ ...own, means: { ...means, settings } })) ?? {};
     if (measured) {
@@ -185,12 +186,6 @@ export class Chat {
       beside.show(way, piece.measured);
     }
   }
-}
-
-/** The answer is asked for as a whole, since by its length the engine knows what to compile, and broken off. */
-async function warmUp(pieces: AsyncIterable<Piece>): Promise<void> {
-  let count = 0;
-  for await (const piece of pieces) if (piece.text !== '' && ++count === WARM_UP_PIECES) return;
 }
 
 /** A text stands for itself, and an empty answer would be an empty turn, which some templates refuse. */

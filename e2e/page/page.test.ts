@@ -153,13 +153,13 @@ it('compares with ordinary LoRA: the same prompt both ways, measured side by sid
   expect((await demo.ask(prompt)).text).toBe(ordinary?.['text']);
 });
 
-/** Both ways are asked the same: first the beginning of an answer each, then what is measured, and no request goes on from what is cached. */
+/** Both ways are asked the same: first a few tokens each, then what is measured, and no request goes on from what is cached. */
 function expectFairness(messages: readonly unknown[], prompt: string): void {
   const requests = messages.map((message) => JSON.stringify(message)).filter((text) => text.includes(prompt.trim()));
   const sent = (field: string) => requests.map((text) => new RegExp(`"${field}":"?(\\w+)`).exec(text)?.[1]);
   expect(sent('kv')).toEqual(['policy', 'dense', 'policy', 'dense']);
   expect(sent('ranks')).toEqual(['chunkwise', 'uniform', 'chunkwise', 'uniform']);
-  expect(sent('maxTokens')).toEqual(['16', '16', '16', '16']);
+  expect(sent('maxTokens')).toEqual(['8', '8', '16', '16']);
   expect(sent('recomputePrompt')).toEqual(['true', 'true', 'true', 'true']);
   expect(new Set(sent('seed')).size).toBe(1);
 }

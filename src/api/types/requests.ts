@@ -109,8 +109,8 @@ export interface CompletionOptions {
    */
   speculate?: boolean;
   /**
-   * Whether all of the prompt is computed, though the cache may hold some of it, and nothing is compiled meanwhile, as where
-   * times are compared; default false.
+   * Whether all of the prompt is computed, though the cache may hold some of it, once what answers of any length need is
+   * compiled, as where times are compared; default false.
    */
   recomputePrompt?: boolean;
   stream?: boolean;

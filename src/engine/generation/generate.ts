@@ -106,7 +106,7 @@ function takeSequence(
   const sequence = session.sequences.take(tokens, { spans: adaptation.spans(tokens), slot, policy, isFurther, isAnew });
   sequence.keep(kept, contextLength);
   sequence.shadows = kvShadow;
-  return { sequence, limit, prepared: session.prepare(sequence, tokens.length + limit) };
+  return { sequence, limit, prepared: session.prepare(sequence, isAnew ? contextLength : tokens.length + limit) };
 }
 
 /** Its tokens take of the adapters what `adapted` says, also behind the prompt, as far as that goes. */

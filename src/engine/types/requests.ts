@@ -51,8 +51,8 @@ export interface GenerateOptions extends RankOptions, KvOptions {
    */
   speculate?: boolean;
   /**
-   * Whether all of the prompt is computed, though the cache may hold some of it, and nothing is compiled meanwhile, as where
-   * times are compared; default false.
+   * Whether all of the prompt is computed, though the cache may hold some of it, once what answers of any length need is
+   * compiled, as where times are compared; default false.
    */
   recomputePrompt?: boolean;
   /** One more answer to a request that is being answered: it waits for its turn however many do. */

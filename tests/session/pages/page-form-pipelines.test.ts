@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
 import { answer } from '../../support/answer.ts';
@@ -33,3 +33,32 @@ test('it is not compiled for a text in which no page will shrink', async () => {
   expect(await answered('Winds', 'policy', 40)).toEqual({ waited: 0, aside: 0, changed: 0 });
   expect(await answered(SENTENCE.repeat(6), 'dense', 40)).toEqual({ waited: 0, aside: 0, changed: 0 });
 });
+
+test('a request whose times are compared waits for it, however short: what is measured after it need not', async () => {
+  const engine = await engineUnderTest(bytes);
+  const compiler = holdCompiling();
+  const ask = (prompt: string, options: object) => engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 4, ...options });
+  let hasBegun = false;
+  const compared = answer(ask('Winds', { kv: 'policy', recomputePrompt: true })).finally(() => (hasBegun = true));
+  await answer(ask(SENTENCE, { kv: 'dense', maxTokens: 40 }));
+  expect(hasBegun).toBe(false);
+  compiler.goOn();
+  await compared;
+  const counts = countGpu();
+  await answer(ask(SENTENCE.repeat(6), { kv: 'policy', maxTokens: 40 }));
+  expect([counts.pipelines, counts.pipelinesAside]).toEqual([0, 0]);
+});
+
+/** Pipelines that are made aside are not there before it goes on. */
+function holdCompiling(): { goOn: () => void } {
+  const original = Reflect.get(GPUDevice.prototype, 'createComputePipelineAsync') as (descriptor: GPUComputePipelineDescriptor) => Promise<GPUComputePipeline>;
+  let goOn = (): void => undefined;
+  const held = new Promise<void>((resolve) => (goOn = resolve));
+  GPUDevice.prototype.createComputePipelineAsync = async function (descriptor) {
+    const pipeline = await Reflect.apply(original, this, [descriptor]);
+    await held;
+    return pipeline;
+  };
+  onTestFinished(() => void (GPUDevice.prototype.createComputePipelineAsync = original));
+  return { goOn };
+}
