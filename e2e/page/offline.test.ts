@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Page } from 'playwright';
+import type { Locator, Page } from 'playwright';
 import sirv from 'sirv';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { closeServer } from '../../tests/support/close-server.ts';
@@ -103,7 +103,6 @@ it('runs from any folder of a static host, then without network or server, and a
   writeFileSync(worker, changed);
   host = await start(port);
   await page.reload();
-  const noticeOf = (tab: Page) => tab.locator('.notice', { hasText: 'A new version of this page is here.' });
   await noticeOf(page).waitFor();
   expect(await page.title()).toBe('Chunkwise');
   const { page: other } = await DemoPage.openIn(context, address);
@@ -133,13 +132,16 @@ it('reloads where a new version does not take over', async () => {
   await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
   writeFileSync(worker, `self.skipWaiting = async () => undefined;${code}`);
   await page.reload();
-  const notice = page.locator('.notice', { hasText: 'A new version of this page is here.' });
-  const opened = page.waitForEvent('domcontentloaded');
+  const notice = noticeOf(page);
+  const reloaded = page.waitForEvent('domcontentloaded');
   await notice.getByRole('button', { name: 'Reload' }).click();
-  await opened;
+  await reloaded;
   await notice.waitFor(); // it still waits
   await page.context().close();
 });
+
+/** Where the page asks before a new version takes over. */
+const noticeOf = (page: Page): Locator => page.locator('.notice', { hasText: 'A new version of this page is here.' });
 
 /** A page in a browser that knows nothing of it yet. */
 async function newPage(): Promise<Page> {
@@ -207,6 +209,6 @@ it('without room at each write of its files the page runs, the old version stays
   expect([await page.getByTestId('offline-badge').isVisible(), await titleOffline(page)]).toEqual([false, 'Chunkwise']);
   writeFileSync(worker, changed);
   await visit(page, address);
-  await page.locator('.notice', { hasText: 'A new version of this page is here.' }).waitFor();
+  await noticeOf(page).waitFor();
   await page.context().close();
 });

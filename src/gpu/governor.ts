@@ -1,6 +1,6 @@
 /** Windows and Linux reset a GPU that is busy with one submission for two seconds, and an abort waits for one or two. */
 const TARGET_MS = 90;
-/** Of the first submission, when nothing is known: less than a second on whatever runs a model at all, and of 1B a whole tile of tokens. */
+/** Of the first submission, when nothing is known: less than a second on whatever runs a model at all, of 1B a tile of tokens. */
 const FIRST_FLOPS = 8e9;
 /** No device is believed to be slower than 11 GFLOPS: what takes as long then is compiling, or others that run beside it. */
 const LEAST_FLOPS = 1e9;

@@ -92,7 +92,7 @@ export async function* generate(
   };
 }
 
-/** The cached sequence that `prompt` goes on from, in its stream slot, the most tokens that the answer may have, and when what it needs is compiled. */
+/** The cached sequence that `prompt` goes on from, in its stream slot, the most tokens of the answer, and when what it needs is compiled. */
 function takeSequence(
   session: Session,
   { tokens, kept }: PromptTokens,

@@ -1,8 +1,9 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
 import { answer } from '../../support/answer.ts';
 import { engineUnderTest } from '../../support/engine-under-test.ts';
+import { derivedGpu } from '../../support/gpu/derived-gpu.ts';
 import { countGpu } from '../../support/gpu/gpu-counts.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
@@ -35,30 +36,20 @@ test('it is not compiled for a text in which no page will shrink', async () => {
 });
 
 test('a request whose times are compared waits for it, however short: what is measured after it need not', async () => {
-  const engine = await engineUnderTest(bytes);
-  const compiler = holdCompiling();
+  let goOn = (): void => undefined;
+  const held = new Promise<void>((resolve) => (goOn = resolve));
+  const gpu = derivedGpu((device) => ({
+    createComputePipelineAsync: async (descriptor) => held.then(() => device.createComputePipelineAsync(descriptor)),
+  }));
+  const engine = await engineUnderTest(bytes, { gpu });
   const ask = (prompt: string, options: object) => engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 4, ...options });
   let hasBegun = false;
   const compared = answer(ask('Winds', { kv: 'policy', recomputePrompt: true })).finally(() => (hasBegun = true));
   await answer(ask(SENTENCE, { kv: 'dense', maxTokens: 40 }));
   expect(hasBegun).toBe(false);
-  compiler.goOn();
+  goOn();
   await compared;
   const counts = countGpu();
   await answer(ask(SENTENCE.repeat(6), { kv: 'policy', maxTokens: 40 }));
   expect([counts.pipelines, counts.pipelinesAside]).toEqual([0, 0]);
 });
-
-/** Pipelines that are made aside are not there before it goes on. */
-function holdCompiling(): { goOn: () => void } {
-  const original = Reflect.get(GPUDevice.prototype, 'createComputePipelineAsync');
-  let goOn = (): void => undefined;
-  const held = new Promise<void>((resolve) => (goOn = resolve));
-  GPUDevice.prototype.createComputePipelineAsync = async function (descriptor) {
-    const pipeline = await original.call(this, descriptor);
-    await held;
-    return pipeline;
-  };
-  onTestFinished(() => void (GPUDevice.prototype.createComputePipelineAsync = original));
-  return { goOn };
-}
