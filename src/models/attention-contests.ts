@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Candidate, Contest } from '../gpu/autotuner.ts';
 import type { Device } from '../gpu/device.ts';
+import type { Groups } from '../gpu/kernel.ts';
 import { createOperation } from '../gpu/operation.ts';
 import { partialFloats } from '../kernels/attention.ts';
 import { pageEntry, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
@@ -29,17 +30,15 @@ const PREFILL: readonly Candidate[] = [
 /** Every way there is, those that share pages first. */
 export const ATTENTION: readonly Candidate[] = [...DECODE, ...PREFILL, ...ALONE.map((alone) => ({ sharedPages: false, ...alone }))];
 
-/** Tokens of the context that decoding attends to, of a prefill, and of the least context that a prefill stands at the end of. */
+/** Tokens of the context that decoding attends to, and of the one that a prefill stands at the end of. */
 const CONTEXT = 1024;
 const PREFILL_TOKENS = 512;
-const PREFILL_CONTEXT = 256;
 
 /** `buffer`: makes one of so many bytes. */
 export function attentionContests(device: Device, config: ModelConfig, buffer: (name: string, bytes: number) => GPUBuffer): Contest[] {
   const { numHeads, numKvHeads, headDim } = config;
   const { sharedPages } = device.variant;
   const most = sharedPages ? PREFILL_TOKENS : 1;
-  const tileTokens = MOST_TILE_ROWS / (numHeads / numKvHeads);
   const pages = CONTEXT / PAGE_TOKENS;
   const units = pageUnits('f16', config);
   const bytes = pages * units * UNIT_BYTES;
@@ -74,29 +73,40 @@ export function attentionContests(device: Device, config: ModelConfig, buffer: (
       let next = 0;
       let shown = 0;
       return (recorder, share) => {
-        const { tokens, length } = shareOf(share);
+        const { tokens, length, groupsOf } = shareOf(share);
         const { splits, pagesPerSplit } = kernel.split({ tokens, length });
         if (share !== shown) device.gpuDevice.queue.writeBuffer(made![0]!['batch_table']!, 0, endOf(tokens, length));
         shown = share;
         const operation = operations[next++ % operations.length]!;
-        recorder.run(operation, operation.groups({ tokens, splits }), { tokens, splits, pagesPerSplit, slotPages: pages });
+        recorder.run(operation, groupsOf(operation.groups({ tokens, splits })), { tokens, splits, pagesPerSplit, slotPages: pages });
       };
     },
   });
-  // With fewer pages other candidates win: workgroups share pages out.
-  const one: Share = () => ({ tokens: 1, length: CONTEXT });
-  /** Whole tiles, of all candidates': one that is half empty costs as much. */
-  const many: Share = (share) => {
-    const tiles = Math.max(1, Math.floor((share * PREFILL_TOKENS) / tileTokens));
-    const tokens = Math.floor(tiles * tileTokens);
-    return { tokens, length: Math.max(tokens, PREFILL_CONTEXT) };
-  };
-  if (!sharedPages) return [contest('attention', 'decode', one, ALONE)];
-  return [contest('attention-decode', 'decode', one, DECODE), contest('attention-prefill', 'prefill', many, PREFILL)];
+  if (!sharedPages) return [contest('attention', 'decode', whole, ALONE)];
+  return [contest('attention-decode', 'decode', ofOne(config), DECODE), contest('attention-prefill', 'prefill', ofMany(config), PREFILL)];
 }
 
-/** The queries that a share of the work has, and how many tokens they attend to. */
-type Share = (share: number) => { tokens: number; length: number };
+/** What a share of the work is: its queries, how many tokens they attend to, and those workgroups of theirs that run. */
+type Share = (share: number) => { tokens: number; length: number; groupsOf: (groups: Groups) => Groups };
+
+const whole: Share = () => ({ tokens: 1, length: CONTEXT, groupsOf: (groups) => groups });
+
+// With fewer pages other candidates win, as workgroups share pages out. So less work is fewer heads of the cache.
+const ofOne = ({ numKvHeads }: ModelConfig): Share => (share) => {
+  const heads = Math.max(1, Math.round(share * numKvHeads));
+  return { tokens: 1, length: CONTEXT, groupsOf: ([x, y, z]) => [(x / numKvHeads) * heads, y, z] };
+};
+
+/** Whole tiles, of all candidates', since one that is half empty costs as much; and two of them, or a core might be idle. */
+const ofMany = ({ numHeads, numKvHeads }: ModelConfig): Share => (share) => {
+  const tileTokens = MOST_TILE_ROWS / (numHeads / numKvHeads);
+  const tiles = Math.max(2, Math.floor((share * PREFILL_TOKENS) / tileTokens));
+  const tokens = Math.min(Math.floor(tiles * tileTokens), PREFILL_TOKENS);
+  const seen = (share * numKvHeads * PREFILL_TOKENS ** 2) / 2 / tokens; // by each token, in all heads
+  const heads = Math.min(Math.max(Math.round(seen / (PREFILL_TOKENS - tokens / 2)), 1), numKvHeads);
+  const length = Math.max(tokens, Math.min(Math.ceil(seen / heads + tokens / 2), PREFILL_TOKENS));
+  return { tokens, length, groupsOf: ([x, y]) => [x, y, heads] };
+};
 
 /** The last `tokens` of so many, as a batch. */
 function endOf(tokens: number, length: number): Uint32Array<ArrayBuffer> {
