@@ -10,17 +10,17 @@ import { dot } from '../../models/checks/plain-math.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
 import { loraBatch } from '../adapter-mix.ts';
 
-/** Of each level: more components than are computed side by side, here four and there sixteen. */
-const RANKS = [5, 11, 18];
-const RANK = 18;
+/** Of each level, one for each loop of lora-low/blocks; and more components than lora-low/vectors and prefill compute at once. */
+const RANKS = [5, 18, 50];
+const RANK = 50;
 /** The adapter is in its mix twice. */
 const SCALES = [1 / 64, 1 / 32];
-/** Some tokens take all of it, some little, and some what lies between. */
+/** Some tokens take all of it, some little, and some what lies between: the first three, as many as are decoded, each loop. */
 const ROWS: readonly RampRow[] = [
   { levelLo: 0, levelHi: 2, wLo: 1, wHi: 0.5 },
-  { levelLo: 2, levelHi: 2, wLo: 1, wHi: 0 },
-  { levelLo: 0, levelHi: 0, wLo: 1, wHi: 0 },
   { levelLo: 1, levelHi: 1, wLo: 1, wHi: 0 },
+  { levelLo: 0, levelHi: 0, wLo: 1, wHi: 0 },
+  { levelLo: 2, levelHi: 2, wLo: 1, wHi: 0 },
 ];
 
 /** Where a group's outputs begin that are looked at: the last of its first linear, and where there are, the first of its second. */

@@ -1,2 +1,2 @@
 /** Which checks these are: what others found is found again. The hash of their texts, as a test has it. */
-export const CHECKS = '89801b8f';
+export const CHECKS = '3dbbdbfd';
