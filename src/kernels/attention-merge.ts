@@ -31,18 +31,18 @@ const MERGED: Pick<KernelText, 'bindings' | 'params'> = {
  * which have one split as a rule, do not wait for each other: a barrier there costs more than what it saves.
  */
 export function attentionMergeKernels(device: Device, heads: Heads): Record<'decode' | 'prefill', Merge> {
-  const { lanes, sharedPages } = device.variant;
-  const together = ofItems(device, heads, 4, { name: 'attention-merge', sources: [keepProbe, rotation, rotatedValue, splitOutputs, source] });
+  const { lanes, sharedPages, workgroup } = device.variant;
+  const together = { name: 'attention-merge', sources: [keepProbe, rotation, rotatedValue, splitOutputs, source] };
   const alone = { name: 'attention-merge-alone', sources: [keepProbe, rotation, splitOutputs, aloneSource] };
   return {
-    prefill: lanes === 1 ? ofItems(device, heads, rotatedTogether(heads.headDim), alone) : together,
-    decode: sharedPages ? shared(device, heads) : together,
+    prefill: lanes === 1 ? ofItems(heads, rotatedTogether(heads.headDim), workgroup, alone) : ofItems(heads, 4, workgroup, together),
+    // A head has a workgroup, so that a barrier waits for few.
+    decode: sharedPages ? shared(device, heads) : ofItems(heads, 4, heads.headDim / 4, together),
   };
 }
 
 /** An invocation has so many components of a head. */
-function ofItems(device: Device, heads: Heads, components: number, text: Pick<KernelText, 'name' | 'sources'>): Merge {
-  const { workgroup } = device.variant;
+function ofItems(heads: Heads, components: number, workgroup: number, text: Pick<KernelText, 'name' | 'sources'>): Merge {
   const items = (heads.numHeads * heads.headDim) / components;
   return {
     ...text,
