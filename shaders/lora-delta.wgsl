@@ -1,6 +1,7 @@
 // Between two linears of a token being decoded: y = x + SCALE · B · h, the residual stream with what the adapters add to
-// the linear before; and h' = A · (y · norm_weight) for the linears after, whose kernel multiplies by 1 / rms(y). The
-// first WRITING workgroups write y; every other one takes a run of components of A, and computes the y it needs itself.
+// the linear before; and h' = A · (y · norm_weight) for the linears after, whose kernel multiplies by 1 / rms(y). WRITING
+// workgroups write y; every other one takes a run of components of A, and computes the y it needs itself. These take longer,
+// and are spread evenly among the others: lavapipe gives each core a run of workgroups.
 // fills: input
 // needs: lora-add, lora-low
 const WIDTH4 = BLOCKS * 8u;
@@ -10,11 +11,13 @@ fn changed(i: u32) -> vec4f { return x[i] + SCALE * lora_add(i / WIDTH4, i % WID
 fn input(i: u32) -> vec4f { return changed(i) * norm_weight[i % WIDTH4]; }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  if (group.x >= WRITING) {
-    lora_low(group.y, group.x - WRITING, local);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+  let lowering = groups.x - WRITING;
+  let before = group.x * lowering / groups.x;
+  if ((group.x + 1u) * lowering / groups.x > before) {
+    lora_low(group.y, before, local);
     return;
   }
-  let i = group.x * WORKGROUP + local;
+  let i = (group.x - before) * WORKGROUP + local;
   if (i < WIDTH4) { y[group.y * WIDTH4 + i] = changed(group.y * WIDTH4 + i); }
 }

@@ -20,7 +20,7 @@ export interface LoraDeltaOptions {
 
 /**
  * `x [T, width]` → `y [T, width]` = x + scale · B · h, and h' = A · (y · norm_weight) into `low_next`. Params: those of
- * lora-layout.ts. Its first WRITING workgroups write y, `lowering` ones behind them compute h'.
+ * lora-layout.ts. Of its workgroups WRITING write y, and `lowering` ones among them compute h'.
  */
 export function loraDeltaKernel(device: Device, { width, adds, scale = 1, lowers }: LoraDeltaOptions): Kernel<{ lowering: number; tokens: number }> {
   const reduce = reduction(device);
@@ -31,7 +31,7 @@ export function loraDeltaKernel(device: Device, { width, adds, scale = 1, lowers
   const writing = adds ? Math.ceil(width / 4 / reduce.workgroup) : 0;
   return {
     name: 'lora-delta',
-    sources: [...(isShared ? [] : [block]), reduce.source, ...(isShared ? [] : [loading.input]), ...lora.sources, adds ? loraAdd : loraNone, ...low.sources, source],
+    sources: [...(isShared ? [reduce.source] : [block, loading.input]), ...lora.sources, adds ? loraAdd : loraNone, ...low.sources, source],
     enables: loading.enables,
     constants: { ...reduce.constants, ...lora.constants, ...low.constants, BLOCKS: width / 32, WRITING: writing, SCALE: { f32: scale } },
     bindings: [
