@@ -1,6 +1,7 @@
 // The policy beside each fixed form of the cache at as many bytes at most: perplexity of prose, drama, code and chats, in the
 // same windows. Of the budgets tried, the smallest is taken whose pages are no larger at the text's end than the form's.
-// CHUNKWISE_TEXTS, CHUNKWISE_FORMS: some of the texts, and of the forms, by name; CHUNKWISE_CONTEXT, CHUNKWISE_WINDOWS.
+// CHUNKWISE_TEXTS, CHUNKWISE_FORMS: some of the texts, and of the forms, by name; CHUNKWISE_BUDGETS, from the smallest on;
+// CHUNKWISE_CONTEXT, CHUNKWISE_WINDOWS.
 import { cachedPerplexity, costLine, costOf, formatIncrease, increaseOver } from '../../cli/evaluations/kv.ts';
 import { type KvMode, policyOf } from '../../src/cache/kv-options.ts';
 import type { Perplexity } from '../../src/measure/evaluate.ts';
@@ -13,7 +14,7 @@ const WINDOWS = Number(process.env.CHUNKWISE_WINDOWS ?? 4);
 const TEXTS = process.env.CHUNKWISE_TEXTS?.split(',');
 /** From the one with most bytes on, as budgets are tried from the smallest on. */
 const FORMS = (process.env.CHUNKWISE_FORMS?.split(',') ?? ['q8', 'q4', 'q3', 'k3v2']) as KvMode[];
-const BUDGETS = [0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.4, 2, 3, 4.5];
+const BUDGETS = process.env.CHUNKWISE_BUDGETS?.split(',').map(Number) ?? [0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.4, 2, 3, 4.5];
 
 const NAME = `kv-equal-bytes-${CONTEXT}`;
 const engine = await openInNode({ contextLength: CONTEXT });
