@@ -32,7 +32,7 @@ fn add_block(sums: Sums, a: Block, i: u32, local: u32) -> Sums {
 
 // Components `component` and `component + WORKGROUP`, those of them that the token takes.
 fn store(token: u32, index: u32, linear: u32, component: u32, factors: LoraModule, sums: vec2f) {
-  let at = ((token * params.adapters + index) * NEXT_LINEARS + linear) * params.lowStride;
+  let at = low_next_at(token, index, linear);
   if (token >= params.tokens) {
     if (component == 0u) { low_next[at] = 0u; }
     return;
@@ -43,7 +43,7 @@ fn store(token: u32, index: u32, linear: u32, component: u32, factors: LoraModul
   if (component == 0u) { store_head(at, row.stream, rank, factors.b); }
   for (var i = 0u; i < 2u; i++) {
     let k = component + i * WORKGROUP;
-    if (k < rank) { store_component(at, k, sums[i] * select(row.weight_hi, row.weight_lo, k < below)); }
+    if (k < rank) { store_component(at, k, sums[i], row, below); }
   }
 }
 

@@ -17,12 +17,12 @@ fn fill_factors(factors: LoraModule, rank: u32, linear: u32, start: u32, block: 
 
 fn store(token: u32, index: u32, linear: u32, component: u32, factors: LoraModule, sum: f32) {
   if (token >= params.tokens) { return; }
-  let at = ((token * params.adapters + index) * NEXT_LINEARS + linear) * params.lowStride;
+  let at = low_next_at(token, index, linear);
   let row = lora_row(token, index);
   let rank = rank_at(factors, row.level_hi);
   if (component == 0u) { store_head(at, row.stream, rank, factors.b); }
   if (component >= rank) { return; }
-  store_component(at, component, sum * select(row.weight_hi, row.weight_lo, component < rank_at(factors, row.level_lo)));
+  store_component(at, component, sum, row, rank_at(factors, row.level_lo));
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -37,7 +37,11 @@ fn rank_at(factors: LoraModule, level: u32) -> u32 {
   return (factors.ranks[level / 2u] >> (16u * (level & 1u))) & 0xffffu;
 }
 
-// Where `low_next` has what B needs: the rank, where B starts, then h.
+// Where `low_next` has what a linear's B needs: the rank, where B starts, then h.
+fn low_next_at(token: u32, index: u32, linear: u32) -> u32 {
+  return ((token * params.adapters + index) * NEXT_LINEARS + linear) * params.lowStride;
+}
+
 fn store_head(at: u32, stream: u32, rank: u32, b: u32) {
   low_next[at] = rank;
   low_next[at + 1u] = b;
@@ -45,4 +49,7 @@ fn store_head(at: u32, stream: u32, rank: u32, b: u32) {
   atomicAdd(&counters[2u * stream + 1u], 1u);
 }
 
-fn store_component(at: u32, k: u32, h: f32) { low_next[at + 2u + k] = bitcast<u32>(h); }
+// Component k of h, times what the token takes of it; `below` is the rank at the lower of its two levels.
+fn store_component(at: u32, k: u32, h: f32, row: LoraRow, below: u32) {
+  low_next[at + 2u + k] = bitcast<u32>(h * select(row.weight_hi, row.weight_lo, k < below));
+}

@@ -10,7 +10,7 @@ import { dot } from '../../models/checks/plain-math.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
 import { loraBatch } from '../adapter-mix.ts';
 
-/** Of each level, one for each loop of lora-low/blocks; and more components than lora-low/vectors and prefill compute at once. */
+/** Of each level, one for each loop of lora-run/pairs; and more components than the other runs and prefill compute at once. */
 const RANKS = [5, 18, 50];
 const RANK = 50;
 /** The adapter is in its mix twice. */
