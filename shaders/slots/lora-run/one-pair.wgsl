@@ -1,5 +1,5 @@
-// An invocation has one pair of components. For devices that run the code of every branch of a kernel with all lanes masked
-// out, as SwiftShader does: workgroups that only share a kernel with these pay for one turn of each loop here.
+// An invocation has one pair of components. For devices that jump over no branch, but run its code with the lanes masked out,
+// as SwiftShader does: workgroups of the same kernel that do other work pay for a turn of each loop here.
 // needs: load-block, lora-pair
 const COMPONENTS = PAIR_STEP;
 

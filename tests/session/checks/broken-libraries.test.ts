@@ -25,18 +25,22 @@ const FEW_BITS = tinyModel({
 });
 const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }), qwen35: tinyModel({ architecture: 'qwen35', type: 'Q8_0', seed: 85, contextLength: 128, numLayers: 2, attending: [1] }), qwen3moe: tinyModel({ architecture: 'qwen3moe', type: 'Q4_0', seed: 87, contextLength: 128, numLayers: 1 }), olmoe: tinyModel({ architecture: 'olmoe', type: 'Q4_0', seed: 88, contextLength: 128, numLayers: 1 }), lfm2moe: tinyModel({ architecture: 'lfm2moe', type: 'Q4_0', seed: 86, contextLength: 128, numLayers: 2 }), gemma4: tinyModel({ architecture: 'gemma4', type: 'Q4_0', seed: 89, contextLength: 128, numLayers: 6 }) };
 
-interface Broken {
-  library: string;
-  from: RegExp;
-  to: string;
-  /** What the error names. */
-  named: string;
+/** Where a kernel is checked. */
+interface Place {
   on?: DeviceClass;
   without?: OpenOptions['without'];
   model?: keyof typeof MODELS;
 }
 
-const broken = (library: string, from: RegExp, to: string, named: string, more: Pick<Broken, 'on' | 'without' | 'model'> = {}): Broken => ({ library, from, to, named, ...more });
+interface Broken extends Place {
+  library: string;
+  from: RegExp;
+  to: string;
+  /** What the error names. */
+  named: string;
+}
+
+const broken = (library: string, from: RegExp, to: string, named: string, more: Place = {}): Broken => ({ library, from, to, named, ...more });
 const onGpu = { on: 'gpu' } as const;
 const few = { model: 'few' } as const;
 const fewOnGpu = { ...few, ...onGpu } as const;
@@ -224,7 +228,7 @@ const sampled: ChecksOf = async (device, model) => {
 };
 
 /** Holds the class's own variant against what is right. */
-async function check(checksOf: ChecksOf, gpu: GPU, { on = 'cpu', without, model = 'llama' }: Pick<Broken, 'on' | 'without' | 'model'>): Promise<void> {
+async function check(checksOf: ChecksOf, gpu: GPU, { on = 'cpu', without, model = 'llama' }: Place): Promise<void> {
   const device = await openDevice(gpu, { deviceClass: on, without, wait: napping });
   try {
     await rightVariant(device, new Recorder(device), [{ candidates: [], checks: await checksOf(device, model) }]);
