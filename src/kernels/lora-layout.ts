@@ -1,6 +1,6 @@
-import loraHalf from '../../shaders/parts/lora-half.wgsl?raw';
-import loraLinear from '../../shaders/parts/lora-linear.wgsl?raw';
-import loraTable from '../../shaders/parts/lora-table.wgsl?raw';
+import loraHalf from '../../shaders/parts/lora/lora-half.wgsl?raw';
+import loraLinear from '../../shaders/parts/lora/lora-linear.wgsl?raw';
+import loraTable from '../../shaders/parts/lora/lora-table.wgsl?raw';
 import { LINEAR_NAMES } from '../architectures/linears.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { Binding, Constant, Kernel } from '../gpu/kernel.ts';

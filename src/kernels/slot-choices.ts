@@ -9,8 +9,8 @@ import inputBroadcast8 from '../../shaders/slots/load-block/broadcast8.wgsl?raw'
 import inputDirect from '../../shaders/slots/load-block/direct.wgsl?raw';
 import lowBroadcast4 from '../../shaders/slots/low-columns/broadcast4.wgsl?raw';
 import lowBroadcast8 from '../../shaders/slots/low-columns/broadcast8.wgsl?raw';
-import lowPart from '../../shaders/parts/lora-low.wgsl?raw';
-import loraPair from '../../shaders/parts/lora-pair.wgsl?raw';
+import lowPart from '../../shaders/parts/lora/lora-low.wgsl?raw';
+import loraPair from '../../shaders/parts/lora/lora-pair.wgsl?raw';
 import runOnePair from '../../shaders/slots/lora-run/one-pair.wgsl?raw';
 import runPairs from '../../shaders/slots/lora-run/pairs.wgsl?raw';
 import runVectors from '../../shaders/slots/lora-run/vectors.wgsl?raw';
