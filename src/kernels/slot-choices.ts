@@ -64,31 +64,29 @@ export function halfPrecision(device: Device): Pick<Kernel, 'enables'> & { sourc
 export const byteUnpacking = (device: Device): string =>
   device.features.has('packed_4x8_integer_dot_product') ? bytesNative : bytesShifted;
 
-/** Whether invocations that each do rows of their own are in subgroups of so many, which can share what they load. */
-const sharesInputs = ({ variant, features, subgroupSize }: Device, size: number): boolean =>
-  variant.lanes === 1 && features.has('subgroups') && subgroupSize === size;
-
 /**
  * Libraries and directives of `load_block`, `load_squares` and `low_columns`: how invocations that each do rows of their
  * own, and so need the same inputs, come by them. Where they share out a row instead, each needs others.
  */
 export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input: string; squares: string; low: string } {
-  if (sharesInputs(device, 8)) {
+  const shared = device.variant.lanes === 1 && device.features.has('subgroups');
+  if (shared && device.subgroupSize === 8) {
     return { input: inputBroadcast8, squares: squaresBroadcast8, low: lowBroadcast8, enables: ['subgroups'] };
   }
-  if (sharesInputs(device, 4)) {
+  if (shared && device.subgroupSize === 4) {
     return { input: inputBroadcast4, squares: squaresBroadcast4, low: lowBroadcast4, enables: ['subgroups'] };
   }
   return { input: inputDirect, squares: squaresDirect, low: lowDirect };
 }
 
-/** Pairs of components of h that an invocation of one row computes on lavapipe: what its inputs cost is paid once for all of them. */
+/** Pairs of components of h that an invocation of one row computes: what its inputs cost is paid once for all of them. */
 const PAIRS = 4;
 
 /** Libraries and constants of `lora_low` on this device, and how many components of h a workgroup computes with it. */
 export function loraLow(device: Device): { sources: readonly string[]; constants: Record<string, Constant>; components: number } {
   if (device.variant.lanes > 1) return { sources: [runVectors, lowPart], constants: {}, components: 4 };
   const pairs = 2 * reduction(device).rowsPerGroup;
-  if (!sharesInputs(device, 8)) return { sources: [loraPair, runOnePair, lowPart], constants: {}, components: pairs };
-  return { sources: [loraPair, runPairs, lowPart], constants: { PAIRS }, components: PAIRS * pairs };
+  // Several pairs take branches, and lavapipe, whose subgroups have eight invocations, is known to jump over those.
+  if (device.subgroupSize === 8) return { sources: [loraPair, runPairs, lowPart], constants: { PAIRS }, components: PAIRS * pairs };
+  return { sources: [loraPair, runOnePair, lowPart], constants: {}, components: pairs };
 }

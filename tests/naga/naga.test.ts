@@ -19,8 +19,7 @@ const FORMS = Object.values(VARIANTS);
 /** Every kernel of devices with these features, and of devices without any. */
 function kernelsWith(device: Device, features: ReadonlySet<OptionalFeature>): Kernel[] {
   const sets = [features, new Set<OptionalFeature>()];
-  const subgroupSizes = features.has('subgroups') ? [4, 8, undefined] : [undefined];
-  const devices = FORMS.flatMap((variant) => subgroupSizes.flatMap((subgroupSize) => sets.map((features) => ({ ...device, variant, subgroupSize, features }))));
+  const devices = FORMS.flatMap((variant) => [4, 8, undefined].flatMap((subgroupSize) => sets.map((features) => ({ ...device, variant, subgroupSize, features }))));
   return devices.flatMap(allKernels);
 }
 
