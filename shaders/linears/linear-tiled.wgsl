@@ -1,23 +1,30 @@
 // Many tokens: y[t, row] = weight[row] · x[t]. A workgroup computes a tile of rows and tokens; a weight is unpacked once
 // for all of the tile's tokens. Four invocations ask for the codes of a row, a part of a block each, so that neighbours
-// read whole sectors, and unpack eight columns each a step: what they hold lasts for STEPS steps, a round.
-// needs: bias, block, codes, scales, tile-inputs, tile-lora, tile-product
+// read whole sectors, and unpack eight columns each a step, in two vectors VECTORS_APART: what they hold lasts for STEPS steps,
+// a round. What is short is read for a run of blocks at once, which lasts for RUN_ROUNDS rounds.
+// needs: bias, block, codes, next-codes, scales, tile-inputs, tile-lora, tile-product
 // fills: tile-vector
 const PARTS = BLOCKS * TILE_PARTS;
 const ROUNDS = (PARTS + 3u) / 4u;
 // Columns of a part, in vectors.
 const PART_VECTORS = 8u / TILE_PARTS;
 const STEPS = PART_VECTORS / 2u;
-const RUN_PAIRS = max(SPAN / 2u, 1u);
+// Of a run of RUN blocks RUN_LANES invocations have a part each at a time.
+const RUN_PARTS = RUN * TILE_PARTS;
+const RUN_ROUNDS = RUN_PARTS / RUN_LANES;
+const RUNS = 4u / RUN_LANES;
+// Rounds of whole runs, RUNS of them side by side; behind them the parts come in order.
+const ORDERED = PARTS / (RUNS * RUN_PARTS) * RUN_ROUNDS;
 // Where a round has many steps the invocations' columns change places with each: what does not change would be kept in registers.
 const TURN = select(0u, 1u, STEPS > 2u);
 
-// Which part of a row the `n`th of its invocations has. Where SPAN blocks share their scales, two have blocks of one such run,
-// two of the next, as scales are side by side too.
+// Which part of a row the `n`th of its invocations has.
 fn part_of(round: u32, n: u32) -> u32 {
-  if (SPAN == 1u || round >= PARTS / (2u * SPAN) * RUN_PAIRS) { return 4u * round + n; }
-  return (round / RUN_PAIRS * 2u + n / 2u) * SPAN + 2u * (round % RUN_PAIRS) + n % 2u;
+  if (round >= ORDERED) { return 4u * round + n; }
+  return (round / RUN_ROUNDS * RUNS + n / RUN_LANES) * RUN_PARTS + RUN_LANES * (round % RUN_ROUNDS) + n % RUN_LANES;
 }
+
+fn begins_run(round: u32) -> bool { return round >= ORDERED || round % RUN_ROUNDS == 0u; }
 
 // Behind the last column it counts as another time: there are no weights.
 fn tile_vector(step: u32, column4: u32) -> u32 {
@@ -38,14 +45,19 @@ fn store(token: u32, row: u32, sum: f32) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let first_row = group.x * TILE_ROWS;
   let first_token = group.y * TILE_TOKENS;
+  #for n in HELD
+  var run#n: RunScales;
+  var codes#n: RawCodes;
+  #end
   for (var round = 0u; round < ROUNDS; round++) {
     let part = part_of(round, local % 4u);
     let own = min(part, PARTS - 1u);
     #for n in HELD
     let row#n = (local + #nu * WORKGROUP) / 4u;
     let at#n = min(first_row + row#n, params.rows - 1u);
-    var codes#n = raw_codes(at#n, own);
-    let scales#n = select(vec4f(), scales(at#n, own / TILE_PARTS), part < PARTS);
+    codes#n = next_codes(codes#n, at#n, own, begins_run(round));
+    if (begins_run(round)) { run#n = run_scales(at#n, own / TILE_PARTS); }
+    let scales#n = select(vec4f(), scales_of(run#n, at#n * BLOCKS + own / TILE_PARTS), part < PARTS);
     #end
     for (var step = 0u; step < STEPS; step++) {
       workgroupBarrier(); // the tiles before may still be being read
@@ -56,9 +68,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         let scale = select(scales#n.x, scales#n.y, is_behind);
         let minimum = select(scales#n.z, scales#n.w, MINIMA == 2u && is_behind);
         // In this order, that the products of scale and step are not kept in registers.
-        let column4 = (local + TURN * step) % 4u * 2u;
+        let column4 = (local + TURN * step) % 4u * select(2u, 1u, VECTORS_APART > 1u);
         put_weights(row#n, column4, eight.a * CODE_STEP * scale + minimum);
-        put_weights(row#n, column4 + 1u, eight.b * CODE_STEP * scale + minimum);
+        put_weights(row#n, column4 + VECTORS_APART, eight.b * CODE_STEP * scale + minimum);
         codes#n = codes_behind(codes#n);
       }
       #end

@@ -93,7 +93,8 @@ interface SlicePart {
 function createSlice(device: Device, label: string, category: MemoryCategory, part: SlicePart): MatrixSlice {
   const { type, columns, rowStart, rows } = part;
   const names = planeNames(type);
-  const sizes = names.map((name) => align(planeBytes(type, name, columns) * rows));
+  // Whole fours of rows, as scales of four runs lie together (slots/scales/super6.wgsl).
+  const sizes = names.map((name) => align(planeBytes(type, name, columns) * Math.ceil(rows / 4) * 4));
   const buffer = device.buffers.storage(label, category, sizes.reduce((sum, size) => sum + size, 0));
   let offset = 0;
   const planes: Partial<Record<PlaneName, BufferRange>> = {};

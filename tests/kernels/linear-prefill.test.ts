@@ -6,7 +6,7 @@ import { linearPrefill } from '../../src/reference/kernels/linear-prefill.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { Random } from '../support/random.ts';
 import { expectClose, rms } from '../support/kernels/expect-close.ts';
-import { ALL_TYPES, randomMatrix } from '../support/kernels/random-matrix.ts';
+import { ALL_TYPES, fits, randomMatrix } from '../support/kernels/random-matrix.ts';
 import { describeVariants, HALF_VARIANTS, type Runner, type Variant } from '../support/kernels/runner.ts';
 
 /** Loads are shared across subgroups on the `cpu` class alone. */
@@ -84,6 +84,13 @@ describeVariants(PREFILL_VARIANTS, (getRunner, variant) => {
   });
 
   if (variant === 'gpu') {
+    // Two blocks, two runs and a half, and only whole runs of sixteen.
+    it.each(ALL_TYPES)('linear-prefill: runs of blocks of %s', async (type) => {
+      for (const columns of [576, 1280, 1024]) {
+        if (fits(type, columns)) await check(getRunner(), new Random(9), { type, columns, rows: 66, counts: [5] });
+      }
+    });
+
     it.each([[256, 32], [128, 64], [128, 32]])('linear-prefill: workgroups of %i, tiles of %i rows', async (prefillWorkgroup, tileRows) => {
       const runner = getRunner();
       const own = runner.device.variant;

@@ -16,9 +16,10 @@ fn code_part(row: u32, part: u32) -> Block {
 
 struct RawCodes { a: vec4u, b: vec4u }
 
+// Of a block: the `part`th vector of either half, as neighbours then ask for neighbours.
 fn raw_codes(row: u32, part: u32) -> RawCodes {
-  let i = row * BLOCKS * 8u + 2u * part;
-  return RawCodes(weight[i], weight[i + 1u]);
+  let i = row * BLOCKS * 8u + part / 4u * 8u + part % 4u;
+  return RawCodes(weight[i], weight[i + 4u]);
 }
 
 fn first_codes(raw: RawCodes) -> Codes8 { return Codes8(bitcast<vec4f>(raw.a), bitcast<vec4f>(raw.b)); }

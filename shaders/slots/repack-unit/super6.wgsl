@@ -1,6 +1,6 @@
 // Q6_K: of eight blocks 128 bytes of nibbles, 64 of upper bit pairs, 16 scales, d. Block 4n + r has nibbles r >> 1 and
 // bit pairs r of half n. The first block's invocation writes the scales of all, d as f32.
-// needs: packed-bits, raw-words, widened
+// needs: five-words, packed-bits, raw-words, widened
 fn repack_unit(i: u32) -> bool {
   let origin = source_of(i);
   let at = BLOCK_BYTES * (origin / 8u);
@@ -12,13 +12,7 @@ fn repack_unit(i: u32) -> bool {
   let pairs = at + 128u + 32u * (block >> 2u);
   weight_high[params.firstUnit + i] = vec2u(sixteen_pairs(words_at(pairs), r), sixteen_pairs(words_at(pairs + 16u), r));
   if (block != 0u) { return true; }
-  let to = 5u * ((params.firstUnit + i) / 8u);
   let d = half_at(at + 208u);
-  let scales = words_at(at + 192u);
-  weight_scales[to] = widened(d);
-  weight_scales[to + 1u] = scales.x;
-  weight_scales[to + 2u] = scales.y;
-  weight_scales[to + 3u] = scales.z;
-  weight_scales[to + 4u] = scales.w;
+  put_run((params.firstUnit + i) / 8u, widened(d), words_at(at + 192u));
   return are_finite(vec4u(d));
 }

@@ -2,9 +2,14 @@
 // normal f32, count as 0.
 const MINIMA = 0u;
 
-fn scales(row: u32, block: u32) -> vec4f {
-  let i = row * BLOCKS + block;
-  let exponent = (weight_scales[i / 4u] >> (8u * (i & 3u))) & 0xffu;
+alias RunScales = u32;
+
+fn run_scales(row: u32, block: u32) -> RunScales { return weight_scales[(row * BLOCKS + block) / 4u]; }
+
+fn scales_of(word: RunScales, i: u32) -> vec4f {
+  let exponent = (word >> (8u * (i & 3u))) & 0xffu;
   let d = bitcast<f32>((max(exponent, 1u) - 1u) << 23u);
   return vec4f(d, d, 0.0, 0.0);
 }
+
+fn scales(row: u32, block: u32) -> vec4f { return scales_of(run_scales(row, block), row * BLOCKS + block); }

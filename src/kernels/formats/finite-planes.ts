@@ -22,20 +22,22 @@ const LOWER_HALF: FloatBits = { exponent: 0x7c00, one: 0x400, sign: 0x8000 };
 /** Bytes 0 and 2: exponents of 253 and more are infinite once a code is multiplied by them, or NaN. */
 export const EXPONENTS: FloatBits = { exponent: 0x00ff00ff, one: 0x00030003, sign: 0x01000100 };
 
-/** Floats of the planes of a type: of every `stride` words the first, shifted by each of `shifts`. All other numbers are whole. */
+/** Floats of the planes of a type: of every `stride` words the first `count`, shifted by each of `shifts`. All other numbers are whole. */
 interface Floats {
   plane: PlaneName;
   stride: number;
+  count: number;
   bits: FloatBits;
   shifts?: readonly number[];
 }
 
-const scales = (stride: number, bits = HALVES): Floats => ({ plane: 'weight_scales', stride, bits });
+const scales = (stride: number, bits = HALVES, count = 1): Floats => ({ plane: 'weight_scales', stride, count, bits });
+const codes = (bits: FloatBits): Floats => ({ plane: 'weight', stride: 1, count: 1, bits });
 
 const FLOATS: Record<GgmlType, Floats> = {
-  F32: { plane: 'weight', stride: 1, bits: SINGLE },
-  F16: { plane: 'weight', stride: 1, bits: HALVES },
-  BF16: { plane: 'weight', stride: 1, bits: BFLOATS },
+  F32: codes(SINGLE),
+  F16: codes(HALVES),
+  BF16: codes(BFLOATS),
   Q1_0: scales(1),
   Q2_0: scales(1),
   Q4_0: scales(1),
@@ -43,11 +45,11 @@ const FLOATS: Record<GgmlType, Floats> = {
   Q5_0: scales(1),
   Q5_1: scales(1),
   Q8_0: scales(1),
-  Q2_K: scales(5),
+  Q2_K: scales(20, HALVES, 4),
   Q3_K: scales(4, SINGLE),
   Q4_K: scales(4),
   Q5_K: scales(4),
-  Q6_K: scales(5, SINGLE),
+  Q6_K: scales(20, SINGLE, 4),
   IQ3_XXS: scales(1),
   IQ4_NL: scales(1),
   IQ4_XS: scales(2, LOWER_HALF),
@@ -69,12 +71,14 @@ export const notFinite = ({ name, type, source }: TensorInfo): ChunkwiseError =>
   new ChunkwiseError('bad_file', { file: source.name, field: name, reason: `holds NaN, or what is infinite in ${type}` });
 
 function areFinite(type: GgmlType, planes: Planes): boolean {
-  const { plane, stride, bits, shifts = [0] } = FLOATS[type];
+  const { plane, stride, count, bits, shifts = [0] } = FLOATS[type];
   const words = planes[plane] ?? new Uint32Array();
   const { exponent, one, sign } = bits;
   let carried = 0;
   for (const shift of shifts) {
-    for (let i = 0; i < words.length; i += stride) carried |= ((((words[i] ?? 0) >>> shift) & exponent) + one) | 0;
+    for (let first = 0; first < words.length; first += stride) {
+      for (let i = first; i < first + count; i++) carried |= ((((words[i] ?? 0) >>> shift) & exponent) + one) | 0;
+    }
   }
   return (carried & sign) === 0;
 }

@@ -1,6 +1,7 @@
 import { folded } from '../../gpu/grid.ts';
 import type { Binding, Constant, Kernel } from '../../gpu/kernel.ts';
 import { GGML_TYPES, type GgmlType } from '../../weights/ggml-types.ts';
+import fiveWords from '../../../shaders/parts/five-words.wgsl?raw';
 import packedBits from '../../../shaders/parts/packed-bits.wgsl?raw';
 import rawWords from '../../../shaders/parts/raw-words.wgsl?raw';
 import widened from '../../../shaders/parts/widened.wgsl?raw';
@@ -58,11 +59,11 @@ const REPACKINGS: Record<GgmlType, Repacking> = {
   Q5_0: nibbles(2, highWord),
   Q5_1: nibbles(4, highWord),
   Q8_0: { sources: [scaleHalves, unitBytes], constants: halves(2) },
-  Q2_K: { sources: [packedBits, highNone, scaleSuper2, unitPairs], constants: { ...constantsOf(), CODES_AT: 16 } },
+  Q2_K: { sources: [packedBits, fiveWords, highNone, scaleSuper2, unitPairs], constants: { ...constantsOf(), CODES_AT: 16 } },
   Q3_K: { sources: [packedBits, widened, highTransposed, scaleSuper3, unitPairs], constants: { ...constantsOf(), CODES_AT: 32, HIGH_AT: 0 } },
   Q4_K: superBlocks(highNone),
   Q5_K: superBlocks(highTransposed),
-  Q6_K: { sources: [packedBits, widened, unitSuper6], constants: constantsOf() },
+  Q6_K: { sources: [packedBits, fiveWords, widened, unitSuper6], constants: constantsOf() },
   IQ3_XXS: { sources: [scaleHalves, highSigns, unitEights], constants: halves(2, 8) },
   IQ4_NL: nibbles(2),
   IQ4_XS: { sources: [packedBits, scaleSuper4, highNone, recodeNone, unitNibbles], constants: { ...constantsOf(), SCALE_SPAN: 8 } },

@@ -38,6 +38,15 @@ function packScales(packed: Uint8Array, words: Uint32Array): void {
   }
 }
 
+/** Words of scales where each of `runs` runs of eight blocks has five: fours of them are whole. */
+const fiveWords = (runs: number): number => Math.ceil(runs / 4) * 20;
+
+/** Where a run's are: of four runs the first words come before the others of each. */
+function placeOf(run: number): { first: number; others: number } {
+  const four = Math.floor(run / 4) * 20;
+  return { first: four + (run % 4), others: four + 4 + (run % 4) * 4 };
+}
+
 /** Q6_K: 128 bytes of nibbles, 64 of upper bit pairs, 16 scales, d. Block 4n + r: nibbles r >> 1, bit pair r of its half n. */
 export function repackSuper6(bytes: Uint8Array): Planes {
   const { blockBytes } = GGML_TYPES.Q6_K;
@@ -45,7 +54,7 @@ export function repackSuper6(bytes: Uint8Array): Planes {
   const view = viewOf(bytes);
   const weight = new Uint32Array(supers * 32);
   const high = new Uint32Array(supers * 16);
-  const scales = new Uint32Array(supers * 5);
+  const scales = new Uint32Array(fiveWords(supers));
   const scaleFloats = new Float32Array(scales.buffer);
   for (let s = 0; s < supers; s++) {
     const at = s * blockBytes;
@@ -58,8 +67,9 @@ export function repackSuper6(bytes: Uint8Array): Planes {
       }
       for (const k of [0, 1]) high[s * 16 + block * 2 + k] = sixteenPairs(view, at + 128 + half * 32 + 16 * k, r);
     }
-    scaleFloats[s * 5] = halfToFloat(view.getUint16(at + 208, true));
-    for (let word = 0; word < 4; word++) scales[s * 5 + 1 + word] = view.getUint32(at + 192 + word * 4, true);
+    const to = placeOf(s);
+    scaleFloats[to.first] = halfToFloat(view.getUint16(at + 208, true));
+    for (let word = 0; word < 4; word++) scales[to.others + word] = view.getUint32(at + 192 + word * 4, true);
   }
   return { weight, weight_high: high, weight_scales: scales };
 }
@@ -93,13 +103,17 @@ export function repackPairs(type: keyof typeof PAIRS_AT, bytes: Uint8Array): Pla
   return { weight, weight_high: high, weight_scales: scalesOfHalves(view, supers) };
 }
 
-/** Q2_K: 16 bytes of scales and minima come first, d and dmin last; here d and dmin do. */
+/** Q2_K: 16 bytes of scales and minima, and d and dmin, which come last. */
 function scalesAndMinima(view: DataView, supers: number): Uint32Array {
   const { blockBytes } = GGML_TYPES.Q2_K;
-  return Uint32Array.from({ length: supers * 5 }, (_, i) => {
-    const at = Math.floor(i / 5) * blockBytes;
-    return view.getUint32(i % 5 === 0 ? at + 80 : at + 4 * (i % 5) - 4, true);
-  });
+  const scales = new Uint32Array(fiveWords(supers));
+  for (let s = 0; s < supers; s++) {
+    const at = s * blockBytes;
+    const to = placeOf(s);
+    scales[to.first] = view.getUint32(at + 80, true);
+    for (let word = 0; word < 4; word++) scales[to.others + word] = view.getUint32(at + 4 * word, true);
+  }
+  return scales;
 }
 
 /** Q3_K: 12 bytes of 6-bit scales, whose upper bits are the last four's, and d → d as f32, low nibbles, upper bits. */

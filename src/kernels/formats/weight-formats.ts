@@ -2,6 +2,7 @@ import type { Device } from '../../gpu/device.ts';
 import type { Binding, Constant } from '../../gpu/kernel.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import block from '../../../shaders/parts/block.wgsl?raw';
+import fifthBits from '../../../shaders/parts/fifth-bits.wgsl?raw';
 import grid from '../../../shaders/parts/grid.wgsl?raw';
 import nibbles from '../../../shaders/parts/nibbles.wgsl?raw';
 import pairs from '../../../shaders/parts/pairs.wgsl?raw';
@@ -81,12 +82,12 @@ export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
   },
   Q4_1: { sources: [nibbles, codes4, scalesAffine], planes: { weight: vec4(128), weight_scales: words(32) } },
   Q5_0: {
-    sources: [nibbles, codes5, scalesSymmetric],
+    sources: [nibbles, fifthBits, codes5, scalesSymmetric],
     planes: { weight: vec4(128), weight_high: words(32), weight_scales: words(16) },
     constants: symmetric(-16),
   },
   Q5_1: {
-    sources: [nibbles, codes5, scalesAffine],
+    sources: [nibbles, fifthBits, codes5, scalesAffine],
     planes: { weight: vec4(128), weight_high: words(32), weight_scales: words(32) },
   },
   Q8_0: {
@@ -101,7 +102,7 @@ export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
   },
   Q4_K: { sources: [nibbles, codes4, scalesSuper], planes: { weight: vec4(128), weight_scales: vec4(16) } },
   Q5_K: {
-    sources: [nibbles, codes5, scalesSuper],
+    sources: [nibbles, fifthBits, codes5, scalesSuper],
     planes: { weight: vec4(128), weight_high: words(32), weight_scales: vec4(16) },
   },
   Q6_K: {
@@ -150,7 +151,11 @@ export function codeParts(type: GgmlType): number {
 
 /** What a kernel that reads weights of `type` with `columns` columns is made of, beside its own text. */
 export function weightReader(device: Device, type: GgmlType, columns: number) {
-  const { sources, planes, constants } = WEIGHT_FORMATS[type];
+  return readerOf(device, type, columns, WEIGHT_FORMATS[type]);
+}
+
+/** The same with `sources` and `planes` of another reading of the type. */
+export function readerOf(device: Device, type: GgmlType, columns: number, { sources, planes, constants }: Pick<WeightFormat, 'sources' | 'planes' | 'constants'>) {
   const half = type === 'F16' ? halfPrecision(device) : undefined;
   return {
     sources: [block, ...(half ? [half.source] : []), ...(type === 'Q6_K' ? [byteUnpacking(device)] : []), ...sources],

@@ -5,13 +5,10 @@ import loraColumns from '../../../shaders/slots/tile-lora/columns.wgsl?raw';
 import loraNone from '../../../shaders/slots/tile-lora/none.wgsl?raw';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
-import { codeParts, weightReader } from '../formats/weight-formats.ts';
+import { tileReader } from '../formats/tile-formats.ts';
 import type { LinearPrefillOptions } from '../linear-prefill.ts';
 import { loraParts } from '../lora-layout.ts';
 import { tileParts, tileTokens } from './tile-product.ts';
-
-/** Types of which eight blocks share 16 bytes of scales. */
-const SUPER_BLOCKS = new Set(['Q4_K', 'Q5_K']);
 
 /**
  * `x [T, columns]` → `y [T, outputWidth]`, as linear-prefill.ts with tiles in workgroup memory, for devices whose barriers
@@ -20,7 +17,7 @@ const SUPER_BLOCKS = new Set(['Q4_K', 'Q5_K']);
 export function linearTiledKernel(device: Device, options: LinearPrefillOptions): Kernel<{ rows: number; tokens: number }> {
   const { prefillWorkgroup: workgroup, tileRows: rows } = device.variant;
   const { type, columns, accumulate = false, hasBias = false, adds } = options;
-  const reader = weightReader(device, type, columns);
+  const reader = tileReader(device, type, columns);
   const tile = tileParts(workgroup, rows, 'f32');
   const lora = loraParts({ adds });
   return {
@@ -31,8 +28,7 @@ export function linearTiledKernel(device: Device, options: LinearPrefillOptions)
       ...reader.constants,
       ...tile.constants,
       ...lora.constants,
-      ...{ TILE_PARTS: Math.min(4, codeParts(type)), SPAN: SUPER_BLOCKS.has(type) ? 8 : 1, HELD: Math.max(1, (4 * rows) / workgroup) },
-      ACCUMULATE: accumulate,
+      ...{ HELD: Math.max(1, (4 * rows) / workgroup), ACCUMULATE: accumulate },
     },
     bindings: [
       ...reader.bindings,

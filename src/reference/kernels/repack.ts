@@ -40,6 +40,12 @@ const run = (i: number): number => Math.floor(i / 256);
 /** Which of the sixteen half blocks of a run. */
 const halfBlock = (i: number): number => Math.floor(i / 16) % 16;
 
+/** Where runs have five words of scales, in fours: the place of an element's first word, and of its byte in the others. */
+function inFours(i: number): { first: number; byte: number } {
+  const four = 20 * Math.floor(run(i) / 4);
+  return { first: four + (run(i) % 4), byte: 4 * (four + 4) + 16 * (run(i) % 4) + halfBlock(i) };
+}
+
 const nibble = ({ weight }: Words, i: number): number => item(weight, 4, i);
 const pair = ({ weight }: Words, i: number): number => item(weight, 2, i);
 const fifth = (words: Words, i: number): number => nibble(words, i) + 16 * item(words.high, 1, i);
@@ -92,9 +98,9 @@ const LAYOUTS: Record<GgmlType, Layout> = {
   Q2_K: {
     perWord: 16,
     value(words, i) {
-      const own = words.scales.subarray(5 * run(i), 5 * run(i) + 5);
-      const byte = item(own, 8, 4 + halfBlock(i));
-      return half(own, 0) * (byte & 15) * pair(words, i) - half(own, 1) * (byte >> 4);
+      const { first, byte: at } = inFours(i);
+      const byte = item(words.scales, 8, at);
+      return half(words.scales, 2 * first) * (byte & 15) * pair(words, i) - half(words.scales, 2 * first + 1) * (byte >> 4);
     },
   },
   Q3_K: {
@@ -110,8 +116,9 @@ const LAYOUTS: Record<GgmlType, Layout> = {
   Q6_K: {
     perWord: 8,
     value(words, i) {
-      const scale = signed(item(words.scales, 8, 20 * run(i) + 4 + halfBlock(i)));
-      return single(words.scales, 5 * run(i)) * scale * (nibble(words, i) + 16 * item(words.high, 2, i) - 32);
+      const { first, byte } = inFours(i);
+      const scale = signed(item(words.scales, 8, byte));
+      return single(words.scales, first) * scale * (nibble(words, i) + 16 * item(words.high, 2, i) - 32);
     },
   },
   IQ3_XXS: {

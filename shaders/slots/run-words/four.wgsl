@@ -1,0 +1,2 @@
+alias RunScales = vec4u;
+const RUN_WORDS = 4u;

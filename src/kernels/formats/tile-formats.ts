@@ -1,0 +1,91 @@
+import type { Device } from '../../gpu/device.ts';
+import type { GgmlType } from '../../weights/ggml-types.ts';
+import fifthBits from '../../../shaders/parts/fifth-bits.wgsl?raw';
+import fiveWordRuns from '../../../shaders/parts/five-word-runs.wgsl?raw';
+import nibbles from '../../../shaders/parts/nibbles.wgsl?raw';
+import pairs from '../../../shaders/parts/pairs.wgsl?raw';
+import codes2 from '../../../shaders/slots/codes/2bit.wgsl?raw';
+import codes4 from '../../../shaders/slots/codes/4bit.wgsl?raw';
+import codes5Runs from '../../../shaders/slots/codes/5bit-runs.wgsl?raw';
+import codes6 from '../../../shaders/slots/codes/6bit.wgsl?raw';
+import codes8 from '../../../shaders/slots/codes/8bit.wgsl?raw';
+import codesCurve from '../../../shaders/slots/codes/curve.wgsl?raw';
+import nextCodes from '../../../shaders/slots/next-codes/each.wgsl?raw';
+import fourWords from '../../../shaders/slots/run-words/four.wgsl?raw';
+import twoWords from '../../../shaders/slots/run-words/two.wgsl?raw';
+import scalesAffineRuns from '../../../shaders/slots/scales/affine-runs.wgsl?raw';
+import scalesSuperRuns from '../../../shaders/slots/scales/super-runs.wgsl?raw';
+import scalesSuper2Runs from '../../../shaders/slots/scales/super2-runs.wgsl?raw';
+import scalesSuper6Runs from '../../../shaders/slots/scales/super6-runs.wgsl?raw';
+import scalesSymmetricRuns from '../../../shaders/slots/scales/symmetric-runs.wgsl?raw';
+import { codeParts, type PlaneName, readerOf, WEIGHT_FORMATS } from './weight-formats.ts';
+
+/**
+ * How the tiles of linears/linear-tiled.wgsl read a type, of whose rows four invocations have a part each at a time. What is
+ * short is read for a run of blocks at once and kept, as a load fetches 32 bytes however few it needs.
+ */
+interface TileFormat {
+  /** Blocks of a run, at most: a power of two. */
+  run: number;
+  /** How many of the four invocations have a run between them. */
+  lanes: 2 | 4;
+  /** How many vectors of columns the second of a step's two is behind the first; default 1. */
+  vectorsApart?: 1 | 4;
+  /** In place of the type's sources, and of the types that some of its planes are bound as. */
+  sources?: readonly string[];
+  types?: Partial<Record<PlaneName, string>>;
+}
+
+/** No more than a block at a time. */
+const BLOCKS_APART: TileFormat = { run: 1, lanes: 4 };
+const SUPER_BLOCK: TileFormat = { run: 8, lanes: 2 };
+
+const vec4s = 'array<vec4u>';
+const vec2s = 'array<vec2u>';
+/** Eight halves at once, or four. */
+const eightHalves = (...codes: readonly string[]): TileFormat => ({ run: 8, lanes: 2, sources: [...codes, fourWords, scalesSymmetricRuns], types: { weight_scales: vec4s } });
+const fourHalves = (...codes: readonly string[]): TileFormat => ({ run: 4, lanes: 2, sources: [...codes, twoWords, scalesSymmetricRuns], types: { weight_scales: vec2s } });
+/** Two blocks are in four words of scales, an invocation's two blocks in two. */
+const fiveWords = (...sources: readonly string[]): TileFormat => ({ run: 8, lanes: 4, sources: [fiveWordRuns, ...sources], types: { weight_scales: vec4s } });
+const FIVE_BITS = [nibbles, fifthBits, codes5Runs];
+
+const TILE_FORMATS: Partial<Record<GgmlType, TileFormat>> = {
+  F32: { ...BLOCKS_APART, vectorsApart: 4 },
+  Q1_0: { run: 8, lanes: 4 },
+  Q2_0: { run: 4, lanes: 4 },
+  Q4_0: eightHalves(nibbles, codes4),
+  Q4_1: { run: 4, lanes: 2, sources: [nibbles, codes4, scalesAffineRuns], types: { weight_scales: vec4s } },
+  Q5_0: { ...fourHalves(...FIVE_BITS), types: { weight_high: vec4s, weight_scales: vec2s } },
+  Q5_1: { run: 4, lanes: 2, sources: [...FIVE_BITS, scalesAffineRuns], types: { weight_high: vec4s, weight_scales: vec4s } },
+  Q8_0: fourHalves(codes8),
+  Q2_K: fiveWords(pairs, codes2, scalesSuper2Runs),
+  Q3_K: { run: 8, lanes: 4 },
+  Q4_K: SUPER_BLOCK,
+  Q5_K: { run: 4, lanes: 2, sources: [...FIVE_BITS, scalesSuperRuns], types: { weight_high: vec4s } },
+  Q6_K: fiveWords(nibbles, codes6, scalesSuper6Runs),
+  IQ3_XXS: { run: 16, lanes: 4 },
+  IQ4_NL: eightHalves(codesCurve),
+  IQ4_XS: SUPER_BLOCK,
+  TQ1_0: { run: 16, lanes: 4 },
+  TQ2_0: { run: 16, lanes: 4 },
+  MXFP4: { run: 4, lanes: 2 },
+};
+
+/** What a kernel of tiles that reads weights of `type` with `columns` columns is made of, beside its own text. */
+export function tileReader(device: Device, type: GgmlType, columns: number) {
+  const format = WEIGHT_FORMATS[type];
+  const { run, lanes, vectorsApart = 1, sources = format.sources, types = {} } = TILE_FORMATS[type] ?? BLOCKS_APART;
+  const planes = Object.fromEntries(Object.entries(format.planes).map(([name, plane]) => [name, { ...plane, type: types[name as PlaneName] ?? plane.type }]));
+  const reader = readerOf(device, type, columns, { ...format, sources, planes });
+  const parts = Math.min(4, codeParts(type));
+  // A run does not go on in the next row.
+  const blocks = Math.min(run, evenFactor(columns / 32));
+  return {
+    ...reader,
+    sources: sources.includes(codes5Runs) ? reader.sources : [...reader.sources, nextCodes],
+    constants: { ...reader.constants, TILE_PARTS: parts, RUN: blocks, RUN_LANES: Math.min(lanes, blocks * parts), VECTORS_APART: vectorsApart },
+  };
+}
+
+/** The largest power of two that divides `n`. */
+const evenFactor = (n: number): number => n & -n;
