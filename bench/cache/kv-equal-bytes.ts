@@ -1,8 +1,8 @@
 // The policy beside each fixed form of the cache at as many bytes at most: perplexity of prose, drama, code and chats, in the
 // same windows. Of the budgets tried, the smallest is taken whose pages are no larger at the text's end than the form's.
-// CHUNKWISE_TEXTS, CHUNKWISE_FORMS: some of the texts, and of the forms, by name; CHUNKWISE_BUDGETS, from the smallest on;
-// CHUNKWISE_CONTEXT, CHUNKWISE_WINDOWS.
-import { cachedPerplexity, costLine, costOf, formatIncrease, increaseOver } from '../../cli/evaluations/kv.ts';
+// CHUNKWISE_TEXTS, CHUNKWISE_FORMS: some of the texts, and of the forms, by name, beside what is recorded of the others;
+// CHUNKWISE_BUDGETS, from the smallest on; CHUNKWISE_CONTEXT, CHUNKWISE_WINDOWS.
+import { type CacheCost, cachedPerplexity, costLine, costOf, formatIncrease, increaseOver } from '../../cli/evaluations/kv.ts';
 import { type KvMode, policyOf } from '../../src/cache/kv-options.ts';
 import type { Perplexity } from '../../src/measure/evaluate.ts';
 import { openInNode } from '../support/engine.ts';
@@ -15,6 +15,16 @@ const TEXTS = process.env.CHUNKWISE_TEXTS?.split(',');
 /** From the one with most bytes on, as budgets are tried from the smallest on. */
 const FORMS = (process.env.CHUNKWISE_FORMS?.split(',') ?? ['q8', 'q4', 'q3', 'k3v2']) as KvMode[];
 const BUDGETS = process.env.CHUNKWISE_BUDGETS?.split(',').map(Number) ?? [0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.4, 2, 3, 4.5];
+
+interface Result {
+  kv: KvMode;
+  form: CacheCost;
+  budget: number;
+  policy: CacheCost;
+  overForm: ReturnType<typeof increaseOver>;
+}
+
+type Texts = Record<string, { tokens: number; context: number; results: Result[] }>;
 
 const NAME = `kv-equal-bytes-${CONTEXT}`;
 const engine = await openInNode({ contextLength: CONTEXT });
@@ -38,7 +48,7 @@ for (const [name, tokens] of Object.entries(all)) {
   console.log(`${name}: ${dense.tokens} tokens in windows of ${CONTEXT}; dense: perplexity ${dense.perplexity.toFixed(4)}`);
   const tried = policies(tokens, dense);
   let policy = (await tried.next()).value;
-  const results: object[] = [];
+  const results: Result[] = [];
   for (const kv of FORMS) {
     const fixed = await perplexityWith(tokens, { kv });
     const form = costOf(fixed, dense);
@@ -50,7 +60,8 @@ for (const [name, tokens] of Object.entries(all)) {
     console.log(`  budget ${budget} over ${kv}: + % ${formatIncrease(overForm)}`);
     results.push({ kv, form, budget, policy: cost, overForm });
   }
-  const { texts } = (await recorded<{ texts: object }>(NAME))[engine.device] ?? {};
-  await record(NAME, engine.device, { texts: { ...texts, [name]: { tokens: dense.tokens, context: CONTEXT, results } } });
+  const { texts = {} } = (await recorded<{ texts: Texts }>(NAME))[engine.device] ?? {};
+  const before = texts[name]?.results.filter(({ kv }) => !FORMS.includes(kv)) ?? [];
+  await record(NAME, engine.device, { texts: { ...texts, [name]: { tokens: dense.tokens, context: CONTEXT, results: [...before, ...results] } } });
 }
 process.exit(0);

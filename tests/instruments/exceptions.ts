@@ -9,5 +9,5 @@ export const ISA_EXCEPTIONS: Readonly<Record<string, Partial<Record<Family, Pick
 /** By kernel, binding and function: sectors fetched over sectors needed. */
 export const SECTOR_EXCEPTIONS: Readonly<Record<string, number>> = {
   // Of 576 columns eight lanes share a row: of its scales they ask for 8 bytes, the next time for those behind.
-  'linear-shared: weight_scales (scales)': 4.5,
+  'linear-shared: weight_scales (run_scales)': 4.5,
 };

@@ -87,3 +87,15 @@ test('loads of products and attention fetch few sectors more than they need', as
   const needless = Object.keys(SECTOR_EXCEPTIONS).filter((key) => !worst.has(key));
   expect(needless, 'these are within the bar, and need not be exceptions').toEqual([]);
 });
+
+test.each(['Q4_0', 'Q5_K', 'Q6_K', 'Q8_0'] as const)('all planes together, weights of a prefill in %s are fetched in few sectors more than they need', async (type) => {
+  const [product] = await mainDispatches({ shape: '1B', type, phase: 'prefill', promptTokens: 64 });
+  if (!product) throw new Error('no product');
+  const weights = (await trafficOf(tracer, product, 2)).filter(({ kind, binding }) => kind === 'load' && binding.startsWith('weight'));
+  const fetched = weights.reduce((sum, one) => sum + one.fetched, 0);
+  const needed = weights.reduce((sum, one) => sum + one.fetched / one.sectors, 0);
+  expect(fetched / needed).toBeLessThanOrEqual(SECTORS_BAR);
+  // What is short is kept, and not asked for again and again: sectors of a workgroup that differ, once.
+  const once = weights.reduce((sum, one) => sum + one.fetchedOnce, 0);
+  expect(fetched / once).toBeLessThanOrEqual(SECTORS_BAR);
+});

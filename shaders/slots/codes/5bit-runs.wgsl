@@ -1,5 +1,6 @@
 // As 5bit, in tiles: upper bits of four blocks are read at once, of which two invocations have two each, the `j`th and the one
 // two behind it.
+// fills: next-codes
 // needs: fifth-bits, nibbles
 struct RawCodes { low: vec4u, high: u32, later: u32 }
 
