@@ -10,7 +10,8 @@ import codes5Runs from '../../../shaders/slots/codes/5bit-runs.wgsl?raw';
 import codes6 from '../../../shaders/slots/codes/6bit.wgsl?raw';
 import codes8 from '../../../shaders/slots/codes/8bit.wgsl?raw';
 import codesCurve from '../../../shaders/slots/codes/curve.wgsl?raw';
-import nextCodes from '../../../shaders/slots/next-codes/each.wgsl?raw';
+import nextEach from '../../../shaders/slots/next-codes/each.wgsl?raw';
+import nextFifthBits from '../../../shaders/slots/next-codes/fifth-bits.wgsl?raw';
 import fourWords from '../../../shaders/slots/run-words/four.wgsl?raw';
 import twoWords from '../../../shaders/slots/run-words/two.wgsl?raw';
 import scalesAffineRuns from '../../../shaders/slots/scales/affine-runs.wgsl?raw';
@@ -43,21 +44,21 @@ const SUPER_BLOCK: TileFormat = { run: 8, lanes: 2 };
 const vec4s = 'array<vec4u>';
 const vec2s = 'array<vec2u>';
 /** Eight halves at once, or four. */
-const eightHalves = (...codes: readonly string[]): TileFormat => ({ run: 8, lanes: 2, sources: [...codes, fourWords, scalesSymmetricRuns], types: { weight_scales: vec4s } });
+const eightHalves = (...codes: readonly string[]): TileFormat => ({ run: 8, lanes: 2, sources: [...codes, nextEach, fourWords, scalesSymmetricRuns], types: { weight_scales: vec4s } });
 const fourHalves = (...codes: readonly string[]): TileFormat => ({ run: 4, lanes: 2, sources: [...codes, twoWords, scalesSymmetricRuns], types: { weight_scales: vec2s } });
-/** Two blocks are in four words of scales, an invocation's two blocks in two. */
-const fiveWords = (...sources: readonly string[]): TileFormat => ({ run: 8, lanes: 4, sources: [fiveWordRuns, ...sources], types: { weight_scales: vec4s } });
-const FIVE_BITS = [nibbles, fifthBits, codes5Runs];
+/** Five words of scales; an invocation keeps those of its two blocks. */
+const fiveWords = (...sources: readonly string[]): TileFormat => ({ run: 8, lanes: 4, sources: [...sources, nextEach, fiveWordRuns], types: { weight_scales: vec4s } });
+const FIVE_BITS = [nibbles, fifthBits, codes5Runs, nextFifthBits];
 
 const TILE_FORMATS: Partial<Record<GgmlType, TileFormat>> = {
   F32: { ...BLOCKS_APART, vectorsApart: 4 },
   Q1_0: { run: 8, lanes: 4 },
   Q2_0: { run: 4, lanes: 4 },
   Q4_0: eightHalves(nibbles, codes4),
-  Q4_1: { run: 4, lanes: 2, sources: [nibbles, codes4, scalesAffineRuns], types: { weight_scales: vec4s } },
+  Q4_1: { run: 4, lanes: 2, sources: [nibbles, codes4, nextEach, scalesAffineRuns], types: { weight_scales: vec4s } },
   Q5_0: { ...fourHalves(...FIVE_BITS), types: { weight_high: vec4s, weight_scales: vec2s } },
   Q5_1: { run: 4, lanes: 2, sources: [...FIVE_BITS, scalesAffineRuns], types: { weight_high: vec4s, weight_scales: vec4s } },
-  Q8_0: fourHalves(codes8),
+  Q8_0: fourHalves(codes8, nextEach),
   Q2_K: fiveWords(pairs, codes2, scalesSuper2Runs),
   Q3_K: { run: 8, lanes: 4 },
   Q4_K: SUPER_BLOCK,
@@ -74,7 +75,7 @@ const TILE_FORMATS: Partial<Record<GgmlType, TileFormat>> = {
 /** What a kernel of tiles that reads weights of `type` with `columns` columns is made of, beside its own text. */
 export function tileReader(device: Device, type: GgmlType, columns: number) {
   const format = WEIGHT_FORMATS[type];
-  const { run, lanes, vectorsApart = 1, sources = format.sources, types = {} } = TILE_FORMATS[type] ?? BLOCKS_APART;
+  const { run, lanes, vectorsApart = 1, sources = [...format.sources, nextEach], types = {} } = TILE_FORMATS[type] ?? BLOCKS_APART;
   const planes = Object.fromEntries(Object.entries(format.planes).map(([name, plane]) => [name, { ...plane, type: types[name as PlaneName] ?? plane.type }]));
   const reader = readerOf(device, type, columns, { ...format, sources, planes });
   const parts = Math.min(4, codeParts(type));
@@ -82,7 +83,6 @@ export function tileReader(device: Device, type: GgmlType, columns: number) {
   const blocks = Math.min(run, evenFactor(columns / 32));
   return {
     ...reader,
-    sources: sources.includes(codes5Runs) ? reader.sources : [...reader.sources, nextCodes],
     constants: { ...reader.constants, TILE_PARTS: parts, RUN: blocks, RUN_LANES: Math.min(lanes, blocks * parts), VECTORS_APART: vectorsApart },
   };
 }
