@@ -13,6 +13,9 @@ const STEPS = PART_VECTORS / 2u;
 const RUN_PARTS = RUN * TILE_PARTS;
 const RUN_ROUNDS = RUN_PARTS / RUN_LANES;
 const RUNS = 4u / RUN_LANES;
+// From one to the next round, and invocation.
+const ROUND_STEP = select(RUN_LANES, 1u, IN_ORDER);
+const LANE_STEP = select(1u, RUN_ROUNDS, IN_ORDER);
 // Rounds of whole runs, RUNS of them side by side; behind them the parts come in order.
 const ORDERED = PARTS / (RUNS * RUN_PARTS) * RUN_ROUNDS;
 // Where a round has many steps the invocations' columns change places with each: what does not change would be kept in registers.
@@ -21,7 +24,7 @@ const TURN = select(0u, 1u, STEPS > 2u);
 // Which part of a row the `n`th of its invocations has.
 fn part_of(round: u32, n: u32) -> u32 {
   if (round >= ORDERED) { return 4u * round + n; }
-  return (round / RUN_ROUNDS * RUNS + n / RUN_LANES) * RUN_PARTS + RUN_LANES * (round % RUN_ROUNDS) + n % RUN_LANES;
+  return (round / RUN_ROUNDS * RUNS + n / RUN_LANES) * RUN_PARTS + ROUND_STEP * (round % RUN_ROUNDS) + LANE_STEP * (n % RUN_LANES);
 }
 
 fn begins_run(round: u32) -> bool { return round >= ORDERED || round % RUN_ROUNDS == 0u; }

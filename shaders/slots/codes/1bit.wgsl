@@ -1,9 +1,4 @@
-// Bit e of a block's word is element e: 0 or 2, from which 1 is subtracted.
-// needs: block
-const CODE_STEP = vec4f(2.0, 1.0, 0.5, 0.25);
-
-fn bits4(word: u32) -> vec4f { return vec4f(vec4i(vec4u(word) & vec4u(1u, 2u, 4u, 8u))); }
-
+// needs: bits, block
 fn codes(row: u32, block: u32) -> Block {
   let w = weight[row * BLOCKS + block];
   return Block(
@@ -12,11 +7,3 @@ fn codes(row: u32, block: u32) -> Block {
 }
 
 fn code_part(row: u32, part: u32) -> Block { return codes(row, part); }
-
-struct RawCodes { bits: u32 }
-
-fn raw_codes(row: u32, part: u32) -> RawCodes { return RawCodes(weight[row * BLOCKS + part]); }
-
-fn first_codes(raw: RawCodes) -> Codes8 { return Codes8(bits4(raw.bits), bits4(raw.bits >> 4u)); }
-
-fn codes_behind(raw: RawCodes) -> RawCodes { return RawCodes(raw.bits >> 8u); }

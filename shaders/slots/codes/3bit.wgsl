@@ -1,10 +1,4 @@
-// Bit e of the block's word in `weight_high` is the third bit of element e; 4 is subtracted.
-// needs: block, pairs
-fn third_bits(word: u32) -> vec4f {
-  let bits = (vec4u(word) >> vec4u(0u, 1u, 2u, 3u)) & vec4u(1u);
-  return (vec4f(vec4i(bits)) - 1.0) * vec4f(4.0, 16.0, 64.0, 256.0);
-}
-
+// needs: block, pairs, third-bits
 fn codes(row: u32, block: u32) -> Block {
   let w = weight[row * BLOCKS + block];
   let high = weight_high[row * BLOCKS + block];
@@ -16,13 +10,3 @@ fn codes(row: u32, block: u32) -> Block {
 }
 
 fn code_part(row: u32, part: u32) -> Block { return codes(row, part); }
-
-struct RawCodes { low: vec2u, high: u32 }
-
-fn raw_codes(row: u32, part: u32) -> RawCodes { return RawCodes(weight[row * BLOCKS + part], weight_high[row * BLOCKS + part]); }
-
-fn first_codes(raw: RawCodes) -> Codes8 {
-  return Codes8(pairs4(raw.low.x) + third_bits(raw.high), pairs4(raw.low.x >> 8u) + third_bits(raw.high >> 4u));
-}
-
-fn codes_behind(raw: RawCodes) -> RawCodes { return RawCodes(pairs_behind(raw.low), raw.high >> 8u); }

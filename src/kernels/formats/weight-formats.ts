@@ -1,11 +1,14 @@
 import type { Device } from '../../gpu/device.ts';
 import type { Binding, Constant } from '../../gpu/kernel.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
+import bits from '../../../shaders/parts/bits.wgsl?raw';
 import block from '../../../shaders/parts/block.wgsl?raw';
 import fifthBits from '../../../shaders/parts/fifth-bits.wgsl?raw';
 import grid from '../../../shaders/parts/grid.wgsl?raw';
+import grid4 from '../../../shaders/parts/grid4.wgsl?raw';
 import nibbles from '../../../shaders/parts/nibbles.wgsl?raw';
 import pairs from '../../../shaders/parts/pairs.wgsl?raw';
+import thirdBits from '../../../shaders/parts/third-bits.wgsl?raw';
 import codes1 from '../../../shaders/slots/codes/1bit.wgsl?raw';
 import codes2 from '../../../shaders/slots/codes/2bit.wgsl?raw';
 import codes3 from '../../../shaders/slots/codes/3bit.wgsl?raw';
@@ -66,7 +69,7 @@ export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
   F16: { sources: [codes16, scalesNone], planes: { weight: vec4(512) } },
   BF16: { sources: [halfBfloat, codes16, scalesNone], planes: { weight: vec4(512) } },
   Q1_0: {
-    sources: [codes1, scalesSymmetric],
+    sources: [bits, codes1, scalesSymmetric],
     planes: { weight: words(32), weight_scales: words(4) },
     constants: symmetric(-1, 4),
   },
@@ -97,7 +100,7 @@ export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
   },
   Q2_K: { sources: [pairs, codes2, scalesSuper2], planes: { weight: vec2(64), weight_scales: words(20) } },
   Q3_K: {
-    sources: [pairs, codes3, scalesSuper3],
+    sources: [pairs, thirdBits, codes3, scalesSuper3],
     planes: { weight: vec2(64), weight_high: words(32), weight_scales: vec4(16) },
   },
   Q4_K: { sources: [nibbles, codes4, scalesSuper], planes: { weight: vec4(128), weight_scales: vec4(16) } },
@@ -110,8 +113,9 @@ export const WEIGHT_FORMATS: Record<GgmlType, WeightFormat> = {
     planes: { weight: vec4(128), weight_high: vec2(64), weight_scales: words(20) },
   },
   IQ3_XXS: {
-    sources: [grid, codesGrid, scalesGrid],
+    sources: [grid, grid4, codesGrid, scalesGrid],
     planes: { weight: vec2(64), weight_high: words(32), weight_scales: words(2) },
+    constants: symmetric(0, 8), // in tiles
   },
   IQ4_NL: {
     sources: [codesCurve, scalesSymmetric],
