@@ -88,6 +88,8 @@ const TILE_FORMATS: Partial<Record<GgmlType, TileFormat>> = {
   MXFP4: { run: 4, lanes: 2 },
 };
 
+const UNROLLED_COLUMNS = 256;
+
 /** What a kernel of tiles that reads weights of `type` with `columns` columns is made of, beside its own text. */
 export function tileReader(device: Device, type: GgmlType, columns: number) {
   const format = WEIGHT_FORMATS[type];
@@ -95,8 +97,8 @@ export function tileReader(device: Device, type: GgmlType, columns: number) {
   const planes = Object.fromEntries(Object.entries(format.planes).map(([name, plane]) => [name, { ...plane, type: types[name as PlaneName] ?? plane.type }]));
   const reader = readerOf(device, type, columns, { ...format, sources, planes });
   const parts = Math.min(4, codeParts(type));
-  // A run does not go on in the next row.
-  const blocks = Math.min(run, evenFactor(columns / 32));
+  // A run does not go on in the next row. Rounds of so short rows are unrolled, and leave no registers to keep a run in.
+  const blocks = columns <= UNROLLED_COLUMNS ? 1 : Math.min(run, evenFactor(columns / 32));
   return {
     ...reader,
     constants: { ...reader.constants, TILE_PARTS: parts, RUN: blocks, RUN_LANES: Math.min(lanes, blocks * parts), IN_ORDER: inOrder, VECTORS_APART: vectorsApart },

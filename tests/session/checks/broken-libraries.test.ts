@@ -20,8 +20,8 @@ const others = (architecture: TinyModelOptions['architecture'], type: TinyModelO
   tinyModel({ architecture, type, seed: 82, contextLength: 128, numLayers: 1 });
 /** A matrix in each of the types of few bits. */
 const FEW_BITS = tinyModel({
-  ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 2 },
-  types: { 'blk.0.attn_q': 'Q2_K', 'blk.0.attn_k': 'Q3_K', 'blk.0.attn_v': 'MXFP4', 'blk.1.attn_q': 'IQ4_XS', 'blk.1.attn_k': 'Q2_0', ffn_gate: 'Q1_0', ffn_up: 'TQ2_0', ffn_down: 'IQ3_XXS' },
+  ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 3 },
+  types: { 'blk.0.attn_q': 'Q2_K', 'blk.0.attn_k': 'Q3_K', 'blk.0.attn_v': 'MXFP4', 'blk.1.attn_q': 'IQ4_XS', 'blk.1.attn_k': 'Q2_0', ffn_gate: 'Q1_0', ffn_up: 'TQ2_0', 'blk.0.ffn_down': 'Q1_0', 'blk.1.ffn_down': 'Q3_K', ffn_down: 'IQ3_XXS' },
 });
 const MODELS = { few: FEW_BITS, llama: LLAMA, qwen2: others('qwen2', 'Q5_K'), qwen3: others('qwen3', 'Q6_K'), granite: others('granite', 'Q4_0'), gemma3: others('gemma3', 'Q5_1'), lfm2: tinyModel({ architecture: 'lfm2', type: 'Q4_0', seed: 84, contextLength: 128, numLayers: 2 }), qwen35: tinyModel({ architecture: 'qwen35', type: 'Q8_0', seed: 85, contextLength: 128, numLayers: 2, attending: [1] }), qwen3moe: tinyModel({ architecture: 'qwen3moe', type: 'Q4_0', seed: 87, contextLength: 128, numLayers: 1 }), olmoe: tinyModel({ architecture: 'olmoe', type: 'Q4_0', seed: 88, contextLength: 128, numLayers: 1 }), lfm2moe: tinyModel({ architecture: 'lfm2moe', type: 'Q4_0', seed: 86, contextLength: 128, numLayers: 2 }), gemma4: tinyModel({ architecture: 'gemma4', type: 'Q4_0', seed: 89, contextLength: 128, numLayers: 6 }) };
 
@@ -65,8 +65,8 @@ const LOADED: Broken[] = [
   broken('window/latest of tiles', /return queries - i32\(position\) < .*;/, 'return vec4<bool>(true);', 'attention', { ...onGpu, model: 'gemma3' }),
   broken('weight-block', /w\.h \* high \+ scale\.w/, 'w.h * high', 'linear-prefill'),
   broken('tile-product', /sums\[#r\] \+= part#r|sums\[0\] \+= part0;/, 'sums[0] = part0;', 'linear-prefill', onGpu),
-  broken('linear-tiled of runs', /round % RUN_ROUNDS == 0u/, 'round == 0u', 'linear-prefill Q4_1', onGpu),
-  broken('scales/symmetric-runs', /\(i \/ 2u\) % RUN_WORDS/, '0u', 'linear-prefill Q8_0', onGpu),
+  broken('linear-tiled of runs', /round % RUN_ROUNDS == 0u/, 'round == 0u', 'linear-prefill Q8_0', onGpu),
+  broken('scales/symmetric-runs', /\(i \/ \(2u \* SCALE_SPAN\)\) % RUN_WORDS/, '0u', 'linear-prefill Q8_0', onGpu),
   broken('scales/affine-runs', /\(words\.x, words\.y, \(i & 2u\)/, '(words.x, words.y, (i & 4u)', 'linear-prefill Q4_1', onGpu),
   broken('scales/super-runs', /8u \* \(i & 2u\)/, '16u * (i & 1u)', 'linear-prefill Q5_K', { ...onGpu, model: 'qwen2' }),
   broken('codes/5bit-runs', /before\.later, 0u/, '0u, 0u', 'linear-prefill Q5_K', { ...onGpu, model: 'qwen2' }),
@@ -135,6 +135,10 @@ const FEW: Broken[] = [
   broken('scales/exponents', /max\(exponent, 1u\) - 1u/, 'exponent', 'linear-decode MXFP4', few),
   broken('scales/grid', /\* 0\.5 \+ 0\.25/, '* 0.5', 'linear-decode IQ3_XXS', few),
   broken('scales/symmetric of several blocks', /\(row \* BLOCKS \+ block\) \/ SCALE_SPAN/, 'row * BLOCKS + block', 'linear-decode', few),
+  broken('next-codes/bits', /before\.next\.x, before/, 'before.next.y, before', 'linear-prefill Q1_0', fewOnGpu),
+  broken('next-codes/third-bits', /RawCodes\(before\.next\.xy, before\.next\.z/, 'RawCodes(before.next.xy, 0u', 'linear-prefill Q3_K', fewOnGpu),
+  broken('next-codes/grid', /scaled\(before\.next\.xy, before\.next\.z/, 'scaled(before.next.xy, 0u', 'linear-prefill IQ3_XXS', fewOnGpu),
+  broken('scales/super3-runs', /16u \+ 4u \* \(i & 1u\)/, '16u', 'linear-prefill Q3_K', fewOnGpu),
   broken('scales/super2-runs', /4u \* \(i & 4u\)/, '4u * (i & 2u)', 'linear-prefill Q2_K', fewOnGpu),
   broken('linear-shared of a minimum for each half', /\.w \* block_sums/, '.z * block_sums', 'linear-decode Q2_K', fewOnGpu),
   broken('linear-tiled of a minimum for each half', /MINIMA == 2u && is_behind/, 'false', 'linear-prefill Q2_K', fewOnGpu),
