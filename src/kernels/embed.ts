@@ -1,5 +1,5 @@
 import source from '../../shaders/embed.wgsl?raw';
-import weightBlock from '../../shaders/parts/weight-block.wgsl?raw';
+import weightBlock from '../../shaders/parts/weights/weight-block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';

@@ -3,7 +3,7 @@ import bias from '../../shaders/slots/bias/vector.wgsl?raw';
 import loraTile from '../../shaders/slots/lora-tile/columns.wgsl?raw';
 import loraTileNone from '../../shaders/slots/lora-tile/none.wgsl?raw';
 import noBias from '../../shaders/slots/bias/none.wgsl?raw';
-import weightBlock from '../../shaders/parts/weight-block.wgsl?raw';
+import weightBlock from '../../shaders/parts/weights/weight-block.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';

@@ -1,4 +1,4 @@
-import grid from '../../shaders/parts/grid.wgsl?raw';
+import grid from '../../shaders/parts/weights/grid.wgsl?raw';
 import { decodeFloats, halfToFloat } from './float-tensor.ts';
 import { GGML_TYPES, type GgmlType } from './ggml-types.ts';
 

@@ -1,7 +1,7 @@
 import { folded } from '../../gpu/grid.ts';
 import type { Binding, Constant, Kernel } from '../../gpu/kernel.ts';
 import { GGML_TYPES, type GgmlType } from '../../weights/ggml-types.ts';
-import fiveWords from '../../../shaders/parts/five-words.wgsl?raw';
+import fiveWords from '../../../shaders/parts/weights/five-words.wgsl?raw';
 import packedBits from '../../../shaders/parts/packed-bits.wgsl?raw';
 import rawWords from '../../../shaders/parts/raw-words.wgsl?raw';
 import widened from '../../../shaders/parts/widened.wgsl?raw';
