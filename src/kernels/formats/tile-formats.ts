@@ -21,7 +21,7 @@ import nextBits from '../../../shaders/slots/next-codes/bits.wgsl?raw';
 import nextEach from '../../../shaders/slots/next-codes/each.wgsl?raw';
 import nextFifthBits from '../../../shaders/slots/next-codes/fifth-bits.wgsl?raw';
 import nextGrid from '../../../shaders/slots/next-codes/grid.wgsl?raw';
-import nextPairs3 from '../../../shaders/slots/next-codes/third-bits.wgsl?raw';
+import nextThirdBits from '../../../shaders/slots/next-codes/third-bits.wgsl?raw';
 import fourWords from '../../../shaders/slots/run-words/four.wgsl?raw';
 import twoWords from '../../../shaders/slots/run-words/two.wgsl?raw';
 import scalesAffineRuns from '../../../shaders/slots/scales/affine-runs.wgsl?raw';
@@ -76,7 +76,7 @@ const TILE_FORMATS: Partial<Record<GgmlType, TileFormat>> = {
   Q5_1: { run: 4, lanes: 2, sources: [...FIVE_BITS, scalesAffineRuns], types: { weight_high: vec4s, weight_scales: vec4s } },
   Q8_0: halves(4, 2, codes8, nextEach),
   Q2_K: fiveWords(pairs, codes2, scalesSuper2Runs),
-  Q3_K: { run: 8, lanes: 4, inOrder: true, sources: [pairs, thirdBits, codes3Runs, nextPairs3, scalesSuper3Runs], types: { weight: vec4s, weight_high: vec2s } },
+  Q3_K: { run: 8, lanes: 4, inOrder: true, sources: [pairs, thirdBits, codes3Runs, nextThirdBits, scalesSuper3Runs], types: { weight: vec4s, weight_high: vec2s } },
   Q4_K: SUPER_BLOCK,
   Q5_K: { run: 4, lanes: 2, sources: [...FIVE_BITS, scalesSuperRuns], types: { weight_high: vec4s } },
   Q6_K: fiveWords(nibbles, codes6, scalesSuper6Runs),
