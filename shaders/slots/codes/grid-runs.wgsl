@@ -1,6 +1,11 @@
-// As grid, in tiles: of what was read, this block's and the next one's. A block's own scale is among its codes.
+// As grid, in tiles: of what was read, this block's and the next one's. A block's own scale is among its codes: the upper four
+// bits of its word of signs.
 // needs: grid4
 struct RawCodes { places: vec2u, signs: u32, scale: f32, next: vec3u }
+
+fn codes_of(places: vec2u, signs: u32, next: vec3u) -> RawCodes {
+  return RawCodes(places, signs, f32(i32(signs >> 28u)) * 0.5 + 0.25, next);
+}
 
 fn first_codes(raw: RawCodes) -> Codes8 {
   let signs = signs8(raw.signs);

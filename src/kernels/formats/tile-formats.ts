@@ -20,8 +20,7 @@ import codesCurve from '../../../shaders/slots/codes/curve.wgsl?raw';
 import nextBits from '../../../shaders/slots/next-codes/bits.wgsl?raw';
 import nextEach from '../../../shaders/slots/next-codes/each.wgsl?raw';
 import nextFifthBits from '../../../shaders/slots/next-codes/fifth-bits.wgsl?raw';
-import nextGrid from '../../../shaders/slots/next-codes/grid.wgsl?raw';
-import nextThirdBits from '../../../shaders/slots/next-codes/third-bits.wgsl?raw';
+import nextTwoBlocks from '../../../shaders/slots/next-codes/two-blocks.wgsl?raw';
 import fourWords from '../../../shaders/slots/run-words/four.wgsl?raw';
 import twoWords from '../../../shaders/slots/run-words/two.wgsl?raw';
 import scalesAffineRuns from '../../../shaders/slots/scales/affine-runs.wgsl?raw';
@@ -64,6 +63,10 @@ const halves = (run: number, words: 2 | 4, ...codes: readonly string[]): TileFor
 });
 /** Five words of scales; an invocation keeps those of its two blocks. */
 const fiveWords = (...sources: readonly string[]): TileFormat => ({ run: 8, lanes: 4, sources: [...sources, nextEach, fiveWordRuns], types: { weight_scales: vec4s } });
+/** 16 bytes of codes and 8 of upper bits. */
+const twoBlocks = (...sources: readonly string[]): TileFormat => ({
+  ...{ run: 8, lanes: 4, inOrder: true, sources: [...sources, nextTwoBlocks], types: { weight: vec4s, weight_high: vec2s } },
+});
 const FIVE_BITS = [nibbles, fifthBits, codes5Runs, nextFifthBits];
 
 const TILE_FORMATS: Partial<Record<GgmlType, TileFormat>> = {
@@ -76,11 +79,11 @@ const TILE_FORMATS: Partial<Record<GgmlType, TileFormat>> = {
   Q5_1: { run: 4, lanes: 2, sources: [...FIVE_BITS, scalesAffineRuns], types: { weight_high: vec4s, weight_scales: vec4s } },
   Q8_0: halves(4, 2, codes8, nextEach),
   Q2_K: fiveWords(pairs, codes2, scalesSuper2Runs),
-  Q3_K: { run: 8, lanes: 4, inOrder: true, sources: [pairs, thirdBits, codes3Runs, nextThirdBits, scalesSuper3Runs], types: { weight: vec4s, weight_high: vec2s } },
+  Q3_K: twoBlocks(pairs, thirdBits, codes3Runs, scalesSuper3Runs),
   Q4_K: SUPER_BLOCK,
   Q5_K: { run: 4, lanes: 2, sources: [...FIVE_BITS, scalesSuperRuns], types: { weight_high: vec4s } },
   Q6_K: fiveWords(nibbles, codes6, scalesSuper6Runs),
-  IQ3_XXS: { run: 8, lanes: 4, inOrder: true, sources: [grid, grid4, codesGridRuns, nextGrid, scalesSymmetric], types: { weight: vec4s, weight_high: vec2s } },
+  IQ3_XXS: twoBlocks(grid, grid4, codesGridRuns, scalesSymmetric),
   IQ4_NL: halves(8, 4, codesCurve, nextEach),
   IQ4_XS: SUPER_BLOCK,
   TQ1_0: { run: 16, lanes: 4 },
