@@ -1,6 +1,7 @@
 // Kernels of class `gpu` beside those of another runtime, compiled for AMD's cards by the same instrument at the same shapes:
 // SmolLM2-135M in Q4_1.
-//   npm run bench -- isa-peers PIPELINES.json
+//   npm run bench -- isa-peers [PIPELINES.json]
+// Without the file ours are compiled anew, beside what is recorded of theirs.
 // The file is a list of { label, code }: what ggml-webgpu, as wllama has it, makes pipelines of for a prompt and an answer.
 // A browser tells them where GPUDevice.prototype.createComputePipeline is wrapped in the worker that wllama starts, and
 // GPUAdapterInfo tells subgroups of 32 to 64, as these cards' does.
@@ -11,7 +12,7 @@ import { FEATURE_SETS } from '../tools/instruments/paper-gpu.ts';
 import { dispatchesOf } from '../tools/instruments/paper-model.ts';
 import { SHAPES } from '../tools/instruments/shapes.ts';
 import { spirvOf } from '../tools/instruments/spirv.ts';
-import { record } from './support/results.ts';
+import { record, recorded } from './support/results.ts';
 import { printTable } from './support/table.ts';
 
 /** How often a wave runs a loop of the compiled shader, by the loop's place in it. */
@@ -46,9 +47,9 @@ const PAIRS: Record<string, [ours: Peer, theirs: Peer]> = {
     { label: 'mul_mat_reg_tile_q4_1', hot: { 4: 16 }, all: { times: { 1: 1, 2: 1, 3: 16, 4: 32 }, multiplyAdds: 512 } },
   ],
   'attention, decode': [
-    // A page of 32 keys for a team, which is a wave; three heads. Loops 4 and 5 have half of a key's components each, 5 takes
-    // a load of workgroup memory more.
-    { label: 'attention-decode', hot: { 5: 24, 8: 12 }, all: { times: { 2: 1, 3: 1, 4: 2, 5: 2, 6: 1, 7: 8, 8: 8 }, multiplyAdds: 192 } },
+    // A page of 32 keys for a team, which is a wave; three heads. Loops 1 and 2 store the token's own keys and values. Loops 5
+    // and 6 have half of a key's components each, 6 takes a load of workgroup memory more.
+    { label: 'attention-decode', hot: { 6: 24, 9: 12 }, all: { times: { 3: 1, 4: 1, 5: 2, 6: 2, 7: 1, 8: 8, 9: 8 }, multiplyAdds: 192 } },
     // 32 keys, one head. Loop 6 reads the mask, which is not asked for where all keys are seen.
     { label: 'flash_attn_vec_k', hot: { 4: 4, 9: 4 }, all: { times: { 2: 1, 3: 1, 4: 4, 5: 4, 7: 1, 8: 4, 9: 8 }, multiplyAdds: 64 } },
   ],
@@ -68,13 +69,12 @@ interface Pipeline {
 }
 
 const [, , file] = process.argv;
-if (file === undefined) throw new Error('npm run bench -- isa-peers PIPELINES.json');
-const theirs = JSON.parse(readFileSync(file, 'utf8')) as Pipeline[];
+const theirs = file === undefined ? [] : (JSON.parse(readFileSync(file, 'utf8')) as Pipeline[]);
 const dispatches = await dispatchesOf({ config: SHAPES['135M'], type: 'Q4_1', features: FEATURE_SETS.all, phases: ['decode'] });
 const ours = dispatches.map(({ kernel, code }) => ({ label: kernel, code }));
 
 const chosen = Object.entries(PAIRS).flatMap(([work, peers]) =>
-  peers.map((peer, side) => ({ work, peer, by: side === 0 ? 'Chunkwise' : 'ggml-webgpu', code: codeOf(peer, side === 0 ? ours : theirs) })),
+  (file === undefined ? peers.slice(0, 1) : peers).map((peer, side) => ({ work, peer, by: side === 0 ? 'Chunkwise' : 'ggml-webgpu', code: codeOf(peer, side === 0 ? ours : theirs) })),
 );
 const assemblies = spirvOf(chosen.map(({ code }) => code));
 const compiler = new IsaCompiler();
@@ -91,9 +91,12 @@ compiler.close();
 
 const FIGURES = ['work', 'by', 'vgprs', 'spilled', 'scratch', 'lds', 'workgroup', 'waves', 'valu', 'vmem', 'valuAll', 'vmemAll'];
 printTable(rows, ['family', ...FIGURES] as never[]);
+const before = await recorded<{ rows: string[] }>('isa-peers');
 for (const family of FAMILIES) {
   const lines = (rows as Record<string, string | number>[]).filter((row) => row['family'] === family).map((row) => FIGURES.map((name) => row[name]).join(' · '));
-  await record('isa-peers', family, { columns: FIGURES.join(' · '), rows: lines });
+  const kept = file === undefined ? (before[family]?.rows.filter((line) => !line.includes(' · Chunkwise · ')) ?? []) : [];
+  const inPairs = Object.keys(PAIRS).flatMap((work) => [...lines, ...kept].filter((line) => line.startsWith(`${work} · `)));
+  await record('isa-peers', family, { columns: FIGURES.join(' · '), rows: inPairs });
 }
 
 function codeOf({ label, having = '' }: Peer, pipelines: readonly Pipeline[]): string {
