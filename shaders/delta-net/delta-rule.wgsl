@@ -1,6 +1,7 @@
 // The gated delta rule of one value head, token by token: S ← decay · S; S ← S + k ⊗ β (v − k·S); y = q·S / sqrt(HEAD_DIM), with
 // q and k of length one, decay = exp(rate · softplus(α + bias)) and β = sigmoid(b). One workgroup a text of the batch, head and
-// COLUMNS of its values; the rows of a column of S are shared out to PARTS invocations, which keep them in registers.
+// COLUMNS of its values; the rows of a column of S are shared out to PARTS invocations, four rows by turns, so that neighbours
+// read neighbouring keys; they keep them in registers.
 // S lies as [HEAD_DIM / 4, HEAD_DIM] vectors of four rows. A batch begins with the state that the text has come to, if any, and
 // writes another one. What is added up along a column: S·k, S·q, k·k and q·q at once, and q·k; so y needs S from before alone.
 const HEAD4 = HEAD_DIM / 4u;
@@ -16,18 +17,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let column = group.x * COLUMNS + lane;
   let first = group.z * params.runTokens;
   let place = places[batch_table[first].z];
-  let own = (head * HEAD4 + part * PART4) * HEAD_DIM + column;
+  let own = (head * HEAD4 + part) * HEAD_DIM + column;
   #for i in PART4
   var s#i = vec4f();
   #end
   if (place.z != 0u) {
     let start = place.x / 2u + own;
     #for i in PART4
-    s#i = state[start + #iu * HEAD_DIM];
+    s#i = state[start + #iu * PARTS * HEAD_DIM];
     #end
   }
   let key_head = select(head / (NUM_VALUE_HEADS / NUM_KEY_HEADS), head % NUM_KEY_HEADS, TILED);
-  let query_at = key_head * HEAD4 + part * PART4;
+  let query_at = key_head * HEAD4 + part;
   let key_at = query_at + NUM_KEY_HEADS * HEAD4;
   let value_at = (2u * NUM_KEY_HEADS + head) * HEAD4 + column / 4u;
   for (var t = first; t < first + params.runTokens; t++) {
@@ -40,8 +41,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     var product = 0.0;
     #for i in PART4
     s#i *= decay;
-    let k#i = convolved[row + key_at + #iu];
-    let q#i = convolved[row + query_at + #iu];
+    let k#i = convolved[row + key_at + #iu * PARTS];
+    let q#i = convolved[row + query_at + #iu * PARTS];
     sum += vec4f(dot(s#i, k#i), dot(s#i, q#i), dot(k#i, k#i), dot(q#i, q#i));
     product += dot(q#i, k#i);
     #end
@@ -68,7 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   }
   let end = place.y / 2u + own;
   #for i in PART4
-  state[end + #iu * HEAD_DIM] = s#i;
+  state[end + #iu * PARTS * HEAD_DIM] = s#i;
   #end
 }
 
