@@ -1,2 +1,3 @@
+// As two, of four words.
 alias RunScales = vec4u;
 const RUN_WORDS = 4u;

@@ -2,14 +2,9 @@
 // scale. Weight = d · (scale + 1/2) / 2 · code.
 const MINIMA = 0u;
 
-alias RunScales = u32;
-
-fn run_scales(row: u32, block: u32) -> RunScales { return weight_scales[(row * BLOCKS + block) / 16u]; }
-
-fn scales_of(word: RunScales, i: u32) -> vec4f {
-  let pair = unpack2x16float(word);
+fn scales(row: u32, block: u32) -> vec4f {
+  let i = row * BLOCKS + block;
+  let pair = unpack2x16float(weight_scales[i / 16u]);
   let d = select(pair.x, pair.y, (i & 8u) != 0u) * (f32(i32(weight_high[i] >> 28u)) * 0.5 + 0.25);
   return vec4f(d, d, 0.0, 0.0);
 }
-
-fn scales(row: u32, block: u32) -> vec4f { return scales_of(run_scales(row, block), row * BLOCKS + block); }

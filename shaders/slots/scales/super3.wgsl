@@ -2,15 +2,11 @@
 // their low nibbles are words 1 and 2, their upper bits word 3.
 const MINIMA = 0u;
 
-alias RunScales = vec4u;
-
-fn run_scales(row: u32, block: u32) -> RunScales { return weight_scales[(row * BLOCKS + block) / 8u]; }
-
-fn scales_of(words: RunScales, i: u32) -> vec4f {
+fn scales(row: u32, block: u32) -> vec4f {
+  let i = row * BLOCKS + block;
+  let words = weight_scales[i / 8u];
   let j = i & 7u;
   let low = select(words.y, words.z, j >= 4u) >> (8u * (j & 3u));
   let pair = vec2i(vec2u(low, low >> 4u) & vec2u(15u)) + 16 * vec2i((vec2u(words.w) >> vec2u(4u * j, 4u * j + 2u)) & vec2u(3u));
   return vec4f(vec2f(pair - 32) * bitcast<f32>(words.x), 0.0, 0.0);
 }
-
-fn scales(row: u32, block: u32) -> vec4f { return scales_of(run_scales(row, block), row * BLOCKS + block); }
