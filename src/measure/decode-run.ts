@@ -92,11 +92,12 @@ export async function prefillAndDraw(
 export async function fill(session: Session, sequence: Sequence, tokens: readonly number[]): Promise<void> {
   const { batchTokens } = session.plan;
   while (sequence.tokens.length < tokens.length) {
-    const batch = tokens.slice(sequence.tokens.length, sequence.tokens.length + batchTokens);
-    const length = sequence.tokens.length + batch.length;
-    await session.recorder.inOneGo(() => session.trials.settle(sequence, length));
-    session.sequences.reserve(sequence, length);
-    session.sequences.advance(sequence, sequence.tokens.length, length);
+    const from = sequence.tokens.length;
+    const batch = tokens.slice(from, from + batchTokens);
+    const to = from + batch.length;
+    await session.recorder.inOneGo(() => session.trials.settle(sequence, from, to));
+    session.sequences.reserve(sequence, to);
+    session.sequences.advance(sequence, from, to);
     sequence.tokens.push(...batch);
   }
 }

@@ -67,5 +67,5 @@ async function fillInForms(session: Session, sequence: Sequence, context: number
     return;
   }
   await fill(session, sequence, tokens);
-  await session.recorder.inOneGo(() => session.trials.settle(sequence, context));
+  await session.recorder.inOneGo(() => session.trials.settle(sequence, context, context));
 }

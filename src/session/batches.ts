@@ -82,13 +82,13 @@ export class Batches implements StepComputer {
   }
 
   /**
-   * Makes room for what lengthens a text to `length`, and gives its pages the forms that they are to have. Nothing may be
-   * recorded. Throws `context_overflow`.
+   * Makes room for a text's tokens from `from` up to `to`, and gives its pages the forms that they are to have. Nothing may
+   * be recorded. Throws `context_overflow`.
    */
-  lengthen(sequence: Sequence, length: number): Promise<void> | undefined {
+  lengthen(sequence: Sequence, from: number, to: number): Promise<void> | undefined {
     const { trials, sequences } = this.parts;
-    const trial = trials.settle(sequence, length);
-    sequences.reserve(sequence, length);
+    const trial = trials.settle(sequence, from, to);
+    sequences.reserve(sequence, to);
     return trial && handled(trial);
   }
 
@@ -170,7 +170,7 @@ export class Batches implements StepComputer {
     const trials: Promise<void>[] = [];
     const drawn = this.#draw(draws, () => {
       for (const { sequence, position } of draws) {
-        const trial = this.lengthen(sequence, position);
+        const trial = this.lengthen(sequence, position - 1, position);
         if (trial) trials.push(trial);
       }
       for (const [i, group] of groups.entries()) {
@@ -199,7 +199,7 @@ export class Batches implements StepComputer {
     let trial: Promise<void> | undefined;
     const drawn = await recorder.inOneGo(() => {
       const before = recorder.dispatches;
-      trial = this.lengthen(sequence, position + draft.length);
+      trial = this.lengthen(sequence, position - 1, position + draft.length);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(draft));
       this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens, { rows });
       return draws.verify(tokens.map((_, i) => ({ ...draw, position: position + i })), before);

@@ -112,7 +112,7 @@ export class Prefill {
     const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
     const begun = recorder.inOneGo((): Begun => {
       if (layers.from === 0) queue.writeBuffer(activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(batch));
-      const trial = layers.from === 0 ? batches.lengthen(sequence, position + batch.length) : undefined;
+      const trial = layers.from === 0 ? batches.lengthen(sequence, position, position + batch.length) : undefined;
       batches.forward(recorder, kindOf(batch), places, { layers, rows });
       return { trial, visit: layers.to === config.numLayers ? onBatch() : undefined };
     });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
@@ -57,6 +57,49 @@ test('the true errors of several texts are told at once, and nobody beside them 
     errors.forEach((error, layer) => expect(error).toBeCloseTo(want.end.report.kv.shadowErrors?.[layer] ?? NaN, 3));
     expect(Math.max(...errors)).toBeGreaterThan(0);
   }
+});
+
+test('pages take their forms when they would alone, though steps wait for the prompts of others, layer by layer', async () => {
+  const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 7, numLayers: 6, contextLength: 1024, neverEnds: true });
+  const slowEngine = async (): Promise<LocalEngine> => {
+    const engine = await engineUnderTest(bytes);
+    vi.spyOn((await engine.session()).governor, 'flops', 'get').mockReturnValue(1);
+    return engine;
+  };
+  const told = async (engine: LocalEngine) => {
+    const tokens: { token: number; logprob: number | undefined }[] = [];
+    for await (const event of start(engine, LONG, { kv: 'policy', maxTokens: 120, topLogprobs: 0 })) {
+      if (event.type === 'token') tokens.push({ token: event.token, logprob: event.logprobs?.logprob });
+      else return { tokens, pages: event.report.kv.pages };
+    }
+    throw new Error('the answer has no end');
+  };
+  const want = await told(await slowEngine());
+  const engine = await slowEngine();
+  const { trials, device } = await engine.session();
+  const { queue } = device.gpuDevice;
+  const done = queue.onSubmittedWorkDone.bind(queue);
+  vi.spyOn(queue, 'onSubmittedWorkDone').mockImplementation(async () => {
+    await done();
+    // By then the token is read whose step went off before.
+    for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+    return undefined;
+  });
+  const settle = trials.settle.bind(trials);
+  let waited = 0;
+  trials.settle = (sequence, from, to) => {
+    if (sequence.tokens.length > from) waited++; // read, and to be computed
+    return settle(sequence, from, to);
+  };
+  let isDone = false;
+  const others = async (): Promise<void> => {
+    for (let i = 0; !isDone; i++) await ask(engine, `${i}. ${LONG}`, { maxTokens: 1 });
+  };
+  const [{ tokens, pages }] = await Promise.all([told(engine).finally(() => (isDone = true)), others()]);
+  expect(waited).toBeGreaterThan(5);
+  expect(pages).toEqual(want.pages);
+  expect(tokens.map(({ token }) => token)).toEqual(want.tokens.map(({ token }) => token));
+  tokens.forEach(({ logprob }, i) => expect(logprob).toBeCloseTo(want.tokens[i]?.logprob ?? NaN, 5));
 });
 
 test('what the device refuses is not answered with what was there before: the request fails, the next one is right', async () => {

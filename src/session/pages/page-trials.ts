@@ -19,6 +19,15 @@ import type { Sequence } from '../sequence.ts';
 /** Steps of decoding from a trial to what follows of it: by then its result has come, however streams are interleaved. */
 const STEPS_TO_RESULT = 2;
 
+/**
+ * Tokens of a text that are computed, and how many come next. Its sequence may have one more, where a step waits for
+ * another text's prompt, or fewer, where what steps have drawn is not read.
+ */
+interface Span {
+  computed: number;
+  upcoming: number;
+}
+
 /** Gives the pages of sequences the forms their policies want. */
 export class PageTrials {
   /** See residual-shares.ts; none of a model whose context is too short for policies. */
@@ -51,22 +60,22 @@ export class PageTrials {
   }
 
   /**
-   * Before a batch that lengthens a text to `length`: copies in other forms are written and probed, pages take the forms
-   * that were chosen or are told to take, and some are given up; all of that is submitted. Nothing may be recorded. Where
-   * something is probed, resolves when it is known what was found. Throws `context_overflow`, and what `check` throws.
+   * Before a batch of a text's tokens from `from` up to `to`: copies in other forms are written and probed, pages take the
+   * forms that were chosen or are told to take, and some are given up; all of that is submitted. Nothing may be recorded.
+   * Where something is probed, resolves when it is known what was found. Throws `context_overflow`, and what `check` throws.
    */
-  settle(sequence: Sequence, length: number): Promise<void> | undefined {
+  settle(sequence: Sequence, from: number, to: number): Promise<void> | undefined {
     this.check(sequence.policy);
-    const upcoming = length - sequence.tokens.length;
-    this.#conclude(sequence);
-    this.transformer.cache.giveBackBehind(sequence.pages, sequence.heldTokens);
+    const span = { computed: from, upcoming: to - from };
+    this.#conclude(sequence, from);
+    this.transformer.cache.giveBackBehind(sequence.pages, sequence.placeOf(from));
     // Most tokens fill no page: the policy would look at all of them to say the same again.
-    const isNews = this.areRight && this.#isNews(sequence, upcoming);
+    const isNews = this.areRight && this.#isNews(sequence, span);
     // What pages are to become is probed while they are what they were.
-    const probing = isNews ? this.#probe(sequence, upcoming) : undefined;
-    if (isNews) this.#change(sequence, upcoming);
-    this.#giveUp(sequence, upcoming);
-    const trying = isNews && !probing ? this.#try(sequence, upcoming) : undefined;
+    const probing = isNews ? this.#probe(sequence, span) : undefined;
+    if (isNews) this.#change(sequence, span);
+    this.#giveUp(sequence, span);
+    const trying = isNews && !probing ? this.#try(sequence, span) : undefined;
     this.transformer.cache.shrink();
     return probing ?? trying;
   }
@@ -79,19 +88,19 @@ export class PageTrials {
   }
 
   /** A page was filled or is to come, a trial ended, or one may begin, since this was asked. */
-  #isNews(sequence: Sequence, upcoming: number): boolean {
-    const { length } = sequence.tokens; // not those that are held: they are as many again where as many were given up
-    const state = [Math.floor(length / PAGE_TOKENS), pagesFor(length + upcoming), latestQueries(sequence).queries > 0, sequence.trial === undefined, sequence.probing === undefined].join();
+  #isNews(sequence: Sequence, { computed, upcoming }: Span): boolean {
+    // Not by those that are held: they are as many again where as many were given up.
+    const state = [Math.floor(computed / PAGE_TOKENS), pagesFor(computed + upcoming), latestQueries(sequence, computed).queries > 0, sequence.trial === undefined, sequence.probing === undefined].join();
     const isNews = this.#asked.get(sequence) !== state;
     this.#asked.set(sequence, state);
     return isNews;
   }
 
   /** Pages take the forms that the policy tells them to. */
-  #change(sequence: Sequence, upcoming: number): void {
+  #change(sequence: Sequence, span: Span): void {
     const { pages, policy } = sequence;
     const { cache } = this.transformer;
-    const wanted = this.#mayChange(policy.changes?.(this.#view(sequence, upcoming)));
+    const wanted = this.#mayChange(policy.changes?.(this.#view(sequence, span)));
     if (wanted.some(({ forced }) => forced)) {
       sequence.memoryOverrode = true;
       this.drop(sequence); // what is being tried may be among them
@@ -101,7 +110,7 @@ export class PageTrials {
     // As many as can be written at once.
     while (changes.length > 0) {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
-      this.#write(sequence, copies);
+      this.#write(sequence, copies, latestQueries(sequence, span.computed));
       this.recorder.submit(); // the tasks are written anew for the next ones
       for (const copy of copies) cache.accept(pages, copy, sequence.shadows);
     }
@@ -114,9 +123,10 @@ export class PageTrials {
   }
 
   /** Errors: `context_overflow` where what is left and what comes is still too much. */
-  #giveUp(sequence: Sequence, upcoming: number): void {
+  #giveUp(sequence: Sequence, span: Span): void {
     const { pages, policy, keptPages } = sequence;
-    const view = this.#view(sequence, upcoming);
+    const { upcoming } = span;
+    const view = this.#view(sequence, span);
     const full = Math.floor(view.tokens / PAGE_TOKENS);
     const count = Math.max(0, Math.min(policy.drops?.(view) ?? 0, full - keptPages));
     if (view.tokens + upcoming - count * PAGE_TOKENS > this.contextLength) {
@@ -130,34 +140,34 @@ export class PageTrials {
     sequence.dropped += count * PAGE_TOKENS;
   }
 
-  #try(sequence: Sequence, upcoming: number): Promise<void> | undefined {
+  #try(sequence: Sequence, span: Span): Promise<void> | undefined {
     const { pages, policy, trial } = sequence;
     const { cache } = this.transformer;
-    const queries = latestQueries(sequence);
+    const queries = latestQueries(sequence, span.computed);
     if (trial || queries.queries === 0) return undefined;
-    const copies = cache.copies(pages, this.#mayChange(policy.trials?.(this.#view(sequence, upcoming))).slice(0, cache.mostCopies));
+    const copies = cache.copies(pages, this.#mayChange(policy.trials?.(this.#view(sequence, span))).slice(0, cache.mostCopies));
     if (copies.length === 0) return undefined;
-    const result = this.#tryOut(sequence, copies, this.#write(sequence, copies), queries);
+    const result = this.#tryOut(sequence, copies, this.#write(sequence, copies, queries), queries, span.computed);
     this.recorder.submit();
     return result;
   }
 
   /** Their tasks from the `first` one on. */
-  #write(sequence: Sequence, copies: readonly Copy[], first = 0): TaskRun[] {
+  #write(sequence: Sequence, copies: readonly Copy[], queries: ProbedQueries, first = 0): TaskRun[] {
     const runs = this.transformer.cache.writeTasks(sequence.pages, copies, first);
     for (const { layer, first, count, condenses } of runs) {
       const pageForms = this.transformer.layers[layer]?.mixer.pageForms;
-      if (condenses) pageForms?.condense(this.recorder, first, count, latestQueries(sequence));
+      if (condenses) pageForms?.condense(this.recorder, first, count, queries);
       else pageForms?.quantize(this.recorder, first, count);
     }
     return runs;
   }
 
   /** Layer by layer, so that the copies of one live at a time. */
-  #probe(sequence: Sequence, upcoming: number): Promise<void> | undefined {
+  #probe(sequence: Sequence, span: Span): Promise<void> | undefined {
     const { policy, probing } = sequence;
-    const queries = latestQueries(sequence);
-    const wanted = probing || queries.queries === 0 ? undefined : policy.probes?.(this.#view(sequence, upcoming));
+    const queries = latestQueries(sequence, span.computed);
+    const wanted = probing || queries.queries === 0 ? undefined : policy.probes?.(this.#view(sequence, span));
     if (!wanted) return undefined;
     const { pages, forms } = { ...wanted, pages: spread(wanted.pages, Math.floor(TASKS_OF_LAYER / wanted.forms.length)) };
     const { cache, layers } = this.transformer;
@@ -166,21 +176,20 @@ export class PageTrials {
     const probed = layers.map((_, layer) => layer).filter((layer) => !others.includes(layer));
     for (const [i, layer] of probed.entries()) {
       const copies = cache.copies(sequence.pages, forms.flatMap((form) => pages.map((page) => ({ page, layer, form, entries: PAGE_TOKENS }))));
-      this.#write(sequence, copies, i * count);
+      this.#write(sequence, copies, queries, i * count);
       layers[layer]?.mixer.pageForms?.probe(this.recorder, i * count, count, queries, pages.length);
       this.recorder.submit();
       for (const copy of copies) cache.reject(copy);
       cache.shrink();
     }
-    return this.#readProbe(sequence, probed, forms, queries.queries, wanted.pages.length / pages.length);
+    sequence.probing = { began: span.computed, pages: Math.floor(sequence.placeOf(span.computed) / PAGE_TOKENS) };
+    return this.#readProbe(sequence.probing, probed, forms, queries.queries, wanted.pages.length / pages.length);
   }
 
   /** `weight`: pages that each probed one stands for. */
-  async #readProbe(sequence: Sequence, layers: readonly number[], forms: Probe['forms'], queries: number, weight: number): Promise<void> {
+  async #readProbe(probing: PageProbe, layers: readonly number[], forms: Probe['forms'], queries: number, weight: number): Promise<void> {
     const { cache, config } = this.transformer;
     const { numHeads } = config;
-    const probing: PageProbe = { began: sequence.tokens.length, pages: Math.floor(sequence.heldTokens / PAGE_TOKENS) };
-    sequence.probing = probing;
     const size = layers.length * forms.length * numHeads * FOUND_BYTES;
     const found = new Float32Array(await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]));
     probing.found = Array.from({ length: layers.length * forms.length }, (_, i): FormLoss => {
@@ -190,11 +199,11 @@ export class PageTrials {
     });
   }
 
-  async #tryOut(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[], queries: ProbedQueries): Promise<void> {
+  async #tryOut(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[], queries: ProbedQueries, computed: number): Promise<void> {
     const { layers, cache, config } = this.transformer;
-    const { pages, policy, tokens } = sequence;
-    const trial: PageTrial = { copies, began: tokens.length };
-    const view = this.#view(sequence, 0);
+    const { pages, policy } = sequence;
+    const trial: PageTrial = { copies, began: computed };
+    const view = this.#view(sequence, { computed, upcoming: 0 });
     sequence.trial = trial;
     for (const { layer, first, count } of runs) layers[layer]?.mixer.pageForms?.probe(this.recorder, first, count, queries);
     const size = copies.length * config.numHeads * FOUND_BYTES;
@@ -208,20 +217,20 @@ export class PageTrials {
     trial.taken = new Set(copies.filter((_, i) => chosen.has(trials[i] as Trial)));
   }
 
-  #view(sequence: Sequence, upcoming: number): CacheView {
+  #view(sequence: Sequence, { computed, upcoming }: Span): CacheView {
     const { config } = this.transformer;
     const { pages, keptPages, probed } = sequence;
     const sizes = { halfBytes: pageBytes(config), nextBytes: this.#nextBytes };
-    return { ...{ pages, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares }, tokens: sequence.heldTokens, contextLength: this.contextLength };
+    return { ...{ pages, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares }, tokens: sequence.placeOf(computed), contextLength: this.contextLength };
   }
 
-  #conclude(sequence: Sequence): void {
-    const { trial, probing, pages, tokens, probed } = sequence;
-    if (probing?.found && tokens.length >= probing.began + STEPS_TO_RESULT) {
+  #conclude(sequence: Sequence, computed: number): void {
+    const { trial, probing, pages, probed } = sequence;
+    if (probing?.found && computed >= probing.began + STEPS_TO_RESULT) {
       probed.add(probing.found, probing.pages);
       sequence.probing = undefined;
     }
-    if (!trial?.taken || tokens.length < trial.began + STEPS_TO_RESULT) return;
+    if (!trial?.taken || computed < trial.began + STEPS_TO_RESULT) return;
     for (const copy of trial.copies) {
       if (trial.taken.has(copy)) this.transformer.cache.accept(pages, copy, sequence.shadows);
       else this.transformer.cache.reject(copy);
@@ -235,8 +244,8 @@ const spread = (pages: readonly number[], most: number): number[] =>
   pages.length <= most ? [...pages] : Array.from({ length: most }, (_, i) => pages[Math.floor(((i + 0.5) * pages.length) / most)] as number);
 
 /** Of those computed since the sequence is gone on from, as the GPU has them. */
-const latestQueries = (sequence: Sequence): ProbedQueries => ({
+const latestQueries = (sequence: Sequence, computed: number): ProbedQueries => ({
   slot: sequence.slot,
-  queries: Math.min(PROBES, sequence.tokens.length - sequence.reused),
-  position: sequence.heldTokens - 1,
+  queries: Math.min(PROBES, computed - sequence.reused),
+  position: sequence.placeOf(computed) - 1,
 });
