@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { kvMap } from '../../src/cache/kv-map.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions, PlanEvent } from '../../src/engine/types.ts';
+import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { type DraftSize, StepCosts } from '../../src/session/speculation/step-costs.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
@@ -11,9 +13,11 @@ import { type EngineTestOptions, engineUnderTest } from '../support/engine-under
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
-const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 512, neverEnds: true });
+const MODEL = { architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 512, neverEnds: true } as const;
+const bytes = tinyModel(MODEL);
 const PROMPT = 'The wind comes from the hills. The wind comes from the hills. The wind';
 const OTHERS = ['A third, a third, a third, a', 'And of the fourth nobody speaks; nobody speaks; nobody'];
+const LONG = Array.from({ length: 5 }, (_, i) => `${i}. The wind comes from the hills, and goes to the sea at ${i + 7}. `).join('').repeat(2).slice(0, 400);
 const TOKENS = 60;
 /** Tokens that answers are kept to, so that what is drawn repeats itself now and then. */
 const FEW = 'abc';
@@ -29,14 +33,29 @@ class FreeDrafts extends StepCosts {
   }
 }
 
-async function engineOf(size: DraftSize = 8, options: EngineTestOptions = {}): Promise<LocalEngine> {
-  const engine = await engineUnderTest(bytes, options);
+async function engineOf(size: DraftSize = 8, options: EngineTestOptions = {}, model = bytes): Promise<LocalEngine> {
+  const engine = await engineUnderTest(model, options);
   (await engine.session()).stepCosts = new FreeDrafts(size);
   return engine;
 }
 
 const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, ...options }));
+
+/** Before which tokens pages of texts change or go from now on, and to what. */
+async function watchForms(engine: LocalEngine): Promise<{ from: number; dropped: number; forms: string }[]> {
+  const { trials } = await engine.session();
+  const settle = trials.settle.bind(trials);
+  const changes: { from: number; dropped: number; forms: string }[] = [];
+  trials.settle = (sequence, from, to) => {
+    const trial = settle(sequence, from, to);
+    // But for the page that is being filled.
+    const forms = kvMap(sequence.pages.slice(0, Math.floor(sequence.placeOf(from) / PAGE_TOKENS))).forms.join('');
+    if (changes.at(-1)?.forms !== forms) changes.push({ from, dropped: sequence.dropped, forms });
+    return trial;
+  };
+  return changes;
+}
 
 /** Draws from three tokens, at first as likely as each other. */
 function fewTokens(engine: LocalEngine, more: Partial<SamplingOptions>): SamplingOptions {
@@ -103,11 +122,32 @@ describe('an answer is the same with speculation', () => {
     for (const { tokens } of further) expect(tokens).toEqual(alone[0]);
   });
 
-  test('with pages in other forms, grammars and log-probabilities, which go without', async () => {
+  // Layers are probed at 8, 12 and 16 pages; the last text goes on past its context.
+  test.each([
+    ['q4', 'cpu', 1024],
+    ['policy', 'cpu', 1024],
+    ['policy', 'gpu', 1024],
+    ['policy', 'cpu', 500],
+  ] as const)('with %s pages, whose forms change where they would without, on class %s, in a context of %d', async (kv, deviceClass, contextLength) => {
+    const answers = [];
+    for (const speculate of [false, true]) {
+      const engine = await engineOf(8, { deviceClass, contextLength }, tinyModel({ ...MODEL, contextLength }));
+      const changes = await watchForms(engine);
+      answers.push({ ...(await ask(engine, { kv, speculate, maxTokens: 240 }, LONG)), changes });
+    }
+    const [plain, speculated] = answers as [(typeof answers)[0], (typeof answers)[0]];
+    expect(speculated.end.report.tokensPerStep).toBeGreaterThan(1.3);
+    expect(speculated.tokens).toEqual(plain.tokens);
+    expect(speculated.changes).toEqual(plain.changes);
+    expect(plain.changes.length).toBeGreaterThan(8);
+    expect(speculated.end.report.kv.pages).toEqual(plain.end.report.kv.pages);
+    expect(plain.end.report.kv.droppedTokens > 0).toBe(contextLength === 500);
+  });
+
+  test('with grammars, log-probabilities and true errors, which go without', async () => {
     const engine = await engineOf();
     const variants: Partial<GenerateOptions>[] = [
-      { kv: 'policy' },
-      { kv: 'q4' },
+      { kv: 'q4', kvShadow: true },
       { responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd")+' } },
       { topLogprobs: 2 },
     ];

@@ -156,8 +156,11 @@ export class AnswerSteps {
 
   /** Nothing is asked for: a draft of what comes behind the last token drawn, or the next step. */
   #askBehind(): void {
-    const left = this.options.limit - this.#asked;
-    const draft = left > 1 && this.#isAlone ? (this.#speculation?.draft(left - 1) ?? []) : [];
+    const { session, sequence } = this;
+    const { limit, prompt } = this.options;
+    const first = prompt.length + this.#asked - 1; // drawn, and not computed
+    const most = Math.min(limit - this.#asked, session.trials.tokensAtOnce(sequence, first)) - 1;
+    const draft = most > 0 && this.#isAlone ? (this.#speculation?.draft(most) ?? []) : [];
     this.#verifies = draft.length > 0;
     if (this.#verifies) this.#ask(this.#verify(draft));
     else this.#askAhead();
@@ -182,14 +185,15 @@ export class AnswerSteps {
   }
 
   /**
-   * Drafts are verified where draws need nothing else of the tokens before them, pages stay as they are, and the GPU chooses
-   * all rows or none; and where no layer has a state, which would know of tokens that are thrown away.
+   * Drafts are verified where draws need nothing else of the tokens before them, and the GPU chooses all rows or none; where no
+   * layer has a state, which would know of tokens that are thrown away; and where no true errors are told, which would be
+   * those of such tokens.
    */
   #maySpeculate(): boolean {
     const { sequence, session } = this;
     const { prompt, speculates, grammar, wantsLogits, follow } = this.options;
     const isPlanned = follow !== undefined && sequence.rows[prompt.length] !== undefined;
-    return speculates && !session.plan.config.deltaNet && !grammar && !wantsLogits && !isPlanned && sequence.policy.key === DENSE.key;
+    return speculates && !session.plan.config.deltaNet && !grammar && !wantsLogits && !isPlanned && !sequence.shadows;
   }
 
   /**

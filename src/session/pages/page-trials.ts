@@ -80,6 +80,18 @@ export class PageTrials {
     return probing ?? trying;
   }
 
+  /**
+   * How many tokens a batch may have from `from` on that is to leave what as many batches of one token would: from the first
+   * to the last of them no page takes another form, and none is given up.
+   */
+  tokensAtOnce(sequence: Sequence, from: number): number {
+    const { policy, trial, probing } = sequence;
+    if (policy.key === DENSE.key) return Infinity;
+    const place = sequence.placeOf(from);
+    const isQuiet = !trial && !probing && this.#stateOf(sequence, { computed: from, upcoming: 1 }) === this.#asked.get(sequence);
+    return isQuiet ? Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place)) : 1;
+  }
+
   /** What is being tried is dropped. */
   drop(sequence: Sequence): void {
     for (const copy of sequence.trial?.copies ?? []) this.transformer.cache.reject(copy);
@@ -88,12 +100,16 @@ export class PageTrials {
   }
 
   /** A page was filled or is to come, a trial ended, or one may begin, since this was asked. */
-  #isNews(sequence: Sequence, { computed, upcoming }: Span): boolean {
-    // Not by those that are held: they are as many again where as many were given up.
-    const state = [Math.floor(computed / PAGE_TOKENS), pagesFor(computed + upcoming), latestQueries(sequence, computed).queries > 0, sequence.trial === undefined, sequence.probing === undefined].join();
+  #isNews(sequence: Sequence, span: Span): boolean {
+    const state = this.#stateOf(sequence, span);
     const isNews = this.#asked.get(sequence) !== state;
     this.#asked.set(sequence, state);
     return isNews;
+  }
+
+  #stateOf(sequence: Sequence, { computed, upcoming }: Span): string {
+    // Not by those that are held: they are as many again where as many were given up.
+    return [Math.floor(computed / PAGE_TOKENS), pagesFor(computed + upcoming), latestQueries(sequence, computed).queries > 0, sequence.trial === undefined, sequence.probing === undefined].join();
   }
 
   /** Pages take the forms that the policy tells them to. */
