@@ -143,6 +143,24 @@ export class TokenGrammar {
     return this.allowed();
   }
 
+  /**
+   * What may come behind each of `tokens`, were they next, as far as they may come and something may follow. What is
+   * allowed next stays what it was.
+   */
+  async foresee(tokens: readonly number[]): Promise<Uint32Array<ArrayBuffer>[]> {
+    const masks: Uint32Array<ArrayBuffer>[] = [];
+    let accepted = 0;
+    for (const token of tokens) {
+      if (!this.matcher.acceptToken(token)) break;
+      accepted++;
+      const mask = await this.allowed();
+      if (!mask) break;
+      masks.push(mask);
+    }
+    if (accepted > 0) this.matcher.rollBack(accepted);
+    return masks;
+  }
+
   dispose(): void {
     this.matcher.dispose();
   }

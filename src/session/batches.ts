@@ -45,6 +45,8 @@ export interface Draft {
   row: RampRow | undefined;
   /** What was drawn, and what that went on from. */
   text: CountedText;
+  /** What may be drawn behind the token last drawn, and behind each of these; default: all. */
+  allowed?: readonly Uint32Array<ArrayBuffer>[] | undefined;
 }
 
 /** Of a batch: what linears read is shown to `tap`; and which layers are recorded, from `from` up to `to`. Default: all. */
@@ -189,7 +191,7 @@ export class Batches implements StepComputer {
    * and takes the row that it was computed with. Keys and values of the others are overwritten before anything attends to
    * their positions.
    */
-  async verify(draw: DrawRequest, { tokens: draft, row, text }: Draft): Promise<DrawnToken[]> {
+  async verify(draw: DrawRequest, { tokens: draft, row, text, allowed }: Draft): Promise<DrawnToken[]> {
     const { recorder, device, transformer, draws } = this.parts;
     const rows = this.#takesRows ? await transformer.rowsOf([await this.#lastOf(draw.sequence), ...draft]) : undefined;
     while (this.#held) await this.#held;
@@ -202,7 +204,7 @@ export class Batches implements StepComputer {
       trial = this.lengthen(sequence, position - 1, position + draft.length);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(draft));
       this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens, { rows });
-      return draws.verify(tokens.map((_, i) => ({ ...draw, position: position + i })), before);
+      return draws.verify(tokens.map((_, i) => ({ ...draw, position: position + i, allowed: allowed?.[i] })), before);
     });
     await trial;
     const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean => token === draft[i] && (!chosen || isSameRow(chosen, row));

@@ -57,6 +57,16 @@ async function watchForms(engine: LocalEngine): Promise<{ from: number; dropped:
   return changes;
 }
 
+const ADAPTED = { adapters: [{ name: 'tiny', scale: 1 }], rankErrorBudget: 0.9, rampWidth: 2 } as const;
+
+/** With the adapter of ADAPTED. */
+async function adapted(deviceClass: 'cpu' | 'gpu'): Promise<LocalEngine> {
+  const engine = await engineOf(8, { deviceClass });
+  const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
+  await engine.loadAdapter('tiny', peftSource(tinyAdapter(config, { seed: 21, rank: 16, gain: 0.1 })));
+  return engine;
+}
+
 /** Draws from three tokens, at first as likely as each other. */
 function fewTokens(engine: LocalEngine, more: Partial<SamplingOptions>): SamplingOptions {
   const few = engine.tokenizer.encode(FEW);
@@ -144,11 +154,30 @@ describe('an answer is the same with speculation', () => {
     expect(plain.end.report.kv.droppedTokens > 0).toBe(contextLength === 500);
   });
 
-  test('with grammars, log-probabilities and true errors, which go without', async () => {
+  test.each([
+    ['words of two letters', 'root ::= ("ab" | "cd"){60}', 'abcdabcdabcdabcdabcdabcd'],
+    ['that parts in the middle of what stands before', 'root ::= "abcdabc" [de] ("abcdabc" [de])*', 'abcdabcdabcdabcdabcd'],
+    ['that ends in the middle of what stands before', 'root ::= "abcdabcdabcdab"', 'abcdabcdabcdabcdabcdabcd'],
+    ['that may end at any place', 'root ::= [abcd]*', 'abcdabcdabcdabcdabcdabcd'],
+    ['JSON', 'root ::= "[" item ("," item)* "]"\nitem ::= "{\\"name\\":\\"" [a-d]+ "\\"}"', '[{"name":"ab"},{"name":"ab"},{"name":"ab"},'],
+  ])('with a grammar: %s', async (_, grammar, prompt) => {
+    const engine = await engineOf();
+    const eos = [...engine.tokenizer.eosIds].map((token) => [token, -2] as const);
+    for (const sampling of [GREEDY, { ...GREEDY, temperature: 1, seed: 5 }, { ...GREEDY, temperature: 1, seed: 6, logitBias: new Map(eos) }]) {
+      await expectSame(engine, { responseFormat: { type: 'grammar', grammar }, sampling }, prompt);
+    }
+  });
+
+  test('with a grammar, an adapter and a cache policy', async () => {
+    const engine = await adapted('cpu');
+    const grammar = 'root ::= ("ab" | "cd" | " the wind")+';
+    await expectSame(engine, { responseFormat: { type: 'grammar', grammar }, ...ADAPTED, kv: 'policy', maxTokens: 120 }, LONG.slice(0, 250));
+  });
+
+  test('with log-probabilities and true errors, which go without', async () => {
     const engine = await engineOf();
     const variants: Partial<GenerateOptions>[] = [
       { kv: 'q4', kvShadow: true },
-      { responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd")+' } },
       { topLogprobs: 2 },
     ];
     for (const variant of variants) {
@@ -178,22 +207,13 @@ describe('an answer is the same with speculation', () => {
 });
 
 describe('adapters', () => {
-  const NAME = 'tiny';
-
-  async function adapted(deviceClass: 'cpu' | 'gpu'): Promise<LocalEngine> {
-    const engine = await engineOf(8, { deviceClass });
-    const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
-    await engine.loadAdapter(NAME, peftSource(tinyAdapter(config, { seed: 21, rank: 16, gain: 0.1 })));
-    return engine;
-  }
-
   test.each([
     ['uniform', 'cpu'],
     ['chunkwise', 'cpu'],
     ['chunkwise', 'gpu'],
   ] as const)('answer the same, with %s ranks, on class %s', async (ranks, deviceClass) => {
     const engine = await adapted(deviceClass);
-    const options: Partial<GenerateOptions> = { adapters: [{ name: NAME, scale: 1 }], ranks, rankErrorBudget: 0.9, rampWidth: 2, maxTokens: 100 };
+    const options: Partial<GenerateOptions> = { ...ADAPTED, ranks, maxTokens: 100 };
     const rowsOf = async (speculate: boolean) => {
       const plans: PlanEvent[] = [];
       const { tokens, end } = await ask(engine, { ...options, speculate, onPlan: (plan) => plans.push(plan) });

@@ -7,6 +7,7 @@ import type { AdaptedText } from '../../session/adapted-text.ts';
 import type { DrawRequest, DrawnToken } from '../../session/sampling/draw-request.ts';
 import { handled } from '../../session/handled.ts';
 import type { Sequence } from '../../session/sequence.ts';
+import type { Draft } from '../../session/batches.ts';
 import type { Session } from '../../session/session.ts';
 import { Speculation } from '../../session/speculation/speculation.ts';
 
@@ -60,7 +61,7 @@ export class AnswerSteps {
   #speculation: Speculation | undefined;
   /** The step that was asked for last verifies a draft: how many tokens it gives is not known. */
   #verifies = false;
-  /** What the grammar lets follow the token read last. */
+  /** What the grammar lets follow the token drawn last. */
   #allowedNext: DrawRequest['allowedLater'];
 
   constructor(
@@ -111,7 +112,7 @@ export class AnswerSteps {
 
   /** Nothing may follow the token read last. */
   async endsGrammar(): Promise<boolean> {
-    return this.options.grammar !== undefined && (await this.#allowedNext) === undefined;
+    return this.options.grammar !== undefined && this.#drawn.length === 0 && (await this.#allowedNext) === undefined;
   }
 
   /** Something follows `token`, which was read last. */
@@ -134,10 +135,10 @@ export class AnswerSteps {
   /** Reads the tokens of the step that was asked for first, if any, having asked for the next ones. */
   async #readStep(): Promise<void> {
     const { sequence } = this;
-    const { grammar, eosIds } = this.options;
+    const { grammar } = this.options;
     const current = this.#ahead.shift();
     if (!current) return;
-    this.#allowedNext = grammar && handled(current.then(([drawn]) => (!drawn || eosIds.has(drawn.token) ? undefined : grammar.follow(drawn.token))));
+    this.#allowedNext = grammar && handled(current.then((drawn) => this.#follow(grammar, drawn)));
     if (!this.#verifies && !(this.#isAlone && this.#speculation?.isLikely)) this.#askAhead();
     this.#verifies = false;
     const drawn = await current.catch((error: unknown) => {
@@ -151,19 +152,37 @@ export class AnswerSteps {
       this.#speculation?.push(token);
     }
     this.#asked += drawn.length - 1;
-    if (this.#ahead.length === 0) this.#askBehind();
+    if (this.#ahead.length === 0) await this.#askBehind();
+  }
+
+  /** The grammar goes on past them: what may follow the last one. */
+  async #follow(grammar: TokenGrammar, drawn: readonly DrawnToken[]): ReturnType<TokenGrammar['follow']> {
+    let allowed: Awaited<ReturnType<TokenGrammar['follow']>>;
+    for (const { token } of drawn) allowed = this.options.eosIds.has(token) ? undefined : await grammar.follow(token);
+    return allowed;
   }
 
   /** Nothing is asked for: a draft of what comes behind the last token drawn, or the next step. */
-  #askBehind(): void {
+  async #askBehind(): Promise<void> {
     const { session, sequence } = this;
     const { limit, prompt } = this.options;
     const first = prompt.length + this.#asked - 1; // drawn, and not computed
     const most = Math.min(limit - this.#asked, session.trials.tokensAtOnce(sequence, first)) - 1;
     const draft = most > 0 && this.#isAlone ? (this.#speculation?.draft(most) ?? []) : [];
-    this.#verifies = draft.length > 0;
-    if (this.#verifies) this.#ask(this.#verify(draft));
+    const allowed = await this.#asAllowed(draft);
+    this.#verifies = allowed.tokens.length > 0;
+    if (this.#verifies) this.#ask(this.#verify(allowed));
     else this.#askAhead();
+  }
+
+  /** A draft as far as the grammar lets it come, and what it lets follow the token drawn last and each of the draft. */
+  async #asAllowed(draft: readonly number[]): Promise<Pick<Draft, 'tokens' | 'allowed'>> {
+    const { grammar } = this.options;
+    if (!grammar || draft.length === 0) return { tokens: draft };
+    const next = await this.#allowedNext;
+    if (!next) return { tokens: [] };
+    const behind = await grammar.foresee(draft);
+    return { tokens: draft.slice(0, behind.length), allowed: [next, ...behind] };
   }
 
   /** Else steps are shared, and those of one token are. */
@@ -171,12 +190,12 @@ export class AnswerSteps {
     return this.session.steps.isAlone(this.sequence);
   }
 
-  #verify(tokens: readonly number[]): Promise<DrawnToken[]> {
+  #verify({ tokens, allowed }: Pick<Draft, 'tokens' | 'allowed'>): Promise<DrawnToken[]> {
     const { prompt } = this.options;
     const draw = this.#draw(prompt.length + this.#asked, {});
     // The row of the last token is that of those behind it, as long as no level changes.
     const row = draw.level && this.#lastRow;
-    return this.session.verify(draw, { tokens, row, text: { prompt, answer: this.#answer } });
+    return this.session.verify(draw, { tokens, row, text: { prompt, answer: this.#answer }, allowed });
   }
 
   #ask(step: Promise<DrawnToken | DrawnToken[]>): void {
@@ -185,15 +204,14 @@ export class AnswerSteps {
   }
 
   /**
-   * Drafts are verified where draws need nothing else of the tokens before them, and the GPU chooses all rows or none; where no
-   * layer has a state, which would know of tokens that are thrown away; and where no true errors are told, which would be
-   * those of such tokens.
+   * Drafts are verified where nobody wants logits, and the GPU chooses all rows or none; where no layer has a state, which would
+   * know of tokens that are thrown away; and where no true errors are told, which would be those of such tokens.
    */
   #maySpeculate(): boolean {
     const { sequence, session } = this;
-    const { prompt, speculates, grammar, wantsLogits, follow } = this.options;
+    const { prompt, speculates, wantsLogits, follow } = this.options;
     const isPlanned = follow !== undefined && sequence.rows[prompt.length] !== undefined;
-    return speculates && !session.plan.config.deltaNet && !grammar && !wantsLogits && !isPlanned && !sequence.shadows;
+    return speculates && !session.plan.config.deltaNet && !wantsLogits && !isPlanned && !sequence.shadows;
   }
 
   /**

@@ -3,6 +3,7 @@ import type { SamplingOptions } from '../../config/sampling.ts';
 import type { Device } from '../../gpu/device.ts';
 import { createOperation, type Operation } from '../../gpu/operation.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
+import { FEW_TOKENS } from '../../layers/batch.ts';
 import { SEARCH_ROUNDS, samplingBytes, samplingKernels } from '../../kernels/sampling.ts';
 
 /** In `counts`: the token stands in the prompt. The rest counts it in the answer. */
@@ -58,7 +59,7 @@ export class Sampler {
   readonly #search: Operation<void>;
   readonly #mask: Operation<void>;
   readonly #draw: Operation<void>;
-  /** `[MAX_STREAMS, ceil(vocabSize / 32)]`, and what reads it: made when a stream first has a grammar. */
+  /** Of each row of logits, `[FEW_TOKENS, ceil(vocabSize / 32)]`, and what reads it: made when a stream first has a grammar. */
   #allowed: GPUBuffer | undefined;
   readonly #listed: (adjust: boolean, entropy: boolean) => Operation<void>;
 
@@ -131,7 +132,7 @@ export class Sampler {
   record(recorder: Recorder, row: number, { slot, sampling, position, wantsEntropy, allowed }: SamplerInput): void {
     const operations = adjusts(sampling) ? this.#adjusted : this.#plain;
     const { adjust, pick, pickDrawn } = operations[wantsEntropy ? 'entropy' : 'token'];
-    if (allowed) this.#allow(slot, allowed);
+    if (allowed) this.#allow(row, allowed);
     const first = allowed ? this.#listed(adjusts(sampling), wantsEntropy) : adjust;
     recorder.run(first, first.groups(), {
       ...{ row, slot },
@@ -152,16 +153,16 @@ export class Sampler {
     recorder.run(pickDrawn, pickDrawn.groups(), { slot });
   }
 
-  /** What the stream's draw may give; it must be submitted before the next is recorded. */
-  #allow(slot: number, allowed: Uint32Array<ArrayBuffer>): void {
+  /** What the draw from a row may give; it must be submitted before another from that row is recorded. */
+  #allow(row: number, allowed: Uint32Array<ArrayBuffer>): void {
     const words = allowedWords(this.vocabSize);
     if (allowed.length !== words) throw new Error(`sampler: ${allowed.length} words of allowed tokens, not ${words}`);
-    this.device.gpuDevice.queue.writeBuffer(this.#allowedRows(), slot * words * 4, allowed);
+    this.device.gpuDevice.queue.writeBuffer(this.#allowedRows(), row * words * 4, allowed);
   }
 
   #allowedRows(): GPUBuffer {
     const { buffers } = this.device;
-    return (this.#allowed ??= buffers.storage('allowed tokens', 'activations', MAX_STREAMS * allowedWords(this.vocabSize) * 4));
+    return (this.#allowed ??= buffers.storage('allowed tokens', 'activations', FEW_TOKENS * allowedWords(this.vocabSize) * 4));
   }
 
   #filter(recorder: Recorder, params: { row: number; inverseTemperature: number; byMass: number }, goal: number): void {
