@@ -1,10 +1,13 @@
 // Decode speed with speculation over that without, in pairs of answers whose order changes: a text that is repeated with
-// edits, a summary, and a free text; by the default model in Node, as a rule on lavapipe.
+// edits, the same with the cache's policy, a list as JSON, a summary, and a free text; by the default model in Node, as a rule
+// on lavapipe. CHUNKWISE_TEXTS: some of them, by name, beside what is recorded of the others.
+import { policyOf } from '../src/cache/kv-options.ts';
 import { GREEDY } from '../src/config/sampling.ts';
-import type { GenerateEvent } from '../src/engine/types.ts';
+import type { GenerateEvent, GenerateOptions } from '../src/engine/types.ts';
+import { NO_ADAPTERS } from '../src/session/adapter-mix.ts';
 import { Sequence } from '../src/session/sequence.ts';
 import { openInNode } from './support/engine.ts';
-import { record } from './support/results.ts';
+import { record, recorded } from './support/results.ts';
 import { estimate, type Estimate, format } from './support/statistics.ts';
 
 const ROUNDS = Number(process.env['CHUNKWISE_ROUNDS'] ?? 6);
@@ -17,12 +20,33 @@ supply boat could not land for weeks. The children of the keeper learned to read
 lamp glass.`.replaceAll('\n', ' ');
 const edited = (text: string): string => text.replace('lighthouse', 'old tower').replace('1872', '1901').replace('village', 'harbour');
 
-const TEXTS: Record<string, string> = {
-  // A small model copies what it was shown to copy.
-  edits: `Text: ${PASSAGE}\nThe same with three words changed: ${edited(PASSAGE)}\n\nText: ${PASSAGE}\nThe same with three words changed:`,
-  summary: `Text: ${PASSAGE}\n\nA summary of the text, in its own words:`,
-  free: 'Once upon a time there was a small town at the foot of a mountain, where',
+const PEOPLE = ['Anna Berg, 34, painter, Oslo', 'Jon Vik, 51, fisherman, Bodø', 'Mia Dahl, 28, teacher, Bergen', 'Ola Moe, 45, baker, Molde', 'Eva Lund, 62, judge, Hamar'];
+const PEOPLE_SCHEMA = {
+  type: 'array',
+  minItems: 5,
+  maxItems: 5,
+  items: {
+    type: 'object',
+    properties: { name: { type: 'string' }, age: { type: 'integer' }, work: { type: 'string' }, town: { type: 'string' } },
+    required: ['name', 'age', 'work', 'town'],
+  },
 };
+
+interface Asked {
+  prompt: string;
+  options?: Pick<GenerateOptions, 'kv' | 'responseFormat'>;
+}
+
+// A small model copies what it was shown to copy.
+const EDITS = `Text: ${PASSAGE}\nThe same with three words changed: ${edited(PASSAGE)}\n\nText: ${PASSAGE}\nThe same with three words changed:`;
+const TEXTS: Record<string, Asked> = {
+  edits: { prompt: EDITS },
+  policy: { prompt: EDITS, options: { kv: 'policy' } },
+  json: { prompt: `${PEOPLE.join('; ')}.\nAll five as JSON, with name, age, work and town: `, options: { responseFormat: { type: 'json_schema', schema: PEOPLE_SCHEMA } } },
+  summary: { prompt: `Text: ${PASSAGE}\n\nA summary of the text, in its own words:` },
+  free: { prompt: 'Once upon a time there was a small town at the foot of a mountain, where' },
+};
+const NAMES = process.env['CHUNKWISE_TEXTS']?.split(',');
 
 interface Run {
   tokens: number[];
@@ -32,7 +56,8 @@ interface Run {
 
 const engine = await openInNode({ contextLength: 1024 });
 const results: Record<string, { speedup: Estimate; tokensPerStep: number; tokens: number; tie?: number }> = {};
-for (const [name, prompt] of Object.entries(TEXTS)) {
+for (const [name, asked] of Object.entries(TEXTS)) {
+  if (NAMES && !NAMES.includes(name)) continue;
   const speedups: number[] = [];
   let tokensPerStep = 0;
   let tie: number | undefined;
@@ -40,10 +65,10 @@ for (const [name, prompt] of Object.entries(TEXTS)) {
   // The first round compiles, and times steps of each size for the first time.
   for (let round = -1; round < ROUNDS; round++) {
     const isPlainFirst = round % 2 === 0;
-    const first = await answer(prompt, !isPlainFirst);
-    const second = await answer(prompt, isPlainFirst);
+    const first = await answer(asked, !isPlainFirst);
+    const second = await answer(asked, isPlainFirst);
     const [plain, speculated] = isPlainFirst ? [first, second] : [second, first];
-    tie ??= await marginWhereTheyPart(prompt, plain.tokens, speculated.tokens);
+    tie ??= await marginWhereTheyPart(asked, plain.tokens, speculated.tokens);
     console.log(`  ${name}: ${plain.msPerToken.toFixed(1)} ms a token, with speculation ${speculated.msPerToken.toFixed(1)} (${speculated.tokensPerStep.toFixed(2)} tokens a step)`);
     if (round < 0) continue;
     speedups.push(plain.msPerToken / speculated.msPerToken);
@@ -55,17 +80,18 @@ for (const [name, prompt] of Object.entries(TEXTS)) {
 for (const [name, { speedup, tokensPerStep, tie }] of Object.entries(results)) {
   console.log(`${engine.device}: ${name}: ${format(speedup)} times as fast, ${tokensPerStep.toFixed(2)} tokens a step, ${tie === undefined ? 'the same tokens' : `other tokens from where two logits were ${tie} apart`}`);
 }
-await record('speculation', engine.device, { rounds: ROUNDS, maxTokens: MAX_TOKENS, ...results });
+const before = NAMES && (await recorded<object>('speculation'))[engine.device];
+await record('speculation', engine.device, { ...before, rounds: ROUNDS, maxTokens: MAX_TOKENS, ...results });
 engine.dispose();
 process.exit(0);
 
 /** How far apart the logits of the first two tokens are that differ; undefined where none do. */
-async function marginWhereTheyPart(prompt: string, plain: readonly number[], speculated: readonly number[]): Promise<number | undefined> {
+async function marginWhereTheyPart({ prompt, options }: Asked, plain: readonly number[], speculated: readonly number[]): Promise<number | undefined> {
   const at = plain.findIndex((token, i) => token !== speculated[i]);
   if (at < 0) return undefined;
   const tokens = [...engine.tokenizer.encode(prompt), ...plain.slice(0, at)];
   return engine.alone(async (session) => {
-    const sequence = new Sequence();
+    const sequence = new Sequence(NO_ADAPTERS, 0, policyOf(options));
     let logits: Float32Array | undefined;
     await session.prefill(sequence, tokens, async (start, length) => {
       if (start + length === tokens.length) logits = await session.logits(length - 1, 1);
@@ -75,9 +101,9 @@ async function marginWhereTheyPart(prompt: string, plain: readonly number[], spe
   });
 }
 
-async function answer(prompt: string, speculate: boolean): Promise<Run> {
+async function answer({ prompt, options }: Asked, speculate: boolean): Promise<Run> {
   const tokens: number[] = [];
-  const events = engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: MAX_TOKENS, speculate });
+  const events = engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: MAX_TOKENS, speculate, ...options });
   let end: Extract<GenerateEvent, { type: 'end' }> | undefined;
   for await (const event of events) {
     if (event.type === 'token') tokens.push(event.token);

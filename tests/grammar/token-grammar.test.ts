@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest';
+import { byteGrammars } from '../support/grammars/random-answer.ts';
+
+/** Of a vocabulary of bytes, what ends an answer. */
+const END = 256;
+const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
+const listed = (mask: Uint32Array | undefined): string =>
+  Array.from({ length: END + 1 }, (_, id) => ((mask?.[id >> 5] ?? 0) >>> (id & 31)) & 1 ? (id === END ? '$' : String.fromCharCode(id)) : '').join('');
+
+test.each([
+  ['as far as tokens may come', 'abcx', ['b', 'cd', 'a$']],
+  ['none where the first may not', 'xab', []],
+  ['not behind the end', 'abc$a', ['b', 'cd', 'a$']],
+])('what may follow is foreseen: %s', async (_, draft, want) => {
+  const grammar = await byteGrammars().begin({ type: 'grammar', grammar: 'root ::= ("ab" [cd])+' });
+  const tokens = bytesOf(draft).map((byte) => (byte === 0x24 ? END : byte));
+  for (let i = 0; i < 2; i++) {
+    expect((await grammar.foresee(tokens)).map(listed)).toEqual(want);
+    expect(listed(await grammar.allowed())).toBe('a');
+  }
+  expect(listed(await grammar.follow(0x61))).toBe('b');
+  expect((await grammar.foresee(bytesOf('bd'))).map(listed)).toEqual(['cd', 'a$']);
+  expect(listed(await grammar.follow(0x62))).toBe('cd');
+});
