@@ -29,7 +29,7 @@ export interface Piece {
 /** What is asked: a conversation, or a text to be gone on with. */
 export type Asked = { messages: ChatMessage[] } | { prompt: string };
 
-/** The adapter's ranks and the cache as the settings have them, or all ranks and 16 bits, as LoRA is commonly run. */
+/** The adapter's ranks, the cache and speculation as the settings have them, or all ranks, 16 bits and one token a step, as LoRA is commonly run. */
 export type Way = 'chunkwise' | 'ordinary';
 
 /** What an answer is to be computed with. */
@@ -68,7 +68,7 @@ async function* pieces(engine: Engine, asked: Asked, recipe: Recipe, signal: Abo
 }
 
 function optionsOf({ settings, adapter, way, isCompared = false }: Recipe) {
-  const { temperature, topP, topK, minP, presencePenalty, seed, maxTokens, ranks, adapterScale, ...cache } = settings;
+  const { temperature, topP, topK, minP, presencePenalty, seed, maxTokens, speculate, ranks, adapterScale, ...cache } = settings;
   return {
     temperature,
     top_p: topP,
@@ -76,6 +76,7 @@ function optionsOf({ settings, adapter, way, isCompared = false }: Recipe) {
     min_p: minP,
     presence_penalty: presencePenalty,
     max_tokens: maxTokens,
+    speculate: speculate && way === 'chunkwise',
     stream: true as const,
     stream_options: { include_usage: true },
     ...(seed !== undefined && { seed }),

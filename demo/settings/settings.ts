@@ -13,6 +13,8 @@ export interface Settings extends KvChoice {
   /** Undefined: another one for each answer. */
   seed: number | undefined;
   maxTokens: number;
+  /** Drafts of what comes next are verified. */
+  speculate: boolean;
   /** Of new conversations: the one that was written last. */
   systemPrompt: string;
   ranks: 'chunkwise' | 'uniform';
@@ -29,6 +31,7 @@ const DEFAULTS: Settings = {
   presencePenalty: 1.5, // without it a quarter of the default model’s answers went round in circles
   seed: undefined,
   maxTokens: 512,
+  speculate: true,
   systemPrompt: '',
   ranks: 'chunkwise',
   adapterScale: 1,
@@ -46,6 +49,7 @@ export class SettingsDialog {
   private readonly presencePenalty = byId('presence-penalty', HTMLInputElement);
   private readonly seed = byId('seed', HTMLInputElement);
   private readonly maxTokens = byId('max-tokens', HTMLInputElement);
+  private readonly speculation = byId('speculation', HTMLSelectElement);
   private readonly systemPrompt = byId('system-prompt', HTMLTextAreaElement);
   private readonly ranks = byId('ranks', HTMLSelectElement);
   private readonly adapterScale = byId('adapter-scale', HTMLInputElement);
@@ -82,6 +86,7 @@ export class SettingsDialog {
       presencePenalty: this.presencePenalty.valueAsNumber,
       seed: valueOf(this.seed),
       maxTokens: valueOf(this.maxTokens) ?? DEFAULTS.maxTokens,
+      speculate: this.speculation.value === 'on',
       systemPrompt: this.systemPrompt.value,
       ranks: this.ranks.value === 'uniform' ? 'uniform' : 'chunkwise',
       adapterScale: this.adapterScale.valueAsNumber,
@@ -99,7 +104,7 @@ export class SettingsDialog {
     void this.storage.set(ADAPTER_KEY, name);
   }
 
-  private show({ temperature, topP, topK, minP, presencePenalty, seed, maxTokens, systemPrompt, ranks, adapterScale, ...cache }: Settings): void {
+  private show({ temperature, topP, topK, minP, presencePenalty, seed, maxTokens, speculate, systemPrompt, ranks, adapterScale, ...cache }: Settings): void {
     this.temperature.valueAsNumber = temperature;
     this.topP.valueAsNumber = topP;
     this.topK.valueAsNumber = topK;
@@ -107,6 +112,7 @@ export class SettingsDialog {
     this.presencePenalty.valueAsNumber = presencePenalty;
     this.seed.value = seed === undefined ? '' : String(seed);
     this.maxTokens.valueAsNumber = maxTokens;
+    this.speculation.value = speculate ? 'on' : 'off';
     this.systemPrompt.value = systemPrompt;
     this.ranks.value = ranks;
     this.adapterScale.valueAsNumber = adapterScale;

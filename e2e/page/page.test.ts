@@ -148,7 +148,7 @@ it('compares with ordinary LoRA: the same prompt both ways, measured side by sid
   await page.locator('.conversation').first().click();
   expect(await read()).toEqual([ours, ordinary]);
 
-  await demo.setChoices({ 'KV cache': 'dense', 'Ranks of an adapter': 'uniform' });
+  await demo.setChoices({ 'KV cache': 'dense', 'Ranks of an adapter': 'uniform', Speculation: 'off' });
   await page.getByRole('button', { name: 'New chat' }).click();
   expect((await demo.ask(prompt)).text).toBe(ordinary?.['text']);
 });
@@ -159,6 +159,7 @@ function expectFairness(messages: readonly unknown[], prompt: string): void {
   const sent = (field: string) => requests.map((text) => new RegExp(`"${field}":"?(\\w+)`).exec(text)?.[1]);
   expect(sent('kv')).toEqual(['policy', 'dense', 'policy', 'dense']);
   expect(sent('ranks')).toEqual(['chunkwise', 'uniform', 'chunkwise', 'uniform']);
+  expect(sent('speculate')).toEqual(['true', 'false', 'true', 'false']);
   expect(sent('maxTokens')).toEqual(['8', '8', '16', '16']);
   expect(sent('recomputePrompt')).toEqual(['true', 'true', 'true', 'true']);
   expect(new Set(sent('seed')).size).toBe(1);
