@@ -88,8 +88,8 @@ export class PageTrials {
     const { policy, trial, probing } = sequence;
     if (policy.key === DENSE.key) return Infinity;
     const place = sequence.placeOf(from);
-    const isQuiet = !trial && !probing && this.#stateOf(sequence, { computed: from, upcoming: 1 }) === this.#asked.get(sequence);
-    return isQuiet ? Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place)) : 1;
+    const isNews = this.areRight && this.#stateOf(sequence, { computed: from, upcoming: 1 }) !== this.#asked.get(sequence);
+    return trial || probing || isNews ? 1 : Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place));
   }
 
   /** What is being tried is dropped. */
