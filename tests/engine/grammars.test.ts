@@ -1,9 +1,11 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { TokenGrammar } from '../../src/grammar/grammars.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
+import { FEW_TOKENS } from '../../src/layers/batch.ts';
 import { SCHEMAS } from '../support/grammars/schemas.ts';
 import { faultsOf } from '../support/grammars/validate.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
@@ -115,8 +117,8 @@ describe('a grammar', () => {
     const held = await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= [a-z]{5}' });
     expect(held.end.report.dispatchesPerToken).toBe(plain.end.report.dispatchesPerToken);
     const { vocabSize } = (await engine.session()).plan.config;
-    // Of each stream what is allowed, and the logits of the step that waits for it.
-    expect(engine.memory().total - before).toBe(4 * (Math.ceil(vocabSize / 32) + vocabSize) * 4);
+    // Of each row of a step what is allowed, and of each stream the logits of the step that waits for it.
+    expect(engine.memory().total - before).toBe((FEW_TOKENS * Math.ceil(vocabSize / 32) + MAX_STREAMS * vocabSize) * 4);
   });
 
   it('is asked what may follow while the next step is already under way', async () => {
