@@ -95,7 +95,8 @@ function measuredOf(usage: Usage, { ttftMs, msPerToken, tokensPerSecond, tokensP
     promptTokens: usage.prompt_tokens,
     cachedTokens: usage.prompt_tokens_details.cached_tokens,
     ttftMs,
-    msPerToken: msPerToken.median,
+    // The mean: where one step gives many tokens and the next one, a median tells of either.
+    msPerToken: tokensPerSecond > 0 ? 1000 / tokensPerSecond : msPerToken.median,
     tokensPerSecond,
     tokensPerStep,
     kvBytes: Object.values(kv.bytes).reduce((sum, bytes) => sum + bytes),
