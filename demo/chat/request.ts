@@ -95,7 +95,7 @@ function measuredOf(usage: Usage, { ttftMs, msPerToken, tokensPerSecond, tokensP
     promptTokens: usage.prompt_tokens,
     cachedTokens: usage.prompt_tokens_details.cached_tokens,
     ttftMs,
-    // The mean: where one step gives many tokens and the next one, a median tells of either.
+    // The mean: where some steps give many tokens, a median tells of one kind of step alone.
     msPerToken: tokensPerSecond > 0 ? 1000 / tokensPerSecond : msPerToken.median,
     tokensPerSecond,
     tokensPerStep,

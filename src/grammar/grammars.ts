@@ -137,9 +137,11 @@ export class TokenGrammar {
     return words.some((word) => word !== 0) ? words : undefined;
   }
 
-  /** Goes on past a token that may come next: what may come then. */
-  follow(token: number): Promise<Uint32Array<ArrayBuffer> | undefined> {
-    if (!this.matcher.acceptToken(token)) throw new Error(`grammar: token ${token} was drawn, but may not come here`);
+  /** Goes on past tokens that may come next, one behind another: what may come then. */
+  follow(...tokens: readonly number[]): Promise<Uint32Array<ArrayBuffer> | undefined> {
+    for (const token of tokens) {
+      if (!this.matcher.acceptToken(token)) throw new Error(`grammar: token ${token} was drawn, but may not come here`);
+    }
     return this.allowed();
   }
 

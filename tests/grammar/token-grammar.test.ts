@@ -1,8 +1,6 @@
 import { expect, test } from 'vitest';
-import { byteGrammars } from '../support/grammars/random-answer.ts';
+import { byteGrammars, END } from '../support/grammars/random-answer.ts';
 
-/** Of a vocabulary of bytes, what ends an answer. */
-const END = 256;
 const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
 const listed = (mask: Uint32Array | undefined): string =>
   Array.from({ length: END + 1 }, (_, id) => ((mask?.[id >> 5] ?? 0) >>> (id & 31)) & 1 ? (id === END ? '$' : String.fromCharCode(id)) : '').join('');

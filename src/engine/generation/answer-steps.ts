@@ -138,7 +138,7 @@ export class AnswerSteps {
     const { grammar } = this.options;
     const current = this.#ahead.shift();
     if (!current) return;
-    this.#allowedNext = grammar && handled(current.then((drawn) => this.#follow(grammar, drawn)));
+    this.#allowedNext = grammar && handled(current.then((drawn) => this.#follow(grammar, drawn.map(({ token }) => token))));
     if (!this.#verifies && !(this.#isAlone && this.#speculation?.isLikely)) this.#askAhead();
     this.#verifies = false;
     const drawn = await current.catch((error: unknown) => {
@@ -155,11 +155,9 @@ export class AnswerSteps {
     if (this.#ahead.length === 0) await this.#askBehind();
   }
 
-  /** The grammar goes on past them: what may follow the last one. */
-  async #follow(grammar: TokenGrammar, drawn: readonly DrawnToken[]): ReturnType<TokenGrammar['follow']> {
-    let allowed: Awaited<ReturnType<TokenGrammar['follow']>>;
-    for (const { token } of drawn) allowed = this.options.eosIds.has(token) ? undefined : await grammar.follow(token);
-    return allowed;
+  /** What may follow the last of what a step gave. */
+  async #follow(grammar: TokenGrammar, drawn: readonly number[]): ReturnType<TokenGrammar['follow']> {
+    return drawn.some((token) => this.options.eosIds.has(token)) ? undefined : grammar.follow(...drawn);
   }
 
   /** Nothing is asked for: a draft of what comes behind the last token drawn, or the next step. */
@@ -169,9 +167,9 @@ export class AnswerSteps {
     const first = prompt.length + this.#asked - 1; // drawn, and not computed
     const most = Math.min(limit - this.#asked, session.trials.tokensAtOnce(sequence, first)) - 1;
     const draft = most > 0 && this.#isAlone ? (this.#speculation?.draft(most) ?? []) : [];
-    const allowed = await this.#asAllowed(draft);
-    this.#verifies = allowed.tokens.length > 0;
-    if (this.#verifies) this.#ask(this.#verify(allowed));
+    const verified = await this.#asAllowed(draft);
+    this.#verifies = verified.tokens.length > 0;
+    if (this.#verifies) this.#ask(this.#verify(verified));
     else this.#askAhead();
   }
 
@@ -190,12 +188,12 @@ export class AnswerSteps {
     return this.session.steps.isAlone(this.sequence);
   }
 
-  #verify({ tokens, allowed }: Pick<Draft, 'tokens' | 'allowed'>): Promise<DrawnToken[]> {
+  #verify(draft: Pick<Draft, 'tokens' | 'allowed'>): Promise<DrawnToken[]> {
     const { prompt } = this.options;
     const draw = this.#draw(prompt.length + this.#asked, {});
     // The row of the last token is that of those behind it, as long as no level changes.
     const row = draw.level && this.#lastRow;
-    return this.session.verify(draw, { tokens, row, text: { prompt, answer: this.#answer }, allowed });
+    return this.session.verify(draw, { ...draft, row, text: { prompt, answer: this.#answer } });
   }
 
   #ask(step: Promise<DrawnToken | DrawnToken[]>): void {

@@ -4,7 +4,8 @@ import type { ResponseFormat } from '../../../src/grammar/response-format.ts';
 import { bytesInAlphabet } from '../../../src/tokenizer/byte-alphabet.ts';
 import type { Random } from '../random.ts';
 
-const END = 256;
+/** Of this vocabulary of bytes, what ends an answer. */
+export const END = 256;
 
 /** A vocabulary of single bytes and a token that ends an answer. */
 const BYTES = {
