@@ -74,6 +74,8 @@ export const GENERATE_FLAGS = {
   'min-p': { type: 'string', value: 'P', about: "among those of this share of the likeliest one's probability" },
   'json-schema': { type: 'string', value: 'FILE', about: 'the answer is JSON valid by this schema' },
   grammar: { type: 'string', value: 'FILE', about: 'the answer is of this EBNF grammar' },
+  speculate: { type: 'boolean', about: 'verifies several tokens a step, where that is faster' },
+  'draft-model': { type: 'string', value: 'PATH', about: 'a smaller model of the same tokens, which drafts what --speculate verifies' },
   ...MODEL_FLAGS,
 } as const satisfies Flags;
 

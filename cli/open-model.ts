@@ -4,6 +4,7 @@ import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import type { WeightType } from '../src/weights/quantize.ts';
 import { choiceFlag, numberFlag, required } from './flags.ts';
 import { buildLadders } from './ladder-store.ts';
+import type { FileSource } from './file-source.ts';
 import { closeAll, folderOf, openSources } from './model-files.ts';
 import { openAdapter } from './open-adapter.ts';
 import { napping, nodeGpu } from './node-gpu.ts';
@@ -14,6 +15,7 @@ const WEIGHTS: readonly WeightType[] = ['F16', 'Q8_0', 'Q4_1', 'stored'];
 
 export interface ModelFlags {
   model?: string;
+  'draft-model'?: string;
   /** `DIR|FILE[:scale]` each; several are summed. */
   adapter?: string[];
   lora?: string;
@@ -33,12 +35,14 @@ export async function withModel<T>(
   const weights = choiceFlag('weights', flags.weights, WEIGHTS);
   const uses = adapterUses(flags.adapter ?? []);
   const sources = await openSources(model);
+  const draftSources: FileSource[] = [];
   try {
+    if (flags['draft-model'] !== undefined) draftSources.push(...(await openSources(flags['draft-model'])));
     const memoryLimitBytes = numberFlag('memory-limit', flags['memory-limit']);
     const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
     const gpu = nodeGpu(flags['gpu-adapter']);
     const engine = await openEngine({
-      ...{ gpu, sources, contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora, weights },
+      ...{ gpu, sources, ...(draftSources.length > 0 && { draftModel: draftSources }), contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora, weights },
       ...{ buildLadders: buildLadders(await folderOf(model)), tuning: tuningStore() },
     });
     try {
@@ -47,7 +51,7 @@ export async function withModel<T>(
       engine.dispose();
     }
   } finally {
-    await closeAll(sources);
+    await closeAll([...sources, ...draftSources]);
   }
 }
 

@@ -5,11 +5,13 @@ import type { MemoryReport } from '../src/config/memory-report.ts';
 import { checkModel } from '../src/session/check-model.ts';
 import { LocalEngine } from '../src/engine/open-engine.ts';
 import { openAnyEngine } from '../src/engine/open-model.ts';
+import { checkDraftModel } from '../src/engine/open-session-with-drafts.ts';
 import type { EngineCore, LoadProgress, PlanEvent } from '../src/engine/types.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
 import { deviceEvents } from '../src/measure/device/device-events.ts';
 import type { DeviceMeasureOptions } from '../src/measure/device/measure-device.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
+import { openModelFile } from '../src/weights/open-model-file.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { laddersIn, openAdapter } from './adapter-files.ts';
 import { cacheStore } from '../src/storage/cache-store.ts';
@@ -72,7 +74,7 @@ async function* watchMemory<T>(events: AsyncIterable<T>): AsyncGenerator<T, void
 const worker: EngineWorker = {
   hold: async (lock) => void (await holdLock(navigator.locks, lock)),
 
-  async load({ model, hub, ...options }, onEvent, startThread, grammarLibrary, confirm) {
+  async load({ model, draftModel, hub, ...options }, onEvent, startThread, grammarLibrary, confirm) {
     tell = onEvent;
     confirmLoad = confirm;
     // Before anything else: where WebGPU is missing for want of a secure context, so are the storage's interfaces.
@@ -86,9 +88,15 @@ const worker: EngineWorker = {
     hubOptions = hub;
     const budgetBytes = options.memoryLimitBytes ?? (navigator.deviceMemory ?? DEFAULT_MEMORY_GIB) * MODEL_SHARE * 2 ** 30;
     const sources = await openModel(model, { hub, budgetBytes, onProgress, check, confirm });
+    const checkDraft = async (remote: readonly ByteSource[]) => {
+      await checkDraftModel(remote, await openModelFile(sources));
+      return checkModel(remote, { gpu, ...options, contextLength: undefined });
+    };
+    const draftSources = draftModel === undefined ? undefined : await openModel(draftModel, { hub, budgetBytes, onProgress, check: checkDraft, confirm });
     const opened = await openAnyEngine({
       gpu,
       sources,
+      draftModel: draftSources,
       ...options,
       buildLadders: laddersIn(startThread),
       loadXgrammar: xgrammarFrom(grammarLibrary),

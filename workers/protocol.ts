@@ -11,6 +11,8 @@ import type { StartThread } from './open-thread.ts';
 export interface LoadOptions {
   /** A hub id, an absolute URL, or the files themselves. */
   model: string | readonly (Blob | FileSystemFileHandle)[];
+  /** Drafts its answers. */
+  draftModel?: LoadOptions['model'] | undefined;
   hub: HubOptions;
   gpuAdapter?: GpuAdapterOptions | undefined;
   contextLength?: number | undefined;

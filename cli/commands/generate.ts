@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { MemoryReport } from '../../src/config/memory-report.ts';
+import { addMemory, type MemoryReport } from '../../src/config/memory-report.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
@@ -28,6 +28,7 @@ export async function generate(args: string[]): Promise<Output> {
     },
     stop: [],
     ...(responseFormat && { responseFormat }),
+    speculate: values.speculate ?? false,
     ...kvOptions(values),
     ...(await rankOptions(values)),
     onPlan: recorder.add,
@@ -37,23 +38,24 @@ export async function generate(args: string[]): Promise<Output> {
       ? engine.chat([{ role: 'user', content: prompt }], { ...options, adapters })
       : engine.complete(prompt, { ...options, adapters });
     const tokens: number[] = [];
-    const { buffers } = (await engine.session()).device;
+    const session = await engine.session();
+    const buffers = session.devices.map((device) => device.buffers);
     let memory: MemoryReport = engine.memory();
     let text = '';
     let end: Extract<GenerateEvent, { type: 'end' }> | undefined;
-    buffers.watchPeak();
+    for (const each of buffers) each.watchPeak();
     for await (const event of events) {
       text += event.text;
       if (!values.json) process.stdout.write(event.text);
       if (event.type === 'token') {
         tokens.push(event.token);
-        memory = buffers.report(); // what the text has at its end is given back before it is reported
+        memory = session.memory(); // what the text has at its end is given back before it is reported
       } else end = event;
     }
     if (!end) throw new Error('generation ended without its report');
     await recorder.save(values['save-plan']);
     const { finishReason, report, usage } = end;
-    const json = { text, tokens, finishReason, ...report, memory, memoryPeak: buffers.peak, device: engine.device, usage };
+    const json = { text, tokens, finishReason, ...report, memory, memoryPeak: addMemory(...buffers.map(({ peak }) => peak)), device: engine.device, usage };
     const { ttftMs, msPerToken, tokensPerSecond } = report;
     const speed = `${tokensPerSecond.toFixed(1)} tokens/s, ${msPerToken.median.toFixed(1)} ms a token`;
     return { json, text: `\n[${tokens.length} tokens, first after ${ttftMs.toFixed(0)} ms, ${speed}, ${engine.device}]` };

@@ -18,6 +18,7 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     options[name] === undefined ? undefined : checkInteger(options[name], name, least);
   return {
     model: parseModel(options.model, baseUrl),
+    draftModel: options.draftModel === undefined ? undefined : parseModel(options.draftModel, baseUrl, 'draftModel'),
     hub: parseHub(options.hub, baseUrl),
     contextLength: integer('contextLength', 1),
     memoryLimitBytes: integer('memoryLimitBytes', 1),
@@ -98,19 +99,19 @@ function parseUrl(url: string, field: string, baseUrl: string): string {
 }
 
 /** A hub id as it is, anything else as an absolute URL. Throws `bad_request`. */
-export function parseModelName(model: string, baseUrl: string): string {
-  if (model === '') refuse('model', 'is empty');
+export function parseModelName(model: string, baseUrl: string, field = 'model'): string {
+  if (model === '') refuse(field, 'is empty');
   if (isPickleName(model)) throw pickleError(model, 'model');
-  return parseHubId(model) ? model : parseUrl(model, 'model', baseUrl);
+  return parseHubId(model) ? model : parseUrl(model, field, baseUrl);
 }
 
-function parseModel(model: unknown, baseUrl: string): LoadOptions['model'] {
-  if (typeof model === 'string') return parseModelName(model, baseUrl);
+function parseModel(model: unknown, baseUrl: string, field = 'model'): LoadOptions['model'] {
+  if (typeof model === 'string') return parseModelName(model, baseUrl, field);
   const files: unknown[] = Array.isArray(model) ? model : [model];
-  if (files.length === 0) refuse('model', 'no file was given');
+  if (files.length === 0) refuse(field, 'no file was given');
   return files.map((file) => {
     if (!(file instanceof Blob || isFileHandle(file))) {
-      refuse('model', `must be a hub id, a URL, a Blob, a file handle or an array of them, but is ${describe(file)}`);
+      refuse(field, `must be a hub id, a URL, a Blob, a file handle or an array of them, but is ${describe(file)}`);
     }
     return file;
   });

@@ -16,7 +16,7 @@ export async function openEncoderEngine(options: EngineCoreOptions): Promise<Enc
   try {
     return new EncoderEngine(options, session);
   } catch (error) {
-    session.device.close();
+    session.close();
     throw error;
   }
 }

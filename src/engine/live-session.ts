@@ -1,15 +1,15 @@
-import type { MemoryReport } from '../config/memory-report.ts';
+import { addMemory, type MemoryReport } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Session } from '../session/session.ts';
-
-const NO_MEMORY: MemoryReport = { weights: 0, adapters: 0, kv: 0, activations: 0, staging: 0, total: 0 };
 
 /** What is lost with its device. */
 interface Losable {
   readonly device: Device;
   /** Whether texts are kept in it, to be gone on from. */
   readonly holdsText: boolean;
+  memory(): MemoryReport;
+  close(): void;
 }
 
 /** The session of an engine, made anew from its sources where the device was lost. */
@@ -64,12 +64,12 @@ export class LiveSession<S extends Losable = Session> {
   }
 
   memory(): MemoryReport {
-    return this.#session?.device.buffers.report() ?? { ...NO_MEMORY };
+    return this.#session?.memory() ?? addMemory();
   }
 
   dispose(): void {
     this.#disposed = true;
-    this.#session?.device.close();
+    this.#session?.close();
     this.#session = undefined;
   }
 
@@ -81,7 +81,7 @@ export class LiveSession<S extends Losable = Session> {
   #drop(session: S, reason: string): void {
     if (this.#session !== session) return;
     if (session.holdsText) this.#lostText = reason;
-    session.device.close();
+    session.close();
     this.#session = undefined;
   }
 }

@@ -2,7 +2,6 @@ import type { AdapterSource } from '../adapters/formats/adapter-header.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Grammars } from '../grammar/grammars.ts';
-import { openSession } from '../session/open-session.ts';
 import type { Session } from '../session/session.ts';
 import { bytesInAlphabet } from '../tokenizer/byte-alphabet.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
@@ -12,6 +11,7 @@ import type { Adaptation } from './adaptation.ts';
 import { Answers } from './answers.ts';
 import { EngineAdapters, type TextRanks } from './engine-adapters.ts';
 import { LiveSession } from './live-session.ts';
+import { openSessionWithDrafts } from './open-session-with-drafts.ts';
 import { DEFAULT_QUEUE_LIMIT, RequestQueue } from './request-queue.ts';
 import { Requests } from './requests.ts';
 import { SavedSequences } from './saved-sequences.ts';
@@ -31,11 +31,11 @@ import { unlessAbandoned } from './unless-abandoned.ts';
 
 /** Loads a model. Errors: `no_webgpu`, `bad_file`, `unsupported`, `over_limit`, `aborted`. */
 export async function openEngine(options: EngineCoreOptions): Promise<LocalEngine> {
-  const session = await openSession(options);
+  const session = await openSessionWithDrafts(options);
   try {
     return new LocalEngine(options, session, createTokenizer(session.plan.tokenizer));
   } catch (error) {
-    session.device.close();
+    session.close();
     throw error;
   }
 }
@@ -60,7 +60,7 @@ export class LocalEngine implements EngineCore {
     const { config, contextLength, numPages } = plan;
     const { queueLimit = DEFAULT_QUEUE_LIMIT, loadXgrammar = noXgrammar, savedCaches, sources, readTimeoutMs } = options;
     const vocabulary = { ...tokenizer, vocabSize: config.vocabSize, byteText: bytesInAlphabet };
-    this.#session = new LiveSession(() => openSession(options), session);
+    this.#session = new LiveSession(() => openSessionWithDrafts(options), session);
     this.#adapters = new EngineAdapters(this.#session, tokenizer, options);
     this.#requests = new Requests(this.#session, new RequestQueue(queueLimit, numPages), this.#adapters);
     this.#texts = new Texts(tokenizer, plan.tokenizer, contextLength);

@@ -1,3 +1,4 @@
+import { addMemory, type MemoryReport } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Governor } from '../gpu/governor.ts';
@@ -38,6 +39,8 @@ export class Session {
   lookAhead = new LookAhead();
   /** What steps cost that verify drafts. */
   stepCosts: StepCosts;
+  /** A smaller model of the same tokens, on a device of its own, which drafts answers of this one. */
+  draftModel: Session | undefined;
   readonly #batches: Batches;
   readonly #prefill: Prefill;
   /** Settles once it is known whether what adapters run is computed right. */
@@ -69,6 +72,19 @@ export class Session {
   /** Whether texts are kept, to be gone on from. */
   get holdsText(): boolean {
     return this.sequences.idle.length > 0;
+  }
+
+  memory(): MemoryReport {
+    return addMemory(...this.devices.map(({ buffers }) => buffers.report()));
+  }
+
+  close(): void {
+    for (const device of this.devices) device.close();
+  }
+
+  /** Its own, and its draft model's. */
+  get devices(): readonly Device[] {
+    return this.draftModel ? [this.device, ...this.draftModel.devices] : [this.device];
   }
 
   /** Sizes submissions of prompts. */

@@ -4,6 +4,7 @@ import type { DrawnToken } from '../../src/session/sampling/draw-request.ts';
 import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { Session } from '../../src/session/session.ts';
+import { ModelDrafts } from '../../src/session/speculation/model-drafts.ts';
 import { Speculation } from '../../src/session/speculation/speculation.ts';
 import { StepCosts } from '../../src/session/speculation/step-costs.ts';
 import { TextDrafts } from '../../src/session/speculation/text-drafts.ts';
@@ -60,23 +61,52 @@ describe('how many tokens are verified', () => {
     return speculation;
   };
 
-  test('goes by what was right so far, and by what steps cost', () => {
+  test('goes by what was right so far, and by what steps cost', async () => {
     const sure = copied.slice(0, 20);
-    expect(after(costsOf({ 8: 2 }), sure).draft(7)).toEqual([20, 21, 22, 23, 24, 25, 26]);
-    expect(after(costsOf({ 8: 2 }), sure).draft(3)).toEqual([20, 21, 22]);
-    expect(after(costsOf({ 4: 1.5, 8: 4 }), sure).draft(7)).toEqual([20, 21, 22]);
-    expect(after(costsOf({ 8: 8 }), sure).draft(7)).toEqual([]);
-    expect(after(costsOf({ 8: 2 }), copied.slice(0, 2)).draft(7)).toEqual([]);
+    expect(await after(costsOf({ 8: 2 }), sure).draft(7)).toEqual([20, 21, 22, 23, 24, 25, 26]);
+    expect(await after(costsOf({ 8: 2 }), sure).draft(3)).toEqual([20, 21, 22]);
+    expect(await after(costsOf({ 4: 1.5, 8: 4 }), sure).draft(7)).toEqual([20, 21, 22]);
+    expect(await after(costsOf({ 8: 8 }), sure).draft(7)).toEqual([]);
+    expect(await after(costsOf({ 8: 2 }), copied.slice(0, 2)).draft(7)).toEqual([]);
   });
 
-  test('where what is expected does not come, drafts end', () => {
+  test('where what is expected does not come, drafts end', async () => {
     const wrong = Array.from({ length: 30 }, (_, i) => [2 * i % 30, (2 * i % 30) + 1, 1000 + i]).flat();
     const costs = costsOf({ 2: 1.5, 4: 2, 8: 3 });
     const speculation = after(costs, wrong);
     speculation.push(4);
     speculation.push(5);
-    expect(speculation.draft(7)).toEqual([]);
+    expect(await speculation.draft(7)).toEqual([]);
     expect(speculation.isLikely).toBe(false);
+  });
+
+  test('a model drafts where that gives more than what stands in the text, and reads nothing where it gives nothing', async () => {
+    const costs = costsOf({ 2: 1.1, 4: 1.2, 8: 1.5 });
+    const asked: number[] = [];
+    const speculating = (text: readonly number[], { isReady = true, chance = 0.9, cost = 0.1 }) => {
+      const model = { isReady, chance, begun: 0, begin: () => model.begun++, push: () => undefined };
+      const next = (most: number): Promise<number[]> => Promise.resolve(Array.from({ length: asked[asked.push(most) - 1] ?? 0 }, () => 7));
+      return { model, speculation: new Speculation(costs, text, { ...model, begin: model.begin, next } as unknown as ModelDrafts, cost) };
+    };
+    const fresh = speculating([1, 2, 3], {});
+    expect([fresh.model.begun, fresh.speculation.isLikely]).toEqual([1, true]);
+    // 1 + 0.9 + … + 0.9⁷ of 8 tokens for 1.5 + 0.7 steps.
+    expect(await fresh.speculation.draft(7)).toHaveLength(7);
+    expect(await fresh.speculation.draft(2)).toHaveLength(2);
+    expect(await speculating([1, 2, 3], { chance: 0.5 }).speculation.draft(7)).toHaveLength(3);
+    const unready = speculating([1, 2, 3], { isReady: false });
+    expect([await unready.speculation.draft(7), unready.speculation.isLikely]).toEqual([[], false]);
+    // A drafted token takes as long as a step does; what was timed counts.
+    const dear = speculating([1, 2, 3], { cost: 1 });
+    expect([dear.model.begun, await dear.speculation.draft(7), dear.speculation.isLikely]).toEqual([0, [], false]);
+    expect(asked).toEqual([7, 2, 3]);
+    for (let i = 0; i < 10; i++) costs.drafted(4, 4);
+    expect(costs.ofDrafted(1)).toBeCloseTo(0.1);
+    expect(speculating([1, 2, 3], { cost: 1 }).model.begun).toBe(1);
+    // What is being copied costs no drafting.
+    const copying = speculating([...copied, ...copied.slice(0, 20)], { chance: 0.8 }).speculation;
+    expect(await copying.draft(7)).toEqual(copied.slice(20, 27));
+    expect(await speculating([...copied, 0, 1], { chance: 0.95 }).speculation.draft(7)).toEqual(Array.from({ length: 7 }, () => 7));
   });
 
   test('costs are those of timed steps, whichever were slow once', () => {
@@ -136,5 +166,42 @@ describe('a step that verifies', () => {
     const [next] = (await session.decode([greedy(sequence, PROMPT.length + tokens.length)])) as DrawnToken[];
     expect(next?.token).toBe(expected[tokens.length]);
     session.release(sequence);
+  });
+});
+
+describe('a draft model', () => {
+  const TEXT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
+
+  /** What a session answers to `text`, greedily, computed from its beginning. */
+  async function answered(session: Session, text: readonly number[], count: number): Promise<number[]> {
+    const sequence = new Sequence(undefined, 1);
+    const tokens = [(await prefillAndDraw(session, sequence, text)).token];
+    while (tokens.length < count) {
+      const asked = session.decode([greedy(sequence, text.length + tokens.length)]);
+      sequence.tokens.push(tokens.at(-1)!);
+      tokens.push(((await asked)[0] as DrawnToken).token);
+    }
+    session.release(sequence);
+    return tokens;
+  }
+
+  // Layers that see a window, convolve, or take in rows of what was drawn.
+  test.each(['llama', 'gemma3', 'lfm2', 'gemma4'] as const)('of %s drafts what it would answer itself, wherever the text went', async (architecture) => {
+    const numLayers = architecture === 'lfm2' ? 3 : 6;
+    const engine = await engineUnderTest(tinyModel({ architecture, type: 'F32', seed: 6, numLayers, contextLength: 512, neverEnds: true }));
+    const session = await engine.session();
+    const text = engine.tokenizer.encode(TEXT);
+    const drafts = new ModelDrafts(text, { draftModel: session, slot: 0, vocabSize: session.plan.config.vocabSize, costs: session.stepCosts });
+    drafts.begin();
+    await drafts.settled();
+    // The text goes on with none of what is drafted, some of it, or all, and with what nothing was drafted for.
+    for (const [count, right, others] of [[3, 3, 1], [7, 0, 1], [7, 5, 1], [1, 1, 0], [3, 1, 40], [7, 7, 1]] as const) {
+      const drafted = await drafts.next(count);
+      expect(drafted).toEqual(await answered(session, text, count));
+      const more = [...drafted.slice(0, right), ...Array.from({ length: others }, (_, i) => ((drafted[right] ?? 0) + 1 + 7 * i) % 250)];
+      for (const token of more) drafts.push(token);
+      text.push(...more);
+    }
+    await drafts.close();
   });
 });

@@ -25,6 +25,12 @@ export interface EngineOptions extends RequestDefaults {
    * without an ending is told from a hub id by `./`.
    */
   model: string | ModelFile | ModelFile[];
+  /**
+   * A smaller model of the same tokens, named as `model` is: it drafts the answers of requests with `speculate`, which `model`
+   * verifies several tokens at a time, where that is faster than one by one. It takes memory beside `model`, within
+   * `memoryLimitBytes`. Refused with `unsupported` where its tokens are others, or layers of either have a state.
+   */
+  draftModel?: string | ModelFile | ModelFile[];
   /** Adapters to load behind the model, by the names that requests give; more can be loaded later. */
   adapters?: Readonly<Record<string, AdapterSource>>;
   /** Where hub ids lead to. `token` (of gated repositories) is sent to `endpoint` alone, and never in an error. */

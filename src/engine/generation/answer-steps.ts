@@ -9,6 +9,7 @@ import { handled } from '../../session/handled.ts';
 import type { Sequence } from '../../session/sequence.ts';
 import type { Draft } from '../../session/batches.ts';
 import type { Session } from '../../session/session.ts';
+import { ModelDrafts } from '../../session/speculation/model-drafts.ts';
 import { Speculation } from '../../session/speculation/speculation.ts';
 
 export interface AnswerStepsOptions {
@@ -91,7 +92,8 @@ export class AnswerSteps {
       },
       signal,
     );
-    if (this.#maySpeculate()) this.#speculation = new Speculation(session.stepCosts, prompt);
+    if (!this.#maySpeculate()) return;
+    this.#speculation = speculationOn(session, prompt, sequence.slot);
   }
 
   /** The next token, with what it takes of the adapters; undefined behind the limit. Errors: those of `prefill`. */
@@ -130,6 +132,7 @@ export class AnswerSteps {
   async close(): Promise<void> {
     this.leave();
     await Promise.allSettled([...this.#ahead, this.#allowedNext]);
+    await this.#speculation?.close();
   }
 
   /** Reads the tokens of the step that was asked for first, if any, having asked for the next ones. */
@@ -166,7 +169,7 @@ export class AnswerSteps {
     const { limit, prompt } = this.options;
     const first = prompt.length + this.#asked - 1; // drawn, and not computed
     const most = Math.min(limit - this.#asked, session.trials.tokensAtOnce(sequence, first)) - 1;
-    const draft = most > 0 && this.#isAlone ? (this.#speculation?.draft(most) ?? []) : [];
+    const draft = most > 0 && this.#isAlone ? ((await this.#speculation?.draft(most)) ?? []) : [];
     const verified = await this.#asAllowed(draft);
     this.#verifies = verified.tokens.length > 0;
     if (this.#verifies) this.#ask(this.#verify(verified));
@@ -231,6 +234,14 @@ export class AnswerSteps {
     const level = sequence.rows[position] ? undefined : follow?.options;
     return { sequence, sampling, position, ...allowed, wantsEntropy, wantsLogits, level };
   }
+}
+
+/** Where the draft model's device is lost, texts draft themselves. */
+function speculationOn({ stepCosts: costs, plan, draftModel }: Session, prompt: readonly number[], slot: number): Speculation {
+  if (draftModel?.device.lost() !== undefined || !draftModel) return new Speculation(costs, prompt);
+  const vocabSize = Math.min(plan.config.vocabSize, draftModel.plan.config.vocabSize);
+  const assumedCost = draftModel.plan.tensorBytes / plan.tensorBytes; // by what each reads
+  return new Speculation(costs, prompt, new ModelDrafts(prompt, { draftModel, slot, vocabSize, costs }), assumedCost);
 }
 
 /** What a token is planned to take of the adapters; undefined where the GPU chooses. */

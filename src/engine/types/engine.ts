@@ -7,6 +7,7 @@ import type { LoadXgrammar } from '../../grammar/xgrammar.ts';
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { SessionOptions } from '../../session/session-options.ts';
+import type { ByteSource } from '../../weights/byte-source.ts';
 import type { PlanService } from '../plan-service.ts';
 import type { ChatTools, EmbedOptions, GenerateOptions } from './requests.ts';
 import type { DocumentScore, GenerateEvent, TextEmbedding } from './answers.ts';
@@ -41,6 +42,8 @@ export interface AdapterSpectrum {
 }
 
 export interface EngineCoreOptions extends SessionOptions {
+  /** The files of a smaller model of the same tokens, which drafts answers; default: they are drafted by their text alone. Kept. */
+  draftModel?: readonly ByteSource[] | undefined;
   queueLimit?: number;
   /** Milliseconds for which an answer may go unread before it gives up its place; default 30,000. See `unlessAbandoned`. */
   readTimeoutMs?: number;

@@ -173,7 +173,7 @@ class DeviceMeasure {
       try {
         return await work(session);
       } finally {
-        session.device.close();
+        session.close();
       }
     } catch (error) {
       // A device that was lost for want of memory, and not the one of the chat.

@@ -1,3 +1,4 @@
+import type { MemoryReport } from '../../config/memory-report.ts';
 import { unitVector } from '../../config/unit-vector.ts';
 import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
 import { type Device, openDevice } from '../../gpu/device.ts';
@@ -57,6 +58,14 @@ export class EncoderSession {
     readonly encoder: TextEncoder,
     readonly recorder: Recorder,
   ) {}
+
+  memory(): MemoryReport {
+    return this.device.buffers.report();
+  }
+
+  close(): void {
+    this.device.close();
+  }
 
   /**
    * A vector for each text, pooled and scaled as the model has it: `[hiddenSize]`. Several texts go through the model at

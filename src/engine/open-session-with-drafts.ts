@@ -1,0 +1,48 @@
+import { openSession } from '../session/open-session.ts';
+import type { Session } from '../session/session.ts';
+import { checkSameTokens } from '../session/speculation/same-tokens.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
+import { readModelConfig } from '../weights/model-config.ts';
+import type { ModelHeader } from '../weights/model-header.ts';
+import { openModelFile } from '../weights/open-model-file.ts';
+import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
+import type { EngineCoreOptions } from './types.ts';
+
+/** Brings a model to a device, and its draft model, if any, to another. Errors: those of `openEngine`. */
+export async function openSessionWithDrafts({ draftModel, ...options }: EngineCoreOptions): Promise<Session> {
+  if (!draftModel) return openSession(options);
+  const draft = await checkDraftModel(draftModel, options.header ?? (await openModelFile(options.sources)));
+  const session = await openSession(options);
+  try {
+    session.draftModel = await openDraftModel(draft, session, { ...options, sources: draftModel });
+    return session;
+  } catch (error) {
+    session.close();
+    throw error;
+  }
+}
+
+/** Refuses what cannot draft, by headers alone. Errors: `unsupported`, and those of reading them. */
+export async function checkDraftModel(sources: readonly ByteSource[], model: ModelHeader): Promise<ModelHeader> {
+  const draft = await openModelFile(sources);
+  checkSameTokens(readTokenizerMetadata(draft), readTokenizerMetadata(model));
+  for (const header of [draft, model]) {
+    if (!readModelConfig(header).deltaNet) continue;
+    const reason = 'layers of it have a state, and tokens that are thrown away cannot be taken back from that: no draft is verified';
+    throw new ChunkwiseError('unsupported', { file: header.metadata.file, field: 'draftModel', reason });
+  }
+  return draft;
+}
+
+function openDraftModel(header: ModelHeader, { plan }: Session, options: EngineCoreOptions): Promise<Session> {
+  const { memoryLimitBytes } = options;
+  return openSession({
+    ...options,
+    contextLength: Math.min(plan.contextLength, readModelConfig(header).contextLength),
+    ...(memoryLimitBytes !== undefined && { memoryLimitBytes: Math.max(0, memoryLimitBytes - plan.totalBytes) }),
+    header: undefined,
+    onDeviceLost: undefined,
+    onTrace: undefined,
+  });
+}

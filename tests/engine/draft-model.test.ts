@@ -1,0 +1,183 @@
+import { expect, describe, test } from 'vitest';
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import { openAnyEngine } from '../../src/engine/open-model.ts';
+import type { GenerateOptions } from '../../src/engine/types.ts';
+import { StepCosts } from '../../src/session/speculation/step-costs.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import { type Answer, answer } from '../support/answer.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { type EngineTestOptions, engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
+import { expectError } from '../support/expect-error.ts';
+import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
+import { encoderFolder, encoderGguf } from '../support/models/encoder-folder.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
+
+const MODEL: TinyModelOptions = { architecture: 'llama', type: 'Q4_1', seed: 83, contextLength: 512, neverEnds: true };
+const model = tinyModel(MODEL);
+/** Says something else altogether. */
+const other = tinyModel({ ...MODEL, seed: 84, numLayers: 1, hiddenSize: 128 });
+const PROMPT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
+const TOKENS = 60;
+
+/** Steps of several tokens, and drafts, cost next to nothing: whatever may be drafted is. */
+class FreeSteps extends StepCosts {
+  constructor() {
+    super({ variant: { lanes: 1 } } as never, () => undefined);
+  }
+
+  override of(): number {
+    return 1e-3;
+  }
+
+  override ofDrafted(): number {
+    return 0;
+  }
+}
+
+async function engineWith(draft: Uint8Array, options: EngineTestOptions = {}, isFree = true): Promise<LocalEngine> {
+  const engine = await engineUnderTest(model, { ...options, draftModel: [sourceOf(draft)] });
+  if (isFree) (await engine.session()).stepCosts = new FreeSteps();
+  return engine;
+}
+
+const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
+  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, ...options }));
+
+/** The same without speculation and with it: tokens a step. */
+async function expectSame(engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<number> {
+  const plain = await ask(engine, { ...options, speculate: false }, prompt);
+  const drafted = await ask(engine, options, prompt);
+  expect(plain.end.report.tokensPerStep).toBe(1);
+  expect(drafted.tokens).toEqual(plain.tokens);
+  expect({ text: drafted.text, reason: drafted.end.finishReason }).toEqual({ text: plain.text, reason: plain.end.finishReason });
+  return drafted.end.report.tokensPerStep;
+}
+
+describe('an answer that a model drafts is the same', () => {
+  test.each(['cpu', 'gpu'] as const)('where drafts are right, on class %s: more than four tokens a step', async (deviceClass) => {
+    const engine = await engineWith(model, { deviceClass });
+    expect(await expectSame(engine)).toBeGreaterThan(4);
+    // Goes on from what both models keep of the text.
+    expect(await expectSame(engine, {}, `${PROMPT} and a bell`)).toBeGreaterThan(4);
+    const drafts = (await engine.session()).draftModel!;
+    expect(drafts.sequences.idle.length).toBeGreaterThan(0);
+    for (const { tokens, pages } of drafts.sequences.idle) expect(pages.length).toBe(Math.ceil(tokens.length / 32));
+  });
+
+  test('where drafts are wrong', async () => {
+    const engine = await engineWith(other);
+    // As many as the text itself drafts, which comes to repeat itself.
+    expect(await expectSame(engine)).toBeLessThan(2);
+  });
+
+  test.each([
+    ['cache by policy', { kv: 'policy', maxTokens: 200 }],
+    ['q4', { kv: 'q4', maxTokens: 200 }],
+    ['a grammar', { responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd" | "e")+' } }],
+    ['a seed, at temperature', { sampling: { ...GREEDY, temperature: 0.4, seed: 9 } }],
+    ['penalties', { sampling: { ...GREEDY, repetitionPenalty: 1.1, frequencyPenalty: 0.1 } }],
+  ] as [string, Partial<GenerateOptions>][])('with %s', async (_, options) => {
+    const engine = await engineWith(model);
+    expect(await expectSame(engine, options)).toBeGreaterThan(1.3);
+  });
+
+  test('with an adapter, which the draft model does not have', async () => {
+    const engine = await engineWith(model);
+    const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', model)]));
+    await engine.loadAdapter('tiny', peftSource(tinyAdapter(config, { seed: 21, rank: 16, gain: 0.02 })));
+    for (const ranks of ['uniform', 'chunkwise'] as const) {
+      expect(await expectSame(engine, { adapters: [{ name: 'tiny', scale: 1 }], ranks })).toBeGreaterThan(1.2);
+    }
+  });
+
+  test('where the draft model has a shorter context', async () => {
+    const engine = await engineWith(tinyModel({ ...MODEL, contextLength: 96 }));
+    const steps = await expectSame(engine, { maxTokens: 100 });
+    expect(steps).toBeGreaterThan(2);
+    expect(steps).toBeLessThan(4);
+    // A prompt that is longer than that is not read.
+    const { idle } = (await engine.session()).draftModel!.sequences;
+    const before = idle.length;
+    await expectSame(engine, { maxTokens: 40 }, PROMPT.repeat(3));
+    expect(idle.length).toBe(before);
+  });
+
+  test('of several streams side by side, and after one was aborted', async () => {
+    const engine = await engineWith(model);
+    const prompts = [PROMPT, 'The tide, a lamp', 'Who goes there'];
+    const alone: number[][] = [];
+    for (const prompt of prompts) alone.push((await ask(engine, { speculate: false }, prompt)).tokens);
+    const together = await Promise.all(prompts.map((prompt, i) => ask(engine, { maxTokens: TOKENS - 20 + 10 * i }, prompt)));
+    together.forEach(({ tokens }, i) => expect(tokens).toEqual(alone[i]?.slice(0, TOKENS - 20 + 10 * i)));
+    const controller = new AbortController();
+    const events = engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, signal: controller.signal });
+    let count = 0;
+    const read = async (): Promise<void> => {
+      for await (const event of events) if (event.type === 'token' && ++count === 20) controller.abort();
+    };
+    await expectError(read, 'aborted', {});
+    expect((await ask(engine)).tokens).toEqual(alone[0]);
+  });
+
+  test('where the draft model fails in the middle: it goes on without', async () => {
+    const engine = await engineWith(model);
+    const plain = await ask(engine, { speculate: false });
+    const drafts = (await engine.session()).draftModel!;
+    const tokens: number[] = [];
+    for await (const event of engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true })) {
+      if (event.type === 'token' && tokens.push(event.token) === 20) drafts.device.gpuDevice.destroy();
+    }
+    expect(tokens).toEqual(plain.tokens);
+    expect(await expectSame(engine)).toBeGreaterThanOrEqual(1);
+  });
+});
+
+test('nothing is drafted where that does not pay, nor read', async () => {
+  const engine = await engineWith(model, {}, false); // a draft takes as long as what it drafts
+  expect(await expectSame(engine)).toBeLessThan(2);
+  expect((await engine.session()).draftModel!.sequences.idle).toEqual([]);
+});
+
+test('what the draft model takes is reported, and given back', async () => {
+  const plain = await engineUnderTest(model);
+  const engine = await engineWith(other);
+  const { draftModel, device } = await engine.session();
+  expect(engine.memory().weights).toBe(plain.memory().weights + draftModel!.memory().weights);
+  expect(draftModel!.memory().weights).toBeGreaterThan(0);
+  engine.dispose();
+  expect([device, draftModel!.device].map((each) => each.buffers.report().total)).toEqual([0, 0]);
+});
+
+describe('a model is refused that cannot draft', () => {
+  const refused = (draft: Uint8Array, code: 'unsupported' | 'over_limit' | 'bad_file', detail: object, options: EngineTestOptions = {}): Promise<void> =>
+    expectError(() => engineUnderTest(model, { ...options, draftModel: [new BytesSource('draft.gguf', draft)] }), code, { file: 'draft.gguf', ...detail });
+
+  test('with other tokens', async () => {
+    await refused(tinyModel({ ...MODEL, tokenizer: 'llama' }), 'unsupported', { field: 'tokenizer.ggml.tokens' });
+    await refused(tinyModel({ ...MODEL, vocabSize: 273 + 129 }), 'unsupported', { field: 'tokenizer.ggml.tokens', reason: /402 tokens/ });
+    const padded = await engineWith(tinyModel({ ...MODEL, vocabSize: 273 + 128 }));
+    await expectSame(padded);
+  });
+
+  test('with a state, or for one with a state', async () => {
+    const withState = tinyModel({ architecture: 'qwen35', type: 'F32', seed: 5, numLayers: 4, contextLength: 512 });
+    await refused(withState, 'unsupported', { field: 'draftModel' });
+    await expectError(() => engineUnderTest(withState, { draftModel: [sourceOf(withState)] }), 'unsupported', { field: 'draftModel' });
+  });
+
+  test('an encoder, or for an encoder', async () => {
+    const encoder = await encoderGguf(encoderFolder());
+    await expectError(() => engineUnderTest(model, { draftModel: encoder }), 'unsupported', {});
+    await expectError(() => openAnyEngine({ gpu: lastingGpu(), sources: encoder, draftModel: [sourceOf(model)] }), 'unsupported', { field: 'draftModel' });
+  });
+
+  test('damaged, or beyond what the limit leaves', async () => {
+    await refused(model.slice(0, 1000), 'bad_file', {});
+    const { plan } = await (await engineUnderTest(model)).session();
+    await refused(model, 'over_limit', { field: 'memoryLimitBytes' }, { memoryLimitBytes: 2 * plan.totalBytes - 1 });
+    await engineUnderTest(model, { memoryLimitBytes: 2 * plan.totalBytes, draftModel: [sourceOf(model)] });
+  });
+});
