@@ -1,8 +1,11 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { BrowserContext, Page } from 'playwright';
 import { expect, it } from 'vitest';
 import { VARIANTS } from '../../src/gpu/device-variant.ts';
 import { ROWS } from '../../src/models/kernel-contests.ts';
 import { isOfSelfCheck } from '../../tests/support/memory-tuning.ts';
+import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { launchBrowser } from '../support/browser.ts';
 import { fullFrom, writesInWorkers } from '../support/full-storage.ts';
 import { firstInWorkers } from '../support/in-workers.ts';
@@ -134,5 +137,40 @@ it('loads adapters along with the model, and fails as a whole where one cannot b
     return globalThis.chunkwise.createEngine(options).then(() => undefined, ({ code, detail }: { code: string; detail: object }) => ({ code, detail }));
   });
   expect(refused).toMatchObject({ code: 'network', detail: { file: expect.stringMatching(/adapters\/none\/adapter_config\.json$/) as string } });
+  await expect.poll(() => page.workers().length).toBe(0);
+});
+
+it('brings a draft model beside the model, and answers the same with it', async () => {
+  const page = await newPage();
+  writeFileSync(join(opened.server.folder, 'draft.gguf'), tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 1, contextLength: 64 }));
+  const [plain, drafted] = await page.evaluate(async () => {
+    const answers = [];
+    for (const draftModel of [undefined, 'models/draft.gguf']) {
+      const asked: string[] = [];
+      const confirmLoad = ({ name }: { name: string }): boolean => asked.push(name.slice(name.lastIndexOf('/') + 1)) > 0;
+      const engine = await globalThis.chunkwise.createEngine({ model: 'models/tiny.gguf', contextLength: 128, ...(draftModel && { draftModel }), confirmLoad });
+      const { choices } = await engine.completions.create({ prompt: 'One two', max_tokens: 80, temperature: 0, speculate: true });
+      answers.push({ asked, text: choices[0]?.text, memory: await engine.memory(), stored: (await engine.cache.list()).length });
+      await engine.dispose();
+    }
+    return answers as [(typeof answers)[0], (typeof answers)[0]];
+  });
+  expect(drafted.text).toBe(plain.text);
+  expect([plain.asked, drafted.asked]).toEqual([['tiny.gguf'], ['tiny.gguf', 'draft.gguf']]);
+  expect(drafted.memory.weights).toBeGreaterThan(plain.memory.weights);
+  expect(drafted.stored).toBe(plain.stored + 1);
+  await expect.poll(() => page.workers().length).toBe(0);
+});
+
+it('refuses a draft model with other tokens before its weights are downloaded', async () => {
+  const page = await newPage();
+  const refused = await page.evaluate(async () => {
+    const asked: string[] = [];
+    const confirmLoad = ({ name }: { name: string }): boolean => asked.push(name) > 0;
+    const options = { model: 'models/tiny.gguf', draftModel: 'models/SmolLM2-135M-Instruct.Q4_1.gguf', contextLength: 128, confirmLoad };
+    const error = await globalThis.chunkwise.createEngine(options).then(() => undefined, ({ code, detail }: { code: string; detail: object }) => ({ code, detail }));
+    return { asked: asked.length, error };
+  });
+  expect(refused).toMatchObject({ asked: 1, error: { code: 'unsupported', detail: { file: expect.stringMatching(/SmolLM2/) as string, field: 'tokenizer.ggml.tokens' } } });
   await expect.poll(() => page.workers().length).toBe(0);
 });

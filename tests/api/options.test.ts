@@ -94,3 +94,14 @@ it('refuses an address with a password in it, which it does not show', () => {
   expect(error).toMatchObject({ code: 'bad_request', detail: { field: 'model' } });
   expect(String(error)).not.toContain('secret');
 });
+
+it('reads a draft model as it reads the model, and names it where it is wrong', () => {
+  const model = 'owner/repo';
+  expect(parseEngineOptions({ model }, BASE).draftModel).toBe(undefined);
+  expect(parseEngineOptions({ model, draftModel: 'models/tiny.gguf' }, BASE).draftModel).toBe(`${BASE}models/tiny.gguf`);
+  const blob = new Blob([]);
+  expect(parseEngineOptions({ model, draftModel: blob }, BASE).draftModel).toEqual([blob]);
+  for (const draftModel of ['', [], 7 as never, 'https://user:word@h/x.gguf']) {
+    expect(() => parseEngineOptions({ model, draftModel }, BASE)).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'draftModel', reason: expect.any(String) as string } }) as Error);
+  }
+});

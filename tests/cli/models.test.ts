@@ -48,6 +48,17 @@ test('perplexity and generate report the memory that a text has at its end, and 
   }
 });
 
+test('--draft-model is beside the model, and the answer is the same with it', async () => {
+  const prompt = ['--json', '--prompt', 'The theory of the thing', '--max-tokens', '12', '--speculate'];
+  const [plain, drafted] = [await generate([...MODEL, ...prompt]), await generate([...MODEL, ...prompt, '--draft-model', join(FIXTURES, 'llama')])].map(
+    ({ json }) => json as { tokens: number[]; memory: Figures; memoryPeak: Figures },
+  );
+  expect(drafted?.tokens).toEqual(plain?.tokens);
+  expect(drafted?.memory['weights']).toBe(2 * plain!.memory['weights']!);
+  expect(drafted!.memoryPeak['total']!).toBeGreaterThanOrEqual(drafted!.memory['total']!);
+  await expectError(() => generate([...MODEL, ...prompt, '--draft-model', '/none.gguf']), 'bad_file', { file: '/none.gguf' });
+});
+
 test('an adapter that is named twice counts twice', async () => {
   const uses = [{ name: 'a', scale: 1.5 }, { name: 'b:c', scale: -2 }, { name: 'C:\\d', scale: 1 }];
   expect(adapterUses(['a', 'b:c:-2', 'a:0.5', 'C:\\d'])).toEqual(uses);
