@@ -1,8 +1,8 @@
 // What each mechanism of the paper gains and costs, beside ordinary LoRA (unfused, all ranks, f16 cache) and beside its
 // control: milliseconds a token, prefill, bytes, perplexity, answers. Argument: the folder of the adapters `wikitext`,
 // `squad` and, if it is there, `shakespeare`; default: the demonstration's. `short`: the counts that a test repeats;
-// `draw`: only the tables and pictures of what was recorded. CHUNKWISE_PARTS: some of speed, perplexity and answers;
-// CHUNKWISE_MODES: some of the modes; CHUNKWISE_CONTEXTS, _STEPS, _ROUNDS, _PREFILL, _WINDOW, _WINDOWS, _QUESTIONS: less of each.
+// `draw`: only the tables and pictures of what was recorded. CHUNKWISE_PARTS: some of speed, tasks, perplexity and answers;
+// CHUNKWISE_MODES: some of the modes; CHUNKWISE_CONTEXTS, _STEPS, _TASK_STEPS, _ROUNDS, _PREFILL, _WINDOW, _WINDOWS, _QUESTIONS: less of each.
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { demoAdapter } from './support/engine.ts';
@@ -11,13 +11,13 @@ import { BASELINE, MODE_NAMES, MODES, type ModeName, openMode, withModes } from 
 import { measureAnswers, measurePerplexity } from './support/paper/quality.ts';
 import { keepParts, keepShort, type RankSection } from './support/paper/sections.ts';
 import { measureShort } from './support/paper/short.ts';
-import { measureSpeed } from './support/paper/speed.ts';
+import { measureSpeed, measureTasks } from './support/paper/speed.ts';
 import { heldOutQuestions, heldOutTokens } from './support/texts.ts';
 
 const listOf = (variable: string, otherwise: readonly string[]): readonly string[] => process.env[variable]?.split(',') ?? otherwise;
 const countOf = (variable: string, otherwise: number): number => Number(process.env[variable] ?? otherwise);
 
-const PARTS = ['speed', 'perplexity', 'answers'] as const;
+const PARTS = ['speed', 'tasks', 'perplexity', 'answers'] as const;
 const parts = listOf('CHUNKWISE_PARTS', PARTS);
 const names = [...listOf('CHUNKWISE_MODES', MODE_NAMES)] as ModeName[];
 const speedSettings = {
@@ -36,6 +36,16 @@ async function speed(folder: string): Promise<RankSection> {
   return withModes(names, join(folder, 'wikitext'), room, async (modes) => {
     const text = await heldOutTokens(modes[0]!.engine, 'wikitext', room);
     return { speed: { ...speedSettings, modes: await measureSpeed(modes, text, speedSettings) } };
+  });
+}
+
+/** Of those that speculate, and what they are held against. */
+async function tasks(folder: string): Promise<RankSection> {
+  const settings = { context: Math.max(...speedSettings.contexts), steps: countOf('CHUNKWISE_TASK_STEPS', 96), rounds: countOf('CHUNKWISE_ROUNDS', 5) };
+  const speculating = names.filter((name) => name === BASELINE || 'speculate' in MODES[name]);
+  return withModes(speculating, join(folder, 'squad'), settings.context + 2 * settings.steps, async (modes) => {
+    const text = await heldOutTokens(modes[0]!.engine, 'wikitext', settings.context);
+    return { tasks: { ...settings, tasks: await measureTasks(modes, text, settings) } };
   });
 }
 
@@ -66,7 +76,7 @@ if (argument === 'short') {
   const { device } = engine;
   engine.dispose();
   console.log(`${device}, adapters of rank ${rank}`);
-  const measure: Record<string, (folder: string) => Promise<RankSection>> = { speed, perplexity, answers };
+  const measure: Record<string, (folder: string) => Promise<RankSection>> = { speed, tasks, perplexity, answers };
   // Each is kept when it is done.
   for (const part of parts) await keepParts(device, rank, (await measure[part]?.(argument)) ?? {});
 }

@@ -3,49 +3,17 @@
 // on lavapipe. CHUNKWISE_TEXTS: some of them, by name, beside what is recorded of the others.
 import { policyOf } from '../src/cache/kv-options.ts';
 import { GREEDY } from '../src/config/sampling.ts';
-import type { GenerateEvent, GenerateOptions } from '../src/engine/types.ts';
+import type { GenerateEvent } from '../src/engine/types.ts';
 import { NO_ADAPTERS } from '../src/session/adapter-mix.ts';
 import { Sequence } from '../src/session/sequence.ts';
 import { openInNode } from './support/engine.ts';
 import { record, recorded } from './support/results.ts';
 import { estimate, type Estimate, format } from './support/statistics.ts';
+import { type Task, TASKS } from './support/tasks.ts';
 
 const ROUNDS = Number(process.env['CHUNKWISE_ROUNDS'] ?? 6);
 const MAX_TOKENS = 120;
 
-const PASSAGE = `The lighthouse on the northern shore was built in 1872 by a family of stonemasons from the village. Its lamp
-burned whale oil for the first eleven years, and after that it was changed to paraffin. The keeper climbed one hundred and sixty
-steps each evening to trim the wick and wind the clockwork that turned the lens. In winter the sea froze near the rocks, and the
-supply boat could not land for weeks. The children of the keeper learned to read from old newspapers that were used to wrap the
-lamp glass.`.replaceAll('\n', ' ');
-const edited = (text: string): string => text.replace('lighthouse', 'old tower').replace('1872', '1901').replace('village', 'harbour');
-
-const PEOPLE = ['Anna Berg, 34, painter, Oslo', 'Jon Vik, 51, fisherman, Bodø', 'Mia Dahl, 28, teacher, Bergen', 'Ola Moe, 45, baker, Molde', 'Eva Lund, 62, judge, Hamar'];
-const PEOPLE_SCHEMA = {
-  type: 'array',
-  minItems: 5,
-  maxItems: 5,
-  items: {
-    type: 'object',
-    properties: { name: { type: 'string' }, age: { type: 'integer' }, work: { type: 'string' }, town: { type: 'string' } },
-    required: ['name', 'age', 'work', 'town'],
-  },
-};
-
-interface Asked {
-  prompt: string;
-  options?: Pick<GenerateOptions, 'kv' | 'responseFormat'>;
-}
-
-// A small model copies what it was shown to copy.
-const EDITS = `Text: ${PASSAGE}\nThe same with three words changed: ${edited(PASSAGE)}\n\nText: ${PASSAGE}\nThe same with three words changed:`;
-const TEXTS: Record<string, Asked> = {
-  edits: { prompt: EDITS },
-  policy: { prompt: EDITS, options: { kv: 'policy' } },
-  json: { prompt: `${PEOPLE.join('; ')}.\nAll five as JSON, with name, age, work and town: `, options: { responseFormat: { type: 'json_schema', schema: PEOPLE_SCHEMA } } },
-  summary: { prompt: `Text: ${PASSAGE}\n\nA summary of the text, in its own words:` },
-  free: { prompt: 'Once upon a time there was a small town at the foot of a mountain, where' },
-};
 const NAMES = process.env['CHUNKWISE_TEXTS']?.split(',');
 
 interface Run {
@@ -56,7 +24,7 @@ interface Run {
 
 const engine = await openInNode({ contextLength: 1024 });
 const results: Record<string, { speedup: Estimate; tokensPerStep: number; tokens: number; tie?: number }> = {};
-for (const [name, asked] of Object.entries(TEXTS)) {
+for (const [name, asked] of Object.entries<Task>(TASKS)) {
   if (NAMES && !NAMES.includes(name)) continue;
   const speedups: number[] = [];
   let tokensPerStep = 0;
@@ -86,7 +54,7 @@ engine.dispose();
 process.exit(0);
 
 /** How far apart the logits of the first two tokens are that differ; undefined where none do. */
-async function marginWhereTheyPart({ prompt, options }: Asked, plain: readonly number[], speculated: readonly number[]): Promise<number | undefined> {
+async function marginWhereTheyPart({ prompt, options }: Task, plain: readonly number[], speculated: readonly number[]): Promise<number | undefined> {
   const at = plain.findIndex((token, i) => token !== speculated[i]);
   if (at < 0) return undefined;
   const tokens = [...engine.tokenizer.encode(prompt), ...plain.slice(0, at)];
@@ -101,7 +69,7 @@ async function marginWhereTheyPart({ prompt, options }: Asked, plain: readonly n
   });
 }
 
-async function answer({ prompt, options }: Asked, speculate: boolean): Promise<Run> {
+async function answer({ prompt, options }: Task, speculate: boolean): Promise<Run> {
   const tokens: number[] = [];
   const events = engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: MAX_TOKENS, speculate, ...options });
   let end: Extract<GenerateEvent, { type: 'end' }> | undefined;

@@ -1,11 +1,13 @@
 import { record, recorded } from '../results.ts';
 import type { AnswerQuality, TextQuality, Windows } from './quality.ts';
 import { BASELINE } from './modes.ts';
-import type { Speed, SpeedSettings } from './speed.ts';
+import type { AtTask, Speed, SpeedSettings, TaskSettings } from './speed.ts';
 
 /** What was measured of adapters of one rank: each part when it was, by mode. */
 export interface RankSection {
   speed?: SpeedSettings & { modes: Record<string, Speed> };
+  /** By task, of each mode. */
+  tasks?: TaskSettings & { tasks: Record<string, Record<string, AtTask>> };
   /** By text, with the adapter that read it. */
   perplexity?: Windows & { texts: Record<string, { adapter: string; modes: Record<string, TextQuality> }> };
   answers?: { questions: number; modes: Record<string, AnswerQuality> };

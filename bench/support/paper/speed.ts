@@ -3,6 +3,7 @@ import type { MemoryReport } from '../../../src/config/memory-report.ts';
 import { timePrefill } from '../../../src/measure/measure.ts';
 import { elementsOf, goOn, pageBytes } from '../answers.ts';
 import { estimate, type Estimate } from '../statistics.ts';
+import { type Task, TASKS } from '../tasks.ts';
 import { BASELINE, type ModeName, type OpenMode } from './modes.ts';
 
 export interface SpeedSettings {
@@ -37,6 +38,9 @@ export interface Speed {
   prefill?: Timed;
 }
 
+/** Whose cache is the mode's. */
+export const PAPER_TASKS = ['edits', 'json', 'summary', 'free'] as const satisfies readonly (keyof typeof TASKS)[];
+
 /** Of each mode, one value a round. */
 type Rounds = Record<string, number[]>;
 
@@ -55,6 +59,35 @@ export async function measureSpeed(
   const prefill = await measurePrompts(modes, text.slice(0, settings.prefillTokens), settings.rounds);
   for (const [name, each] of Object.entries(prefill)) speeds[name as ModeName]!.prefill = each;
   return speeds;
+}
+
+export interface TaskSettings {
+  /** Tokens of a text and the task behind it. */
+  context: number;
+  /** Tokens of a timed answer, at most. */
+  steps: number;
+  rounds: number;
+}
+
+export type AtTask = Timed & Pick<AtContext, 'tokensPerStep'>;
+
+/** Answers to tasks at the end of a long text, as `measureSpeed` takes what goes on with it: by task, of each mode. */
+export async function measureTasks(modes: readonly OpenMode[], text: readonly number[], { context, steps, rounds }: TaskSettings) {
+  const tasks: Record<string, Record<string, AtTask>> = {};
+  for (const name of PAPER_TASKS) {
+    const { prompt, options }: Task = TASKS[name];
+    const found: Record<string, number> = {};
+    const times = await interleaved(modes, rounds, async ({ name: mode, engine, request }) => {
+      const { tokenizer } = engine;
+      const before = text.slice(0, context - tokenizer.encode(`\n\n${prompt}`).length);
+      const { report } = await goOn(engine, `${tokenizer.decode(before)}\n\n${prompt}`, steps, { ...request, ...options });
+      found[mode] = report.tokensPerStep;
+      return 1000 / report.tokensPerSecond;
+    });
+    console.log(`${name}: ${lineOf(times)} ms a token`);
+    tasks[name] = Object.fromEntries(modes.map((mode) => [mode.name, { ...timed(times, mode.name), tokensPerStep: found[mode.name] ?? NaN }]));
+  }
+  return tasks;
 }
 
 /** The first round reads the prompt, and compiles: it is not timed. Those behind it go on from the cached prompt. */
