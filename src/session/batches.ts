@@ -187,14 +187,15 @@ export class Batches implements StepComputer {
 
   /**
    * Computes the token last drawn of a sequence and a draft behind it (fewer than FEW_TOKENS in all), and draws after each;
-   * submits. Resolves with the draws that hold: the first, and each behind a token of the draft that was drawn before it
+   * submits, once nobody holds the activations. `onSubmit`: called then. Resolves with the draws that hold: the first, and each behind a token of the draft that was drawn before it
    * and takes the row that it was computed with. Keys and values of the others are overwritten before anything attends to
    * their positions.
    */
-  async verify(draw: DrawRequest, { tokens: draft, row, text, allowed }: Draft): Promise<DrawnToken[]> {
+  async verify(draw: DrawRequest, { tokens: draft, row, text, allowed }: Draft, onSubmit: () => void = () => undefined): Promise<DrawnToken[]> {
     const { recorder, device, transformer, draws } = this.parts;
     const rows = this.#takesRows ? await transformer.rowsOf([await this.#lastOf(draw.sequence), ...draft]) : undefined;
     while (this.#held) await this.#held;
+    onSubmit();
     const { sequence, position } = draw;
     const first: BatchToken = { sequence, position: position - 1, place: sequence.slot };
     const tokens = [first, ...draft.map((_, i): BatchToken => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i, row }))];

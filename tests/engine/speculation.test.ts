@@ -206,6 +206,18 @@ describe('an answer is the same with speculation', () => {
   });
 });
 
+test('tokens of a step share its time', async () => {
+  const engine = await engineOf();
+  const times: number[] = [];
+  let steps = NaN;
+  for await (const event of engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true })) {
+    if (event.type === 'token') times.push(event.ms);
+    else steps = 1 + Math.round((times.length - 1) / event.report.tokensPerStep); // the first token is of the prompt
+  }
+  expect(steps).toBeLessThan(TOKENS);
+  expect(new Set(times).size).toBe(steps);
+});
+
 describe('adapters', () => {
   test.each([
     ['uniform', 'cpu'],

@@ -5,7 +5,7 @@ import type { LoadProgress, PlanEvent as PlannedEvent } from '../../engine/types
 
 /** One generated token, as it arrives. */
 export interface TokenEvent {
-  /** Milliseconds since the token before; for the first, since the request was taken up. */
+  /** Milliseconds since the token before; for the first, since the request was taken up. Of tokens that a step gave together, a share each. */
   ms: number;
   /** Tokens the context now holds. */
   contextUsed: number;

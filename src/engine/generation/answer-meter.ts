@@ -7,13 +7,14 @@ export class AnswerMeter {
   #last = performance.now();
   /** What steps gave, and how long their tokens took together; the first is of the prefill. */
   readonly #steps: { tokens: number; ms: number }[] = [];
-  /** Tokens of the last step that are to come. */
+  /** Tokens of the last step that are to come, and what each of them took. */
   #left = 0;
+  #share = 0;
   #dispatches = 0;
   #dispatchesPerLayer = 0;
   tokens = 0;
 
-  /** Takes the next token: milliseconds since the token before, or since this was made. */
+  /** Takes the next token: milliseconds since the token before, or since this was made; of a step's tokens, which come together, a share each. */
   push({ ofStep, dispatchesPerToken, dispatchesPerLayer }: Omit<AnswerToken, 'token' | 'entropy' | 'position'>): number {
     const now = performance.now();
     const interval = now - this.#last;
@@ -21,6 +22,7 @@ export class AnswerMeter {
     if (this.#left === 0) {
       this.#steps.push({ tokens: 0, ms: 0 });
       this.#left = ofStep;
+      this.#share = interval / ofStep;
     }
     const step = this.#steps.at(-1)!;
     step.tokens++;
@@ -28,7 +30,7 @@ export class AnswerMeter {
     this.#left--;
     if (this.tokens++ > 0) this.#dispatches += dispatchesPerToken;
     this.#dispatchesPerLayer = dispatchesPerLayer;
-    return interval;
+    return this.#share;
   }
 
   report(): Omit<GenerationReport, 'kv' | 'meanRank' | 'invokedAt'> {

@@ -82,6 +82,7 @@ export type GenerateEvent =
       type: 'token';
       token: number;
       text: string;
+      /** Since the token before; of tokens that a step gave together, a share each. */
       ms: number;
       contextUsed: number;
       entropy?: number;
