@@ -35,14 +35,19 @@ export async function checkDraftModel(sources: readonly ByteSource[], model: Mod
   return draft;
 }
 
-function openDraftModel(header: ModelHeader, { plan }: Session, options: EngineCoreOptions): Promise<Session> {
+/** Where its device is lost it is given up: answers go on without. */
+function openDraftModel(header: ModelHeader, session: Session, options: EngineCoreOptions): Promise<Session> {
+  const { plan } = session;
   const { memoryLimitBytes } = options;
   return openSession({
     ...options,
     contextLength: Math.min(plan.contextLength, readModelConfig(header).contextLength),
     ...(memoryLimitBytes !== undefined && { memoryLimitBytes: Math.max(0, memoryLimitBytes - plan.totalBytes) }),
     header: undefined,
-    onDeviceLost: undefined,
+    onDeviceLost: () => {
+      session.draftModel?.close();
+      session.draftModel = undefined;
+    },
     onTrace: undefined,
   });
 }

@@ -1,4 +1,5 @@
 import { expect, describe, test } from 'vitest';
+import { nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { openAnyEngine } from '../../src/engine/open-model.ts';
@@ -122,16 +123,44 @@ describe('an answer that a model drafts is the same', () => {
     expect((await ask(engine)).tokens).toEqual(alone[0]);
   });
 
-  test('where the draft model fails in the middle: it goes on without', async () => {
-    const engine = await engineWith(model);
+  test.each(['while it reads', 'while it drafts'])('where the draft model loses its device %s: answers go on without', async (when) => {
+    const engine = await engineWith(model, { gpu: nodeGpu() });
     const plain = await ask(engine, { speculate: false });
     const drafts = (await engine.session()).draftModel!;
-    const tokens: number[] = [];
-    for await (const event of engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true })) {
-      if (event.type === 'token' && tokens.push(event.token) === 20) drafts.device.gpuDevice.destroy();
+    const lose = (): void => drafts.device.gpuDevice.destroy();
+    if (when === 'while it reads') {
+      const prefill = drafts.prefill.bind(drafts);
+      drafts.prefill = (...args) => {
+        const reading = prefill(...args);
+        lose();
+        return reading;
+      };
+    } else {
+      const ask = drafts.steps.ask.bind(drafts.steps);
+      drafts.steps.ask = (draw) => {
+        const step = ask(draw);
+        lose();
+        return step;
+      };
     }
+    expect((await ask(engine)).tokens).toEqual(plain.tokens);
+    expect(drafts.device.lost()).toBeDefined();
+    expect((await engine.session()).draftModel).toBeUndefined();
+    expect(await expectSame(engine)).toBeLessThan(2);
+  });
+
+  test('where the model loses its device: both come back', async () => {
+    const engine = await engineWith(model, { gpu: nodeGpu() });
+    const plain = await ask(engine, { speculate: false });
+    const { device, draftModel } = await engine.session();
+    device.gpuDevice.destroy();
+    await device.gpuDevice.lost;
+    const again = await engine.session();
+    expect(draftModel!.device.buffers.report().total).toBe(0);
+    again.stepCosts = new FreeSteps();
+    const { tokens, end } = await ask(engine);
     expect(tokens).toEqual(plain.tokens);
-    expect(await expectSame(engine)).toBeGreaterThanOrEqual(1);
+    expect(end.report.tokensPerStep).toBeGreaterThan(4);
   });
 });
 

@@ -236,9 +236,8 @@ export class AnswerSteps {
   }
 }
 
-/** Where the draft model's device is lost, texts draft themselves. */
 function speculationOn({ stepCosts: costs, plan, draftModel }: Session, prompt: readonly number[], slot: number): Speculation {
-  if (draftModel?.device.lost() !== undefined || !draftModel) return new Speculation(costs, prompt);
+  if (!draftModel) return new Speculation(costs, prompt);
   const vocabSize = Math.min(plan.config.vocabSize, draftModel.plan.config.vocabSize);
   const assumedCost = draftModel.plan.tensorBytes / plan.tensorBytes; // by what each reads
   return new Speculation(costs, prompt, new ModelDrafts(prompt, { draftModel, slot, vocabSize, costs }), assumedCost);
