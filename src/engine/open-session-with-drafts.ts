@@ -1,7 +1,7 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { openSession } from '../session/open-session.ts';
 import type { Session } from '../session/session.ts';
 import { checkSameTokens } from '../session/speculation/same-tokens.ts';
-import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { readModelConfig } from '../weights/model-config.ts';
 import type { ModelHeader } from '../weights/model-header.ts';

@@ -187,9 +187,9 @@ export class Batches implements StepComputer {
 
   /**
    * Computes the token last drawn of a sequence and a draft behind it (fewer than FEW_TOKENS in all), and draws after each;
-   * submits, once nobody holds the activations. `onSubmit`: called then. Resolves with the draws that hold: the first, and each behind a token of the draft that was drawn before it
-   * and takes the row that it was computed with. Keys and values of the others are overwritten before anything attends to
-   * their positions.
+   * submits, once nobody holds the activations, when `onSubmit` is called. Resolves with the draws that hold: the first, and
+   * each behind a token of the draft that was drawn before it and takes the row that it was computed with. Keys and values of
+   * the others are overwritten before anything attends to their positions.
    */
   async verify(draw: DrawRequest, { tokens: draft, row, text, allowed }: Draft, onSubmit: () => void = () => undefined): Promise<DrawnToken[]> {
     const { recorder, device, transformer, draws } = this.parts;

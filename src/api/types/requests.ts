@@ -104,8 +104,9 @@ export interface CompletionOptions {
   /** Measures the true error beside the estimated one, at the cost of keeping the dense pages too. */
   kvShadow?: boolean;
   /**
-   * Whether tokens that the text so far suggests are verified several at a time, where that is faster; default false. The
-   * answer is the same, but where two tokens are as likely as each other to the last digits: steps of many round otherwise.
+   * Whether tokens that the text so far, or a draft model, suggests are verified several at a time, where that is faster;
+   * default false. The answer is the same, but where two tokens are as likely as each other to the last digits: steps of many
+   * round otherwise.
    */
   speculate?: boolean;
   /**

@@ -46,8 +46,9 @@ export interface GenerateOptions extends RankOptions, KvOptions {
   /** Tells each token's log-probability, and this many of the likeliest tokens with theirs (0 to 20). */
   topLogprobs?: number;
   /**
-   * Whether tokens that the text so far suggests are verified several at a time, where that is faster; default false. The
-   * answer is the same, but where two tokens are as likely as each other to the last digits: steps of many round otherwise.
+   * Whether tokens that the text so far, or a draft model, suggests are verified several at a time, where that is faster;
+   * default false. The answer is the same, but where two tokens are as likely as each other to the last digits: steps of many
+   * round otherwise.
    */
   speculate?: boolean;
   /**
