@@ -92,6 +92,27 @@ export class DecodeRamp {
   }
 }
 
+/**
+ * The `count` rows of decoding behind `last`, which comes after `before`, as long as no level changes: a ramp goes on to its
+ * end. In f32, as the GPU has them.
+ */
+export function rowsBehind(before: RampRow | undefined, last: RampRow, rampWidth: number, count: number): RampRow[] {
+  const { levelLo, levelHi, wLo, wHi } = last;
+  if (levelLo === levelHi || !before) return new Array<RampRow>(count).fill(last);
+  const isSameRamp = before.levelLo === levelLo && before.levelHi === levelHi;
+  const rises = isSameRamp ? wHi > before.wHi : before.levelLo === levelLo; // else it has just begun
+  const shareOf = (age: number): number => {
+    const share = Math.fround(progress(age, rampWidth));
+    return rises ? share : Math.fround(1 - share);
+  };
+  const steps = rampWidth + 1;
+  const age = Math.round((rises ? wHi / wLo : 1 - wHi / wLo) * steps) - 1;
+  const end = rises ? levelHi : levelLo;
+  return Array.from({ length: count }, (_, i) =>
+    age + 1 + i < rampWidth ? { ...last, wHi: Math.fround(wLo * shareOf(age + 1 + i)) } : { levelLo: end, levelHi: end, wLo, wHi: 0 },
+  );
+}
+
 const same = (a: Dose, b: Dose): boolean => a.level === b.level && a.scale === b.scale;
 
 /** The right side's share at a ramp's token `i`; the tokens beside the ramp would be 0 and 1. */

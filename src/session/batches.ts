@@ -41,8 +41,8 @@ export interface BatchToken {
 /** Tokens that may come behind the one last drawn. */
 export interface Draft {
   tokens: readonly number[];
-  /** What they may take of the adapters, where the GPU chooses. */
-  row: RampRow | undefined;
+  /** What each is expected to take of the adapters, where the GPU chooses. */
+  rows: readonly RampRow[] | undefined;
   /** What was drawn, and what that went on from. */
   text: CountedText;
   /** What may be drawn behind the token last drawn, and behind each of these; default: all. */
@@ -191,14 +191,14 @@ export class Batches implements StepComputer {
    * each behind a token of the draft that was drawn before it and takes the row that it was computed with. Keys and values of
    * the others are overwritten before anything attends to their positions.
    */
-  async verify(draw: DrawRequest, { tokens: draft, row, text, allowed }: Draft, onSubmit: () => void = () => undefined): Promise<DrawnToken[]> {
+  async verify(draw: DrawRequest, { tokens: draft, rows: drafted, text, allowed }: Draft, onSubmit: () => void = () => undefined): Promise<DrawnToken[]> {
     const { recorder, device, transformer, draws } = this.parts;
     const rows = this.#takesRows ? await transformer.rowsOf([await this.#lastOf(draw.sequence), ...draft]) : undefined;
     while (this.#held) await this.#held;
     onSubmit();
     const { sequence, position } = draw;
     const first: BatchToken = { sequence, position: position - 1, place: sequence.slot };
-    const tokens = [first, ...draft.map((_, i): BatchToken => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i, row }))];
+    const tokens = [first, ...draft.map((_, i): BatchToken => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i, row: drafted?.[i] }))];
     let trial: Promise<void> | undefined;
     const drawn = await recorder.inOneGo(() => {
       const before = recorder.dispatches;
@@ -208,7 +208,7 @@ export class Batches implements StepComputer {
       return draws.verify(tokens.map((_, i) => ({ ...draw, position: position + i, allowed: allowed?.[i] })), before);
     });
     await trial;
-    const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean => token === draft[i] && (!chosen || isSameRow(chosen, row));
+    const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean => token === draft[i] && (!chosen || isSameRow(chosen, drafted?.[i]));
     const count = drawn.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;
     const kept = drawn.slice(0, count);
     void this.#noted([draw], Promise.resolve(kept.slice(-1)));
@@ -259,8 +259,10 @@ export class Batches implements StepComputer {
   }
 }
 
+/** WGSL divides to within 2.5 units in the last place. */
+const ROW_TOLERANCE = 1e-6;
 const isSameRow = (a: RampRow, b: RampRow | undefined): boolean =>
-  a.levelLo === b?.levelLo && a.levelHi === b.levelHi && a.wLo === b.wLo && a.wHi === b.wHi;
+  a.levelLo === b?.levelLo && a.levelHi === b.levelHi && Math.max(Math.abs(a.wLo - b.wLo), Math.abs(a.wHi - b.wHi)) < ROW_TOLERANCE;
 
 /** A forward pass takes the plain form of one mix of adapters. */
 function byAdapters(draws: readonly DrawRequest[]): DrawRequest[][] {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DecodeRamp, rampRows, rampTable } from '../../src/chunking/ramps.ts';
+import { DecodeRamp, rampRows, rampTable, rowsBehind } from '../../src/chunking/ramps.ts';
 import type { Dose, DosedSpan, RampOptions, RampRow } from '../../src/chunking/ramps.ts';
 import { Random } from '../support/random.ts';
 
@@ -161,4 +161,22 @@ describe('in decoding', () => {
     const doses = [0, 2, 1, 1].map((level) => ({ level, scale: 1.3 }));
     expect(rowsOf(doses, 0)).toEqual(doses.map(({ level }) => ({ levelLo: level, levelHi: level, wLo: 1.3, wHi: 0 })));
   });
+});
+
+it.each([0, 1, 2, 4, 7])('the rows behind another are those of decoding as long as no level changes, with ramps of %d tokens', (rampWidth) => {
+  const levels = new Random(rampWidth + 3);
+  const scale = 0.75;
+  const dose = (level: number): Dose => ({ level, scale });
+  for (let run = 0; run < 200; run++) {
+    const changes = Array.from({ length: 1 + levels.below(40) }, () => levels.below(3));
+    const ramp = new DecodeRamp(dose(1), rampWidth);
+    const before = [1, ...changes].map((level) => ramp.next(dose(level)));
+    const behind = Array.from({ length: 12 }, () => ramp.next(dose(ramp.level)));
+    const expected = rowsBehind(before.at(-2), before.at(-1)!, rampWidth, behind.length);
+    behind.forEach(({ levelLo, levelHi, wLo, wHi }, i) => {
+      expect({ ...expected[i], wLo: 0, wHi: 0 }).toEqual({ levelLo, levelHi, wLo: 0, wHi: 0 });
+      expect(expected[i]!.wLo).toBeCloseTo(wLo, 6);
+      expect(expected[i]!.wHi).toBeCloseTo(wHi, 6);
+    });
+  }
 });

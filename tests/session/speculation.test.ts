@@ -156,7 +156,7 @@ describe('a step that verifies', () => {
         const token = expected[tokens.length + i]!;
         return i < right ? token : (token + 1 + i) % 250;
       });
-      const asked = session.verify(greedy(sequence, PROMPT.length + tokens.length), { tokens: draft, row: undefined, text: { prompt: PROMPT, answer: tokens } });
+      const asked = session.verify(greedy(sequence, PROMPT.length + tokens.length), { tokens: draft, rows: undefined, text: { prompt: PROMPT, answer: tokens } });
       const kept = await asked;
       expect(kept.map(({ token }) => token)).toEqual(expected.slice(tokens.length, tokens.length + right + 1));
       sequence.tokens.push(tokens.at(-1)!, ...kept.slice(0, -1).map(({ token }) => token));

@@ -1,5 +1,5 @@
 import { DENSE } from '../../cache/policy.ts';
-import type { RampRow } from '../../chunking/ramps.ts';
+import { type RampRow, rowsBehind } from '../../chunking/ramps.ts';
 import type { SamplingOptions } from '../../config/sampling.ts';
 import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
 import type { TokenGrammar } from '../../grammar/grammars.ts';
@@ -57,8 +57,8 @@ export class AnswerSteps {
   readonly #drawn: (DrawnToken & { ofStep: number })[] = [];
   /** Of those, and those read. */
   readonly #answer: number[] = [];
-  /** What the last of them takes of the adapters, where the GPU chose. */
-  #lastRow: RampRow | undefined;
+  /** What the last two of them take of the adapters, where the GPU chose. */
+  #lastRows: RampRow[] = [];
   #speculation: Speculation | undefined;
   /** The step that was asked for last verifies a draft: how many tokens it gives is not known. */
   #verifies = false;
@@ -149,7 +149,7 @@ export class AnswerSteps {
       throw error;
     });
     this.#drawn.push(...drawn.map((each) => ({ ...each, ofStep: drawn.length })));
-    this.#lastRow = drawn.at(-1)?.row;
+    this.#lastRows = [...this.#lastRows, ...drawn.flatMap(({ row }) => row ?? [])].slice(-2);
     for (const { token } of drawn) {
       this.#answer.push(token);
       this.#speculation?.push(token);
@@ -194,9 +194,9 @@ export class AnswerSteps {
   #verify(draft: Pick<Draft, 'tokens' | 'allowed'>): Promise<DrawnToken[]> {
     const { prompt } = this.options;
     const draw = this.#draw(prompt.length + this.#asked, {});
-    // The row of the last token is that of those behind it, as long as no level changes.
-    const row = draw.level && this.#lastRow;
-    return this.session.verify(draw, { ...draft, row, text: { prompt, answer: this.#answer } });
+    const [before, last] = this.#lastRows.length > 1 ? this.#lastRows : [undefined, ...this.#lastRows];
+    const rows = draw.level && last && rowsBehind(before, last, draw.level.rampWidth, draft.tokens.length);
+    return this.session.verify(draw, { ...draft, rows, text: { prompt, answer: this.#answer } });
   }
 
   #ask(step: Promise<DrawnToken | DrawnToken[]>): void {
