@@ -81,15 +81,17 @@ export class PageTrials {
   }
 
   /**
-   * How many tokens a batch may have from `from` on that is to leave what as many batches of one token would: from the first
-   * to the last of them no page takes another form, and none is given up.
+   * How many tokens a batch may have from `from` on that is to leave what as many batches of one token would: behind the first
+   * of them no page takes another form, none is given up, and nothing is probed or tried, since what is found is known by a step.
    */
   tokensAtOnce(sequence: Sequence, from: number): number {
     const { policy, trial, probing } = sequence;
     if (policy.key === DENSE.key) return Infinity;
     const place = sequence.placeOf(from);
-    const isNews = this.areRight && this.#stateOf(sequence, { computed: from, upcoming: 1 }) !== this.#asked.get(sequence);
-    return trial || probing || isNews ? 1 : Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place));
+    const span = { computed: from, upcoming: 1 };
+    const isNews = this.areRight && this.#stateOf(sequence, span) !== this.#asked.get(sequence);
+    const mayFind = isNews && (policy.trials !== undefined || this.#toProbe(sequence, span) !== undefined);
+    return trial || probing || mayFind ? 1 : Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place));
   }
 
   /** What is being tried is dropped. */
@@ -179,11 +181,15 @@ export class PageTrials {
     return runs;
   }
 
+  #toProbe(sequence: Sequence, span: Span): Probe | undefined {
+    const { queries } = latestQueries(sequence, span.computed);
+    return sequence.probing || queries === 0 ? undefined : sequence.policy.probes?.(this.#view(sequence, span));
+  }
+
   /** Layer by layer, so that the copies of one live at a time. */
   #probe(sequence: Sequence, span: Span): Promise<void> | undefined {
-    const { policy, probing } = sequence;
     const queries = latestQueries(sequence, span.computed);
-    const wanted = probing || queries.queries === 0 ? undefined : policy.probes?.(this.#view(sequence, span));
+    const wanted = this.#toProbe(sequence, span);
     if (!wanted) return undefined;
     const { pages, forms } = { ...wanted, pages: spread(wanted.pages, Math.floor(TASKS_OF_LAYER / wanted.forms.length)) };
     const { cache, layers } = this.transformer;
