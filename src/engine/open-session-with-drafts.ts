@@ -6,6 +6,7 @@ import type { ByteSource } from '../weights/byte-source.ts';
 import { readModelConfig } from '../weights/model-config.ts';
 import type { ModelHeader } from '../weights/model-header.ts';
 import { openModelFile } from '../weights/open-model-file.ts';
+import { isSafetensors } from '../weights/safetensors/safetensors-model.ts';
 import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
 import type { EngineCoreOptions } from './types.ts';
 
@@ -43,7 +44,7 @@ function openDraftModel(header: ModelHeader, session: Session, options: EngineCo
     ...options,
     contextLength: Math.min(plan.contextLength, readModelConfig(header).contextLength),
     ...(memoryLimitBytes !== undefined && { memoryLimitBytes: Math.max(0, memoryLimitBytes - plan.totalBytes) }),
-    header: undefined,
+    header: isSafetensors(options.sources) ? undefined : header, // what those become is not decided
     onDeviceLost: () => {
       session.draftModel?.close();
       session.draftModel = undefined;

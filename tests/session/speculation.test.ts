@@ -13,6 +13,19 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 
 const SOFTWARE = { variant: { lanes: 1 } } as ConstructorParameters<typeof StepCosts>[0];
 
+/** What a session answers to `text`, greedily, computed from its beginning. */
+async function answered(session: Session, text: readonly number[], count: number): Promise<number[]> {
+  const sequence = new Sequence(undefined, 1);
+  const tokens = [(await prefillAndDraw(session, sequence, text)).token];
+  while (tokens.length < count) {
+    const asked = session.decode([greedy(sequence, text.length + tokens.length)]);
+    sequence.tokens.push(tokens.at(-1)!);
+    tokens.push(((await asked)[0] as DrawnToken).token);
+  }
+  session.release(sequence);
+  return tokens;
+}
+
 describe('drafts', () => {
   const draftsOf = (text: readonly number[]): TextDrafts => {
     const drafts = new TextDrafts();
@@ -130,25 +143,13 @@ describe('a step that verifies', () => {
     return { sequence, first: token };
   }
 
-  async function plainTokens(session: Session, count: number): Promise<number[]> {
-    const { sequence, first } = await prefilled(session, 0);
-    const tokens = [first];
-    while (tokens.length < count) {
-      const asked = session.decode([greedy(sequence, PROMPT.length + tokens.length)]);
-      sequence.tokens.push(tokens.at(-1)!);
-      tokens.push(((await asked)[0] as DrawnToken).token);
-    }
-    session.release(sequence);
-    return tokens;
-  }
-
   // Past the end of a page, in the form of decoding and in that of prefill.
   test.each([
     ...[1, 2, 3, 7].map((length) => ['cpu', length] as const),
     ...[1, 7].map((length) => ['gpu', length] as const),
   ])('keeps, on class %s, of %d tokens those that are right, and nothing attends to the others', async (deviceClass, length) => {
     const session = await (await engineUnderTest(bytes, { deviceClass })).session();
-    const expected = await plainTokens(session, 30);
+    const expected = await answered(session, PROMPT, 30);
     const { sequence, first } = await prefilled(session, 1);
     const tokens = [first];
     for (let right = 0; tokens.length < 20; right = (right + 1) % (length + 1)) {
@@ -171,19 +172,6 @@ describe('a step that verifies', () => {
 
 describe('a draft model', () => {
   const TEXT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
-
-  /** What a session answers to `text`, greedily, computed from its beginning. */
-  async function answered(session: Session, text: readonly number[], count: number): Promise<number[]> {
-    const sequence = new Sequence(undefined, 1);
-    const tokens = [(await prefillAndDraw(session, sequence, text)).token];
-    while (tokens.length < count) {
-      const asked = session.decode([greedy(sequence, text.length + tokens.length)]);
-      sequence.tokens.push(tokens.at(-1)!);
-      tokens.push(((await asked)[0] as DrawnToken).token);
-    }
-    session.release(sequence);
-    return tokens;
-  }
 
   // Layers that see a window, convolve, or take in rows of what was drawn.
   test.each(['llama', 'gemma3', 'lfm2', 'gemma4'] as const)('of %s drafts what it would answer itself, wherever the text went', async (architecture) => {

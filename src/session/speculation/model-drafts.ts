@@ -112,7 +112,7 @@ export class ModelDrafts {
   async #draft(count: number): Promise<number[]> {
     const { draftModel } = this.parts;
     const sequence = this.#sequence as Sequence; // since it is ready
-    const text = [...this.#text];
+    const text = this.#text; // it grows when the draft is known
     sequence.tokens.length = Math.min(commonPrefix(sequence.tokens, text), text.length - 1);
     const asked: Promise<DrawnToken>[] = [];
     try {
