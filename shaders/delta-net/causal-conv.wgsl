@@ -1,26 +1,44 @@
-// A causal convolution over the latest TAPS tokens, each column for itself, and SiLU: y[t] = silu(Σ_k taps[k] · x[t − k]).
-// One invocation a token and four columns. Tokens before the batch are in the state that the text has come to, the latest first,
-// and those of the batch go into the state behind it. Before a text's beginning there is nothing.
+// A causal convolution over the latest TAPS tokens, each column for itself, and SiLU: y[t] = silu(Σ_k taps[k] · x[t − k]). The last
+// columns of y are both numbers of each value head, as they are. One invocation a token and four columns. Of each text of the batch
+// there are `behind + runTokens` rows: those of its own tokens, and before them those that it has come to behind the state that it
+// reads (its tail), as many as it has. What is before the batch lies with that state: the tail, and what the convolution took in
+// before that, the latest first. Before a text's beginning there is nothing. With the state that a text leaves lies what was taken in
+// up to it, and as its tail what the tokens behind it bring.
 // needs: activation
 
-// Of the token `back` places before the t-th of the batch, in its text.
-fn taken(t: u32, back: u32, column: u32) -> vec4f {
-  let offset = t % params.runTokens;
-  if (back <= offset) { return x[(t - back) * ROW4 + column]; }
-  let place = places[batch_table[t].z];
+// What the t-th token of a text brings, whose first one of the batch is `first`; below 0 of those before it.
+fn brought(first: u32, place: vec4u, t: i32, column: u32) -> vec4f {
+  if (t >= 0) { return x[(first + u32(t)) * ROW4 + select(GATES_AT4 - WIDTH4, 0u, column < WIDTH4) + column]; }
   if (place.z == 0u) { return vec4f(); }
-  return state[place.x / 2u + STATE4 + (back - offset - 1u) * WIDTH4 + column];
+  let tail = place.z - 1u;
+  let back = u32(-t);
+  let row = select(STATE4 + (back - tail - 1u) * WIDTH4, TAIL_AT4 + (tail - back) * TAIL4, back <= tail);
+  return state[place.x / 2u + row + column];
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let column = id.x;
-  if (column >= WIDTH4) { return; }
-  let t = id.y;
-  var sum = taps[column] * taken(t, 0u, column);
-  for (var back = 1u; back < TAPS; back++) { sum += taps[back * WIDTH4 + column] * taken(t, back, column); }
-  y[t * WIDTH4 + column] = vec4f(activation(sum.x), activation(sum.y), activation(sum.z), activation(sum.w));
-  if (t % params.runTokens + 1u < params.runTokens) { return; }
-  let kept = places[batch_table[t].z].y / 2u + STATE4 + column;
-  for (var back = 0u; back < TAPS - 1u; back++) { state[kept + back * WIDTH4] = taken(t, back, column); }
+  if (column >= TAIL4) { return; }
+  let rows = params.behind + params.runTokens;
+  let first = id.y / rows * params.runTokens;
+  let t = i32(id.y % rows) - i32(params.behind);
+  let place = places[batch_table[first].z];
+  if (t + i32(max(place.z, 1u)) - 1 < 0) { return; }
+  let own = brought(first, place, t, column);
+  // Of its tokens, the last up to the state that is left.
+  let last = i32(params.runTokens - place.w) - 1;
+  let left = place.y / 2u + column;
+  if (t > last) { state[left + TAIL_AT4 + u32(t - last - 1) * TAIL4] = own; }
+  let at = id.y * TAIL4 + column;
+  if (column >= WIDTH4) {
+    y[at] = own;
+    return;
+  }
+  var sum = taps[column] * own;
+  for (var back = 1u; back < TAPS; back++) { sum += taps[back * WIDTH4 + column] * brought(first, place, t - i32(back), column); }
+  y[at] = vec4f(activation(sum.x), activation(sum.y), activation(sum.z), activation(sum.w));
+  if (t == last) {
+    for (var back = 0u; back < TAPS - 1u; back++) { state[left + STATE4 + back * WIDTH4] = brought(first, place, t - i32(back), column); }
+  }
 }

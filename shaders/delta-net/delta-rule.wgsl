@@ -2,8 +2,9 @@
 // q and k of length one, decay = exp(rate · softplus(α + bias)) and β = sigmoid(b). One workgroup a text of the batch, head and
 // COLUMNS of its values; the rows of a column of S are shared out to PARTS invocations, four rows by turns, so that neighbours
 // read neighbouring keys; they keep them in registers.
-// S lies as [HEAD_DIM / 4, HEAD_DIM] vectors of four rows. A batch begins with the state that the text has come to, if any, and
-// writes another one. What is added up along a column: S·k, S·q, k·k and q·q at once, and q·k; so y needs S from before alone.
+// S lies as [HEAD_DIM / 4, HEAD_DIM] vectors of four rows. A text begins with a state, if it has come to any, goes through the tokens
+// that it has come to behind that (its tail), and then through those of the batch; it leaves another state behind as many of these
+// as are sure to stay. What is added up along a column: S·k, S·q, k·k and q·q at once, and q·k; so y needs S from before alone.
 const HEAD4 = HEAD_DIM / 4u;
 // By turns, so that no token's sums are overwritten while they are read.
 var<workgroup> sums: array<vec4f, 2u * WORKGROUP>;
@@ -17,6 +18,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let column = group.x * COLUMNS + lane;
   let first = group.z * params.runTokens;
   let place = places[batch_table[first].z];
+  let tail = max(place.z, 1u) - 1u;
+  let count = tail + params.runTokens;
+  let kept = count - place.w; // up to the state that is left
   let own = (head * HEAD4 + part) * HEAD_DIM + column;
   #for i in PART4
   var s#i = vec4f();
@@ -31,23 +35,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let query_at = key_head * HEAD4 + part;
   let key_at = query_at + NUM_KEY_HEADS * HEAD4;
   let value_at = (2u * NUM_KEY_HEADS + head) * HEAD4 + column / 4u;
-  for (var t = first; t < first + params.runTokens; t++) {
-    let row = t * WIDTH4;
-    let gates = t * ROW4 * 4u + GATES + head;
-    let beta = 1.0 / (1.0 + exp(min(-gate(gates), 88.0)));
-    let alpha = gate(gates + NUM_VALUE_HEADS) + decay_bias[head];
+  for (var n = 0u; n < count; n++) {
+    let row = (group.z * (params.behind + params.runTokens) + params.behind + n - tail) * ROW4;
+    let beta = 1.0 / (1.0 + exp(min(-gate(row, head), 88.0)));
+    let alpha = gate(row, NUM_VALUE_HEADS + head) + decay_bias[head];
     let decay = exp(decay_rate[head] * (max(alpha, 0.0) + log(1.0 + exp(-abs(alpha)))));
     var sum = vec4f();
     var product = 0.0;
     #for i in PART4
     s#i *= decay;
-    let k#i = convolved[row + key_at + #iu * PARTS];
-    let q#i = convolved[row + query_at + #iu * PARTS];
+    let k#i = x[row + key_at + #iu * PARTS];
+    let q#i = x[row + query_at + #iu * PARTS];
     sum += vec4f(dot(s#i, k#i), dot(s#i, q#i), dot(k#i, k#i), dot(q#i, q#i));
     product += dot(q#i, k#i);
     #end
     if (PARTS > 1u) {
-      let turn = (t & 1u) * WORKGROUP;
+      let turn = (n & 1u) * WORKGROUP;
       sums[turn + local] = sum;
       products[turn + local] = product;
       workgroupBarrier();
@@ -59,18 +62,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       }
     }
     let key_scale = inverseSqrt(sum.z + LENGTH_EPS);
-    let delta = beta * (convolved[row + value_at][column % 4u] - sum.x * key_scale) * key_scale;
+    let delta = beta * (x[row + value_at][column % 4u] - sum.x * key_scale) * key_scale;
     #for i in PART4
     s#i += k#i * delta;
     #end
-    if (part == 0u) {
-      y[(t * NUM_VALUE_HEADS + head) * HEAD_DIM + column] = (sum.y + product * delta) * inverseSqrt(sum.w + LENGTH_EPS) * SCALE;
+    if (part == 0u && n >= tail) {
+      y[((first + n - tail) * NUM_VALUE_HEADS + head) * HEAD_DIM + column] = (sum.y + product * delta) * inverseSqrt(sum.w + LENGTH_EPS) * SCALE;
+    }
+    if (n + 1u == kept) {
+      let left = place.y / 2u + own;
+      #for i in PART4
+      state[left + #iu * PARTS * HEAD_DIM] = s#i;
+      #end
     }
   }
-  let end = place.y / 2u + own;
-  #for i in PART4
-  state[end + #iu * PARTS * HEAD_DIM] = s#i;
-  #end
 }
 
-fn gate(at: u32) -> f32 { return x[at / 4u][at % 4u]; }
+// The i-th of what decides how much a token is taken in, and how much is forgotten.
+fn gate(row: u32, i: u32) -> f32 { return x[row + GATES_AT4 + i / 4u][i % 4u]; }

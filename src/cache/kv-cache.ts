@@ -1,3 +1,4 @@
+import { TAIL_TOKENS } from '../config/delta-net.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import { hasPages, hasState, keyLayerOf, type ModelConfig, sharesKeys } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
@@ -41,9 +42,12 @@ function layerPageCounts(config: ModelConfig, size: CacheSize): number[] {
   });
 }
 
-/** Most bytes of the pages of each layer. */
+/** Most bytes of the pages of each layer, or of its states, with tails. */
 export const layerPageBytes = (config: ModelConfig, size: CacheSize): number[] =>
-  layerPageCounts(config, size).map((count, layer) => count * layerPageUnits(config, layer) * UNIT_BYTES);
+  layerPageCounts(config, size).map((count, layer) => {
+    const entries = PAGE_TOKENS + (hasState(config, layer) ? TAIL_TOKENS : 0);
+    return count * layerPageUnits(config, layer, 'f16', entries) * UNIT_BYTES;
+  });
 
 /** Most bytes of the whole cache. */
 export const cacheBytes = (config: ModelConfig, size: CacheSize): number =>

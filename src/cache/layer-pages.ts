@@ -83,7 +83,7 @@ export class LayerPages {
   copyOf(pages: readonly LayerPage[]): LayerPage[] {
     this.device.buffers.expectNoneRecorded(this.#buffer.label);
     this.reserve(pages.filter((page) => !isGivenBack(page)).length);
-    const copies = pages.map((page) => (isGivenBack(page) ? givenBack() : this.add('f16')));
+    const copies = pages.map((page) => (isGivenBack(page) ? givenBack() : this.add('f16', page.entries)));
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
     const { buffers, gpuDevice } = this.device;
     // Within one buffer WebGPU copies by way of another.

@@ -1,4 +1,4 @@
-import { stateBytes } from '../config/delta-net.ts';
+import { stateBytes, broughtFloats } from '../config/delta-net.ts';
 import { hasState, headDimOfLayer, isConvolved, type ModelConfig } from '../config/model-config.ts';
 import { type PageForm, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
@@ -21,11 +21,12 @@ export type PageShape = Pick<ModelConfig, 'numKvHeads' | 'headDim' | 'hiddenSize
 
 /**
  * Units of a page of a layer: keys and values in a form, or what a convolution takes in, `[PAGE_TOKENS, hiddenSize]` in f32.
- * That is called `f16` too, as what was never written anew; and so is a state, which is no page's but a text's.
+ * That is called `f16` too, as what was never written anew; and so is a state, which is no page's but a text's: one with a tail has
+ * that many entries more.
  */
 export function layerPageUnits(config: PageShape, layer: number, form: PageForm = 'f16', entries = PAGE_TOKENS): number {
   if (isConvolved(config, layer)) return (entries * config.hiddenSize * 4) / UNIT_BYTES;
-  if (config.deltaNet && hasState(config, layer)) return entries === 0 ? 0 : stateBytes(config.deltaNet) / UNIT_BYTES;
+  if (config.deltaNet && hasState(config, layer)) return entries === 0 ? 0 : (stateBytes(config.deltaNet) + 4 * (entries - PAGE_TOKENS) * broughtFloats(config.deltaNet)) / UNIT_BYTES;
   return pageUnits(form, { numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) }, entries);
 }
 

@@ -1,4 +1,3 @@
-import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { openSession } from '../session/open-session.ts';
 import type { Session } from '../session/session.ts';
 import { checkSameTokens } from '../session/speculation/same-tokens.ts';
@@ -28,11 +27,6 @@ export async function openSessionWithDrafts({ draftModel, ...options }: EngineCo
 export async function checkDraftModel(sources: readonly ByteSource[], model: ModelHeader): Promise<ModelHeader> {
   const draft = await openModelFile(sources);
   checkSameTokens(readTokenizerMetadata(draft), readTokenizerMetadata(model));
-  for (const header of [draft, model]) {
-    if (!readModelConfig(header).deltaNet) continue;
-    const reason = 'layers of it have a state, and tokens that are thrown away cannot be taken back from that: no draft is verified';
-    throw new ChunkwiseError('unsupported', { file: header.metadata.file, field: 'draftModel', reason });
-  }
   return draft;
 }
 

@@ -116,7 +116,7 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
     throw new ChunkwiseError('unsupported', { field: 'pages', reason: 'tokens in the middle of the text were given up' });
   }
   transformer.cache.giveBackBehind(pages, latest.heldTokens); // what is kept follows from the text's length alone
-  const kept = statesToSave(states);
+  const kept = statesToSave(states, transformer.config);
   const layers: Uint8Array<ArrayBuffer>[] = [];
   for (const [i, layer] of transformer.cache.layers.entries()) {
     const ranges = layer.ranges([...pages, ...kept].flatMap((page) => page.layers[i] ?? []));

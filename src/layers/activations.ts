@@ -1,12 +1,14 @@
 import { MAX_RANK } from '../adapters/formats/config-fields.ts';
-import { deltaWidths } from '../config/delta-net.ts';
+import { broughtFloats, deltaWidths, TAIL_TOKENS } from '../config/delta-net.ts';
+import { FEW_TOKENS } from '../config/few-tokens.ts';
+import { MAX_STREAMS } from '../config/max-streams.ts';
 import { type ModelConfig, widestMlp } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
 import { groupedPlaces, PLACE_WORDS } from '../kernels/experts/group-experts.ts';
 import { ROUTE_WORDS } from '../kernels/experts/route-experts.ts';
 import { rowWidth } from '../kernels/heads.ts';
-import { batchBytes, FEW_TOKENS } from './batch.ts';
+import { batchBytes } from './batch.ts';
 
 /** Tokens whose logits are computed at once. */
 export const HEAD_TOKENS = 16;
@@ -29,7 +31,7 @@ export interface Activations {
   partials: GPUBuffer;
   /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]`, of a delta net `[T, values]`; the experts that a token goes through `[T, used, ROUTE_WORDS]`, u32 */
   attended: GPUBuffer;
-  /** Of a delta net, queries, keys and values behind their convolution `[T, convolved]` */
+  /** Of a delta net, queries, keys and values behind their convolution, and both numbers of each value head, `[T, broughtFloats]`; before each text's those of its tail */
   convolved: GPUBuffer;
   /** gate, then up: `[T, 2 intermediateSize]`; what experts make of a token `[T, used, hiddenSize]`; before the layers what they take in, on its way `[T, numLayers perLayerInputs]` */
   gateUp: GPUBuffer;
@@ -47,7 +49,7 @@ export interface Activations {
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
   const { hiddenSize, numHeads, headDim, vocabSize, numLayers, convolution, deltaNet, experts, perLayerInputs = 0 } = config;
   const ofConvolution = convolution ? hiddenSize : 0;
-  const { projected, convolved, values } = deltaNet ? deltaWidths(deltaNet) : { projected: 0, convolved: 1, values: 0 };
+  const { projected, values } = deltaNet ? deltaWidths(deltaNet) : { projected: 0, values: 0 };
   const { count = 0, used = 0, intermediateSize: expertSize = 0 } = experts ?? {};
   const mlpSize = experts?.firstLayer === 0 ? 0 : widestMlp(config);
   const rows = (width: number): number => batchTokens * width * 4;
@@ -59,7 +61,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
     qkv: rows(Math.max(rowWidth(config), 3 * ofConvolution, projected, count)),
     partials: Math.max(Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim), groupedPlaces(batchTokens * used, count) * PLACE_WORDS) * 4,
     attended: rows(Math.max(numHeads * headDim, ofConvolution, values, ROUTE_WORDS * used)),
-    convolved: rows(convolved),
+    convolved: deltaNet ? (batchTokens + MAX_STREAMS * TAIL_TOKENS) * broughtFloats(deltaNet) * 4 : 4,
     gateUp: rows(Math.max(2 * mlpSize, used * hiddenSize, numLayers * perLayerInputs)),
     gated: rows(Math.max(mlpSize, used * expertSize, perLayerInputs)),
     layerInputs: rows(Math.max(1, numLayers * perLayerInputs)),

@@ -24,9 +24,6 @@ export interface PlainProduct {
   record(recorder: Dispatcher, batch: BatchShape, scale: number): void;
 }
 
-/** Most tokens of a batch of few. */
-export const FEW_TOKENS = 8;
-
 /** What a linear has to know of a batch. */
 export interface BatchShape {
   /** Consecutive tokens of one sequence; or few tokens of any, such as the next of each stream; at most FEW_TOKENS. */
@@ -42,6 +39,8 @@ export interface Batch extends BatchShape {
   length: number;
   /** Each token is of another sequence; else they are consecutive tokens of one. */
   apart: boolean;
+  /** Most tokens that one of its sequences has come to behind the state that it goes on from, where layers have states. */
+  behind: number;
   /** Every page of its sequences is in f16. */
   halfOnly: boolean;
   /** Shown what linears read `[T, inFeatures]`, once it is computed; a prefill's only. */

@@ -73,9 +73,9 @@ export class GatedDeltaNet {
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
-    const { tokens, apart } = batch;
+    const { tokens, apart, behind } = batch;
     this.#input.record(recorder, batch);
-    const size = { tokens, runTokens: apart ? 1 : tokens };
+    const size = { tokens, runTokens: apart ? 1 : tokens, behind };
     for (const operation of this.#mix()) recorder.run(operation, operation.groups(size), size);
     recorder.run(this.#normHeads, this.#normHeads.groups(batch), { tokens });
     this.#output.record(recorder, batch);
@@ -85,11 +85,11 @@ export class GatedDeltaNet {
     const { place, net, buffers, weights } = this;
     const { device, activations } = place;
     const { batchTable, qkv, convolved, attended } = activations;
-    const bounds = { batch_table: batchTable, places: buffers.places, x: qkv, state: buffers.pages.buffer };
+    const bounds = { batch_table: batchTable, places: buffers.places, state: buffers.pages.buffer };
     const { taps, decayRate, decayBias } = weights;
     return [
-      createOperation(device, causalConvKernel(device, net), { ...bounds, taps, y: convolved }),
-      createOperation(device, deltaRuleKernel(device, net), { ...bounds, convolved, decay_rate: decayRate, decay_bias: decayBias, y: attended }),
+      createOperation(device, causalConvKernel(device, net), { ...bounds, x: qkv, taps, y: convolved }),
+      createOperation(device, deltaRuleKernel(device, net), { ...bounds, x: convolved, decay_rate: decayRate, decay_bias: decayBias, y: attended }),
     ];
   }
 }

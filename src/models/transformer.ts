@@ -107,11 +107,11 @@ export class Transformer {
         input?.record(recorder, of);
       }
     };
-    const { kind, tokens, apart, halfOnly, loras, lora, tap } = batch;
+    const { kind, tokens, apart, behind, halfOnly, loras, lora, tap } = batch;
     if (kind === 'prefill' || loras.length > 0 || tap) return record(batch);
     const length = Math.ceil(batch.length / PAGE_TOKENS) * PAGE_TOKENS;
-    const key = [from, to, tokens, length, apart, halfOnly, lora?.adapters, lora?.rank].join();
-    recorder.again(key, () => record({ kind, tokens, length, apart, halfOnly, loras, lora }));
+    const key = [from, to, tokens, length, apart, behind, halfOnly, lora?.adapters, lora?.rank].join();
+    recorder.again(key, () => record({ kind, tokens, length, apart, behind, halfOnly, loras, lora }));
   }
 
   /** What layers take in of these tokens besides, to be given to `takeIn` before `forward`; undefined for models that have no such. Errors: `bad_file`, and what the source throws. */

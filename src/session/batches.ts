@@ -55,6 +55,8 @@ export interface ForwardOptions {
   layers?: LayerRange;
   /** What its layers take in of its tokens; see `Transformer.rowsOf`. */
   rows?: Float32Array<ArrayBuffer> | undefined;
+  /** The last so many of its tokens may be thrown away; default: none. */
+  drafted?: number;
 }
 
 /** Computes batches of sequences' tokens, and draws the tokens after them. */
@@ -98,7 +100,7 @@ export class Batches implements StepComputer {
    * Records the forward pass over a batch, which must be submitted before another is recorded. Pages and adapters may lie
    * elsewhere when its next layers are.
    */
-  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers, rows }: ForwardOptions = {}): void {
+  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers, rows, drafted = 0 }: ForwardOptions = {}): void {
     const { device, transformer, ranks, sequences: cached } = this.parts;
     const { cache, activations, arena } = transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
@@ -110,7 +112,7 @@ export class Batches implements StepComputer {
     if (isFirst && this.#takesRows && !rows) throw new Error('no rows of the tokens');
     if (isFirst && rows) transformer.takeIn(rows);
     // States of all may move as one is added.
-    if (isFirst) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to);
+    if (isFirst) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to, drafted);
     for (const { sequence, from, to } of spans) {
       cache.show(sequence.slot, sequence.pages);
       cache.states.show(cache.firstPage(sequence.slot), sequence.states, from, to);
@@ -136,7 +138,8 @@ export class Batches implements StepComputer {
     if (adapted) arena.writeRows(adapted.rows);
     const halfOnly = sequences.every(({ pages }) => allHalf(pages));
     const apart = sequences.length === tokens.length;
-    transformer.forward(recorder, { kind, tokens: tokens.length, length, apart, halfOnly, loras, lora: adapted?.lora, tap }, layers);
+    const behind = Math.max(...spans.map(({ sequence: { states }, from }) => cache.states.behind(states, from)));
+    transformer.forward(recorder, { kind, tokens: tokens.length, length, apart, behind, halfOnly, loras, lora: adapted?.lora, tap }, layers);
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
@@ -204,7 +207,7 @@ export class Batches implements StepComputer {
       const before = recorder.dispatches;
       trial = this.lengthen(sequence, position - 1, position + draft.length);
       device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(draft));
-      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens, { rows });
+      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens, { rows, drafted: draft.length });
       return draws.verify(tokens.map((_, i) => ({ ...draw, position: position + i, allowed: allowed?.[i] })), before);
     });
     await trial;

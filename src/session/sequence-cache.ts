@@ -39,18 +39,19 @@ export class SequenceCache {
   }
 
   /**
-   * Makes ready for a batch of a text's tokens from `from` up to `to`: layers with a delta net leave a state behind them, at the
-   * cost of texts longest unused, and then of older states. Throws where anything is recorded.
+   * Makes ready for a batch of a text's tokens from `from` up to `to`, the last `drafted` of which may be thrown away: layers with a
+   * delta net leave a state behind the others, at the cost of texts longest unused, and then of older states. Throws where
+   * anything is recorded.
    */
-  advance(sequence: Sequence, from: number, to: number): void {
+  advance(sequence: Sequence, from: number, to: number, drafted = 0): void {
     const { states, config } = this.cache;
     if (!config.deltaNet) return;
-    states.forget(sequence.states, from, to);
+    states.forget(sequence.states, from, to - drafted);
     while (states.room === 0 && this.#idle.length > 0) this.#forget(this.#idle.shift());
     for (const { states: own } of [...this.#running, sequence]) {
       if (states.room === 0) states.removeWhere(own, (state) => own.length > 1 && state === own[0]);
     }
-    states.add(sequence.states, to);
+    states.add(sequence.states, to - drafted, drafted);
     sequence.notePeak();
   }
 
@@ -92,7 +93,7 @@ export class SequenceCache {
     if (!best) return new Sequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.takeUp(isAnew ? 0 : shared, slot, policy);
-    this.cache.states.removeWhere(best.states, ({ tokens }) => tokens > best.tokens.length);
+    this.cache.states.cut(best.states, best.tokens.length);
     this.cache.resize(best.pages, best.heldTokens);
     return best;
   }
@@ -108,7 +109,7 @@ export class SequenceCache {
       if (running.policy.key !== policy.key) continue;
       const length = Math.min(alike(running, prompt, spans), tokens.length - 1, prompt.length - 1);
       const { states } = this.cache;
-      const whole = running.states.filter((state) => state.tokens % PAGE_TOKENS === 0);
+      const whole = running.states.filter((state) => state.tail === 0 && state.tokens % PAGE_TOKENS === 0);
       const shared = this.#inSight(running, states.resumable(whole, length - (length % PAGE_TOKENS)));
       if (shared <= least) continue;
       const copies = states.room > 0 ? this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS)) : undefined;
@@ -131,6 +132,16 @@ export class SequenceCache {
   #inSight(sequence: Sequence, length: number): number {
     const place = length < sequence.droppedEnd ? length : sequence.placeOf(length);
     return isInSight(this.cache.config, sequence.pages, place) ? length : 0;
+  }
+
+  /**
+   * Cuts a text that is being computed to at most its first `length` tokens, to where it can be gone on from. Of what is kept behind
+   * `turn` tokens only that is any more.
+   */
+  goBack(sequence: Sequence, length: number, turn: number): void {
+    const end = this.#resumable(sequence, Math.min(length, sequence.tokens.length));
+    sequence.tokens.length = end;
+    this.cache.states.letGo(sequence.states, turn, end);
   }
 
   giveBack(sequence: Sequence): void {

@@ -68,6 +68,17 @@ describe('an answer that a model drafts is the same', () => {
     for (const { tokens, pages } of drafts.sequences.idle) expect(pages.length).toBe(Math.ceil(tokens.length / 32));
   });
 
+  test.each(['cpu', 'gpu'] as const)('where layers of both have states, on class %s', async (deviceClass) => {
+    const withStates = { architecture: 'qwen35', type: 'F32', seed: 5, numLayers: 4, contextLength: 512, neverEnds: true } as const;
+    const engine = await engineUnderTest(tinyModel(withStates), { deviceClass, draftModel: [sourceOf(tinyModel(withStates))] });
+    (await engine.session()).stepCosts = new FreeSteps();
+    expect(await expectSame(engine)).toBeGreaterThan(4);
+    expect(await expectSame(engine, {}, `${PROMPT} and a bell`)).toBeGreaterThan(4);
+    const different = await engineUnderTest(tinyModel(withStates), { deviceClass, draftModel: [sourceOf(tinyModel({ ...withStates, seed: 6 }))] });
+    (await different.session()).stepCosts = new FreeSteps();
+    expect(await expectSame(different)).toBeLessThan(2);
+  });
+
   test('where drafts are wrong', async () => {
     const engine = await engineWith(other);
     // As many as the text itself drafts, which comes to repeat itself.
@@ -189,12 +200,6 @@ describe('a model is refused that cannot draft', () => {
     await refused(tinyModel({ ...MODEL, vocabSize: 273 + 129 }), 'unsupported', { field: 'tokenizer.ggml.tokens', reason: /402 tokens/ });
     const padded = await engineWith(tinyModel({ ...MODEL, vocabSize: 273 + 128 }));
     await expectSame(padded);
-  });
-
-  test('with a state, or for one with a state', async () => {
-    const withState = tinyModel({ architecture: 'qwen35', type: 'F32', seed: 5, numLayers: 4, contextLength: 512 });
-    await refused(withState, 'unsupported', { field: 'draftModel' });
-    await expectError(() => engineUnderTest(withState, { draftModel: [sourceOf(withState)] }), 'unsupported', { field: 'draftModel' });
   });
 
   test('an encoder, or for an encoder', async () => {

@@ -5,7 +5,7 @@ import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { TokenGrammar } from '../../src/grammar/grammars.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
-import { FEW_TOKENS } from '../../src/layers/batch.ts';
+import { FEW_TOKENS } from '../../src/config/few-tokens.ts';
 import { SCHEMAS } from '../support/grammars/schemas.ts';
 import { faultsOf } from '../support/grammars/validate.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { kvMap } from '../../src/cache/kv-map.ts';
+import { mostStates } from '../../src/cache/text-states.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions, PlanEvent } from '../../src/engine/types.ts';
@@ -10,11 +11,14 @@ import { readModelConfig } from '../../src/weights/model-config.ts';
 import { type Answer, answer } from '../support/answer.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { type EngineTestOptions, engineUnderTest } from '../support/engine-under-test.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
 const MODEL = { architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 512, neverEnds: true } as const;
 const bytes = tinyModel(MODEL);
+/** Three of its four layers know a text by a state. */
+const STATES = { ...MODEL, architecture: 'qwen35', type: 'F32', seed: 82, numLayers: 4, attentionGain: 1 } as const;
 const PROMPT = 'The wind comes from the hills. The wind comes from the hills. The wind';
 const OTHERS = ['A third, a third, a third, a', 'And of the fourth nobody speaks; nobody speaks; nobody'];
 const LONG = Array.from({ length: 5 }, (_, i) => `${i}. The wind comes from the hills, and goes to the sea at ${i + 7}. `).join('').repeat(2).slice(0, 400);
@@ -72,6 +76,20 @@ function fewTokens(engine: LocalEngine, more: Partial<SamplingOptions>): Samplin
   const few = engine.tokenizer.encode(FEW);
   const bias = Array.from({ length: engine.tokenizer.vocabSize }, (_, token) => [token, few.includes(token) ? 0 : -100] as const);
   return { ...GREEDY, temperature: 1, ...more, logitBias: new Map(bias) };
+}
+
+/** Aborts an answer once `count` tokens are read; gives these. */
+async function abortAt(engine: LocalEngine, options: Partial<GenerateOptions>, count: number): Promise<number[]> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const tokens: number[] = [];
+  const read = async (): Promise<void> => {
+    for await (const event of engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, ...options, signal })) {
+      if (event.type === 'token' && tokens.push(event.token) === count) controller.abort();
+    }
+  };
+  await expect(read()).rejects.toMatchObject({ code: 'aborted' });
+  return tokens;
 }
 
 /** The same with and without speculation, which takes part. */
@@ -191,17 +209,7 @@ describe('an answer is the same with speculation', () => {
   test('after one was aborted in its middle', async () => {
     const engine = await engineOf();
     const plain = await ask(engine, { speculate: false });
-    const controller = new AbortController();
-    const tokens: number[] = [];
-    const events = engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, signal: controller.signal });
-    await expect(
-      (async () => {
-        for await (const event of events) {
-          if (event.type === 'token' && tokens.push(event.token) === 41) controller.abort();
-        }
-      })(),
-    ).rejects.toMatchObject({ code: 'aborted' });
-    expect(tokens).toEqual(plain.tokens.slice(0, 41));
+    expect(await abortAt(engine, {}, 41)).toEqual(plain.tokens.slice(0, 41));
     expect((await ask(engine)).tokens).toEqual(plain.tokens);
   });
 });
@@ -262,4 +270,94 @@ test('sampling draws as often what it draws without', async () => {
   expect(Math.min(...both.map(([a, b]) => a + b))).toBeGreaterThan(5);
   const chiSquare = both.reduce((sum, [a, b]) => sum + (a - b) ** 2 / (a + b), 0);
   expect(chiSquare).toBeLessThan(9.2); // two degrees of freedom, p = 0.01
+});
+
+/** Kept to few tokens, since such tiny models never repeat themselves else. */
+describe('where layers have states, an answer is the same', () => {
+  const withStates = tinyModel(STATES);
+  const opened = async (size: DraftSize = 8, options: EngineTestOptions = {}) => {
+    const engine = await engineOf(size, options, withStates);
+    return { engine, sampling: fewTokens(engine, { temperature: 0 }) };
+  };
+
+  test.each([
+    [2, 'cpu'],
+    [4, 'gpu'],
+    [8, 'cpu'],
+    [8, 'gpu'],
+  ] as const)('in steps of %d tokens, on class %s, and what goes on from it', async (size, deviceClass) => {
+    const { engine, sampling } = await opened(size, { deviceClass });
+    const first = await expectSame(engine, { sampling });
+    for (const prompt of OTHERS) await expectSame(engine, { sampling }, prompt);
+    // Each ends in the middle of a draft, or behind one: the next goes on from there, or from a few tokens before.
+    for (const maxTokens of [20, 21, 22, 23, 24]) {
+      await ask(engine, { sampling, maxTokens });
+      const turn = PROMPT + engine.tokenizer.decode(first.tokens.slice(0, maxTokens));
+      const { tokens, end } = await ask(engine, { sampling }, turn);
+      expect(tokens.slice(0, TOKENS - maxTokens)).toEqual(first.tokens.slice(maxTokens));
+      expect(end.usage.cachedTokens).toBeGreaterThanOrEqual(end.usage.promptTokens - 2);
+    }
+  });
+
+  test('at temperature, with a grammar, and with a cache policy past the context', async () => {
+    const { engine } = await opened();
+    for (const seed of [1, 2, 3]) await expectSame(engine, { sampling: fewTokens(engine, { seed, temperature: 0.5 }) });
+    await expectSame(engine, { responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd" | "e")+' } });
+    const { engine: short, sampling } = await opened(8, { contextLength: 256 });
+    const { end } = await expectSame(short, { sampling, kv: 'policy', maxTokens: 300 });
+    expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
+  });
+
+  test('of streams side by side, the last of which goes on alone, and of further answers', async () => {
+    const { engine, sampling } = await opened();
+    const prompts = [PROMPT, ...OTHERS];
+    const alone: number[][] = [];
+    for (const prompt of prompts) alone.push((await ask(engine, { sampling, speculate: false }, prompt)).tokens);
+    const { engine: other } = await opened();
+    const answers: number[] = [];
+    const beside: Promise<Answer>[] = [];
+    // The first is in the middle of its drafts when the others come.
+    for await (const event of other.complete(PROMPT, { sampling, stop: [], maxTokens: TOKENS, speculate: true })) {
+      if (event.type !== 'token') continue;
+      answers.push(event.token);
+      if (answers.length === 20) prompts.slice(1).forEach((prompt, i) => beside.push(ask(other, { sampling, maxTokens: TOKENS - 40 + 10 * i }, prompt)));
+    }
+    expect(answers).toEqual(alone[0]);
+    for (const [i, { tokens }] of (await Promise.all(beside)).entries()) expect(tokens).toEqual(alone[i + 1]?.slice(0, TOKENS - 40 + 10 * i));
+    const further = await Promise.all([ask(other, { sampling }), ask(other, { sampling, isFurther: true }), ask(other, { sampling, isFurther: true })]);
+    for (const { tokens } of further) expect(tokens).toEqual(alone[0]);
+  });
+
+  test('saved, loaded and gone on from; and after one was aborted in the middle of its drafts', async () => {
+    const savedCaches = new MemoryStore();
+    const { engine, sampling } = await opened(8, { savedCaches });
+    const first = await ask(engine, { sampling });
+    await engine.savedCaches.save('text');
+    const turn = `${PROMPT}${first.text} and`;
+    const cached = await ask(engine, { sampling }, turn);
+    const { engine: another } = await opened(8, { savedCaches });
+    await another.savedCaches.load('text');
+    const loaded = await ask(another, { sampling }, turn);
+    expect(loaded.tokens).toEqual(cached.tokens);
+    expect(loaded.end.usage.cachedTokens).toBeGreaterThan(loaded.end.usage.promptTokens - 16);
+    expect((await ask((await opened()).engine, { sampling, speculate: false }, turn)).tokens).toEqual(cached.tokens);
+    for (const count of [20, 21, 22, 23]) {
+      await abortAt(engine, { sampling }, count);
+      expect((await ask(engine, { sampling })).tokens).toEqual(first.tokens);
+    }
+  });
+
+  test('with states of other texts in memory no longer than they are needed', async () => {
+    const { engine, sampling } = await opened();
+    const session = await engine.session();
+    const most = mostStates(session.plan.numPages);
+    for (let i = 0; i < 12; i++) await expectSame(engine, { sampling, maxTokens: 40 }, `${i} of these. ${PROMPT}`);
+    const { idle } = session.sequences;
+    const states = idle.flatMap((sequence) => sequence.states);
+    expect(states.length).toBeLessThanOrEqual(most);
+    // Each is gone on from at the end of its prompt, and of its answer.
+    const last = idle.at(-1)!;
+    expect(last.states.length).toBeLessThanOrEqual(3);
+    expect(last.states.some(({ tokens, tail }) => tokens + tail === last.tokens.length)).toBe(true);
+  });
 });

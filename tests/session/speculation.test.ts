@@ -173,8 +173,8 @@ describe('a step that verifies', () => {
 describe('a draft model', () => {
   const TEXT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
 
-  // Layers that see a window, convolve, or take in rows of what was drawn.
-  test.each(['llama', 'gemma3', 'lfm2', 'gemma4'] as const)('of %s drafts what it would answer itself, wherever the text went', async (architecture) => {
+  // Layers that see a window, convolve, take in rows of what was drawn, or have states.
+  test.each(['llama', 'gemma3', 'lfm2', 'gemma4', 'qwen35'] as const)('of %s drafts what it would answer itself, wherever the text went', async (architecture) => {
     const numLayers = architecture === 'lfm2' ? 3 : 6;
     const engine = await engineUnderTest(tinyModel({ architecture, type: 'F32', seed: 6, numLayers, contextLength: 512, neverEnds: true }));
     const session = await engine.session();
@@ -191,5 +191,9 @@ describe('a draft model', () => {
       text.push(...more);
     }
     await drafts.close();
+    // Behind the prompt, where the text was read to before, and where it is read to.
+    const { states } = session.sequences.idle.at(-1)!;
+    expect(states.length).toBeLessThanOrEqual(3);
+    expect(states.length > 0).toBe(architecture === 'qwen35');
   });
 });

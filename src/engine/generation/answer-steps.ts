@@ -205,14 +205,14 @@ export class AnswerSteps {
   }
 
   /**
-   * Drafts are verified where nobody wants logits, and the GPU chooses all rows or none; where no layer has a state, which would
-   * know of tokens that are thrown away; and where no true errors are told, which would be those of such tokens.
+   * Drafts are verified where nobody wants logits, and the GPU chooses all rows or none; and where no true errors are told, which
+   * would be those of tokens that are thrown away.
    */
   #maySpeculate(): boolean {
-    const { sequence, session } = this;
+    const { sequence } = this;
     const { prompt, speculates, wantsLogits, follow } = this.options;
     const isPlanned = follow !== undefined && sequence.rows[prompt.length] !== undefined;
-    return speculates && !session.plan.config.deltaNet && !wantsLogits && !isPlanned && !sequence.shadows;
+    return speculates && !wantsLogits && !isPlanned && !sequence.shadows;
   }
 
   /**

@@ -92,7 +92,7 @@ export class CheckedLayer {
   /** Stores with `store`, if any, unless attention does, and attends. Submits. */
   run(recorder: Recorder, attend: PagedAttention, span: Span, store?: Operation<{ tokens: number }>): void {
     const { kind, start, end, halfOnly, longest = end } = span;
-    const batch = { kind, tokens: end - start, length: longest, apart: kind === 'decode', halfOnly, loras: [] };
+    const batch = { kind, tokens: end - start, length: longest, apart: kind === 'decode', behind: 0, halfOnly, loras: [] };
     this.write(span);
     if (store && !attend.stores(batch)) recorder.run(store, store.groups(batch));
     attend.record(recorder, batch);

@@ -1,4 +1,4 @@
-import { deltaStateFloats, deltaWidths, stateBytes } from '../../config/delta-net.ts';
+import { deltaStateFloats, deltaWidths, stateBytes, tailBytes, broughtFloats } from '../../config/delta-net.ts';
 import type { DeltaNet, ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import { createOperation } from '../../gpu/operation.ts';
@@ -13,32 +13,36 @@ import { batchTable } from '../../layers/batch.ts';
 import { anyHalves, anyNumbers, bufferOf } from './known-values.ts';
 import { ACTIVATIONS, dot, rmsNormed } from './plain-math.ts';
 
-/** Two texts, of which the second was begun before: the state that it reads is the first of three, and the others are those that they leave. */
-const TEXTS = [{ isKnown: false, to: 1 }, { isKnown: true, to: 2 }];
+/**
+ * Two texts, of which the second was begun before, and has come to two tokens behind the state that it reads, the first of three; the
+ * others are those that they leave. Its last token may be thrown away.
+ */
+const TEXTS = [{ isKnown: false, tail: 0, to: 1, drafted: 0 }, { isKnown: true, tail: 2, to: 2, drafted: 1 }];
 
 /** What a layer with a delta net makes of its inputs, and the states that it leaves. */
 export function deltaNetCheck(device: Device, { rmsNormEps }: ModelConfig, net: DeltaNet): Check {
   const { numValueHeads, headDim, taps } = net;
   const { convolved: width, projected, values } = deltaWidths(net);
-  const size = { tokens: TEXTS.length * taps, runTokens: taps };
+  const size = { tokens: TEXTS.length * taps, runTokens: taps, behind: 2 };
   const next = anyNumbers();
   const inputs: DeltaInputs = {
-    ...{ x: anyHalves(size.tokens * projected, next), weights: anyHalves(taps * width, next), before: anyHalves(stateBytes(net) / 4, next) },
+    ...{ x: anyHalves(size.tokens * projected, next), weights: anyHalves(taps * width, next), before: anyHalves((stateBytes(net) + tailBytes(net)) / 4, next) },
     ...{ rate: anyHalves(numValueHeads, next).map((value) => -Math.abs(value)), bias: anyHalves(numValueHeads, next), headNorm: anyHalves(headDim, next) },
   };
   const floats = inputs.before.length;
   const state = bufferOf(device, new Float32Array(3 * floats));
   const table = batchTable(Array.from({ length: size.tokens }, (_, t) => ({ place: 0, position: 40 + t, firstPage: Math.floor(t / taps), page: 0 })));
-  const places = Uint32Array.from(TEXTS.flatMap(({ isKnown, to }) => [0, (to * floats * 4) / UNIT_BYTES, Number(isKnown), 0]));
-  const [mixed, y] = [bufferOf(device, new Float32Array(size.tokens * width)), bufferOf(device, new Float32Array(size.tokens * values))];
-  const shared = { batch_table: bufferOf(device, table), places: bufferOf(device, places), x: bufferOf(device, inputs.x), state };
+  const places = Uint32Array.from(TEXTS.flatMap(({ isKnown, tail, to, drafted }) => [0, (to * floats * 4) / UNIT_BYTES, Number(isKnown) + tail, drafted]));
+  const [mixed, y] = [bufferOf(device, new Float32Array(TEXTS.length * (size.behind + taps) * broughtFloats(net))), bufferOf(device, new Float32Array(size.tokens * values))];
+  const shared = { batch_table: bufferOf(device, table), places: bufferOf(device, places), state };
+  const x = bufferOf(device, inputs.x);
   const [weights, rate, bias, headNorm] = [inputs.weights, inputs.rate, inputs.bias, inputs.headNorm].map((each) => bufferOf(device, each));
   return {
     name: `delta-rule × ${headDim}`,
     make() {
-      const convolve = createOperation(device, causalConvKernel(device, net), { ...shared, taps: weights!, y: mixed });
-      const mix = createOperation(device, deltaRuleKernel(device, net), { ...shared, convolved: mixed, decay_rate: rate!, decay_bias: bias!, y });
-      const norm = createOperation(device, gatedNormKernel(device, net, rmsNormEps), { x: shared.x, norm_weight: headNorm!, y });
+      const convolve = createOperation(device, causalConvKernel(device, net), { ...shared, x, taps: weights!, y: mixed });
+      const mix = createOperation(device, deltaRuleKernel(device, net), { ...shared, x: mixed, decay_rate: rate!, decay_bias: bias!, y });
+      const norm = createOperation(device, gatedNormKernel(device, net, rmsNormEps), { x, norm_weight: headNorm!, y });
       return (recorder) => {
         device.gpuDevice.queue.writeBuffer(state, 0, inputs.before);
         recorder.run(convolve, convolve.groups(size), size);
@@ -56,7 +60,7 @@ export function deltaNetCheck(device: Device, { rmsNormEps }: ModelConfig, net: 
 interface DeltaInputs {
   x: Float32Array<ArrayBuffer>;
   weights: Float32Array<ArrayBuffer>;
-  /** The state that the second text reads. */
+  /** The state that the second text reads, and its tail. */
   before: Float32Array<ArrayBuffer>;
   rate: Float32Array<ArrayBuffer>;
   bias: Float32Array<ArrayBuffer>;
@@ -69,28 +73,39 @@ function plainDeltaNet(net: DeltaNet, { x, weights, before, rate, bias, headNorm
   const { convolved: width, projected, values } = deltaWidths(net);
   const { silu } = ACTIVATIONS;
   const expected = new Float32Array(TEXTS.length * (taps * values + before.length));
-  TEXTS.forEach(({ isKnown }, text) => {
+  TEXTS.forEach(({ isKnown, tail, drafted }, text) => {
+    const [keptAt, tailAt] = [deltaStateFloats(net), stateBytes(net) / 4];
+    const ofTail = (buffer: Float32Array, i: number): Float32Array => buffer.subarray(tailAt + i * broughtFloats(net)).subarray(0, broughtFloats(net));
     const row = (t: number): Float32Array => x.subarray((text * taps + t) * projected, (text * taps + t + 1) * projected);
     const left = expected.subarray(TEXTS.length * taps * values + text * before.length).subarray(0, before.length);
-    if (isKnown) left.set(before.subarray(0, deltaStateFloats(net)));
-    const taken = (t: number, column: number): number => (t >= 0 ? row(t)[column]! : isKnown ? before[deltaStateFloats(net) + (-t - 1) * width + column]! : 0);
-    for (let back = 0; back < taps - 1; back++) left.set(row(taps - 1 - back).subarray(0, width), deltaStateFloats(net) + back * width);
-    for (let t = 0; t < taps; t++) {
+    const state = isKnown ? before.slice(0, keptAt) : new Float32Array(keptAt);
+    const taken = (t: number): Float32Array => {
+      if (t >= 0) return row(t).subarray(0, width);
+      if (t >= -tail) return ofTail(before, tail + t).subarray(0, width);
+      return isKnown ? before.subarray(keptAt + (-t - tail - 1) * width).subarray(0, width) : new Float32Array(width);
+    };
+    for (let t = -tail; t < taps; t++) {
+      const gates = t < 0 ? ofTail(before, tail + t).subarray(width) : row(t).subarray(width + values);
       const mixed = Float32Array.from({ length: width }, (_, column) => {
         let sum = 0;
-        for (let back = 0; back < taps; back++) sum += weights[back * width + column]! * taken(t - back, column);
+        for (let back = 0; back < taps; back++) sum += weights[back * width + column]! * taken(t - back)[column]!;
         return silu(sum);
       });
       for (let head = 0; head < numValueHeads; head++) {
         const part = (i: number): Float32Array => mixed.subarray(i * headDim, (i + 1) * headDim);
         const keyHead = valueHeads === 'tiled' ? head % numKeyHeads : Math.floor(head / (numValueHeads / numKeyHeads));
         const [query, key, value] = [part(keyHead), part(numKeyHeads + keyHead), part(2 * numKeyHeads + head)];
-        const gates = row(t).subarray(width + values);
         const token = { beta: 1 / (1 + Math.exp(-gates[head]!)), decay: Math.exp(rate[head]! * Math.log(1 + Math.exp(gates[numValueHeads + head]! + bias[head]!))) };
-        const found = step(left.subarray(head * headDim ** 2, (head + 1) * headDim ** 2), query, key, value, token);
+        const found = step(state.subarray(head * headDim ** 2, (head + 1) * headDim ** 2), query, key, value, token);
+        if (t < 0) continue;
         const normed = rmsNormed(found, headNorm, eps).map((each, i) => each * silu(row(t)[width + head * headDim + i]!));
         expected.set(normed, ((text * taps + t) * numValueHeads + head) * headDim);
       }
+      if (t === taps - drafted - 1) {
+        left.set(state);
+        for (let back = 0; back < taps - 1; back++) left.set(taken(t - back), keptAt + back * width);
+      }
+      if (t >= taps - drafted) ofTail(left, t - taps + drafted).set([...taken(t), ...gates]);
     }
   });
   return expected;

@@ -1,5 +1,5 @@
+import { FEW_TOKENS } from '../../config/few-tokens.ts';
 import { MAX_STREAMS } from '../../config/max-streams.ts';
-import { FEW_TOKENS } from '../../layers/batch.ts';
 import type { Device } from '../../gpu/device.ts';
 import { Readback } from '../../gpu/readback.ts';
 import type { Recorder } from '../../gpu/recorder.ts';

@@ -1,9 +1,9 @@
+import { FEW_TOKENS } from '../../config/few-tokens.ts';
 import { MAX_STREAMS } from '../../config/max-streams.ts';
 import type { SamplingOptions } from '../../config/sampling.ts';
 import type { Device } from '../../gpu/device.ts';
 import { createOperation, type Operation } from '../../gpu/operation.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
-import { FEW_TOKENS } from '../../layers/batch.ts';
 import { SEARCH_ROUNDS, samplingBytes, samplingKernels } from '../../kernels/sampling.ts';
 
 /** In `counts`: the token stands in the prompt. The rest counts it in the answer. */

@@ -24,6 +24,8 @@ export interface ModelDraftsParts {
 /** Says how a text may go on, by what a draft model would answer, greedily. It reads the text beside, from `begin` on. */
 export class ModelDrafts {
   readonly #text: number[];
+  /** Tokens of it that were there at first. */
+  readonly #began: number;
   readonly #hits = new Hits(ASSUMED_CHANCE);
   /** What was drafted last, as far as it has not been held against the text. */
   #expected: number[] = [];
@@ -39,6 +41,7 @@ export class ModelDrafts {
     private readonly parts: ModelDraftsParts,
   ) {
     this.#text = [...text];
+    this.#began = text.length;
   }
 
   /** The text so far is read, and there is room behind it. */
@@ -113,7 +116,7 @@ export class ModelDrafts {
     const { draftModel } = this.parts;
     const sequence = this.#sequence as Sequence; // since it is ready
     const text = this.#text; // it grows when the draft is known
-    sequence.tokens.length = Math.min(commonPrefix(sequence.tokens, text), text.length - 1);
+    draftModel.sequences.goBack(sequence, Math.min(commonPrefix(sequence.tokens, text), text.length - 1), this.#began);
     const asked: Promise<DrawnToken>[] = [];
     try {
       await this.#read(text, (length) => asked.push(handled(draftModel.sample(length, greedy(sequence, text.length)))));

@@ -1,4 +1,4 @@
-import { FEW_TOKENS } from '../../layers/batch.ts';
+import { FEW_TOKENS } from '../../config/few-tokens.ts';
 import { Hits } from './hits.ts';
 import type { ModelDrafts } from './model-drafts.ts';
 import { DRAFT_SIZES, type StepCosts } from './step-costs.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { deltaStateFloats, deltaWidths, stateBytes } from '../../../src/config/delta-net.ts';
+import { deltaStateFloats, deltaWidths, stateBytes, tailBytes, broughtFloats } from '../../../src/config/delta-net.ts';
 import type { DeltaNet } from '../../../src/config/model-config.ts';
 import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
 import { causalConvKernel } from '../../../src/kernels/delta-net/causal-conv.ts';
@@ -19,13 +19,29 @@ const NETS: Record<string, DeltaNet> = {
   'heads of 48, a convolution over two': { numKeyHeads: 4, numValueHeads: 4, headDim: 48, taps: 2, valueHeads: 'tiled', layers: [0] },
 };
 
-/** Texts of a batch, each with so many tokens; whether they were begun before. */
-const BATCHES: Record<string, { texts: number; runTokens: number; known: (text: number) => boolean }> = {
+interface Batch {
+  /** Each with so many tokens. */
+  texts: number;
+  runTokens: number;
+  /** Whether they were begun before. */
+  known: (text: number) => boolean;
+  /** Tokens that they have come to behind their states; default: none. */
+  tails?: readonly number[];
+  /** Tokens at the end of each that may be thrown away; default: none. */
+  drafted?: number;
+}
+
+const BATCHES: Record<string, Batch> = {
   'the first token': { texts: 1, runTokens: 1, known: () => false },
   'a text from its beginning': { texts: 1, runTokens: 7, known: () => false },
   'a text that goes on': { texts: 1, runTokens: 33, known: () => true },
   'two tokens, fewer than the convolution takes in': { texts: 1, runTokens: 2, known: () => true },
   'three texts, one of which begins': { texts: 3, runTokens: 1, known: (text) => text !== 1 },
+  'a draft': { texts: 1, runTokens: 8, known: () => true, drafted: 7 },
+  'a draft at the beginning': { texts: 1, runTokens: 2, known: () => false, drafted: 1 },
+  'a draft behind another': { texts: 1, runTokens: 4, known: () => true, tails: [2], drafted: 3 },
+  'a prompt behind all of a draft': { texts: 1, runTokens: 33, known: () => true, tails: [7] },
+  'three texts behind drafts of their own': { texts: 3, runTokens: 1, known: (text) => text !== 1, tails: [1, 0, 7] },
 };
 
 /** Where each text's states lie, in places for one, out of order. */
@@ -34,16 +50,17 @@ const PLACES = [[4, 1], [0, 3], [5, 2]] as const;
 describe.each(Object.entries(NETS))('%s', (_net, net) => {
   const { numKeyHeads, numValueHeads, headDim, taps } = net;
   const { convolved: width, projected, values } = deltaWidths(net);
-  const stateFloats = stateBytes(net) / 4;
-  const places = (texts: number, known: (text: number) => boolean): Uint32Array<ArrayBuffer> =>
-    Uint32Array.from(PLACES.slice(0, texts).flatMap(([from, to], text) => [(from * stateFloats * 4) / UNIT_BYTES, (to * stateFloats * 4) / UNIT_BYTES, known(text) ? 1 : 0, 0]));
+  const stateFloats = (stateBytes(net) + tailBytes(net)) / 4;
+  const places = ({ texts, known, tails = [], drafted = 0 }: Batch): Uint32Array<ArrayBuffer> =>
+    Uint32Array.from(PLACES.slice(0, texts).flatMap(([from, to], text) => [from, to].map((place) => (place * stateFloats * 4) / UNIT_BYTES).concat(known(text) ? 1 + (tails[text] ?? 0) : 0, drafted)));
   const table = (texts: number, runTokens: number) =>
     batchTable(Array.from({ length: texts * runTokens }, (_, t) => ({ place: 0, position: 100 + t, firstPage: Math.floor(t / runTokens), page: 0 })));
   /** Of a state's head: row k, column i. */
   const at = (head: number, k: number, i: number): number => ((head * (headDim / 4) + Math.floor(k / 4)) * headDim + i) * 4 + (k % 4);
 
   describeVariants(CLASSES, (getRunner) => {
-    it.each(Object.entries(BATCHES))('%s', async (_batch, { texts, runTokens, known }) => {
+    it.each(Object.entries(BATCHES))('%s', async (_batch, batch) => {
+      const { texts, runTokens, known, tails = [], drafted = 0 } = batch;
       const runner = getRunner();
       const random = new Random(5);
       const tokens = texts * runTokens;
@@ -51,32 +68,54 @@ describe.each(Object.entries(NETS))('%s', (_net, net) => {
       const weights = random.normals(taps * width, 1);
       const before = random.normals(6 * stateFloats, 1);
       const [rate, bias] = [random.normals(numValueHeads, 1).map((value) => -Math.exp(value - 1)), random.normals(numValueHeads, 1)];
-      const shared = { batch_table: runner.upload(table(texts, runTokens)), places: runner.upload(places(texts, known)), x: runner.upload(x) };
-      const size = { tokens, runTokens };
-
-      const columns = (text: number, back: number): Float32Array => {
-        const start = PLACES[text]![0] * stateFloats + deltaStateFloats(net) + (back - 1) * width;
-        return known(text) ? before.subarray(start, start + width) : new Float32Array(width);
+      const shared = { batch_table: runner.upload(table(texts, runTokens)), places: runner.upload(places(batch)) };
+      const behind = Math.max(0, ...tails);
+      const rows = behind + runTokens;
+      const size = { tokens, runTokens, behind };
+      const tailOf = (text: number): number => tails[text] ?? 0;
+      /** What a text's t-th token of the batch brings, columns that are convolved, then both numbers of each head; below 0 those before. */
+      const rowOf = (text: number, t: number): Float32Array => {
+        const [from] = PLACES[text]!;
+        const start = from * stateFloats + stateBytes(net) / 4 + (tailOf(text) + t) * broughtFloats(net);
+        if (t < 0) return before.slice(start, start + broughtFloats(net));
+        const own = x.subarray((text * runTokens + t) * projected, (text * runTokens + t + 1) * projected);
+        return Float32Array.from([...own.subarray(0, width), ...own.subarray(width + values)]);
       };
-      const taken = (text: number, t: number): Float32Array => (t < 0 ? columns(text, -t) : x.subarray((text * runTokens + t) * projected, (text * runTokens + t) * projected + width));
-      const [state, mixed] = [runner.upload(before), runner.empty(tokens * width * 4)];
-      runner.run(causalConvKernel(runner.device, net), { ...shared, taps: runner.upload(weights), state, y: mixed }, size, size);
-      const wantMixed = Float64Array.from({ length: tokens * width }, (_, i) => {
-        const [text, t, column] = [Math.floor(i / width / runTokens), Math.floor(i / width) % runTokens, i % width];
-        let sum = 0;
-        for (let back = 0; back < taps; back++) sum += weights[back * width + column]! * taken(text, t - back)[column]!;
-        return silu(sum);
-      });
-      expectClose('causal-conv', await runner.floats(mixed), wantMixed);
+      const taken = (text: number, t: number): Float32Array => {
+        if (t >= -tailOf(text)) return rowOf(text, t).subarray(0, width);
+        const start = PLACES[text]![0] * stateFloats + deltaStateFloats(net) + (-t - tailOf(text) - 1) * width;
+        return known(text) ? before.slice(start, start + width) : new Float32Array(width);
+      };
+      const brought = broughtFloats(net);
+      const [state, mixed] = [runner.upload(before), runner.empty(texts * rows * brought * 4)];
+      runner.run(causalConvKernel(runner.device, net), { ...shared, x: runner.upload(x), taps: runner.upload(weights), state, y: mixed }, size, size);
+      const foundMixed = await runner.floats(mixed);
+      const [mixedRows, wantMixed] = [new Float64Array(texts * rows * brought), new Float64Array(texts * rows * brought)];
+      for (let text = 0; text < texts; text++) {
+        for (let t = -tailOf(text); t < runTokens; t++) {
+          const at = (text * rows + behind + t) * brought;
+          mixedRows.set(foundMixed.subarray(at, at + brought), at);
+          wantMixed.set(rowOf(text, t), at); // its last columns stay as they are
+          for (let column = 0; column < width; column++) {
+            let sum = 0;
+            for (let back = 0; back < taps; back++) sum += weights[back * width + column]! * taken(text, t - back)[column]!;
+            wantMixed[at + column] = silu(sum);
+          }
+        }
+      }
+      expectClose('causal-conv', mixedRows, wantMixed);
       const kept = await runner.floats(state);
       for (let text = 0; text < texts; text++) {
         const start = PLACES[text]![1] * stateFloats + deltaStateFloats(net);
-        for (let back = 0; back < taps - 1; back++) expect(kept.slice(start + back * width, start + (back + 1) * width), `kept ${back}`).toEqual(taken(text, runTokens - 1 - back).slice());
+        const last = runTokens - drafted - 1;
+        for (let back = 0; back < taps - 1; back++) expect(kept.slice(start + back * width, start + (back + 1) * width), `kept ${back}`).toEqual(taken(text, last - back).slice());
+        const tail = PLACES[text]![1] * stateFloats + stateBytes(net) / 4;
+        for (let i = 0; i < drafted; i++) expect(kept.slice(tail + i * broughtFloats(net), tail + (i + 1) * broughtFloats(net)), `tail ${i}`).toEqual(rowOf(text, last + 1 + i));
       }
 
-      const convolved = random.normals(tokens * width, 1);
+      const convolved = random.normals(texts * rows * brought, 1);
       const y = runner.empty(tokens * values * 4);
-      const bounds = { ...shared, convolved: runner.upload(convolved), decay_rate: runner.upload(rate), decay_bias: runner.upload(bias), state, y };
+      const bounds = { ...shared, x: runner.upload(convolved), decay_rate: runner.upload(rate), decay_bias: runner.upload(bias), state, y };
       runner.run(deltaRuleKernel(runner.device, net), bounds, size, size);
       const want = new Float64Array(tokens * values);
       const found = await runner.floats(state);
@@ -85,15 +124,19 @@ describe.each(Object.entries(NETS))('%s', (_net, net) => {
         for (let head = 0; head < numValueHeads; head++) {
           const [from, to] = PLACES[text]!.map((place) => place * stateFloats) as [number, number];
           const own: Rows = Array.from({ length: headDim }, (_, k) => Float64Array.from({ length: headDim }, (_, i) => (known(text) ? before[from + at(head, k, i)]! : 0)));
-          for (let t = text * runTokens; t < (text + 1) * runTokens; t++) {
-            const part = (i: number): Float64Array => Float64Array.from(convolved.subarray(t * width + i * headDim, t * width + (i + 1) * headDim));
-            const gate = (i: number): number => x[t * projected + width + values + i]!;
+          const leftRows = own.map((row) => row.slice());
+          for (let t = -tailOf(text); t < runTokens; t++) {
+            const start = (text * rows + behind + t) * brought;
+            const part = (i: number): Float64Array => Float64Array.from(convolved.subarray(start + i * headDim, start + (i + 1) * headDim));
+            const gate = (i: number): number => convolved[start + width + i]!;
             const keyHead = net.valueHeads === 'tiled' ? head % numKeyHeads : Math.floor((head * numKeyHeads) / numValueHeads);
             const decay = Math.exp(rate[head]! * Math.log1p(Math.exp(gate(numValueHeads + head) + bias[head]!)));
             const token = { query: part(keyHead), key: part(numKeyHeads + keyHead), value: part(2 * numKeyHeads + head), beta: 1 / (1 + Math.exp(-gate(head))), decay };
-            want.set(deltaStep(own, token), (t * numValueHeads + head) * headDim);
+            const found = deltaStep(own, token);
+            if (t >= 0) want.set(found, ((text * runTokens + t) * numValueHeads + head) * headDim);
+            if (t === runTokens - drafted - 1) own.forEach((row, k) => leftRows[k]!.set(row));
           }
-          own.forEach((row, k) => row.forEach((value, i) => {
+          leftRows.forEach((row, k) => row.forEach((value, i) => {
             const place = text * deltaStateFloats(net) + (head * headDim + k) * headDim + i;
             wantLeft[place] = value;
             left[place] = found[to + at(head, k, i)]!;
