@@ -16,7 +16,7 @@ export interface Check {
   result: readonly BufferRange[];
   read(bytes: ArrayBuffer): ArrayLike<number>;
   expected: ArrayLike<number>;
-  /** Numbers that are judged together; default: all. One wrong row among many is an error. */
+  /** Numbers that are judged together; default: all. One wrong row among many is an error; the last may be shorter. */
   row?: number;
 }
 
@@ -73,7 +73,7 @@ function largestError(found: ArrayLike<number>, { expected, row = expected.lengt
   let largest = 0;
   for (let start = 0; start < expected.length; start += row) {
     let [error, power] = [0, 0];
-    for (let i = start; i < start + row; i++) {
+    for (let i = start; i < Math.min(start + row, expected.length); i++) {
       error += ((found[i] ?? NaN) - expected[i]!) ** 2;
       power += expected[i]! ** 2;
     }

@@ -44,7 +44,7 @@ export function deltaNetCheck(device: Device, { rmsNormEps }: ModelConfig, net: 
       const mix = createOperation(device, deltaRuleKernel(device, net), { ...shared, x: mixed, decay_rate: rate!, decay_bias: bias!, y });
       const norm = createOperation(device, gatedNormKernel(device, net, rmsNormEps), { x, norm_weight: headNorm!, y });
       return (recorder) => {
-        device.gpuDevice.queue.writeBuffer(state, 0, inputs.before);
+        for (let i = 0; i <= TEXTS.length; i++) device.gpuDevice.queue.writeBuffer(state, i * floats * 4, inputs.before);
         recorder.run(convolve, convolve.groups(size), size);
         recorder.run(mix, mix.groups(size), size);
         recorder.run(norm, norm.groups(size), size);
@@ -78,6 +78,7 @@ function plainDeltaNet(net: DeltaNet, { x, weights, before, rate, bias, headNorm
     const ofTail = (buffer: Float32Array, i: number): Float32Array => buffer.subarray(tailAt + i * broughtFloats(net)).subarray(0, broughtFloats(net));
     const row = (t: number): Float32Array => x.subarray((text * taps + t) * projected, (text * taps + t + 1) * projected);
     const left = expected.subarray(TEXTS.length * taps * values + text * before.length).subarray(0, before.length);
+    left.set(before); // what stays of it, of the tail
     const state = isKnown ? before.slice(0, keptAt) : new Float32Array(keptAt);
     const taken = (t: number): Float32Array => {
       if (t >= 0) return row(t).subarray(0, width);
