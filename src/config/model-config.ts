@@ -117,6 +117,8 @@ export interface ModelConfig {
   /** What a head attends to is multiplied by the sigmoid of a gate, which the projection of the query gives beside it. */
   gatesAttention?: boolean;
   experts?: Experts;
+  /** It is a draft head: one layer that begins with what the model knows before each token, beside the token's embedding. */
+  isDraftHead?: boolean;
   /** q, k and v have a bias. */
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation. */

@@ -9,9 +9,9 @@ import { isSafetensors } from '../weights/safetensors/safetensors-model.ts';
 import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
 import type { EngineCoreOptions } from './types.ts';
 
-/** Brings a model to a device, and its draft model, if any, to another. Errors: those of `openEngine`. */
+/** Brings a model to a device, and its draft model, if any, to another; else its own draft head, if any, to the same. Errors: those of `openEngine`. */
 export async function openSessionWithDrafts({ draftModel, ...options }: EngineCoreOptions): Promise<Session> {
-  if (!draftModel) return openSession(options);
+  if (!draftModel) return openSession({ ...options, withDraftHead: true });
   const draft = await checkDraftModel(draftModel, options.header ?? (await openModelFile(options.sources)));
   const session = await openSession(options);
   try {

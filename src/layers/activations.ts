@@ -33,7 +33,7 @@ export interface Activations {
   attended: GPUBuffer;
   /** Of a delta net, queries, keys and values behind their convolution, and both numbers of each value head, `[T, broughtFloats]`; before each text's those of its tail */
   convolved: GPUBuffer;
-  /** gate, then up: `[T, 2 intermediateSize]`; what experts make of a token `[T, used, hiddenSize]`; before the layers what they take in, on its way `[T, numLayers perLayerInputs]` */
+  /** gate, then up: `[T, 2 intermediateSize]`; what experts make of a token `[T, used, hiddenSize]`; before the layers what they take in, on its way `[T, numLayers perLayerInputs]`, or what a draft head begins with `[T, 2 hiddenSize]` */
   gateUp: GPUBuffer;
   /** activation(gate) · up `[T, intermediateSize]`; of experts `[T, used, their intermediateSize]`; behind the MLP what the layer takes in, gated `[T, perLayerInputs]` */
   gated: GPUBuffer;
@@ -47,7 +47,7 @@ export interface Activations {
 
 /** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
-  const { hiddenSize, numHeads, headDim, vocabSize, numLayers, convolution, deltaNet, experts, perLayerInputs = 0 } = config;
+  const { hiddenSize, numHeads, headDim, vocabSize, numLayers, convolution, deltaNet, experts, perLayerInputs = 0, isDraftHead } = config;
   const ofConvolution = convolution ? hiddenSize : 0;
   const { projected, values } = deltaNet ? deltaWidths(deltaNet) : { projected: 0, values: 0 };
   const { count = 0, used = 0, intermediateSize: expertSize = 0 } = experts ?? {};
@@ -62,7 +62,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
     partials: Math.max(Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim), groupedPlaces(batchTokens * used, count) * PLACE_WORDS) * 4,
     attended: rows(Math.max(numHeads * headDim, ofConvolution, values, ROUTE_WORDS * used)),
     convolved: deltaNet ? (batchTokens + MAX_STREAMS * TAIL_TOKENS) * broughtFloats(deltaNet) * 4 : 4,
-    gateUp: rows(Math.max(2 * mlpSize, used * hiddenSize, numLayers * perLayerInputs)),
+    gateUp: rows(Math.max(2 * mlpSize, used * hiddenSize, numLayers * perLayerInputs, isDraftHead ? 2 * hiddenSize : 0)),
     gated: rows(Math.max(mlpSize, used * expertSize, perLayerInputs)),
     layerInputs: rows(Math.max(1, numLayers * perLayerInputs)),
     low: rows(MAX_RANK),

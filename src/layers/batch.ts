@@ -41,6 +41,8 @@ export interface Batch extends BatchShape {
   apart: boolean;
   /** Most tokens that one of its sequences has come to behind the state that it goes on from, where layers have states. */
   behind: number;
+  /** What is known behind its tokens is kept, for a draft head. */
+  keepsStates?: boolean;
   /** Every page of its sequences is in f16. */
   halfOnly: boolean;
   /** Shown what linears read `[T, inFeatures]`, once it is computed; a prefill's only. */

@@ -22,7 +22,7 @@ export class Embedding {
     ]);
   }
 
-  record(recorder: Dispatcher, tokens: number): void {
+  record(recorder: Dispatcher, { tokens }: { tokens: number }): void {
     for (const [{ rowStart, rows }, operation] of this.#operations) {
       recorder.run(operation, operation.groups({ tokens }), { rowStart, rows });
     }

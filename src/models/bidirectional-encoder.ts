@@ -128,7 +128,7 @@ export class BidirectionalEncoder implements TextEncoder {
   forward(recorder: Recorder, tokens: number, texts: number): void {
     const run = (operation: Operation<{ tokens: number }>): void => recorder.run(operation, operation.groups({ tokens }), { tokens });
     const multiply = (linears: readonly Linear[], rows = tokens): void => linears.forEach((linear) => linear.record(recorder, { kind: 'prefill', tokens: rows }));
-    this.#embedding.record(recorder, tokens);
+    this.#embedding.record(recorder, { tokens });
     for (const layer of this.#layers) {
       layer.attentionNorm.record(recorder, tokens);
       multiply(layer.qkv);

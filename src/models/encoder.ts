@@ -123,7 +123,7 @@ export class Encoder implements TextEncoder {
   forward(recorder: Recorder, tokens: number, texts: number): void {
     const run = (operation: Operation<{ tokens: number }>): void => recorder.run(operation, operation.groups({ tokens }), { tokens });
     const multiply = (linears: readonly Linear[]): void => linears.forEach((linear) => linear.record(recorder, { kind: 'prefill', tokens }));
-    this.#embedding.record(recorder, tokens);
+    this.#embedding.record(recorder, { tokens });
     run(this.#positions);
     run(this.#embeddingNorm);
     for (const layer of this.#layers) {

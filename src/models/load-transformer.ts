@@ -15,6 +15,8 @@ import { capLogitsKernel } from '../kernels/gemma/cap-logits.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { GatedDeltaNet } from '../layers/delta-net.ts';
+import { DraftInput } from '../layers/draft/draft-input.ts';
+import { KeptStates } from '../layers/draft/kept-states.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { Experts } from '../layers/experts/experts.ts';
 import { LayerInput } from '../layers/gemma/layer-input.ts';
@@ -25,7 +27,7 @@ import { Norm } from '../layers/norm.ts';
 import { ShortConv } from '../layers/short-conv.ts';
 import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
 import { deinterleaveRows, orderedRows, pairedRows, rowOrder, withOrderedRows } from '../weights/interleaved-rows.ts';
-import { CONVOLUTION, DELTA, PER_LAYER } from '../weights/model-tensors.ts';
+import { CONVOLUTION, DELTA, DRAFT, PER_LAYER } from '../weights/model-tensors.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable, windowTable } from './rope-table.ts';
 import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
@@ -41,6 +43,8 @@ export interface TransformerOptions extends LoadingOptions {
   batchTokens: number;
   /** Of what repacks the weights. */
   recorder: Recorder;
+  /** Where what is known behind tokens is kept, for a draft head; see `KeptStates`. */
+  states?: GPUBuffer | undefined;
 }
 
 /**
@@ -58,6 +62,27 @@ export async function loadTransformer(
     const transformer = await new Loader(device, config, new TensorLoader(device, tensors, upload, options), options).load();
     await upload.finish();
     return transformer;
+  } finally {
+    upload.destroy();
+  }
+}
+
+/**
+ * The same of a model's draft head, which shares its embeddings and its output, and reads what it keeps of its texts. `tensors`: as
+ * `draftHeadTensors` names them.
+ */
+export async function loadDraftHead(
+  device: Device,
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, TensorInfo>,
+  model: Transformer,
+  options: TransformerOptions,
+): Promise<Transformer> {
+  const upload = new WeightUpload(device, options.recorder);
+  try {
+    const head = await new Loader(device, config, new TensorLoader(device, tensors, upload, options), options).loadDraftHead(model);
+    await upload.finish();
+    return head;
   } finally {
     upload.destroy();
   }
@@ -93,10 +118,35 @@ class Loader {
     const outputMatrix = config.tiedEmbeddings ? embeddings : await this.tensors.matrix('output.weight');
     const output = new Linear(device, outputMatrix, { x: normed, y: logits });
     const embedding = new Embedding(device, embeddings, config.embeddingScale, this.#activations);
-    const { batchTokens } = this.options;
+    const { batchTokens, states } = this.options;
     const inputs = config.perLayerInputs === undefined ? undefined : await this.layerInputs(config.perLayerInputs);
     const logitCap = config.logitCap === undefined ? undefined : createOperation(device, capLogitsKernel(device, config.vocabSize, config.logitCap), { logits });
-    return new Transformer(device, { config, batchTokens, activations: this.#activations, cache: this.#cache, embedding, inputs, layers, outputNorm, output, logitCap });
+    const matrices = { embeddings, output: outputMatrix };
+    const kept = states && new KeptStates(device, this.#activations, outputNorm, states);
+    return new Transformer(device, { config, batchTokens, activations: this.#activations, cache: this.#cache, embedding, inputs, layers, outputNorm, output, matrices, kept, logitCap });
+  }
+
+  async loadDraftHead({ matrices, outputNorm: modelNorm, kept }: Transformer): Promise<Transformer> {
+    const { device, config } = this;
+    const { x, normed, logits } = this.#activations;
+    if (!kept) throw new Error('no states are kept for a draft head');
+    const { states } = kept;
+    const name = (part: string): string => `blk.0.${part}`;
+    const { rotated } = await this.ropeTables();
+    const embedding = new DraftInput(device, config.rmsNormEps, this.#activations, {
+      embedding: new Embedding(device, matrices.embeddings, config.embeddingScale, this.#activations),
+      tokenNorm: await this.tensors.vector(name(DRAFT.tokenNorm)),
+      stateNorm: await this.tensors.vector(name(DRAFT.stateNorm)),
+      projection: await this.tensors.matrix(name(DRAFT.input)),
+      states,
+    });
+    const layers = [{ mixer: await this.attention(0, rotated), mlp: await this.mlp(0) }];
+    const weight = this.tensors.has(name(DRAFT.outputNorm)) ? await this.tensors.vector(name(DRAFT.outputNorm)) : modelNorm.weight;
+    const outputNorm = new Norm(device, weight, config.rmsNormEps, { x, output: normed });
+    const output = new Linear(device, matrices.output, { x: normed, y: logits });
+    const { batchTokens } = this.options;
+    const own = new KeptStates(device, this.#activations, outputNorm, states);
+    return new Transformer(device, { config, batchTokens, activations: this.#activations, cache: this.#cache, embedding, layers, outputNorm, output, matrices, kept: own });
   }
 
   async attention(layer: number, rope: GPUBuffer): Promise<Attention> {

@@ -10,6 +10,8 @@ import { mostDecoded } from '../kernels/linears/linear-kernels.ts';
 import { type Activations, HEAD_TOKENS } from '../layers/activations.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
+import type { DraftInput } from '../layers/draft/draft-input.ts';
+import type { KeptStates } from '../layers/draft/kept-states.ts';
 import type { Embedding } from '../layers/embedding.ts';
 import type { Experts } from '../layers/experts/experts.ts';
 import type { LayerInput } from '../layers/gemma/layer-input.ts';
@@ -21,6 +23,7 @@ import type { Norm } from '../layers/norm.ts';
 import { beforeFirstHalf } from '../layers/residual-linear.ts';
 import type { GatedDeltaNet } from '../layers/delta-net.ts';
 import type { ShortConv } from '../layers/short-conv.ts';
+import type { WeightMatrix } from '../layers/weight-matrix.ts';
 import type { TokenRows } from './token-rows.ts';
 
 /** `mixer`: the half of a layer that sees other tokens. */
@@ -37,10 +40,14 @@ export interface TransformerParts {
   batchTokens: number;
   activations: Activations;
   cache: KvCache;
-  embedding: Embedding;
+  embedding: Embedding | DraftInput;
   layers: readonly Layer[];
   outputNorm: Norm;
   output: Linear;
+  /** Of embeddings and output: one where they are tied. */
+  matrices: { embeddings: WeightMatrix; output: WeightMatrix };
+  /** Where a draft head reads what is known behind tokens. */
+  kept?: KeptStates | undefined;
   /** Of models whose layers take in embeddings of their own: what computes these, and their rows. */
   inputs?: { ofLayers: LayerInputs; rows: TokenRows } | undefined;
   logitCap?: Operation<{ tokens: number }> | undefined;
@@ -89,12 +96,13 @@ export class Transformer {
   forward(recorder: Dispatcher, batch: Batch, range: LayerRange = { from: 0, to: this.layers.length }): void {
     this.bindAdapters();
     if (range.from === 0) {
-      this.parts.embedding.record(recorder, batch.tokens);
+      this.parts.embedding.record(recorder, batch);
       this.parts.inputs?.ofLayers.record(recorder, batch);
     }
     if (batch.lora && batch.kind === 'decode') this.#firstDelta?.record(recorder, batch);
     const before = recorder.dispatches;
     this.#recordLayers(recorder, batch, range);
+    if (batch.keepsStates && range.to === this.layers.length) this.parts.kept?.record(recorder, batch.tokens);
     this.dispatchesPerLayer = (recorder.dispatches - before) / (range.to - range.from);
   }
 
@@ -122,6 +130,20 @@ export class Transformer {
   /** Of the batch that is recorded next. */
   takeIn(rows: Float32Array<ArrayBuffer>): void {
     this.parts.inputs?.ofLayers.write(rows);
+  }
+
+  /** Where what is known behind tokens is kept for a draft head; undefined where there is none. */
+  get kept(): KeptStates | undefined {
+    return this.parts.kept;
+  }
+
+  /** What a draft head shares with the model. */
+  get matrices(): TransformerParts['matrices'] {
+    return this.parts.matrices;
+  }
+
+  get outputNorm(): Norm {
+    return this.parts.outputNorm;
   }
 
   /** Logits of `tokens` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */

@@ -25,8 +25,17 @@ export function forward(model: ReferenceModel, tokens: readonly number[]): Rows 
 }
 
 /** Its states after the last norm: tokens `[T]` → `[T, hiddenSize]`. */
-export function finalStates({ config, tensors }: ReferenceModel, tokens: readonly number[]): Rows {
-  const { hiddenSize, numLayers, rmsNormEps, embeddingScale, residualScale, unrotatedLayers } = config;
+export const finalStates = (model: ReferenceModel, tokens: readonly number[]): Rows => throughLayers(model, tokens, embeddingsOf(model, tokens));
+
+export function embeddingsOf({ config, tensors }: ReferenceModel, tokens: readonly number[]): Rows {
+  const { hiddenSize, embeddingScale } = config;
+  const embeddings = tensors.get('token_embd.weight') ?? new Float32Array();
+  return scaled(tokens.map((id) => Float64Array.from(embeddings.subarray(id * hiddenSize, (id + 1) * hiddenSize))), embeddingScale);
+}
+
+/** The same from what the first layer begins with, `x [T, hiddenSize]`. */
+export function throughLayers({ config, tensors }: ReferenceModel, tokens: readonly number[], x: Rows): Rows {
+  const { numLayers, rmsNormEps, residualScale, unrotatedLayers } = config;
   const tensor: Tensor = (name) => {
     const values = tensors.get(name);
     if (values === undefined) throw new Error(`no tensor ${name}`);
@@ -34,9 +43,6 @@ export function finalStates({ config, tensors }: ReferenceModel, tokens: readonl
   };
   const isShort = tokens.length <= (config.shortContext ?? 0); // as if the context were opened for this text
   const divisors = tensors.get(config.shortContext === undefined ? 'rope_freqs.weight' : `rope_factors_${isShort ? 'short' : 'long'}.weight`);
-  const embeddings = tensor('token_embd.weight');
-  const rows = tokens.map((id) => Float64Array.from(embeddings.subarray(id * hiddenSize, (id + 1) * hiddenSize)));
-  let x = scaled(rows, embeddingScale);
   const inputs = config.perLayerInputs === undefined ? undefined : layerInputs({ config, tensors }, tokens, x);
   const keptKeys: KeysAndValues[] = [];
   for (let layer = 0; layer < numLayers; layer++) {

@@ -61,6 +61,8 @@ export interface ForwardOptions {
 
 /** Computes batches of sequences' tokens, and draws the tokens after them. */
 export class Batches implements StepComputer {
+  /** What is known behind the tokens of this text is kept, for a draft head. */
+  keptFor: Sequence | undefined;
   #held: Promise<void> | undefined;
   /** The token last drawn of each text, in models whose layers take in rows of a matrix that is not on the GPU. */
   readonly #last = new WeakMap<Sequence, Promise<number>>();
@@ -139,7 +141,8 @@ export class Batches implements StepComputer {
     const halfOnly = sequences.every(({ pages }) => allHalf(pages));
     const apart = sequences.length === tokens.length;
     const behind = Math.max(...spans.map(({ sequence: { states }, from }) => cache.states.behind(states, from)));
-    transformer.forward(recorder, { kind, tokens: tokens.length, length, apart, behind, halfOnly, loras, lora: adapted?.lora, tap }, layers);
+    const keepsStates = transformer.config.isDraftHead === true || (this.keptFor !== undefined && sequences.length === 1 && sequences[0] === this.keptFor);
+    transformer.forward(recorder, { kind, tokens: tokens.length, length, apart, behind, halfOnly, loras, lora: adapted?.lora, tap, keepsStates }, layers);
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */

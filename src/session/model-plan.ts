@@ -12,7 +12,7 @@ import { samplerBytes } from './sampling/sampler.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import type { ModelHeader } from '../weights/model-header.ts';
 import { readModelConfig } from '../weights/model-config.ts';
-import { checkTensors, onGpu } from '../weights/model-tensors.ts';
+import { checkTensors, draftHeadTensors, onGpu } from '../weights/model-tensors.ts';
 import { openModelFile } from '../weights/open-model-file.ts';
 import type { WeightType } from '../weights/quantize.ts';
 import { isSafetensors, namesEncoder } from '../weights/safetensors/safetensors-model.ts';
@@ -21,6 +21,8 @@ import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
 
 /** Longest context taken by default, in tokens. */
 const DEFAULT_CONTEXT = 4096;
+/** Most tokens that a draft head reads at once. */
+const DRAFT_BATCH_TOKENS = 64;
 /** What matrices of safetensors become by default, and where that exceeds `memoryLimitBytes`. */
 const WEIGHTS = ['Q8_0', 'Q4_1'] as const;
 /** Encoders are small, and 8 bits a weight turn their vectors. */
@@ -52,6 +54,16 @@ export interface ModelPlan {
   tensorBytes: number;
   /** GPU bytes that the model will take, but for small change. */
   totalBytes: number;
+  /** Of a model that has one, where it fits beside it. */
+  draftHead?: DraftHeadPlan | undefined;
+}
+
+/** What a draft head needs beside its model. */
+export interface DraftHeadPlan extends Pick<ModelPlan, 'config' | 'tensors' | 'batchTokens' | 'totalBytes'> {
+  /** Of what each of its steps reads: its own, and the model's output. */
+  tensorBytes: number;
+  /** Bytes of what the model knows behind the tokens of a text. */
+  states: number;
 }
 
 /**
@@ -111,7 +123,26 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   const tokenizer = readTokenizerMetadata(model);
   const names = baseNames(model.metadata);
   const license = licenseOf(model.metadata);
-  return { file, names, license, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes };
+  const draftHead = planDraftHead(device, model, { config, contextLength, numPages, tensors });
+  const hasRoom = draftHead && totalBytes + draftHead.totalBytes <= (limits.memoryLimitBytes ?? Infinity);
+  return { file, names, license, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes, ...(hasRoom && { draftHead }) };
+}
+
+/** Undefined where there is none, or one that the device cannot hold: answers are the same without. Errors: `bad_file`. */
+function planDraftHead(device: Device, model: ModelHeader, { config, contextLength, numPages, tensors: shared }: Pick<ModelPlan, 'config' | 'contextLength' | 'numPages' | 'tensors'>): DraftHeadPlan | undefined {
+  const head = draftHeadTensors(model, config);
+  if (!head) return undefined;
+  const batchTokens = Math.min(device.variant.batchTokens, DRAFT_BATCH_TOKENS);
+  const states = (contextLength + 1) * config.hiddenSize * 4;
+  const own = [...head.tensors.values()].filter(({ name }) => name.startsWith('blk.'));
+  const output = shared.get(config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight');
+  const activations = activationBytes(head.config, batchTokens);
+  const cache = { numPages, batchTokens };
+  const most = Math.max(states, ...layerPageBytes(head.config, cache), ...Object.values(activations));
+  if (most > device.limits.maxStorageBufferBindingSize) return undefined;
+  const tensorBytes = sum(own.map(({ bytes }) => bytes));
+  const totalBytes = states + sum(own.map(gpuBytes)) + cacheBytes(head.config, cache) + sum(Object.values(activations)) + ropeTableBytes(config, contextLength) + samplerBytes(device, config.vocabSize) + recorderBytes;
+  return { config: head.config, tensors: head.tensors, batchTokens, tensorBytes: tensorBytes + (output?.bytes ?? 0), totalBytes, states };
 }
 
 /** What a model takes of the GPU: all together, and its largest buffers by their names. */

@@ -43,6 +43,8 @@ export interface SessionOptions {
   memoryLimitBytes?: number;
   /** What a safetensors model's matrices become; see `ModelLimits`. */
   weights?: WeightType;
+  /** Opens the model's draft head beside it, where it has one; default: no. */
+  withDraftHead?: boolean;
   /** Where the autotuner keeps what it found; default: nowhere, and nothing is timed. */
   tuning?: TuningStore;
   /** Times kernel variants, where it is not kept which is fastest; default: but on software adapters, which are known. */

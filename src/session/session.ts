@@ -39,7 +39,7 @@ export class Session {
   lookAhead = new LookAhead();
   /** What steps cost that verify drafts. */
   stepCosts: StepCosts;
-  /** A smaller model of the same tokens, on a device of its own, which drafts answers of this one. */
+  /** What drafts answers of this one: a smaller model of the same tokens, on a device of its own, or the model's draft head, on the same. */
   draftModel: Session | undefined;
   readonly #batches: Batches;
   readonly #prefill: Prefill;
@@ -84,7 +84,7 @@ export class Session {
 
   /** Its own, and its draft model's. */
   get devices(): readonly Device[] {
-    return this.draftModel ? [this.device, ...this.draftModel.devices] : [this.device];
+    return [...new Set([this.device, ...(this.draftModel?.devices ?? [])])];
   }
 
   /** Sizes submissions of prompts. */
@@ -149,6 +149,20 @@ export class Session {
   /** Records the forward pass over a batch, which must be submitted before another is recorded. */
   forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], options?: ForwardOptions): void {
     this.#batches.forward(recorder, kind, tokens, options);
+  }
+
+  /**
+   * From now on what is known behind the tokens of `sequence` is kept for the draft head; false where that keeps another's. Until
+   * `forgetStates`.
+   */
+  keepStates(sequence: Sequence): boolean {
+    const isFree = this.transformer.kept !== undefined && this.#batches.keptFor === undefined;
+    if (isFree) this.#batches.keptFor = sequence;
+    return isFree;
+  }
+
+  forgetStates(sequence: Sequence): void {
+    if (this.#batches.keptFor === sequence) this.#batches.keptFor = undefined;
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */

@@ -94,7 +94,7 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
   };
 }
 
-/** Layers behind the others that predict further tokens (llama.cpp's nextn): they serve drafts alone, and are left out. */
+/** Layers behind the others that predict further tokens (llama.cpp's nextn): they serve drafts alone; see `draftHeadTensors`. */
 export const draftLayers = (metadata: GgufMetadata, architecture: string): number => metadata.optionalNumber(`${architecture}.nextn_predict_layers`) ?? 0;
 
 function readStates({ metadata, valueHeads }: ModelHeader, found: Architecture, numLayers: number): Pick<ModelConfig, 'deltaNet' | 'gatesAttention'> {

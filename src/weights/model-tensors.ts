@@ -96,6 +96,36 @@ export const PER_LAYER = {
   scale: 'layer_output_scale.weight',
 } as const;
 
+/** Of the layer that drafts (llama.cpp's nextn): norms of a token's embedding and of the state before it, what makes its input of both, and its last norm. */
+export const DRAFT = {
+  tokenNorm: 'nextn.enorm.weight',
+  stateNorm: 'nextn.hnorm.weight',
+  input: 'nextn.eh_proj.weight',
+  outputNorm: 'nextn.shared_head_norm.weight',
+} as const;
+
+/**
+ * The tensors of a model's draft head, by the names that they have in a model of one layer, and its own in DRAFT; undefined where the
+ * file has none that is run, which shares embeddings and output with the model. Errors: `bad_file` for a missing or misshapen tensor.
+ */
+export function draftHeadTensors(file: ModelHeader, config: ModelConfig): { config: ModelConfig; tensors: ReadonlyMap<string, TensorInfo> } | undefined {
+  const head = draftHeadOf(config);
+  const prefix = `blk.${config.numLayers}.`;
+  const wanted = new Map([...wantedTensors(head)].map(([name, tensor]) => [name.replace('blk.0.', prefix), tensor]));
+  const tensors = file.tensors.filter(({ name }) => !name.startsWith('blk.') || name.startsWith(prefix));
+  const isRun = architectureOf(config).draftParts !== undefined && tensors.some(({ name }) => name === `${prefix}${DRAFT.input}`);
+  if (!isRun || tensors.some(({ name }) => name.startsWith(prefix) && !wanted.has(name))) return undefined;
+  const found = checkAgainst({ metadata: file.metadata, tensors }, head.architecture, wanted);
+  return { config: head, tensors: new Map([...found].map(([name, tensor]) => [name.replace(prefix, 'blk.0.'), tensor])) };
+}
+
+/** A model whose one layer is the draft head's: it attends to all. */
+function draftHeadOf(config: ModelConfig): ModelConfig {
+  const head: ModelConfig = { ...config, numLayers: 1, unrotatedLayers: [], isDraftHead: true };
+  delete head.deltaNet;
+  return head;
+}
+
 /** Tensors that are brought to the GPU. */
 export const onGpu = (tensors: ReadonlyMap<string, TensorInfo>): TensorInfo[] => [...tensors.values()].filter(({ name }) => name !== PER_LAYER.embeddings);
 
@@ -128,6 +158,11 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
       want(PER_LAYER.output, [hiddenSize, perLayerInputs]);
       want(PER_LAYER.outputNorm, [hiddenSize]);
       wanted.set(`blk.${layer}.${PER_LAYER.scale}`, { shape: [1], optional: true });
+    }
+    if (config.isDraftHead) {
+      for (const name of [DRAFT.tokenNorm, DRAFT.stateNorm]) want(name, [hiddenSize]);
+      want(DRAFT.input, [hiddenSize, 2 * hiddenSize]);
+      wanted.set(`blk.${layer}.${DRAFT.outputNorm}`, { shape: [hiddenSize], optional: true });
     }
     if (attends && config.qkvBias) for (const name of linearsOfGroup('qkv')) want(`${name}.bias`, [linearShape(config, name)[0]]);
     if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], [hiddenSize * convolution.taps]);

@@ -5,6 +5,8 @@ import { neverSeenKernel } from '../../src/kernels/ceilings/never-seen.ts';
 import { streamCopyKernel } from '../../src/kernels/ceilings/stream-copy.ts';
 import { READ_WAYS, streamReadKernel } from '../../src/kernels/ceilings/stream-read.ts';
 import { condensePageKernel } from '../../src/kernels/condense-page.ts';
+import { joinNormsKernel } from '../../src/kernels/draft/join-norms.ts';
+import { keepStatesKernel } from '../../src/kernels/draft/keep-states.ts';
 import { embedKernel } from '../../src/kernels/embed.ts';
 import { activateKernel } from '../../src/kernels/encoder/activate.ts';
 import { addPositionsKernel } from '../../src/kernels/encoder/add-positions.ts';
@@ -92,6 +94,8 @@ export function allKernels(device: Device): Kernel[] {
     ]),
     ...samplers(device),
     ...BOTH.map((accumulate) => rmsNormKernel(device, WIDTH, NORM_EPS, accumulate)),
+    joinNormsKernel(device, WIDTH, NORM_EPS),
+    keepStatesKernel(device, WIDTH, NORM_EPS),
     ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
     ...[1, 3].map((taps) => shortConvKernel(device, WIDTH, taps)),
     ...DELTA_NETS.flatMap((net) => [causalConvKernel(device, net), deltaRuleKernel(device, net), gatedNormKernel(device, net, NORM_EPS)]),

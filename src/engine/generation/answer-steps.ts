@@ -80,6 +80,8 @@ export class AnswerSteps {
     const { prompt, sampling, grammar, follow, onStep, signal } = this.options;
     const cachedTokens = sequence.tokens.length;
     session.draws.sampler.begin(sequence.slot, sampling, prompt);
+    const speculates = this.#maySpeculate();
+    const isDrafted = speculates && session.draftModel !== undefined && (session.draftModel.device !== session.device || session.keepStates(sequence));
     const allowed = await grammar?.allowed();
     await session.prefill(
       sequence,
@@ -92,8 +94,7 @@ export class AnswerSteps {
       },
       signal,
     );
-    if (!this.#maySpeculate()) return;
-    this.#speculation = speculationOn(session, prompt, sequence.slot);
+    if (speculates) this.#speculation = speculationOn(session, prompt, isDrafted ? sequence.slot : undefined);
   }
 
   /** The next token, with what it takes of the adapters; undefined behind the limit. Errors: those of `prefill`. */
@@ -133,6 +134,7 @@ export class AnswerSteps {
     this.leave();
     await Promise.allSettled([...this.#ahead, this.#allowedNext]);
     await this.#speculation?.close();
+    this.session.forgetStates(this.sequence);
   }
 
   /** Reads the tokens of the step that was asked for first, if any, having asked for the next ones. */
@@ -236,8 +238,9 @@ export class AnswerSteps {
   }
 }
 
-function speculationOn({ stepCosts: costs, plan, draftModel }: Session, prompt: readonly number[], slot: number): Speculation {
-  if (!draftModel) return new Speculation(costs, prompt);
+/** `slot`: in which a draft model reads the text, if it does. */
+function speculationOn({ stepCosts: costs, plan, draftModel }: Session, prompt: readonly number[], slot: number | undefined): Speculation {
+  if (!draftModel || slot === undefined) return new Speculation(costs, prompt);
   const vocabSize = Math.min(plan.config.vocabSize, draftModel.plan.config.vocabSize);
   const assumedCost = draftModel.plan.tensorBytes / plan.tensorBytes; // by what each reads
   return new Speculation(costs, prompt, new ModelDrafts(prompt, { draftModel, slot, vocabSize, costs }), assumedCost);

@@ -31,7 +31,7 @@ export async function embeddingCheck(device: Device, upload: WeightUpload, confi
     name: `embed ${type} × ${columns}`,
     make() {
       const embedding = new Embedding(device, matrix, embeddingScale, { tokens: tokenBuffer, batchTable: tableBuffer, x });
-      return (recorder) => embedding.record(recorder, TOKENS);
+      return (recorder) => embedding.record(recorder, { tokens: TOKENS });
     },
     result: [{ buffer: x, offset: 0, size: TOKENS * columns * 4 }],
     read: (bytes) => new Float32Array(bytes),

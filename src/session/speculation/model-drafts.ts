@@ -27,6 +27,8 @@ export class ModelDrafts {
   /** Tokens of it that were there at first. */
   readonly #began: number;
   readonly #hits = new Hits(ASSUMED_CHANCE);
+  /** Tokens of the text that were read, when something was drafted last. */
+  #known = 0;
   /** What was drafted last, as far as it has not been held against the text. */
   #expected: number[] = [];
   /** What the draft model has read of the text, and of what it drafted. */
@@ -116,7 +118,9 @@ export class ModelDrafts {
     const { draftModel } = this.parts;
     const sequence = this.#sequence as Sequence; // since it is ready
     const text = this.#text; // it grows when the draft is known
-    draftModel.sequences.goBack(sequence, Math.min(commonPrefix(sequence.tokens, text), text.length - 1), this.#began);
+    // A draft head reads its own drafts anew, behind what the model knows by now.
+    const right = draftModel.transformer.kept ? this.#known : commonPrefix(sequence.tokens, text);
+    draftModel.sequences.goBack(sequence, Math.min(right, text.length - 1), this.#began);
     const asked: Promise<DrawnToken>[] = [];
     try {
       await this.#read(text, (length) => asked.push(handled(draftModel.sample(length, greedy(sequence, text.length)))));
@@ -134,6 +138,8 @@ export class ModelDrafts {
     const { draftModel } = this.parts;
     const sequence = this.#sequence as Sequence; // since it was begun
     const rest = text.slice(sequence.tokens.length);
+    draftModel.transformer.kept?.keepFrom(text.length); // what the model knows before that stays
+    this.#known = text.length;
     const onBatch = (start: number, length: number): void => {
       if (start + length === rest.length) onLast(length);
     };

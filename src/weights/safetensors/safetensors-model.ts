@@ -7,7 +7,7 @@ import { NORMS } from '../../architectures/norms.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
-import { CONVOLUTION, DELTA, PER_LAYER } from '../model-tensors.ts';
+import { CONVOLUTION, DELTA, DRAFT, PER_LAYER } from '../model-tensors.ts';
 import { checkVocabSize, configMetadata, isBidirectional, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
 import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
 import { type TokenizerFiles, tokenizerMetadata } from './hf-tokenizer.ts';
@@ -58,6 +58,13 @@ const OUTER_NAMES: Record<string, string> = {
   'model.embed_tokens_per_layer.weight': PER_LAYER.embeddings,
   'model.per_layer_model_projection.weight': PER_LAYER.projection,
   'model.per_layer_projection_norm.weight': PER_LAYER.norm,
+};
+/** Of a draft head, behind its prefix, what is no layer's. */
+const DRAFT_NAMES: Record<string, string> = {
+  'fc.weight': DRAFT.input,
+  'pre_fc_norm_embedding.weight': DRAFT.tokenNorm,
+  'pre_fc_norm_hidden.weight': DRAFT.stateNorm,
+  'norm.weight': DRAFT.outputNorm,
 };
 /** Of a model with other parts: what its text's names begin with, by version, and the others'. */
 const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|model\.language_model\.)/;
@@ -124,11 +131,16 @@ function decoderHeader(whole: JsonFields, values: Map<string, GgufValue>, shards
   const config = withConfigDefaults(whole);
   const isText = config.values['model_type'] !== whole.values['model_type'];
   const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
-  const name = namer(architecture, isText);
+  const numLayers = values.get(`${architecture.name}.block_count`) as number;
+  const name = namer(architecture, isText, numLayers);
   const named = shards.flatMap((tensor): TensorInfo[] => {
     const own = name(isBidirectional(config) ? tensor.name.replace(BARE, 'model.') : tensor.name);
     return own === undefined ? [] : [{ ...tensor, name: own }];
   });
+  if (named.some((tensor) => tensor.name === `blk.${numLayers}.${DRAFT.input}`)) {
+    values.set(`${architecture.name}.block_count`, numLayers + 1);
+    values.set(`${architecture.name}.nextn_predict_layers`, 1);
+  }
   const found = architecture.experts ? stackExperts(named, architecture.experts.paths) : named;
   checkVocabSize(config, found.find(({ name }) => name === 'token_embd.weight'));
   for (const [key, value] of tokenizerMetadata({ ...files, config })) values.set(key, value);
@@ -196,18 +208,28 @@ async function readShards(weights: readonly ByteSource[], index: JsonFields | un
 
 /**
  * GGUF's names of tensors. Of a tensor that the runtime does not know the name stays, to be refused by it; undefined for one
- * without meaning, such as a buffer that older versions saved. `isText`: of a model whose other parts are left out.
+ * without meaning, such as a buffer that older versions saved. `isText`: of a model whose other parts are left out. A draft head is
+ * the layer behind its `numLayers`.
  */
-function namer(architecture: Architecture, isText: boolean): (name: string) => string | undefined {
+function namer(architecture: Architecture, isText: boolean, numLayers: number): (name: string) => string | undefined {
   const parts = layerParts(architecture);
   const { draftParts } = architecture;
+  const ofLayer = (name: string, number = LAYER_NAME.exec(name)?.[1]): string => {
+    const [, , part = '', end] = LAYER_NAME.exec(name) ?? [];
+    return parts.has(part) ? `blk.${number}.${parts.get(part)}${end}` : name;
+  };
+  // Of several layers that draft the first is run.
+  const ofDraftHead = (name: string): string | undefined => {
+    if (Object.hasOwn(DRAFT_NAMES, name)) return `blk.${numLayers}.${DRAFT_NAMES[name]}`;
+    return name.startsWith('layers.0.') ? ofLayer(`model.${name}`, String(numLayers)) : undefined;
+  };
   return (whole) => {
-    if (whole.endsWith('rotary_emb.inv_freq') || (draftParts !== undefined && whole.startsWith(draftParts)) || (isText && OTHER_PARTS.test(whole))) return undefined;
+    if (whole.endsWith('rotary_emb.inv_freq') || (isText && OTHER_PARTS.test(whole))) return undefined;
+    if (draftParts !== undefined && whole.startsWith(draftParts)) return ofDraftHead(whole.slice(draftParts.length));
     const name = isText ? whole.replace(TEXT_PREFIX, (prefix) => (prefix === 'language_model.' ? '' : 'model.')) : whole;
     const outer = Object.hasOwn(OUTER_NAMES, name) ? OUTER_NAMES[name] : undefined;
     if (outer !== undefined) return outer;
-    const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
-    return parts.has(part) ? `blk.${layer}.${parts.get(part)}${end}` : name;
+    return ofLayer(name);
   };
 }
 

@@ -38,6 +38,8 @@ export interface TinyModelOptions {
   taps?: number;
   /** Of `qwen35`: heads of its delta nets; default 4 key heads, 8 value heads, and heads of 16. */
   deltaHeads?: readonly [keys: number, values: number, size: number];
+  /** Of `qwen35`: a layer that drafts, behind the others. */
+  draftHead?: boolean;
   /** Of `qwen3moe`, `lfm2moe` and `olmoe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. Of `lfm2moe` all layers but the first have them. */
   experts?: { count: number; used: number; intermediateSize: number };
   /** Of the router; default 3. The higher, the less the last expert that is chosen counts, and the more an error of the scores. */
@@ -150,7 +152,8 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     'general.file_type': FILE_TYPES[type],
     'general.quantization_version': 2,
     [`${architecture}.vocab_size`]: vocabSize,
-    [`${architecture}.block_count`]: sizes.numLayers,
+    [`${architecture}.block_count`]: sizes.numLayers + (options.draftHead ? 1 : 0),
+    ...(options.draftHead && { [`${architecture}.nextn_predict_layers`]: 1 }),
     [`${architecture}.context_length`]: sizes.contextLength,
     [`${architecture}.embedding_length`]: sizes.hiddenSize,
     [`${architecture}.feed_forward_length`]: architecture === 'olmoe' ? expertsOf(options).intermediateSize : sizes.intermediateSize,
@@ -234,7 +237,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   const { architecture, type, embeddingType = type, tied = true, attentionGain = 1.5, layerInput = 32 } = options;
   const { hiddenSize, numLayers } = sizes;
   const isGemma4 = architecture === 'gemma4';
-  const from = isGemma4 ? firstShared(options, numLayers) : numLayers;
+  const from = isGemma4 ? firstShared(options, numLayers) : Infinity;
   const random = new Random(options.seed);
   const tensors: TensorToWrite[] = [];
   const add = (name: string, shape: number[], values: Float32Array, as: GgmlType): void => {
@@ -281,14 +284,21 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     vector('per_layer_proj_norm.weight', layerInput, 0.1, 1);
   }
   const isFused = architecture === 'phi3';
-  for (let layer = 0; layer < numLayers; layer++) {
+  for (let layer = 0; layer < numLayers + (options.draftHead ? 1 : 0); layer++) {
+    const drafts = layer === numLayers;
     const ownHeadDim = isGemma4 && isWindowed(layer) ? headDim / 2 : headDim;
     const intermediateSize = (layer < from ? 1 : 2) * sizes.intermediateSize;
     const qSize = sizes.numHeads * ownHeadDim;
     const kvSize = sizes.numKvHeads * ownHeadDim;
     const name = (rest: string): string => `blk.${layer}.${rest}`;
     vector(name('attn_norm.weight'), hiddenSize, 0.1, 1);
-    if (!attends(options, layer) && architecture === 'qwen35') {
+    if (drafts) {
+      vector(name('nextn.enorm.weight'), hiddenSize, 0.1, 1);
+      vector(name('nextn.hnorm.weight'), hiddenSize, 0.1, 1);
+      matrix(name('nextn.eh_proj.weight'), [hiddenSize, 2 * hiddenSize]);
+      vector(name('nextn.shared_head_norm.weight'), hiddenSize, 0.1, 1);
+    }
+    if (!attends(options, layer) && !drafts && architecture === 'qwen35') {
       const { keys, values, size } = deltaHeads(options);
       const taps = options.taps ?? 4;
       const width = (2 * keys + values) * size;
@@ -302,7 +312,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       vector(name('ssm_dt.bias'), values, 0.5, 0);
       vector(name('ssm_norm.weight'), size, 0.1, 1);
       matrix(name('ssm_out.weight'), [hiddenSize, values * size]);
-    } else if (!attends(options, layer)) {
+    } else if (!attends(options, layer) && !drafts) {
       const taps = options.taps ?? 3;
       matrix(name('shortconv.in_proj.weight'), [3 * hiddenSize, hiddenSize]);
       add(name('shortconv.conv.weight'), [hiddenSize, taps], random.normals(hiddenSize * taps, 1 / Math.sqrt(taps)), 'F32');

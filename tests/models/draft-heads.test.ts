@@ -1,0 +1,186 @@
+import { describe, expect, test } from 'vitest';
+import { GREEDY } from '../../src/config/sampling.ts';
+import type { GenerateOptions } from '../../src/engine/types.ts';
+import { StepCosts } from '../../src/session/speculation/step-costs.ts';
+import { type Answer, answer } from '../support/answer.ts';
+import { draftLogits } from '../../src/reference/draft-head.ts';
+import { readReferenceDraftHead, readReferenceModel } from '../../src/reference/model.ts';
+import { Sequence } from '../../src/session/sequence.ts';
+import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
+import { readModelConfig } from '../../src/weights/model-config.ts';
+import { gpuBytes } from '../../src/session/model-plan.ts';
+import { type EngineTestOptions, engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
+import { expectError } from '../support/expect-error.ts';
+import { BytesSource } from '../support/bytes-source.ts';
+import { modelFolder } from '../support/models/safetensors-folder.ts';
+import { writeSafetensors } from '../support/models/safetensors-writer.ts';
+import { draftHeadTensors } from '../../src/weights/model-tensors.ts';
+import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
+import { Random } from '../support/random.ts';
+import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { tinyModel } from '../support/models/tiny-model.ts';
+import { randomTokens } from '../support/random-tokens.ts';
+
+const MODEL = { architecture: 'qwen35', type: 'F32', seed: 5, numLayers: 4, contextLength: 512, neverEnds: true, draftHead: true } as const;
+
+test.each(['cpu', 'gpu'] as const)('expects what the reference does, class %s', async (deviceClass) => {
+  const bytes = tinyModel(MODEL);
+  const engine = await engineUnderTest(bytes, { deviceClass });
+  const session = await engine.session();
+  const head = session.draftModel!;
+  const tokens = randomTokens(90, 270, 3);
+  const [text, drafted] = [new Sequence(), new Sequence()];
+  expect(session.keepStates(text)).toBe(true);
+  await session.prefill(text, tokens, () => undefined);
+  const got: number[][] = [];
+  head.transformer.kept!.keepFrom(tokens.length);
+  await head.prefill(drafted, tokens, async (_start, length) => {
+    const logits = await head.logits(0, length);
+    for (let t = 0; t < length; t++) got.push([...logits.subarray(t * head.plan.config.vocabSize, (t + 1) * head.plan.config.vocabSize)]);
+  });
+  const want = draftLogits(await readReferenceModel([sourceOf(bytes)]), await readReferenceDraftHead([sourceOf(bytes)]), tokens);
+  let [error, power] = [0, 0];
+  want.forEach((row, t) => row.forEach((value, i) => {
+    error += (value - got[t]![i]!) ** 2;
+    power += value ** 2;
+  }));
+  expect(got.length).toBe(tokens.length);
+  expect(error / power).toBeLessThan(1e-7);
+});
+
+/** Steps of several tokens, and drafts, cost next to nothing: whatever may be drafted is. */
+class FreeSteps extends StepCosts {
+  constructor() {
+    super({ variant: { lanes: 1 } } as never, () => undefined);
+  }
+
+  override of(): number {
+    return 1e-3;
+  }
+
+  override ofDrafted(): number {
+    return 0;
+  }
+}
+
+const PROMPT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
+
+async function opened(options: EngineTestOptions = {}, bytes = tinyModel(MODEL)) {
+  const engine = await engineUnderTest(bytes, options);
+  (await engine.session()).stepCosts = new FreeSteps();
+  // A random head is right now and then where there are few tokens to choose from.
+  const few = engine.tokenizer.encode('abc');
+  const logitBias = new Map(Array.from({ length: engine.tokenizer.vocabSize }, (_, token) => [token, few.includes(token) ? 0 : -100] as const));
+  const sampling = { ...GREEDY, logitBias };
+  const ask = (more: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
+    answer(engine.complete(prompt, { sampling, stop: [], maxTokens: 60, speculate: true, ...more }));
+  /** With and without its drafts; gives tokens a step. */
+  const expectSame = async (more: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<number> => {
+    const plain = await ask({ ...more, speculate: false }, prompt);
+    const { tokens, end } = await ask(more, prompt);
+    expect(tokens).toEqual(plain.tokens);
+    return end.report.tokensPerStep;
+  };
+  return { engine, sampling, ask, expectSame };
+}
+
+describe('an answer is the same with its drafts', () => {
+  test.each(['cpu', 'gpu'] as const)('in turns, class %s', async (deviceClass) => {
+    const { ask, expectSame } = await opened({ deviceClass });
+    expect(await expectSame()).toBeGreaterThan(1.5);
+    const { text } = await ask();
+    expect(await expectSame({}, `${PROMPT}${text} and`)).toBeGreaterThan(1.3);
+    expect(await expectSame({}, 'Another text, with more, or less')).toBeGreaterThan(1.3);
+  });
+
+  test('at temperature, with a grammar, with an adapter, and with a cache policy past the context', async () => {
+    const { engine, sampling, expectSame } = await opened();
+    for (const seed of [1, 2]) await expectSame({ sampling: { ...sampling, temperature: 0.5, seed } });
+    await expectSame({ sampling: GREEDY, responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd" | "e")+' } });
+    const config = readModelConfig(await openGguf([sourceOf(tinyModel(MODEL))]));
+    await engine.loadAdapter('tiny', peftSource(tinyAdapter(config, { seed: 21, rank: 16, gain: 0.1 })));
+    await expectSame({ adapters: [{ name: 'tiny', scale: 1 }], ranks: 'chunkwise' });
+    const short = await opened({ contextLength: 256 });
+    await short.expectSame({ kv: 'policy', maxTokens: 300 });
+  });
+
+  test('of streams side by side, of which it drafts one, and after one was aborted', async () => {
+    const { engine, ask } = await opened();
+    const prompts = [PROMPT, 'The tide, a lamp', 'Who goes there'];
+    const alone: number[][] = [];
+    for (const prompt of prompts) alone.push((await ask({ speculate: false }, prompt)).tokens);
+    const together = await Promise.all(prompts.map((prompt, i) => ask({ maxTokens: 40 + 10 * i }, prompt)));
+    together.forEach(({ tokens }, i) => expect(tokens).toEqual(alone[i]?.slice(0, 40 + 10 * i)));
+    const controller = new AbortController();
+    await expectError(() => ask({ signal: controller.signal, onKv: () => controller.abort() }), 'aborted', {});
+    const { end, tokens } = await ask();
+    expect(tokens).toEqual(alone[0]);
+    expect(end.report.tokensPerStep).toBeGreaterThan(1.5); // none is left behind
+    expect((await engine.session()).draftModel!.steps.isAlone(new Sequence())).toBe(true);
+  });
+});
+
+test('it lies on the model\'s device, and its memory is the model\'s', async () => {
+  const bytes = tinyModel(MODEL);
+  const { engine } = await opened();
+  const session = await engine.session();
+  expect(session.devices).toEqual([session.device]);
+  const without = await engineUnderTest(bytes, { draftModel: [sourceOf(tinyModel({ ...MODEL, draftHead: false }))] });
+  const other = await without.session();
+  expect(other.draftModel!.device).not.toBe(other.device); // what the caller names drafts instead
+  expect(other.transformer.kept).toBeUndefined();
+  const own = [...session.plan.draftHead!.tensors.values()].filter(({ name }) => name.startsWith('blk.'));
+  const { weights } = session.device.buffers.report();
+  expect(weights - other.device.buffers.report().weights).toBe(own.reduce((sum, tensor) => sum + gpuBytes(tensor), 0));
+  engine.dispose();
+  expect(session.device.buffers.report().total).toBe(0);
+});
+
+test('it is left out where it does not fit, or has what is not run; where it is damaged the file is refused', async () => {
+  const bytes = tinyModel(MODEL);
+  const { plan } = await (await engineUnderTest(bytes)).session();
+  const headOf = async (options: EngineTestOptions, model = bytes) => (await (await engineUnderTest(model, options)).session()).draftModel;
+  expect(await headOf({ memoryLimitBytes: plan.totalBytes + plan.draftHead!.totalBytes })).toBeDefined();
+  expect(await headOf({ memoryLimitBytes: plan.totalBytes + plan.draftHead!.totalBytes - 1 })).toBeUndefined();
+  const renamed = (from: string, to: string): Uint8Array => replaced(bytes, from, to);
+  expect(await headOf({}, renamed('blk.4.nextn.shared_head_norm.weight', 'blk.4.nextn.shared_head_head.weight'))).toBeUndefined();
+  await expectError(() => headOf({}, renamed('blk.4.attn_k.weight', 'blk.5.attn_k.weight')), 'bad_file', { field: 'blk.4.attn_k.weight' });
+});
+
+/** A file in which one name stands in place of another of its length. */
+function replaced(bytes: Uint8Array, from: string, to: string): Uint8Array {
+  const copy = bytes.slice();
+  const at = Buffer.from(copy.buffer).indexOf(from);
+  copy.set(new TextEncoder().encode(to), at);
+  return copy;
+}
+
+test('of safetensors it is the layer whose names begin with mtp', async () => {
+  const files = modelFolder('qwen35');
+  const without = await openSafetensorsModel(files, 'F16');
+  const config = readModelConfig(without);
+  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim } = config;
+  const random = new Random(9);
+  const layer = 'mtp.layers.0.';
+  const shapes: Record<string, number[]> = {
+    ...{ 'mtp.fc.weight': [hiddenSize, 2 * hiddenSize], 'mtp.pre_fc_norm_embedding.weight': [hiddenSize], 'mtp.pre_fc_norm_hidden.weight': [hiddenSize], 'mtp.norm.weight': [hiddenSize] },
+    ...{ [`${layer}input_layernorm.weight`]: [hiddenSize], [`${layer}post_attention_layernorm.weight`]: [hiddenSize] },
+    ...{ [`${layer}self_attn.q_norm.weight`]: [headDim], [`${layer}self_attn.k_norm.weight`]: [headDim] },
+    ...{ [`${layer}self_attn.q_proj.weight`]: [2 * numHeads * headDim, hiddenSize], [`${layer}self_attn.o_proj.weight`]: [hiddenSize, numHeads * headDim] },
+    ...{ [`${layer}self_attn.k_proj.weight`]: [numKvHeads * headDim, hiddenSize], [`${layer}self_attn.v_proj.weight`]: [numKvHeads * headDim, hiddenSize] },
+    ...{ [`${layer}mlp.gate_proj.weight`]: [intermediateSize, hiddenSize], [`${layer}mlp.up_proj.weight`]: [intermediateSize, hiddenSize], [`${layer}mlp.down_proj.weight`]: [hiddenSize, intermediateSize] },
+    'mtp.layers.1.input_layernorm.weight': [hiddenSize], // of several layers the first is run
+  };
+  const tensors = Object.entries(shapes).map(([name, shape]) => ({ name, shape, type: 'F32', bytes: new Uint8Array(random.normals(shape.reduce((a, b) => a * b), 0.1).buffer as ArrayBuffer) }));
+  const more = new BytesSource('mtp.safetensors', writeSafetensors(tensors));
+  const header = await openSafetensorsModel([...files, more], 'F16');
+  expect(readModelConfig(header)).toEqual(config);
+  expect(draftHeadTensors(without, config)).toBeUndefined();
+  const head = draftHeadTensors(header, config)!;
+  const norm = head.tensors.get('blk.0.nextn.hnorm.weight')!;
+  const found = new Float32Array((await norm.source.read(norm.offset, norm.bytes)).slice().buffer);
+  const stored = new Float32Array(tensors.find(({ name }) => name === 'mtp.pre_fc_norm_hidden.weight')!.bytes.buffer);
+  expect(found).toEqual(stored.map((weight) => weight + 1)); // as the architecture's norms are stored
+  const engine = await engineUnderTest([...files, more]);
+  expect((await engine.session()).draftModel).toBeDefined();
+});
