@@ -4,13 +4,13 @@ import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { openAnyEngine } from '../../src/engine/open-model.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
-import { StepCosts } from '../../src/session/speculation/step-costs.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { type Answer, answer } from '../support/answer.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { type EngineTestOptions, engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
+import { FreeSteps } from '../support/free-steps.ts';
 import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
 import { encoderFolder, encoderGguf } from '../support/models/encoder-folder.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
@@ -22,21 +22,6 @@ const model = tinyModel(MODEL);
 const other = tinyModel({ ...MODEL, seed: 84, numLayers: 1, hiddenSize: 128 });
 const PROMPT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
 const TOKENS = 60;
-
-/** Steps of several tokens, and drafts, cost next to nothing: whatever may be drafted is. */
-class FreeSteps extends StepCosts {
-  constructor() {
-    super({ variant: { lanes: 1 } } as never, () => undefined);
-  }
-
-  override of(): number {
-    return 1e-3;
-  }
-
-  override ofDrafted(): number {
-    return 0;
-  }
-}
 
 async function engineWith(draft: Uint8Array, options: EngineTestOptions = {}, isFree = true): Promise<LocalEngine> {
   const engine = await engineUnderTest(model, { ...options, draftModel: [sourceOf(draft)] });

@@ -1,16 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
-import { StepCosts } from '../../src/session/speculation/step-costs.ts';
 import { type Answer, answer } from '../support/answer.ts';
 import { draftLogits } from '../../src/reference/draft-head.ts';
+import { forward } from '../../src/reference/forward.ts';
 import { readReferenceDraftHead, readReferenceModel } from '../../src/reference/model.ts';
+import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
+import { ModelDrafts } from '../../src/session/speculation/model-drafts.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { gpuBytes } from '../../src/session/model-plan.ts';
 import { type EngineTestOptions, engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
+import { FreeSteps } from '../support/free-steps.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { modelFolder } from '../support/models/safetensors-folder.ts';
 import { writeSafetensors } from '../support/models/safetensors-writer.ts';
@@ -23,54 +26,89 @@ import { randomTokens } from '../support/random-tokens.ts';
 
 const MODEL = { architecture: 'qwen35', type: 'F32', seed: 5, numLayers: 4, contextLength: 512, neverEnds: true, draftHead: true } as const;
 
-test.each(['cpu', 'gpu'] as const)('expects what the reference does, class %s', async (deviceClass) => {
+/** Of all tokens but six the embeddings are nothing, so that a random head is right now and then. */
+const FEW = { from: 54, to: 60 };
+
+async function fewTokens(): Promise<Uint8Array> {
   const bytes = tinyModel(MODEL);
-  const engine = await engineUnderTest(bytes, { deviceClass });
-  const session = await engine.session();
-  const head = session.draftModel!;
-  const tokens = randomTokens(90, 270, 3);
-  const [text, drafted] = [new Sequence(), new Sequence()];
-  expect(session.keepStates(text)).toBe(true);
-  await session.prefill(text, tokens, () => undefined);
-  const got: number[][] = [];
-  head.transformer.kept!.keepFrom(tokens.length);
-  await head.prefill(drafted, tokens, async (_start, length) => {
-    const logits = await head.logits(0, length);
-    for (let t = 0; t < length; t++) got.push([...logits.subarray(t * head.plan.config.vocabSize, (t + 1) * head.plan.config.vocabSize)]);
+  const { tensors } = await openGguf([sourceOf(bytes)]);
+  const { offset, bytes: size } = tensors.find(({ name }) => name === 'token_embd.weight')!;
+  const row = size / readModelConfig(await openGguf([sourceOf(bytes)])).vocabSize;
+  return bytes.fill(0, offset + FEW.to * row, offset + size).fill(0, offset, offset + FEW.from * row);
+}
+
+const likeliest = (logits: ArrayLike<number>): number => Array.from(logits).reduce((best, logit, token) => (logit > logits[best]! ? token : best), 0);
+
+describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass) => {
+  test('expects what the reference does', async () => {
+    const bytes = tinyModel(MODEL);
+    const session = await (await engineUnderTest(bytes, { deviceClass })).session();
+    const head = session.draftModel!;
+    const tokens = randomTokens(90, 270, 3);
+    const text = new Sequence();
+    expect(session.keepStates(text)).toBe(true);
+    expect(session.keepStates(new Sequence())).toBe(false);
+    await session.prefill(text, tokens, () => undefined);
+    head.transformer.kept!.keepFrom(tokens.length);
+    const { vocabSize } = head.plan.config;
+    const got: Float32Array[] = [];
+    await head.prefill(new Sequence(), tokens, async (_start, length) => {
+      const logits = await head.logits(0, length);
+      for (let t = 0; t < length; t++) got.push(logits.slice(t * vocabSize, (t + 1) * vocabSize));
+    });
+    const want = draftLogits(await readReferenceModel([sourceOf(bytes)]), await readReferenceDraftHead([sourceOf(bytes)]), tokens);
+    expect(got.length).toBe(tokens.length);
+    expect(nmse(got, want)).toBeLessThan(1e-7);
   });
-  const want = draftLogits(await readReferenceModel([sourceOf(bytes)]), await readReferenceDraftHead([sourceOf(bytes)]), tokens);
+
+  test('expects it too behind what was drafted, right or wrong', async () => {
+    const bytes = await fewTokens();
+    const session = await (await engineUnderTest(bytes, { deviceClass })).session();
+    const [model, head] = [await readReferenceModel([sourceOf(bytes)]), await readReferenceDraftHead([sourceOf(bytes)])];
+    const text = randomTokens(40, FEW.to - FEW.from, 3).map((token) => FEW.from + token);
+    const sequence = new Sequence();
+    const [prompt, last] = [text.slice(0, -1), text.at(-1)!];
+    session.keepStates(sequence);
+    session.draws.sampler.begin(0, GREEDY, text);
+    await session.prefill(sequence, prompt, () => undefined);
+    session.device.gpuDevice.queue.writeBuffer(session.transformer.activations.tokens, 0, new Uint32Array([last]));
+    const drafts = new ModelDrafts(text, { draftModel: session.draftModel!, slot: 0, vocabSize: session.plan.config.vocabSize, costs: session.stepCosts });
+    drafts.begin();
+    await drafts.settled();
+    const given: number[] = [];
+    for (const count of [3, 7, 1, 7, 2, 7, 3, 7]) {
+      const drafted = await drafts.next(count);
+      expect(drafted).toHaveLength(count);
+      expect(drafted[0]).toBe(likeliest(draftLogits(model, head, text).at(-1)!));
+      const drawn = await session.verify(greedy(sequence, text.length), { tokens: drafted, rows: undefined, text: { prompt: text, answer: [] } });
+      sequence.tokens.push(text.at(-1)!, ...drafted.slice(0, drawn.length - 1));
+      for (const { token } of drawn) drafts.push(token);
+      text.push(...drawn.map(({ token }) => token));
+      expect(text.at(-1)).toBe(likeliest(forward(model, text.slice(0, -1)).at(-1)!));
+      given.push(drawn.length);
+    }
+    expect(Math.max(...given)).toBeGreaterThan(1); // some of a draft was right
+    expect(Math.min(...given)).toBe(1);
+    await drafts.close();
+  });
+});
+
+/** Over all rows. */
+function nmse(got: readonly ArrayLike<number>[], want: readonly ArrayLike<number>[]): number {
   let [error, power] = [0, 0];
-  want.forEach((row, t) => row.forEach((value, i) => {
+  want.forEach((row, t) => Array.from(row).forEach((value, i) => {
     error += (value - got[t]![i]!) ** 2;
     power += value ** 2;
   }));
-  expect(got.length).toBe(tokens.length);
-  expect(error / power).toBeLessThan(1e-7);
-});
-
-/** Steps of several tokens, and drafts, cost next to nothing: whatever may be drafted is. */
-class FreeSteps extends StepCosts {
-  constructor() {
-    super({ variant: { lanes: 1 } } as never, () => undefined);
-  }
-
-  override of(): number {
-    return 1e-3;
-  }
-
-  override ofDrafted(): number {
-    return 0;
-  }
+  return error / power;
 }
 
 const PROMPT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
 
-async function opened(options: EngineTestOptions = {}, bytes = tinyModel(MODEL)) {
-  const engine = await engineUnderTest(bytes, options);
+async function opened(options: EngineTestOptions = {}) {
+  const engine = await engineUnderTest(await fewTokens(), options);
   (await engine.session()).stepCosts = new FreeSteps();
-  // A random head is right now and then where there are few tokens to choose from.
-  const few = engine.tokenizer.encode('abc');
-  const logitBias = new Map(Array.from({ length: engine.tokenizer.vocabSize }, (_, token) => [token, few.includes(token) ? 0 : -100] as const));
+  const logitBias = new Map(Array.from({ length: engine.tokenizer.vocabSize }, (_, token) => [token, token >= FEW.from && token < FEW.to ? 0 : -100] as const));
   const sampling = { ...GREEDY, logitBias };
   const ask = (more: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
     answer(engine.complete(prompt, { sampling, stop: [], maxTokens: 60, speculate: true, ...more }));
@@ -86,11 +124,12 @@ async function opened(options: EngineTestOptions = {}, bytes = tinyModel(MODEL))
 
 describe('an answer is the same with its drafts', () => {
   test.each(['cpu', 'gpu'] as const)('in turns, class %s', async (deviceClass) => {
-    const { ask, expectSame } = await opened({ deviceClass });
-    expect(await expectSame()).toBeGreaterThan(1.5);
+    const { engine, ask, expectSame } = await opened({ deviceClass });
+    expect(await expectSame()).toBeGreaterThan(1.1);
+    expect((await engine.session()).draftModel!.sequences.idle).not.toEqual([]); // it has read the text
     const { text } = await ask();
-    expect(await expectSame({}, `${PROMPT}${text} and`)).toBeGreaterThan(1.3);
-    expect(await expectSame({}, 'Another text, with more, or less')).toBeGreaterThan(1.3);
+    expect(await expectSame({}, `${PROMPT}${text} and`)).toBeGreaterThan(1.05);
+    expect(await expectSame({}, 'Another text, with more, or less')).toBeGreaterThan(1.05);
   });
 
   test('at temperature, with a grammar, with an adapter, and with a cache policy past the context', async () => {
@@ -115,8 +154,8 @@ describe('an answer is the same with its drafts', () => {
     await expectError(() => ask({ signal: controller.signal, onKv: () => controller.abort() }), 'aborted', {});
     const { end, tokens } = await ask();
     expect(tokens).toEqual(alone[0]);
-    expect(end.report.tokensPerStep).toBeGreaterThan(1.5); // none is left behind
-    expect((await engine.session()).draftModel!.steps.isAlone(new Sequence())).toBe(true);
+    expect(end.report.tokensPerStep).toBeGreaterThan(1.1);
+    expect((await engine.session()).keepStates(new Sequence())).toBe(true); // none is left behind
   });
 });
 

@@ -80,8 +80,7 @@ export class AnswerSteps {
     const { prompt, sampling, grammar, follow, onStep, signal } = this.options;
     const cachedTokens = sequence.tokens.length;
     session.draws.sampler.begin(sequence.slot, sampling, prompt);
-    const speculates = this.#maySpeculate();
-    const isDrafted = speculates && session.draftModel !== undefined && (session.draftModel.device !== session.device || session.keepStates(sequence));
+    const isDrafted = this.#maySpeculate() && this.#mayDraft();
     const allowed = await grammar?.allowed();
     await session.prefill(
       sequence,
@@ -94,7 +93,8 @@ export class AnswerSteps {
       },
       signal,
     );
-    if (speculates) this.#speculation = speculationOn(session, prompt, isDrafted ? sequence.slot : undefined);
+    if (!this.#maySpeculate()) return;
+    this.#speculation = speculationOn(session, prompt, isDrafted ? sequence.slot : undefined);
   }
 
   /** The next token, with what it takes of the adapters; undefined behind the limit. Errors: those of `prefill`. */
@@ -215,6 +215,13 @@ export class AnswerSteps {
     const { prompt, speculates, wantsLogits, follow } = this.options;
     const isPlanned = follow !== undefined && sequence.rows[prompt.length] !== undefined;
     return speculates && !wantsLogits && !isPlanned && !sequence.shadows;
+  }
+
+  /** A model drafts; of one that is the model's own head, what it reads is kept from now on, unless it drafts another stream. */
+  #mayDraft(): boolean {
+    const { session, sequence } = this;
+    const { draftModel, device } = session;
+    return draftModel !== undefined && (draftModel.device !== device || session.keepStates(sequence));
   }
 
   /**

@@ -1,0 +1,16 @@
+import { StepCosts } from '../../src/session/speculation/step-costs.ts';
+
+/** Steps of several tokens, and drafts, cost next to nothing: whatever may be drafted is. */
+export class FreeSteps extends StepCosts {
+  constructor() {
+    super({ variant: { lanes: 1 } } as never, () => undefined);
+  }
+
+  override of(): number {
+    return 1e-3;
+  }
+
+  override ofDrafted(): number {
+    return 0;
+  }
+}
