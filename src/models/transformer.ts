@@ -102,8 +102,8 @@ export class Transformer {
     if (batch.lora && batch.kind === 'decode') this.#firstDelta?.record(recorder, batch);
     const before = recorder.dispatches;
     this.#recordLayers(recorder, batch, range);
-    if (batch.keepsStates && range.to === this.layers.length) this.parts.kept?.record(recorder, batch.tokens);
     this.dispatchesPerLayer = (recorder.dispatches - before) / (range.to - range.from);
+    if (batch.keepsStates && range.to === this.layers.length) this.parts.kept?.record(recorder, batch.tokens);
   }
 
   /** Decode steps are alike until their texts fill another page: layers are told of whole pages, and of nothing else. */
