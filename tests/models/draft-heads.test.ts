@@ -64,6 +64,7 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
   test('expects it too behind what was drafted, right or wrong', async () => {
     const bytes = await fewTokens();
     const session = await (await engineUnderTest(bytes, { deviceClass })).session();
+    const drafter = session.draftModel!;
     const [model, head] = [await readReferenceModel([sourceOf(bytes)]), await readReferenceDraftHead([sourceOf(bytes)])];
     const text = randomTokens(40, FEW.to - FEW.from, 3).map((token) => FEW.from + token);
     const sequence = new Sequence();
@@ -72,11 +73,13 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     session.draws.sampler.begin(0, GREEDY, text);
     await session.prefill(sequence, prompt, () => undefined);
     session.device.gpuDevice.queue.writeBuffer(session.transformer.activations.tokens, 0, new Uint32Array([last]));
-    const drafts = new ModelDrafts(text, { draftModel: session.draftModel!, slot: 0, vocabSize: session.plan.config.vocabSize, costs: session.stepCosts });
+    const drafts = new ModelDrafts(text, { draftModel: drafter, slot: 0, vocabSize: session.plan.config.vocabSize, costs: session.stepCosts });
     drafts.begin();
     await drafts.settled();
     const given: number[] = [];
+    let read = 0;
     for (const count of [3, 7, 1, 7, 2, 7, 3, 7]) {
+      read = text.length;
       const drafted = await drafts.next(count);
       expect(drafted).toHaveLength(count);
       expect(drafted[0]).toBe(likeliest(draftLogits(model, head, text).at(-1)!));
@@ -90,6 +93,14 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     expect(Math.max(...given)).toBeGreaterThan(1); // some of a draft was right
     expect(Math.min(...given)).toBe(1);
     await drafts.close();
+    // Behind all that it has read, of what was drafted and was right, too, it knows what the model does.
+    const whole = text.slice(0, read + 1);
+    const again = drafter.sequences.take(whole);
+    expect(again.tokens).toHaveLength(read);
+    drafter.transformer.kept!.keepFrom(whole.length);
+    let logits: Promise<Float32Array> | undefined;
+    await drafter.prefill(again, whole.slice(read), () => void (logits = drafter.logits(0, 1)));
+    expect(nmse([(await logits)!], [draftLogits(model, head, whole).at(-1)!])).toBeLessThan(1e-7);
   });
 });
 
