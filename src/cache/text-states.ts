@@ -93,8 +93,8 @@ export class TextStates {
 
   /** What is known behind more than `turn` tokens is kept no longer, but for what a text of `length` is gone on from. */
   letGo(states: readonly TextState[], turn: number, length: number): void {
-    const gone = states.filter((state) => state.tokens > turn && state !== stateAt(states, length));
-    for (const state of gone) state.isKept = false;
+    const next = stateAt(states, length);
+    for (const state of states) if (state.tokens > turn && state !== next) state.isKept = false;
   }
 
   /** A turn ends behind `tokens` tokens, and nothing is known behind it any more; what only steps needed goes. */

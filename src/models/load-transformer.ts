@@ -57,14 +57,7 @@ export async function loadTransformer(
   tensors: ReadonlyMap<string, TensorInfo>,
   options: TransformerOptions,
 ): Promise<Transformer> {
-  const upload = new WeightUpload(device, options.recorder);
-  try {
-    const transformer = await new Loader(device, config, new TensorLoader(device, tensors, upload, options), options).load();
-    await upload.finish();
-    return transformer;
-  } finally {
-    upload.destroy();
-  }
+  return loaded(device, config, tensors, options, (loader) => loader.load());
 }
 
 /**
@@ -78,11 +71,22 @@ export async function loadDraftHead(
   model: Transformer,
   options: TransformerOptions,
 ): Promise<Transformer> {
+  return loaded(device, config, tensors, options, (loader) => loader.loadDraftHead(model));
+}
+
+/** What `load` puts together, once its weights are on the GPU. */
+async function loaded(
+  device: Device,
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, TensorInfo>,
+  options: TransformerOptions,
+  load: (loader: Loader) => Promise<Transformer>,
+): Promise<Transformer> {
   const upload = new WeightUpload(device, options.recorder);
   try {
-    const head = await new Loader(device, config, new TensorLoader(device, tensors, upload, options), options).loadDraftHead(model);
+    const transformer = await load(new Loader(device, config, new TensorLoader(device, tensors, upload, options), options));
     await upload.finish();
-    return head;
+    return transformer;
   } finally {
     upload.destroy();
   }

@@ -10,7 +10,7 @@ import { type Answer, answer } from '../support/answer.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { type EngineTestOptions, engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
-import { FreeSteps } from '../support/free-steps.ts';
+import { FreeSteps } from '../support/drafts/free-steps.ts';
 import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
 import { encoderFolder, encoderGguf } from '../support/models/encoder-folder.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';

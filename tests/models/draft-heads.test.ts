@@ -13,11 +13,11 @@ import { readModelConfig } from '../../src/weights/model-config.ts';
 import { gpuBytes } from '../../src/session/model-plan.ts';
 import { type EngineTestOptions, engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
-import { FreeSteps } from '../support/free-steps.ts';
+import { FreeSteps } from '../support/drafts/free-steps.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { modelFolder } from '../support/models/safetensors-folder.ts';
 import { writeSafetensors } from '../support/models/safetensors-writer.ts';
-import { draftHeadTensors } from '../../src/weights/model-tensors.ts';
+import { checkTensors, draftHeadTensors } from '../../src/weights/model-tensors.ts';
 import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
 import { Random } from '../support/random.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
@@ -227,6 +227,17 @@ test('of safetensors it is the layer whose names begin with mtp', async () => {
   expect(readModelConfig(header)).toEqual(config);
   expect(draftHeadTensors(without, config)).toBeUndefined();
   const head = draftHeadTensors(header, config)!;
+  // With what is not run, or without its input, the head is left out, and the model is as it was.
+  const left = [
+    [...tensors, { ...tensors[0]!, name: 'mtp.embed_tokens.weight' }],
+    [...tensors, { ...tensors[0]!, name: 'mtp.layers.0.mlp.router.weight' }],
+    tensors.slice(1),
+  ];
+  for (const other of left) {
+    const whole = await openSafetensorsModel([...files, new BytesSource('mtp.safetensors', writeSafetensors(other))], 'F16');
+    expect(draftHeadTensors(whole, readModelConfig(whole))).toBeUndefined();
+    expect([...checkTensors(whole, readModelConfig(whole)).keys()]).toEqual([...checkTensors(without, config).keys()]);
+  }
   const norm = head.tensors.get('blk.0.nextn.hnorm.weight')!;
   const found = new Float32Array((await norm.source.read(norm.offset, norm.bytes)).slice().buffer);
   const stored = new Float32Array(tensors.find(({ name }) => name === 'mtp.pre_fc_norm_hidden.weight')!.bytes.buffer);

@@ -137,7 +137,8 @@ function decoderHeader(whole: JsonFields, values: Map<string, GgufValue>, shards
     const own = name(isBidirectional(config) ? tensor.name.replace(BARE, 'model.') : tensor.name);
     return own === undefined ? [] : [{ ...tensor, name: own }];
   });
-  if (named.some((tensor) => tensor.name === `blk.${numLayers}.${DRAFT.input}`)) {
+  const { draftParts } = architecture;
+  if (draftParts !== undefined && shards.some((tensor) => tensor.name.startsWith(draftParts))) {
     values.set(`${architecture.name}.block_count`, numLayers + 1);
     values.set(`${architecture.name}.nextn_predict_layers`, 1);
   }
@@ -214,14 +215,15 @@ async function readShards(weights: readonly ByteSource[], index: JsonFields | un
 function namer(architecture: Architecture, isText: boolean, numLayers: number): (name: string) => string | undefined {
   const parts = layerParts(architecture);
   const { draftParts } = architecture;
-  const ofLayer = (name: string, number = LAYER_NAME.exec(name)?.[1]): string => {
-    const [, , part = '', end] = LAYER_NAME.exec(name) ?? [];
-    return parts.has(part) ? `blk.${number}.${parts.get(part)}${end}` : name;
+  const ofLayer = (name: string): string | undefined => {
+    const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
+    return parts.has(part) ? `blk.${layer}.${parts.get(part)}${end}` : undefined;
   };
-  // Of several layers that draft the first is run.
+  // Of several layers that draft the first is run. A name that is not known stays behind the layer's, so that the head is left out.
   const ofDraftHead = (name: string): string | undefined => {
-    if (Object.hasOwn(DRAFT_NAMES, name)) return `blk.${numLayers}.${DRAFT_NAMES[name]}`;
-    return name.startsWith('layers.0.') ? ofLayer(`model.${name}`, String(numLayers)) : undefined;
+    if (/^layers\.(?!0\.)/.test(name)) return undefined;
+    const own = Object.hasOwn(DRAFT_NAMES, name) ? DRAFT_NAMES[name] : name;
+    return ofLayer(`model.${name.replace('layers.0.', `layers.${numLayers}.`)}`) ?? `blk.${numLayers}.${own}`;
   };
   return (whole) => {
     if (whole.endsWith('rotary_emb.inv_freq') || (isText && OTHER_PARTS.test(whole))) return undefined;
@@ -229,7 +231,7 @@ function namer(architecture: Architecture, isText: boolean, numLayers: number): 
     const name = isText ? whole.replace(TEXT_PREFIX, (prefix) => (prefix === 'language_model.' ? '' : 'model.')) : whole;
     const outer = Object.hasOwn(OUTER_NAMES, name) ? OUTER_NAMES[name] : undefined;
     if (outer !== undefined) return outer;
-    return ofLayer(name);
+    return ofLayer(name) ?? name;
   };
 }
 

@@ -1,4 +1,4 @@
-import { StepCosts } from '../../src/session/speculation/step-costs.ts';
+import { StepCosts } from '../../../src/session/speculation/step-costs.ts';
 
 /** Steps of several tokens, and drafts, cost next to nothing: whatever may be drafted is. */
 export class FreeSteps extends StepCosts {
