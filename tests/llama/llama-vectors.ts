@@ -1,13 +1,12 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { scaled } from '../support/encoder-under-test.ts';
+import { temporaryFile } from '../support/temporary-file.ts';
 import { embed, ensureLlama } from './llama.ts';
 
 /** Vectors of tokens that llama.cpp makes with a GGUF file of an encoder, scaled. */
 export async function llamaVectors(file: Uint8Array, inputs: readonly number[][]): Promise<Float32Array[]> {
   await ensureLlama();
-  const path = join(mkdtempSync(join(tmpdir(), 'encoder-')), 'encoder.gguf');
+  const path = temporaryFile();
   writeFileSync(path, file);
   return (await embed(path, inputs)).map((vector) => scaled(Float32Array.from(vector)));
 }

@@ -1,6 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { napping } from '../../../cli/node-gpu.ts';
 import { openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
@@ -12,6 +10,7 @@ import { BytesSource } from '../../support/bytes-source.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
 import { f32, type MetadataValue, writeGguf } from '../../support/models/gguf-writer.ts';
 import { E5_SIZES, readMultilingualE5 } from '../../support/models/multilingual-e5.ts';
+import { temporaryFile } from '../../support/temporary-file.ts';
 import { asGguf, xlmRobertaMetadata, xlmRobertaTokenizer } from '../../support/models/xlm-roberta-tokenizer.ts';
 
 /** The first and the second of each mean the same. */
@@ -41,7 +40,7 @@ async function e5Gguf(): Promise<Uint8Array> {
 
 test("multilingual-e5-small's vectors are those of llama.cpp, and near each other where texts mean the same", async () => {
   await ensureLlama();
-  const path = join(mkdtempSync(join(tmpdir(), 'multilingual-e5-')), 'multilingual-e5-small.gguf');
+  const path = temporaryFile();
   writeFileSync(path, await e5Gguf());
   const sources = [new BytesSource('multilingual-e5-small.gguf', await e5Gguf())];
   const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, sources });
