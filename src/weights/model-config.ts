@@ -94,8 +94,13 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
   };
 }
 
-/** Layers behind the others that predict further tokens (llama.cpp's nextn): they serve drafts alone; see `draftHeadTensors`. */
-export const draftLayers = (metadata: GgufMetadata, architecture: string): number => metadata.optionalNumber(`${architecture}.nextn_predict_layers`) ?? 0;
+/** Layers behind the others that predict further tokens (llama.cpp's nextn): they serve drafts alone; see `draftHeadTensors`. Throws `bad_file`. */
+export function draftLayers(metadata: GgufMetadata, architecture: string): number {
+  const key = `${architecture}.nextn_predict_layers`;
+  const count = metadata.optionalNumber(key) ?? 0;
+  if (Number.isInteger(count) && count >= 0 && count <= MOST.block_count) return count;
+  return fail(metadata, key, `must be an integer from 0 to ${MOST.block_count}, but is ${count}`);
+}
 
 function readStates({ metadata, valueHeads }: ModelHeader, found: Architecture, numLayers: number): Pick<ModelConfig, 'deltaNet' | 'gatesAttention'> {
   const deltaNet = readDeltaNet(metadata, found, numLayers, valueHeads);
