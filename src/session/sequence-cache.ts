@@ -48,8 +48,9 @@ export class SequenceCache {
     if (!config.deltaNet) return;
     states.forget(sequence.states, from, to - drafted);
     while (states.room === 0 && this.#idle.length > 0) this.#forget(this.#idle.shift());
+    // Never of the latest two: in a batch of several texts those may be what is read, and what is left. There is room for as many of all.
     for (const { states: own } of [...this.#running, sequence]) {
-      if (states.room === 0) states.removeWhere(own, (state) => own.length > 1 && state === own[0]);
+      if (states.room === 0) states.removeWhere(own, (state) => own.length > 2 && state === own[0]);
     }
     states.add(sequence.states, to - drafted, drafted);
     sequence.notePeak();

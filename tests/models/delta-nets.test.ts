@@ -4,6 +4,8 @@ import { kvBytes } from '../../src/cache/kv-report.ts';
 import { mostStates, STATE_TOKENS } from '../../src/cache/text-states.ts';
 import { stateBytes } from '../../src/config/delta-net.ts';
 import { pageBytes } from '../../src/kernels/heads.ts';
+import { prefillAndDraw } from '../../src/measure/decode-run.ts';
+import type { DrawnToken } from '../../src/session/sampling/draw-request.ts';
 import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
@@ -66,6 +68,33 @@ test('states are kept where they may be gone on from, and given back else', asyn
   expect(layers[0]!.buffer.size).toBeLessThanOrEqual(mostStates(numPages) * stateBytes(config.deltaNet!));
   session.release(sequence);
   expect(layers[0]!.buffer.size).toBeLessThanOrEqual(2 * stateBytes(config.deltaNet!));
+});
+
+test('what a step reads stays, however many states a text beside it keeps', async () => {
+  const session = await (await engineUnderTest(bytes)).session();
+  const { sequences } = session;
+  const { states } = session.transformer.cache;
+  const prompt = tokens.slice(0, 5);
+  const stepsOf = async (beside: boolean): Promise<number[]> => {
+    const short = sequences.take(prompt);
+    const drawn = [(await prefillAndDraw(session, short, prompt)).token];
+    const long = sequences.take([9, 9], { slot: 1 });
+    // Each turn's end is kept, until there is no room for more.
+    while (beside && states.room > 0) await session.prefill(long, [9], () => undefined);
+    const streams = beside ? [short, long] : [short];
+    for (let step = 0; step < 4; step++) {
+      const [result] = await session.decode(streams.map((each) => greedy(each, each.tokens.length + 1)));
+      drawn.push((result as DrawnToken).token);
+      for (const { tokens: own } of streams) own.push(7); // any: only places matter
+    }
+    for (const each of [short, long]) {
+      sequences.giveBack(each);
+      session.release(each);
+    }
+    return drawn;
+  };
+  const alone = await stepsOf(false);
+  expect(await stepsOf(true)).toEqual(alone);
 });
 
 test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
