@@ -4,9 +4,10 @@ import type { GenerateOptions } from '../../src/engine/types.ts';
 import { type Answer, answer } from '../support/answer.ts';
 import { draftLogits } from '../../src/reference/draft-head.ts';
 import { forward } from '../../src/reference/forward.ts';
-import { readReferenceDraftHead, readReferenceModel } from '../../src/reference/model.ts';
+import { readReferenceDraftHead, readReferenceModel, type ReferenceModel } from '../../src/reference/model.ts';
 import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
+import type { Session } from '../../src/session/session.ts';
 import { ModelDrafts } from '../../src/session/speculation/model-drafts.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
@@ -101,6 +102,43 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     let logits: Promise<Float32Array> | undefined;
     await drafter.prefill(again, whole.slice(read), () => void (logits = drafter.logits(0, 1)));
     expect(nmse([(await logits)!], [draftLogits(model, head, whole).at(-1)!])).toBeLessThan(1e-7);
+  });
+});
+
+describe('what a draft head reads of a text is what the model knows of it', () => {
+  /** What the head expects behind the last of `text`, all but the last of which the model has read, and the reference. */
+  const expectKnown = async (session: Session, text: readonly number[], [model, head]: readonly [ReferenceModel, ReferenceModel]): Promise<number> => {
+    const drafter = session.draftModel!;
+    const sequence = drafter.sequences.take(text);
+    const { length } = sequence.tokens;
+    drafter.transformer.kept!.keepFrom(text.length);
+    let logits: Promise<Float32Array> | undefined;
+    await drafter.prefill(sequence, text.slice(length), (start, count) => {
+      if (length + start + count === text.length) logits = drafter.logits(count - 1, 1);
+    });
+    drafter.release(sequence);
+    expect(nmse([(await logits)!], [draftLogits(model, head, text).at(-1)!])).toBeLessThan(1e-7);
+    return length;
+  };
+  const opened = async () => {
+    const bytes = await fewTokens();
+    const session = await (await engineUnderTest(bytes)).session();
+    const reference = [await readReferenceModel([sourceOf(bytes)]), await readReferenceDraftHead([sourceOf(bytes)])] as const;
+    const text = randomTokens(40, FEW.to - FEW.from, 3).map((token) => FEW.from + token);
+    const draftsOf = (of: readonly number[]) => new ModelDrafts(of, { draftModel: session.draftModel!, slot: 0, vocabSize: session.plan.config.vocabSize, costs: session.stepCosts });
+    return { session, reference, text, draftsOf };
+  };
+
+  test('behind a prompt', async () => {
+    const { session, reference, text, draftsOf } = await opened();
+    const sequence = new Sequence();
+    session.keepStates(sequence);
+    await session.prefill(sequence, text, () => undefined);
+    const drafts = draftsOf(text);
+    drafts.begin();
+    await drafts.settled();
+    await drafts.close();
+    expect(await expectKnown(session, [...text, FEW.from], reference)).toBe(text.length);
   });
 });
 

@@ -62,7 +62,7 @@ export class ModelDrafts {
       const { draftModel, slot } = this.parts;
       if (this.#text.length >= this.#contextLength || !this.#text.every((token) => this.#isKnown(token))) return;
       this.#sequence = draftModel.sequences.take(this.#text, { slot });
-      await this.#read(this.#text, () => undefined);
+      await this.#read(this.#text, this.#text.length + 1, () => undefined); // the model has read all of it
       this.#isReady = true;
     });
   }
@@ -123,7 +123,7 @@ export class ModelDrafts {
     draftModel.sequences.goBack(sequence, Math.min(right, text.length - 1), this.#began);
     const asked: Promise<DrawnToken>[] = [];
     try {
-      await this.#read(text, (length) => asked.push(handled(draftModel.sample(length, greedy(sequence, text.length)))));
+      await this.#read(text, text.length, (length) => asked.push(handled(draftModel.sample(length, greedy(sequence, text.length)))));
       while (asked.length < count) asked.push(handled(draftModel.steps.ask(greedy(sequence, text.length + asked.length))));
       const drawn = (await Promise.all(asked)).map(({ token }) => token);
       sequence.tokens.push(...drawn.slice(0, -1)); // as they were read to draw the next one
@@ -133,12 +133,12 @@ export class ModelDrafts {
     }
   }
 
-  /** Reads what of `text` is not read; `onLast` records behind the last batch of so many tokens. */
-  #read(text: readonly number[], onLast: (length: number) => void): Promise<void> {
+  /** Reads what of `text` is not read, of which the model knows what is behind fewer than `known` tokens; `onLast` records behind the last batch of so many tokens. */
+  #read(text: readonly number[], known: number, onLast: (length: number) => void): Promise<void> {
     const { draftModel } = this.parts;
     const sequence = this.#sequence as Sequence; // since it was begun
     const rest = text.slice(sequence.tokens.length);
-    draftModel.transformer.kept?.keepFrom(text.length); // what the model knows before that stays
+    draftModel.transformer.kept?.keepFrom(known); // what the model knows before that stays
     this.#known = text.length;
     const onBatch = (start: number, length: number): void => {
       if (start + length === rest.length) onLast(length);
