@@ -5,6 +5,7 @@ import { type Answer, answer } from '../support/answer.ts';
 import { draftLogits } from '../../src/reference/draft-head.ts';
 import { forward } from '../../src/reference/forward.ts';
 import { readReferenceDraftHead, readReferenceModel, type ReferenceModel } from '../../src/reference/model.ts';
+import { prefillAndDraw } from '../../src/measure/decode-run.ts';
 import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { Session } from '../../src/session/session.ts';
@@ -139,6 +140,30 @@ describe('what a draft head reads of a text is what the model knows of it', () =
     await drafts.settled();
     await drafts.close();
     expect(await expectKnown(session, [...text, FEW.from], reference)).toBe(text.length);
+  });
+
+  test('in the next turn', async () => {
+    const { session, reference, text, draftsOf } = await opened();
+    const sequence = new Sequence();
+    session.keepStates(sequence);
+    session.draws.sampler.begin(0, GREEDY, text);
+    let drawn = [await prefillAndDraw(session, sequence, text)];
+    const drafts = draftsOf(text);
+    drafts.begin();
+    let read = 0;
+    // Until one of a draft was right, which the head has read as its own guess.
+    do {
+      for (const { token } of drawn) drafts.push(token);
+      text.push(...drawn.map(({ token }) => token));
+      await drafts.settled();
+      read = text.length;
+      const drafted = await drafts.next(7);
+      drawn = await session.verify(greedy(sequence, text.length), { tokens: drafted, rows: undefined, text: { prompt: text, answer: [] } });
+      sequence.tokens.push(text.at(-1)!, ...drafted.slice(0, drawn.length - 1));
+    } while (drawn.length < 2);
+    await drafts.close();
+    text.push(...drawn.map(({ token }) => token));
+    expect(await expectKnown(session, text, reference)).toBe(read);
   });
 });
 

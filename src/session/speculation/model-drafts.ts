@@ -102,7 +102,10 @@ export class ModelDrafts {
     this.#ended.abort();
     await this.settled();
     const { draftModel } = this.parts;
-    if (this.#sequence && draftModel.device.lost() === undefined) draftModel.sequences.giveBack(this.#sequence);
+    if (!this.#sequence || draftModel.device.lost() !== undefined) return;
+    // A draft head read its own drafts as it guessed, not as the model knows them.
+    if (draftModel.transformer.kept) draftModel.sequences.goBack(this.#sequence, this.#known, this.#began);
+    draftModel.sequences.giveBack(this.#sequence);
   }
 
   get #contextLength(): number {
