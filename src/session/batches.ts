@@ -141,7 +141,7 @@ export class Batches implements StepComputer {
     const halfOnly = sequences.every(({ pages }) => allHalf(pages));
     const apart = sequences.length === tokens.length;
     const behind = Math.max(...spans.map(({ sequence: { states }, from }) => cache.states.behind(states, from)));
-    const keepsStates = transformer.config.isDraftHead === true || (this.keptFor !== undefined && sequences.length === 1 && sequences[0] === this.keptFor);
+    const keepsStates = transformer.config.isDraftHead === true || sequences.some((sequence) => sequence === this.keptFor);
     transformer.forward(recorder, { kind, tokens: tokens.length, length, apart, behind, halfOnly, loras, lora: adapted?.lora, tap, keepsStates }, layers);
   }
 

@@ -156,9 +156,11 @@ export class Session {
    * `forgetStates`.
    */
   keepStates(sequence: Sequence): boolean {
-    const isFree = this.transformer.kept !== undefined && this.#batches.keptFor === undefined;
-    if (isFree) this.#batches.keptFor = sequence;
-    return isFree;
+    const { kept, cache } = this.transformer;
+    if (!kept || this.#batches.keptFor) return false;
+    this.#batches.keptFor = sequence;
+    kept.keepFrom(0, cache.firstPage(sequence.slot));
+    return true;
   }
 
   forgetStates(sequence: Sequence): void {

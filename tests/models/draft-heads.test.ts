@@ -6,6 +6,7 @@ import { draftLogits } from '../../src/reference/draft-head.ts';
 import { forward } from '../../src/reference/forward.ts';
 import { readReferenceDraftHead, readReferenceModel, type ReferenceModel } from '../../src/reference/model.ts';
 import { prefillAndDraw } from '../../src/measure/decode-run.ts';
+import type { DrawnToken } from '../../src/session/sampling/draw-request.ts';
 import { greedy } from '../../src/session/sampling/greedy-draw.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { Session } from '../../src/session/session.ts';
@@ -51,7 +52,7 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     expect(session.keepStates(text)).toBe(true);
     expect(session.keepStates(new Sequence())).toBe(false);
     await session.prefill(text, tokens, () => undefined);
-    head.transformer.kept!.keepFrom(tokens.length);
+    head.transformer.kept!.keepFrom(tokens.length, 0);
     const { vocabSize } = head.plan.config;
     const got: Float32Array[] = [];
     await head.prefill(new Sequence(), tokens, async (_start, length) => {
@@ -99,7 +100,7 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     const whole = text.slice(0, read + 1);
     const again = drafter.sequences.take(whole);
     expect(again.tokens).toHaveLength(read);
-    drafter.transformer.kept!.keepFrom(whole.length);
+    drafter.transformer.kept!.keepFrom(whole.length, 0);
     let logits: Promise<Float32Array> | undefined;
     await drafter.prefill(again, whole.slice(read), () => void (logits = drafter.logits(0, 1)));
     expect(nmse([(await logits)!], [draftLogits(model, head, whole).at(-1)!])).toBeLessThan(1e-7);
@@ -112,7 +113,7 @@ describe('what a draft head reads of a text is what the model knows of it', () =
     const drafter = session.draftModel!;
     const sequence = drafter.sequences.take(text);
     const { length } = sequence.tokens;
-    drafter.transformer.kept!.keepFrom(text.length);
+    drafter.transformer.kept!.keepFrom(text.length, 0);
     let logits: Promise<Float32Array> | undefined;
     await drafter.prefill(sequence, text.slice(length), (start, count) => {
       if (length + start + count === text.length) logits = drafter.logits(count - 1, 1);
@@ -164,6 +165,21 @@ describe('what a draft head reads of a text is what the model knows of it', () =
     await drafts.close();
     text.push(...drawn.map(({ token }) => token));
     expect(await expectKnown(session, text, reference)).toBe(read);
+  });
+
+  test('where it was computed in steps with others', async () => {
+    const { session, reference, text } = await opened();
+    const [sequence, other] = [new Sequence(), new Sequence(undefined, 1)];
+    session.keepStates(sequence);
+    text.push((await prefillAndDraw(session, sequence, text)).token);
+    await prefillAndDraw(session, other, text.slice(0, 30));
+    for (let step = 0; step < 4; step++) {
+      const drawn = await session.decode([other, sequence].map((each) => greedy(each, each.tokens.length + 1)));
+      sequence.tokens.push(text.at(-1)!);
+      other.tokens.push(7); // any: only places matter
+      text.push((drawn[1] as DrawnToken).token);
+    }
+    await expectKnown(session, text, reference);
   });
 });
 

@@ -4,7 +4,7 @@ import { folded } from '../../gpu/grid.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
 import { reduction } from '../slot-choices.ts';
 
-/** `x [T, width]`, RMS-normed and weighted → rows of `states [positions, width]` behind the tokens' positions, from `first [1]` on. */
+/** `x [T, width]`, RMS-normed and weighted → rows of `states [positions, width]` behind the tokens' positions, from `first [2]` on: a row, of the text whose pages begin there. */
 export function keepStatesKernel(device: Device, width: number, eps: number): Kernel<{ tokens: number }> {
   const { source: reduce, constants, rowsPerGroup } = reduction(device);
   return {

@@ -16,14 +16,14 @@ export class KeptStates {
     { weight, eps }: Norm,
     readonly states: GPUBuffer,
   ) {
-    this.#first = device.buffers.storage('first kept state', 'activations', 4);
+    this.#first = device.buffers.storage('first kept state', 'activations', 8);
     const kernel = keepStatesKernel(device, weight.size / 4, eps);
     this.#keep = createOperation(device, kernel, { batch_table: batchTable, x, norm_weight: weight, first: this.#first, states });
   }
 
-  /** Those before `position` stay as they are from now on. */
-  keepFrom(position: number): void {
-    this.device.gpuDevice.queue.writeBuffer(this.#first, 0, new Uint32Array([position]));
+  /** Of the text whose pages begin at `firstPage`; those before `position` stay as they are from now on. */
+  keepFrom(position: number, firstPage: number): void {
+    this.device.gpuDevice.queue.writeBuffer(this.#first, 0, new Uint32Array([position, firstPage]));
   }
 
   record(recorder: Dispatcher, tokens: number): void {

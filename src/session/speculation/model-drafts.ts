@@ -141,7 +141,8 @@ export class ModelDrafts {
     const { draftModel } = this.parts;
     const sequence = this.#sequence as Sequence; // since it was begun
     const rest = text.slice(sequence.tokens.length);
-    draftModel.transformer.kept?.keepFrom(known); // what the model knows before that stays
+    const { kept, cache } = draftModel.transformer;
+    kept?.keepFrom(known, cache.firstPage(sequence.slot)); // what the model knows before that stays
     this.#known = text.length;
     const onBatch = (start: number, length: number): void => {
       if (start + length === rest.length) onLast(length);
