@@ -114,7 +114,7 @@ export function draftHeadTensors(file: ModelHeader, config: ModelConfig): { conf
   const wanted = new Map([...wantedTensors(head)].map(([name, tensor]) => [name.replace('blk.0.', prefix), tensor]));
   const tensors = file.tensors.filter(({ name }) => !name.startsWith('blk.') || name.startsWith(prefix));
   const isRun = architectureOf(config).draftParts !== undefined && tensors.some(({ name }) => name === `${prefix}${DRAFT.input}`);
-  if (!isRun || tensors.some(({ name }) => name.startsWith(prefix) && !wanted.has(name))) return undefined;
+  if (!isRun || tensors.some((tensor) => tensor.name.startsWith(prefix) && !(wanted.has(tensor.name) && isRead(tensor)))) return undefined;
   const found = checkAgainst({ metadata: file.metadata, tensors }, head.architecture, wanted);
   return { config: head, tensors: new Map([...found].map(([name, tensor]) => [name.replace(prefix, 'blk.0.'), tensor])) };
 }
@@ -208,8 +208,10 @@ function checkTensor(tensor: TensorInfo, shape: readonly number[]): void {
 }
 
 /** llama.cpp writes norms, biases, frequencies and convolutions in F32 whatever the model's type, and adds them as such. */
+const isRead = ({ shape, type }: TensorInfo): boolean => shape.length > 1 || type === 'F32';
+
 function checkVector(tensor: TensorInfo | undefined): void {
-  if (!tensor || tensor.shape.length > 1 || tensor.type === 'F32') return;
+  if (!tensor || isRead(tensor)) return;
   const reason = `a vector in ${tensor.type}; F32 is read`;
   throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
 }

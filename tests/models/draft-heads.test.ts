@@ -273,6 +273,9 @@ test('it is left out where it does not fit, or has what is not run; where it is 
   expect(await headOf({ memoryLimitBytes: plan.totalBytes + plan.draftHead!.totalBytes - 1 })).toBeUndefined();
   const renamed = (from: string, to: string): Uint8Array => replaced(bytes, from, to);
   expect(await headOf({}, renamed('blk.4.nextn.shared_head_norm.weight', 'blk.4.nextn.shared_head_head.weight'))).toBeUndefined();
+  const file = await openGguf([sourceOf(bytes)]);
+  const halved = file.tensors.map((tensor) => (tensor.name.endsWith('nextn.enorm.weight') ? { ...tensor, type: 'F16' as const, bytes: tensor.bytes / 2 } : tensor));
+  expect(draftHeadTensors({ ...file, tensors: halved }, plan.config)).toBeUndefined(); // vectors in F32 are read
   await expectError(() => headOf({}, renamed('blk.4.attn_k.weight', 'blk.5.attn_k.weight')), 'bad_file', { field: 'blk.4.attn_k.weight' });
 });
 
