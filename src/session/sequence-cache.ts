@@ -143,6 +143,7 @@ export class SequenceCache {
     const end = this.#resumable(sequence, Math.min(length, sequence.tokens.length));
     sequence.tokens.length = end;
     this.cache.states.letGo(sequence.states, turn, end);
+    this.cache.states.cut(sequence.states, end); // what it goes on from is its latest, which others leave it
   }
 
   giveBack(sequence: Sequence): void {

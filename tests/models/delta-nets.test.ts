@@ -97,6 +97,26 @@ test('what a step reads stays, however many states a text beside it keeps', asyn
   expect(await stepsOf(true)).toEqual(alone);
 });
 
+test('a text that went back goes on from there, however many states a text beside it keeps', async () => {
+  const session = await (await engineUnderTest(bytes)).session();
+  const { sequences } = session;
+  const { states } = session.transformer.cache;
+  const text = sequences.take(tokens);
+  await session.prefill(text, tokens.slice(0, 5), () => undefined);
+  for (const token of tokens.slice(5, 8)) {
+    await session.decode([greedy(text, text.tokens.length + 1)]);
+    text.tokens.push(token);
+  }
+  sequences.goBack(text, 5, 0);
+  const long = sequences.take([9, 9], { slot: 1 });
+  while (states.room > 0) await session.prefill(long, [9], () => undefined);
+  await session.prefill(long, [9], () => undefined);
+  const drawn = await prefillAndDraw(session, text, tokens.slice(5, 40));
+  const alone = new Sequence(undefined, 2);
+  await session.prefill(alone, tokens.slice(0, 5), () => undefined);
+  expect(drawn.token).toBe((await prefillAndDraw(session, alone, tokens.slice(5, 40))).token);
+});
+
 test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
   const { end } = await expectSecondTurn(bytes, STORY, kv);
   expect(end.usage.cachedTokens).toBeGreaterThanOrEqual(STATE_TOKENS);
