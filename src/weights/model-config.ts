@@ -94,8 +94,9 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
   };
 }
 
-/** Layers behind the others that predict further tokens (llama.cpp's nextn): they serve drafts alone; see `draftHeadTensors`. Throws `bad_file`. */
+/** Layers behind the others that predict further tokens (llama.cpp's nextn), in models that may have such: they serve drafts alone; see `draftHeadTensors`. Throws `bad_file`. */
 export function draftLayers(metadata: GgufMetadata, architecture: string): number {
+  if (ARCHITECTURES.get(architecture)?.draftParts === undefined) return 0;
   const key = `${architecture}.nextn_predict_layers`;
   const count = metadata.optionalNumber(key) ?? 0;
   if (Number.isInteger(count) && count >= 0 && count <= MOST.block_count) return count;

@@ -300,6 +300,7 @@ test('all but every n-th layer have a delta net, or those that a file flags; lay
   await refused('unsupported', 'ssm.inner_size', 256, /another size than keys/);
   await refused('unsupported', 'ssm.conv_kernel', 1, /one token/);
   await expectError(() => qwen({ 'qwen35.nextn_predict_layers': 5 }), 'bad_file', { file: 'x.gguf', field: 'qwen35.block_count', reason: /draft/ });
+  expect(await load({ numLayers: 2, metadata: { 'llama.nextn_predict_layers': 1 } })).toMatchObject({ numLayers: 2 }); // such models have none
   for (const count of [1025, ...[-1, -1e6, 0.5, NaN].map(f32)]) await refused('bad_file', 'nextn_predict_layers', count, /from 0 to 1024/);
 });
 
