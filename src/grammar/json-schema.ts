@@ -276,13 +276,16 @@ function numberOf(type: 'integer' | 'number', schema: Schema, at: string): strin
   const bound = (keyword: string): number | undefined => boundOf(schema, keyword, at);
   const [least, above, most, below] = ['minimum', 'exclusiveMinimum', 'maximum', 'exclusiveMaximum'].map(bound);
   if ([least, above, most, below].every((value) => value === undefined)) return type;
+  if ([above, below].some((value) => value !== undefined && Math.abs(value) > Number.MAX_SAFE_INTEGER)) {
+    badSchema(at, `has an exclusive bound beyond ${Number.MAX_SAFE_INTEGER}, where numbers lie further than 1 apart`);
+  }
   const whole = type === 'integer';
   const aboveLeast = above !== undefined && above >= (least ?? -Infinity);
   const belowMost = below !== undefined && below <= (most ?? Infinity);
   let bounds: Bounds = { least: aboveLeast ? above : least, most: belowMost ? below : most, aboveLeast, belowMost };
   if (whole) bounds = wholeBounds(bounds);
   const range = whole ? integers(bounds) : decimals(bounds);
-  return range === undefined ? badSchema(at, 'has bounds that leave no number') : `(${range})`;
+  return range === undefined ? badSchema(at, 'has bounds that leave no number, or of more than 15 digits') : `(${range})`;
 }
 
 /** Bounds of the integers within bounds that need not be whole. */

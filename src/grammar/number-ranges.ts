@@ -11,6 +11,8 @@ export interface Bounds {
 
 /** Digits of an integer without bounds, so that it is exact in a double. */
 const MOST_DIGITS = 15;
+/** Decimals beyond those of the bounds. */
+const MOST_MORE = 6;
 
 /** EBNF of the integers within `bounds`, which are whole; undefined when there are none. */
 export function integers({ least = -Infinity, most = Infinity, aboveLeast, belowMost }: Bounds): string | undefined {
@@ -24,8 +26,9 @@ export function integers({ least = -Infinity, most = Infinity, aboveLeast, below
 }
 
 /**
- * EBNF of the numbers within `bounds`; undefined when there are none. They have as many decimals as their bounds, and
- * up to six more: less than what JSON Schema allows, and all of it valid.
+ * EBNF of the numbers within `bounds`; undefined when there are none, or the bounds have more digits than a double. They
+ * have as many decimals as their bounds, and up to six more, as long as none is read as a bound that is not in the range:
+ * less than what JSON Schema allows, and all of it valid.
  */
 export function decimals({ least = -Infinity, most = Infinity, aboveLeast, belowMost }: Bounds): string | undefined {
   const places = Math.max(decimalPlaces(least), decimalPlaces(most)) + (aboveLeast || belowMost ? 2 : 0);
@@ -35,7 +38,9 @@ export function decimals({ least = -Infinity, most = Infinity, aboveLeast, below
   const low = Math.round(least * unit) + (aboveLeast ? 1 : 0);
   const high = Math.round(most * unit);
   if (low > high || (low === high && belowMost)) return undefined;
-  const more = places === 0 ? '("." [0-9]{1,6})?' : '[0-9]{0,6}';
+  if (places > 0 && [low, high].some((end) => Number.isFinite(end) && !Number.isSafeInteger(end))) return undefined;
+  const left = belowMost ? Math.max(0, MOST_DIGITS - digitsOf(Math.abs(high), 0).length) : MOST_MORE;
+  const more = places === 0 ? `("." [0-9]{1,${MOST_MORE}})?` : `[0-9]{0,${Math.min(left, MOST_MORE)}}`;
   const from = (first: number, last: number): string | false => first <= last && `${group(upTo(first, last, places))} ${more}`;
   const exactly = (value: number): string => upTo(value, value, places);
   return either([
@@ -63,16 +68,18 @@ function decimalPlaces(value: number): number {
 /** Whole numbers from `first` to `last` without a sign, a point before their last `places` digits. */
 function upTo(first: number, last: number, places: number): string {
   const parts: string[] = [];
-  const longest = Number.isFinite(last) ? digitsOf(last, places).length : Math.max(MOST_DIGITS, digitsOf(first, places).length);
-  for (let length = digitsOf(first, places).length; length <= longest; length++) {
-    const least = Math.max(first, length > places + 1 ? 10 ** (length - 1) : 0);
-    const most = Math.min(last, 10 ** length - 1);
-    if (least <= most) parts.push(sameLength(String(least).padStart(length, '0'), String(most).padStart(length, '0'), places));
+  const [low, high] = [digitsOf(first, places), digitsOf(last, places)];
+  const longest = Number.isFinite(last) ? high.length : Math.max(MOST_DIGITS, low.length);
+  for (let { length } = low; length <= longest; length++) {
+    const least = length === low.length ? low : `1${'0'.repeat(length - 1)}`;
+    const most = Number.isFinite(last) && length === high.length ? high : '9'.repeat(length);
+    parts.push(sameLength(least, most, places));
   }
   return parts.join(' | ');
 }
 
-const digitsOf = (value: number, places: number): string => String(Number.isFinite(value) ? value : 0).padStart(places + 1, '0');
+/** Whole digits, of numbers too that are written with an exponent otherwise. */
+const digitsOf = (value: number, places: number): string => BigInt(Number.isFinite(value) ? value : 0).toString().padStart(places + 1, '0');
 
 /** Digit strings between two of the same length. */
 function sameLength(least: string, most: string, places: number): string {

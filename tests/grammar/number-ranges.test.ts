@@ -49,3 +49,15 @@ it('allow only numbers within bounds, their ends among them where they are close
   expect(toRegExp(decimals({ least: -1.5, most: 2 })).test('2.0')).toBe(true);
   expect(decimals({ least: 1, most: 1, belowMost: true })).toBeUndefined();
 });
+
+it('are bounded by ends of any size', () => {
+  const allows = (ebnf: string | undefined, ...texts: string[]): boolean[] => texts.map((text) => toRegExp(ebnf).test(text));
+  expect(allows(integers({ least: 1e21 }), '', '1', `1${'0'.repeat(21)}`, `9${'0'.repeat(21)}`)).toEqual([false, false, true, true]);
+  expect(allows(integers({ most: -1e21 }), '-', '-1', `-1${'0'.repeat(21)}`)).toEqual([false, false, true]);
+  expect(allows(integers({ least: 2 ** 53 }), '1000000000000000', '9007199254740992', '9999999999999999')).toEqual([false, true, true]);
+  expect(allows(integers({ least: 0, most: 2 ** 63 }), '123456789012345678', '9223372036854775808', '9223372036854775809')).toEqual([true, true, false]);
+  expect(allows(decimals({ least: 1e22 }), '.5', `1${'0'.repeat(22)}.5`)).toEqual([false, true]);
+  expect(decimals({ least: 0.1, most: 123456789012345.67 })).toBeUndefined();
+  // Read as a double, 999999999.99999999 is 1e9.
+  expect(allows(decimals({ least: 0, most: 1e9, belowMost: true }), '999999999.9999', '999999999.99999999')).toEqual([true, false]);
+});

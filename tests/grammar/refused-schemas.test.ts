@@ -37,6 +37,8 @@ describe('what no grammar can keep to is refused, naming the place', () => {
     ['a required property that is not allowed', { type: 'object', required: ['q'], additionalProperties: false }, '.required'],
     ['bounds without a number between', { type: 'integer', minimum: 5, maximum: 3 }, ''],
     ['bounds without an integer between', { type: 'integer', exclusiveMinimum: 1, exclusiveMaximum: 2 }, ''],
+    ['an exclusive bound beyond what doubles tell apart', { type: 'integer', exclusiveMinimum: 2 ** 53 }, ''],
+    ['bounds of too many digits', { type: 'number', minimum: 0.1, maximum: 123456789012345.67 }, ''],
     ['lengths that contradict', { type: 'string', minLength: 3, maxLength: 2 }, '.minLength'],
     ['a length that is none', { type: 'string', maxLength: -1 }, '.maxLength'],
     ['a list too long to count', { type: 'array', minItems: 1e9 }, ''],
