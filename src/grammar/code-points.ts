@@ -75,3 +75,15 @@ const escape = (point: number): string => `\\U${point.toString(16).padStart(8, '
 export function literal(text: string): string {
   return `"${Array.from(text, (char) => (/[A-Za-z0-9 _.,:{}[\]-]/.test(char) ? char : escape(char.codePointAt(0) ?? 0))).join('')}"`;
 }
+
+/** The rule that `AS_WRITTEN` repeats. */
+export const NOTHING = 'nothing ::= ""';
+/**
+ * Begins a group. The library (0.1.27) makes an automaton of each group, and where it minimizes it it merges states that
+ * differ: `("b" | "a" | "aabb" | "aba")` would take `babb` too. Of a group with so many repetitions it makes none.
+ */
+const AS_WRITTEN = 'nothing{300}';
+
+/** EBNF of any of several. */
+export const oneOf = (alternatives: readonly string[]): string =>
+  alternatives.length === 1 ? (alternatives[0] ?? '') : `(${AS_WRITTEN} ${alternatives.join(' | ')})`;

@@ -95,7 +95,7 @@ function readRules(ebnf: string, leaves: ReadonlyMap<string, number>): Rule[] {
         repeated = leaves.get(name) ?? SMALL;
         last = isFirst ? repeated : SMALL;
         if (rule) rule.refers = true;
-      } else if (token !== '|') last = repeated = token.startsWith('[') ? statesOfClass(token) : token.length * SMALL;
+      } else if (token !== '|') last = repeated = token.startsWith('[') ? statesOfClass(token) : Math.max(0, token.length - 2) * SMALL;
       isFirst = token === '(' || token === '|';
       if (rule) rule.depth = Math.max(rule.depth, groups.length - 1);
     }

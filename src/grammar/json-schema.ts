@@ -1,5 +1,5 @@
 import { badSchema } from './bad-schema.ts';
-import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
+import { classOf, complement, intersection, literal, NOTHING, oneOf, PLAIN, type Range } from './code-points.ts';
 import { areDisjoint } from './disjoint.ts';
 import { FORMATS } from './formats.ts';
 import { MOST } from './grammar-size.ts';
@@ -14,6 +14,7 @@ const LETTERS = classOf(intersection(PLAIN, ASCII)).slice(1, -1);
 
 /** Rules that every grammar has. Numbers are finite in a double; whitespace ends, so that a model cannot stay in it. */
 const COMMON = [
+  NOTHING,
   'ws ::= "" | " " | "\\n" [ ]{0,32}',
   `plain ::= ${LETTERS} | beyond`,
   `beyond ::= ${classOf(intersection(PLAIN, complement(ASCII)))}`,
@@ -306,9 +307,6 @@ function times(least: number, most: number, at: string): string {
 function listOf(value: unknown, at: string): readonly unknown[] {
   return Array.isArray(value) && value.length > 0 ? value : badSchema(at, 'must be an array of at least one');
 }
-
-const oneOf = (alternatives: readonly string[]): string =>
-  alternatives.length === 1 ? (alternatives[0] ?? '') : `(${alternatives.join(' | ')})`;
 
 /** As errors name it. */
 const placeOf = (pointer: string): string => pointer.slice(1).replaceAll('/', '.');

@@ -1,4 +1,4 @@
-import { literal } from './code-points.ts';
+import { literal, oneOf } from './code-points.ts';
 
 /** Bounds of a number; a missing one is not there. */
 export interface Bounds {
@@ -56,7 +56,7 @@ const group = (ebnf: string): string => `(${ebnf})`;
 
 function either(parts: readonly (string | false)[]): string | undefined {
   const kept = parts.filter((part) => part !== false);
-  return kept.length === 0 ? undefined : kept.join(' | ');
+  return kept.length === 0 ? undefined : oneOf(kept);
 }
 
 function decimalPlaces(value: number): number {
@@ -75,7 +75,7 @@ function upTo(first: number, last: number, places: number): string {
     const most = Number.isFinite(last) && length === high.length ? high : '9'.repeat(length);
     parts.push(sameLength(least, most, places));
   }
-  return parts.join(' | ');
+  return oneOf(parts);
 }
 
 /** Whole digits, of numbers too that are written with an exponent otherwise. */
@@ -98,5 +98,5 @@ function sameLength(least: string, most: string, places: number): string {
   const [from, to] = [Number(low) + (lowIsWhole ? 0 : 1), Number(high) - (highIsWhole ? 0 : 1)];
   if (from <= to) parts.push(`[${from}-${to}]${rest(zeros, nines)}`);
   if (!highIsWhole) parts.push(`${literal(high)}${rest(zeros, highRest)}`);
-  return `${point}${parts.length === 1 ? parts[0] : group(parts.join(' | '))}`;
+  return `${point}${oneOf(parts)}`;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../support/random.ts';
-import { byteGrammars, randomAnswer } from '../support/grammars/random-answer.ts';
+import { allows, byteGrammars, randomAnswer } from '../support/grammars/random-answer.ts';
 import { SCHEMAS } from '../support/grammars/schemas.ts';
 import { faultsOf } from '../support/grammars/validate.ts';
 
@@ -15,5 +15,20 @@ describe('whatever a grammar allows parses and is valid', () => {
       answers.add(answer);
     }
     expect(answers.size).toBeGreaterThan(1);
+  });
+});
+
+// The library's automata would take all of these.
+describe('alternatives that begin or end alike stay apart', () => {
+  it.each<[schema: object, valid: string, invalid: string[]]>([
+    [{ enum: ['b', 'a', 'aabb', 'aba'] }, '"aabb"', ['"babb"', '"bba"']],
+    [{ enum: [1222, 122] }, '122', ['12222', '12']],
+    [{ type: 'number', minimum: 0, maximum: 1_000_000 }, '999999.5', ['00', '0999', '1000001', '274345581699325']],
+    [{ type: 'integer', exclusiveMinimum: 1e9 }, '1000000001', ['666666', '1000000000', '12345678901234567']],
+    [{ type: 'string', pattern: '^(aab*|aa|[ab]ba|aaa?b|aaa)a$' }, '"abaa"', ['"aba"', '"ababa"']],
+  ])('%j', async (schema, valid, invalid) => {
+    const taken = (answer: string): Promise<boolean> => allows(grammars, { type: 'json_schema', schema }, answer);
+    expect(await taken(valid)).toBe(true);
+    for (const answer of invalid) expect(await taken(answer), answer).toBe(false);
   });
 });

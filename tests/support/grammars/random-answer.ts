@@ -39,3 +39,18 @@ export async function randomAnswer(grammars: Grammars, format: ResponseFormat, r
     grammar.dispose();
   }
 }
+
+/** Whether a grammar allows all of an answer, and it to end there. */
+export async function allows(grammars: Grammars, format: ResponseFormat, answer: string): Promise<boolean> {
+  const grammar = await grammars.begin(format);
+  try {
+    let words = await grammar.allowed();
+    for (const token of [...Buffer.from(answer), END]) {
+      if ((((words?.[token >>> 5] ?? 0) >>> (token & 31)) & 1) === 0) return false;
+      words = await grammar.follow(token);
+    }
+    return true;
+  } finally {
+    grammar.dispose();
+  }
+}
