@@ -10,10 +10,12 @@ export function eventStream(items: AsyncIterator<unknown, void>, signal: AbortSi
   return new ReadableStream({
     start(controller) {
       // As a body does whose fetch is aborted.
-      signal.addEventListener('abort', () => {
+      const onAbort = (): void => {
         controller.error(signal.reason);
         void items.return?.();
-      });
+      };
+      if (signal.aborted) onAbort(); // since its first item was asked for
+      signal.addEventListener('abort', onAbort);
     },
     async pull(controller) {
       try {

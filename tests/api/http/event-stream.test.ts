@@ -55,3 +55,10 @@ it('fails as a body whose fetch is aborted, without being read', async () => {
   await expect(reader.read()).rejects.toMatchObject({ name: 'AbortError', message: 'enough' });
   await expect.poll(() => state.ended).toBe(true);
 });
+
+it('fails as well where that was aborted before', async () => {
+  const { items, state } = counter(1000);
+  const reader = eventStream(items, AbortSignal.abort(new DOMException('enough', 'AbortError'))).getReader();
+  await expect(reader.read()).rejects.toMatchObject({ name: 'AbortError', message: 'enough' });
+  expect(state.seen).toBe(0);
+});
