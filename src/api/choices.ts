@@ -17,10 +17,15 @@ export function optionsOfChoices(options: SentOptions, count: number): SentOptio
   }));
 }
 
-/** The same answers, of which all wait until the first has begun: by then the prompt that they share is computed. */
+/**
+ * The same answers, of which all wait until the first has begun: by then the prompt that they share is computed. Where it
+ * cannot begin, none does.
+ */
 export function afterTheFirst<T>(answers: readonly AsyncGenerator<T, void>[]): AsyncGenerator<T, void>[] {
   let begin: () => void = () => undefined;
-  const begun = new Promise<void>((resolve) => (begin = resolve));
+  let refuse: (error: unknown) => void = () => undefined;
+  const begun = new Promise<void>((resolve, reject) => ([begin, refuse] = [resolve, reject]));
+  begun.catch(() => undefined); // of one answer nobody waits
   return answers.map(async function* wait(answer, i): AsyncGenerator<T, void> {
     try {
       if (i > 0) await begun;
@@ -28,6 +33,9 @@ export function afterTheFirst<T>(answers: readonly AsyncGenerator<T, void>[]): A
         if (i === 0) begin();
         yield event;
       }
+    } catch (error) {
+      if (i === 0) refuse(error);
+      throw error;
     } finally {
       if (i === 0) begin();
     }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { mergeAnswers, mergeChunks } from '../../src/api/choices.ts';
+import { afterTheFirst, mergeAnswers, mergeChunks } from '../../src/api/choices.ts';
 import type { Usage } from '../../src/api/types.ts';
 
 interface Chunk {
@@ -72,4 +72,21 @@ it('whole answers are one, in order', async () => {
     choices: Array.from({ length: 6 }, (_, index) => ({ index, text: String(index) })),
     usage: { ...usage(12), total_tokens: 21 },
   });
+});
+
+it('where the first is refused none of the others begins, and all are refused at once', async () => {
+  const told: string[] = [];
+  async function* refused(): AsyncGenerator<Chunk, void> {
+    throw new Error('full');
+  }
+  const never = new Promise<void>(() => undefined);
+  async function* waiting(): AsyncGenerator<Chunk, void> {
+    told.push('begun');
+    await never;
+  }
+  const answers = (): AsyncGenerator<Chunk, void>[] => afterTheFirst([refused(), waiting(), waiting()]);
+  await expect(mergeChunks(answers()).next()).rejects.toThrow('full');
+  const whole = answers().map((events) => async () => (await events.next()).value as Chunk);
+  await expect(Promise.allSettled([mergeAnswers(whole), ...whole.map((answer) => answer())])).resolves.toMatchObject([{ reason: new Error('full') }, {}, {}, {}]);
+  expect(told).toEqual([]);
 });
