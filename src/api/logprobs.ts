@@ -7,13 +7,23 @@ export function chatLogprobs(tokens: readonly TokenLogprobs[]): ChatLogprobs {
   return { content: tokens.map((chance) => ({ ...one(chance), top_logprobs: chance.top.map(one) })), refusal: null };
 }
 
-/** The same as its completions have them; the first token begins at `offset` of the text. */
-export function textLogprobs(tokens: readonly TokenLogprobs[], offset: number): TextLogprobs {
-  let end = offset;
+/** Tells where tokens begin in the text that they make, one behind another: within a character, where that begins. */
+export function newPlaces(): (bytes: readonly number[]) => number {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  let end = 0;
+  return (bytes) => {
+    const start = end;
+    end += decoder.decode(Uint8Array.from(bytes), { stream: true }).length;
+    return start;
+  };
+}
+
+/** The same as its completions have them; `placeOf`: of the tokens of one text. */
+export function textLogprobs(tokens: readonly TokenLogprobs[], placeOf: (bytes: readonly number[]) => number): TextLogprobs {
   return {
     tokens: tokens.map(({ token }) => token),
     token_logprobs: tokens.map(({ logprob }) => logprob),
     top_logprobs: tokens.map(({ top }) => Object.fromEntries(top.map(({ token, logprob }) => [token, logprob]))),
-    text_offset: tokens.map(({ token }) => (end += token.length) - token.length),
+    text_offset: tokens.map(({ bytes }) => placeOf(bytes)),
   };
 }

@@ -1,6 +1,6 @@
 import type { GenerateEvent, TokenLogprobs } from '../engine/types.ts';
 import type { AnswerReader } from './chat/answer-reader.ts';
-import { chatLogprobs, textLogprobs } from './logprobs.ts';
+import { chatLogprobs, newPlaces, textLogprobs } from './logprobs.ts';
 import type { AnswerDelta, AnswerMessage, AnswerReport, ChatCompletion, ChatCompletionChunk, Completion, Usage } from './types.ts';
 
 type End = Extract<GenerateEvent, { type: 'end' }>;
@@ -59,12 +59,11 @@ export async function* completionChunks(
     finish_reason: Choice['finish_reason'] = null,
     logprobs: Choice['logprobs'] = null,
   ): Completion => ({ ...shared, choices: [{ index: 0, text, finish_reason, logprobs }] });
-  let offset = 0;
+  const placeOf = newPlaces();
   for await (const event of events) {
     if (event.type === 'token') {
       const logprobs = logprobsOf(event);
-      if (event.text !== '' || logprobs) yield chunk(event.text, null, logprobs && textLogprobs([logprobs], offset));
-      offset += logprobs?.token.length ?? 0;
+      if (event.text !== '' || logprobs) yield chunk(event.text, null, logprobs && textLogprobs([logprobs], placeOf));
       continue;
     }
     const chunkwise = reportOf(event);
@@ -99,7 +98,7 @@ export async function wholeCompletion(head: Head, events: AsyncIterable<Generate
   return {
     ...head,
     object: 'text_completion',
-    choices: [{ index: 0, text, finish_reason: end.finishReason, logprobs: tokens && textLogprobs(tokens, 0) }],
+    choices: [{ index: 0, text, finish_reason: end.finishReason, logprobs: tokens && textLogprobs(tokens, newPlaces()) }],
     usage: usageOf(end),
     chunkwise: reportOf(end),
   };

@@ -124,3 +124,17 @@ it('gives them as its completions do, with places in the text', async () => {
   expect(streamed.flatMap(({ text_offset }) => text_offset)).toEqual(logprobs.text_offset);
   expect(streamed.flatMap(({ tokens }) => tokens)).toEqual(logprobs.tokens);
 });
+
+it('tells places in the text behind characters of several tokens and control tokens, which have no text', async () => {
+  const of = (text: string, bytes: number[]) => ({ text, logprobs: { token: bytes.length > 0 ? new TextDecoder().decode(Uint8Array.from(bytes)) : '<call>', bytes, logprob: -1, top: [] } });
+  const parts = [of('', [0xf0, 0x9f]), of('', [0x98]), of('😀', [0x80]), of('', []), of('a', [0x61])];
+  async function* split(): AsyncGenerator<GenerateEvent, void> {
+    for (const part of parts) yield { type: 'token', token: 1, ms: 1, contextUsed: 10, ...part };
+    for await (const event of answer()) if (event.type === 'end') yield event;
+  }
+  const whole = await wholeCompletion(responseHead('cmpl', 'm'), split());
+  expect(whole.choices[0]?.text).toBe('😀aß');
+  expect(whole.choices[0]?.logprobs?.text_offset).toEqual([0, 0, 0, 2, 2]);
+  const chunks = await gather(completionChunks(responseHead('cmpl', 'm'), split(), false));
+  expect(chunks.flatMap(({ choices }) => choices[0]?.logprobs?.text_offset ?? [])).toEqual([0, 0, 0, 2, 2]);
+});
