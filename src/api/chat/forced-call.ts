@@ -7,11 +7,18 @@ import { jsonMembers } from './json-span.ts';
 export function formatOfCall(tools: readonly ToolDefinition[]): ResponseFormat {
   const calls = tools.map(({ function: { name, parameters } }) => ({
     type: 'object',
-    properties: { name: { const: name }, arguments: { $id: name, ...parameters } }, // its references lead within it
+    properties: { name: { const: name }, arguments: { $id: name, ...asObject(parameters) } }, // its references lead within it
     required: ['name', 'arguments'],
   }));
   return { type: 'json_schema', schema: calls.length === 1 ? calls[0] : { anyOf: calls } };
 }
+
+/** Say all there is to say of a value: no type goes beside them. */
+const WHOLE = ['$ref', 'const', 'enum', 'anyOf', 'oneOf', 'allOf'];
+
+/** Arguments are an object, also where nothing says so. */
+const asObject = (parameters: Record<string, unknown> = {}): Record<string, unknown> =>
+  WHOLE.some((keyword) => keyword in parameters) ? parameters : { type: 'object', ...parameters };
 
 /** Reads an answer of that form: the call when it is whole; the text where `max_tokens` cut it off. */
 export class ForcedCallReader {

@@ -32,3 +32,12 @@ describe("the arguments of a demanded call are valid by the tool's own schema, w
     expect([...called].sort()).toEqual(Object.keys(parameters).sort());
   });
 });
+
+it('the arguments of a demanded call are an object also where its tool says nothing of them', async () => {
+  const tools = [{ type: 'function' as const, function: { name: 'now', parameters: { description: 'None.' } } }];
+  for (let seed = 0; seed < 12; seed++) {
+    const call = JSON.parse(await randomAnswer(grammars, formatOfCall(tools), new Random(seed))) as { arguments: unknown };
+    expect(call.arguments).toEqual(expect.any(Object));
+    expect(Array.isArray(call.arguments)).toBe(false);
+  }
+});
