@@ -61,7 +61,7 @@ function nameIn(path: string): string {
 /** With the adapter that the model's name stands for. */
 function withAdapter(fields: Record<string, unknown>, adapter: string | undefined): Record<string, unknown> {
   if (adapter === undefined) return fields;
-  if (fields['adapter'] === undefined) return { ...fields, adapter };
+  if (fields['adapter'] === undefined || fields['adapter'] === null) return { ...fields, adapter };
   throw new HttpError(400, 'bad_request', 'adapter', `model already names the adapter ${adapter}`);
 }
 
