@@ -132,6 +132,11 @@ class PatternReader {
   #codePoint(kind: 'u' | 'x'): string {
     const rest = this.#chars.slice(this.#next).join('');
     const hex = kind === 'x' ? /^([0-9a-f]{2})/i : /^(?:\{([0-9a-f]+)\}|([0-9a-f]{4}))/i;
+    const [, high, low] = /^(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})/i.exec(rest) ?? [];
+    if (kind === 'u' && high !== undefined && low !== undefined) {
+      this.#next += 'd800\\udc00'.length;
+      return String.fromCharCode(parseInt(high, 16), parseInt(low, 16));
+    }
     const [all = '', braced, plain] = hex.exec(rest) ?? [];
     this.#next += all.length;
     return String.fromCodePoint(parseInt(braced ?? plain ?? '0', 16));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { patternOf } from '../../src/grammar/pattern.ts';
 import { Random } from '../support/random.ts';
 import { allows, byteGrammars, randomAnswer } from '../support/grammars/random-answer.ts';
 import { SCHEMAS } from '../support/grammars/schemas.ts';
@@ -31,4 +32,10 @@ describe('alternatives that begin or end alike stay apart', () => {
     expect(await taken(valid)).toBe(true);
     for (const answer of invalid) expect(await taken(answer), answer).toBe(false);
   });
+});
+
+it('a character of a pattern that is escaped in two halves is one', () => {
+  for (const [escaped, plain] of [['[^\\ud83d\\ude00]', '[^😀]'], ['\\ud83d\\ude00+', '😀+'], ['[\\ud83d\\ude00-\\ud83d\\ude02]', '[😀-😂]']] as const) {
+    expect(patternOf(escaped, '')).toBe(patternOf(plain, ''));
+  }
 });
