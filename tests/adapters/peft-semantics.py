@@ -28,6 +28,7 @@ TARGETS = [
     {"target_modules": ["q_proj"], "layers_to_transform": [1, 2], "layers_pattern": ["h", "layers"]},
     {"target_modules": ["q_proj"], "layers_to_transform": [1], "layers_pattern": "blocks"},
     {"target_modules": ["q_proj"], "layers_to_transform": [2], "layers_pattern": ""},
+    {"target_modules": ["q_proj", "model.layers.3.self_attn.o_proj"], "layers_to_transform": [1]},
     {"target_modules": ["q_proj", "k_proj"], "exclude_modules": ["layers.1.self_attn.q_proj", "k_proj"]},
     {"target_modules": ["q_proj", "k_proj"], "exclude_modules": r".*\.1\d?\..*"},
     {"target_modules": r".*\.(q|v)_proj"},

@@ -158,7 +158,8 @@ function readTargets(fields: ConfigFields): (name: string) => boolean {
   if (targets === undefined) return fields.fail('target_modules', 'is missing');
   if (typeof targets !== 'string') {
     if (targets.length === 0) fields.fail('target_modules', 'is empty');
-    return (name) => endsWithOne(name, targets) && (inLayers?.(name) ?? true) && !excluded(name);
+    // What is named in full is meant whatever its layer.
+    return (name) => endsWithOne(name, targets) && (targets.includes(name) || (inLayers?.(name) ?? true)) && !excluded(name);
   }
   if (inLayers) fields.fail('layers_to_transform', 'is only allowed with a list of target_modules');
   if (targets.toLowerCase() === 'all-linear') return (name) => name.includes('layers.') && !excluded(name);
