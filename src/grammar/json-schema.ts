@@ -238,12 +238,22 @@ function refuseCircles(beginsWith: ReadonlyMap<string, readonly { absolute: stri
 function resolve(pointer: string, base: unknown, at: string): unknown {
   let target = base;
   for (const part of pointer.split('/').slice(1)) {
-    const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
     const inside: unknown = Array.isArray(target) || isSchema(target) ? (target as Schema) : {};
-    if (!Object.hasOwn(inside as object, name)) badSchema(at, `${pointer} is not in the schema`);
+    const names = [part, unescaped(part)].map((text) => text.replaceAll('~1', '/').replaceAll('~0', '~'));
+    const name = names.find((each) => Object.hasOwn(inside as object, each));
+    if (name === undefined) badSchema(at, `${pointer} is not in the schema`);
     target = (inside as Schema)[name];
   }
   return target;
+}
+
+/** A part of a URI's fragment; as it stands where its escapes are none. */
+function unescaped(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 function targetOf(branch: unknown, { base, at }: Place): Schema {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { schemaGrammar } from '../../src/grammar/json-schema.ts';
 import { patternOf } from '../../src/grammar/pattern.ts';
 import { Random } from '../support/random.ts';
 import { allows, byteGrammars, randomAnswer } from '../support/grammars/random-answer.ts';
@@ -38,4 +39,14 @@ it('a character of a pattern that is escaped in two halves is one', () => {
   for (const [escaped, plain] of [['[^\\ud83d\\ude00]', '[^😀]'], ['\\ud83d\\ude00+', '😀+'], ['[\\ud83d\\ude00-\\ud83d\\ude02]', '[😀-😂]']] as const) {
     expect(patternOf(escaped, '')).toBe(patternOf(plain, ''));
   }
+});
+
+// JSON Schema 2020-12, 8.2.3.1: a fragment of a URI. Generators write names of generic types so.
+it.each(['#/$defs/List%3Cstring%3E', '#/$defs/List<string>', '#/%24defs/List%3cstring%3e'])('%s is what it escapes', async ($ref) => {
+  const schema = { $ref, $defs: { 'List<string>': { const: 1 } } };
+  expect(await allows(grammars, { type: 'json_schema', schema }, '1')).toBe(true);
+});
+
+it('a name is found as it stands where it is no escape', () => {
+  expect(schemaGrammar({ $ref: '#/$defs/100%', $defs: { '100%': { const: 1 } } })).toContain('"1"');
 });
