@@ -36,7 +36,9 @@ function tagsOf(branch: Schema, name: string): readonly string[] | undefined {
   const { required } = branch;
   if (!Array.isArray(required) || !required.includes(name)) return undefined;
   const property = propertiesOf(branch)[name];
-  return isSchema(property) ? valuesOf(property)?.map((value) => JSON.stringify(value)) : undefined;
+  const values = isSchema(property) ? valuesOf(property) : undefined;
+  // Objects are equal whatever the order of their members.
+  return values?.some((value) => typeof value === 'object' && value !== null) ? undefined : values?.map((value) => JSON.stringify(value));
 }
 
 function valuesOf(schema: Schema): readonly unknown[] | undefined {

@@ -32,6 +32,7 @@ describe('what no grammar can keep to is refused, naming the place', () => {
     ['references in a circle', { $ref: '#/$defs/a', $defs: { a: { anyOf: [{ $ref: '#/$defs/b' }] }, b: { $ref: '#/$defs/a' } } }, '.$defs.b.$ref'],
     ['several of allOf', { allOf: [{ type: 'object' }, { type: 'object' }] }, '.allOf'],
     ['schemas of oneOf that may share a value', { oneOf: [{ type: 'integer' }, { type: 'number' }] }, '.oneOf'],
+    ['schemas of oneOf whose tags are one object', { oneOf: [{ a: 1, b: 2 }, { b: 2, a: 1 }].map((tag) => ({ ...property({ const: tag }), required: ['p'] })) }, '.oneOf'],
     ['an empty anyOf', { anyOf: [] }, '.anyOf'],
     ['an enum without a value of the type', { type: 'string', enum: [1] }, '.enum'],
     ['a required property that is not allowed', { type: 'object', required: ['q'], additionalProperties: false }, '.required'],
