@@ -1,5 +1,5 @@
 import { badSchema } from './bad-schema.ts';
-import { classOf, complement, intersection, literal, NOTHING, oneOf, PLAIN, type Range } from './code-points.ts';
+import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
 import { tooLarge } from './grammar-size.ts';
 
 const DIGITS: readonly Range[] = [[0x30, 0x39]];
@@ -45,7 +45,7 @@ export function patternOf(source: string, at: string): string {
     badSchema(at, 'is not a regular expression');
   }
   const ebnf = new PatternReader(source, at).read();
-  const reason = tooLarge(`${NOTHING}\npattern ::= ${ebnf}`);
+  const reason = tooLarge(`pattern ::= ${ebnf}`);
   return reason === undefined ? ebnf : badSchema(at, reason);
 }
 
@@ -79,7 +79,7 @@ class PatternReader {
   #alternatives(outermost: boolean): string {
     const alternatives = [this.#sequence(outermost)];
     while (this.#take('|')) alternatives.push(this.#sequence(outermost));
-    return `(${oneOf(alternatives)})`;
+    return `(${alternatives.join(' | ')})`;
   }
 
   #sequence(outermost: boolean): string {

@@ -27,7 +27,6 @@ describe('alternatives that begin or end alike stay apart', () => {
     [{ enum: [1222, 122] }, '122', ['12222', '12']],
     [{ type: 'number', minimum: 0, maximum: 1_000_000 }, '999999.5', ['00', '0999', '1000001', '274345581699325']],
     [{ type: 'integer', exclusiveMinimum: 1e9 }, '1000000001', ['666666', '1000000000', '12345678901234567']],
-    [{ type: 'string', pattern: '^(aab*|aa|[ab]ba|aaa?b|aaa)a$' }, '"abaa"', ['"aba"', '"ababa"']],
   ])('%j', async (schema, valid, invalid) => {
     const taken = (answer: string): Promise<boolean> => allows(grammars, { type: 'json_schema', schema }, answer);
     expect(await taken(valid)).toBe(true);
