@@ -30,9 +30,12 @@ export function isSchema(value: unknown): value is Schema {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The keyword that says all of a schema's values, if one does. Refuses what it would hide, and what no grammar says. */
+/** The keyword that says all of a schema's values, if one does. */
+export const wholeOf = (schema: Schema): Whole | undefined => (Object.keys(WHOLE) as Whole[]).find((keyword) => keyword in schema);
+
+/** The same. Refuses what it would hide, and what no grammar says. */
 export function wholeKeyword(schema: Schema, at: string): Whole | undefined {
-  const whole = (Object.keys(WHOLE) as Whole[]).find((keyword) => keyword in schema);
+  const whole = wholeOf(schema);
   if (whole) refuseOthers(schema, [whole, ...WHOLE[whole]], at, ` beside ${whole}`);
   return whole;
 }

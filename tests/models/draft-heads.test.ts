@@ -42,6 +42,21 @@ async function fewTokens(): Promise<Uint8Array> {
 
 const likeliest = (logits: ArrayLike<number>): number => Array.from(logits).reduce((best, logit, token) => (logit > logits[best]! ? token : best), 0);
 
+/** The head expects behind `text`, of which the model has read all but the last, what the reference does. Returns how many tokens it went on from. */
+const expectKnown = async (session: Session, text: readonly number[], [model, head]: readonly [ReferenceModel, ReferenceModel]): Promise<number> => {
+  const drafter = session.draftModel!;
+  const sequence = drafter.sequences.take(text);
+  const { length } = sequence.tokens;
+  drafter.transformer.kept!.keepFrom(text.length, 0);
+  let logits: Promise<Float32Array> | undefined;
+  await drafter.prefill(sequence, text.slice(length), (start, count) => {
+    if (length + start + count === text.length) logits = drafter.logits(count - 1, 1);
+  });
+  drafter.release(sequence);
+  expect(nmse([(await logits)!], [draftLogits(model, head, text).at(-1)!])).toBeLessThan(1e-7);
+  return length;
+};
+
 describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass) => {
   test('expects what the reference does', async () => {
     const bytes = tinyModel(MODEL);
@@ -98,30 +113,11 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     await drafts.close();
     // Behind all that it has read, of what was drafted and was right, too, it knows what the model does.
     const whole = text.slice(0, read + 1);
-    const again = drafter.sequences.take(whole);
-    expect(again.tokens).toHaveLength(read);
-    drafter.transformer.kept!.keepFrom(whole.length, 0);
-    let logits: Promise<Float32Array> | undefined;
-    await drafter.prefill(again, whole.slice(read), () => void (logits = drafter.logits(0, 1)));
-    expect(nmse([(await logits)!], [draftLogits(model, head, whole).at(-1)!])).toBeLessThan(1e-7);
+    expect(await expectKnown(session, whole, [model, head])).toBe(read);
   });
 });
 
 describe('what a draft head reads of a text is what the model knows of it', () => {
-  /** What the head expects behind the last of `text`, all but the last of which the model has read, and the reference. */
-  const expectKnown = async (session: Session, text: readonly number[], [model, head]: readonly [ReferenceModel, ReferenceModel]): Promise<number> => {
-    const drafter = session.draftModel!;
-    const sequence = drafter.sequences.take(text);
-    const { length } = sequence.tokens;
-    drafter.transformer.kept!.keepFrom(text.length, 0);
-    let logits: Promise<Float32Array> | undefined;
-    await drafter.prefill(sequence, text.slice(length), (start, count) => {
-      if (length + start + count === text.length) logits = drafter.logits(count - 1, 1);
-    });
-    drafter.release(sequence);
-    expect(nmse([(await logits)!], [draftLogits(model, head, text).at(-1)!])).toBeLessThan(1e-7);
-    return length;
-  };
   const opened = async () => {
     const bytes = await fewTokens();
     const session = await (await engineUnderTest(bytes)).session();

@@ -1,4 +1,5 @@
 import type { ResponseFormat } from '../../grammar/response-format.ts';
+import { type Schema, wholeOf } from '../../grammar/schema-keywords.ts';
 import type { ToolDefinition } from '../../tokenizer/chat-template.ts';
 import type { WrittenCall } from './call-literals.ts';
 import { jsonMembers } from './json-span.ts';
@@ -13,12 +14,9 @@ export function formatOfCall(tools: readonly ToolDefinition[]): ResponseFormat {
   return { type: 'json_schema', schema: calls.length === 1 ? calls[0] : { anyOf: calls } };
 }
 
-/** Say all there is to say of a value: no type goes beside them. */
-const WHOLE = ['$ref', 'const', 'enum', 'anyOf', 'oneOf', 'allOf'];
-
 /** Arguments are an object, also where nothing says so. */
-const asObject = (parameters: Record<string, unknown> = {}): Record<string, unknown> =>
-  WHOLE.some((keyword) => keyword in parameters) ? parameters : { type: 'object', ...parameters };
+const asObject = (parameters: Schema = {}): Schema =>
+  wholeOf(parameters) ? parameters : { type: 'object', ...parameters };
 
 /** Reads an answer of that form: the call when it is whole; the text where `max_tokens` cut it off. */
 export class ForcedCallReader {

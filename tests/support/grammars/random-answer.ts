@@ -17,6 +17,8 @@ const BYTES = {
 
 export const byteGrammars = (): Grammars => new Grammars(BYTES, loadXgrammar);
 
+const isAmong = (words: Uint32Array | undefined, token: number): boolean => (((words?.[token >>> 5] ?? 0) >>> (token & 31)) & 1) === 1;
+
 /** An answer of which each byte is drawn from those that the grammar allows, all alike, closing ones sooner in the end. */
 export async function randomAnswer(grammars: Grammars, format: ResponseFormat, random: Random, length = 200): Promise<string> {
   const grammar = await grammars.begin(format);
@@ -25,7 +27,7 @@ export async function randomAnswer(grammars: Grammars, format: ResponseFormat, r
   try {
     let words = await grammar.allowed();
     for (;;) {
-      let tokens = Array.from({ length: BYTES.vocabSize }, (_, id) => id).filter((id) => ((words?.[id >>> 5] ?? 0) >>> (id & 31)) & 1);
+      let tokens = Array.from({ length: BYTES.vocabSize }, (_, id) => id).filter((id) => isAmong(words, id));
       const ends = tokens.filter((id) => closing.has(id));
       if (bytes.length > length && ends.length > 0) tokens = ends;
       const token = tokens[random.below(tokens.length)];
@@ -46,7 +48,7 @@ export async function allows(grammars: Grammars, format: ResponseFormat, answer:
   try {
     let words = await grammar.allowed();
     for (const token of [...Buffer.from(answer), END]) {
-      if ((((words?.[token >>> 5] ?? 0) >>> (token & 31)) & 1) === 0) return false;
+      if (!isAmong(words, token)) return false;
       words = await grammar.follow(token);
     }
     return true;
