@@ -1,7 +1,7 @@
 const DATE =
   '\\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\\d|3[01])|(0[469]|11)-(0[1-9]|[12]\\d|30)|02-(0[1-9]|1\\d|2[0-8]))';
 const TIME = '([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,3})?(Z|[+-](0\\d|1[0-3]):[0-5]\\d)';
-const LABEL = '[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?';
+const LABEL = '[a-z0-9]{1,20}(-{1,2}[a-z0-9]{1,10}){0,2}';
 const BYTE = '(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
 
 /** Regular expressions of the values of `format` that are kept to; of some, less than the format allows. */

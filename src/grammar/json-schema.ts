@@ -1,23 +1,22 @@
 import { badSchema } from './bad-schema.ts';
-import { classOf, complement, intersection, literal, NOTHING, oneOf, PLAIN, type Range } from './code-points.ts';
+import { classOf, literal, NOTHING, oneOf, PLAIN, PLAIN_ASCII, PLAIN_BEYOND } from './code-points.ts';
 import { areDisjoint } from './disjoint.ts';
 import { FORMATS } from './formats.ts';
 import { MOST } from './grammar-size.ts';
 import { notStrings } from './not-strings.ts';
 import { type Bounds, decimals, integers } from './number-ranges.ts';
-import { patternOf } from './pattern.ts';
+import { type PatternGrammar, patternOf } from './pattern.ts';
 import { boundOf, countOf, hasType, isSchema, type JsonType, type Schema, typesOf, wholeKeyword } from './schema-keywords.ts';
 
-const ASCII: readonly Range[] = [[0, 0x7f]];
 /** A class, not a group: repeated as it stands it is one place of the grammar, whose mask is made when it is compiled. */
-const LETTERS = classOf(intersection(PLAIN, ASCII)).slice(1, -1);
+const LETTERS = classOf(PLAIN_ASCII).slice(1, -1);
 
 /** Rules that every grammar has. Numbers are finite in a double; whitespace ends, so that a model cannot stay in it. */
 const COMMON = [
   NOTHING,
   'ws ::= "" | " " | "\\n" [ ]{0,32}',
   `plain ::= ${LETTERS} | beyond`,
-  `beyond ::= ${classOf(intersection(PLAIN, complement(ASCII)))}`,
+  `beyond ::= ${classOf(PLAIN_BEYOND)}`,
   'escape ::= "\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex))',
   `char ::= ${classOf(PLAIN)} | escape`,
   'hex ::= [0-9a-fA-F]',
@@ -40,8 +39,8 @@ const MOST_NAME = 1000;
 const MOST_COUNT = 4096;
 
 /**
- * The grammar of a JSON Schema (2020-12), as EBNF that @mlc-ai/web-xgrammar reads: every answer it allows is valid.
- * Not every valid answer is allowed: properties come in the schema's order, others only where `additionalProperties`
+ * The grammar of a JSON Schema (2020-12), as EBNF that @mlc-ai/web-xgrammar reads: every answer it allows is valid, but
+ * for patterns too large for an automaton (docs/decisions/grammars.md). Not every valid answer is allowed: properties come in the schema's order, others only where `additionalProperties`
  * says so; patterns match whole strings; numbers have few decimals. What it cannot keep to is refused with
  * `bad_request`, naming the keyword. The library's own conversion is not used: it lets control characters into strings
  * of a given length, takes "-" for an integer above −5, and ignores what it does not know.
@@ -70,6 +69,8 @@ class SchemaGrammar {
   readonly #rules = new Map<string, string>();
   /** A rule for each definition that is referred to. */
   readonly #definitions = new Map<string, { name: string; ebnf: string }>();
+  /** By their sources. */
+  readonly #patterns = new Map<string, PatternGrammar>();
   readonly #waiting: (() => void)[] = [];
   /** Which definitions begin with which, and where they say so. */
   readonly #beginsWith = new Map<string, { absolute: string; at: string }[]>();
@@ -84,7 +85,8 @@ class SchemaGrammar {
     refuseCircles(this.#beginsWith);
     const rules = Array.from(this.#rules, ([ebnf, name]) => `${name} ::= ${ebnf}`);
     const definitions = Array.from(this.#definitions.values(), ({ name, ebnf }) => `${name} ::= ${ebnf}`);
-    return [`root ::= ${root}`, ...definitions, ...rules, ...COMMON].join('\n');
+    const patterns = Array.from(this.#patterns.values(), (pattern) => pattern.rules).flat();
+    return [`root ::= ${root}`, ...definitions, ...rules, ...patterns, ...COMMON].join('\n');
   }
 
   #rule(ebnf: string, at: string): string {
@@ -125,10 +127,16 @@ class SchemaGrammar {
     if (type === 'object') return this.#object(schema, place);
     if (type === 'array') return this.#array(schema, place);
     if (type === 'string') {
-      const string = stringOf(schema, place.at);
+      const string = stringOf(schema, place.at, (source, at) => this.#pattern(source, at));
       return string === type ? type : this.#rule(string, place.at);
     }
     return type === 'integer' || type === 'number' ? this.#counted(numberOf(type, schema, place.at), place.at) : type;
+  }
+
+  #pattern(source: string, at: string): string {
+    const known = this.#patterns.get(source) ?? patternOf(source, at, `p${this.#patterns.size}s`);
+    this.#patterns.set(source, known);
+    return known.ebnf;
   }
 
   #reference(pointer: unknown, place: Place): string {
@@ -264,18 +272,18 @@ function targetOf(branch: unknown, { base, at }: Place): Schema {
   return isSchema(target) ? target : {};
 }
 
-function stringOf(schema: Schema, at: string): string {
+function stringOf(schema: Schema, at: string, patternAt: (source: string, at: string) => string): string {
   const { pattern, format } = schema;
   const kinds = ['pattern', 'format', 'minLength', 'maxLength'].filter((keyword) => keyword in schema);
   if (kinds.length > 1 && !kinds[0]?.startsWith('min')) badSchema(`${at}.${kinds[1]}`, `is not supported beside ${kinds[0]}`);
   if (pattern !== undefined) {
     if (typeof pattern !== 'string') badSchema(`${at}.pattern`, 'must be a string');
-    return `("\\"" ${patternOf(pattern, `${at}.pattern`)} "\\"")`;
+    return `("\\"" ${patternAt(pattern, `${at}.pattern`)} "\\"")`;
   }
   if (format !== undefined) {
     const known = typeof format === 'string' && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
     if (known === undefined) badSchema(`${at}.format`, `must be one of ${Object.keys(FORMATS).join(', ')}`);
-    return `("\\"" ${patternOf(known, at)} "\\"")`;
+    return `("\\"" ${patternAt(known, at)} "\\"")`;
   }
   if (kinds.length === 0) return 'string';
   const [least, most] = [countOf(schema, 'minLength', at, 0), countOf(schema, 'maxLength', at, Infinity)];

@@ -1,6 +1,7 @@
 import { badSchema } from './bad-schema.ts';
 import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
-import { tooLarge } from './grammar-size.ts';
+import { sizeOfGrammar, tooLarge } from './grammar-size.ts';
+import { isDeterministic, type Pattern, statesOf } from './pattern-automaton.ts';
 
 const DIGITS: readonly Range[] = [[0x30, 0x39]];
 const WORDS: readonly Range[] = [...DIGITS, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
@@ -31,22 +32,56 @@ const CONTROLS: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', 
 /** Longest pattern, and how deep its groups may lie in each other. */
 const MOST_LENGTH = 10_000;
 const MOST_DEPTH = 48;
+/** Above it an automaton takes seconds to compile, and the pattern is left as it is (docs/decisions/grammars.md). */
+const MOST_STATES = 100;
+
+/** EBNF, and rules that it refers to. */
+export interface PatternGrammar {
+  ebnf: string;
+  rules: readonly string[];
+}
 
 /**
  * EBNF of the JSON strings' contents that match a regular expression of ECMAScript from end to end, whether it is
  * anchored or not; of characters that JSON escapes, only those that it names one by one. `at` names it in errors: what
- * no grammar can say (assertions but for `^` and `$`, back references) is refused.
+ * no grammar can say (assertions but for `^` and `$`, back references) is refused. Its rules are named `name` and a number.
  */
-export function patternOf(source: string, at: string): string {
+export function patternOf(source: string, at: string, name: string): PatternGrammar {
   if (source.length > MOST_LENGTH) badSchema(at, `has ${source.length} characters; at most ${MOST_LENGTH} are supported`);
   try {
     new RegExp(source, 'u');
   } catch {
     badSchema(at, 'is not a regular expression');
   }
-  const ebnf = new PatternReader(source, at).read();
+  const pattern = new PatternReader(source, at).read();
+  const ebnf = written(pattern);
   const reason = tooLarge(`pattern ::= ${ebnf}`);
-  return reason === undefined ? ebnf : badSchema(at, reason);
+  if (reason !== undefined) badSchema(at, reason);
+  const nameOf = (state: number): string => `${name}${state}`;
+  const rules = isDeterministic(pattern) ? undefined : statesOf(pattern, nameOf);
+  const isSmall = rules !== undefined && sizeOfGrammar(rules.join('\n')).states <= MOST_STATES;
+  return isSmall ? { ebnf: nameOf(0), rules } : { ebnf, rules: [] };
+}
+
+/** As it stands. */
+function written(pattern: Pattern): string {
+  switch (pattern.kind) {
+    case 'text':
+      return literal(pattern.text);
+    case 'class':
+      return classOf(pattern.ranges);
+    case 'sequence':
+      return pattern.parts.length === 0 ? '""' : pattern.parts.map(written).join(' ');
+    case 'alternatives':
+      return `(${pattern.parts.map(written).join(' | ')})`;
+    case 'repeated':
+      return `${written(pattern.part)}${times(pattern)}`;
+  }
+}
+
+function times({ least, most }: { least: number; most: number }): string {
+  if (most === Infinity) return least > 1 ? `{${least},}` : least === 1 ? '+' : '*';
+  return least === 0 && most === 1 ? '?' : `{${least},${most}}`;
 }
 
 class PatternReader {
@@ -62,7 +97,7 @@ class PatternReader {
     this.#chars = Array.from(source);
   }
 
-  read(): string {
+  read(): Pattern {
     return this.#alternatives(true);
   }
 
@@ -76,37 +111,37 @@ class PatternReader {
     return this.#chars[this.#next++] ?? '';
   }
 
-  #alternatives(outermost: boolean): string {
-    const alternatives = [this.#sequence(outermost)];
-    while (this.#take('|')) alternatives.push(this.#sequence(outermost));
-    return `(${alternatives.join(' | ')})`;
+  #alternatives(outermost: boolean): Pattern {
+    const parts = [this.#sequence(outermost)];
+    while (this.#take('|')) parts.push(this.#sequence(outermost));
+    return { kind: 'alternatives', parts };
   }
 
-  #sequence(outermost: boolean): string {
-    const terms: string[] = [];
+  #sequence(outermost: boolean): Pattern {
+    const parts: Pattern[] = [];
     if (outermost) this.#take('^');
     while (this.#next < this.#chars.length && !['|', ')'].includes(this.#chars[this.#next] ?? '')) {
       if (outermost && this.#chars[this.#next] === '$' && [undefined, '|'].includes(this.#chars[this.#next + 1])) {
         this.#next++;
         break;
       }
-      terms.push(this.#atom() + this.#quantifier());
+      parts.push(this.#repeated(this.#atom()));
     }
-    return terms.length === 0 ? '""' : terms.join(' ');
+    return { kind: 'sequence', parts };
   }
 
-  #atom(): string {
+  #atom(): Pattern {
     const char = this.#char();
     if (char === '(') return this.#group();
     if (char === '.') return this.#class(complement(LINE_ENDS));
     if (char === '[') return this.#class(this.#bracket());
     if (char === '^' || char === '$') badSchema(this.at, `'${char}' is supported at the ends alone`);
-    if (char !== '\\') return literal(jsonText(char));
+    if (char !== '\\') return textOf(char);
     const escaped = this.#escape();
-    return typeof escaped === 'string' ? literal(jsonText(escaped)) : this.#class(escaped);
+    return typeof escaped === 'string' ? textOf(escaped) : this.#class(escaped);
   }
 
-  #group(): string {
+  #group(): Pattern {
     if (this.#take('?') && !this.#take(':')) {
       const name = /^<([^>=!]+)>/u.exec(this.#chars.slice(this.#next).join(''));
       if (!name) badSchema(this.at, 'looks ahead or behind, which is not supported');
@@ -160,27 +195,32 @@ class PatternReader {
     return this.#take('\\') ? this.#escape() : this.#char();
   }
 
-  #class(ranges: readonly Range[]): string {
+  #class(ranges: readonly Range[]): Pattern {
     const plain = intersection(ranges, PLAIN);
     if (plain.length === 0) badSchema(this.at, 'has a class of characters that JSON escapes alone, which is not supported');
-    return classOf(plain);
+    return { kind: 'class', ranges: plain };
   }
 
-  #quantifier(): string {
-    const char = this.#chars[this.#next] ?? '';
-    let quantifier = '';
-    if (['*', '+', '?'].includes(char)) quantifier = this.#char();
-    else if (char === '{') {
-      const end = this.#chars.indexOf('}', this.#next);
-      quantifier = this.#chars.slice(this.#next, end + 1).join('');
-      this.#next = end + 1;
-    }
-    if (quantifier !== '') this.#take('?'); // lazy or not, the same strings match
-    return quantifier;
+  #repeated(part: Pattern): Pattern {
+    const counts = this.#quantifier();
+    if (!counts) return part;
+    this.#take('?'); // lazy or not, the same strings match
+    return { kind: 'repeated', part, least: counts[0], most: counts[1] };
+  }
+
+  #quantifier(): readonly [least: number, most: number] | undefined {
+    if (this.#take('*')) return [0, Infinity];
+    if (this.#take('+')) return [1, Infinity];
+    if (this.#take('?')) return [0, 1];
+    if (!this.#take('{')) return undefined;
+    const end = this.#chars.indexOf('}', this.#next);
+    const [least = '', most] = this.#chars.slice(this.#next, end).join('').split(',');
+    this.#next = end + 1;
+    return [Number(least), most === undefined ? Number(least) : most === '' ? Infinity : Number(most)];
   }
 }
 
 const pointOf = (char: string): number => char.codePointAt(0) ?? 0;
 
 /** A character as it stands in a JSON string. */
-const jsonText = (char: string): string => JSON.stringify(char).slice(1, -1);
+const textOf = (char: string): Pattern => ({ kind: 'text', text: JSON.stringify(char).slice(1, -1) });
