@@ -75,14 +75,18 @@ export async function* mergeChunks<C extends Chunk>(answers: readonly AsyncGener
   if (usages[0]) yield { ...usages[0], usage: sumOf(usages) };
 }
 
-/** Several answers in one; what else it says is the first one's. `answers` are begun as others end. */
-export async function mergeAnswers<A extends Chunk>(answers: readonly (() => Promise<A>)[]): Promise<A> {
+/** Several answers in one, each read whole by `read`; what else it says is the first one's. What ends one with an error ends all. */
+export async function mergeAnswers<T, A extends Chunk>(answers: readonly AsyncGenerator<T, void>[], read: (events: AsyncIterable<T>) => Promise<A>): Promise<A> {
   const done: A[] = [];
   const waiting = [...answers.entries()];
   const work = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) done[next[0]] = withIndex(await next[1](), next[0]);
+    for (let next = waiting.shift(); next; next = waiting.shift()) done[next[0]] = withIndex(await read(next[1]), next[0]);
   };
-  await Promise.all(Array.from({ length: Math.min(MAX_STREAMS, answers.length) }, work));
+  try {
+    await Promise.all(Array.from({ length: Math.min(MAX_STREAMS, answers.length) }, work));
+  } finally {
+    await Promise.allSettled(answers.map((answer) => answer.return()));
+  }
   return { ...(done[0] as A), choices: done.flatMap(({ choices }) => choices), usage: sumOf(done) };
 }
 

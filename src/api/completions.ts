@@ -43,7 +43,7 @@ export function completions({ client, listeners, model, traits, defaults }: Answ
     const head = responseHead('chatcmpl', model);
     const answers = answersTo(head.id, { messages, tools }, optionsOfChoices(options, choices), signal);
     if (stream) return mergeChunks(answers.map((events) => chatChunks(head, events, includeUsage, newReader)));
-    return mergeAnswers(answers.map((events) => () => wholeChat(head, events, newReader)));
+    return mergeAnswers(answers, (events) => wholeChat(head, events, newReader));
   };
   const complete = async (request: CompletionRequest, call?: CallOptions): Promise<AsyncIterable<Completion> | Completion> => {
     const signal = parseCall(call);
@@ -52,7 +52,7 @@ export function completions({ client, listeners, model, traits, defaults }: Answ
     const head = responseHead('cmpl', model);
     const answers = answersTo(head.id, { text: prompt }, optionsOfChoices(options, choices), signal);
     if (stream) return mergeChunks(answers.map((events) => completionChunks(head, events, includeUsage)));
-    return mergeAnswers(answers.map((events) => () => wholeCompletion(head, events)));
+    return mergeAnswers(answers, (events) => wholeCompletion(head, events));
   };
   // `stream` decides which of the two comes, as the overloads say.
   return {

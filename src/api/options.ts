@@ -70,11 +70,7 @@ export function parseAdapterSource(source: unknown, baseUrl: string, field = 'so
   if (typeof source === 'string') {
     if (isPickleName(source)) throw pickleError(source, 'adapter');
     if (parseHubId(source)) return { hub: source };
-    const folder = source.endsWith('/') ? source : `${source}/`;
-    return {
-      config: parseUrl(`${folder}adapter_config.json`, field, baseUrl),
-      weights: parseUrl(`${folder}adapter_model.safetensors`, field, baseUrl),
-    };
+    return { config: fileIn(source, 'adapter_config.json', field, baseUrl), weights: fileIn(source, 'adapter_model.safetensors', field, baseUrl) };
   }
   if (!isRecord(source)) refuse(field, `must be a URL or an object of files, but is ${describe(source)}`);
   const { gguf, config, weights } = source;
@@ -85,6 +81,13 @@ export function parseAdapterSource(source: unknown, baseUrl: string, field = 'so
 
 function parseBlob(file: unknown, field: string): Blob {
   return file instanceof Blob ? file : refuse(field, `must be a Blob, but is ${describe(file)}`);
+}
+
+/** The URL of a file in a folder, whose query (a token, as a rule) it keeps. */
+function fileIn(folder: string, name: string, field: string, baseUrl: string): string {
+  const url = new URL(parseUrl(folder, field, baseUrl));
+  url.pathname = `${url.pathname.replace(/\/$/, '')}/${name}`;
+  return url.href;
 }
 
 function parseUrl(url: string, field: string, baseUrl: string): string {

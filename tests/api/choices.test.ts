@@ -58,20 +58,29 @@ it('what ends one ends all: an error, and a reader that leaves', async () => {
   expect(left.sort()).toEqual(['+0', '+1', '+2', '+3', '-0', '-1', '-2', '-3']);
 });
 
+/** The last choice of an answer, with its usage. */
+async function whole(events: AsyncIterable<Chunk>): Promise<Chunk & { usage: Usage }> {
+  const chunks: Chunk[] = [];
+  for await (const chunk of events) chunks.push(chunk);
+  const { text, choices } = chunks.at(-2) as Chunk;
+  return { text, choices: choices.map((choice) => ({ ...choice, text })), usage: usage(2) };
+}
+
 it('whole answers are one, in order', async () => {
-  const told: number[] = [];
-  const whole = Array.from({ length: 6 }, (_, i) => async () => {
-    told.push(i);
-    await new Promise((resolve) => setTimeout(resolve, 12 - 2 * i));
-    return { id: 'x', choices: [{ index: 0, text: String(i) }], usage: usage(2) };
-  });
-  const merged = mergeAnswers(whole);
-  expect(told).toEqual([0, 1, 2, 3]);
+  const told: string[] = [];
+  const merged = mergeAnswers(answersOf(6, told), whole);
+  expect(told).toEqual(['+0', '+1', '+2', '+3']);
   expect(await merged).toEqual({
-    id: 'x',
-    choices: Array.from({ length: 6 }, (_, index) => ({ index, text: String(index) })),
+    text: '0.1',
+    choices: Array.from({ length: 6 }, (_, index) => ({ index, text: `${index}.1` })),
     usage: { ...usage(12), total_tokens: 21 },
   });
+});
+
+it('what ends one whole answer with an error ends all', async () => {
+  const told: string[] = [];
+  await expect(mergeAnswers(answersOf(6, told, 2), whole)).rejects.toThrow('broken');
+  expect(told.sort()).toEqual(['+0', '+1', '+2', '+3', '-0', '-1', '-2', '-3']);
 });
 
 it('where the first is refused none of the others begins, and all are refused at once', async () => {
@@ -86,7 +95,6 @@ it('where the first is refused none of the others begins, and all are refused at
   }
   const answers = (): AsyncGenerator<Chunk, void>[] => afterTheFirst([refused(), waiting(), waiting()]);
   await expect(mergeChunks(answers()).next()).rejects.toThrow('full');
-  const whole = answers().map((events) => async () => (await events.next()).value as Chunk);
-  await expect(Promise.allSettled([mergeAnswers(whole), ...whole.map((answer) => answer())])).resolves.toMatchObject([{ reason: new Error('full') }, {}, {}, {}]);
+  await expect(mergeAnswers(answers(), whole)).rejects.toThrow('full');
   expect(told).toEqual([]);
 });

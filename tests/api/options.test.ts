@@ -28,6 +28,10 @@ it('takes a function to be asked, and nothing else', () => {
 it('reads an adapter as a hub id or a folder', () => {
   expect(parseAdapterSource('owner/adapter', BASE)).toEqual({ hub: 'owner/adapter' });
   expect(parseAdapterSource('adapters/pirate/', BASE)).toMatchObject({ config: `${BASE}adapters/pirate/adapter_config.json` });
+  expect(parseAdapterSource('https://h/pirate?token=x', BASE)).toEqual({
+    config: 'https://h/pirate/adapter_config.json?token=x',
+    weights: 'https://h/pirate/adapter_model.safetensors?token=x',
+  });
 });
 
 it('refuses a pickle before anything is downloaded, saying what to do', () => {

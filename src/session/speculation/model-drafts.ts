@@ -56,15 +56,17 @@ export class ModelDrafts {
     return this.#hits.chance;
   }
 
-  /** Begins to read the text. */
+  /** Begins to read the text. Whatever that fails with, nothing is drafted then: nobody waits to be told. */
   begin(): void {
-    void this.#do(async () => {
-      const { draftModel, slot } = this.parts;
-      if (this.#text.length >= this.#contextLength || !this.#text.every((token) => this.#isKnown(token))) return;
-      this.#sequence = draftModel.sequences.take(this.#text, { slot });
-      await this.#read(this.#text, this.#text.length + 1, () => undefined); // the model has read all of it
-      this.#isReady = true;
-    });
+    void handled(this.#do(() => this.#begin()));
+  }
+
+  async #begin(): Promise<void> {
+    const { draftModel, slot } = this.parts;
+    if (this.#text.length >= this.#contextLength || !this.#text.every((token) => this.#isKnown(token))) return;
+    this.#sequence = draftModel.sequences.take(this.#text, { slot });
+    await this.#read(this.#text, this.#text.length + 1, () => undefined); // the model has read all of it
+    this.#isReady = true;
   }
 
   /** The text goes on with `token`, which is held against what was drafted. */
