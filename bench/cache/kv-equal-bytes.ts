@@ -13,7 +13,8 @@ const CONTEXT = Number(process.env.CHUNKWISE_CONTEXT ?? 2048);
 const WINDOWS = Number(process.env.CHUNKWISE_WINDOWS ?? 4);
 const TEXTS = process.env.CHUNKWISE_TEXTS?.split(',');
 /** From the one with most bytes on, as budgets are tried from the smallest on. */
-const FORMS = (process.env.CHUNKWISE_FORMS?.split(',') ?? ['q8', 'q4', 'q3', 'k3v2']) as KvMode[];
+const ALL_FORMS: readonly KvMode[] = ['q8', 'q4', 'q3', 'k3v2'];
+const FORMS = (process.env.CHUNKWISE_FORMS?.split(',') ?? ALL_FORMS) as readonly KvMode[];
 const BUDGETS = process.env.CHUNKWISE_BUDGETS?.split(',').map(Number) ?? [0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.4, 2, 3, 4.5];
 
 interface Result {
@@ -62,6 +63,7 @@ for (const [name, tokens] of Object.entries(all)) {
   }
   const { texts = {} } = (await recorded<{ texts: Texts }>(NAME))[engine.device] ?? {};
   const before = texts[name]?.results.filter(({ kv }) => !FORMS.includes(kv)) ?? [];
-  await record(NAME, engine.device, { texts: { ...texts, [name]: { tokens: dense.tokens, context: CONTEXT, results: [...before, ...results] } } });
+  const inOrder = [...before, ...results].sort((a, b) => ALL_FORMS.indexOf(a.kv) - ALL_FORMS.indexOf(b.kv));
+  await record(NAME, engine.device, { texts: { ...texts, [name]: { tokens: dense.tokens, context: CONTEXT, results: inOrder } } });
 }
 process.exit(0);
