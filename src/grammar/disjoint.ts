@@ -33,7 +33,8 @@ function kindsOf(schema: Schema): readonly string[] | undefined {
 const asKind = (type: string): string => (type === 'integer' ? 'number' : type);
 
 function tagsOf(branch: Schema, name: string): readonly string[] | undefined {
-  const { required } = branch;
+  const { required, type = 'object' } = branch;
+  if ((Array.isArray(type) ? type : [type]).some((each) => each !== 'object')) return undefined;
   if (!Array.isArray(required) || !required.includes(name)) return undefined;
   const property = propertiesOf(branch)[name];
   const values = isSchema(property) ? valuesOf(property) : undefined;

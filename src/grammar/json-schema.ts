@@ -6,6 +6,8 @@ import { MOST } from './grammar-size.ts';
 import { notStrings } from './not-strings.ts';
 import { type Bounds, decimals, integers } from './number-ranges.ts';
 import { type PatternGrammar, patternOf } from './pattern.ts';
+import { placeOf, refuseCircles, resolve } from './references.ts';
+import { repeated } from './repeated.ts';
 import { boundOf, countOf, hasType, isSchema, type JsonType, type Schema, typesOf, wholeKeyword } from './schema-keywords.ts';
 
 /** A class, not a group: repeated as it stands it is one place of the grammar, whose mask is made when it is compiled. */
@@ -35,6 +37,8 @@ const MOST_DEPTH = 64;
 /** Schemas in a schema, and characters of a property's name. */
 const MOST_SCHEMAS = 20_000;
 const MOST_NAME = 1000;
+/** Characters of patterns' automata: where they are spent, later patterns are left as they stand. */
+const MOST_AUTOMATA = MOST.text / 2;
 /** Longest list or string that is counted: a grammar grows by what it counts. */
 const MOST_COUNT = 4096;
 
@@ -69,6 +73,8 @@ class SchemaGrammar {
   readonly #rules = new Map<string, string>();
   /** A rule for each definition that is referred to. */
   readonly #definitions = new Map<string, { name: string; ebnf: string }>();
+  /** Schemas that references begin at. */
+  readonly #bases: unknown[];
   /** By their sources. */
   readonly #patterns = new Map<string, PatternGrammar>();
   readonly #waiting: (() => void)[] = [];
@@ -76,8 +82,12 @@ class SchemaGrammar {
   readonly #beginsWith = new Map<string, { absolute: string; at: string }[]>();
   #schemas = 0;
   #length = 0;
+  /** Characters of the patterns' automata. */
+  #automata = 0;
 
-  constructor(private readonly root: unknown) {}
+  constructor(private readonly root: unknown) {
+    this.#bases = [root];
+  }
 
   text(): string {
     const root = this.#value(this.root, { at: '', depth: 0, base: { schema: this.root, at: '' }, beginning: '#' });
@@ -96,6 +106,12 @@ class SchemaGrammar {
     const name = `r${this.#rules.size}`;
     this.#rules.set(this.#counted(ebnf, at), name);
     return name;
+  }
+
+  #counts(ebnf: string, least: number, most: number, at: string): string {
+    const largest = Number.isFinite(most) ? most : least;
+    if (largest > MOST_COUNT) badSchema(at, `counts to ${largest}; at most ${MOST_COUNT} is supported`);
+    return repeated(ebnf, least, most, (each) => this.#rule(each, at));
   }
 
   /** Parts are counted, and what is made of them: what is far too long is refused before it is made. */
@@ -127,22 +143,50 @@ class SchemaGrammar {
     if (type === 'object') return this.#object(schema, place);
     if (type === 'array') return this.#array(schema, place);
     if (type === 'string') {
-      const string = stringOf(schema, place.at, (source, at) => this.#pattern(source, at));
+      const string = this.#string(schema, place.at);
       return string === type ? type : this.#rule(string, place.at);
     }
     return type === 'integer' || type === 'number' ? this.#counted(numberOf(type, schema, place.at), place.at) : type;
   }
 
+  #string(schema: Schema, at: string): string {
+    const { pattern, format } = schema;
+    const kinds = ['pattern', 'format', 'minLength', 'maxLength'].filter((keyword) => keyword in schema);
+    if (kinds.length > 1 && !kinds[0]?.startsWith('min')) badSchema(`${at}.${kinds[1]}`, `is not supported beside ${kinds[0]}`);
+    if (pattern !== undefined) {
+      if (typeof pattern !== 'string') badSchema(`${at}.pattern`, 'must be a string');
+      return quoted(this.#pattern(pattern, `${at}.pattern`));
+    }
+    if (format !== undefined) {
+      const known = typeof format === 'string' && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
+      if (known === undefined) badSchema(`${at}.format`, `must be one of ${Object.keys(FORMATS).join(', ')}`);
+      return quoted(this.#pattern(known, at));
+    }
+    if (kinds.length === 0) return 'string';
+    const [least, most] = [countOf(schema, 'minLength', at, 0), countOf(schema, 'maxLength', at, Infinity)];
+    if (least > most) badSchema(`${at}.minLength`, 'is above maxLength');
+    return `("\\"" ${this.#counts('char', least, most, at)} "\\"")`;
+  }
+
   #pattern(source: string, at: string): string {
-    const known = this.#patterns.get(source) ?? patternOf(source, at, `p${this.#patterns.size}s`);
-    this.#patterns.set(source, known);
-    return known.ebnf;
+    const known = this.#patterns.get(source);
+    if (known) return known.ebnf;
+    const pattern = patternOf(source, at, `p${this.#patterns.size}`, MOST_AUTOMATA - this.#automata);
+    this.#automata += pattern.spent;
+    this.#patterns.set(source, pattern);
+    return pattern.ebnf;
+  }
+
+  /** Tells schemas apart that references begin at; of the whole it is nothing. Their places may be named alike: names have dots. */
+  #baseOf(schema: unknown): string {
+    const index = this.#bases.indexOf(schema);
+    return index === 0 ? '' : String(index < 0 ? this.#bases.push(schema) - 1 : index);
   }
 
   #reference(pointer: unknown, place: Place): string {
     const { at, base, beginning } = place;
     if (typeof pointer !== 'string' || !/^#(\/|$)/.test(pointer)) badSchema(at, "must begin with '#/', or be '#'");
-    const absolute = base.at + pointer;
+    const absolute = `${this.#baseOf(base.schema)}${pointer}`;
     if (beginning !== undefined) {
       const others = this.#beginsWith.get(beginning) ?? [];
       others.push({ absolute, at });
@@ -223,73 +267,24 @@ class SchemaGrammar {
       return `("[" ws ${fixed.join(' "," ws ')} "]")`;
     }
     const item = inner(items, 'items');
-    if (fixed.length > 0) return `("[" ws ${fixed.join(' "," ws ')} ("," ws ${item})${times(fewest, many, at)} "]")`;
-    const list = `${item} ("," ws ${item})${times(Math.max(0, fewest - 1), many - 1, at)}`;
+    if (fixed.length > 0) return `("[" ws ${fixed.join(' "," ws ')} ${this.#counts(`("," ws ${item})`, fewest, many, at)} "]")`;
+    const list = `${item} ${this.#counts(`("," ws ${item})`, Math.max(0, fewest - 1), many - 1, at)}`;
     return `("[" ws ${fewest > 0 ? list : `(${list})?`} "]")`;
   }
 }
 
-/** A definition that begins with itself would never take a character. */
-function refuseCircles(beginsWith: ReadonlyMap<string, readonly { absolute: string; at: string }[]>): void {
-  const state = new Map<string, 'open' | 'done'>();
-  const follow = (definition: string): void => {
-    state.set(definition, 'open');
-    for (const { absolute, at } of beginsWith.get(definition) ?? []) {
-      if (state.get(absolute) === 'open') badSchema(at, 'comes back to itself');
-      if (!state.has(absolute)) follow(absolute);
-    }
-    state.set(definition, 'done');
-  };
-  for (const definition of beginsWith.keys()) if (!state.has(definition)) follow(definition);
-}
-
-function resolve(pointer: string, base: unknown, at: string): unknown {
-  let target = base;
-  for (const part of pointer.split('/').slice(1)) {
-    const inside: unknown = Array.isArray(target) || isSchema(target) ? (target as Schema) : {};
-    const names = [part, unescaped(part)].map((text) => text.replaceAll('~1', '/').replaceAll('~0', '~'));
-    const name = names.find((each) => Object.hasOwn(inside as object, each));
-    if (name === undefined) badSchema(at, `${pointer} is not in the schema`);
-    target = (inside as Schema)[name];
-  }
-  return target;
-}
-
-/** A part of a URI's fragment; as it stands where its escapes are none. */
-function unescaped(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
-function targetOf(branch: unknown, { base, at }: Place): Schema {
+function targetOf(branch: unknown, { base: { schema: outer }, at }: Place): Schema {
   let target = branch;
+  let base = outer;
   for (let hops = 0; hops < MOST_DEPTH && isSchema(target) && typeof target['$ref'] === 'string'; hops++) {
-    target = resolve(target['$ref'], base.schema, at);
+    if ('$id' in target) base = target;
+    target = resolve(target['$ref'], base, at);
   }
   return isSchema(target) ? target : {};
 }
 
-function stringOf(schema: Schema, at: string, patternAt: (source: string, at: string) => string): string {
-  const { pattern, format } = schema;
-  const kinds = ['pattern', 'format', 'minLength', 'maxLength'].filter((keyword) => keyword in schema);
-  if (kinds.length > 1 && !kinds[0]?.startsWith('min')) badSchema(`${at}.${kinds[1]}`, `is not supported beside ${kinds[0]}`);
-  if (pattern !== undefined) {
-    if (typeof pattern !== 'string') badSchema(`${at}.pattern`, 'must be a string');
-    return `("\\"" ${patternAt(pattern, `${at}.pattern`)} "\\"")`;
-  }
-  if (format !== undefined) {
-    const known = typeof format === 'string' && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
-    if (known === undefined) badSchema(`${at}.format`, `must be one of ${Object.keys(FORMATS).join(', ')}`);
-    return `("\\"" ${patternAt(known, at)} "\\"")`;
-  }
-  if (kinds.length === 0) return 'string';
-  const [least, most] = [countOf(schema, 'minLength', at, 0), countOf(schema, 'maxLength', at, Infinity)];
-  if (least > most) badSchema(`${at}.minLength`, 'is above maxLength');
-  return `("\\"" char${times(least, most, at)} "\\"")`;
-}
+/** A rule that refers to none the library would write out where it is used, and there read bytes of it as characters. */
+const quoted = (ebnf: string): string => `("\\"" ${ebnf} "\\"" nothing)`;
 
 function numberOf(type: 'integer' | 'number', schema: Schema, at: string): string {
   const bound = (keyword: string): number | undefined => boundOf(schema, keyword, at);
@@ -315,16 +310,6 @@ function wholeBounds({ least = -Infinity, most = Infinity, aboveLeast, belowMost
   };
 }
 
-function times(least: number, most: number, at: string): string {
-  const largest = Number.isFinite(most) ? most : least;
-  if (largest > MOST_COUNT) badSchema(at, `counts to ${largest}; at most ${MOST_COUNT} is supported`);
-  if (least === 0 && most === Infinity) return '*';
-  return `{${least},${Number.isFinite(most) ? most : ''}}`;
-}
-
 function listOf(value: unknown, at: string): readonly unknown[] {
   return Array.isArray(value) && value.length > 0 ? value : badSchema(at, 'must be an array of at least one');
 }
-
-/** As errors name it. */
-const placeOf = (pointer: string): string => pointer.slice(1).replaceAll('/', '.');

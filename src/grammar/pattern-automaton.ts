@@ -14,8 +14,11 @@ export interface Repeated {
   most: number;
 }
 
-/** Most states of an automaton, and what it is made of: characters of a pattern with its repetitions written out, and pairs of those that may follow each other. */
-const MOST = { states: 200, places: 2000, links: 10_000 };
+/**
+ * How large an automaton may be, and what it is made of: ranges of a pattern's characters, its repetitions written out,
+ * pairs of those that may follow each other, and ranges that all states go on with.
+ */
+const MOST = { states: 200, ranges: 2000, links: 10_000, steps: 10_000 };
 
 /** Of a part of a pattern the places that it may begin and end at: indices of the pattern's characters. */
 interface Part {
@@ -69,7 +72,7 @@ class PatternAutomaton {
   }
 
   static of(pattern: Pattern): PatternAutomaton | undefined {
-    if (placesIn(pattern) > MOST.places) return undefined;
+    if (rangesIn(pattern) > MOST.ranges) return undefined;
     const automaton = new PatternAutomaton(pattern);
     return automaton.#links > MOST.links ? undefined : automaton;
   }
@@ -95,15 +98,18 @@ class PatternAutomaton {
     };
     indexOf({ next: this.#whole.first, isEnd: this.#whole.isEmpty });
     const rules: string[] = [];
+    let steps = 0;
     for (const { next, isEnd } of states) { // it grows
-      if (states.length > MOST.states) return undefined;
-      const ranges = new Map<number, Range[]>(); // by the state that they lead to
+      const byState = new Map<number, Range[]>(); // that they lead to
       for (const [range, places] of this.#steps(next)) {
         const behind = new Set(places.flatMap((place) => [...(this.#next[place] ?? [])]));
         const index = indexOf({ next: [...behind].sort((a, b) => a - b), isEnd: places.some((place) => ends.has(place)) });
-        ranges.set(index, [...(ranges.get(index) ?? []), range]);
+        byState.set(index, byState.get(index) ?? []);
+        byState.get(index)?.push(range);
+        steps++;
       }
-      const characters = Array.from(ranges, ([index, own]) => ({ ranges: own, behind: ` ${nameOf(index)}` }));
+      if (states.length > MOST.states || steps > MOST.steps) return undefined;
+      const characters = Array.from(byState, ([index, ranges]) => ({ ranges, behind: ` ${nameOf(index)}` }));
       rules.push(`${nameOf(rules.length)} ::= ${[...(characters.length > 0 ? [anyOf(characters)] : []), ...(isEnd ? ['""'] : [])].join(' | ')}`);
     }
     return rules;
@@ -111,11 +117,14 @@ class PatternAutomaton {
 
   /** Which of the places `next` each character may be at. */
   #steps(next: readonly number[]): (readonly [Range, places: readonly number[]])[] {
-    const rangesAt = (place: number): readonly Range[] => this.#ranges[place] ?? [];
-    const starts = next.flatMap(rangesAt).flatMap(([first, last]) => [first, last + 1]);
-    return rangesBetween(starts)
-      .map((range) => [range, next.filter((place) => rangesAt(place).some(([first, last]) => first <= range[0] && range[0] <= last))] as const)
-      .filter(([, places]) => places.length > 0);
+    const all = next.flatMap((place) => (this.#ranges[place] ?? []).map(([first, last]) => ({ place, first, last })));
+    const ranges = rangesBetween(all.flatMap(({ first, last }) => [first, last + 1]));
+    const indices = new Map(ranges.map(([first], i) => [first, i]));
+    const places = ranges.map((): number[] => []);
+    for (const { place, first, last } of all) {
+      for (let i = indices.get(first) ?? 0; (ranges[i]?.[0] ?? Infinity) <= last; i++) places[i]?.push(place);
+    }
+    return ranges.map((range, i) => [range, places[i] ?? []] as const).filter(([, at]) => at.length > 0);
   }
 
   #partOf(pattern: Pattern): Part {
@@ -184,15 +193,16 @@ const pointOf = (char: string): number => char.codePointAt(0) ?? 0;
 /** Where there is no end to them, the last one follows itself. */
 const copiesOf = ({ least, most }: Pick<Repeated, 'least' | 'most'>): number => (most === Infinity ? Math.max(1, least) : most);
 
-function placesIn(pattern: Pattern): number {
+/** Ranges of all its characters; what has none counts too. */
+function rangesIn(pattern: Pattern): number {
   switch (pattern.kind) {
     case 'text':
       return pattern.text.length;
     case 'class':
-      return 1;
+      return pattern.ranges.length;
     case 'repeated':
-      return copiesOf(pattern) * placesIn(pattern.part);
+      return copiesOf(pattern) * Math.max(1, rangesIn(pattern.part));
     default:
-      return pattern.parts.reduce((sum, part) => sum + placesIn(part), 0);
+      return pattern.parts.reduce((sum, part) => sum + rangesIn(part), 1);
   }
 }

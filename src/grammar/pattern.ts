@@ -2,6 +2,7 @@ import { badSchema } from './bad-schema.ts';
 import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
 import { sizeOfGrammar, tooLarge } from './grammar-size.ts';
 import { isDeterministic, type Pattern, statesOf } from './pattern-automaton.ts';
+import { repeated } from './repeated.ts';
 
 const DIGITS: readonly Range[] = [[0x30, 0x39]];
 const WORDS: readonly Range[] = [...DIGITS, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
@@ -29,24 +30,30 @@ const CLASSES: Readonly<Record<string, readonly Range[]>> = {
 };
 const CONTROLS: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', f: '\f', v: '\v', '0': '\0' };
 
-/** Longest pattern, and how deep its groups may lie in each other. */
+/** Longest pattern, how deep its groups may lie in each other, and how often one may be repeated. */
 const MOST_LENGTH = 10_000;
 const MOST_DEPTH = 48;
-/** Above it an automaton takes seconds to compile, and the pattern is left as it is (docs/decisions/grammars.md). */
+const MOST_COUNT = 100_000;
+/** Above it an automaton takes seconds to compile (docs/decisions/grammars.md). */
 const MOST_STATES = 100;
+/** What an attempt counts as that comes to no automaton, in characters of rules. */
+const IN_VAIN = 20_000;
 
 /** EBNF, and rules that it refers to. */
 export interface PatternGrammar {
   ebnf: string;
   rules: readonly string[];
+  /** Characters of its automaton's rules, also where there is no room for them. */
+  spent: number;
 }
 
 /**
  * EBNF of the JSON strings' contents that match a regular expression of ECMAScript from end to end, whether it is
  * anchored or not; of characters that JSON escapes, only those that it names one by one. `at` names it in errors: what
- * no grammar can say (assertions but for `^` and `$`, back references) is refused. Its rules are named `name` and a number.
+ * no grammar can say (assertions but for `^` and `$`, back references) is refused. Rules' names begin with `name`, and
+ * have `room` characters at most: a pattern whose automaton is too large is left as it stands.
  */
-export function patternOf(source: string, at: string, name: string): PatternGrammar {
+export function patternOf(source: string, at: string, name: string, room: number): PatternGrammar {
   if (source.length > MOST_LENGTH) badSchema(at, `has ${source.length} characters; at most ${MOST_LENGTH} are supported`);
   try {
     new RegExp(source, 'u');
@@ -54,34 +61,37 @@ export function patternOf(source: string, at: string, name: string): PatternGram
     badSchema(at, 'is not a regular expression');
   }
   const pattern = new PatternReader(source, at).read();
-  const ebnf = written(pattern);
-  const reason = tooLarge(`pattern ::= ${ebnf}`);
+  const counts = new Map<string, string>(); // names by what they stand for
+  const ebnf = written(pattern, (each) => {
+    const known = counts.get(each) ?? `${name}c${counts.size}`;
+    counts.set(each, known);
+    return known;
+  });
+  const asItStands = { ebnf, rules: Array.from(counts, ([each, own]) => `${own} ::= ${each}`), spent: 0 };
+  const reason = tooLarge([`pattern ::= ${ebnf}`, ...asItStands.rules].join('\n'));
   if (reason !== undefined) badSchema(at, reason);
-  const nameOf = (state: number): string => `${name}${state}`;
-  const rules = isDeterministic(pattern) ? undefined : statesOf(pattern, nameOf);
-  const isSmall = rules !== undefined && sizeOfGrammar(rules.join('\n')).states <= MOST_STATES;
-  return isSmall ? { ebnf: nameOf(0), rules } : { ebnf, rules: [] };
+  if (room <= 0 || isDeterministic(pattern)) return asItStands;
+  const nameOf = (state: number): string => `${name}s${state}`;
+  const rules = statesOf(pattern, nameOf);
+  const spent = rules?.join('\n').length ?? IN_VAIN;
+  const isSmall = rules !== undefined && spent <= room && sizeOfGrammar(rules.join('\n')).states <= MOST_STATES;
+  return isSmall ? { ebnf: nameOf(0), rules, spent } : { ...asItStands, spent };
 }
 
-/** As it stands. */
-function written(pattern: Pattern): string {
+/** As it stands. `rule` makes one and gives its name. */
+function written(pattern: Pattern, rule: (ebnf: string) => string): string {
   switch (pattern.kind) {
     case 'text':
       return literal(pattern.text);
     case 'class':
       return classOf(pattern.ranges);
     case 'sequence':
-      return pattern.parts.length === 0 ? '""' : pattern.parts.map(written).join(' ');
+      return pattern.parts.length === 0 ? '""' : pattern.parts.map((part) => written(part, rule)).join(' ');
     case 'alternatives':
-      return `(${pattern.parts.map(written).join(' | ')})`;
+      return `(${pattern.parts.map((part) => written(part, rule)).join(' | ')})`;
     case 'repeated':
-      return `${written(pattern.part)}${times(pattern)}`;
+      return repeated(written(pattern.part, rule), pattern.least, pattern.most, rule);
   }
-}
-
-function times({ least, most }: { least: number; most: number }): string {
-  if (most === Infinity) return least > 1 ? `{${least},}` : least === 1 ? '+' : '*';
-  return least === 0 && most === 1 ? '?' : `{${least},${most}}`;
 }
 
 class PatternReader {
@@ -136,9 +146,9 @@ class PatternReader {
     if (char === '.') return this.#class(complement(LINE_ENDS));
     if (char === '[') return this.#class(this.#bracket());
     if (char === '^' || char === '$') badSchema(this.at, `'${char}' is supported at the ends alone`);
-    if (char !== '\\') return textOf(char);
+    if (char !== '\\') return this.#text(char);
     const escaped = this.#escape();
-    return typeof escaped === 'string' ? textOf(escaped) : this.#class(escaped);
+    return typeof escaped === 'string' ? this.#text(escaped) : this.#class(escaped);
   }
 
   #group(): Pattern {
@@ -195,6 +205,12 @@ class PatternReader {
     return this.#take('\\') ? this.#escape() : this.#char();
   }
 
+  /** A character as it stands in a JSON string. */
+  #text(char: string): Pattern {
+    if (!char.isWellFormed()) badSchema(this.at, 'has half a character');
+    return { kind: 'text', text: JSON.stringify(char).slice(1, -1) };
+  }
+
   #class(ranges: readonly Range[]): Pattern {
     const plain = intersection(ranges, PLAIN);
     if (plain.length === 0) badSchema(this.at, 'has a class of characters that JSON escapes alone, which is not supported');
@@ -205,7 +221,10 @@ class PatternReader {
     const counts = this.#quantifier();
     if (!counts) return part;
     this.#take('?'); // lazy or not, the same strings match
-    return { kind: 'repeated', part, least: counts[0], most: counts[1] };
+    const [least, most] = counts;
+    const largest = most === Infinity ? least : most;
+    if (largest > MOST_COUNT) badSchema(this.at, `counts to ${largest}; at most ${MOST_COUNT} is supported`);
+    return { kind: 'repeated', part, least, most };
   }
 
   #quantifier(): readonly [least: number, most: number] | undefined {
@@ -221,6 +240,3 @@ class PatternReader {
 }
 
 const pointOf = (char: string): number => char.codePointAt(0) ?? 0;
-
-/** A character as it stands in a JSON string. */
-const textOf = (char: string): Pattern => ({ kind: 'text', text: JSON.stringify(char).slice(1, -1) });

@@ -36,7 +36,7 @@ describe('alternatives that begin or end alike stay apart', () => {
 
 it('a character of a pattern that is escaped in two halves is one', () => {
   for (const [escaped, plain] of [['[^\\ud83d\\ude00]', '[^😀]'], ['\\ud83d\\ude00+', '😀+'], ['[\\ud83d\\ude00-\\ud83d\\ude02]', '[😀-😂]']] as const) {
-    expect(patternOf(escaped, '', 'p')).toEqual(patternOf(plain, '', 'p'));
+    expect(patternOf(escaped, '', 'p', Infinity)).toEqual(patternOf(plain, '', 'p', Infinity));
   }
 });
 
@@ -48,4 +48,30 @@ it.each(['#/$defs/List%3Cstring%3E', '#/$defs/List<string>', '#/%24defs/List%3cs
 
 it('a name is found as it stands where it is no escape', () => {
   expect(schemaGrammar({ $ref: '#/$defs/100%', $defs: { '100%': { const: 1 } } })).toContain('"1"');
+});
+
+describe('references begin at the schema around them that has an $id', () => {
+  const holding = (name: string, type: string): object => ({ $id: `http://x/${name}`, type: 'object', required: ['v'], properties: { v: { $ref: '#/$defs/q' } }, $defs: { q: { type } } });
+  it('also where two of them stand at places that are written alike', async () => {
+    const properties = { a: { type: 'object', required: ['b'], properties: { b: holding('1', 'integer') } }, 'a.properties.b': holding('2', 'string') };
+    const schema = { type: 'object', required: ['a', 'a.properties.b'], properties };
+    expect(await allows(grammars, { type: 'json_schema', schema }, '{"a":{"b":{"v":1}},"a.properties.b":{"v":"1"}}')).toBe(true);
+    expect(await allows(grammars, { type: 'json_schema', schema }, '{"a":{"b":{"v":1}},"a.properties.b":{"v":1}}')).toBe(false);
+  });
+
+  it('also where oneOf looks whether its schemas share a value', () => {
+    const branch = { $id: 'http://x/1', $ref: '#/$defs/t', $defs: { t: { type: 'integer' } } };
+    const schema = { $defs: { t: { type: 'string' } }, oneOf: [branch, { type: 'integer' }] };
+    expect(() => schemaGrammar(schema)).toThrow(expect.objectContaining({ code: 'bad_request' }) as Error);
+  });
+});
+
+it('a tag tells schemas of oneOf apart where they are objects alone', () => {
+  const tagged = (type: unknown, t: number): object => ({ type, properties: { t: { const: t } }, required: ['t'] });
+  expect(() => schemaGrammar({ oneOf: [tagged(['object', 'null'], 1), tagged(['object', 'null'], 2)] })).toThrow(expect.objectContaining({ code: 'bad_request' }) as Error);
+  expect(schemaGrammar({ oneOf: [tagged('object', 1), tagged(['object'], 2)] })).toContain('root');
+});
+
+it('half a character in a property\'s name is in no grammar', () => {
+  expect(schemaGrammar({ type: 'object', properties: { '\ud800': { type: 'null' } }, additionalProperties: { type: 'null' } })).not.toMatch(/U0000d800/i);
 });

@@ -46,6 +46,7 @@ describe('what no grammar can keep to is refused, naming the place', () => {
     ['items that are not allowed', { type: 'array', prefixItems: [{}], items: false, minItems: 2 }, '.minItems'],
     ['a pattern that is none', { type: 'string', pattern: '(' }, '.pattern'],
     ['a pattern that looks ahead', { type: 'string', pattern: '(?=a)b' }, '.pattern'],
+    ['a pattern that counts too far', { type: 'string', pattern: 'a{100001}' }, '.pattern'],
     ['a pattern that looks back', { type: 'string', pattern: '(a)\\1' }, '.pattern'],
     ['a pattern beside a length', { type: 'string', pattern: 'a', maxLength: 3 }, '.maxLength'],
     ['a format that is not known', { type: 'string', format: 'colour' }, '.format'],
