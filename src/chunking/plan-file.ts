@@ -1,10 +1,9 @@
+import { MAX_LEVELS } from '../config/max-levels.ts';
 import type { Chunk, ChunkPlan, LevelRule } from './chunk-plan.ts';
 import type { RampRow } from './ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 const VERSION = 1;
-/** What level numbers may be: kernels keep them in a byte. */
-const MAX_LEVEL = 255;
 /** Far above any adapter's; a module gives as much of it as it has. */
 const MAX_RANK = 65_535;
 
@@ -23,7 +22,7 @@ export function loadPlan(json: string, file: string): ChunkPlan {
   if (plan['version'] !== VERSION)
     throw read.bad('version', `must be ${VERSION}, not ${JSON.stringify(plan['version'])}`);
   const count = (value: unknown, field: string) => read.whole(value, field, Number.MAX_SAFE_INTEGER);
-  const level = (value: unknown, field: string) => read.whole(value, field, MAX_LEVEL);
+  const level = (value: unknown, field: string) => read.whole(value, field, MAX_LEVELS - 1);
 
   const tokens = read.list(plan['tokens'], 'tokens', count);
   const complexity = read.list(plan['complexity'], 'complexity', (value, field) => read.number(value, field, 0, 1));
@@ -79,7 +78,9 @@ export function loadPlan(json: string, file: string): ChunkPlan {
 function levelRule(read: Reader, value: unknown): LevelRule {
   const { ranks, rankErrorBudget } = read.object(value, 'levels');
   if (ranks === undefined) return { rankErrorBudget: read.number(rankErrorBudget, 'levels.rankErrorBudget', 0, 1) };
-  return { ranks: read.list(ranks, 'levels.ranks', (rank, field) => read.whole(rank, field, MAX_RANK)) };
+  const list = read.list(ranks, 'levels.ranks', (rank, field) => read.whole(rank, field, MAX_RANK));
+  if (list.length > MAX_LEVELS) throw read.bad('levels.ranks', `has ${list.length} levels; at most ${MAX_LEVELS} are there`);
+  return { ranks: list };
 }
 
 /** Takes apart what JSON gave, naming the field that is wrong. */

@@ -70,7 +70,7 @@ export class AdapterRegistry {
 
   /** Frees an adapter. Errors: `bad_request` when there is none of that name, or a request uses it. */
   unload(name: string): void {
-    const entry = this.#find(name);
+    const entry = this.#find(name, 'name');
     if (entry.uses > 0) {
       const reason = `${name} is in use by ${entry.uses} requests`;
       throw new ChunkwiseError('bad_request', { field: 'name', reason });
@@ -164,12 +164,12 @@ export class AdapterRegistry {
     return { mix, release };
   }
 
-  #find(name: string): Entry {
+  #find(name: string, field = 'adapter'): Entry {
     const entry = this.#entries.get(name);
     if (entry) return entry;
     const known = [...this.#entries.keys()].join(', ') || 'none';
     const reason = `no adapter is loaded as ${JSON.stringify(name)}; these are: ${known}`;
-    throw new ChunkwiseError('bad_request', { field: 'adapter', reason });
+    throw new ChunkwiseError('bad_request', { field, reason });
   }
 
   async #onDevice(entry: Entry, session: Session): Promise<OnDevice> {

@@ -63,7 +63,7 @@ export class Texts {
     for (const token of sampling.logitBias.keys()) {
       if (token < this.tokenizer.vocabSize) continue;
       const reason = `token ${token} is not in the vocabulary of ${this.tokenizer.vocabSize}`;
-      throw new ChunkwiseError('bad_request', { field: 'logitBias', reason });
+      throw new ChunkwiseError('bad_request', { field: 'logit_bias', reason });
     }
   }
 

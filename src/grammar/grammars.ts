@@ -52,7 +52,7 @@ export class Grammars {
     if (reason !== undefined) throw new ChunkwiseError('bad_request', { field: fieldOf(format), reason });
     const { xgrammar, compiled } = await this.#compile(ebnf, format);
     this.#keep(ebnf, compiled);
-    return new TokenGrammar(await xgrammar.GrammarMatcher.createGrammarMatcher(compiled));
+    return new TokenGrammar(await xgrammar.GrammarMatcher.createGrammarMatcher(compiled), fieldOf(format));
   }
 
   async #compile(ebnf: string, format: ResponseFormat): Promise<{ xgrammar: Xgrammar; compiled: CompiledGrammar }> {
@@ -128,10 +128,23 @@ const isRefusal = (error: unknown): boolean => {
 
 /** What may follow in an answer, token by token. */
 export class TokenGrammar {
-  constructor(private readonly matcher: GrammarMatcher) {}
+  constructor(
+    private readonly matcher: GrammarMatcher,
+    /** Names it in errors. */
+    private readonly field: string,
+  ) {}
 
-  /** A bit for each token that may come next, the lowest first, or undefined when none may: the answer is at its end. */
+  /**
+   * A bit for each token that may come next, the lowest first, or undefined when the answer is at its end. Errors:
+   * `bad_request` where no token may come, and the answer may not end either.
+   */
   async allowed(): Promise<Uint32Array<ArrayBuffer> | undefined> {
+    const mask = await this.#mask();
+    if (mask || this.matcher.isTerminated()) return mask;
+    throw new ChunkwiseError('bad_request', { field: this.field, reason: 'leads to where no token may follow, and the answer may not end' });
+  }
+
+  async #mask(): Promise<Uint32Array<ArrayBuffer> | undefined> {
     if (this.matcher.isTerminated()) return undefined;
     const words = new Uint32Array(await this.matcher.getNextTokenBitmask());
     return words.some((word) => word !== 0) ? words : undefined;
@@ -155,7 +168,7 @@ export class TokenGrammar {
     for (const token of tokens) {
       if (!this.matcher.acceptToken(token)) break;
       accepted++;
-      const mask = await this.allowed();
+      const mask = await this.#mask();
       if (!mask) break;
       masks.push(mask);
     }

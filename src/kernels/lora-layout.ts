@@ -2,6 +2,7 @@ import loraHalf from '../../shaders/parts/lora/lora-half.wgsl?raw';
 import loraLinear from '../../shaders/parts/lora/lora-linear.wgsl?raw';
 import loraTable from '../../shaders/parts/lora/lora-table.wgsl?raw';
 import { LINEAR_NAMES } from '../architectures/linears.ts';
+import { MAX_LEVELS } from '../config/max-levels.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import type { Binding, Constant, Kernel } from '../gpu/kernel.ts';
 
@@ -17,7 +18,6 @@ import type { Binding, Constant, Kernel } from '../gpu/kernel.ts';
 export const ROW_UNITS = 2;
 export const DIRECTORY_UNITS = 4;
 export const UNIT_BYTES = 8;
-export const MAX_LEVELS = 6;
 /** In a row: nothing of the adapter. The directory has rank 0 behind the last level, always. */
 export const NO_LEVEL = MAX_LEVELS;
 /** Where the batch's rows start. */

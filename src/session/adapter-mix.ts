@@ -1,6 +1,7 @@
 import type { AdapterArena, ArenaAdapter } from '../adapters/arena/adapter-arena.ts';
 import type { RampRow } from '../chunking/ramps.ts';
-import { MAX_LEVELS, NO_LEVEL, ROW_FOLLOWS_STREAM, ROW_UNITS } from '../kernels/lora-layout.ts';
+import { MAX_LEVELS } from '../config/max-levels.ts';
+import { NO_LEVEL, ROW_FOLLOWS_STREAM, ROW_UNITS } from '../kernels/lora-layout.ts';
 import type { ActiveLora, LoraBatch } from '../layers/batch.ts';
 
 /** An adapter of a request: run with the level table that `table` stands for. */

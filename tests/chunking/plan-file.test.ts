@@ -49,7 +49,8 @@ describe('a saved plan', () => {
     ['chunks.1.start', plan.chunks[0]!.end + 1, 'chunks[1].start'],
     ['chunks.0.end', 0, 'chunks[0].end'],
     ['chunks.1.level', 256, 'chunks[1].level'],
-    ['chunks.1.level', 6, 'ladder'],
+    ['chunks.1.level', 6, 'chunks[1].level'],
+    ['ladder', [2], 'ladder'],
     ['chunks.1.scale', '1', 'chunks[1].scale'],
     ['table', [], 'table'],
     ['table.5.wLo', null, 'table[5].wLo'],
@@ -61,6 +62,7 @@ describe('a saved plan', () => {
     ['levels', undefined, 'levels'],
     ['levels', { ranks: [2, 4] }, 'levels'],
     ['levels', { ranks: [2, 4, 8, 1.5] }, 'levels.ranks[3]'],
+    ['levels', { ranks: [0, 1, 2, 3, 4, 5, 6] }, 'levels.ranks'],
     ['levels', { rankErrorBudget: 2 }, 'levels.rankErrorBudget'],
   ])('with %s changed to %j is refused, naming %s', (path, value, field) =>
     expectError(() => loadPlan(changed(path, value), 'plan.json'), 'bad_file', { file: 'plan.json', field }),

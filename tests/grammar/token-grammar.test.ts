@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { expectError } from '../support/expect-error.ts';
 import { byteGrammars, END } from '../support/grammars/random-answer.ts';
 
 const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
@@ -19,4 +20,13 @@ test.each([
   expect(listed(await grammar.follow(0x61))).toBe('b');
   expect((await grammar.foresee(bytesOf('bd'))).map(listed)).toEqual(['cd', 'a$']);
   expect(listed(await grammar.follow(0x62))).toBe('cd');
+});
+
+test.each(['root ::= root', 'root ::= []', 'root ::= "a" x\nx ::= x', 'root ::= "a" []'])('where nothing may follow the answer does not end as if it were whole: %j', async (grammar) => {
+  const ends = async (): Promise<unknown> => {
+    const begun = await byteGrammars().begin({ type: 'grammar', grammar });
+    const first = await begun.allowed();
+    return listed(first) === 'a' ? begun.follow(0x61) : first;
+  };
+  await expectError(ends, 'bad_request', { field: 'response_format.grammar' });
 });

@@ -1,7 +1,8 @@
 import { MAX_STREAMS } from '../../config/max-streams.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
-import { DIRECTORY_UNITS, lowStride, MAX_LEVELS, ROW_UNITS, ROWS_START, UNIT_BYTES } from '../../kernels/lora-layout.ts';
+import { MAX_LEVELS } from '../../config/max-levels.ts';
+import { DIRECTORY_UNITS, lowStride, ROW_UNITS, ROWS_START, UNIT_BYTES } from '../../kernels/lora-layout.ts';
 import type { LadderModule } from '../ladder/adapter-ladder.ts';
 import { LINEAR_NAMES } from '../../architectures/linears.ts';
 
@@ -98,6 +99,7 @@ export class AdapterArena {
     if (!table) {
       const free = tables.length < TABLES ? tables.length : tables.findIndex(({ users }, i) => i > 0 && users === 0);
       table = { key, ranks: ranks(), users: 0 };
+      if (table.ranks.length > MAX_LEVELS) throw new Error(`${table.ranks.length} levels`);
       const rank = highestOf(table.ranks);
       if (rank > adapter.rank) this.#rebuild(this.#adapters, { adapter, rank });
       tables[free] = table;
@@ -201,7 +203,6 @@ export class AdapterArena {
   /** Writes where an adapter's factors are, and their ranks by level, as its `index`th entry of every layer. */
   #writeTable(adapter: ArenaAdapter, index: number): void {
     const { ranks } = adapter.tables[index] ?? { ranks: [] };
-    if (ranks.length > MAX_LEVELS) throw new Error(`${ranks.length} levels`);
     const entry = 1 + this.#adapters.indexOf(adapter) * TABLES + index;
     const words = LINEAR_NAMES.length * DIRECTORY_UNITS * 2;
     const layers = Array.from({ length: this.numLayers }, () => new Uint32Array(words));

@@ -31,13 +31,16 @@ export async function listModels(engine: Models): Promise<ModelEntry[]> {
   return [entry(base, engine.model, null), ...adapters.map(({ name }) => entry(name, name, base))];
 }
 
-/** The model that a request names, or the base where it names none; `adapter` where it is one. Throws 404 `model_not_found`. */
-export async function findModel(engine: Models, name: unknown): Promise<ModelEntry & { adapter?: string }> {
+/**
+ * The model that a request names, or the base where it names none: an adapter whose name is the base's goes before it,
+ * which has another one. Throws 404 `model_not_found`.
+ */
+export async function findModel(engine: Models, name: unknown): Promise<{ entry: ModelEntry; adapter?: string }> {
   const models = await listModels(engine);
   const [base, ...adapters] = models as [ModelEntry, ...ModelEntry[]];
-  if (name === undefined || name === null || name === base.id || name === engine.model) return base;
   const found = adapters.find(({ id }) => id === name);
-  if (found) return { ...found, adapter: found.id };
+  if (found) return { entry: found, adapter: found.id };
+  if (name === undefined || name === null || name === base.id || name === engine.model) return { entry: base };
   const known = models.map(({ id }) => id).join(', ');
   throw new HttpError(404, 'model_not_found', 'model', `there is no model ${describe(name)}; these are: ${known}`);
 }

@@ -39,14 +39,14 @@ async function answer(engine: Served, request: Request): Promise<Response> {
   }
   if (route.startsWith('models/')) {
     allow(request, 'GET');
-    return Response.json(await findModel(engine, nameIn(route.slice('models/'.length))));
+    return Response.json((await findModel(engine, nameIn(route.slice('models/'.length)))).entry);
   }
   const create = Object.hasOwn(ROUTES, route) ? ROUTES[route] : undefined;
   if (!create) throw new HttpError(404, 'not_found', null, `there is nothing at ${pathname}`);
   allow(request, 'POST');
   const { model, ...fields } = await bodyOf(request);
-  const found = await findModel(engine, model);
-  return create(engine, withAdapter(fields, found.adapter), found.id, request.signal);
+  const { entry, adapter } = await findModel(engine, model);
+  return create(engine, withAdapter(fields, adapter), entry.id, request.signal);
 }
 
 /** A name in a path; one whose escapes are no UTF-8 is no model's, as it stands. */
