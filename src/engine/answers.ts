@@ -4,7 +4,7 @@ import type { Grammars, TokenGrammar } from '../grammar/grammars.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { embedText } from './embed-text.ts';
-import { answerLimit, generate, type PromptTokens } from './generation/generate.ts';
+import { answerLimit, generate, mayShift, type PromptTokens } from './generation/generate.ts';
 import type { LiveSession } from './live-session.ts';
 import type { Requests } from './requests.ts';
 import type { Texts } from './texts.ts';
@@ -57,7 +57,7 @@ export class Answers {
     const request = this.requests.open(adapters);
     let grammar: TokenGrammar | undefined;
     try {
-      const shifts = policyOf(options).drops !== undefined;
+      const shifts = mayShift(contextLength, policyOf(options));
       const prompt = encode(shifts);
       this.texts.check(prompt, shifts, options);
       grammar = responseFormat && (await this.grammars.begin(responseFormat));

@@ -48,6 +48,15 @@ test.each(['cpu', 'gpu'] as const)('what is given up is as if it had never been,
 });
 
 describe('an answer', () => {
+  test.each([33, 63, 97])('in a context of %i tokens, too short to give pages up, ends as without a policy', async (contextLength) => {
+    const engine = await engineUnderTest(bytes, { contextLength });
+    const ask = (prompt: string, kv: KvOptions) => answer(engine.complete(prompt, options(kv)));
+    const { tokens, end } = await ask('Hi', { kv: 'policy' });
+    expect(end.finishReason).toBe('length');
+    expect(tokens).toHaveLength((await ask('Hi', {})).tokens.length);
+    await expectError(() => ask(PROSE.repeat(9), { kv: 'policy' }), 'context_overflow', { field: 'prompt' });
+  });
+
   test('goes on past the context with a policy; the same memory serves it', async () => {
     const engine = await engineUnderTest(bytes);
     const sizes: number[] = [];
@@ -175,6 +184,6 @@ test('a chat of a hundred turns keeps to its memory and to what the system says'
 test('a context too small to keep anything in refuses what does not fit, and answers what does', async () => {
   const small = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: 40, neverEnds: true });
   const engine = await engineUnderTest(small);
-  await expectError(() => answer(engine.complete(PROSE.repeat(3), options({ kv: 'policy' }, 8))), 'context_overflow', { field: 'contextLength' });
+  await expectError(() => answer(engine.complete(PROSE.repeat(3), options({ kv: 'policy' }, 8))), 'context_overflow', { field: 'prompt' });
   expect((await answer(engine.complete('Seven winds.', options({ kv: 'policy' }, 8)))).tokens).toHaveLength(8);
 });

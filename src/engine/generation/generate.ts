@@ -2,8 +2,10 @@ import { pagesFor } from '../../cache/kv-cache.ts';
 import { KvWatch } from '../../cache/kv-map.ts';
 import { policyOf } from '../../cache/kv-options.ts';
 import { kvReport } from '../../cache/kv-report.ts';
+import type { CachePolicy } from '../../cache/policy.ts';
 import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
 import type { TokenGrammar } from '../../grammar/grammars.ts';
+import { PAGE_TOKENS } from '../../kernels/heads.ts';
 import type { AdaptedText } from '../../session/adapted-text.ts';
 import type { Sequence } from '../../session/sequence.ts';
 import type { Session } from '../../session/session.ts';
@@ -22,6 +24,13 @@ export interface PromptTokens {
   /** Of them at the beginning, what the system says: it is not given up where the text goes on past the context. */
   kept: number;
 }
+
+/** Pages of the shortest context that a text may go on past: the first and the latest ones are not given up. */
+const LEAST_PAGES = 4;
+
+/** Whether a text may go on past the context. */
+export const mayShift = (contextLength: number, policy: CachePolicy): boolean =>
+  policy.drops !== undefined && contextLength >= LEAST_PAGES * PAGE_TOKENS;
 
 /** Tokens that an answer may have at most: what the context still holds, or, where a text may go on past it, what is asked. */
 export function answerLimit(contextLength: number, promptTokens: number, shifts: boolean, maxTokens?: number): number {
@@ -102,7 +111,7 @@ function takeSequence(
   const { contextLength } = session.plan;
   const policy = policyOf(options);
   session.trials.check(policy);
-  const limit = answerLimit(contextLength, tokens.length, policy.drops !== undefined, maxTokens);
+  const limit = answerLimit(contextLength, tokens.length, mayShift(contextLength, policy), maxTokens);
   const sequence = session.sequences.take(tokens, { spans: adaptation.spans(tokens), slot, policy, isFurther, isAnew });
   sequence.keep(kept, contextLength);
   sequence.shadows = kvShadow;
