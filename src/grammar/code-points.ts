@@ -12,6 +12,8 @@ export const PLAIN: readonly Range[] = [
 
 const ALL: Range = [0, 0x10ffff];
 
+export const pointOf = (char: string): number => char.codePointAt(0) ?? 0;
+
 /** What is in none of `ranges`. */
 export function complement(ranges: readonly Range[]): Range[] {
   const gaps: Range[] = [];
@@ -103,7 +105,7 @@ const escape = (point: number): string => `\\U${point.toString(16).padStart(8, '
 
 /** Text as it is in a grammar. */
 export function literal(text: string): string {
-  return `"${Array.from(text, (char) => (/[A-Za-z0-9 _.,:{}[\]-]/.test(char) ? char : escape(char.codePointAt(0) ?? 0))).join('')}"`;
+  return `"${Array.from(text, (char) => (/[A-Za-z0-9 _.,:{}[\]-]/.test(char) ? char : escape(pointOf(char)))).join('')}"`;
 }
 
 /** The rule that `AS_WRITTEN` repeats. */

@@ -1,4 +1,4 @@
-import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
+import { classOf, complement, intersection, literal, PLAIN, pointOf, type Range } from './code-points.ts';
 
 interface Node {
   children: Map<string, Node>;
@@ -33,7 +33,7 @@ export function notStrings(strings: readonly string[], rule: (ebnf: string) => s
 /** What may follow when a string has come as far as `node`. */
 function rest({ children, isEnd }: Node, rule: (ebnf: string) => string, depth: number): string {
   if (children.size === 0) return isEnd ? `plain ${ANY}` : ANY;
-  const taken: Range[] = Array.from(children.keys(), (char) => [char.codePointAt(0) ?? 0, char.codePointAt(0) ?? 0]);
+  const taken: Range[] = Array.from(children.keys(), (char) => [pointOf(char), pointOf(char)]);
   const alternatives = [`${classOf(intersection(PLAIN, complement(taken)))} ${ANY}`];
   for (const [char, child] of children) {
     if (!/["\\\u0000-\u001f]/.test(char) && char.isWellFormed()) alternatives.push(`${literal(char)} ${rest(child, rule, depth + 1)}`);

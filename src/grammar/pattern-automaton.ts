@@ -1,4 +1,4 @@
-import { anyOf, firstBytesOf, intersection, PLAIN_BEYOND, type Range, rangesBetween } from './code-points.ts';
+import { anyOf, firstBytesOf, intersection, PLAIN_BEYOND, pointOf, type Range, rangesBetween } from './code-points.ts';
 
 /** A regular expression. `text` stands as it is; `class` is one character. */
 export type Pattern =
@@ -188,7 +188,6 @@ function isPlain(ranges: readonly Range[]): boolean {
 }
 
 const NOTHING: Part = { isEmpty: true, first: [], last: [] };
-const pointOf = (char: string): number => char.codePointAt(0) ?? 0;
 
 /** Where there is no end to them, the last one follows itself. */
 const copiesOf = ({ least, most }: Pick<Repeated, 'least' | 'most'>): number => (most === Infinity ? Math.max(1, least) : most);

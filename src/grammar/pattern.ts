@@ -1,5 +1,5 @@
 import { badSchema } from './bad-schema.ts';
-import { classOf, complement, intersection, literal, PLAIN, type Range } from './code-points.ts';
+import { classOf, complement, intersection, literal, PLAIN, pointOf, type Range } from './code-points.ts';
 import { sizeOfGrammar, tooLarge } from './grammar-size.ts';
 import { isDeterministic, type Pattern, statesOf } from './pattern-automaton.ts';
 import { repeated } from './repeated.ts';
@@ -238,5 +238,3 @@ class PatternReader {
     return [Number(least), most === undefined ? Number(least) : most === '' ? Infinity : Number(most)];
   }
 }
-
-const pointOf = (char: string): number => char.codePointAt(0) ?? 0;
