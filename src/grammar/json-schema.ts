@@ -1,5 +1,5 @@
 import { badSchema } from './bad-schema.ts';
-import { classOf, literal, NOTHING, oneOf, PLAIN, PLAIN_ASCII, PLAIN_BEYOND } from './code-points.ts';
+import { anyOf, classOf, literal, NOTHING, oneOf, PLAIN, PLAIN_ASCII, PLAIN_BEYOND } from './code-points.ts';
 import { areDisjoint } from './disjoint.ts';
 import { FORMATS } from './formats.ts';
 import { MOST } from './grammar-size.ts';
@@ -11,7 +11,7 @@ import { repeated } from './repeated.ts';
 import { boundOf, countOf, hasType, isSchema, type JsonType, type Schema, typesOf, wholeKeyword } from './schema-keywords.ts';
 
 /** A class, not a group: repeated as it stands it is one place of the grammar, whose mask is made when it is compiled. */
-const LETTERS = classOf(PLAIN_ASCII).slice(1, -1);
+const LETTERS = anyOf([{ ranges: PLAIN_ASCII, behind: '' }]);
 
 /** Rules that every grammar has. Numbers are finite in a double; whitespace ends, so that a model cannot stay in it. */
 const COMMON = [
@@ -44,10 +44,11 @@ const MOST_COUNT = 4096;
 
 /**
  * The grammar of a JSON Schema (2020-12), as EBNF that @mlc-ai/web-xgrammar reads: every answer it allows is valid, but
- * for patterns too large for an automaton (docs/decisions/grammars.md). Not every valid answer is allowed: properties come in the schema's order, others only where `additionalProperties`
- * says so; patterns match whole strings; numbers have few decimals. What it cannot keep to is refused with
- * `bad_request`, naming the keyword. The library's own conversion is not used: it lets control characters into strings
- * of a given length, takes "-" for an integer above −5, and ignores what it does not know.
+ * for patterns too large for an automaton (docs/decisions/grammars.md). Not every valid answer is allowed: properties
+ * come in the schema's order, others only where `additionalProperties` says so; patterns match whole strings; numbers
+ * have few decimals. What it cannot keep to is refused with `bad_request`, naming the keyword. The library's own
+ * conversion is not used: it lets control characters into strings of a given length, takes "-" for an integer above −5,
+ * and ignores what it does not know.
  */
 export function schemaGrammar(schema: unknown): string {
   try {

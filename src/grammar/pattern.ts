@@ -73,9 +73,10 @@ export function patternOf(source: string, at: string, name: string, room: number
   if (room <= 0 || isDeterministic(pattern)) return asItStands;
   const nameOf = (state: number): string => `${name}s${state}`;
   const rules = statesOf(pattern, nameOf);
-  const spent = rules?.join('\n').length ?? IN_VAIN;
-  const isSmall = rules !== undefined && spent <= room && sizeOfGrammar(rules.join('\n')).states <= MOST_STATES;
-  return isSmall ? { ebnf: nameOf(0), rules, spent } : { ...asItStands, spent };
+  if (!rules) return { ...asItStands, spent: IN_VAIN };
+  const text = rules.join('\n');
+  const fits = text.length <= room && sizeOfGrammar(text).states <= MOST_STATES;
+  return { ...(fits ? { ebnf: nameOf(0), rules } : asItStands), spent: text.length };
 }
 
 /** As it stands. `rule` makes one and gives its name. */
