@@ -27,14 +27,6 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/**/*.ts', 'workers/**/*.ts', 'demo/**/*.ts', 'cli/**/*.ts'],
-    rules: { 'max-lines': ['error', { max: 350, skipBlankLines: false, skipComments: false }] },
-  },
-  {
-    files: ['src/**/*.ts', 'workers/**/*.ts', 'demo/**/*.ts', 'cli/**/*.ts', 'tools/**/*.ts', 'bench/**/*.ts'],
-    rules: { 'max-lines-per-function': ['error', { max: 60, skipBlankLines: false, skipComments: false }] },
-  },
-  {
     // The same code runs in a worker and in Node: what it needs of the page or the platform is handed to it.
     files: ['src/**/*.ts'],
     ignores: ['src/api/**', 'src/react/**', 'src/service-worker/**', 'src/web-llm/**'],

@@ -15,12 +15,10 @@ const LEAF_FROM_API = '../errors/chunkwise-error.ts';
 const API = 'src/api/types.ts';
 const STORAGE = 'src/storage/file-locks.ts';
 const WORKER = 'workers/locks.ts';
-const TOOL = 'tools/folders.ts';
 const TEST = 'tests/tooling/lint.test.ts';
 
 const params = (count: number): string =>
   `export const a = (${Array.from({ length: count }, (_, i) => `p${i}: number`).join()}): number[] => [${Array.from({ length: count }, (_, i) => `p${i}`).join()}];`;
-const ofLines = (count: number): string => `export function a(): void {\n${'  // line\n'.repeat(count - 2)}}`;
 
 it.each([
   ['the page below src/api', LEAF, 'export const title = document.title;', ['no-restricted-globals']],
@@ -34,10 +32,6 @@ it.each([
   ['five parameters', API, params(5), []],
   ['six parameters', API, params(6), ['max-params']],
   ['six parameters in a test', TEST, params(6), ['max-params']],
-  ['a function of 60 lines', API, ofLines(60), []],
-  ['a function of 61 lines', API, ofLines(61), ['max-lines-per-function']],
-  ['a function of 61 lines in a tool', TOOL, ofLines(61), ['max-lines-per-function']],
-  ['a function of 61 lines in a test', TEST, ofLines(61), []],
   ['a promise nobody waits for', API, 'fetch("/");', ['@typescript-eslint/no-floating-promises']],
   ['a promise as a condition', API, 'export const a = fetch("/") ? 1 : 2;', ['@typescript-eslint/no-misused-promises']],
   ['any', API, 'export const a = (b: any): number => Number(b);', ['@typescript-eslint/no-explicit-any']],
@@ -46,7 +40,6 @@ it.each([
   ['let for a constant', API, 'let a = 1; export const b = a;', ['prefer-const']],
   ['loose equality', API, 'export const a = (b: number): boolean => b == 1;', ['eqeqeq']],
   ['an unused name', API, 'const a = 1; export {};', ['@typescript-eslint/no-unused-vars']],
-  ['a long file', API, `${'// line\n'.repeat(351)}export {};`, ['max-lines']],
   ['a silenced rule', API, '// eslint-disable-next-line eqeqeq\nexport const a = (b: number): boolean => b == 1;',
     [null, 'eqeqeq']],
   ['a silenced compiler', API, '// @ts-ignore\nexport const a: number = "";', ['@typescript-eslint/ban-ts-comment']],
